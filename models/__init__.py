@@ -1,0 +1,1 @@
+"""Tensors only: face model, generators, the rig and its training. Nothing here knows of Blender or of HTTP."""

@@ -1,0 +1,66 @@
+"""The morphable face model that every source (ours or imported) becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(eq=False)
+class FaceModel:
+    """A linear 3DMM: shape = mean + identity·α + expression·δ, albedo = albedo_mean + albedo·β.
+
+    Model space: right-handed, y up, the face looks along +z, x to the face's left, centimetres.
+    Albedo is linear RGB. Weights α and β are N(0, 1) in the population, δ lies in 0–1.
+    """
+
+    mean: Tensor  # (V, 3)
+    identity: Tensor  # (K, V, 3)
+    expression: Tensor  # (E, V, 3)
+    expression_names: list[str]
+    albedo_mean: Tensor  # (V, 3)
+    albedo: Tensor  # (B, V, 3)
+    triangles: Tensor  # (F, 3) int64
+    landmarks: Tensor  # (68,) int64 vertex indices, Multi-PIE order
+    quads: Tensor | None = None  # (Q, 4) int64; -1 in the last column marks a triangle
+    uv: Tensor | None = None  # (T, 2), v up
+    uv_triangles: Tensor | None = None  # (F, 3) int64 into uv
+    uv_quads: Tensor | None = None  # (Q, 4) int64 into uv
+    masks: dict[str, Tensor] = field(default_factory=dict)  # (V,) 0–1
+    groups: dict[str, Tensor] = field(default_factory=dict)  # (V,) vertex-group weights
+    eye_centers: Tensor | None = None  # (2, 3) left, right, on the mean
+    identity_eye_centers: Tensor | None = None  # (K, 2, 3) change per identity mode
+    proxy: FaceModel | None = None  # the same parameters on a coarser mesh
+    name: str = "face"
+
+    def vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
+        """Vertices (N, V, 3) for identity weights (N, K) and expression weights (N, E)."""
+        bases = torch.cat((self.identity, self.expression)).flatten(1)
+        weights = torch.cat((identity, expression), dim=1)
+        return self.mean + (weights @ bases).unflatten(1, (-1, 3))
+
+    def albedo_for(self, reflectance: Tensor) -> Tensor:
+        """Per-vertex linear albedo (N, V, 3) for reflectance weights (N, B), kept above black."""
+        change = (reflectance @ self.albedo.flatten(1)).unflatten(1, (-1, 3))
+        return (self.albedo_mean + change).clamp(min=0.005)
+
+    def eyes_for(self, identity: Tensor) -> Tensor:
+        """Eyeball centres (N, 2, 3), left then right, for identity weights (N, K)."""
+        change = (identity @ self.identity_eye_centers.flatten(1)).unflatten(1, (2, 3))
+        return self.eye_centers + change
+
+    def to(self, device: torch.device | str) -> FaceModel:
+        """The same model with its tensors on ``device``."""
+        moved = {key: move(value, device) for key, value in vars(self).items()}
+        return FaceModel(**moved)
+
+
+def move(value, device):
+    """Move a tensor, a dict of tensors or a FaceModel; leave anything else."""
+    if isinstance(value, (Tensor, FaceModel)):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: move(item, device) for key, item in value.items()}
+    return value
