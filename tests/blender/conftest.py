@@ -1,0 +1,74 @@
+"""Tests inside Blender: the extension is installed from the built zip, in a private user folder.
+
+Installing happens in a process of its own, as for a person who then starts Blender anew.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import build
+import pytest
+
+STARTED = {}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="stylerig-test-"))
+    made = os.environ.get("STYLERIG_ZIP")
+    extension = Path(made) if made else build.package(folder)
+    user_folder = folder / "user"
+    os.environ.update(build.Blender("bpy", Path(sys.executable), wheel=True).environment(user_folder))
+    build.Blender("bpy", Path(sys.executable), wheel=True).install(extension, user_folder)
+    STARTED.update(folder=folder, status=1)
+
+    import addon_utils
+
+    addon_utils.enable(build.EXTENSION, default_set=True)
+    if build.EXTENSION not in sys.modules:
+        raise pytest.UsageError(f"{build.EXTENSION} is installed but cannot be enabled")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    STARTED["status"] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave without Blender's own way out: 4.5 waits there for ever while an engine is registered."""
+    if not STARTED:
+        return
+    import addon_utils
+
+    addon_utils.disable(build.EXTENSION)
+    shutil.rmtree(STARTED["folder"], ignore_errors=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(STARTED["status"])
+
+
+@pytest.fixture(scope="session")
+def extension():
+    """The extension's package, as Blender enabled it."""
+    return importlib.import_module(build.EXTENSION)
+
+
+@pytest.fixture
+def empty_scene():
+    """A new file without objects, before and after the test."""
+    import bpy
+
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=False)
+    yield bpy.context.scene
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=False)
+
+
+@pytest.fixture
+def no_backend_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine where the backend's environment was never made."""
+    monkeypatch.delenv("STYLERIG_PYTHON", raising=False)
