@@ -75,14 +75,14 @@ def build_head(figures: dict, resolution: Resolution) -> FaceModel:
     return assemble(parts, sheet, figures, landmarks)
 
 
-def spline_matrix(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def spline_matrix(sources: np.ndarray, targets: np.ndarray, smoothing: float = 1e-7) -> np.ndarray:
     """Thin-plate interpolation in the plane as a matrix (targets, sources): kernel r² log r plus affine."""
 
     def kernel(a, b):
         squared = np.sum((a[:, None] - b[None]) ** 2, axis=-1)
         return 0.5 * squared * np.log(np.maximum(squared, 1e-20))
 
-    return interpolation_matrix(kernel, sources, targets, smoothing=1e-7)
+    return interpolation_matrix(kernel, sources, targets, smoothing)
 
 
 def direction_matrix(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def direction_matrix(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
     def kernel(a, b):
         return np.linalg.norm(a[:, None] - b[None], axis=-1) ** 3
 
-    return interpolation_matrix(kernel, sources, targets, smoothing=2e-4)
+    return interpolation_matrix(kernel, sources, targets, smoothing=2e-2)
 
 
 def interpolation_matrix(kernel, sources, targets, smoothing: float) -> np.ndarray:
@@ -115,22 +115,17 @@ def add_back(parts: Parts, sheet, figures: dict) -> None:
     index[inner] = parts.vertex_count + np.arange(inner.sum())
     directions = back_directions(face[0], sheet, rows, columns)
 
-    skull = figures["skull_mean"].astype(float)
-    behind = (skull[:, 1] > -13.5) | (np.abs(skull[:, 0]) < 6)
-    behind &= skull[:, 2] < 6.0
-    still = np.zeros((len(figures["expression"]), behind.sum(), 3))
-    skull_figures = np.concatenate((skull[None, behind], figures["skull_identity"][:, behind], still)).astype(float)
-    edge = np.unique(np.concatenate((sheet.grid[::2, 0], sheet.grid[::2, -1], sheet.grid[-1, ::2])))
-    sources = np.concatenate((face[:, edge], skull_figures), axis=1)
-    source_directions = unit(sources[0] - SKULL_CENTRE)
-    carry = direction_matrix(source_directions, directions[inner])
-    carried = carry @ sources[1:]
-    radius = carry @ np.linalg.norm(sources[0] - SKULL_CENTRE, axis=1)
-    mean = SKULL_CENTRE + directions[inner] * radius[:, None]
+    skull = np.concatenate((figures["skull_mean"][None], figures["skull_identity"])).astype(float)
+    skull = skull[:, (skull[0, :, 1] > -12.5) & (skull[0, :, 2] < 3.5)]
+    skull = np.concatenate((skull, np.zeros((len(figures["expression"]), *skull.shape[1:]))))
+    mean = back_surface(directions, skull[0], grid_edge(face[0], sheet))
+    carry, sources = back_carrier(mean, skull, grid_edge(face, sheet))
+    mean = mean + (carry @ sources[0])
+    carried = (carry @ sources[1:])[:, inner.ravel()]
     a, b = np.meshgrid(np.linspace(0, 1, columns), np.linspace(0, 1, rows))
     uv = np.stack((0.01 + 0.77 * a, 0.005 + 0.2 * b), axis=-1).reshape(-1, 2)
     uv_index = np.arange(rows * columns).reshape(rows, columns)
-    parts.add("back", np.concatenate((mean[None], carried)), topology.grid_quads(index), uv, topology.grid_quads(uv_index))
+    parts.add("back", np.concatenate((mean[None, inner.ravel()], carried)), topology.grid_quads(index), uv, topology.grid_quads(uv_index))
 
 
 def back_directions(mean: np.ndarray, sheet, rows: int, columns: int) -> np.ndarray:
@@ -149,6 +144,49 @@ def back_directions(mean: np.ndarray, sheet, rows: int, columns: int) -> np.ndar
         grid[1:-1, 1:-1] = unit(average)
         grid[0] = bottom
     return grid
+
+
+def grid_edge(values: np.ndarray, sheet) -> np.ndarray:
+    """Values (…, rows, columns, 3) on the back's grid, known on its three sewn edges and NaN elsewhere."""
+    rows, columns = sheet.grid.shape
+    known = np.full((*values.shape[:-2], rows, columns, 3), np.nan)
+    known[..., :, 0, :] = values[..., sheet.grid[:, -1], :]
+    known[..., :, -1, :] = values[..., sheet.grid[:, 0], :]
+    known[..., -1, :, :] = values[..., sheet.grid[-1, ::-1], :]
+    return known
+
+
+def back_surface(directions: np.ndarray, skull: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """First guess (rows·columns, 3): a smooth radius through the skull's points that meets the sewn edges."""
+    offsets = skull - SKULL_CENTRE
+    smooth = direction_matrix(unit(offsets), directions.reshape(-1, 3)) @ np.linalg.norm(offsets, axis=1)
+    guess = SKULL_CENTRE + directions * np.clip(smooth, 5.0, 16.0).reshape(directions.shape[:2])[..., None]
+    correction = np.where(np.isnan(edge), 0, edge - guess)
+    fixed = ~np.isnan(edge[..., :1])
+    for _ in range(300):  # the edges' correction fades inward like heat that leaks away
+        padded = np.pad(correction, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        average = padded[2:, 1:-1] + padded[:-2, 1:-1] + padded[1:-1, 2:] + padded[1:-1, :-2]
+        correction = np.where(fixed, correction, average / 4 * 0.985)
+    return (guess + correction).reshape(-1, 3)
+
+
+def back_carrier(mean: np.ndarray, skull: np.ndarray, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A matrix from figures at skull points and sewn edges to the whole grid, and those figures.
+
+    Row 0 of the figures is what the mean still lacks at each of them; the rest are the modes' displacements.
+    """
+    rows, columns = edge.shape[1:3]
+    a, b = np.meshgrid(np.linspace(0, 1, columns), np.linspace(0, 1, rows))
+    grid = np.stack((a, b), axis=-1).reshape(-1, 2)
+    nearest = np.argmin(np.linalg.norm(skull[0][:, None] - mean[None], axis=-1), axis=1)
+    nearest, first = np.unique(nearest, return_index=True)
+    known = np.flatnonzero(~np.isnan(edge[0, ..., 0]).ravel())
+    known = np.setdiff1d(known, nearest)[::2]
+    at_skull, at_edge = skull[:, first].copy(), edge.reshape(len(edge), -1, 3)[:, known].copy()
+    at_skull[0] -= mean[nearest]
+    at_edge[0] -= mean[known]
+    matrix = spline_matrix(np.concatenate((grid[nearest], grid[known])), grid, smoothing=1e-3)
+    return matrix, np.concatenate((at_skull, at_edge), axis=1)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

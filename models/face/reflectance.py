@@ -94,11 +94,11 @@ def skin_modes(modes: dict, region: dict, skin: np.ndarray, middle: np.ndarray) 
     spot = lambda name: region[name][:, None]
     modes["tone"] += skin * (LIGHT - DARK) * 0.25
     modes["tone_warmth"] += skin * middle * np.array([0.06, 0.0, -0.12])
-    modes["redness"] += -skin * middle * HAEMOGLOBIN * 0.16
+    modes["redness"] += -skin * middle * HAEMOGLOBIN * 0.11
     modes["lips_red"] += spot("lips") * middle * np.array([0.10, -0.14, -0.08])
     modes["lips_dark"] += -spot("lips") * middle * 0.16
-    modes["cheeks"] += -spot("cheeks") * middle * HAEMOGLOBIN * 0.25
-    modes["nose_ears"] += -spot("nose") * middle * HAEMOGLOBIN * 0.22
+    modes["cheeks"] += -spot("cheeks") * middle * HAEMOGLOBIN * 0.14
+    modes["nose_ears"] += -spot("nose") * middle * HAEMOGLOBIN * 0.12
     modes["under_eyes"] += -spot("under_eyes") * middle * np.array([0.18, 0.2, 0.12])
     modes["brows"] += -spot("brow") * middle * 0.32
     modes["beard"] += -spot("beard") * middle * np.array([0.26, 0.24, 0.2])
@@ -112,8 +112,8 @@ def blotches(modes: dict, mean: np.ndarray, skin: np.ndarray, middle: np.ndarray
     x, y = mean[:, 0] / 9.0, (mean[:, 1] + 1.0) / 11.0
     for i, (a, b) in enumerate(BLOTCH_WAVES):
         wave = (np.cos(np.pi * a * (x + 1) / 2) * np.cos(np.pi * b * (y + 1) / 2))[:, None]
-        modes[f"blotch_{2 * i}"] += skin * wave * middle * 0.05
-        modes[f"blotch_{2 * i + 1}"] += -skin * wave * middle * HAEMOGLOBIN * 0.06
+        modes[f"blotch_{2 * i}"] += skin * wave * middle * 0.018
+        modes[f"blotch_{2 * i + 1}"] += -skin * wave * middle * HAEMOGLOBIN * 0.025
 
 
 def eye_colours(albedo: np.ndarray, modes: dict, mean: np.ndarray, span: slice) -> None:

@@ -71,7 +71,7 @@ def warp_to_outline(points: np.ndarray, outline: np.ndarray, margin: float = 0.1
     """Move the grid's straight sides onto the chart's real outline (ears bulge, notches above and below)."""
     left = outline[outline[:, 0] < 0.3]
     order = np.argsort(left[:, 1])
-    edge = np.interp(points[:, 1], left[order, 1], left[order, 0])
+    edge = np.minimum(np.interp(points[:, 1], left[order, 1], left[order, 0]), 0.8 * margin)
     u, warped = points[:, 0], points.copy()
     right = u > 0.5
     distance = np.where(right, 1 - u, u)
