@@ -1,0 +1,158 @@
+"""Proofs of the spherical-harmonic basis, rotation, irradiance, environment maps and handles."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from models.face import harmonics
+from models.face.camera import rotation_matrix
+
+
+def random_directions(count: int, seed: int = 0) -> torch.Tensor:
+    """Directions (count, 3) uniform on the sphere."""
+    random = torch.Generator().manual_seed(seed)
+    points = torch.randn(count, 3, generator=random, dtype=torch.float64)
+    return torch.nn.functional.normalize(points, dim=-1)
+
+
+def random_lights(count: int, seed: int = 1) -> torch.Tensor:
+    """Lights (count, 9, 3) with a clear mean and direction."""
+    random = torch.Generator().manual_seed(seed)
+    light = 0.4 * torch.randn(count, 9, 3, generator=random, dtype=torch.float64)
+    light[:, 0] = 2 + light[:, 0].abs()
+    return light
+
+
+def random_rotations(count: int) -> torch.Tensor:
+    random = torch.Generator().manual_seed(2)
+    return rotation_matrix(3 * torch.randn(count, 3, generator=random, dtype=torch.float64))
+
+
+def test_basis_is_orthonormal() -> None:
+    functions = harmonics.basis(random_directions(400_000))
+    products = functions.mT @ functions * (4 * math.pi / functions.shape[0])
+    assert torch.allclose(products, torch.eye(9, dtype=products.dtype), atol=0.015)
+
+
+def test_rotation_equals_the_rotated_function() -> None:
+    light, rotation = random_lights(5), random_rotations(5)
+    directions = random_directions(5 * 40).view(5, 40, 3)
+    turned = harmonics.rotate(light, rotation)
+    expected = harmonics.radiance(light, directions @ rotation)  # rows: R^T w
+    assert torch.allclose(harmonics.radiance(turned, directions), expected, atol=1e-12)
+
+
+def test_rotation_equals_projecting_the_rotated_light() -> None:
+    direction, rotation = random_directions(6, seed=3), random_rotations(6)
+    colour = torch.rand(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    turned = harmonics.rotate(harmonics.directional_light(direction, colour), rotation)
+    moved = (rotation @ direction.unsqueeze(-1)).squeeze(-1)
+    assert torch.allclose(turned, harmonics.directional_light(moved, colour), atol=1e-12)
+
+
+def test_irradiance_equals_brute_force_integration() -> None:
+    light, normals = random_lights(4), random_directions(4, seed=5)
+    directions = random_directions(1_000_000, seed=6)
+    arriving = harmonics.basis(directions)
+    for one, normal in zip(light, normals, strict=True):
+        cosine = (directions @ normal).clamp(min=0)
+        brute = 4 * math.pi * (cosine[:, None] * (arriving @ one)).mean(dim=0)
+        exact = harmonics.irradiance(one[None], normal[None])[0]
+        assert torch.allclose(exact, brute, rtol=0.01, atol=0.03)
+
+
+def test_ambient_light_returns_albedo() -> None:
+    light = harmonics.ambient_light(torch.ones(1, 3))
+    assert light[0, 0, 0].item() == pytest.approx(math.sqrt(4 * math.pi), rel=1e-6)
+    normals = random_directions(7).float()[None]
+    shading = harmonics.irradiance(light, normals) / math.pi
+    assert torch.allclose(shading, torch.ones(1, 7, 3), atol=1e-6)
+
+
+def test_directional_light_approximates_the_cosine() -> None:
+    towards = torch.tensor(((0.0, 0.0, 1.0),))
+    light = harmonics.directional_light(towards, torch.ones(1, 3))
+    angle = torch.linspace(0, math.pi, 50)
+    normals = torch.stack((angle.sin(), torch.zeros(50), angle.cos()), dim=-1)[None]
+    error = harmonics.irradiance(light, normals)[0, :, 0] - angle.cos().clamp(min=0)
+    assert error.abs().max() < 0.1
+
+
+def test_disc_light_equals_brute_force_projection() -> None:
+    towards = random_directions(1, seed=8)
+    angle = torch.tensor((0.7,), dtype=torch.float64)
+    colour = torch.tensor(((1.0, 0.5, 0.2),), dtype=torch.float64)
+    directions = random_directions(1_000_000, seed=9)
+    inside = (directions @ towards[0] > angle.cos()).double()
+    brute = 4 * math.pi * (harmonics.basis(directions) * inside[:, None]).mean(dim=0)
+    light = harmonics.disc_light(towards, angle, colour)[0]
+    assert torch.allclose(light, brute[:, None] * colour, atol=0.01)
+
+
+def test_environment_projection_recovers_its_coefficients() -> None:
+    height, width = 64, 128
+    light = random_lights(1)
+    row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    polar = (row + 0.5) * math.pi / height
+    around = (column + 0.5) * 2 * math.pi / width - math.pi
+    x, z = polar.sin() * around.cos(), polar.sin() * around.sin()
+    directions = torch.stack((x, polar.cos(), z), dim=-1).double()
+    image = harmonics.radiance(light, directions[None])[0]
+    assert torch.allclose(harmonics.project_environment(image), light[0], atol=2e-3)
+
+
+def test_environment_axes() -> None:
+    image = torch.zeros(32, 64, 3)
+    image[:4] = 1.0
+    up = harmonics.dominant_direction(harmonics.project_environment(image)[None])
+    assert torch.allclose(up, torch.tensor(((0.0, 1.0, 0.0),)), atol=1e-4)
+    image = torch.zeros(32, 64, 3)
+    image[15:17, 47:49] = 1.0  # three quarters across: towards the camera
+    front = harmonics.dominant_direction(harmonics.project_environment(image)[None])
+    assert torch.allclose(front, torch.tensor(((0.0, 0.0, 1.0),)), atol=1e-4)
+
+
+def test_handles_give_the_light_back() -> None:
+    light = random_lights(20)
+    handles = harmonics.handles_from_light(light)
+    assert torch.allclose(harmonics.light_from_handles(*handles), light, atol=1e-9)
+    assert torch.allclose(harmonics.luminance(handles.tint), torch.ones(20).double())
+
+
+def test_light_gives_the_handles_back() -> None:
+    direction = random_directions(6, seed=11).float()
+    strength = torch.linspace(0.2, 3, 6)
+    tint = torch.rand(6, 3, generator=torch.Generator().manual_seed(12)) + 0.2
+    tint = tint / harmonics.luminance(tint).unsqueeze(-1)
+    handles = harmonics.handles_from_light(harmonics.light_from_handles(strength, tint, direction))
+    assert torch.allclose(handles.strength, strength, atol=1e-5)
+    assert torch.allclose(handles.tint, tint, atol=1e-5)
+    assert torch.allclose(handles.direction, direction, atol=1e-5)
+
+
+def test_direction_handle_points_the_light_even_backwards() -> None:
+    light = random_lights(8).float()
+    one, white = torch.ones(8), torch.ones(8, 3)
+    for direction in (random_directions(8).float(), -harmonics.dominant_direction(light)):
+        turned = harmonics.light_from_handles(one, white, direction, light)
+        assert torch.allclose(harmonics.dominant_direction(turned), direction, atol=2e-3)
+        size = turned.square().sum(dim=1)
+        assert torch.allclose(size, light.square().sum(dim=1), rtol=1e-4)
+
+
+def test_even_light_has_a_direction() -> None:
+    light = harmonics.ambient_light(torch.ones(2, 3))
+    direction = harmonics.dominant_direction(light)
+    assert torch.equal(direction, torch.tensor(((0.0, 0.0, 1.0),) * 2))
+
+
+def test_soft_key_is_bright_in_front_and_nowhere_negative() -> None:
+    light = harmonics.soft_key()[None]
+    shading = harmonics.irradiance(light, random_directions(500).float()[None]) / math.pi
+    front = harmonics.irradiance(light, torch.tensor(((0.0, 0.0, 1.0),)))[0, 0] / math.pi
+    assert shading.min() > 0
+    assert front > 1.2
+    assert front >= shading.max() - 1e-3
