@@ -1,0 +1,7 @@
+"""StyleGAN generators: networks, their files, and how to draw from them."""
+
+from models.generators.checkpoint import load_generator
+from models.generators.config import GeneratorConfig
+from models.generators.generator import Generator, latents_from_seed
+
+__all__ = ["Generator", "GeneratorConfig", "latents_from_seed", "load_generator"]

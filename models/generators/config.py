@@ -1,0 +1,82 @@
+"""What a generator is made of, as it stands in the header of its file."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.errors import StyleRigError
+
+STUDIO_CHANNELS = {4: 256, 8: 256, 16: 160, 32: 96, 64: 64, 128: 32}
+LARGEST = {"resolution": 2048, "z_dim": 4096, "w_dim": 4096, "c_dim": 4096, "mapping_layers": 16}
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """``channels`` maps each resolution from 4 up to ``resolution`` to its feature maps.
+
+    ``img_channels`` is 3 (a picture) or 4 (premultiplied foreground and its matte).
+    """
+
+    resolution: int = 128
+    z_dim: int = 512
+    w_dim: int = 512
+    c_dim: int = 0
+    img_channels: int = 4
+    mapping_layers: int = 2
+    mapping_lr_multiplier: float = 0.1
+    channels: dict[int, int] = field(default_factory=lambda: dict(STUDIO_CHANNELS))
+
+    def __post_init__(self):
+        for name, largest in LARGEST.items():
+            value = getattr(self, name)
+            smallest = 0 if name == "c_dim" else 1
+            if not isinstance(value, int) or not smallest <= value <= largest:
+                raise bad_config(f"{name} is {value!r}, expected {smallest} to {largest}")
+        if self.resolution < 4 or self.resolution & (self.resolution - 1):
+            raise bad_config(f"the resolution {self.resolution} is not a power of two from 4 up")
+        if self.img_channels not in (3, 4):
+            raise bad_config(f"{self.img_channels} image channels, expected 3 or 4")
+        if not 0 < self.mapping_lr_multiplier <= 1:
+            raise bad_config(f"mapping_lr_multiplier is {self.mapping_lr_multiplier}, expected 0 to 1")
+        missing = [r for r in self.block_resolutions if not 1 <= self.channels.get(r, 0) <= 1024]
+        if missing:
+            raise bad_config(f"no usable channel count for the resolutions {missing}")
+
+    @property
+    def block_resolutions(self) -> list[int]:
+        return [2**power for power in range(2, self.resolution.bit_length())]
+
+    @property
+    def num_ws(self) -> int:
+        return 2 * len(self.block_resolutions)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> GeneratorConfig:
+        """From a parsed JSON or TOML table; raises StyleRigError for anything that does not fit."""
+        if not isinstance(values, dict):
+            raise bad_config("it is not a table of names and values")
+        unknown = set(values) - {entry.name for entry in dataclasses.fields(cls)}
+        if unknown:
+            raise bad_config(f"unknown names {sorted(unknown)}")
+        values = dict(values)
+        try:
+            if "channels" in values:
+                values["channels"] = {int(key): int(value) for key, value in values["channels"].items()}
+            if "mapping_lr_multiplier" in values:
+                values["mapping_lr_multiplier"] = float(values["mapping_lr_multiplier"])
+        except (TypeError, ValueError, AttributeError) as error:
+            raise bad_config(str(error)) from error
+        return cls(**values)
+
+
+def bad_config(reason: str) -> StyleRigError:
+    return StyleRigError(
+        f"The generator's configuration cannot be used: {reason}.",
+        "Train or convert the generator again, or correct its configuration.",
+        code="bad_generator",
+    )

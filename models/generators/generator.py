@@ -1,0 +1,88 @@
+"""The generator as the rest of the project sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.generators.config import GeneratorConfig
+from models.generators.stylegan2 import MappingNetwork, SynthesisNetwork, split_matte
+
+PRECISIONS = ("float32", "bf16")
+
+
+class Generator(nn.Module):
+    """A StyleGAN2: ``mapping`` z -> w, ``synthesis`` w -> picture, ``foreground`` w -> colour and matte."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        self.config = config
+        self.metadata: dict[str, Any] = {}
+        self.mapping = MappingNetwork(config)
+        self.synthesis = SynthesisNetwork(config)
+
+    @classmethod
+    def create(cls, config: GeneratorConfig | None = None, seed: int = 0) -> Generator:
+        """A generator with random weights that depend on ``seed`` alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(config or GeneratorConfig())
+
+    resolution = property(lambda self: self.config.resolution)
+    z_dim = property(lambda self: self.config.z_dim)
+    c_dim = property(lambda self: self.config.c_dim)
+    w_dim = property(lambda self: self.config.w_dim)
+    num_ws = property(lambda self: self.config.num_ws)
+    img_channels = property(lambda self: self.config.img_channels)
+    w_avg = property(lambda self: self.mapping.w_avg)
+
+    @property
+    def precision(self) -> str:
+        return "bf16" if self.synthesis.dtype == torch.bfloat16 else "float32"
+
+    def set_precision(self, precision: str) -> Generator:
+        """Convolve in "float32" (exact) or "bf16" (channels-last; fast where the processor has it)."""
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {PRECISIONS}, not {precision!r}")
+        self.synthesis.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        return self
+
+    def fast(self) -> Generator:
+        """The quickest precision of this device; ``precision`` says which it became."""
+        return self.set_precision("bf16" if has_fast_bf16(self.w_avg.device) else "float32")
+
+    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0,
+                truncation_cutoff: int | None = None, noise: str = "const") -> Tensor:
+        """z (N, z_dim) -> picture (N, 3, R, R) in [-1, 1]."""
+        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise)
+
+    def foreground(self, w: Tensor, noise: str = "const") -> tuple[Tensor, Tensor]:
+        """w (N, num_ws, w_dim) -> premultiplied sRGB colour (N, 3, R, R) and alpha (N, 1, R, R), both 0..1.
+
+        A generator without a matte has alpha 1 everywhere.
+        """
+        raw = self.synthesis.raw(w, noise)
+        if self.img_channels == 4:
+            return split_matte(raw)
+        return (raw * 0.5 + 0.5).clamp(0.0, 1.0), torch.ones_like(raw[:, :1])
+
+    def save(self, path: str | Path, metadata: dict[str, Any] | None = None) -> Path:
+        """Write a float16 safetensors file with the configuration in its header."""
+        from models.generators.checkpoint import save_generator
+
+        return save_generator(self, path, self.metadata if metadata is None else metadata)
+
+
+def has_fast_bf16(device: torch.device | str = "cpu") -> bool:
+    """Whether the device multiplies bfloat16 in hardware; emulation is five times slower than float32."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+def latents_from_seed(seed: int, n: int = 1, z_dim: int = 512) -> Tensor:
+    """z ~ N(0, 1) of shape (n, z_dim) from a CPU generator: the same face for a seed everywhere."""
+    return torch.randn(n, z_dim, generator=torch.Generator("cpu").manual_seed(int(seed)))

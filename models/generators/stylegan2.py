@@ -1,0 +1,145 @@
+"""The StyleGAN2 networks: mapping (z -> w) and synthesis with skip connections (w -> picture).
+
+Module and parameter names follow NVIDIA's stylegan2-ada-pytorch, so that a state dictionary
+of an official checkpoint fits name by name.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.generators.config import GeneratorConfig
+from models.generators.layers import (
+    FullyConnectedLayer,
+    SynthesisLayer,
+    ToRGBLayer,
+    channels_last,
+    upsample_image,
+)
+
+NOISE_MODES = ("const", "none", "random")
+
+
+def normalize_2nd_moment(x: Tensor) -> Tensor:
+    """Scale each row of (N, C) to mean square 1."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+class MappingNetwork(nn.Module):
+    """z (N, z_dim), label c (N, c_dim) or None -> w (N, num_ws, w_dim), optionally truncated."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        self.z_dim, self.c_dim, self.num_ws = config.z_dim, config.c_dim, config.num_ws
+        self.num_layers = config.mapping_layers
+        in_features = config.z_dim
+        if config.c_dim:
+            self.embed = FullyConnectedLayer(config.c_dim, config.w_dim)
+            in_features += config.w_dim
+        for index in range(self.num_layers):
+            layer = FullyConnectedLayer(in_features, config.w_dim, "lrelu", config.mapping_lr_multiplier)
+            setattr(self, f"fc{index}", layer)
+            in_features = config.w_dim
+        self.register_buffer("w_avg", torch.zeros(config.w_dim))
+
+    def single(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """One w for each z, before truncation: (N, w_dim)."""
+        x = normalize_2nd_moment(z.float())
+        if self.c_dim:
+            if c is None:
+                c = torch.zeros(len(z), self.c_dim, device=z.device)
+            x = torch.cat((x, normalize_2nd_moment(self.embed(c.float()))), dim=1)
+        for index in range(self.num_layers):
+            x = getattr(self, f"fc{index}")(x)
+        return x
+
+    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0,
+                truncation_cutoff: int | None = None) -> Tensor:
+        """Truncation: w' = w_avg + psi (w - w_avg) on the first ``truncation_cutoff`` layers (None: all)."""
+        w = self.single(z, c)[:, None].repeat(1, self.num_ws, 1)
+        if truncation_psi != 1.0:
+            cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
+            truncated = self.w_avg.lerp(w[:, :cutoff], truncation_psi)
+            w = torch.cat((truncated, w[:, cutoff:]), dim=1)
+        return w
+
+
+class SynthesisBlock(nn.Module):
+    """All layers of one resolution: x (N, I, R/2, R/2) and image -> x (N, O, R, R) and image."""
+
+    def __init__(self, in_channels: int, out_channels: int, config: GeneratorConfig, resolution: int):
+        super().__init__()
+        self.resolution = resolution
+        self.first = in_channels == 0
+        if self.first:
+            self.const = nn.Parameter(torch.randn(out_channels, resolution, resolution))
+        else:
+            self.conv0 = SynthesisLayer(in_channels, out_channels, config.w_dim, resolution, up=True)
+        self.conv1 = SynthesisLayer(out_channels, out_channels, config.w_dim, resolution)
+        self.torgb = ToRGBLayer(out_channels, config.img_channels, config.w_dim)
+        self.num_conv = 1 if self.first else 2
+
+    def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: str,
+                dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """``ws`` (N, num_conv + 1, w_dim): the block's own layers, the last for toRGB."""
+        if self.first:
+            x = channels_last(self.const.to(dtype)[None].repeat(len(ws), 1, 1, 1))
+        else:
+            x = self.conv0(x, ws[:, 0], noise)
+        x = self.conv1(x, ws[:, self.num_conv - 1], noise)
+        colour = self.torgb(x, ws[:, self.num_conv])
+        return x, colour if image is None else upsample_image(image) + colour
+
+
+class SynthesisNetwork(nn.Module):
+    """w (N, num_ws, w_dim) -> picture float32 in [-1, 1]."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        self.img_channels = config.img_channels
+        self.num_ws = config.num_ws
+        self.block_resolutions = config.block_resolutions
+        self.dtype = torch.float32
+        before = 0
+        for resolution in self.block_resolutions:
+            channels = config.channels[resolution]
+            setattr(self, f"b{resolution}", SynthesisBlock(before, channels, config, resolution))
+            before = channels
+
+    def raw(self, ws: Tensor, noise: str = "const", resolution: int | None = None) -> Tensor:
+        """The network's own channels (N, img_channels, R, R), unclipped.
+
+        ``resolution`` stops at an earlier block, whose accumulated image is returned: this
+        is how a network is grown.
+        """
+        if noise not in NOISE_MODES:
+            raise ValueError(f"noise is one of {NOISE_MODES}, not {noise!r}")
+        x = image = None
+        index = 0
+        for size in self.block_resolutions:
+            block = getattr(self, f"b{size}")
+            part = ws[:, index : index + block.num_conv + 1].float()
+            x, image = block(x, image, part, noise, self.dtype)
+            index += block.num_conv
+            if size == resolution:
+                break
+        return image
+
+    def forward(self, ws: Tensor, noise: str = "const") -> Tensor:
+        """The picture (N, 3, R, R); one with a matte lies over the neutral backdrop, grey 0.5."""
+        raw = self.raw(ws, noise)
+        if self.img_channels != 4:
+            return raw
+        colour, alpha = split_matte(raw)
+        return (colour + (1.0 - alpha) * 0.5) * 2.0 - 1.0
+
+
+def split_matte(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Four channels in [-1, 1] -> premultiplied colour (N, 3, H, W) and alpha (N, 1, H, W), both 0..1.
+
+    Colour is limited to alpha, as no premultiplied pixel can be brighter than its coverage.
+    """
+    unit = (raw * 0.5 + 0.5).clamp(0.0, 1.0)
+    alpha = unit[:, 3:]
+    return torch.minimum(unit[:, :3], alpha), alpha
