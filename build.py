@@ -243,7 +243,7 @@ def run_checked(command: list, failure: str, **options) -> None:
 
 # ---------------------------------------------------------------- the extension
 
-PAYLOAD = ("backend", "models", "pyproject.toml", "LICENSE", "NOTICE")
+PAYLOAD = ("backend", "models", "pyproject.toml")
 
 
 def extension_files() -> list[tuple[Path, str]]:

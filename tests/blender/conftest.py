@@ -25,10 +25,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     user_folder = folder / "user"
     os.environ.update(build.Blender("bpy", Path(sys.executable), wheel=True).environment(user_folder))
     build.Blender("bpy", Path(sys.executable), wheel=True).install(extension, user_folder)
-    STARTED.update(folder=folder, status=1)
 
+    import bpy  # noqa: F401  (makes addon_utils importable)
     import addon_utils
 
+    STARTED.update(folder=folder, status=1)
     addon_utils.enable(build.EXTENSION, default_set=True)
     if build.EXTENSION not in sys.modules:
         raise pytest.UsageError(f"{build.EXTENSION} is installed but cannot be enabled")
