@@ -29,6 +29,7 @@ WINDOWS = os.name == "nt"
 TORCH_INDEX = "https://download.pytorch.org/whl/"
 OLDEST_BLENDER = (4, 5)
 GIGABYTE = 1 << 30
+CUDA_TORCH_GIGABYTES = 9  # 5 installed, 3 of downloads meanwhile
 
 
 class BuildError(Exception):
@@ -167,12 +168,7 @@ def build_environment(environment: Environment, python: Path, device: str) -> No
     """Make or renew one environment; its marker goes first and comes back last."""
     started = time.monotonic()
     finished_before = bool(environment.state())
-    free = shutil.disk_usage(ROOT).free
-    if free < environment.gigabytes * GIGABYTE:
-        raise BuildError(
-            f"{environment.folder} needs about {environment.gigabytes:g} GB;"
-            f" the disk of {ROOT} has {free / GIGABYTE:.1f} GB free. Free some space and run this again."
-        )
+    require_space(environment, environment.gigabytes)
     say(f"Setting up {environment.folder} (Python {environment.python}, {python})")
     environment.marker.unlink(missing_ok=True)
     if not finished_before:
@@ -180,34 +176,45 @@ def build_environment(environment: Environment, python: Path, device: str) -> No
         run_checked([python, "-m", "venv", environment.path], f"Cannot make {environment.folder}")
     if environment.base:
         install_torch(environment, device)
-    pip_install(environment, environment.pins())
+    pip_install(environment, [pin for pin in environment.pins() if not pin.startswith("torch==")])
     content = {"fingerprint": environment.fingerprint(device), "device": device}
     environment.marker.write_text(json.dumps(content))
     say(f"{environment.folder} is ready ({time.monotonic() - started:.0f} s)")
+
+
+def require_space(environment: Environment, gigabytes: float) -> None:
+    free = shutil.disk_usage(ROOT).free / GIGABYTE
+    if free < gigabytes:
+        raise BuildError(
+            f"{environment.folder} needs about {gigabytes:g} GB; the disk of {ROOT} has {free:.1f} GB free."
+            " Free some space and run this again."
+        )
 
 
 def install_torch(environment: Environment, device: str) -> None:
     """Install the build of torch for ``device``.
 
     On Linux the package index holds the CUDA build, and CPU builds (version +cpu) come from
-    the person's own pip configuration or from PyTorch's index. Without either the CUDA
-    build, some gigabytes more, serves: it runs on the CPU too.
+    the person's own pip configuration or from PyTorch's index. Where neither has one, the CUDA
+    build serves: it runs on the CPU too. Elsewhere the package index holds the CPU build.
     """
     pin = next(pin for pin in environment.pins() if pin.startswith("torch=="))
-    attempts: list[list[str]] = []
-    if sys.platform.startswith("linux") and device == "cpu":
+    linux = sys.platform.startswith("linux")
+    wanted = [pin]
+    if linux and device == "cpu":
         index = ["--retries", "0", "--timeout", "15", "--extra-index-url", TORCH_INDEX + "cpu"]
-        attempts = [[f"{pin}+cpu"], [f"{pin}+cpu", *index]]
-    elif sys.platform.startswith("linux"):
-        attempts = [[pin.replace("==", "===")]]  # exactly: not a +cpu build
-    elif WINDOWS and device == "cuda":
-        attempts = [[f"{pin}+cu130", "--extra-index-url", TORCH_INDEX + "cu130"]]
-    for attempt in attempts:
-        if try_pip(environment, attempt, quiet=True) == "":
+        if not try_pip(environment, [f"{pin}+cpu"], quiet=True):
             return
-    if device == "cpu":
-        say("No CPU build of torch can be reached: taking the ordinary one.")
-    pip_install(environment, attempts[0] if attempts and device == "cuda" else [pin])
+        if not try_pip(environment, [f"{pin}+cpu", *index], quiet=True):
+            return
+        say("No CPU build of torch can be reached: taking the CUDA build, about 5 GB installed.")
+    elif linux:
+        wanted = [pin.replace("==", "===")]  # exactly this version: not a +cpu build
+    elif WINDOWS and device == "cuda":
+        wanted = [f"{pin}+cu130", "--extra-index-url", TORCH_INDEX + "cu130"]
+    if linux or device == "cuda":
+        require_space(environment, CUDA_TORCH_GIGABYTES)
+    pip_install(environment, wanted)
 
 
 def try_pip(environment: Environment, arguments: list[str], quiet: bool = False) -> str:
