@@ -1,0 +1,173 @@
+"""Pictures of a face model: colour, mask and passes, differentiable.
+
+``render`` draws with hard visibility inside and soft coverage at the outline. Gradients reach
+shape, expression, reflectance, light, rotation, translation and a camera made of tensors; inside
+the outline they follow the surface that a pixel sees, at the outline they follow its edge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from models.face import harmonics
+from models.face.alignment import place
+from models.face.camera import PORTRAIT_CAMERA, Camera
+from models.face.fragments import (
+    BACKGROUND_DEPTH,
+    Fragments,
+    interpolate,
+    rasterize,
+    to_pixels,
+)
+from models.face.model import FaceModel
+from models.face.parameters import RigParameters
+from models.face.silhouette import Coverage, soft_coverage
+from models.face.topology import topology_of, vertex_normals
+
+__all__ = ["BACKGROUND_DEPTH", "OUTPUTS", "Fragments", "interpolate", "rasterize", "render"]
+
+
+def render(
+    face: FaceModel,
+    parameters: RigParameters,
+    size: int,
+    camera: Camera = PORTRAIT_CAMERA,
+    outputs: Sequence[str] = ("colour", "mask"),
+) -> dict[str, Tensor]:
+    """Draw N heads in frames of ``size``² pixels, row 0 at the top; name -> (N, H, W, C) float32.
+
+    Outputs, of which only those asked for are computed:
+
+    - ``colour`` 3, linear RGB: albedo * shading, straight (not multiplied by the mask)
+    - ``mask`` 1, the mesh's coverage, soft at the outline
+    - ``face_mask`` 1, the model's "face" mask times the coverage
+    - ``depth`` 1, cm from the camera along the view axis, ``BACKGROUND_DEPTH`` where nothing is
+    - ``normals`` 3, unit, world frame (the head's rotation is in them)
+    - ``albedo`` 3, linear RGB
+    - ``shading`` 3, irradiance / pi, so that ambient radiance 1 gives 1
+    - ``uv`` 2, v up
+    - ``position`` 3, world frame, cm
+
+    Where the mesh is not, all but depth are 0. Pixels that the soft outline reaches without the
+    mesh covering their centre carry the values of their covered neighbour.
+    """
+    unknown = sorted(set(outputs) - set(OUTPUTS))
+    if unknown:
+        raise ValueError(f"no such output: {', '.join(unknown)}; there are {', '.join(OUTPUTS)}")
+    picture = Picture(face, parameters, size, camera)
+    return {name: OUTPUTS[name](picture) for name in outputs}
+
+
+@dataclass(eq=False)
+class Picture:
+    """One batch being drawn; each part is computed when first asked for.
+
+    Values "at the pixels" have one row for each pixel whose centre the mesh covers.
+    """
+
+    face: FaceModel
+    parameters: RigParameters
+    size: int
+    camera: Camera
+
+    @cached_property
+    def vertices(self) -> Tensor:
+        """World vertices (N, V, 3)."""
+        shape = self.face.vertices(self.parameters.identity, self.parameters.expression)
+        return place(shape, self.parameters)
+
+    @cached_property
+    def ndc(self) -> Tensor:
+        """Projected vertices (N, V, 3)."""
+        return self.camera.project(self.vertices)
+
+    @cached_property
+    def fragments(self) -> Fragments:
+        """What the pixels see."""
+        return rasterize(self.ndc, self.face.triangles, self.size)
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """Soft coverage and the fringe that it adds."""
+        pixel_space = to_pixels(self.ndc, self.size)
+        mesh = topology_of(self.face)
+        return soft_coverage(pixel_space, self.face.triangles, mesh, self.fragments)
+
+    @cached_property
+    def normals(self) -> Tensor:
+        """Unit normals at the pixels (P, 3), world frame."""
+        smooth = self.fragments.gather(vertex_normals(self.vertices, self.face.triangles))
+        return torch.nn.functional.normalize(smooth, dim=1, eps=1e-12)
+
+    @cached_property
+    def albedo(self) -> Tensor:
+        """Albedo at the pixels (P, 3)."""
+        return self.fragments.gather(self.face.albedo_for(self.parameters.reflectance))
+
+    @cached_property
+    def shading(self) -> Tensor:
+        """Irradiance / pi at the pixels (P, 3); where order 2 rings below zero, zero."""
+        functions = harmonics.basis(self.normals)
+        factors = functions.new_tensor(harmonics.CLAMPED_COSINE) / math.pi
+        light = self.parameters.light * factors.unsqueeze(-1)
+        counts = torch.bincount(self.frame, minlength=len(light)).tolist()
+        parts = zip(functions.split(counts), light, strict=True)
+        return torch.cat([part @ one for part, one in parts]).clamp(min=0)
+
+    @cached_property
+    def frame(self) -> Tensor:
+        """Which of the N frames each pixel belongs to, (P,)."""
+        return self.fragments.pixels // (self.size * self.size)
+
+    @cached_property
+    def uv(self) -> Tensor:
+        """Texture coordinates at the pixels (P, 2)."""
+        if self.face.uv is None or self.face.uv_triangles is None:
+            raise ValueError(f"the face model {self.face.name} has no UV layout")
+        fragments = self.fragments
+        seen = fragments.triangle.view(-1).index_select(0, fragments.pixels)
+        corners = self.face.uv_triangles.index_select(0, seen)
+        points = self.face.uv.index_select(0, corners.view(-1)).view(-1, 3, 2)
+        return (points * fragments.weights.unsqueeze(2)).sum(dim=1)
+
+    @cached_property
+    def face_mask(self) -> Tensor:
+        """The model's face mask at the pixels (P, 1)."""
+        mask = self.face.masks.get("face", torch.ones_like(self.face.mean[:, 0]))
+        return self.fragments.gather(mask.view(1, -1, 1).expand(len(self.parameters), -1, 1))
+
+    def spread(self, values: Tensor, fill: float = 0.0) -> Tensor:
+        """Values at the pixels (P, C) -> pictures (N, H, W, C), carried on to the fringe."""
+        coverage, fragments = self.coverage, self.fragments
+        row = torch.empty_like(fragments.triangle.view(-1))
+        row[fragments.pixels] = torch.arange(len(values), device=values.device)
+        donors = row.index_select(0, coverage.donors)
+        pixels = torch.cat((fragments.pixels, coverage.fringe))
+        values = torch.cat((values, values.index_select(0, donors)))
+        empty = values.new_full((row.shape[0], values.shape[1]), fill)
+        return empty.index_copy(0, pixels, values).view(*fragments.triangle.shape, -1)
+
+    def mask(self) -> Tensor:
+        """Soft coverage (N, H, W, 1)."""
+        return self.coverage.mask.unsqueeze(-1)
+
+
+OUTPUTS: dict[str, Callable[[Picture], Tensor]] = {
+    "colour": lambda picture: picture.spread(picture.albedo * picture.shading),
+    "mask": lambda picture: picture.mask(),
+    "face_mask": lambda picture: picture.spread(picture.face_mask) * picture.mask(),
+    "depth": lambda picture: picture.spread(
+        picture.fragments.depths.unsqueeze(1), BACKGROUND_DEPTH
+    ),
+    "normals": lambda picture: picture.spread(picture.normals),
+    "albedo": lambda picture: picture.spread(picture.albedo),
+    "shading": lambda picture: picture.spread(picture.shading),
+    "uv": lambda picture: picture.spread(picture.uv),
+    "position": lambda picture: picture.spread(picture.fragments.gather(picture.vertices)),
+}

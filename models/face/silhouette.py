@@ -1,0 +1,147 @@
+"""Anti-aliased coverage where the mesh ends and the background begins.
+
+The idea of nvdiffrast's antialiasing (Laine et al., "Modular Primitives for High-Performance
+Differentiable Rendering", 2020), with the mesh's true silhouette edges instead of those of the
+triangles that pixels happen to see: where such an edge crosses the line between the centres of a
+covered and an uncovered neighbour, coverage moves by how far the crossing lies from halfway. For a
+straight edge the coverage summed along the line is exact, and so is its derivative.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.face.fragments import Fragments, enumerate_items, ordered_key, signed_areas
+from models.face.topology import Topology
+
+
+class Coverage(NamedTuple):
+    """Soft coverage, and for uncovered pixels that it reaches a covered neighbour to take from."""
+
+    mask: Tensor  # (N, H, W) 0–1
+    fringe: Tensor  # (Q,) int64 flat index of uncovered pixels
+    donors: Tensor  # (Q,) int64 flat index of the covered neighbour
+
+
+class Crossings(NamedTuple):
+    """Where silhouette edges cross lines between neighbouring pixels' centres."""
+
+    ends: Tensor  # (C, 2) int64 flat index into (N, V): the edge
+    steep: Tensor  # (C,) bool: the neighbours lie side by side, else above each other
+    line: Tensor  # (C,) int64 row (steep) or column of the pair
+    covered: Tensor  # (C,) int64 flat index of the covered pixel
+    uncovered: Tensor  # (C,) int64 flat index of the other
+
+
+def soft_coverage(pixel_space: Tensor, triangles: Tensor, mesh: Topology, seen: Fragments) -> Coverage:
+    """Coverage of ``seen`` from vertices (N, V, 3) in pixels; gradients reach the vertices."""
+    with torch.no_grad():
+        crossings = find_crossings(pixel_space.detach(), triangles, mesh, seen.triangle)
+        hard = (seen.triangle >= 0).to(pixel_space).view(-1)
+        distance = crossing_distance(pixel_space.detach(), crossings, hard.shape[0], seen)
+        crossings = outermost(crossings, distance, hard.shape[0])
+    distance = crossing_distance(pixel_space, crossings, hard.shape[0], seen).clamp(0, 1)
+    gained, lost = (distance - 0.5).clamp(min=0), (0.5 - distance).clamp(min=0)
+    mask = hard.index_add(0, crossings.uncovered, gained).index_add(0, crossings.covered, -lost)
+    reached = gained.detach() > 0
+    fringe, donors = strongest(
+        crossings.uncovered[reached], crossings.covered[reached], gained.detach()[reached], hard
+    )
+    return Coverage(mask.clamp(0, 1).view(seen.triangle.shape), fringe, donors)
+
+
+def find_crossings(
+    pixel_space: Tensor, triangles: Tensor, mesh: Topology, triangle: Tensor
+) -> Crossings:
+    """All crossings of silhouette edges between a covered and an uncovered pixel."""
+    size = triangle.shape[-1]
+    ends = silhouette_edges(pixel_space, triangles, mesh)
+    points = pixel_space.flatten(0, 1)[:, :2].index_select(0, ends.view(-1)).view(-1, 2, 2)
+    steep, along, across = principal_axes(points)
+    low = (along.amin(dim=1) - 0.5).ceil().clamp(0, size)
+    high = ((along.amax(dim=1) - 0.5).ceil() - 1).clamp(-1, size - 1)
+    owner, place = enumerate_items((high - low + 1).clamp(min=0).nan_to_num(0.0).long())
+    line = low.long().index_select(0, owner) + place
+    along, across = along.index_select(0, owner), across.index_select(0, owner)
+    left = (position_on_line(along, across, line) - 0.5).floor()
+    fits = (left >= 0) & (left < size - 1)
+    owner, line, left = owner[fits], line[fits], left[fits].long()
+    steep = steep.index_select(0, owner)
+    ends = ends.index_select(0, owner)
+    frame = torch.div(ends[:, 0], pixel_space.shape[1], rounding_mode="floor")
+    first = frame * size * size + torch.where(steep, line * size + left, left * size + line)
+    second = first + torch.where(steep, 1, size)
+    filled = triangle.view(-1) >= 0
+    first_filled, second_filled = filled.index_select(0, first), filled.index_select(0, second)
+    covered = torch.where(first_filled, first, second)
+    uncovered = torch.where(first_filled, second, first)
+    border = first_filled != second_filled
+    return Crossings(ends[border], steep[border], line[border], covered[border], uncovered[border])
+
+
+def silhouette_edges(pixel_space: Tensor, triangles: Tensor, mesh: Topology) -> Tensor:
+    """(S, 2) flat index into (N, V): edges with one side towards the camera and the other not."""
+    frames, count = pixel_space.shape[:2]
+    points = pixel_space[..., :2].index_select(1, triangles.view(-1)).view(frames, -1, 3, 2)
+    facing = torch.nn.functional.pad(signed_areas(points) > 0, (0, 1))
+    sides = facing.index_select(1, mesh.sides.view(-1)).view(frames, -1, 2)
+    frame, edge = (sides[..., 0] != sides[..., 1]).nonzero(as_tuple=True)
+    return mesh.edges.index_select(0, edge) + (frame * count).unsqueeze(1)
+
+
+def principal_axes(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Steepness (S,), and the ends (S, 2) along and across the axis an edge (S, 2, 2) follows."""
+    step = (points[:, 1] - points[:, 0]).abs()
+    steep = step[:, 1] >= step[:, 0]
+    x, y = points.unbind(2)
+    choice = steep.unsqueeze(1)
+    return steep, torch.where(choice, y, x), torch.where(choice, x, y)
+
+
+def position_on_line(along: Tensor, across: Tensor, line: Tensor) -> Tensor:
+    """Where edges (C, 2) cross the line through pixel centres ``line`` (C,), pixels across it."""
+    length = along[:, 1] - along[:, 0]
+    share = (line + 0.5 - along[:, 0]) / torch.where(length == 0, 1.0, length)
+    return across[:, 0] + share * (across[:, 1] - across[:, 0])
+
+
+def crossing_distance(
+    pixel_space: Tensor, crossings: Crossings, pixels: int, seen: Fragments
+) -> Tensor:
+    """Distance (C,) of crossings from the covered pixel's centre towards the uncovered, 0–1."""
+    size = seen.triangle.shape[-1]
+    points = pixel_space.flatten(0, 1).index_select(0, crossings.ends.view(-1)).view(-1, 2, 3)
+    x, y = points[..., 0], points[..., 1]
+    choice = crossings.steep.unsqueeze(1)
+    along, across = torch.where(choice, y, x), torch.where(choice, x, y)
+    position = position_on_line(along, across, crossings.line)
+    place = crossings.covered % (size * size)
+    centre = torch.where(crossings.steep, place % size, place // size) + 0.5
+    outward = torch.where(crossings.uncovered > crossings.covered, 1.0, -1.0)
+    return (position - centre) * outward
+
+
+def outermost(crossings: Crossings, distance: Tensor, pixels: int) -> Crossings:
+    """One crossing for each pair of pixels: the farthest out, where coverage really ends."""
+    pair = torch.minimum(crossings.covered, crossings.uncovered) + crossings.steep * pixels
+    best = winners(pair, distance, 2 * pixels)
+    return Crossings(*(part.index_select(0, best) for part in crossings))
+
+
+def winners(group: Tensor, value: Tensor, groups: int) -> Tensor:
+    """Indices of the largest ``value`` (M,) of each ``group`` (M,), one for each."""
+    number = torch.arange(len(group), device=group.device)
+    best = torch.full((groups,), -1, dtype=torch.int64, device=group.device)
+    best.scatter_reduce_(0, group, ordered_key(value, number), "amax")
+    return best[best >= 0] & 0xFFFFFFFF
+
+
+def strongest(
+    targets: Tensor, sources: Tensor, amounts: Tensor, hard: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Each target once, with the source that gives it most."""
+    best = winners(targets, amounts, hard.shape[0])
+    return targets.index_select(0, best), sources.index_select(0, best)
