@@ -28,7 +28,7 @@ from models.face.fragments import (
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
 from models.face.silhouette import Coverage, soft_coverage
-from models.face.topology import topology_of, vertex_normals
+from models.face.edges import topology_of, vertex_normals
 
 __all__ = ["BACKGROUND_DEPTH", "OUTPUTS", "Fragments", "interpolate", "rasterize", "render"]
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from models.face.fragments import Fragments, enumerate_items, ordered_key, signed_areas
-from models.face.topology import Topology
+from models.face.edges import Topology
 
 
 class Coverage(NamedTuple):
