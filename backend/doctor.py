@@ -1,0 +1,155 @@
+"""doctor: what this environment has and what is wrong with it. Exit status 0 when nothing is, else 1."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import re
+import socket
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from backend import __version__
+from models.errors import StyleRigError
+
+ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS = ("studio-generator", "studio-reconstruction", "studio-rignet")
+PYTHON = (3, 11)
+SET_UP = "Make the environment again with: python build.py setup"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    findings = [examine(name, check, arguments) for name, check in CHECKS.items()]
+    wrong = [finding for finding in findings if not finding["ok"]]
+    if arguments.json:
+        print(json.dumps({"version": __version__, "ok": not wrong, "checks": findings}, indent=2))
+    else:
+        for finding in findings:
+            print(f"{'ok   ' if finding['ok'] else 'WRONG'} {finding['name']}: {finding['message']}")
+            if finding["hint"]:
+                print(f"      {finding['hint']}")
+        print(f"{len(wrong)} of {len(findings)} checks found something wrong." if wrong else "All is well.")
+    return 1 if wrong else 0
+
+
+def examine(name: str, check: Callable, arguments: argparse.Namespace) -> dict:
+    """One check's finding; whatever it raises is a finding too, so that the other checks run."""
+    try:
+        return {"name": name, "ok": True, "message": check(arguments), "hint": ""}
+    except StyleRigError as error:
+        return {"name": name, "ok": False, "message": error.message, "hint": error.hint}
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        return {"name": name, "ok": False, "message": message, "hint": SET_UP}
+
+
+def check_python(arguments: argparse.Namespace) -> str:
+    if sys.version_info[:2] != PYTHON:
+        raise StyleRigError(f"This is Python {platform.python_version()}, not {PYTHON[0]}.{PYTHON[1]}.", SET_UP)
+    return f"{platform.python_version()} at {sys.executable}"
+
+
+def check_packages(arguments: argparse.Namespace) -> str:
+    pins = pinned()
+    missing, other = [], []
+    for name, version in pins.items():
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+            continue
+        if found.partition("+")[0] != version:
+            other.append(f"{name} {found} instead of {version}")
+    if missing or other:
+        parts = ([f"missing: {', '.join(missing)}"] if missing else []) + other
+        raise StyleRigError(f"{'; '.join(parts)}.", SET_UP)
+    return f"all {len(pins)} as pinned"
+
+
+def pinned() -> dict[str, str]:
+    """Package -> version that pyproject.toml asks for."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    pairs = (re.match(r"([\w.-]+)==([\w.]+)", line) for line in tomllib.loads(text)["project"]["dependencies"])
+    return {pair[1]: pair[2] for pair in pairs if pair}
+
+
+def check_device(arguments: argparse.Namespace) -> str:
+    import torch
+
+    from backend.rigs import choose_device
+
+    device = choose_device(arguments.device)
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
+    return f"torch {torch.__version__} on {device} ({name})"
+
+
+def check_face(arguments: argparse.Namespace) -> str:
+    from models.face import load_face_model
+
+    face = load_face_model(None)
+    modes = f"{len(face.identity)} identity and {len(face.albedo)} reflectance modes"
+    return f"{len(face.mean)} vertices, {modes}, {len(face.expression_names)} expressions"
+
+
+def check_weights(arguments: argparse.Namespace) -> str:
+    folder = ROOT / "models" / "weights"
+    files = [folder / f"{name}.safetensors" for name in WEIGHTS]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise StyleRigError(
+            f"{', '.join(missing)} missing from {folder}.", "Install StyleRig again, or train them here.",
+        )
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB in {folder}"
+
+
+def check_rig(arguments: argparse.Namespace) -> str:
+    import numpy as np
+
+    from backend.rigs import choose_device, load_rig
+    from models.stylerig import Controls
+
+    started = time.monotonic()
+    rig = (arguments.rig_loader or load_rig)(choose_device(arguments.device))
+    portrait = rig.new_portrait(seed=0, truncation=0.7)
+    loaded = time.monotonic()
+    frame = rig.frame(portrait, Controls(rotation=(0.2, 0.0, 0.0)))
+    bad = [name for name, array in frame.items() if not np.isfinite(array).all()]
+    if bad:
+        raise StyleRigError(f"A test frame has values that are not numbers in {', '.join(bad)}.", SET_UP)
+    seconds = time.monotonic() - loaded
+    height, width = frame["Combined"].shape[:2]
+    return f"{rig.name} {rig.weights_hash[:8]} ready in {loaded - started:.1f} s, {width}x{height} in {seconds:.2f} s"
+
+
+def check_loopback(arguments: argparse.Namespace) -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        return f"connected to 127.0.0.1:{server.getsockname()[1]}"
+
+
+def check_temporary(arguments: argparse.Namespace) -> str:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"0" * 4096)
+        return f"can write to {tempfile.gettempdir()}"
+
+
+CHECKS = {
+    "Python": check_python,
+    "packages": check_packages,
+    "device": check_device,
+    "face model": check_face,
+    "weights": check_weights,
+    "rig": check_rig,
+    "loopback": check_loopback,
+    "temporary folder": check_temporary,
+}

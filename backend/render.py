@@ -1,0 +1,142 @@
+"""render: a rig file becomes a sequence of pictures, without Blender.
+
+A rig file is JSON: {"portrait": a portrait or {"seed": 7}, "frames": [controls, …], "output": {"size",
+"passes"}}. Frame n becomes frame_000n.png, or .exr with all passes. A picture holds a digest of all it
+was made from, so ``--resume`` makes again what is missing, damaged or out of date, and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.errors import StyleRigError
+from models.files import write_atomic
+
+if TYPE_CHECKING:
+    from backend import schema
+    from backend.images import Origin
+    from models.stylerig import Portrait, Rig
+
+LARGEST_RIG_FILE = 256 << 20  # bytes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rigfile", type=Path, help="JSON with portrait, frames and output")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--format", choices=("png", "exr"), default="png", help="exr holds the passes too")
+    parser.add_argument("--resume", action="store_true", help="leave frames that are there and up to date")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from backend import portraits
+    from backend.rigs import choose_device, load_rig
+
+    rig_file = read_rig_file(arguments.rigfile)
+    make_folder(arguments.output)
+    rig = (arguments.rig_loader or load_rig)(choose_device(arguments.device))
+    for controls in rig_file.frames:
+        portraits.check_expressions(controls.expression, rig.face)
+    portrait = read_portrait(rig_file, rig)
+    sequence = Sequence(rig, portrait, rig_file, arguments.output, arguments.format)
+    sequence.render(arguments.resume)
+    return 0
+
+
+def read_rig_file(path: Path) -> schema.RigFile:
+    """Raises StyleRigError when the file cannot be read or does not fit the schema."""
+    from backend.schema import parse_rig_file
+
+    try:
+        if path.stat().st_size > LARGEST_RIG_FILE:
+            raise StyleRigError(f"{path} is over {LARGEST_RIG_FILE >> 20} MiB.", "Split it.", code="too_large")
+        text = path.read_bytes()
+    except OSError as error:
+        raise StyleRigError(
+            f"Cannot read {path}: {error.strerror}.", "Choose a rig file that exists.", code="cannot_read"
+        ) from error
+    return parse_rig_file(text, str(path))
+
+
+def make_folder(folder: Path) -> None:
+    """See that the folder can be written before any work is done. Raises StyleRigError."""
+    write_atomic(folder / ".stylerig", b"").unlink(missing_ok=True)
+
+
+def read_portrait(rig_file: schema.RigFile, rig: Rig) -> Portrait:
+    """The file's portrait, or a new one from its seed. Raises StyleRigError when the rig lacks its model."""
+    from backend import portraits, schema
+
+    asked = rig_file.portrait
+    if asked.model != rig.name:
+        raise StyleRigError(f"There is no model {asked.model!r} here.", f"Use {rig.name!r}.", code="unknown_model")
+    if isinstance(asked, schema.Portrait):
+        return portraits.portrait_from_schema(asked, rig)
+    return rig.new_portrait(seed=asked.seed, truncation=asked.truncation)
+
+
+class Sequence:
+    """The frames of one rig file on their way to a folder."""
+
+    def __init__(self, rig: Rig, portrait: Portrait, rig_file: schema.RigFile, folder: Path, kind: str):
+        from backend.images import Origin
+
+        self.rig, self.portrait, self.rig_file = rig, portrait, rig_file
+        self.folder, self.kind = folder, kind
+        self.passes = rig_file.output.passes if kind == "exr" else []
+        self.origin = Origin(portrait.model, portrait.weights_hash, portrait.seed)
+
+    def render(self, resume: bool) -> None:
+        """Make the frames, with a progress bar on stderr and a summary on stdout."""
+        from tqdm import tqdm
+
+        total, kept = len(self.rig_file.frames), 0
+        started = time.monotonic()
+        bar = tqdm(range(total), unit="frame", file=sys.stderr, mininterval=0.5)
+        for index in bar:
+            if resume and self.is_there(index):
+                kept += 1
+                continue
+            write_atomic(self.path(index), self.picture(index))
+        each = (time.monotonic() - started) / max(total - kept, 1)
+        made = f"{total - kept} frames rendered" + (f", {kept} were there" if kept else "")
+        print(f"{made}: {self.folder} ({each:.2f} s per frame)")
+
+    def path(self, index: int) -> Path:
+        return self.folder / f"frame_{index + 1:04}.{self.kind}"
+
+    def is_there(self, index: int) -> bool:
+        """Whether the frame is on disk, whole, and made from the same portrait, controls and output."""
+        from backend.images import request_of
+
+        return request_of(self.path(index)) == self.request(index)
+
+    def request(self, index: int) -> str:
+        """A digest of all that the frame is made from."""
+        from backend import portraits
+
+        made_from = [
+            portraits.portrait_to_schema(self.portrait, self.rig.face).model_dump(),
+            self.rig_file.frames[index].model_dump(),
+            self.rig_file.output.size,
+            self.passes,
+        ]
+        return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+    def picture(self, index: int) -> bytes:
+        from backend import images, portraits
+
+        controls = portraits.controls_from_schema(self.rig_file.frames[index], self.rig.face)
+        size = self.rig_file.output.size
+        frame = self.rig.frame(self.portrait, controls, size=size, passes=tuple(self.passes))
+        origin: Origin = replace(self.origin, request=self.request(index))
+        if self.kind == "png":
+            return images.png_bytes(frame, origin)
+        return images.exr_bytes(frame, self.passes, origin)

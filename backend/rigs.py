@@ -1,0 +1,120 @@
+"""The rig of this process: loaded once, when it is first needed, and used by one request at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from models.errors import StyleRigError
+
+if TYPE_CHECKING:
+    from models.stylerig import Rig
+
+MODEL = "studio"  # the one that ships
+MOST_WAITING = 64  # requests
+
+
+def load_rig(device: str = "cpu") -> Rig:
+    """The rig that ships, on ``device``. Raises StyleRigError when its weights are not there."""
+    from models.stylerig import Rig
+
+    return Rig.load(None, device=device)
+
+
+def choose_device(name: str) -> str:
+    """``cpu`` or ``cuda``; ``auto`` takes the GPU that torch can use. Raises StyleRigError."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise StyleRigError(
+            "torch sees no CUDA device.",
+            "Choose --device cpu, or set up again with: python build.py setup --device cuda",
+            code="no_device",
+        )
+    return name
+
+
+class RigHolder:
+    """Loads the rig at the first ``get``. A failed attempt is tried again, so that weights can be put right."""
+
+    def __init__(self, loader: Callable[[str], Rig], device: str = "cpu"):
+        self.loader = loader
+        self.device = device
+        self.rig: Rig | None = None
+        self.problem: StyleRigError | None = None
+        self.lock = threading.Lock()
+
+    def get(self) -> Rig:
+        """The rig; callers on other threads wait while it loads. Raises StyleRigError."""
+        with self.lock:
+            if self.rig is None:
+                try:
+                    self.rig, self.problem = self.loader(self.device), None
+                except StyleRigError as error:
+                    self.problem = error
+                    raise
+            return self.rig
+
+    def for_model(self, model: str) -> Rig:
+        """The rig, provided that it is the one called ``model``. Raises StyleRigError."""
+        rig = self.get()
+        if model != rig.name:
+            raise StyleRigError(
+                f"There is no model {model!r} here.", f"Use {rig.name!r}.", code="unknown_model", status=404
+            )
+        return rig
+
+
+class Worker:
+    """Runs jobs one after another on a thread of its own.
+
+    Jobs may belong to a stream (a live view): a newer job of a stream takes the place of one that
+    still waits, which fails with the code ``superseded``.
+    """
+
+    def __init__(self):
+        self.executor = ThreadPoolExecutor(1, thread_name_prefix="rig")
+        self.newest: dict[str, Future] = {}
+        self.waiting = 0
+
+    async def run(self, job: Callable[[], Any], stream: str = "") -> Any:
+        """The result of ``job()``. Call from the event loop's thread only. Raises StyleRigError."""
+        older = self.newest.pop(stream, None) if stream else None
+        if older:
+            older.cancel()  # has no effect on one that runs already
+        if self.waiting >= MOST_WAITING:
+            raise StyleRigError(
+                f"{self.waiting} requests are waiting already.", "Wait for answers first.", code="busy", status=429
+            )
+        future = self.executor.submit(job)
+        if stream:
+            self.newest[stream] = future
+        self.waiting += 1
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if not stream or self.newest.get(stream) is future:
+                raise  # the server is stopping
+            raise superseded() from None
+        finally:
+            self.waiting -= 1
+            if self.newest.get(stream) is future:
+                del self.newest[stream]
+
+    def close(self) -> None:
+        """Drop the jobs that wait; one that runs finishes by itself."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
+
+
+def superseded() -> StyleRigError:
+    return StyleRigError(
+        "A newer request of the same stream took this one's place.",
+        "Nothing is wrong; use the newer answer.",
+        code="superseded",
+        status=409,
+    )

@@ -1,0 +1,152 @@
+"""What may come in over HTTP and in rig files; published as OpenAPI under ``/v1/openapi.json``.
+
+Everything is bounded: numbers are finite, lists and names have a largest length. Whether a name or
+a size fits the face model at hand is for ``portraits.py`` to say.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
+
+from models.errors import StyleRigError
+
+SMALLEST_SIZE, LARGEST_SIZE = 16, 2048  # pixels
+MOST_FRAMES = 100_000
+PassName = Literal["FaceMask", "Normal", "Albedo", "Shading", "Depth"]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$", max_length=64)]
+Number = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
+Angles = Annotated[
+    list[Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(min_length=3, max_length=3)
+]
+Triple = Annotated[list[Number], Field(min_length=3, max_length=3)]
+Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
+Light = Annotated[list[Triple], Field(min_length=9, max_length=9)]
+Weights = Annotated[list[Number], Field(max_length=1024)]
+Expression = Annotated[dict[Name, Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(max_length=1024)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Truncation = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+
+
+class Message(BaseModel):
+    """No unknown names, no strings for numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class PortraitRequest(Message):
+    """A portrait to be drawn from a seed: the same seed is the same face everywhere."""
+
+    model: Name = "studio"
+    seed: Seed
+    truncation: Truncation = 0.7
+
+
+class Parameters(Message):
+    """Rig parameters of a portrait in model space (y up, face looks along +z, cm, radians)."""
+
+    identity: Weights = Field(description="standard deviations, one for each identity mode")
+    reflectance: Weights = Field(description="standard deviations, one for each reflectance mode")
+    expression: Expression = Field(description="0 to 1 by name; names left out are 0")
+    light: Light = Field(description="spherical harmonics of order 2, 9 rows of linear RGB")
+    rotation: Angles = Field(description="yaw, pitch, roll")
+    translation: Triple = Field(description="x, y, z in cm")
+
+
+class Portrait(Message):
+    """A whole portrait by value. The client keeps it; the backend keeps nothing."""
+
+    model: Name
+    weights_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{8,128}$")]
+    seed: Seed
+    truncation: Truncation
+    w: Annotated[str, Field(max_length=700_000)] = Field(description="base64 of little-endian float32")
+    w_shape: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)]
+    parameters: Parameters
+
+
+class Controls(Message):
+    """What is asked of a frame. What is null or left out is the portrait's own."""
+
+    rotation: Angles | None = Field(None, description="yaw, pitch, roll of the head in radians")
+    expression: Expression = Field(default_factory=dict, description="by name, 0 to 1")
+    light: Light | None = Field(None, description="spherical harmonics of order 2, 9 rows of linear RGB")
+    translation: Pair | None = Field(None, description="x to the right, y up, in widths of the frame")
+    scale: Annotated[float, Field(ge=0.125, le=8, allow_inf_nan=False)] = 1.0
+
+
+class Layers(Message):
+    """Size and passes of a frame."""
+
+    size: Annotated[int, Field(ge=SMALLEST_SIZE, le=LARGEST_SIZE)] | None = Field(
+        None, description="width and height in pixels; null is the generator's own"
+    )
+    passes: Annotated[list[PassName], Field(max_length=5)] = Field(default_factory=list)
+
+    @field_validator("passes")
+    @classmethod
+    def once_each(cls, passes: list[str]) -> list[str]:
+        if len(set(passes)) != len(passes):
+            raise ValueError("a pass is named twice")
+        return passes
+
+
+class FrameOutput(Layers):
+    """``png`` is the portrait alone (sRGB, straight alpha); ``raw`` is every pass as float32."""
+
+    format: Literal["png", "raw"] = "png"
+
+
+class FrameRequest(Message):
+    portrait: Portrait
+    controls: Controls = Field(default_factory=Controls)
+    output: FrameOutput = Field(default_factory=FrameOutput)
+
+
+class MeshRequest(Message):
+    portrait: Portrait
+
+
+class RigFile(Message):
+    """A sequence for ``python -m backend render``."""
+
+    portrait: Annotated[
+        Annotated[Portrait, Tag("whole")] | Annotated[PortraitRequest, Tag("from a seed")],
+        Discriminator(lambda value: "whole" if "w" in value else "from a seed"),
+    ]
+    frames: Annotated[list[Controls], Field(min_length=1, max_length=MOST_FRAMES)]
+    output: Layers = Field(default_factory=Layers)
+
+
+class Problem(BaseModel):
+    code: str
+    message: str
+    hint: str
+
+
+class ErrorAnswer(BaseModel):
+    """Every answer with a status of 400 and above."""
+
+    error: Problem
+
+
+def first_problem(errors: list[dict], skip: tuple[str, ...] = ("body",)) -> str:
+    """The first of pydantic's errors in one line: ``controls.rotation.0: …`` and how many follow."""
+    place = ".".join(str(part) for part in errors[0]["loc"] if part not in skip)
+    text = f"{place}: {errors[0]['msg']}" if place else errors[0]["msg"]
+    more = len(errors) - 1
+    return f"{text} ({more} more)" if more else text
+
+
+def parse_rig_file(text: str | bytes, name: str) -> RigFile:
+    """Read a rig file's JSON; raises StyleRigError that says which entry of ``name`` is wrong."""
+    try:
+        return RigFile.model_validate_json(text)
+    except ValidationError as error:
+        raise StyleRigError(
+            f"{name} is not a rig file that can be rendered: {first_problem(error.errors())}.",
+            'It holds "portrait" (a portrait or {"seed": 7}), "frames" (a list of controls) and "output".',
+            code="bad_rig_file",
+        ) from error

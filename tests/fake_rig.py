@@ -1,0 +1,83 @@
+"""A rig that needs no weights, with the real one's interface; and the backend's command line over it.
+
+    python -m tests.fake_rig serve --port 0
+
+A head pose moves a disc across the picture, so that frames differ and tests can tell them apart.
+Environment variables make it misbehave: FAKE_RIG_SECONDS per frame, FAKE_RIG_FAULT to raise.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from models.errors import StyleRigError
+from models.face.model import FaceModel
+from models.face.parameters import RigParameters
+from models.stylerig.controls import Controls, Frame, Portrait
+from tests.synthetic_face import synthetic_face
+
+RESOLUTION, NUM_WS, W_DIM = 32, 6, 512
+WIDTHS = {"FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3, "Depth": 1}
+OUTSIDE = 1e10  # depth where there is no face
+
+
+@dataclass
+class FakeRig:
+    face: FaceModel
+    generator: SimpleNamespace
+    name: str = "studio"
+    weights_hash: str = "f" * 64
+
+    def new_portrait(self, seed: int = 0, truncation: float = 0.7) -> Portrait:
+        random = torch.Generator().manual_seed(seed)
+        w = truncation * torch.randn(1, W_DIM, generator=random).repeat(NUM_WS, 1)
+        face = self.face
+        parameters = RigParameters(
+            identity=torch.randn(1, len(face.identity), generator=random),
+            reflectance=torch.randn(1, len(face.albedo), generator=random),
+            expression=torch.rand(1, len(face.expression), generator=random),
+            light=torch.randn(1, 9, 3, generator=random),
+            rotation=0.1 * torch.randn(1, 3, generator=random),
+            translation=torch.randn(1, 3, generator=random),
+        )
+        return Portrait(self.name, self.weights_hash, seed, truncation, w.numpy(), parameters)
+
+    def frame(self, portrait: Portrait, controls: Controls, size=None, passes=tuple(WIDTHS)) -> Frame:
+        controls.check(self.face)
+        time.sleep(float(os.environ.get("FAKE_RIG_SECONDS", 0)))
+        if os.environ.get("FAKE_RIG_FAULT"):
+            raise ZeroDivisionError("made to fail")
+        size = size or RESOLUTION
+        rotation = controls.rotation or portrait.parameters.rotation[0].tolist()
+        y, x = np.mgrid[:size, :size] / size - 0.5
+        distance = np.hypot(x - 0.5 * rotation[0], y)[..., None]
+        alpha = np.clip((0.3 - distance) * size / 4 + 0.5, 0, 1)
+        colour = np.abs(np.concatenate((x[..., None], y[..., None], distance), axis=2) + 0.1 * portrait.w[0, :3])
+        arrays = {"Combined": np.concatenate((colour * alpha, alpha), axis=2), "Portrait": colour}
+        random = np.random.default_rng(portrait.seed)
+        for name in passes:
+            arrays[name] = np.where(alpha > 0, random.random((size, size, WIDTHS[name])), 0)
+        if "Depth" in passes:
+            arrays["Depth"][alpha == 0] = OUTSIDE
+        return Frame({name: array.astype(np.float32) for name, array in arrays.items()}, (*rotation, 0.0, 0.0, 0.0))
+
+
+def load(device: str = "cpu") -> FakeRig:
+    """A new fake rig; FAKE_RIG_MISSING makes it fail as a rig without weights does."""
+    if os.environ.get("FAKE_RIG_MISSING"):
+        raise StyleRigError("The weights are not there.", "Install StyleRig again.", code="missing_weights")
+    generator = SimpleNamespace(resolution=RESOLUTION, num_ws=NUM_WS, w_dim=W_DIM)
+    return FakeRig(synthetic_face(vertices=200), generator)
+
+
+if __name__ == "__main__":
+    from backend.cli import main
+
+    sys.exit(main(sys.argv[1:], rig_loader=load))
