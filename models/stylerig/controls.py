@@ -1,0 +1,86 @@
+"""What goes into a frame and what comes out: a portrait, controls, named arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.errors import StyleRigError
+from models.face import FaceModel
+from models.face.parameters import RigParameters
+
+LARGEST_SCALE = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """A person: the latent code and what the rig reads from it. Nothing else is kept anywhere."""
+
+    model: str
+    weights_hash: str
+    seed: int
+    truncation: float
+    w: np.ndarray  # (L, 512) float32
+    parameters: RigParameters  # N = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """The artist's request; None, or a name that is missing, keeps the portrait's own value.
+
+    ``rotation`` is (yaw, pitch, roll) in radians, ``expression`` weights 0–1 by name, ``light`` (9, 3)
+    in the world frame. ``translation`` is in frame widths, x right and y up, from where the aligned
+    portrait stands; ``scale`` is relative to it.
+    """
+
+    rotation: tuple[float, float, float] | None = None
+    expression: Mapping[str, float] = field(default_factory=dict)
+    light: np.ndarray | None = None
+    translation: tuple[float, float] | None = None
+    scale: float = 1.0
+
+    def check(self, face: FaceModel) -> None:
+        """Raise StyleRigError for names the face does not have and for values out of bounds."""
+        unknown = sorted(set(self.expression) - set(face.expression_names))
+        if unknown:
+            raise bad_controls(f"the face has no expression called {', '.join(map(repr, unknown[:3]))}")
+        check_numbers("expression", list(self.expression.values()), None, 100.0)
+        if self.rotation is not None:
+            check_numbers("rotation", self.rotation, (3,), 10.0)
+        if self.light is not None:
+            check_numbers("light", self.light, (9, 3), 1e4)
+        if self.translation is not None:
+            check_numbers("translation", self.translation, (2,), 100.0)
+        check_numbers("scale", self.scale, (), LARGEST_SCALE)
+        if self.scale < 1 / LARGEST_SCALE:
+            raise bad_controls(f"the scale {self.scale} is not between {1 / LARGEST_SCALE} and {LARGEST_SCALE}")
+
+
+class Frame(dict):
+    """Name -> float32 array (H, W, C), row 0 at the top.
+
+    ``placement`` is (yaw, pitch, roll, x, y, z): radians and cm, where the head stands in the world
+    of the portrait camera in this frame.
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray], placement: tuple[float, ...]):
+        super().__init__(arrays)
+        self.placement = placement
+
+
+def check_numbers(name: str, values, shape: tuple[int, ...] | None, largest: float) -> None:
+    """Raise StyleRigError unless ``values`` are numbers of this shape within ±largest."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise bad_controls(f"{name} is not made of numbers") from error
+    if shape is not None and array.shape != shape:
+        raise bad_controls(f"{name} has the shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all() or (np.abs(array) > largest).any():
+        raise bad_controls(f"{name} has values that are not finite or beyond ±{largest:g}")
+
+
+def bad_controls(reason: str) -> StyleRigError:
+    return StyleRigError(f"The controls cannot be used: {reason}.", "Correct the values.", code="bad_controls")

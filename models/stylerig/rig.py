@@ -1,0 +1,287 @@
+"""A rigged generator: seeds become portraits, portraits and controls become frames."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from models.errors import StyleRigError
+from models.face import FaceModel, load_face_model
+from models.face.alignment import align
+from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
+from models.face.harmonics import rotate
+from models.face.parameters import RigParameters
+from models.face.rasterizer import render
+from models.generators import Generator, GeneratorConfig, latents_from_seed, load_generator
+from models.stylerig.controls import Controls, Frame, Portrait, bad_controls
+from models.stylerig.reconstruction import Reconstruction
+from models.stylerig.rignet import RigNets
+from models.stylerig.similarity import Similarity
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+PARTS = ("generator", "reconstruction", "rignet")
+PASSES = {  # render pass -> (output of the rasteriser, value where there is no head)
+    "FaceMask": ("face_mask", 0.0),
+    "Normal": ("normals", 0.0),
+    "Albedo": ("albedo", 0.0),
+    "Shading": ("shading", 0.0),
+    "Depth": ("depth", 1e10),
+}
+BACKDROP = 0.5  # sRGB grey that "Portrait" lies over
+PRECISIONS = {"exact": "float32", "fast": "bf16"}
+SIZES = (16, 4096)
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Controls put into numbers: the aligned head to show and how the finished crop is moved."""
+
+    parameters: RigParameters  # N = 1, roll and translation aligned
+    similarity: Similarity
+    placement: tuple[float, ...]  # yaw, pitch, roll (radians), x, y, z (cm)
+
+
+class Rig:
+    """Generator, face model, reconstruction and RigNet that belong together. All methods are pure."""
+
+    def __init__(self, name: str, weights_hash: str, generator: Generator, face: FaceModel,
+                 reconstruction: Reconstruction, networks: RigNets):
+        self.name, self.weights_hash = name, weights_hash
+        self.generator, self.face = generator, face
+        self.reconstruction, self.networks = reconstruction, networks
+        self.lock = threading.Lock()  # the generator's precision is a switch on the module
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, device: str = "cpu", face: FaceModel | None = None) -> Rig:
+        """The rig whose three files lie in the folder ``path``; None is the one that ships.
+
+        Raises StyleRigError when a file is missing, damaged, or belongs to another generator or face.
+        """
+        files = weight_files(Path(path) if path else WEIGHTS)
+        generator = load_generator(files["generator"], device=device)
+        reconstruction = Reconstruction.load(files["reconstruction"]).to(device)
+        networks = RigNets.load(files["rignet"]).to(device)
+        face = (face or load_face_model(None)).to(device)
+        name = files["generator"].name.removesuffix("-generator.safetensors")
+        rig = cls(name, hash_files(list(files.values())), generator, face, reconstruction, networks)
+        rig.check_fit()
+        return rig
+
+    @classmethod
+    def create_untrained(cls, face: FaceModel | None = None, generator: Generator | None = None,
+                         seed: int = 0, **options) -> Rig:
+        """A rig with random networks, for tests; ``options`` go to RigNets (method, closed, hidden)."""
+        face = face or load_face_model(None)
+        generator = generator or Generator.create(GeneratorConfig(), seed)
+        generator = generator.eval().requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            reconstruction = Reconstruction.create(face, generator.num_ws, generator.w_dim)
+            networks = RigNets.create(reconstruction, face, **options)
+        modules = (generator, reconstruction.eval().requires_grad_(False), networks.eval().requires_grad_(False))
+        return cls("untrained", hash_modules(modules), modules[0], face, modules[1], modules[2])
+
+    def check_fit(self) -> None:
+        """Raise StyleRigError unless generator, face model and networks have the same sizes."""
+        sizes = {name: place.stop - place.start for name, place in RigParameters.slices(self.face).items()}
+        wanted = (self.generator.num_ws, self.generator.w_dim, sizes)
+        for network in (self.reconstruction, self.networks):
+            if (network.layers, network.width, network.sizes) != wanted:
+                raise StyleRigError(
+                    f"The {type(network).__name__} weights belong to another generator or face model.",
+                    "Train the rig for this generator and face model.",
+                    code="weights_do_not_fit",
+                )
+
+    @torch.no_grad()
+    def new_portrait(self, seed: int, truncation: float = 0.7) -> Portrait:
+        """The person of a seed: w by the mapping network, parameters by the reconstruction."""
+        if not 0 <= truncation <= 2 or not -(2**63) <= seed < 2**63:
+            raise bad_controls(f"seed {seed} or truncation {truncation} is out of bounds")
+        z = latents_from_seed(seed, 1, self.generator.z_dim).to(self.device)
+        w = self.generator.mapping(z, truncation_psi=truncation)
+        parameters = self.reconstruction(w, self.face).to("cpu")
+        return Portrait(self.name, self.weights_hash, seed, truncation, w[0].cpu().numpy(), parameters)
+
+    @torch.no_grad()
+    def frame(self, portrait: Portrait, controls: Controls, size: int | None = None,
+              passes: Sequence[str] = tuple(PASSES), precision: str = "exact") -> Frame:
+        """One frame, float32 arrays (size, size, C), row 0 at the top.
+
+        "Combined" (4) is scene-linear and premultiplied, "Portrait" (3) sRGB over the neutral
+        backdrop; ``passes`` of the face model as in PASSES: Normal in the world frame, Shading the
+        diffuse radiance of a white surface, Depth in cm from the camera, 1e10 where there is no
+        head. ``size`` None is the generator's. ``precision`` is "exact" or "fast" (see
+        Generator.fast). Raises StyleRigError for controls out of bounds and for a portrait of
+        other weights.
+        """
+        size = size or self.generator.resolution
+        self.check_request(portrait, controls, size, passes, precision)
+        request = self.request(portrait, controls)
+        colour, alpha = self.picture(self.edit(portrait, request), precision)
+        arrays = combine(*(request.similarity.warp(resize(image, size)) for image in (colour, alpha)))
+        arrays.update(self.render_passes(request, size, passes))
+        return Frame({name: to_array(image) for name, image in arrays.items()}, request.placement)
+
+    def check_request(self, portrait: Portrait, controls: Controls, size: int, passes: Sequence[str],
+                      precision: str) -> None:
+        if portrait.weights_hash != self.weights_hash:
+            raise StyleRigError(
+                f'The portrait was made with other weights of the model "{portrait.model}" than those loaded.',
+                "Load the weights that it was made with, or make the portrait again from its seed.",
+                code="other_weights",
+                status=409,
+            )
+        if unknown := sorted(set(passes) - set(PASSES)):
+            raise bad_controls(f"there is no pass called {unknown[0]!r}; there are {', '.join(PASSES)}")
+        if precision not in PRECISIONS:
+            raise bad_controls(f"the precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
+        if not SIZES[0] <= size <= SIZES[1]:
+            raise bad_controls(f"the size {size} is not between {SIZES[0]} and {SIZES[1]}")
+        controls.check(self.face)
+
+    def request(self, portrait: Portrait, controls: Controls) -> Request:
+        """Solve the alignment for the controls and put the rest into a similarity.
+
+        Roll is absolute: the crop's own roll follows from the alignment, the difference is turned
+        about the head's origin, and a light that is given stays where it is in the world.
+        """
+        own = portrait.parameters.to(self.device)
+        expression = own.expression.clone()
+        for name, value in controls.expression.items():
+            expression[0, self.face.expression_names.index(name)] = min(max(float(value), 0.0), 1.0)
+        rotation = own.rotation if controls.rotation is None else own.rotation.new_tensor([controls.rotation])
+        parameters = align(self.face, own.replace(expression=expression, rotation=rotation))
+        angle = float(rotation[0, 2] - parameters.rotation[0, 2])
+        if controls.light is not None:
+            light = own.light.new_tensor(np.asarray(controls.light)).unsqueeze(0)
+            back = rotation_matrix(light.new_tensor([[0.0, 0.0, -angle]]))
+            parameters = parameters.replace(light=rotate(light, back) if angle else light)
+        similarity, moved = beyond_alignment(parameters.translation[0], angle, controls)
+        yaw_pitch_roll = rotation[0].tolist()
+        return Request(parameters, similarity, (*yaw_pitch_roll, *moved))
+
+    def edit(self, portrait: Portrait, request: Request) -> Tensor:
+        """The portrait's w (1, L, 512) after RigNet; unchanged when the request is the portrait itself."""
+        w = torch.from_numpy(np.array(portrait.w, dtype=np.float32)).unsqueeze(0).to(self.device)
+        own = portrait.parameters.to(self.device)
+        return self.networks(w, own, request.parameters, self.reconstruction, self.face)
+
+    def picture(self, w: Tensor, precision: str = "exact") -> tuple[Tensor, Tensor]:
+        """Premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1."""
+        with self.lock:
+            if precision == "fast":
+                self.generator.fast()
+            else:
+                self.generator.set_precision("float32")
+            return self.generator.foreground(w)
+
+    def render_passes(self, request: Request, size: int, passes: Sequence[str]) -> dict[str, Tensor]:
+        """The face model's passes (1, C, size, size), moved as the picture is."""
+        if not passes:
+            return {}
+        outputs = tuple(PASSES[name][0] for name in passes)
+        rendered = render(self.face, request.parameters, size, outputs=(*outputs, "mask"))
+        moved = {}
+        for name in passes:
+            output, outside = PASSES[name]
+            image = rendered[output].permute(0, 3, 1, 2)
+            if name == "Normal":
+                turn = rotation_matrix(image.new_tensor([[0.0, 0.0, request.similarity.angle]]))[0]
+                image = torch.einsum("ij,njhw->nihw", turn, image)
+            mode = "nearest" if name == "Depth" else "bilinear"
+            moved[name] = request.similarity.warp(image, mode, outside)
+        return moved
+
+    @property
+    def device(self) -> torch.device:
+        return self.face.mean.device
+
+
+def beyond_alignment(aligned: Tensor, angle: float, controls: Controls) -> tuple[Similarity, list[float]]:
+    """The similarity that brings roll, translation and scale to a crop whose head stands at ``aligned`` (3,).
+
+    Also the head's position (x, y, z) cm afterwards: its origin where the picture shows it, its
+    distance divided by the scale.
+    """
+    x, y, depth = PORTRAIT_CAMERA.project(aligned.double().view(1, 1, 3))[0, 0].tolist()
+    shift = tuple(2.0 * float(value) for value in controls.translation or (0.0, 0.0))
+    similarity = Similarity(angle, float(controls.scale), (x, y), shift)
+    ndc = aligned.new_tensor([x + shift[0], y + shift[1], depth / similarity.scale], dtype=torch.float64)
+    return similarity, PORTRAIT_CAMERA.unproject(ndc.view(1, 1, 3))[0, 0].tolist()
+
+
+def combine(colour: Tensor, alpha: Tensor) -> dict[str, Tensor]:
+    """Premultiplied sRGB and alpha -> "Combined" (scene-linear premultiplied RGBA) and "Portrait"."""
+    straight = (colour / alpha.clamp(min=1e-4)).clamp(0, 1)
+    linear = srgb_to_linear(straight) * alpha
+    portrait = (colour + (1 - alpha) * BACKDROP).clamp(0, 1)
+    return {"Combined": torch.cat((linear, alpha), dim=1), "Portrait": portrait}
+
+
+def srgb_to_linear(image: Tensor) -> Tensor:
+    """The sRGB transfer function (IEC 61966-2-1), 0–1."""
+    return torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055).clamp(min=0) ** 2.4)
+
+
+def linear_to_srgb(image: Tensor) -> Tensor:
+    """The inverse of ``srgb_to_linear``, clipped to 0–1; differentiable everywhere."""
+    image = image.clamp(0, 1)
+    return torch.where(image <= 0.0031308, image * 12.92, 1.055 * image.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def resize(image: Tensor, size: int) -> Tensor:
+    """(N, C, H, W) -> (N, C, size, size)."""
+    if image.shape[-1] == size:
+        return image
+    return interpolate(image, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def to_array(image: Tensor) -> np.ndarray:
+    """(1, C, H, W) -> float32 (H, W, C)."""
+    return np.ascontiguousarray(image[0].permute(1, 2, 0).float().cpu().numpy())
+
+
+def weight_files(folder: Path) -> dict[str, Path]:
+    """The three files of the rig in a folder; the one called "studio" where there are several."""
+    names = sorted(path.name.removesuffix("-generator.safetensors") for path in folder.glob("*-generator.safetensors"))
+    if not names:
+        raise StyleRigError(
+            f"There are no weights in {folder}.",
+            "Reinstall StyleRig, or choose a folder that `python -m backend train rig` has finished.",
+            code="missing_weights",
+        )
+    name = "studio" if "studio" in names else names[0]
+    files = {part: folder / f"{name}-{part}.safetensors" for part in PARTS}
+    if missing := [path.name for path in files.values() if not path.is_file()]:
+        raise StyleRigError(
+            f"{folder} lacks {', '.join(missing)}.", "Train or copy the rig again.", code="missing_weights"
+        )
+    return files
+
+
+def hash_files(paths: list[Path]) -> str:
+    """SHA-256 over the files' bytes, one after another."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_modules(modules: Sequence[torch.nn.Module]) -> str:
+    """SHA-256 over the values of networks that are in no file."""
+    digest = hashlib.sha256()
+    for module in modules:
+        for value in module.state_dict().values():
+            digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()

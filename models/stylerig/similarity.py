@@ -1,0 +1,62 @@
+"""What lies beyond the alignment (roll, translation, scale): a similarity of the finished crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+MARGIN = 0.08  # NDC beyond the crop into which its border is continued, so that a small roll leaves no notch
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """out = pivot + shift + scale · turn(angle) · (crop - pivot), in NDC, x right and y up; angle in radians, +x to +y."""
+
+    angle: float
+    scale: float
+    pivot: tuple[float, float]
+    shift: tuple[float, float]
+
+    @property
+    def is_identity(self) -> bool:
+        return self.angle == 0 and self.scale == 1 and self.shift == (0, 0)
+
+    def to_crop(self, points: Tensor) -> Tensor:
+        """Points (…, 2) of the output -> of the crop."""
+        turn = self.turn(-self.angle).to(points) / self.scale
+        pivot, shift = points.new_tensor(self.pivot), points.new_tensor(self.shift)
+        return (points - pivot - shift) @ turn.mT + pivot
+
+    def to_output(self, points: Tensor) -> Tensor:
+        """Points (…, 2) of the crop -> of the output."""
+        turn = self.turn(self.angle).to(points) * self.scale
+        pivot, shift = points.new_tensor(self.pivot), points.new_tensor(self.shift)
+        return (points - pivot) @ turn.mT + pivot + shift
+
+    @staticmethod
+    def turn(angle: float) -> Tensor:
+        value = torch.tensor(angle, dtype=torch.float64)
+        c, s = value.cos(), value.sin()
+        return torch.stack((torch.stack((c, -s)), torch.stack((s, c))))
+
+    def warp(self, image: Tensor, mode: str = "bilinear", outside: float = 0.0) -> Tensor:
+        """Move a crop (1, C, H, W), row 0 at the top; ``outside`` fills what the crop does not show."""
+        if self.is_identity:
+            return image
+        height, width = image.shape[2:]
+        source = self.to_crop(pixel_centres(height, width))
+        inside = (source.abs().amax(dim=-1) <= 1 + MARGIN).to(image.dtype)
+        grid = (source * torch.tensor((1.0, -1.0), dtype=torch.float64)).to(image).unsqueeze(0)
+        moved = grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
+        return moved * inside + outside * (1 - inside)
+
+
+def pixel_centres(height: int, width: int) -> Tensor:
+    """NDC (H, W, 2) of the pixel centres, float64, y up."""
+    x = (torch.arange(width, dtype=torch.float64) + 0.5) * (2 / width) - 1
+    y = 1 - (torch.arange(height, dtype=torch.float64) + 0.5) * (2 / height)
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack((columns, rows), dim=-1)

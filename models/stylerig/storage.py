@@ -1,0 +1,61 @@
+"""Weight files of the rig's networks: float16 safetensors with a JSON header."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from models.errors import StyleRigError
+from models.files import write_atomic
+
+
+def save_network(network: nn.Module, path: Path, kind: str, header: dict[str, Any]) -> Path:
+    """Write parameters as float16 and buffers (statistics) as float32; ``header`` must be JSON."""
+    parameters = {name for name, _ in network.named_parameters()}
+    state = {}
+    for name, value in network.state_dict().items():
+        dtype = torch.float16 if name in parameters else value.dtype
+        state[name] = value.detach().to("cpu", dtype).contiguous()
+    text = {"format": f"stylerig-{kind}-1", "header": json.dumps(header)}
+    return write_atomic(path, lambda temporary: save_file(state, temporary, text))
+
+
+def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Header and tensors of a file that ``save_network`` wrote; StyleRigError if it cannot be used."""
+    if not path.is_file():
+        raise StyleRigError(
+            f"There is no {kind} network at {path}.",
+            "Choose a folder that `python -m backend train rig` has finished.",
+            code="missing_weights",
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}
+        header = json.loads(text.get("header", ""))
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        raise bad_weights(path, str(error)) from error
+    if text.get("format") != f"stylerig-{kind}-1" or not isinstance(header, dict):
+        raise bad_weights(path, f"it does not hold a {kind} network")
+    return header, {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def fill_network(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> nn.Module:
+    """Put the tensors in; the network comes in evaluation mode, without gradients."""
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise bad_weights(path, str(error).splitlines()[-1].strip()) from error
+    return network.eval().requires_grad_(False)
+
+
+def bad_weights(path: Path, reason: str) -> StyleRigError:
+    return StyleRigError(
+        f"{path} cannot be used: {reason}.", "Copy or train it again.", code="bad_weights"
+    )

@@ -1,0 +1,158 @@
+"""The rig's promises that hold whatever the weights are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from synthetic_face import synthetic_face
+
+from models.errors import StyleRigError
+from models.face.alignment import project_landmarks
+from models.generators import Generator, GeneratorConfig
+from models.stylerig import Controls, Rig
+from models.stylerig.rig import linear_to_srgb, srgb_to_linear
+from models.stylerig.similarity import Similarity, pixel_centres
+
+CONFIG = GeneratorConfig(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16})
+
+
+@pytest.fixture(scope="module")
+def rig() -> Rig:
+    return Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3)
+
+
+@pytest.fixture(scope="module")
+def portrait(rig):
+    return rig.new_portrait(seed=7)
+
+
+@pytest.mark.parametrize("method", ["paper", "simultaneous", "gated"])
+@pytest.mark.parametrize("closed", [True, False])
+def test_own_parameters_return_the_portrait_itself(method, closed):
+    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), method=method, closed=closed)
+    portrait = rig.new_portrait(seed=1)
+    own = portrait.parameters
+    controls = Controls(
+        rotation=tuple(own.rotation[0].tolist()),
+        expression=dict(zip(rig.face.expression_names, own.expression[0].tolist(), strict=True)),
+        light=own.light[0].numpy(),
+    )
+    for same in (Controls(), controls):
+        request = rig.request(portrait, same)
+        assert request.similarity.is_identity
+        assert np.array_equal(rig.edit(portrait, request)[0].numpy(), portrait.w)
+
+
+def test_controls_change_w_and_each_network_only_sees_its_own_part(rig, portrait):
+    networks = rig.networks
+    own = portrait.parameters
+    wanted = own.replace(light=own.light + 1)
+    w = torch.from_numpy(portrait.w)[None]
+    for name, parts in (("pose", ("rotation",)), ("expression", ("expression",)), ("light", ("light",))):
+        edited = networks.apply_one(networks.gated[name], parts, w, own, wanted)
+        assert torch.equal(edited, w) == (name != "light")
+
+
+def test_frames_are_deterministic_and_have_the_promised_shapes(rig, portrait):
+    controls = Controls(rotation=(0.3, 0.1, 0.2), expression={"expression1": 0.7}, scale=1.1)
+    first, second = (rig.frame(portrait, controls, size=48) for _ in range(2))
+    channels = {"Combined": 4, "Portrait": 3, "FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3, "Depth": 1}
+    assert {name: array.shape for name, array in first.items()} == {n: (48, 48, c) for n, c in channels.items()}
+    for name, array in first.items():
+        assert array.dtype == np.float32 and np.isfinite(array).all()
+        assert np.array_equal(array, second[name]), name
+    assert first["Combined"][..., :3].max() <= 1 and (first["Combined"][..., :3] <= first["Combined"][..., 3:] + 1e-6).all()
+    assert first.placement[:3] == pytest.approx((0.3, 0.1, 0.2))
+
+
+def test_portrait_is_combined_over_the_backdrop(rig, portrait):
+    frame = rig.frame(portrait, Controls(), passes=())
+    alpha = torch.from_numpy(frame["Combined"][..., 3:])
+    straight = linear_to_srgb(torch.from_numpy(frame["Combined"][..., :3]) / alpha.clamp(min=1e-4))
+    over = straight * alpha + 0.5 * (1 - alpha)
+    assert np.abs(over.numpy() - frame["Portrait"]).max() < 2e-3
+
+
+def test_roll_turns_the_head_about_its_origin_by_the_asked_angle(rig, portrait):
+    own = portrait.parameters.rotation[0].tolist()
+    wanted = own[2] + math.radians(25)
+    request = rig.request(portrait, Controls(rotation=(own[0], own[1], wanted), translation=(0.1, -0.05)))
+    crop = project_landmarks(rig.face, request.parameters)[0, :, :2].double()
+    moved = request.similarity.to_output(crop)
+    x, y, z = request.placement[3:]
+    exact = request.parameters.replace(
+        rotation=torch.tensor([request.placement[:3]]), translation=torch.tensor([[x, y, z]])
+    )
+    # A head off the axis is seen a little from the side, and turning the picture keeps that side.
+    assert (project_landmarks(rig.face, exact)[0, :, :2] - moved).abs().max() < 0.03
+    turned = rig.request(portrait, Controls(rotation=(own[0], own[1], wanted)))
+    exact = turned.parameters.replace(rotation=torch.tensor([turned.placement[:3]]))
+    assert (project_landmarks(rig.face, exact)[0, :, :2] - turned.similarity.to_output(crop)).abs().max() < 0.005
+
+
+def test_a_given_light_stays_in_the_world_when_the_head_rolls(rig, portrait):
+    own = portrait.parameters
+    light = own.light[0].numpy() + np.eye(9, 3, dtype=np.float32)
+    rotation = (*own.rotation[0, :2].tolist(), float(own.rotation[0, 2]) + 0.5)
+    turned = rig.request(portrait, Controls(rotation=rotation, light=light)).parameters.light[0].numpy()
+    assert not np.allclose(turned, light)
+    assert np.allclose(turned[0], light[0]) and np.allclose(np.linalg.norm(turned, axis=0), np.linalg.norm(light, axis=0), rtol=1e-5)
+
+
+def test_warp_moves_pixels_where_its_formula_says():
+    similarity = Similarity(angle=0.4, scale=1.3, pivot=(0.1, -0.2), shift=(0.2, 0.1))
+    centres = pixel_centres(64, 64)
+    image = torch.exp(-40 * (centres - torch.tensor([0.3, 0.25])).square().sum(-1)).float()[None, None]
+    moved = similarity.warp(image)[0, 0].double()
+    found = (centres * moved[..., None]).sum((0, 1)) / moved.sum()
+    assert torch.allclose(found, similarity.to_output(torch.tensor([0.3, 0.25]).double()), atol=0.01)
+
+
+def test_srgb_transfer_round_trip():
+    values = torch.linspace(0, 1, 257)
+    assert torch.allclose(linear_to_srgb(srgb_to_linear(values)), values, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "controls",
+    [
+        Controls(expression={"noSuchShape": 0.5}),
+        Controls(rotation=(math.nan, 0, 0)),
+        Controls(rotation=(0, 0)),
+        Controls(light=np.zeros((4, 3))),
+        Controls(scale=0.0),
+        Controls(translation=("a", 0)),
+    ],
+)
+def test_bad_controls_are_refused(rig, portrait, controls):
+    with pytest.raises(StyleRigError, match="controls"):
+        rig.frame(portrait, controls)
+
+
+def test_a_portrait_of_other_weights_is_refused(rig):
+    other = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=4)
+    with pytest.raises(StyleRigError) as caught:
+        rig.frame(other.new_portrait(seed=7), Controls())
+    assert caught.value.code == "other_weights"
+
+
+def test_rig_files_round_trip_and_faults_are_named(rig, tmp_path):
+    rig.generator.save(tmp_path / "tiny-generator.safetensors")
+    rig.reconstruction.save(tmp_path / "tiny-reconstruction.safetensors", {"note": 1})
+    with pytest.raises(StyleRigError, match="lacks tiny-rignet"):
+        Rig.load(tmp_path, face=rig.face)
+    rig.networks.save(tmp_path / "tiny-rignet.safetensors", {})
+    loaded = Rig.load(tmp_path, face=rig.face)
+    assert loaded.name == "tiny" and len(loaded.weights_hash) == 64
+    portrait = loaded.new_portrait(seed=2)
+    assert np.array_equal(loaded.edit(portrait, loaded.request(portrait, Controls()))[0].numpy(), portrait.w)
+    with pytest.raises(StyleRigError, match="another generator or face model"):
+        Rig.load(tmp_path, face=synthetic_face(identity=9))
+    (tmp_path / "tiny-rignet.safetensors").write_bytes(b"broken")
+    with pytest.raises(StyleRigError, match="cannot be used"):
+        Rig.load(tmp_path, face=rig.face)
+    with pytest.raises(StyleRigError, match="no weights"):
+        Rig.load(tmp_path / "nowhere", face=rig.face)
