@@ -459,6 +459,8 @@ def prepare_output(folder: str) -> Path:
     try:
         output.mkdir(parents=True, exist_ok=True)
         (output / "demo.log").write_text("")
+        for old in [*output.glob("frames/frame_*.png"), *output.glob("passes/frame_*.exr")]:
+            old.unlink()  # of an earlier demo, which may have had more frames
     except OSError as error:
         raise BuildError(
             f"Cannot write to {output}: {error.strerror}. Choose another folder with --output."
