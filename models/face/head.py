@@ -1,4 +1,4 @@
-"""Our own head: the measured figures carried onto our own topology.
+"""Our own head: the measured figures carried onto our own drawing.
 
 ``figures.npz`` holds measurements of 791 points of the face in a flat chart, of 160 points of the
 skull, and of eyeballs and teeth (taken from ICT-FaceKit's light-stage population, see NOTICE).
@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.face import topology
+from models.face import drawing
 from models.face.model import FaceModel
 from models.face.reflectance import albedo_modes
-from models.face.topology import FULL, PROXY, Resolution
+from models.face.drawing import FULL, PROXY, Resolution
 
 FIGURES = Path(__file__).with_name("figures.npz")
 SKULL_CENTRE = np.array([0.0, 1.5, 0.0])  # every ray from here meets the back of head and neck once
@@ -58,10 +58,10 @@ def our_head() -> FaceModel:
 def build_head(figures: dict, resolution: Resolution) -> FaceModel:
     """Draw the topology and carry every figure onto it."""
     parts = Parts()
-    sheet = topology.chart_sheet(resolution, figures)
+    sheet = drawing.chart_sheet(resolution, figures)
     boundary = np.unique(np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1], sheet.grid[0])))
     free = ~np.isin(np.arange(len(sheet.points)), boundary)
-    landmarks = topology.snap_landmarks(sheet.points, figures["landmark68_chart"].astype(float), free)
+    landmarks = drawing.snap_landmarks(sheet.points, figures["landmark68_chart"].astype(float), free)
     measured = np.concatenate((figures["mean"][None], figures["identity"], figures["expression"])).astype(float)
     face = spline_matrix(figures["chart"].astype(float), sheet.points) @ measured
     parts.add("face", face, sheet.quads, face_uv(sheet.points), sheet.quads)
@@ -125,7 +125,7 @@ def add_back(parts: Parts, sheet, figures: dict) -> None:
     a, b = np.meshgrid(np.linspace(0, 1, columns), np.linspace(0, 1, rows))
     uv = np.stack((0.01 + 0.77 * a, 0.005 + 0.2 * b), axis=-1).reshape(-1, 2)
     uv_index = np.arange(rows * columns).reshape(rows, columns)
-    parts.add("back", np.concatenate((mean[None, inner.ravel()], carried)), topology.grid_quads(index), uv, topology.grid_quads(uv_index))
+    parts.add("back", np.concatenate((mean[None, inner.ravel()], carried)), drawing.grid_quads(index), uv, drawing.grid_quads(uv_index))
 
 
 def back_directions(mean: np.ndarray, sheet, rows: int, columns: int) -> np.ndarray:
@@ -203,7 +203,7 @@ def add_lid_rim(parts: Parts, hole: np.ndarray, figures: dict, side: str) -> Non
     rim = edge.copy()
     rim[0] = inside - [0, 0, 0.12]
     ring = parts.vertex_count + np.arange(len(hole))
-    quads = topology.ring_quads(hole, ring)
+    quads = drawing.ring_quads(hole, ring)
     centre = (0.89, 0.57) if side == "L" else (0.89, 0.53)
     uv, uv_quads = band_uv(len(hole), 2, (0.80, centre[1]), (0.19, 0.03))
     parts.add(f"rim_{side}", rim, quads, uv, uv_quads)
@@ -215,13 +215,13 @@ def add_mouth_bag(parts: Parts, hole: np.ndarray) -> None:
     angle = np.arctan2(edge[0, :, 1] - edge[0, :, 1].mean(), edge[0, :, 0] * 0.4)
     rings, quads, previous = [], [], hole
     # (half width, half height, y, z) of each ring, cm: it has to hold the teeth (x ±3.3, y −6…−0.6, z 5…10.8)
-    plan = ((2.9, 1.6, -3.3, 9.0), (3.7, 2.9, -3.3, 7.0), (3.6, 2.9, -3.4, 4.6), (0.3, 0.3, -3.6, 3.6))
+    plan = ((2.9, 1.6, -3.3, 9.0), (3.7, 2.9, -3.3, 7.0), (3.6, 2.9, -3.4, 4.6), (0.02, 0.02, -3.6, 3.6))
     for follow, (width, height, y, z) in zip((0.9, 0.7, 0.4, 0.2), plan, strict=True):
         ring = edge * follow
         ring[0] = np.stack((width * np.cos(angle), y + height * np.sin(angle), np.full(len(hole), z)), axis=-1)
         index = parts.vertex_count + sum(r.shape[1] for r in rings) + np.arange(len(hole))
         rings.append(ring)
-        quads.append(topology.ring_quads(previous, index))
+        quads.append(drawing.ring_quads(previous, index))
         previous = index
     uv, uv_quads = band_uv(len(hole), len(plan) + 1, (0.80, 0.01), (0.19, 0.2))
     parts.add("mouth", np.concatenate(rings, axis=1), np.concatenate(quads), uv, uv_quads)
@@ -239,7 +239,7 @@ def band_uv(count: int, rings: int, corner, size) -> tuple[np.ndarray, np.ndarra
 def add_eyeball(parts: Parts, figures: dict, side: str, resolution: Resolution) -> None:
     """A sphere whose centre and radius follow identity and which turns with the eyeLook expressions."""
     angles = EYE_ANGLES if resolution is FULL else EYE_ANGLES_PROXY
-    points, quads = topology.sphere(resolution.eyeball_segments, angles)
+    points, quads = drawing.sphere(resolution.eyeball_segments, angles)
     table = figures["eyeball_left" if side == "L" else "eyeball_right"].astype(float)
     spheres = table[:, None, :3] + table[:, None, 3:] * points[None]
     names = [str(name) for name in figures["expression_names"]]
@@ -267,7 +267,7 @@ def gaze_turn(name: str, side: str, offsets: np.ndarray) -> np.ndarray:
 
 def add_teeth(parts: Parts, figures: dict, resolution: Resolution, landmarks: np.ndarray) -> None:
     """32 rounded boxes; the lower row follows the jaw, both rows follow the mouth's place under identity."""
-    shape, quads = topology.rounded_box(resolution.tooth_cells)
+    shape, quads = drawing.rounded_box(resolution.tooth_cells)
     low, high = figures["teeth_boxes"][:, 0].astype(float), figures["teeth_boxes"][:, 1].astype(float)
     centres, halves = (low + high) / 2, (high - low) / 2
     centres[:, 2] -= 0.25  # behind the lips also for people whose lips lie further back
@@ -335,7 +335,7 @@ def assemble(parts: Parts, sheet, figures: dict, landmarks: np.ndarray) -> FaceM
 
 def split(quads: np.ndarray) -> np.ndarray:
     """Each quad (Q, 4) as two triangles (2Q, 3)."""
-    return np.concatenate((quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]))
+    return np.ascontiguousarray(np.concatenate((quads[:, [0, 1, 2]], quads[:, [0, 2, 3]])))
 
 
 def masks(parts: Parts, chart: np.ndarray) -> dict[str, np.ndarray]:

@@ -2,14 +2,14 @@
 
 Skin tone runs along melanin, which darkens blue most, and redness along haemoglobin, which absorbs
 green and blue. The ends of the tone range are linear sRGB of measured skin: about
-(0.70, 0.50, 0.395) for the lightest and (0.105, 0.053, 0.037) for the darkest.
+(0.72, 0.465, 0.345) for the lightest and (0.125, 0.060, 0.037) for the darkest.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-LIGHT, DARK = np.array([0.68, 0.47, 0.37]), np.array([0.12, 0.062, 0.042])
+LIGHT, DARK = np.array([0.72, 0.465, 0.345]), np.array([0.125, 0.060, 0.037])
 HAEMOGLOBIN = np.array([0.10, 0.62, 0.42])  # relative absorption in R, G, B
 BLOTCH_WAVES = ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (2, 1), (1, 2), (2, 2))  # low waves over the chart
 MODE_NAMES = (
