@@ -1,0 +1,17 @@
+"""What leaves Blender: the render engine, its passes, compositor, sequences, textures."""
+
+from __future__ import annotations
+
+from . import compositor, engine, sequence
+
+CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES)
+
+
+def register() -> None:
+    engine.register()
+    sequence.register()
+
+
+def unregister() -> None:
+    sequence.unregister()
+    engine.unregister()

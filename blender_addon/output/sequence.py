@@ -1,0 +1,187 @@
+"""Rendering a sequence to disk: PNG frames and one multilayer EXR per frame, in one render.
+
+A frame is done when its PNG is there: Blender writes it after the EXR. With Overwrite off, an
+animation that was interrupted goes on at the first frame that is not done.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import bpy
+from bpy.app.handlers import persistent
+from bpy.props import StringProperty
+
+from . import compositor
+from .camera import ensure_camera
+from .errors import OutputError
+from .passes import COMBINED, PASSES, SOCKET_TYPES
+from .whole import is_whole
+
+PASSES_NODE = f"{compositor.OURS} Passes"
+OTHERS_WRITE_SECONDS = 60  # with placeholders on, another Blender may be writing a young file
+
+
+def setup_sequence(scene: bpy.types.Scene, folder: str, name: str = "frame_") -> None:
+    """Set the scene's output: FOLDER/frames/NAME0001.png and FOLDER/passes/NAME0001.exr.
+
+    ``folder`` may be relative to the .blend file ("//render"). The EXR holds Combined as the
+    engine made it, before the compositor, and all passes, 32 bits each. A camera is added where
+    the scene has none. Raises OutputError if the folder cannot be written.
+    """
+    check_folder(Path(bpy.path.abspath(folder)))
+    tree = compositor.ensure_tree(scene)
+    compositor.ensure_output(tree, scene)
+    render = scene.render
+    set_format(render.image_settings, "IMAGE", "PNG", depth="8")
+    render.image_settings.color_mode = "RGBA"
+    render.filepath = os.path.join(folder, "frames", f"{name}####")
+    render.use_file_extension = True
+    render.use_overwrite = False
+    compositor.set_exact_colours(scene)
+    passes_node(tree, scene, os.path.join(folder, "passes"), f"{name}####")
+    ensure_camera(scene)
+
+
+def set_format(settings, media: str, file_format: str, depth: str) -> None:
+    """A file format with its kind of media, which 5.x wants set first."""
+    if hasattr(settings, "media_type"):
+        settings.media_type = media
+    settings.file_format = file_format
+    settings.color_depth = depth
+
+
+def passes_node(tree, scene, folder: str, name: str) -> bpy.types.Node:
+    """A File Output node that writes Combined and all passes as multilayer EXR; made anew."""
+    if PASSES_NODE in tree.nodes:
+        tree.nodes.remove(tree.nodes[PASSES_NODE])
+    layers = compositor.render_layers(tree, scene)
+    node = tree.nodes.new("CompositorNodeOutputFile")
+    node.name = node.label = PASSES_NODE
+    set_format(node.format, "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", depth="32")
+    node.format.exr_codec = "ZIP"
+    if hasattr(node.format, "use_exr_interleave"):
+        node.format.use_exr_interleave = True  # one part, which every program reads
+    if hasattr(node, "directory"):
+        node.directory, node.file_name = folder, name
+    else:
+        node.base_path = os.path.join(folder, name)
+    slots = node.file_output_items if hasattr(node, "file_output_items") else node.file_slots
+    slots.clear()
+    for entry in (COMBINED, *PASSES):
+        if hasattr(node, "file_output_items"):
+            slots.new(SOCKET_TYPES[entry.kind], entry.name)
+        else:
+            slots.new(entry.name)
+        source = "Image" if entry is COMBINED else entry.name
+        tree.links.new(layers.outputs[source], node.inputs[entry.name])
+    compositor.arrange((node, 560, 320))
+    return node
+
+
+def passes_path(scene: bpy.types.Scene, frame: int) -> Path | None:
+    """The EXR of a frame, when the scene's compositor writes one."""
+    tree = compositor.scene_tree(scene) if scene.render.use_compositing else None
+    node = tree.nodes.get(PASSES_NODE) if tree else None
+    if node is None or node.mute:
+        return None
+    path = os.path.join(node.directory, node.file_name) if hasattr(node, "directory") else node.base_path
+    head, hashes, tail = path.rpartition("####")
+    return Path(bpy.path.abspath(f"{head}{frame:04}{tail}.exr")) if hashes else None
+
+
+def frame_path(scene: bpy.types.Scene, frame: int) -> Path:
+    """The file of the scene's own output for a frame."""
+    return Path(bpy.path.abspath(scene.render.frame_path(frame=frame)))
+
+
+def frames(scene: bpy.types.Scene) -> range:
+    """The frames that rendering the animation makes."""
+    return range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
+
+
+def unfinished_files(scene: bpy.types.Scene) -> Iterator[Path]:
+    """Files that would make Blender skip a frame that is not whole.
+
+    With placeholders on, other Blenders may share the folder: then empty files are theirs, and
+    so is one that was written to within the last minute.
+    """
+    newest = time.time() - OTHERS_WRITE_SECONDS if scene.render.use_placeholder else float("inf")
+    for frame in frames(scene):
+        picture, passes = frame_path(scene, frame), passes_path(scene, frame)
+        if not picture.is_file():
+            continue
+        status = picture.stat()
+        if status.st_mtime > newest or (status.st_size == 0 and scene.render.use_placeholder):
+            continue
+        broken_passes = passes is not None and passes.is_file() and not is_whole(passes)
+        if broken_passes or not is_whole(picture):
+            yield picture
+
+
+@persistent
+def before_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
+    """Before an animation that goes on where it stopped: remove what only looks done."""
+    render = scene.render
+    if render.engine != "STYLERIG" or render.use_overwrite or render.is_movie_format:
+        return
+    for path in unfinished_files(scene):
+        path.unlink(missing_ok=True)
+
+
+def check_output(scene: bpy.types.Scene, animation: bool) -> None:
+    """Raise OutputError, before any work is done, if a frame of this render could not be written."""
+    if animation:
+        check_folder(frame_path(scene, scene.frame_current).parent)
+    passes = passes_path(scene, scene.frame_current)
+    if passes is not None:
+        check_folder(passes.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise OutputError unless the folder is there, or can be made, and can be written to."""
+    hint = "Choose another output folder, or change its permissions."
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The output folder {folder} cannot be made: {error.strerror}.", hint) from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"The output folder {folder} cannot be written to.", hint)
+
+
+class STYLERIG_OT_setup_sequence(bpy.types.Operator):
+    """Write PNG frames and a multilayer EXR with all passes per frame, and go on where a render stopped"""
+
+    bl_idname = "stylerig.setup_sequence"
+    bl_label = "Set Up Sequence Output"
+    bl_options = {"REGISTER", "UNDO"}
+
+    directory: StringProperty(
+        name="Folder", description="Where the folders “frames” and “passes” go",
+        subtype="DIR_PATH", default="//render",
+    )  # fmt: skip
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if self.directory.startswith("//") and not bpy.data.filepath:
+            self.report({"ERROR"}, "Save the file first, or choose a folder that is not relative to it.")
+            return {"CANCELLED"}
+        try:
+            setup_sequence(context.scene, self.directory)
+        except OutputError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+CLASSES = (STYLERIG_OT_setup_sequence,)
+
+
+def register() -> None:
+    bpy.app.handlers.render_init.append(before_render)
+
+
+def unregister() -> None:
+    bpy.app.handlers.render_init.remove(before_render)
