@@ -216,7 +216,8 @@ def shade_head(i, scene, assets, look, ndc, world, normals, light, albedo, size)
     colour = tint_scalp(colour, hairy, look)
     iris = face_iris(assets, albedo[i])
     colour = torch.where(is_eye, eye_colour(eye, iris) * 0.85, colour) * lit
-    colour = colour + highlights(scene, i, normal, position, lit, torch.where(is_eye, 3.0, gloss), is_eye)
+    shine = highlights(scene, i, normal, position, lit, torch.where(is_eye, 3.0, gloss), is_eye)
+    colour = colour + shine * (part < 2.5)
     depth = torch.where(covered, fragments.depth[0], torch.tensor(1e4))
     alpha = covered.float()
     return {"colour": colour * alpha[..., None], "depth": depth, "alpha": alpha}
