@@ -8,7 +8,7 @@ from typing import Any
 
 from models.errors import StyleRigError
 
-STUDIO_CHANNELS = {4: 256, 8: 256, 16: 160, 32: 96, 64: 64, 128: 32}
+STUDIO_CHANNELS = {4: 256, 8: 256, 16: 160, 32: 96, 64: 48, 128: 32}
 LARGEST = {"resolution": 2048, "z_dim": 4096, "w_dim": 4096, "c_dim": 4096, "mapping_layers": 16}
 
 

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEAK = 0.2
+from models.generators.pointwise import LEAK, activate, modulate, rows
+
 GAIN = math.sqrt(2.0)
 
 
@@ -94,23 +95,17 @@ class SynthesisLayer(nn.Module):
         if mode == "none":
             return None
         if mode == "random":
-            shape = (batch, 1, self.resolution, self.resolution)
-            return torch.randn(shape, device=self.noise_const.device) * self.noise_strength
-        return (self.noise_const * self.noise_strength)[None, None]
+            return torch.randn((batch, 1, *self.noise_const.shape), device=self.noise_const.device)
+        return self.noise_const
 
     def forward(self, x: Tensor, w: Tensor, noise: str = "const") -> Tensor:
         styles = self.affine(w)
-        scale = demodulation(self.weight, styles) * GAIN
-        x = x * styles.to(x.dtype)[:, :, None, None]
+        x = modulate(x, styles)
         weight = self.weight.to(x.dtype)
         x = convolve_up(x, weight, self.resample_filter) if self.up else F.conv2d(x, weight, padding=1)
-        offset = self.bias[None, :, None, None] * GAIN
-        added = self.noise(noise, x.shape[0])
-        if added is not None:
-            offset = offset + added * GAIN
-        # The activation's gain commutes with the leaky ReLU, so it rides on scale and offset.
-        x = torch.addcmul(offset.to(x.dtype), x, scale.to(x.dtype)[:, :, None, None])
-        return F.leaky_relu(x, LEAK)
+        # The activation's gain commutes with the leaky ReLU, so it rides on scale, bias and noise.
+        scale = demodulation(self.weight, styles) * GAIN
+        return activate(x, scale, self.bias * GAIN, self.noise(noise, len(w)), self.noise_strength * GAIN)
 
 
 class ToRGBLayer(nn.Module):
@@ -125,5 +120,7 @@ class ToRGBLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w) * self.weight_gain
-        x = x * styles.to(x.dtype)[:, :, None, None]
-        return F.conv2d(x, self.weight.to(x.dtype)).float() + self.bias[None, :, None, None]
+        # The weights are few: modulating them per sample spares a pass over the activations.
+        weight = (self.weight[None, :, :, 0, 0] * styles[:, None]).to(x.dtype)
+        colour = torch.bmm(rows(x), weight.transpose(1, 2)).float() + self.bias
+        return colour.transpose(1, 2).reshape(len(x), -1, *x.shape[2:])
