@@ -4,7 +4,8 @@ The idea of nvdiffrast's antialiasing (Laine et al., "Modular Primitives for Hig
 Differentiable Rendering", 2020), with the mesh's true silhouette edges instead of those of the
 triangles that pixels happen to see: where such an edge crosses the line between the centres of a
 covered and an uncovered neighbour, coverage moves by how far the crossing lies from halfway. For a
-straight edge the coverage summed along the line is exact, and so is its derivative.
+straight edge the coverage summed along the line is exact, and so is its derivative. Neighbours side
+by side and above each other both count, by how steep the edge is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from models.face.fragments import Fragments, enumerate_items, ordered_key, signed_areas
 from models.face.edges import Topology
+
+SQUARENESS = 4  # how strongly an edge prefers the neighbours that it separates squarely
 
 
 class Coverage(NamedTuple):
@@ -30,27 +33,28 @@ class Crossings(NamedTuple):
     """Where silhouette edges cross lines between neighbouring pixels' centres."""
 
     ends: Tensor  # (C, 2) int64 flat index into (N, V): the edge
-    steep: Tensor  # (C,) bool: the neighbours lie side by side, else above each other
-    line: Tensor  # (C,) int64 row (steep) or column of the pair
+    beside: Tensor  # (C,) bool: the neighbours lie side by side, else above each other
+    line: Tensor  # (C,) int64 the neighbours' row, or column when above each other
     covered: Tensor  # (C,) int64 flat index of the covered pixel
     uncovered: Tensor  # (C,) int64 flat index of the other
 
 
 def soft_coverage(pixel_space: Tensor, triangles: Tensor, mesh: Topology, seen: Fragments) -> Coverage:
     """Coverage of ``seen`` from vertices (N, V, 3) in pixels; gradients reach the vertices."""
+    hard = (seen.triangle >= 0).to(pixel_space).view(-1)
     with torch.no_grad():
         crossings = find_crossings(pixel_space.detach(), triangles, mesh, seen.triangle)
-        hard = (seen.triangle >= 0).to(pixel_space).view(-1)
-        distance = crossing_distance(pixel_space.detach(), crossings, hard.shape[0], seen)
-        crossings = outermost(crossings, distance, hard.shape[0])
-    distance = crossing_distance(pixel_space, crossings, hard.shape[0], seen).clamp(0, 1)
-    gained, lost = (distance - 0.5).clamp(min=0), (0.5 - distance).clamp(min=0)
-    mask = hard.index_add(0, crossings.uncovered, gained).index_add(0, crossings.covered, -lost)
+        distance, _ = measure(pixel_space.detach(), crossings, seen)
+        crossings = outermost(crossings, distance, len(hard))
+    distance, weight = measure(pixel_space, crossings, seen)
+    beyond = weight * (distance.clamp(0, 1) - 0.5)
+    gained, lost = beyond.clamp(min=0), beyond.clamp(max=0)
+    mask = hard.index_add(0, crossings.uncovered, gained).index_add(0, crossings.covered, lost)
     reached = gained.detach() > 0
-    fringe, donors = strongest(
-        crossings.uncovered[reached], crossings.covered[reached], gained.detach()[reached], hard
-    )
-    return Coverage(mask.clamp(0, 1).view(seen.triangle.shape), fringe, donors)
+    targets, sources = crossings.uncovered[reached], crossings.covered[reached]
+    best = winners(targets, gained.detach()[reached], len(hard))
+    shape = seen.triangle.shape
+    return Coverage(mask.clamp(0, 1).view(shape), targets[best], sources[best])
 
 
 def find_crossings(
@@ -59,8 +63,9 @@ def find_crossings(
     """All crossings of silhouette edges between a covered and an uncovered pixel."""
     size = triangle.shape[-1]
     ends = silhouette_edges(pixel_space, triangles, mesh)
-    points = pixel_space.flatten(0, 1)[:, :2].index_select(0, ends.view(-1)).view(-1, 2, 2)
-    steep, along, across = principal_axes(points)
+    beside = torch.arange(2, device=ends.device).repeat_interleave(len(ends)) == 0
+    ends = ends.repeat(2, 1)
+    along, across = edge_axes(pixel_space, ends, beside)
     low = (along.amin(dim=1) - 0.5).ceil().clamp(0, size)
     high = ((along.amax(dim=1) - 0.5).ceil() - 1).clamp(-1, size - 1)
     owner, place = enumerate_items((high - low + 1).clamp(min=0).nan_to_num(0.0).long())
@@ -69,17 +74,16 @@ def find_crossings(
     left = (position_on_line(along, across, line) - 0.5).floor()
     fits = (left >= 0) & (left < size - 1)
     owner, line, left = owner[fits], line[fits], left[fits].long()
-    steep = steep.index_select(0, owner)
-    ends = ends.index_select(0, owner)
+    beside, ends = beside.index_select(0, owner), ends.index_select(0, owner)
     frame = torch.div(ends[:, 0], pixel_space.shape[1], rounding_mode="floor")
-    first = frame * size * size + torch.where(steep, line * size + left, left * size + line)
-    second = first + torch.where(steep, 1, size)
+    first = frame * size * size + torch.where(beside, line * size + left, left * size + line)
+    second = first + torch.where(beside, 1, size)
     filled = triangle.view(-1) >= 0
     first_filled, second_filled = filled.index_select(0, first), filled.index_select(0, second)
     covered = torch.where(first_filled, first, second)
     uncovered = torch.where(first_filled, second, first)
     border = first_filled != second_filled
-    return Crossings(ends[border], steep[border], line[border], covered[border], uncovered[border])
+    return Crossings(ends[border], beside[border], line[border], covered[border], uncovered[border])
 
 
 def silhouette_edges(pixel_space: Tensor, triangles: Tensor, mesh: Topology) -> Tensor:
@@ -92,13 +96,12 @@ def silhouette_edges(pixel_space: Tensor, triangles: Tensor, mesh: Topology) -> 
     return mesh.edges.index_select(0, edge) + (frame * count).unsqueeze(1)
 
 
-def principal_axes(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Steepness (S,), and the ends (S, 2) along and across the axis an edge (S, 2, 2) follows."""
-    step = (points[:, 1] - points[:, 0]).abs()
-    steep = step[:, 1] >= step[:, 0]
-    x, y = points.unbind(2)
-    choice = steep.unsqueeze(1)
-    return steep, torch.where(choice, y, x), torch.where(choice, x, y)
+def edge_axes(pixel_space: Tensor, ends: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixel coordinates (C, 2) of edges' two ends: across the line of neighbours, and along it."""
+    points = pixel_space.flatten(0, 1).index_select(0, ends.view(-1)).view(-1, 2, 3)
+    x, y = points[..., 0], points[..., 1]
+    choice = beside.unsqueeze(1)
+    return torch.where(choice, y, x), torch.where(choice, x, y)
 
 
 def position_on_line(along: Tensor, across: Tensor, line: Tensor) -> Tensor:
@@ -108,25 +111,26 @@ def position_on_line(along: Tensor, across: Tensor, line: Tensor) -> Tensor:
     return across[:, 0] + share * (across[:, 1] - across[:, 0])
 
 
-def crossing_distance(
-    pixel_space: Tensor, crossings: Crossings, pixels: int, seen: Fragments
-) -> Tensor:
-    """Distance (C,) of crossings from the covered pixel's centre towards the uncovered, 0–1."""
+def measure(pixel_space: Tensor, crossings: Crossings, seen: Fragments) -> tuple[Tensor, Tensor]:
+    """Distance of crossings from the covered centre to the uncovered, and their weight, both (C,).
+
+    The weights of an edge's two kinds of neighbours add up to 1 and favour the kind that it
+    separates more squarely; they carry no gradient.
+    """
     size = seen.triangle.shape[-1]
-    points = pixel_space.flatten(0, 1).index_select(0, crossings.ends.view(-1)).view(-1, 2, 3)
-    x, y = points[..., 0], points[..., 1]
-    choice = crossings.steep.unsqueeze(1)
-    along, across = torch.where(choice, y, x), torch.where(choice, x, y)
+    along, across = edge_axes(pixel_space, crossings.ends, crossings.beside)
     position = position_on_line(along, across, crossings.line)
     place = crossings.covered % (size * size)
-    centre = torch.where(crossings.steep, place % size, place // size) + 0.5
+    centre = torch.where(crossings.beside, place % size, place // size) + 0.5
     outward = torch.where(crossings.uncovered > crossings.covered, 1.0, -1.0)
-    return (position - centre) * outward
+    squarely = (along[:, 1] - along[:, 0]).detach().abs().pow(SQUARENESS)
+    other = (across[:, 1] - across[:, 0]).detach().abs().pow(SQUARENESS)
+    return (position - centre) * outward, squarely / (squarely + other)
 
 
 def outermost(crossings: Crossings, distance: Tensor, pixels: int) -> Crossings:
     """One crossing for each pair of pixels: the farthest out, where coverage really ends."""
-    pair = torch.minimum(crossings.covered, crossings.uncovered) + crossings.steep * pixels
+    pair = torch.minimum(crossings.covered, crossings.uncovered) + crossings.beside * pixels
     best = winners(pair, distance, 2 * pixels)
     return Crossings(*(part.index_select(0, best) for part in crossings))
 
@@ -137,11 +141,3 @@ def winners(group: Tensor, value: Tensor, groups: int) -> Tensor:
     best = torch.full((groups,), -1, dtype=torch.int64, device=group.device)
     best.scatter_reduce_(0, group, ordered_key(value, number), "amax")
     return best[best >= 0] & 0xFFFFFFFF
-
-
-def strongest(
-    targets: Tensor, sources: Tensor, amounts: Tensor, hard: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Each target once, with the source that gives it most."""
-    best = winners(targets, amounts, hard.shape[0])
-    return targets.index_select(0, best), sources.index_select(0, best)
