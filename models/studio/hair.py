@@ -161,7 +161,7 @@ def curls(count: int, chance: Tensor, amount: float) -> Tensor:
 
 def beard_strands(roots: Roots, points: Tensor, normals: Tensor, look: dict[str, float]) -> tuple[Tensor, Tensor]:
     """Beard and moustache of one person (none for most)."""
-    amount = float(np.clip((look["beard"] - 0.35) * 1.2, 0, 1))
+    amount = float(np.clip((look["beard"] - 0.8) * 1.5, 0, 1))
     keep = (roots.chance < amount).nonzero()[:, 0]
     p, n, chance = points[keep], normals[keep], roots.chance[keep]
     length = (0.25 + 0.8 * float(np.clip(np.exp(0.8 * look["beard_length"]), 0.2, 3.0))) * (0.6 + 0.8 * chance)

@@ -20,6 +20,7 @@ from models.face.parameters import RigParameters
 YAW, PITCH = math.radians(18.0), math.radians(8.0)  # standard deviations, as in photographs of faces
 # Expression groups: (threshold, gain) of weight = gain · (g − threshold), clipped to 0–1.
 COMMON, RARE = (0.35, 0.50), (1.0, 0.50)
+EXPOSURE_BY_TONE = -0.16  # change of log exposure per standard deviation of skin tone
 COMMON_EXPRESSIONS = {"jawOpen", "mouthSmile", "browInnerUp", "browDown", "browOuterUp", "mouthUpperUp"}
 GAZE = {"eyeLookUp", "eyeLookDown", "eyeLookIn", "eyeLookOut"}
 LOOKS = ("hair_length", "hair_density", "hair_volume", "hair_curl", "hair_part", "fringe", "hairline", "comb_back",
@@ -66,6 +67,8 @@ def scene_from_latent(latent: Tensor, face: FaceModel) -> Scene:
     places = layout(face)
     part = {name: latent[:, place] for name, place in places.items()}
     light, key_direction, key_colour = lighting(part["light"])
+    exposure = torch.exp(EXPOSURE_BY_TONE * part["reflectance"][:, :1])  # photographers open up for dark skin
+    light, key_colour = light * exposure.unsqueeze(-1), key_colour * exposure
     yaw = (YAW * part["pose"][:, 0]).clamp(-0.8, 0.8)
     pitch = (PITCH * part["pose"][:, 1]).clamp(-0.4, 0.4)
     parameters = RigParameters(
