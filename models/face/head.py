@@ -1,4 +1,4 @@
-"""Our own head: the measured figures carried onto our own drawing.
+"""Our own head: the measured figures carried onto our own topology.
 
 ``figures.npz`` holds measurements of 791 points of the face in a flat chart, of 160 points of the
 skull, and of eyeballs and teeth (taken from ICT-FaceKit's light-stage population, see NOTICE).
@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.face import drawing
+from models.face import topology
 from models.face.model import FaceModel
 from models.face.reflectance import albedo_modes
-from models.face.drawing import FULL, PROXY, Resolution
+from models.face.topology import FULL, PROXY, Resolution
 
 FIGURES = Path(__file__).with_name("figures.npz")
 SKULL_CENTRE = np.array([0.0, 1.5, 0.0])  # every ray from here meets the back of head and neck once
@@ -58,10 +58,10 @@ def our_head() -> FaceModel:
 def build_head(figures: dict, resolution: Resolution) -> FaceModel:
     """Draw the topology and carry every figure onto it."""
     parts = Parts()
-    sheet = drawing.chart_sheet(resolution, figures)
+    sheet = topology.chart_sheet(resolution, figures)
     boundary = np.unique(np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1], sheet.grid[0])))
     free = ~np.isin(np.arange(len(sheet.points)), boundary)
-    landmarks = drawing.snap_landmarks(sheet.points, figures["landmark68_chart"].astype(float), free)
+    landmarks = topology.snap_landmarks(sheet.points, figures["landmark68_chart"].astype(float), free)
     measured = np.concatenate((figures["mean"][None], figures["identity"], figures["expression"])).astype(float)
     face = spline_matrix(figures["chart"].astype(float), sheet.points) @ measured
     parts.add("face", face, sheet.quads, face_uv(sheet.points), sheet.quads)
@@ -125,7 +125,7 @@ def add_back(parts: Parts, sheet, figures: dict) -> None:
     a, b = np.meshgrid(np.linspace(0, 1, columns), np.linspace(0, 1, rows))
     uv = np.stack((0.01 + 0.77 * a, 0.005 + 0.2 * b), axis=-1).reshape(-1, 2)
     uv_index = np.arange(rows * columns).reshape(rows, columns)
-    parts.add("back", np.concatenate((mean[None, inner.ravel()], carried)), drawing.grid_quads(index), uv, drawing.grid_quads(uv_index))
+    parts.add("back", np.concatenate((mean[None, inner.ravel()], carried)), topology.grid_quads(index), uv, topology.grid_quads(uv_index))
 
 
 def back_directions(mean: np.ndarray, sheet, rows: int, columns: int) -> np.ndarray:
@@ -203,7 +203,7 @@ def add_lid_rim(parts: Parts, hole: np.ndarray, figures: dict, side: str) -> Non
     rim = edge.copy()
     rim[0] = inside - [0, 0, 0.12]
     ring = parts.vertex_count + np.arange(len(hole))
-    quads = drawing.ring_quads(hole, ring)
+    quads = topology.ring_quads(hole, ring)
     centre = (0.89, 0.57) if side == "L" else (0.89, 0.53)
     uv, uv_quads = band_uv(len(hole), 2, (0.80, centre[1]), (0.19, 0.03))
     parts.add(f"rim_{side}", rim, quads, uv, uv_quads)
@@ -221,7 +221,7 @@ def add_mouth_bag(parts: Parts, hole: np.ndarray) -> None:
         ring[0] = np.stack((width * np.cos(angle), y + height * np.sin(angle), np.full(len(hole), z)), axis=-1)
         index = parts.vertex_count + sum(r.shape[1] for r in rings) + np.arange(len(hole))
         rings.append(ring)
-        quads.append(drawing.ring_quads(previous, index))
+        quads.append(topology.ring_quads(previous, index))
         previous = index
     uv, uv_quads = band_uv(len(hole), len(plan) + 1, (0.80, 0.01), (0.19, 0.2))
     parts.add("mouth", np.concatenate(rings, axis=1), np.concatenate(quads), uv, uv_quads)
@@ -239,7 +239,7 @@ def band_uv(count: int, rings: int, corner, size) -> tuple[np.ndarray, np.ndarra
 def add_eyeball(parts: Parts, figures: dict, side: str, resolution: Resolution) -> None:
     """A sphere whose centre and radius follow identity and which turns with the eyeLook expressions."""
     angles = EYE_ANGLES if resolution is FULL else EYE_ANGLES_PROXY
-    points, quads = drawing.sphere(resolution.eyeball_segments, angles)
+    points, quads = topology.sphere(resolution.eyeball_segments, angles)
     table = figures["eyeball_left" if side == "L" else "eyeball_right"].astype(float)
     spheres = table[:, None, :3] + table[:, None, 3:] * points[None]
     names = [str(name) for name in figures["expression_names"]]
@@ -267,7 +267,7 @@ def gaze_turn(name: str, side: str, offsets: np.ndarray) -> np.ndarray:
 
 def add_teeth(parts: Parts, figures: dict, resolution: Resolution, landmarks: np.ndarray) -> None:
     """32 rounded boxes; the lower row follows the jaw, both rows follow the mouth's place under identity."""
-    shape, quads = drawing.rounded_box(resolution.tooth_cells)
+    shape, quads = topology.rounded_box(resolution.tooth_cells)
     low, high = figures["teeth_boxes"][:, 0].astype(float), figures["teeth_boxes"][:, 1].astype(float)
     centres, halves = (low + high) / 2, (high - low) / 2
     centres[:, 2] -= 0.25  # behind the lips also for people whose lips lie further back

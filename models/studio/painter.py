@@ -20,7 +20,7 @@ from models.face.harmonics import basis, irradiance, luminance, rotate
 from models.face.head import FIGURES, chart_from_uv
 from models.face.model import FaceModel
 from models.face.fragments import interpolate, rasterize
-from models.face.rasterizer import vertex_normals
+from models.face.edges import vertex_normals
 from models.face.reflectance import DARK, LIGHT, MODE_NAMES, regions
 from models.studio import hair
 from models.studio.scene import Scene
