@@ -1,0 +1,1 @@
+"""Talking to the backend: its process, the HTTP client, the live loop."""

@@ -1,0 +1,64 @@
+"""What a rig stores on its armature object: the portrait and the light. All values can be keyframed."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, PointerProperty, StringProperty
+
+from .rig import light
+
+LIGHT_SIZE = 27  # nine coefficients, three channels
+
+
+def is_mesh(_self, candidate: bpy.types.Object) -> bool:
+    return candidate.type == "MESH"
+
+
+class StyleRigObject(bpy.types.PropertyGroup):
+    """Properties of an armature that is a portrait's rig."""
+
+    is_rig: BoolProperty(name="Is a StyleRig", description="This armature is the rig of a portrait", options=set())
+    portrait: StringProperty(
+        name="Portrait", description="The portrait by value, as JSON: its w and the parameters read from it", options=set()
+    )
+    head: PointerProperty(
+        name="Head", description="The mesh that this rig moves", type=bpy.types.Object, poll=is_mesh, options=set()
+    )
+    gaze: StringProperty(
+        name="Gaze", description="Angle in radians that each eyeLook expression turns an eye by, as JSON", options=set()
+    )
+    light: FloatVectorProperty(
+        name="Light",
+        description="Spherical-harmonic coefficients of the light: (0,0) to (2,2), red, green and blue of each in turn",
+        size=LIGHT_SIZE,
+        default=light.EVEN,
+        soft_min=-5,
+        soft_max=5,
+        precision=3,
+    )
+    light_strength: FloatProperty(
+        name="Strength", description="Brightness of the light; 1 is as read from the portrait",
+        default=light.NEUTRAL_STRENGTH, min=0, soft_max=3, precision=3,
+    )  # fmt: skip
+    light_tint: FloatVectorProperty(
+        name="Tint", description="Colour the light is multiplied by", subtype="COLOR", size=3,
+        default=light.NEUTRAL_TINT, min=0, soft_max=1,
+    )  # fmt: skip
+    light_direction: FloatVectorProperty(
+        name="Direction",
+        description="Where the light mainly comes from, in the rig's axes",
+        subtype="DIRECTION",
+        size=3,
+        default=light.FRONT,
+    )
+
+
+CLASSES = (StyleRigObject,)
+
+
+def register() -> None:
+    bpy.types.Object.stylerig = PointerProperty(name="StyleRig", type=StyleRigObject)
+
+
+def unregister() -> None:
+    del bpy.types.Object.stylerig

@@ -1,0 +1,206 @@
+"""Building the rig of a portrait: armature, mesh, shape keys, material."""
+
+from __future__ import annotations
+
+import json
+
+import bpy
+import numpy as np
+
+from . import conversions
+from .controls import EYE_BONES, GAZE, HEAD_BONE
+from .light import NEUTRAL_STRENGTH, NEUTRAL_TINT, own_direction
+
+ALBEDO = "albedo"  # the colour attribute
+UV_MAP = "UVMap"
+NECK_BONE = "neck"
+ROOT_BONE = "root"
+SKIN_ROUGHNESS = 0.45
+
+
+def build_rig(context: bpy.types.Context, portrait: dict, mesh: dict[str, np.ndarray]) -> bpy.types.Object:
+    """The rig of ``portrait`` in the context's collection, selected and active.
+
+    ``mesh``: arrays of /v1/portraits/mesh in model space. Needs Object mode. What was made of a rig
+    that fails half-way is removed again. Shape keys, head bone and light stand at the values that
+    were read from the portrait.
+    """
+    name = f"Portrait {portrait.get('seed', '')}".strip()
+    rig = bpy.data.objects.new(name, bpy.data.armatures.new(name))
+    head = bpy.data.objects.new(f"{rig.name}_Head", bpy.data.meshes.new(f"{rig.name}_Head"))
+    try:
+        fill_mesh(head.data, mesh)
+        for item in (rig, head):
+            context.collection.objects.link(item)
+        add_shape_keys(head, mesh)
+        add_vertex_groups(head, mesh)
+        head.data.materials.append(skin_material(head.name))
+        add_bones(context, rig, mesh)
+        attach(rig, head)
+        store_portrait(rig, head, portrait, mesh)
+    except BaseException:
+        discard(rig, head)
+        raise
+    select_only(context, rig)
+    return rig
+
+
+def discard(rig: bpy.types.Object, head: bpy.types.Object) -> None:
+    """Remove a half-built rig with its data."""
+    if rig.mode == "EDIT":
+        bpy.ops.object.mode_set(mode="OBJECT")
+    armature, mesh = rig.data, head.data
+    for item in (head, rig):
+        bpy.data.objects.remove(item)
+    bpy.data.meshes.remove(mesh)
+    bpy.data.armatures.remove(armature)
+
+
+def fill_mesh(data: bpy.types.Mesh, mesh: dict[str, np.ndarray]) -> None:
+    """Vertices, polygons, corner UVs and the albedo (linear RGB) of a new mesh."""
+    points = conversions.points_model_to_blender(mesh["vertices"])
+    sizes = np.asarray(mesh["polygon_sizes"], dtype=np.int32)
+    corners = np.asarray(mesh["corners"], dtype=np.int32)
+    data.vertices.add(len(points))
+    data.loops.add(len(corners))
+    data.polygons.add(len(sizes))
+    data.vertices.foreach_set("co", flat(points))
+    data.loops.foreach_set("vertex_index", corners)
+    data.polygons.foreach_set("loop_start", np.cumsum(sizes, dtype=np.int32) - sizes)
+    data.uv_layers.new(name=UV_MAP).uv.foreach_set("vector", flat(mesh["uv"]))
+    colours = np.ones((len(points), 4), dtype=np.float32)
+    colours[:, :3] = mesh["albedo"]
+    attribute = data.color_attributes.new(ALBEDO, "FLOAT_COLOR", "POINT")
+    attribute.data.foreach_set("color", colours.ravel())
+    data.color_attributes.active_color = attribute
+    data.update(calc_edges=True)
+    data.validate(clean_customdata=False)
+    data.shade_smooth()
+
+
+def flat(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array, dtype=np.float32).ravel()
+
+
+def add_shape_keys(head: bpy.types.Object, mesh: dict[str, np.ndarray]) -> None:
+    """One relative shape key per expression, at the value that was read."""
+    head.shape_key_add(name="Basis", from_mix=False)
+    for name, change, value in zip(mesh["expression_names"], mesh["expression"], mesh["expression_values"]):
+        key = head.shape_key_add(name=str(name), from_mix=False)
+        key.points.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"] + change)))
+        key.value = float(np.clip(value, 0, 1))
+    head.active_shape_key_index = 0
+
+
+def add_vertex_groups(head: bpy.types.Object, mesh: dict[str, np.ndarray]) -> None:
+    """Vertex groups named like the bones they follow; eyeballs follow their own bone alone."""
+    groups = {str(name): np.array(weights) for name, weights in zip(mesh["group_names"], mesh["groups"])}
+    groups.setdefault(HEAD_BONE, np.ones(len(mesh["vertices"]), dtype=np.float32))
+    eyes = sum(groups[bone] for bone in EYE_BONES.values() if bone in groups)
+    for bone in (HEAD_BONE, NECK_BONE):
+        if bone in groups:
+            groups[bone] = groups[bone] * (1 - np.clip(eyes, 0, 1))
+    for name, weights in groups.items():
+        group = head.vertex_groups.new(name=name)
+        for weight in np.unique(weights[weights > 0]):
+            group.add(np.flatnonzero(weights == weight).tolist(), float(weight), "REPLACE")
+
+
+def add_bones(context: bpy.types.Context, rig: bpy.types.Object, mesh: dict[str, np.ndarray]) -> None:
+    """root > neck > head > eyes, all pointing straight up with roll 0: their axes are the model's."""
+    low, high = float(mesh["vertices"][:, 1].min()), float(mesh["vertices"][:, 1].max())
+    places = {  # name: (where it turns in model space, length in cm, parent)
+        ROOT_BONE: ((0, low, 0), -0.25 * low, None),
+        NECK_BONE: ((0, 0.6 * low, -2), -0.5 * low, ROOT_BONE),
+        HEAD_BONE: ((0, 0, 0), 0.9 * high, NECK_BONE),
+    }
+    for (_, bone), centre in zip(EYE_BONES.items(), mesh["eye_centers"]):
+        places[bone] = (tuple(centre), 2.5, HEAD_BONE)
+    select_only(context, rig)
+    bpy.ops.object.mode_set(mode="EDIT")
+    for name, (place, length, parent) in places.items():
+        bone = rig.data.edit_bones.new(name)
+        bone.head = conversions.points_model_to_blender(place)
+        bone.tail = conversions.points_model_to_blender(np.add(place, (0, length, 0)))
+        bone.roll = 0
+        bone.parent = rig.data.edit_bones.get(parent) if parent else None
+    bpy.ops.object.mode_set(mode="OBJECT")
+    for bone in rig.pose.bones:
+        bone.rotation_mode = "XYZ"
+    rig.data.display_type = "STICK"
+    rig.show_in_front = True
+
+
+def select_only(context: bpy.types.Context, item: bpy.types.Object) -> None:
+    for other in context.view_layer.objects.selected[:]:
+        other.select_set(False)
+    context.view_layer.objects.active = item
+    item.select_set(True)
+
+
+def attach(rig: bpy.types.Object, head: bpy.types.Object) -> None:
+    """The armature moves the mesh."""
+    head.parent = rig
+    modifier = head.modifiers.new("Armature", "ARMATURE")
+    modifier.object = rig
+
+
+def store_portrait(
+    rig: bpy.types.Object, head: bpy.types.Object, portrait: dict, mesh: dict[str, np.ndarray]
+) -> None:
+    """The portrait by value on the rig; light and head bone as read from it."""
+    parameters = portrait["parameters"]
+    settings = rig.stylerig
+    settings.portrait = json.dumps(portrait, separators=(",", ":"))
+    settings.head = head
+    settings.gaze = json.dumps(gaze_angles(mesh))
+    set_light(rig, parameters["light"])
+    rig.pose.bones[HEAD_BONE].rotation_euler = conversions.rotation_model_to_bone(parameters["rotation"])
+    settings.is_rig = True
+
+
+def set_light(rig: bpy.types.Object, light) -> None:
+    """Light (9, 3), with the handles at the values that change nothing."""
+    rig.stylerig.light = np.ravel(light).tolist()
+    rig.stylerig.light_strength = NEUTRAL_STRENGTH
+    rig.stylerig.light_tint = NEUTRAL_TINT
+    rig.stylerig.light_direction = own_direction(rig.stylerig.light[:])
+
+
+def gaze_angles(mesh: dict[str, np.ndarray]) -> dict[str, float]:
+    """How far, in radians, each eyeLook expression turns its eyeball: measured on the shape keys."""
+    names = [str(name) for name in mesh["expression_names"]]
+    groups = {str(name): weights for name, weights in zip(mesh["group_names"], mesh["groups"])}
+    angles = {}
+    for (side, bone), centre in zip(EYE_BONES.items(), mesh["eye_centers"]):
+        eye = np.flatnonzero(groups.get(bone, np.zeros(0)) > 0.5)
+        for look in GAZE[side]:
+            name = f"{look}_{side}"
+            if len(eye) >= 3 and name in names:
+                change = mesh["expression"][names.index(name)][eye]
+                angle = turned_by(mesh["vertices"][eye] - centre, change)
+                if angle > 1e-3:
+                    angles[name] = angle
+    return angles
+
+
+def turned_by(points: np.ndarray, change: np.ndarray) -> float:
+    """The angle in radians of the rotation that best takes points (N, 3) to points + change (Kabsch 1976)."""
+    u, _, v = np.linalg.svd(points.T.astype(float) @ (points + change))
+    turn = v.T @ np.diag((1, 1, np.linalg.det(v.T @ u.T))) @ u.T
+    return float(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
+
+
+def skin_material(name: str) -> bpy.types.Material:
+    """Principled skin that shows the mesh's albedo."""
+    material = bpy.data.materials.new(name)
+    if not material.use_nodes:
+        material.use_nodes = True
+    nodes = material.node_tree.nodes
+    skin = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
+    skin.inputs["Roughness"].default_value = SKIN_ROUGHNESS
+    albedo = nodes.new("ShaderNodeAttribute")
+    albedo.attribute_name = ALBEDO
+    albedo.location = (skin.location.x - 250, skin.location.y)
+    material.node_tree.links.new(albedo.outputs["Color"], skin.inputs["Base Color"])
+    return material

@@ -1,0 +1,76 @@
+"""Real spherical harmonics to order 2: basis, rotation, the main direction of a light. numpy only.
+
+Order (l, m) = (0,0) (1,-1) (1,0) (1,1) (2,-2) … (2,2), orthonormal, arrays (9, 3) in linear RGB.
+Constants: Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance Environment Maps", 2001.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+COUNT = 9
+CONSTANT = 0.28209479177387814  # sqrt(1 / 4π)
+LINEAR = 0.4886025119029199  # sqrt(3 / 4π)
+QUADRATIC = 1.0925484305920792  # sqrt(15 / 4π)
+ZONAL = 0.31539156525252005  # sqrt(5 / 16π)
+SECTORAL = 0.5462742152960396  # sqrt(15 / 16π)
+LUMINANCE = np.array((0.2126, 0.7152, 0.0722))  # Rec. 709
+
+
+def basis(directions: np.ndarray) -> np.ndarray:
+    """Unit directions (…, 3) -> the nine basis functions (…, 9)."""
+    x, y, z = np.moveaxis(np.asarray(directions, dtype=float), -1, 0)
+    one = np.ones_like(x)
+    rows = (
+        CONSTANT * one, LINEAR * y, LINEAR * z, LINEAR * x,
+        QUADRATIC * x * y, QUADRATIC * y * z, ZONAL * (3 * z * z - 1), QUADRATIC * x * z, SECTORAL * (x * x - y * y),
+    )  # fmt: skip
+    return np.stack(rows, axis=-1)
+
+
+def sample_directions(count: int = 32) -> np.ndarray:
+    """Unit directions (count, 3) spread evenly over the sphere (golden spiral)."""
+    height = 1 - (2 * np.arange(count) + 1) / count
+    angle = np.arange(count) * np.pi * (3 - np.sqrt(5))
+    radius = np.sqrt(1 - height**2)
+    return np.stack((radius * np.cos(angle), radius * np.sin(angle), height), axis=-1)
+
+
+SAMPLES = sample_directions()
+FROM_SAMPLES = np.linalg.pinv(basis(SAMPLES))  # (9, count): values at SAMPLES -> coefficients
+
+
+def rotate(light: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Light (9, 3) turned by the rotation (3, 3): what came from d comes from rotation @ d.
+
+    Exact: each order is closed under rotation, so sampling and fitting lose nothing.
+    """
+    return FROM_SAMPLES @ basis(SAMPLES @ rotation) @ np.asarray(light, dtype=float)
+
+
+def main_direction(light: np.ndarray) -> np.ndarray | None:
+    """The unit direction (3,) that most light comes from, or None where it comes from all sides alike."""
+    brightness = np.asarray(light, dtype=float) @ LUMINANCE
+    direction = brightness[[3, 1, 2]]  # the linear coefficients for x, y, z
+    length = np.linalg.norm(direction)
+    if length < 1e-6 * max(1e-6, abs(brightness[0])):
+        return None
+    return direction / length
+
+
+def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """The smallest rotation (3, 3) that takes the unit direction ``start`` to ``end``.
+
+    Opposite directions leave the axis open: then it is the one nearest to "up" (y), so that a
+    light goes round the head, not over it.
+    """
+    cosine = float(np.dot(start, end))
+    if cosine < -1 + 1e-9:
+        axis = np.array((0.0, 1.0, 0.0)) - start * start[1]
+        if np.linalg.norm(axis) < 1e-3:
+            axis = np.array((1.0, 0.0, 0.0)) - start * start[0]
+        axis = axis / np.linalg.norm(axis)
+        return 2 * np.outer(axis, axis) - np.eye(3)
+    x, y, z = np.cross(start, end)
+    cross = np.array(((0, -z, y), (z, 0, -x), (-y, x, 0)))
+    return np.eye(3) + cross + cross @ cross / (1 + cosine)

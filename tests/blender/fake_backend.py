@@ -1,0 +1,288 @@
+"""A backend without torch for tests of the add-on: /v1 over http.server, portraits as drawings.
+
+In this process: ``with FakeBackend() as backend: Client(backend.port, backend.token)``.
+As a process of its own, started by the add-on like the real one: ``make_payload(folder)`` and set
+STYLERIG_PAYLOAD to the folder and STYLERIG_PYTHON to an interpreter with numpy.
+Pictures are pure functions of the request: the disc moves with yaw and pitch, the mouth opens with
+jawOpen, brightness follows the first light coefficient.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import math
+import os
+import shutil
+import struct
+import sys
+import threading
+import time
+import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+
+EXPRESSIONS = ("eyeBlink_L", "eyeBlink_R", "eyeLookOut_L", "eyeLookIn_L", "eyeLookUp_L", "jawOpen", "mouthSmile_L", "mouthSmile_R")
+WIDTHS = {"FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "Depth": "Z"}
+RADII = np.array((7.5, 11.0, 9.5), dtype=np.float32)  # cm
+EYES = np.array(((3.0, 3.0, 8.0), (-3.0, 3.0, 8.0)), dtype=np.float32)
+SIZE = 64
+LAYERS = 10
+
+
+def new_portrait(seed: int, truncation: float) -> dict:
+    """A portrait as /v1/portraits answers it; the same arguments give the same portrait."""
+    random = np.random.default_rng(seed)
+    w = random.standard_normal((LAYERS, 512)).astype("<f4") * truncation
+    light = np.zeros((9, 3))
+    light[0] = math.sqrt(4 * math.pi) * 0.8
+    light[2], light[3] = 0.5, 0.3
+    parameters = {
+        "identity": random.standard_normal(4).round(4).tolist(),
+        "reflectance": random.standard_normal(3).round(4).tolist(),
+        "expression": {name: round(float(value), 4) for name, value in zip(EXPRESSIONS, random.uniform(0, 0.3, len(EXPRESSIONS)))},
+        "light": light.tolist(),
+        "rotation": random.uniform(-0.1, 0.1, 3).round(4).tolist(),
+        "translation": [0.0, -2.0, 0.0],
+    }
+    return {
+        "model": "studio", "weights_hash": hashlib.sha256(b"fake").hexdigest(), "seed": seed, "truncation": truncation,
+        "w": base64.b64encode(w.tobytes()).decode(), "w_shape": list(w.shape), "parameters": parameters,
+    }  # fmt: skip
+
+
+def ball(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit directions (V, 3), quads (Q, 4) counter-clockwise from outside, corner UVs (4Q, 2)."""
+    polar = np.linspace(0.05, math.pi - 0.05, rows)
+    around = np.arange(columns) * 2 * math.pi / columns
+    a, b = np.meshgrid(polar, around, indexing="ij")
+    directions = np.stack((np.sin(a) * np.sin(b), np.cos(a), np.sin(a) * np.cos(b)), axis=-1).reshape(-1, 3)
+    i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns), indexing="ij")
+    k = (j + 1) % columns
+    quads = np.stack((i * columns + j, (i + 1) * columns + j, (i + 1) * columns + k, i * columns + k), axis=-1).reshape(-1, 4)
+    u = np.stack((j, j, j + 1, j + 1), axis=-1).reshape(-1) / columns
+    v = 1 - np.stack((i, i + 1, i + 1, i), axis=-1).reshape(-1) / (rows - 1)
+    return directions.astype(np.float32), quads, np.stack((u, v), axis=-1).astype(np.float32)
+
+
+def mesh_of(portrait: dict) -> dict[str, np.ndarray]:
+    """A head of an ellipsoid and two eyeballs with the arrays of /v1/portraits/mesh."""
+    skin, skin_quads, skin_uv = ball(16, 24)
+    eye, eye_quads, eye_uv = ball(6, 8)
+    vertices = np.concatenate((skin * RADII, eye * 1.2 + EYES[0], eye * 1.2 + EYES[1]))
+    starts = (len(skin), len(skin) + len(eye))
+    corners = np.concatenate((skin_quads, eye_quads + starts[0], eye_quads + starts[1]))
+    groups = np.zeros((4, len(vertices)), dtype=np.float32)
+    groups[0] = np.clip((vertices[:, 1] + 10) / 4, 0, 1)
+    groups[1] = 1 - groups[0]
+    groups[2, starts[0] : starts[1]] = groups[3, starts[1] :] = 1
+    values = portrait["parameters"]["expression"]
+    albedo = np.full_like(vertices, 0.8)
+    albedo[: len(skin)] = (0.5, 0.3, 0.2)
+    return {
+        "vertices": vertices.astype(np.float32),
+        "expression": expressions(vertices, groups),
+        "expression_names": np.array(EXPRESSIONS),
+        "expression_values": np.array([values[name] for name in EXPRESSIONS], dtype=np.float32),
+        "polygon_sizes": np.full(len(corners), 4, dtype=np.int32),
+        "corners": corners.astype(np.int32).ravel(),
+        "uv": np.concatenate((skin_uv, eye_uv, eye_uv)),
+        "albedo": albedo.astype(np.float32),
+        "landmarks": np.arange(68, dtype=np.int32),
+        "group_names": np.array(("head", "neck", "eye_L", "eye_R")),
+        "groups": groups,
+        "eye_centers": EYES,
+    }
+
+
+def expressions(vertices: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Changes (E, V, 3): the eyeLook ones turn the left eyeball by 0.5 rad, others move a patch."""
+    changes = np.zeros((len(EXPRESSIONS), *vertices.shape), dtype=np.float32)
+    turns = {"eyeLookOut_L": (1, 0.5), "eyeLookIn_L": (1, -0.5), "eyeLookUp_L": (0, -0.5)}
+    from_eye = vertices - EYES[0]
+    for index, name in enumerate(EXPRESSIONS):
+        if name in turns:
+            axis, angle = turns[name]
+            a, b = (axis + 1) % 3, (axis + 2) % 3
+            turned = from_eye.copy()
+            turned[:, a] = math.cos(angle) * from_eye[:, a] - math.sin(angle) * from_eye[:, b]
+            turned[:, b] = math.sin(angle) * from_eye[:, a] + math.cos(angle) * from_eye[:, b]
+            changes[index] = (turned - from_eye) * groups[2][:, None]
+        else:
+            place = np.array((0, -6, 9)) if name == "jawOpen" else np.array((3 if name.endswith("_L") else -3, 0, 9))
+            near = np.exp(-((vertices - place) ** 2).sum(1) / 8)
+            changes[index] = near[:, None] * (0, -1.5, 0)
+    return changes
+
+
+def draw(controls: dict, portrait: dict, size: int) -> np.ndarray:
+    """Scene-linear premultiplied RGBA (H, W, 4), row 0 at the top."""
+    own = portrait["parameters"]
+    yaw, pitch, roll = controls.get("rotation") or own["rotation"]
+    expression = {**own["expression"], **(controls.get("expression") or {})}
+    light = np.array(controls.get("light") or own["light"])
+    shift, scale = controls.get("translation") or (0, 0), controls.get("scale", 1.0)
+    line = (np.arange(size) + 0.5) / size * 2 - 1
+    x, y = np.meshgrid(line, -line)
+    x, y = (x - 2 * shift[0]) / scale, (y - 2 * shift[1]) / scale
+    x, y = math.cos(roll) * x + math.sin(roll) * y, math.cos(roll) * y - math.sin(roll) * x
+    alpha = np.clip((0.8 - np.hypot(x / 0.8, y)) * size / 4, 0, 1)
+    colour = np.ones((size, size, 3)) * (0.5, 0.3, 0.2)
+    features = [(0.25, 0.2, 0.1, 0.08 * (1 - expression["eyeBlink_L"]) + 0.01), (-0.25, 0.2, 0.1, 0.08 * (1 - expression["eyeBlink_R"]) + 0.01)]
+    features.append((0, -0.35, 0.2 + 0.1 * expression["mouthSmile_L"], 0.03 + 0.2 * expression["jawOpen"]))
+    for fx, fy, rx, ry in features:
+        inside = np.hypot((x - fx - 0.5 * math.sin(yaw)) / rx, (y - fy + 0.5 * math.sin(pitch)) / ry) < 1
+        colour[inside] = (0.05, 0.02, 0.02)
+    colour = colour * np.clip(light[0] / math.sqrt(4 * math.pi) + 0.3 * (x[..., None] * light[3] + y[..., None] * light[1]), 0, None)
+    return np.concatenate((colour * alpha[..., None], alpha[..., None]), axis=-1).astype(np.float32)
+
+
+def passes_of(combined: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Pixels (H, W, C) and channel names of Combined and the passes asked for."""
+    layers, channels = [combined], [f"Combined.{letter}" for letter in "RGBA"]
+    mask = combined[..., 3:]
+    for name in names:
+        width = WIDTHS[name]
+        layer = np.where(mask > 0.5, 120.0, 1e10) if name == "Depth" else mask * 0.5 if name != "FaceMask" else mask
+        layers.append(np.repeat(layer, len(width), axis=-1).astype(np.float32))
+        channels += [f"{name}.{letter}" for letter in width]
+    return np.concatenate(layers, axis=-1), channels
+
+
+def png_of(combined: np.ndarray) -> bytes:
+    """A PNG with straight alpha, sRGB."""
+    alpha = combined[..., 3:]
+    linear = np.clip(combined[..., :3] / np.maximum(alpha, 1e-6), 0, 1)
+    display = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    pixels = np.round(np.concatenate((display, alpha), axis=-1) * 255).astype(np.uint8)
+    height, width = pixels.shape[:2]
+    lines = b"".join(b"\0" + row.tobytes() for row in pixels)
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+class Refused(Exception):
+    def __init__(self, status: int, code: str, message: str, hint: str = ""):
+        super().__init__(message)
+        self.status, self.body = status, {"error": {"code": code, "message": message, "hint": hint}}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.answer({"/v1/health": self.health, "/v1/models": self.models})
+
+    def do_POST(self) -> None:
+        self.answer({"/v1/portraits": self.portraits, "/v1/portraits/mesh": self.mesh, "/v1/frames": self.frames})
+
+    def answer(self, routes: dict) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            if self.headers.get("Authorization") != f"Bearer {self.server.token}":
+                raise Refused(401, "unauthorized", "The token is wrong.")
+            if self.path not in routes:
+                raise Refused(404, "not_found", "There is no such path.")
+            self.server.requests.append((self.path, json.loads(content) if content else None))
+            status, (body, headers) = 200, routes[self.path](json.loads(content) if content else {})
+        except Refused as refused:
+            status, body, headers = refused.status, json.dumps(refused.body).encode(), {}
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def health(self, _request: dict) -> tuple[bytes, dict]:
+        return json.dumps({"status": "ok", "version": "fake", "device": "cpu", "models": ["studio"]}).encode(), {}
+
+    def models(self, _request: dict) -> tuple[bytes, dict]:
+        return json.dumps({"models": ["studio"]}).encode(), {}
+
+    def portraits(self, request: dict) -> tuple[bytes, dict]:
+        if request.get("model") != "studio":
+            raise Refused(404, "no_model", f"There is no model {request.get('model')!r}.")
+        return json.dumps(new_portrait(request["seed"], request["truncation"])).encode(), {}
+
+    def mesh(self, request: dict) -> tuple[bytes, dict]:
+        archive = io.BytesIO()
+        np.savez(archive, **mesh_of(request["portrait"]))
+        return archive.getvalue(), {"Content-Type": "application/octet-stream"}
+
+    def frames(self, request: dict) -> tuple[bytes, dict]:
+        output, portrait = request["output"], request["portrait"]
+        if portrait["weights_hash"] != hashlib.sha256(b"fake").hexdigest():
+            raise Refused(409, "no_weights", "The portrait's weights are missing.", "Install its model.")
+        size = output.get("size") or SIZE
+        if not 16 <= size <= 2048:
+            raise Refused(422, "bad_request", "size must be 16 to 2048")
+        time.sleep(self.server.delay)
+        combined = draw(request["controls"], portrait, size)
+        if output.get("format") == "png":
+            return png_of(combined), {"Content-Type": "image/png"}
+        pixels, channels = passes_of(combined, output.get("passes") or [])
+        shape = ",".join(str(number) for number in pixels.shape)
+        headers = {"X-Array-Shape": shape, "X-Array-Type": "<f4", "X-Array-Channels": ",".join(channels)}
+        return np.ascontiguousarray(pixels, dtype="<f4").tobytes(), headers
+
+    def log_message(self, *_arguments) -> None:
+        """Nothing: tests print their own."""
+
+
+class FakeBackend(ThreadingHTTPServer):
+    """The server, in a thread of this process, as a context manager. ``requests``: (path, body) so far."""
+
+    daemon_threads = True
+
+    def __init__(self, token: str = "secret", port: int = 0, delay: float = 0.0):
+        super().__init__(("127.0.0.1", port), Handler)
+        self.token, self.delay, self.requests = token, delay, []
+        self.port = self.server_address[1]
+
+    def __enter__(self) -> FakeBackend:
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+def make_payload(folder: Path) -> Path:
+    """A payload folder whose ``python -m backend serve`` is this file."""
+    package = Path(folder) / "backend"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    shutil.copy(__file__, package / "__main__.py")
+    return Path(folder)
+
+
+def main() -> None:
+    """``serve --port N [--exit-with-stdin]`` with the token in STYLERIG_TOKEN.
+
+    STYLERIG_FAKE tells it to misbehave: "silent" (never ready), "crash" (ends with an error).
+    STYLERIG_FAKE_DELAY: seconds per frame.
+    """
+    mode = os.environ.get("STYLERIG_FAKE", "")
+    if mode == "crash":
+        sys.exit("ModuleNotFoundError: No module named 'torch'")
+    if mode == "silent":
+        sys.stdin.read()
+        return
+    delay = float(os.environ.get("STYLERIG_FAKE_DELAY", "0"))
+    server = FakeBackend(os.environ["STYLERIG_TOKEN"], int(sys.argv[sys.argv.index("--port") + 1]), delay)
+    with server:
+        print(json.dumps({"event": "ready", "port": server.port, "pid": os.getpid(), "version": "fake"}), flush=True)
+        sys.stdin.read() if "--exit-with-stdin" in sys.argv else threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
