@@ -1,0 +1,113 @@
+"""The settings of a training run, read from TOML; the defaults are those of the weights that ship."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from models.errors import StyleRigError
+
+DEFAULT = Path(__file__).resolve().parent.parent / "studio.toml"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A time-boxed stage: it ends after ``minutes`` or ``steps``, whichever comes first."""
+
+    minutes: float = 5.0
+    steps: int = 1_000_000
+    batch: int = 32
+    rate: float = 1e-3  # learning rate
+    optimizer: str = "adam"  # or "adadelta", the paper's
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """Samples of the generator that the later stages learn from."""
+
+    samples: int = 6000
+    minutes: float = 6.0  # stops earlier with fewer samples
+    size: int = 64  # side of the pictures that are kept for the photometric terms
+
+
+@dataclass(frozen=True)
+class ReconstructionSettings(Stage):
+    """Weights of the terms of the reconstruction network."""
+
+    photometric: float = 1.0
+    landmark: float = 17.5
+    prior: float = 0.002
+    teacher: float = 1.0  # agreement with what the landmark network reads from the picture; 0 as in the paper
+    scenes: float = 0.0  # agreement with the exact truth, for a generator that the studio taught
+    render_batch: int = 8
+    render_every: int = 3
+    hidden: int = 384
+
+
+@dataclass(frozen=True)
+class RigNetSettings(Stage):
+    """Weights of the terms of RigNet, for the published networks and for ours."""
+
+    rec: float = 1.0
+    photometric: float = 1.0
+    landmark: float = 17.5
+    parameter: float = 1.0  # agreement in parameters; the published networks do without
+    change: float = 0.02  # how little of a change of w is tolerated
+    scenes: float = 0.0  # agreement with exact pairs, for a generator that the studio taught
+    picture: float = 4.0  # "finish": unchanged pixels where the edit should not reach
+    render_batch: int = 8
+    hidden: int = 96
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole run."""
+
+    name: str = "studio"
+    seed: int = 1
+    method: str = "best"  # what ships: "paper", "simultaneous", "gated", or the best measured
+    landmarks: Stage = field(default_factory=lambda: Stage(minutes=6, rate=2e-3))
+    evaluation: Stage = field(default_factory=lambda: Stage(minutes=6, rate=2e-3))
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    reconstruction: ReconstructionSettings = field(
+        default_factory=lambda: ReconstructionSettings(minutes=4, batch=64)
+    )
+    paper: RigNetSettings = field(default_factory=lambda: RigNetSettings(minutes=1, batch=32, parameter=0.0))
+    gated: RigNetSettings = field(default_factory=lambda: RigNetSettings(minutes=3, batch=64))
+    finish: RigNetSettings = field(default_factory=lambda: RigNetSettings(minutes=5, batch=6, rate=3e-4))
+
+
+def read_config(path: Path | None) -> TrainingConfig:
+    """The settings in a TOML file; StyleRigError names what does not belong there."""
+    path = path or DEFAULT
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise bad_config(path, str(error)) from error
+    return fill(TrainingConfig(), values, path)
+
+
+def fill(settings, values: dict, path: Path):
+    """``settings`` with ``values`` from a parsed table in their places."""
+    changes = {}
+    for name, value in values.items():
+        if name not in {item.name for item in dataclasses.fields(settings)}:
+            raise bad_config(path, f"there is no setting called {name!r}")
+        current = getattr(settings, name)
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, dict):
+                raise bad_config(path, f"{name} is a table")
+            changes[name] = fill(current, value, path)
+        elif isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
+            changes[name] = float(value)
+        elif type(value) is not type(current):
+            raise bad_config(path, f"{name} is a {type(current).__name__}, not {value!r}")
+        else:
+            changes[name] = value
+    return dataclasses.replace(settings, **changes)
+
+
+def bad_config(path: Path, reason: str) -> StyleRigError:
+    return StyleRigError(f"{path} cannot be used: {reason}.", f"Compare it with {DEFAULT.name}.", code="bad_config")

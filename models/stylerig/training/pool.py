@@ -1,0 +1,158 @@
+"""Samples of a generator with what the landmark network reads from them, kept on disk.
+
+RigNet leaves the set of codes that the mapping network makes, so the pool holds codes beside it
+too: styles mixed between people, truncation that differs by layer, codes with noise added.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from models.errors import StyleRigError
+from models.face.alignment import ffhq_crop
+from models.files import write_atomic
+from models.generators import Generator
+from models.stylerig.estimator import Estimator
+from models.stylerig.rig import BACKDROP
+from models.stylerig.training.config import PoolSettings
+from models.stylerig.training.loop import Report
+
+CHUNK = 256
+BATCH = 16
+SHARES = (0.55, 0.25, 0.12, 0.08)  # plain, mixed, truncation by layer, with noise
+LEAST_VARIATION = 0.2  # of the landmarks, relative to real variation; a picture without a face reads the same always
+CROP_TOLERANCE = 0.35  # NDC by which the crop of the landmarks may differ from the frame
+
+
+@dataclass(eq=False)
+class Pool:
+    """N samples; pictures are small, over the neutral backdrop."""
+
+    w: Tensor  # (N, L, 512)
+    plain: Tensor  # (N,) bool: straight from the mapping network
+    pictures: Tensor  # (N, 3, S, S) uint8 sRGB
+    alpha: Tensor  # (N, 1, S, S) uint8
+    landmarks: Tensor  # (N, 68, 2) NDC
+    parameters: Tensor  # (N, P) as the landmark network reads them
+    z: Tensor  # (N, z_dim); belongs to w where it is plain
+
+    def __len__(self) -> int:
+        return len(self.w)
+
+    def images(self, rows: Tensor) -> Tensor:
+        """Pictures (M, 3, S, S) as float 0–1."""
+        return self.pictures[rows].float() / 255
+
+
+def draw_codes(generator: Generator, count: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes (N, L, 512), which of them are plain, and the z (N, z_dim) of these."""
+    layers = generator.num_ws
+    z = torch.randn(3, count, generator.z_dim, generator=random)
+    first, second, third = (generator.mapping(part) for part in z)
+    kind = torch.multinomial(torch.tensor(SHARES), count, replacement=True, generator=random)
+    psi = 0.5 + 0.5 * torch.rand(count, 1, 1, generator=random)
+    # Two crossing points per code: layers before the first, between them, after the second.
+    cuts = torch.randint(1, layers, (count, 2), generator=random).sort(dim=1).values
+    layer = torch.arange(layers)
+    owner = (layer >= cuts[:, :1]).long() + (layer >= cuts[:, 1:]).long()
+    mixed = torch.where((owner == 0)[..., None], first, torch.where((owner == 1)[..., None], second, third))
+    varied = (psi + 0.25 * torch.randn(count, layers, 1, generator=random)).clamp(0.1, 1.2)
+    average = generator.w_avg
+    spread = (first - average).std(dim=(0, 1))
+    noise = 0.25 * spread * torch.randn(count, layers, first.shape[-1], generator=random)
+    options = torch.stack((
+        average + psi * (first - average),
+        average + psi * (mixed - average),
+        average + varied * (first - average),
+        average + psi * (first - average) + noise,
+    ))  # fmt: skip
+    return options[kind, torch.arange(count)], kind == 0, z[0]
+
+
+@torch.no_grad()
+def make_chunk(generator: Generator, detector: Estimator, settings: PoolSettings, random: torch.Generator) -> dict:
+    """The tensors of one chunk."""
+    w, plain, z = draw_codes(generator, CHUNK, random)
+    parts = {"pictures": [], "alpha": [], "landmarks": [], "parameters": []}
+    for rows in w.split(BATCH):
+        colour, alpha = generator.foreground(rows)
+        portrait = colour + (1 - alpha) * BACKDROP
+        landmarks, parameters = detector(portrait)
+        parts["pictures"].append(shrink(portrait, settings.size))
+        parts["alpha"].append(shrink(alpha, settings.size))
+        parts["landmarks"].append(landmarks)
+        parts["parameters"].append(parameters)
+    joined = {name: torch.cat(values).contiguous() for name, values in parts.items()}
+    return {"w": w.contiguous(), "plain": plain, "z": z.contiguous(), **joined}
+
+
+def shrink(image: Tensor, size: int) -> Tensor:
+    """(N, C, H, W) 0–1 -> uint8 (N, C, size, size)."""
+    small = interpolate(image, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return (small * 255).round().clamp(0, 255).byte()
+
+
+def make_pool(generator: Generator, detector: Estimator, settings: PoolSettings, folder: Path, seed: int,
+              key: str, report: Report) -> Pool:
+    """Draw samples until there are enough or time is up; chunks already on disk are kept."""
+    folder = folder / "pool"
+    start, made = time.monotonic(), 0
+    numbers = range(-(-settings.samples // CHUNK))
+    chunks: list[dict] = []
+    for number in numbers:
+        path = folder / f"{number:03d}.safetensors"
+        chunk = read_chunk(path, key)
+        if chunk is None:
+            spent = time.monotonic() - start
+            if chunks and spent > 60 * settings.minutes:
+                break
+            random = torch.Generator().manual_seed(seed * 1_000_003 + number)
+            chunk = make_chunk(generator, detector, settings, random)
+            write_chunk(path, chunk, key)
+            made += 1
+            each = (time.monotonic() - start) / made
+            left = min(each * (len(numbers) - number - 1), 60 * settings.minutes - spent)
+            report(f"pool: {(number + 1) * CHUNK} samples  {max(left, 0) / 60:.1f} min left")
+        chunks.append(chunk)
+    pool = Pool(**{name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]})
+    check_faces(pool, detector)
+    return pool
+
+
+def write_chunk(path: Path, chunk: dict, key: str) -> None:
+    write_atomic(path, lambda temporary: save_file(chunk, temporary, {"key": key}))
+
+
+def read_chunk(path: Path, key: str) -> dict | None:
+    """The tensors of a chunk made for the same generator and settings, else None."""
+    if not path.is_file():
+        return None
+    with safe_open(path, framework="pt") as file:
+        if (file.metadata() or {}).get("key") != key:
+            return None
+        return {name: file.get_tensor(name) for name in file.keys()}
+
+
+def check_faces(pool: Pool, detector: Estimator) -> None:
+    """Raise StyleRigError when the landmarks show that the samples are no aligned faces."""
+    spread = detector.spread[:136].view(68, 2)
+    variation = float((pool.landmarks.std(dim=0) / spread).mean())
+    center, axis = ffhq_crop(pool.landmarks)
+    off = torch.maximum(center.abs().amax(dim=1), (axis.norm(dim=1) - 1).abs())
+    if variation < LEAST_VARIATION or float(off.median()) > CROP_TOLERANCE:
+        raise StyleRigError(
+            "The landmark network finds no faces in the pictures of this generator "
+            f"(their landmarks vary by {100 * variation:.0f} % of what faces do).",
+            "Use a generator of faces in the FFHQ alignment.",
+            code="no_faces",
+        )
+
+
