@@ -21,6 +21,7 @@ CHANNELS = {"Combined": "RGBA", "FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB
 SYNTHETIC = "Synthetic portrait made by a generative model. It does not show a real person."
 # IPTC's term for media made by a trained model; image libraries and social networks read it from XMP.
 DIGITAL_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+PNG_END = b"IEND\xaeB`\x82"  # the last chunk's name and checksum
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
@@ -113,6 +114,8 @@ def request_of(path: Path) -> str | None:
     try:
         if path.suffix == ".exr":
             return exr_request(path)
+        if not path.read_bytes().endswith(PNG_END):
+            return None
         with Image.open(path) as picture:
             picture.load()
             return picture.info.get("StyleRigRequest")

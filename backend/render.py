@@ -67,7 +67,13 @@ def read_rig_file(path: Path) -> schema.RigFile:
 
 def make_folder(folder: Path) -> None:
     """See that the folder can be written before any work is done. Raises StyleRigError."""
-    write_atomic(folder / ".stylerig", b"").unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / ".stylerig", b"").unlink(missing_ok=True)
+    except OSError as error:
+        raise StyleRigError(
+            f"Cannot write to {folder}: {error.strerror}.", "Choose another folder with --output.", code="cannot_write"
+        ) from error
 
 
 def read_portrait(rig_file: schema.RigFile, rig: Rig) -> Portrait:

@@ -22,7 +22,9 @@ Angles = Annotated[
     list[Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(min_length=3, max_length=3)
 ]
 Triple = Annotated[list[Number], Field(min_length=3, max_length=3)]
-Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
+Pair = Annotated[
+    list[Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]], Field(min_length=2, max_length=2)
+]
 Light = Annotated[list[Triple], Field(min_length=9, max_length=9)]
 Weights = Annotated[list[Number], Field(max_length=1024)]
 Expression = Annotated[dict[Name, Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(max_length=1024)]
@@ -109,12 +111,18 @@ class MeshRequest(Message):
     portrait: Portrait
 
 
+def portrait_kind(value: object) -> str:
+    """Which of the two a rig file's portrait is, so that an error speaks of that one only."""
+    whole = "w" in value if isinstance(value, dict) else isinstance(value, Portrait)
+    return "whole" if whole else "from a seed"
+
+
 class RigFile(Message):
     """A sequence for ``python -m backend render``."""
 
     portrait: Annotated[
         Annotated[Portrait, Tag("whole")] | Annotated[PortraitRequest, Tag("from a seed")],
-        Discriminator(lambda value: "whole" if "w" in value else "from a seed"),
+        Discriminator(portrait_kind),
     ]
     frames: Annotated[list[Controls], Field(min_length=1, max_length=MOST_FRAMES)]
     output: Layers = Field(default_factory=Layers)

@@ -8,10 +8,15 @@ Environment variables make it misbehave: FAKE_RIG_SECONDS per frame, FAKE_RIG_FA
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -61,20 +66,62 @@ class FakeRig:
         alpha = np.clip((0.3 - distance) * size / 4 + 0.5, 0, 1)
         colour = np.abs(np.concatenate((x[..., None], y[..., None], distance), axis=2) + 0.1 * portrait.w[0, :3])
         arrays = {"Combined": np.concatenate((colour * alpha, alpha), axis=2), "Portrait": colour}
-        random = np.random.default_rng(portrait.seed)
         for name in passes:
+            random = np.random.default_rng((portrait.seed, len(name)))
             arrays[name] = np.where(alpha > 0, random.random((size, size, WIDTHS[name])), 0)
         if "Depth" in passes:
             arrays["Depth"][alpha == 0] = OUTSIDE
         return Frame({name: array.astype(np.float32) for name, array in arrays.items()}, (*rotation, 0.0, 0.0, 0.0))
 
 
-def load(device: str = "cpu") -> FakeRig:
-    """A new fake rig; FAKE_RIG_MISSING makes it fail as a rig without weights does."""
+def load(device: str = "cpu"):
+    """A new fake rig; FAKE_RIG_MISSING makes it fail as one without weights does, FAKE_RIG_REAL is ``real_rig``."""
+    if os.environ.get("FAKE_RIG_REAL"):
+        return real_rig(device)
     if os.environ.get("FAKE_RIG_MISSING"):
         raise StyleRigError("The weights are not there.", "Install StyleRig again.", code="missing_weights")
     generator = SimpleNamespace(resolution=RESOLUTION, num_ws=NUM_WS, w_dim=W_DIM)
     return FakeRig(synthetic_face(vertices=200), generator)
+
+
+def real_rig(device: str = "cpu"):
+    """The shipped rig where it is there, else the same networks untrained."""
+    from models.stylerig import Rig
+
+    try:
+        return Rig.load(None, device)
+    except StyleRigError:
+        rig = Rig.create_untrained()
+        rig.name = "studio"
+        return rig
+
+
+TOKEN = "a token that only this test knows"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def start(*arguments: str, **variables: str) -> subprocess.Popen:
+    """The backend's command line over the fake rig as a process, with all its pipes as text."""
+    environment = {**os.environ, "STYLERIG_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", **variables}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [sys.executable, "-m", "tests.fake_rig", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
+
+
+@contextlib.contextmanager
+def served(**variables: str) -> Iterator[SimpleNamespace]:
+    """A running backend: ``process``, ``ready`` (its first line) and ``url``. It is gone afterwards."""
+    process = start("serve", "--exit-with-stdin", **variables)
+    try:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        ready = json.loads(line)
+        yield SimpleNamespace(process=process, ready=ready, url=f"http://127.0.0.1:{ready['port']}")
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            pipe.close()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,123 @@
+"""The command line: help, doctor, convert, and errors in one line."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from backend import __version__, cli, doctor
+from models.generators import Generator, GeneratorConfig, load_generator
+from tests import fake_rig
+
+HERE = {"serve", "render", "convert", "doctor"}
+
+
+def call(capsys, *arguments, rig_loader=fake_rig.load) -> tuple[int, str, str]:
+    status = cli.main(list(map(str, arguments)), rig_loader=rig_loader)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_version_is_the_projects(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert __version__ == project["version"]
+
+
+def test_help_names_every_command_and_needs_no_package(root):
+    """-S: without site-packages, as in an environment where nothing is installed."""
+    answer = subprocess.run(
+        [sys.executable, "-S", "-m", "backend", "--help"], cwd=root, capture_output=True, text=True, timeout=30
+    )
+    assert answer.returncode == 0, answer.stderr
+    listed = re.findall(r"^  (\w+(?: \w+)?)  ", answer.stdout, re.MULTILINE)
+    assert set(listed) == set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize("command", sorted(HERE))
+def test_each_command_has_help(capsys, command):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: python -m backend {command}" in capsys.readouterr().out
+
+
+def test_a_missing_package_is_said_in_one_line(root):
+    answer = subprocess.run(
+        [sys.executable, "-S", "-m", "backend", "convert", "a", "b.safetensors"],
+        cwd=root, capture_output=True, text=True, timeout=30,
+    )
+    assert answer.returncode == 2
+    assert re.match(r"error: The package \w+ is missing.*\nhint: .*build.py setup\n$", answer.stderr)
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["train"], ["train", "nothing"]])
+def test_unknown_commands_show_the_known_ones(capsys, arguments):
+    status, _, errors = call(capsys, *arguments)
+    assert status == 2
+    assert "train generator" in errors and "error: " in errors
+
+
+def test_convert_keeps_the_generator(capsys, tmp_path):
+    config = GeneratorConfig(resolution=16, channels={4: 8, 8: 8, 16: 8}, img_channels=3)
+    Generator.create(config, seed=3).save(tmp_path / "a.safetensors")
+    status, out, _ = call(capsys, "convert", tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+    assert status == 0 and "resolution 16" in out
+    before, after = (load_generator(tmp_path / f"{name}.safetensors").state_dict() for name in "ab")
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_convert_says_what_is_wrong(capsys, tmp_path):
+    (tmp_path / "a.pkl").write_bytes(b"not a checkpoint")
+    for source, target in (("a.pkl", "b.safetensors"), ("missing.pkl", "b.safetensors"), ("a.pkl", "b.bin")):
+        status, _, errors = call(capsys, "convert", tmp_path / source, tmp_path / target)
+        assert status == 2 and errors.startswith("error: ") and len(errors.splitlines()) == 2
+        assert not (tmp_path / target).exists()
+
+
+def test_doctor_reports_every_check(capsys, monkeypatch):
+    monkeypatch.setitem(doctor.CHECKS, "weights", lambda arguments: "there")
+    monkeypatch.setitem(doctor.CHECKS, "packages", lambda arguments: "as pinned")
+    status, out, _ = call(capsys, "doctor", "--json")
+    report = json.loads(out)
+    assert [finding["name"] for finding in report["checks"]] == list(doctor.CHECKS)
+    assert [finding for finding in report["checks"] if not finding["ok"]] == []
+    assert (status, report["ok"], report["version"]) == (0, True, __version__)
+
+
+def test_doctor_says_what_is_wrong_and_goes_on(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "pinned", lambda: {"numpy": "0.1", "no-such-package": "1"})
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setenv("FAKE_RIG_MISSING", "1")
+    status, out, _ = call(capsys, "doctor")
+    assert status == 1
+    assert "WRONG packages: missing: no-such-package; numpy" in out
+    assert "WRONG weights: studio-generator.safetensors, studio-reconstruction.safetensors" in out
+    assert "WRONG rig: The weights are not there." in out and "ok    loopback" in out
+    assert f"3 of {len(doctor.CHECKS)} checks found something wrong." in out
+
+
+def test_doctor_compares_with_the_projects_pins():
+    pins = doctor.pinned()
+    assert {"torch", "numpy", "fastapi", "safetensors", "OpenEXR"} <= set(pins)
+    assert all(re.fullmatch(r"[\d.]+", version) for version in pins.values())
+
+
+def test_backend_never_imports_bpy_and_starts_nothing(root):
+    """Every module imports without a thread or a socket left behind."""
+    modules = [f"backend.{path.stem}" for path in sorted((root / "backend").glob("*.py")) if path.stem[:2] != "__"]
+    script = (
+        "import importlib, sys, threading, socket\n"
+        "class Refused(socket.socket):\n"
+        "    def __init__(self, *a, **k): raise AssertionError('a socket was opened')\n"
+        "socket.socket = Refused\n"
+        f"[importlib.import_module(name) for name in {modules!r}]\n"
+        "assert 'bpy' not in sys.modules and threading.active_count() == 1, threading.enumerate()\n"
+        "print('clean')\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60)
+    assert answer.stdout == "clean\n", answer.stderr

@@ -1,0 +1,91 @@
+"""Pictures hold exactly what the frame holds, and say what they are."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import OpenEXR
+import pytest
+from PIL import Image
+
+from backend import images
+from models.stylerig.controls import Controls
+from tests import fake_rig
+
+PASSES = ["FaceMask", "Normal", "Albedo", "Shading", "Depth"]
+ORIGIN = images.Origin("studio", "ab" * 32, 7, "digest")
+
+
+@pytest.fixture(scope="module")
+def frame():
+    rig = fake_rig.load()
+    return rig.frame(rig.new_portrait(7), Controls(rotation=(0.4, 0.0, 0.0)), size=24)
+
+
+def test_exr_channels_come_back_equal(frame, tmp_path):
+    path = tmp_path / "frame.exr"
+    path.write_bytes(images.exr_bytes(frame, PASSES, ORIGIN))
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        header = dict(file.parts[0].header)
+        channels = {name: channel.pixels.copy() for name, channel in file.parts[0].channels.items()}
+    wanted = {}
+    for name, letters in images.CHANNELS.items():
+        for i, letter in enumerate(letters):
+            wanted[letter if name == "Combined" else f"{name}.{letter}"] = frame[name][..., i]
+    assert set(channels) == set(wanted) and len(wanted) == 15
+    for name, pixels in wanted.items():
+        assert channels[name].dtype == np.float32
+        np.testing.assert_array_equal(channels[name], pixels, err_msg=name)
+    assert "does not show a real person" in header["description"]
+    assert header["software"].startswith("StyleRig ") and "seed 7" in header["source"]
+
+
+def test_exr_of_combined_alone(frame, tmp_path):
+    path = tmp_path / "frame.exr"
+    path.write_bytes(images.exr_bytes(frame, [], ORIGIN))
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        assert set(file.parts[0].channels) == set("RGBA")
+
+
+def test_png_says_that_it_is_synthetic_and_what_made_it(frame):
+    picture = Image.open(io.BytesIO(images.png_bytes(frame, ORIGIN)))
+    picture.load()
+    assert picture.size == (24, 24)
+    assert picture.info["Description"].startswith("Synthetic portrait")
+    assert picture.info["Source"] == f"studio {'ab' * 32}, seed 7"
+    assert "trainedAlgorithmicMedia" in picture.info["XML:com.adobe.xmp"]
+
+
+def test_half_covered_pixel_keeps_its_colour():
+    combined = np.array([[[0.1, 0.2, 0.0, 0.5], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]], np.float32)
+    pixels = images.straight_srgb(combined)[0]
+    srgb = [round(255 * (1.055 * value ** (1 / 2.4) - 0.055)) for value in (0.2, 0.4)]
+    assert pixels[0].tolist() == [*srgb, 0, 128]
+    assert pixels[1].tolist() == [0, 0, 0, 0]
+    assert pixels[2].tolist() == [255, 255, 255, 255]
+
+
+def test_srgb_bytes_survive_the_way_through_linear_light():
+    srgb = np.arange(256) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    np.testing.assert_array_equal(np.rint(255 * images.linear_to_srgb(linear)), np.arange(256))
+
+
+def test_raw_array_names_each_channel(frame):
+    array, names = images.stacked(frame, ["Depth", "Normal"])
+    assert array.dtype == np.dtype("<f4") and array.flags.c_contiguous and array.shape == (24, 24, 8)
+    assert names[4:] == ["Depth.Z", "Normal.X", "Normal.Y", "Normal.Z"]
+    np.testing.assert_array_equal(array[..., 5:], frame["Normal"])
+
+
+@pytest.mark.parametrize("kind", ["png", "exr"])
+def test_only_a_whole_picture_is_known_again(frame, tmp_path, kind):
+    data = images.png_bytes(frame, ORIGIN) if kind == "png" else images.exr_bytes(frame, PASSES, ORIGIN)
+    path = tmp_path / f"frame.{kind}"
+    assert images.request_of(path) is None
+    path.write_bytes(data)
+    assert images.request_of(path) == "digest"
+    for length in (len(data) - 1, len(data) // 2, 100, 0):
+        path.write_bytes(data[:length])
+        assert images.request_of(path) is None, length

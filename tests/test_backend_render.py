@@ -1,0 +1,179 @@
+"""Sequences without Blender: whole frames only, resumable, clear errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import OpenEXR
+import pytest
+from PIL import Image
+
+from backend import cli, portraits
+from tests import fake_rig
+
+FRAMES = 8
+
+
+def write_rig_file(folder: Path, **changes) -> Path:
+    yaws = np.linspace(-0.5, 0.5, FRAMES)
+    content = {"portrait": {"seed": 7}, "frames": [{"rotation": [yaw, 0, 0]} for yaw in yaws], **changes}
+    path = folder / "rig.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def render(capsys):
+    """render(rig file, options…) -> exit status, stdout, stderr of the command, run in this process."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        status = cli.main(["render", *map(str, arguments)], rig_loader=fake_rig.load)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_frames_are_numbered_and_differ(tmp_path):
+    """In a process of its own, as a person calls it."""
+    process = fake_rig.start("render", str(write_rig_file(tmp_path)), "--output", str(tmp_path / "out"))
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert f"{FRAMES} frames rendered" in out and str(tmp_path / "out") in out
+    assert f"{FRAMES}/{FRAMES}" in errors  # the progress bar
+    made = pictures(tmp_path / "out")
+    assert list(made) == [f"frame_{i:04}.png" for i in range(1, FRAMES + 1)]
+    assert len(set(made.values())) == FRAMES
+    alpha = np.asarray(Image.open(tmp_path / "out" / "frame_0001.png"))[..., 3].sum(axis=0)
+    assert (alpha * np.arange(32)).sum() / alpha.sum() < 14  # turned to the picture's left
+
+
+def test_exr_holds_the_passes_that_were_asked_for(tmp_path, render):
+    rig_file = write_rig_file(tmp_path, frames=[{}], output={"size": 20, "passes": ["Normal", "Depth"]})
+    status, _, errors = render(rig_file, "--output", tmp_path / "out", "--format", "exr")
+    assert status == 0, errors
+    rig = fake_rig.load()
+    frame = rig.frame(rig.new_portrait(7), fake_rig.Controls(), size=20)
+    with OpenEXR.File(str(tmp_path / "out" / "frame_0001.exr"), separate_channels=True) as file:
+        channels = {name: channel.pixels.copy() for name, channel in file.parts[0].channels.items()}
+    assert set(channels) == {"R", "G", "B", "A", "Normal.X", "Normal.Y", "Normal.Z", "Depth.Z"}
+    np.testing.assert_array_equal(channels["G"], frame["Combined"][..., 1])
+    np.testing.assert_array_equal(channels["Normal.Z"], frame["Normal"][..., 2])
+    np.testing.assert_array_equal(channels["Depth.Z"], frame["Depth"][..., 0])
+
+
+def test_killed_midway_it_leaves_whole_frames_and_goes_on(tmp_path, render):
+    rig_file, out = write_rig_file(tmp_path), tmp_path / "out"
+    process = fake_rig.start("render", str(rig_file), "--output", str(out), FAKE_RIG_SECONDS="0.2")
+    while len(list(out.glob("frame_*.png"))) < 3:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    left = pictures(out)
+    assert 3 <= len(left) < FRAMES
+    for name in left:
+        Image.open(out / name).load()
+    times = {name: os.stat(out / name).st_mtime_ns for name in left}
+
+    status, text, errors = render(rig_file, "--output", out, "--resume")
+    assert status == 0, errors
+    assert f"{FRAMES - len(left)} frames rendered, {len(left)} were there" in text
+    assert {name: os.stat(out / name).st_mtime_ns for name in left} == times
+    render(rig_file, "--output", tmp_path / "at once")
+    assert pictures(out) == pictures(tmp_path / "at once")
+
+
+def test_resume_makes_damaged_and_outdated_frames_again(tmp_path, render):
+    rig_file, out = write_rig_file(tmp_path), tmp_path / "out"
+    render(rig_file, "--output", out)
+    before = pictures(out)
+    (out / "frame_0002.png").write_bytes(before["frame_0002.png"][:300])
+    content = json.loads(rig_file.read_text())
+    content["frames"][4]["scale"] = 1.5
+    rig_file.write_text(json.dumps(content))
+    status, text, _ = render(rig_file, "--output", out, "--resume")
+    assert status == 0 and "2 frames rendered, 6 were there" in text
+    after = pictures(out)
+    assert after["frame_0002.png"] == before["frame_0002.png"]
+    assert [name for name in before if before[name] != after[name]] == ["frame_0005.png"]
+
+
+def test_a_portrait_by_value_is_the_portrait_of_its_seed(tmp_path, render):
+    rig = fake_rig.load()
+    portrait = portraits.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
+    render(write_rig_file(tmp_path), "--output", tmp_path / "seed")
+    status, _, errors = render(write_rig_file(tmp_path, portrait=portrait), "--output", tmp_path / "value")
+    assert status == 0, errors
+    assert pictures(tmp_path / "seed") == pictures(tmp_path / "value")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"frames": []}, "frames: "),
+        ({"frames": [{}, {"rotation": [0, float("nan"), 0]}]}, "frames.1.rotation.1: "),
+        ({"frames": [{}, {"expression": {"smile": 1}}]}, "no expression 'smile'"),
+        ({"portrait": {"seed": -1}}, "seed: "),
+        ({"portrait": {"seed": 1, "model": "other"}}, "no model 'other'"),
+        ({"portrait": 5}, "portrait"),
+        ({"output": {"size": 9}}, "output.size: "),
+        ({"extra": 1}, "extra: "),
+    ],
+)
+def test_a_wrong_rig_file_is_one_line_and_no_frame(tmp_path, render, changes, message):
+    status, out, errors = render(write_rig_file(tmp_path, **changes), "--output", tmp_path / "out")
+    assert_refused(status, errors, message)
+    assert out == "" and not list(tmp_path.glob("out/*"))
+
+
+def test_portrait_of_other_weights(tmp_path, render):
+    rig = fake_rig.load()
+    portrait = portraits.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
+    portrait["weights_hash"] = "0" * 64
+    status, _, errors = render(write_rig_file(tmp_path, portrait=portrait), "--output", tmp_path / "out")
+    assert_refused(status, errors, "weights that made this portrait (studio 00000000) are not here")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not json", b"\xff\x00"])
+def test_a_rig_file_that_is_none(tmp_path, render, content):
+    path = tmp_path / "rig.json"
+    if content is not None:
+        path.write_bytes(content)
+    status, _, errors = render(path, "--output", tmp_path / "out")
+    assert_refused(status, errors, str(path))
+
+
+@pytest.mark.parametrize("place", ["file/out", "file", "closed/out", "/proc/out"])
+def test_output_folder_that_cannot_be_written(tmp_path, render, place):
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    if place.startswith("/proc") and not Path("/proc/self").exists():
+        pytest.skip("no folder here that even root may not write to")
+    if place.startswith("closed") and os.access(tmp_path / "closed", os.W_OK):
+        pytest.skip("this user may write everywhere")
+    status, _, errors = render(write_rig_file(tmp_path), "--output", tmp_path / place)
+    assert_refused(status, errors, "Cannot write")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_missing_weights(tmp_path, render, monkeypatch):
+    monkeypatch.setenv("FAKE_RIG_MISSING", "1")
+    status, _, errors = render(write_rig_file(tmp_path), "--output", tmp_path / "out")
+    assert_refused(status, errors, "The weights are not there.")
+
+
+def assert_refused(status: int, errors: str, message: str) -> None:
+    """Exit status 2, one line that says ``message`` and one hint."""
+    assert status == 2
+    line, hint = errors.splitlines()
+    assert line.startswith("error: ") and message in line
+    assert hint.startswith("hint: ")
