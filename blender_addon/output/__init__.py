@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import compositor, engine, sequence
+from . import compositor, engine, sequence, texture
 
-CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES)
+CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES, *texture.CLASSES)
 
 
 def register() -> None:

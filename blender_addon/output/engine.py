@@ -88,9 +88,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
     def fail(self, message: str) -> None:
         """Show the message and end the render; an animation stops with it."""
         self.update_stats("", message)
-        if self.is_animation:
-            self.report({"ERROR"}, message)
-        self.error_set(message)
+        self.report({"ERROR"}, message)
 
     def view_update(self, context, depsgraph) -> None:
         """The viewport shows no portrait: nothing to prepare."""

@@ -1,0 +1,216 @@
+"""Projecting a portrait onto the UVs of its mesh. numpy only.
+
+Points are in the world of the portrait's camera: right-handed, y up, centimetres; the camera
+stands at (0, 0, distance) and looks along -z. Pictures have row 0 at the top, textures at the bottom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..rig import conversions
+
+DEPTH_TOLERANCE = 0.08  # cm by which a point may lie behind the Depth pass and still be seen: below a lid's thickness
+FACING = (0.12, 0.45)  # cosine to the view at which a surface begins to count, and counts in full
+OPAQUE = (0.6, 0.98)  # the same for the portrait's alpha
+RATIO = (0.02, 8.0)  # bounds of portrait colour / albedo, so that dark albedo does not explode
+DARKEST_ALBEDO = 0.02
+SMOOTHING = 30  # rounds of averaging over the part that the camera does not see
+MARGIN = 8  # texels by which islands grow, so that filtering takes in no empty ones
+
+
+@dataclass(frozen=True)
+class HeadMesh:
+    """Triangles of a head in model space with its expression applied."""
+
+    vertices: np.ndarray  # (V, 3) cm
+    triangles: np.ndarray  # (T, 3) indices of vertices
+    uv: np.ndarray  # (T, 3, 2) of the triangles' corners, 0 to 1, v up
+    albedo: np.ndarray  # (V, 3) linear RGB
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Points on the head, as the portrait's camera sees them."""
+
+    points: np.ndarray  # (N, 3) world, cm
+    normals: np.ndarray  # (N, 3) unit
+
+
+def portrait_texture(mesh: HeadMesh, frame: dict[str, np.ndarray], placement, size: int) -> np.ndarray:
+    """The portrait as a texture (size, size, 3), scene-linear, row 0 at the bottom.
+
+    ``frame``: "Combined" and "Depth" as the backend makes them, at scale 1 without a shift;
+    ``placement``: yaw, pitch, roll (radians), x, y, z (cm) of the head in it. Where the camera sees
+    the surface the texture is the portrait; elsewhere it is the albedo in the light of the nearest
+    part that is seen, spread over the mesh and thus without seams.
+    """
+    surface = placed(mesh, placement)
+    colour, seen = sample_portrait(surface, frame)
+    ratio = lit_ratio(mesh, colour, seen)
+    triangle, weights = rasterise_uv(mesh.uv, size, priority=seen[mesh.triangles].mean(axis=1))
+    inside = triangle >= 0
+    corners = mesh.triangles[triangle[inside]]
+    weights = weights[inside]
+    texels = Surface(mix(surface.points, corners, weights), unit(mix(surface.normals, corners, weights)))
+    colour, seen = sample_portrait(texels, frame)
+    unseen = mix(mesh.albedo, corners, weights) * mix(ratio, corners, weights)
+    texture = np.zeros((size, size, 3))
+    texture[inside] = unseen + seen[:, None] * (colour - unseen)
+    return grow(texture, inside, MARGIN).astype(np.float32)
+
+
+def placed(mesh: HeadMesh, placement) -> Surface:
+    """The mesh's vertices where the head stands in the world, with smooth normals."""
+    turn = conversions.rotation_to_matrix(placement[:3])
+    points = mesh.vertices @ turn.T + np.asarray(placement[3:6])
+    a, b, c = (points[mesh.triangles[:, corner]] for corner in range(3))
+    faces = np.cross(b - a, c - a)  # twice the area long: large triangles count for more
+    normals = np.zeros_like(points)
+    for corner in range(3):
+        for axis in range(3):
+            sums = np.bincount(mesh.triangles[:, corner], faces[:, axis], minlength=len(points))
+            normals[:, axis] += sums
+    return Surface(points, unit(normals))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def mix(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Values (V, C) at points of triangles, given as vertices (N, 3) and barycentrics (N, 3)."""
+    return np.einsum("nk,nkc->nc", weights, values[corners])
+
+
+def sample_portrait(surface: Surface, frame: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Linear colour (N, 3) of the portrait at these points, and how much each is seen (N,), 0 to 1."""
+    depth = conversions.CAMERA_DISTANCE - surface.points[:, 2]
+    half_width = 0.5 * conversions.FRAME_WIDTH * depth / conversions.CAMERA_DISTANCE
+    place = surface.points[:, :2] / half_width[:, None] * (0.5, -0.5) + 0.5  # 0 to 1 from the upper left
+    rgba = bilinear(frame["Combined"], place)
+    alpha = rgba[:, 3]
+    colour = rgba[:, :3] / np.maximum(alpha, 1e-4)[:, None]
+    nearest = frame["Depth"][..., 0]
+    rows, columns = pixels_at(nearest.shape, place)
+    to_camera = unit(np.array((0.0, 0.0, conversions.CAMERA_DISTANCE)) - surface.points)
+    facing = (surface.normals * to_camera).sum(axis=1)
+    pixel = 2 * half_width / nearest.shape[1]  # cm; the surface may fall away by this much times its slope
+    slope = np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, FACING[0])
+    in_front = depth <= nearest[rows, columns] + DEPTH_TOLERANCE + pixel * slope
+    covered = nearest[rows, columns] < 1e9
+    in_frame = ((place > 0) & (place < 1)).all(axis=1)
+    seen = smooth_step(facing, *FACING) * smooth_step(alpha, *OPAQUE)
+    return colour, seen * (in_front & covered & in_frame)
+
+
+def pixels_at(shape: tuple[int, int], place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of the pixel that holds each place (N, 2), 0 to 1 from the upper left."""
+    rows = np.clip((place[:, 1] * shape[0]).astype(int), 0, shape[0] - 1)
+    columns = np.clip((place[:, 0] * shape[1]).astype(int), 0, shape[1] - 1)
+    return rows, columns
+
+
+def bilinear(picture: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """A picture (H, W, C) at places (N, 2), 0 to 1 from the upper left corner -> (N, C)."""
+    height, width = picture.shape[:2]
+    x = np.clip(place[:, 0] * width - 0.5, 0, width - 1)
+    y = np.clip(place[:, 1] * height - 0.5, 0, height - 1)
+    left, top = np.minimum(x.astype(int), width - 2), np.minimum(y.astype(int), height - 2)
+    across, down = (x - left)[:, None], (y - top)[:, None]
+    upper = picture[top, left] * (1 - across) + picture[top, left + 1] * across
+    lower = picture[top + 1, left] * (1 - across) + picture[top + 1, left + 1] * across
+    return upper * (1 - down) + lower * down
+
+
+def smooth_step(value: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below ``low``, 1 above ``high``, smooth between."""
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def lit_ratio(mesh: HeadMesh, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Portrait colour over albedo at each vertex (V, 3); spread over the surface where it is not seen."""
+    ratio = np.clip(colour / np.maximum(mesh.albedo, DARKEST_ALBEDO), *RATIO)
+    known = seen > 0.5
+    if not known.any():
+        return np.ones_like(ratio)
+    mean = ratio[known].mean(axis=0)
+    edges = np.concatenate([mesh.triangles[:, (0, 1)], mesh.triangles[:, (1, 2)], mesh.triangles[:, (2, 0)]])
+    edges = np.concatenate([edges, edges[:, ::-1]])
+    reached = known.copy()
+    while True:
+        spread, count = average_over(edges, ratio, reached)
+        new = ~reached & (count > 0)
+        if not new.any():
+            break
+        ratio[new] = spread[new]
+        reached |= new
+    ratio[~reached] = mean
+    for _ in range(SMOOTHING):
+        spread, count = average_over(edges, ratio, np.ones_like(known))
+        change = ~known & (count > 0)
+        ratio[change] = spread[change]
+    return ratio
+
+
+def average_over(edges: np.ndarray, values: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At each vertex the mean (V, C) of its usable neighbours' values, and how many (V,) there are."""
+    here, there = edges[usable[edges[:, 1]]].T
+    count = np.bincount(here, minlength=len(values))
+    sums = [np.bincount(here, values[there, channel], minlength=len(values)) for channel in range(values.shape[1])]
+    return np.stack(sums, axis=-1) / np.maximum(count, 1)[:, None], count
+
+
+def rasterise_uv(uv: np.ndarray, size: int, priority: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which triangle (S, S) covers the centre of each texel, -1 for none, and barycentrics (S, S, 3).
+
+    ``uv``: (T, 3, 2), v up; row 0 of the texture is at the bottom. Where triangles overlap, as the
+    front and the back of an eyeball do, the one of higher ``priority`` (T,) gets the texel.
+    """
+    corners = uv * size - 0.5  # in texels, whole numbers at their centres
+    low = np.clip(np.ceil(corners.min(axis=1)), 0, size).astype(int)
+    high = np.clip(np.floor(corners.max(axis=1)), -1, size - 1).astype(int)
+    extent = np.maximum(high - low + 1, 0)
+    counts = extent[:, 0] * extent[:, 1]
+    triangle = np.repeat(np.arange(len(uv)), counts)
+    nth = np.arange(len(triangle)) - np.repeat(np.cumsum(counts) - counts, counts)
+    x = low[triangle, 0] + nth % np.maximum(extent[triangle, 0], 1)
+    y = low[triangle, 1] + nth // np.maximum(extent[triangle, 0], 1)
+    weights = barycentrics(corners[triangle], x, y)
+    inside = np.flatnonzero((weights >= -1e-6).all(axis=1))
+    inside = inside[np.argsort(priority[triangle[inside]], kind="stable")]  # the last one written stays
+    found, where = np.full((size, size), -1), np.zeros((size, size, 3))
+    found[y[inside], x[inside]] = triangle[inside]
+    where[y[inside], x[inside]] = weights[inside]
+    return found, where
+
+
+def barycentrics(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Barycentric coordinates (N, 3) of points in triangles (N, 3, 2); -1 in triangles without area."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
+    flat = np.abs(area) < 1e-12
+    area = np.where(flat, 1.0, area)
+    beta = ((x - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (y - a[:, 1])) / area
+    gamma = ((b[:, 0] - a[:, 0]) * (y - a[:, 1]) - (x - a[:, 0]) * (b[:, 1] - a[:, 1])) / area
+    weights = np.stack((1 - beta - gamma, beta, gamma), axis=-1)
+    weights[flat] = -1
+    return weights
+
+
+def grow(texture: np.ndarray, inside: np.ndarray, steps: int) -> np.ndarray:
+    """Continue the islands of a texture (S, S, C) by ``steps`` texels into what is not ``inside``."""
+    inside = inside.copy()
+    for _ in range(steps):
+        sums, count = np.zeros_like(texture), np.zeros(inside.shape)
+        for axis, shift in ((0, 1), (0, -1), (1, 1), (1, -1)):
+            there = np.roll(inside, shift, axis)
+            sums += np.roll(texture, shift, axis) * there[..., None]
+            count += there
+        new = ~inside & (count > 0)
+        texture[new] = sums[new] / count[new][:, None]
+        inside |= new
+    return texture
