@@ -1,0 +1,174 @@
+"""The render engine: what it asks for, where it puts it, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import bpy
+import numpy as np
+import pytest
+
+from output_shot import (
+    KnownClient, add_rig, module, prepare, random_frame, read_exr, render_still, srgb_bytes, stacked, use_client,
+)
+
+
+@pytest.fixture
+def client(extension, monkeypatch) -> KnownClient:
+    client = KnownClient(random_frame)
+    use_client(extension, monkeypatch, client)
+    return client
+
+
+@pytest.fixture
+def scene(extension, empty_scene, client):
+    prepare(extension, empty_scene)
+    module(extension, "output.compositor").set_exact_colours(empty_scene)
+    return empty_scene
+
+
+def test_all_passes_arrive_exactly(extension, scene, client, tmp_path):
+    module(extension, "output.sequence").setup_sequence(scene, str(tmp_path))
+    scene.frame_end = 1
+    bpy.ops.render.render(animation=True)
+    channels = read_exr(tmp_path / "passes" / "frame_0001.exr", tmp_path)
+    sent = random_frame({}, 48)
+    for name, letters in (("Combined", "RGBA"), ("FaceMask", "X"), ("Albedo", "RGB"), ("Shading", "RGB")):
+        np.testing.assert_array_equal(stacked(channels, name, letters), sent[name])
+    x, y, z = np.moveaxis(sent["Normal"], -1, 0)  # model: y up, z to the camera; Blender: z up, -Y to it
+    np.testing.assert_allclose(stacked(channels, "Normal", "XYZ"), np.stack((x, -z, y), axis=-1), atol=1e-7)
+    np.testing.assert_array_equal(stacked(channels, "Portrait", "RGB"), stacked(channels, "Portrait", "RGB").clip(0, 1))
+    np.testing.assert_allclose(stacked(channels, "Portrait", "RGB"), sent["Combined"][..., :3], atol=2e-6)
+    depth, near = stacked(channels, "Depth", "Z"), sent["Depth"] < 1e9
+    np.testing.assert_allclose(depth[near], sent["Depth"][near] / 100, rtol=1e-6)
+    assert (depth[~near] == np.float32(1e10)).all() and near.any() and not near.all()
+
+
+def test_png_holds_the_generators_own_bytes(scene, tmp_path):
+    picture = render_still(scene, tmp_path / "still.png")
+    np.testing.assert_array_equal(picture[..., :3], srgb_bytes(48))
+    assert (picture[..., 3] == 255).all()
+
+
+def test_size_and_percentage_are_respected_and_the_portrait_is_centred(scene, client, tmp_path):
+    scene.render.resolution_x, scene.render.resolution_percentage = 96, 50
+    picture = render_still(scene, tmp_path / "wide.png")
+    assert picture.shape == (24, 48, 4) and client.requests[-1]["size"] == 24
+    np.testing.assert_array_equal(picture[:, 12:36, :3], srgb_bytes(24))
+    assert picture[:, :12, 3].max() == 0 and picture[:, 36:, 3].max() == 0
+
+
+def test_a_picture_below_the_backends_smallest_size_is_made_smaller(scene, client, tmp_path):
+    scene.render.resolution_x = scene.render.resolution_y = 8
+    picture = render_still(scene, tmp_path / "tiny.png")
+    assert picture.shape == (8, 8, 4) and client.requests[-1]["size"] == 16
+    assert abs(picture[..., :3].mean() - srgb_bytes(16).mean()) < 25
+
+
+@pytest.mark.parametrize("crop", [True, False])
+def test_border(scene, tmp_path, crop):
+    render = scene.render
+    render.resolution_x = 64
+    whole = render_still(scene, tmp_path / "whole.png")
+    render.use_border, render.use_crop_to_border = True, crop
+    render.border_min_x, render.border_max_x = 0.3, 0.71
+    render.border_min_y, render.border_max_y = 0.1, 0.55
+    part = render_still(scene, tmp_path / "part.png")
+    columns, rows = slice(19, 45), slice(48 - 26, 48 - 4)  # cut off downwards; rows count from the bottom
+    if crop:
+        np.testing.assert_array_equal(part, whole[rows, columns])
+    else:
+        np.testing.assert_array_equal(part[rows, columns], whole[rows, columns])
+        assert part[:22].max() == 0 and part[:, 45:].max() == 0
+
+
+def test_keyframes_reach_the_backend(scene, client, tmp_path):
+    rig = next(item for item in scene.objects if item.type == "ARMATURE")
+    bone = rig.pose.bones["head"]
+    for frame, yaw in ((1, -0.4), (3, 0.4)):
+        bone.rotation_euler = (0, yaw, 0)
+        bone.keyframe_insert("rotation_euler", frame=frame)
+    scene.render.filepath = str(tmp_path / "f####")
+    bpy.ops.render.render(animation=True)
+    yaws = [request["controls"]["rotation"][0] for request in client.requests]
+    np.testing.assert_allclose(yaws, (-0.4, 0, 0.4), atol=1e-4)
+
+
+def test_of_two_rigs_the_nearer_one_is_in_front(extension, scene, client, tmp_path):
+    first = next(item for item in scene.objects if item.type == "ARMATURE")
+    second = add_rig(extension, seed=8)
+
+    def draw(controls, size):
+        frame = random_frame(controls, size)
+        frame["Combined"][..., :3] = 1 if len(client.requests) % 2 else 0  # white, then black
+        frame["Combined"][: size // 2] = 0  # its upper half shows nothing
+        return frame
+
+    client.draw = draw
+    for nearer, seed in ((first, 7), (second, 8)):
+        first.location.y = second.location.y = 1.0
+        nearer.location.y = 0.0
+        picture = render_still(scene, tmp_path / "two.png")
+        assert client.requests[-1]["portrait"]["seed"] == seed
+        assert picture[-1, 0].tolist() == [0, 0, 0, 255] and picture[0, 0, 3] == 0
+
+
+def test_passes_are_sockets_of_render_layers(extension, scene):
+    compositor = module(extension, "output.compositor")
+    sockets = compositor.render_layers(compositor.ensure_tree(scene), scene).outputs
+    types = {socket.name: socket.type for socket in sockets if socket.enabled}
+    assert types["Depth"] == types["FaceMask"] == "VALUE" and types["Normal"] == "VECTOR"
+    assert types["Albedo"] == types["Shading"] == types["Portrait"] == "RGBA"
+
+
+def test_blenders_own_panels_show_with_the_engine(extension):
+    names = {panel.__name__ for panel in module(extension, "output.engine").panels()}
+    assert {"RENDER_PT_format", "RENDER_PT_output"} <= names
+    assert "STYLERIG" in bpy.types.RENDER_PT_format.COMPAT_ENGINES
+
+
+def test_a_scene_without_a_rig_says_so(scene, client, tmp_path):
+    for item in list(scene.objects):
+        item.hide_render = item.type != "CAMERA"
+    with pytest.raises(RuntimeError, match="no StyleRig portrait to render"):
+        render_still(scene, tmp_path / "none.png")
+    assert not client.requests
+
+
+def test_a_rig_without_its_portrait_says_so(scene, client, tmp_path):
+    next(item for item in scene.objects if item.type == "ARMATURE").stylerig.portrait = "{}"
+    with pytest.raises(RuntimeError, match="no portrait that can be read"):
+        render_still(scene, tmp_path / "none.png")
+
+
+def test_the_backends_words_reach_the_person(extension, scene, monkeypatch, tmp_path):
+    error = module(extension, "link.client").BackendError("no_weights", "The weights are missing.", "Copy them back.")
+
+    def refuse(controls, size):
+        raise error
+
+    use_client(extension, monkeypatch, KnownClient(refuse))
+    with pytest.raises(RuntimeError, match=r"The weights are missing\. Copy them back\."):
+        render_still(scene, tmp_path / "none.png")
+
+
+def test_cancelling_does_not_wait_for_the_backend(extension):
+    engine, go_on = module(extension, "output.engine"), threading.Event()
+    looks = iter((False, False, True))
+    started = time.monotonic()
+    assert engine.unless_cancelled(lambda: go_on.wait(20), lambda: next(looks)) is None
+    assert time.monotonic() - started < 5
+    go_on.set()
+    assert engine.unless_cancelled(lambda: 3, lambda: False) == 3
+    with pytest.raises(ZeroDivisionError):
+        engine.unless_cancelled(lambda: 1 / 0, lambda: False)
+
+
+def test_new_camera_frames_the_portrait_as_its_own_does(extension, scene):
+    from bpy_extras.object_utils import world_to_camera_view
+    from mathutils import Vector
+
+    bpy.context.view_layer.update()
+    edge = world_to_camera_view(scene, scene.camera, Vector((0.125, 0.0, 0.125)))  # 12.5 cm, at the head's pivot
+    np.testing.assert_allclose(edge[:2], (1.0, 1.0), atol=1e-5)
