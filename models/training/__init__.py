@@ -1,0 +1,1 @@
+"""Training: data, losses, loops, checkpoints and reports. Nothing here speaks HTTP."""

@@ -1,0 +1,148 @@
+"""A training plan, read from a TOML or JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.errors import StyleRigError
+from models.generators import GeneratorConfig
+
+KINDS = ("pairs", "adversarial")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a training: ends after ``minutes`` of work or ``images``, whichever comes first.
+
+    ``free`` is the part of an adversarial batch drawn from random z (mixed with probability
+    ``mixing``), beside the pairs. ``final_rate`` is the learning rate's fraction at the end.
+    """
+
+    kind: str = "pairs"
+    resolution: int = 128
+    batch: int = 16
+    minutes: float = 0.0
+    images: int = 0
+    learning_rate: float = 0.003
+    final_rate: float = 0.1
+    beta1: float = 0.9
+    warmup_images: int = 500
+    pair_weight: float = 1.0
+    gradient_weight: float = 1.0
+    focus: float = 2.0
+    adversarial_weight: float = 1.0
+    adversarial_ramp: int = 2000
+    feature_weight: float = 1.0
+    discriminator_rate: float = 0.002
+    r1_gamma: float = 1.0
+    r1_interval: int = 16
+    free: float = 0.25
+    mixing: float = 0.5
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The generator, the stages one after another, and the habits of the loop."""
+
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator_channels: dict[int, int] = field(
+        default_factory=lambda: {4: 192, 8: 192, 16: 128, 32: 96, 64: 48, 128: 16}
+    )
+    stages: tuple[Stage, ...] = (Stage(),)
+    seed: int = 0
+    precision: str = "auto"
+    compile: bool = True
+    held_out: int = 64
+    ema_images: float = 2000.0
+    checkpoint_minutes: float = 3.0
+    sheet_minutes: float = 3.0
+    rescan_minutes: float = 1.0
+
+    def check(self) -> None:
+        if self.generator.img_channels != 4:
+            raise bad_plan("the pictures carry a matte, so the generator needs img_channels = 4")
+        if not self.stages:
+            raise bad_plan("it has no stages")
+        if self.precision not in ("auto", "float32", "bf16"):
+            raise bad_plan(f"precision is {self.precision!r}, expected auto, float32 or bf16")
+        for number, stage in enumerate(self.stages, 1):
+            check_stage(stage, f"stage {number}", self)
+
+
+def check_stage(stage: Stage, name: str, config: TrainingConfig) -> None:
+    if stage.kind not in KINDS:
+        raise bad_plan(f"{name} is of the kind {stage.kind!r}, expected one of {KINDS}")
+    if stage.minutes <= 0 and stage.images <= 0:
+        raise bad_plan(f"{name} needs minutes or images")
+    if stage.batch < 1 or stage.learning_rate <= 0 or not 0 <= stage.free < 1:
+        raise bad_plan(f"{name} has a batch, learning rate or free part that cannot be")
+    if stage.resolution not in config.generator.block_resolutions:
+        raise bad_plan(f"{name} has the resolution {stage.resolution}, which the generator does not pass through")
+    if stage.kind == "adversarial":
+        if stage.resolution != config.generator.resolution or stage.resolution < 8:
+            raise bad_plan(f"{name} is adversarial and must have the generator's full resolution")
+        needed = {r: config.discriminator_channels.get(r, 0) for r in config.generator.block_resolutions}
+        if min(needed.values()) < 1:
+            raise bad_plan("discriminator_channels lacks a resolution")
+
+
+def load_config(path: str | Path) -> TrainingConfig:
+    """Read a plan; raises StyleRigError with the name of what is wrong in it."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise bad_plan(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise bad_plan(f"{path} is not {'JSON' if path.suffix == '.json' else 'TOML'}: {error}") from error
+    return config_from_json(values)
+
+
+def config_from_json(values: Any) -> TrainingConfig:
+    if not isinstance(values, dict):
+        raise bad_plan("it is not a table of names and values")
+    values = dict(values)
+    if "generator" in values:
+        values["generator"] = GeneratorConfig.from_json(values["generator"])
+    try:
+        if "discriminator_channels" in values:
+            pairs = values["discriminator_channels"].items()
+            values["discriminator_channels"] = {int(key): int(value) for key, value in pairs}
+        stages = values.pop("stages", None)
+        if stages is not None:
+            values["stages"] = tuple(build(Stage, stage) for stage in stages)
+        config = build(TrainingConfig, values)
+        config.check()
+    except (TypeError, ValueError, AttributeError) as error:
+        raise bad_plan(str(error)) from error
+    return config
+
+
+def build(kind: type, values: dict[str, Any]) -> Any:
+    """A dataclass from a table, with each plain number or word of the default's type."""
+    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
+    if unknown := sorted(set(values) - set(fields)):
+        raise bad_plan(f"unknown names {unknown}")
+    plain = {"float": float, "int": int, "str": str, "bool": bool}
+    typed = {}
+    for name, value in values.items():
+        expected = plain.get(str(fields[name].type))
+        accepted = (int, float) if expected is float else expected
+        if expected and (not isinstance(value, accepted) or isinstance(value, bool) != (expected is bool)):
+            raise bad_plan(f"{name} is {value!r}, expected {expected.__name__}")
+        typed[name] = float(value) if expected is float else value
+    return kind(**typed)
+
+
+def bad_plan(reason: str) -> StyleRigError:
+    return StyleRigError(
+        f"The training plan cannot be used: {reason}.",
+        "Correct the configuration file; models/training/studio.toml is an example.",
+        code="bad_training_config",
+    )

@@ -1,0 +1,96 @@
+"""StyleGAN2's residual discriminator, named as in NVIDIA's stylegan2-ada-pytorch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.generators.layers import GAIN, FullyConnectedLayer, blur_kernel, channels_last, filter_depthwise
+from models.generators.pointwise import LEAK
+
+
+class Conv2dLayer(nn.Module):
+    """Convolution with equalised learning rate, optional blur and halving, optional leaky ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, down: bool = False,
+                 activation: str = "lrelu", bias: bool = True, gain: float = 1.0):
+        super().__init__()
+        self.down, self.activation = down, activation
+        self.padding = kernel_size // 2
+        shape = (out_channels, in_channels, kernel_size, kernel_size)
+        self.weight = nn.Parameter(channels_last(torch.randn(shape)))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.gain = gain * (GAIN if activation == "lrelu" else 1.0)
+        self.weight_gain = 1.0 / math.sqrt(in_channels * kernel_size**2)
+        self.register_buffer("resample_filter", blur_kernel(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The gain commutes with the leaky ReLU, so it rides on the few weights.
+        weight = (self.weight * (self.weight_gain * self.gain)).to(x.dtype)
+        bias = None if self.bias is None else (self.bias * self.gain).to(x.dtype)
+        if self.down and self.padding:
+            x = F.conv2d(filter_depthwise(x, self.resample_filter, padding=2), weight, bias, stride=2)
+        elif self.down:
+            x = F.conv2d(filter_depthwise(x, self.resample_filter, padding=1, stride=2), weight, bias)
+        else:
+            x = F.conv2d(x, weight, bias, padding=self.padding)
+        return F.leaky_relu(x, LEAK) if self.activation == "lrelu" else x
+
+
+class DiscriminatorBlock(nn.Module):
+    """Two convolutions and a skip: (N, I, R, R) -> (N, O, R/2, R/2)."""
+
+    def __init__(self, channels: int, out_channels: int, img_channels: int | None):
+        super().__init__()
+        if img_channels is not None:
+            self.fromrgb = Conv2dLayer(img_channels, channels, 1)
+        self.first = img_channels is not None
+        self.conv0 = Conv2dLayer(channels, channels, 3)
+        self.conv1 = Conv2dLayer(channels, out_channels, 3, down=True, gain=math.sqrt(0.5))
+        self.skip = Conv2dLayer(channels, out_channels, 1, down=True, activation="linear", bias=False,
+                                gain=math.sqrt(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.first:
+            x = self.fromrgb(x)
+        return self.skip(x) + self.conv1(self.conv0(x))
+
+
+class DiscriminatorEpilogue(nn.Module):
+    """Minibatch deviation, convolution and two linear layers: (N, C, 4, 4) -> (N, 1)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = Conv2dLayer(channels + 1, channels, 3)
+        self.fc = FullyConnectedLayer(channels * 16, channels, "lrelu")
+        self.out = FullyConnectedLayer(channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.float()
+        deviation = (x.var(dim=0, unbiased=False) + 1e-8).sqrt().mean()
+        x = torch.cat((x, deviation.expand(len(x), 1, *x.shape[2:])), dim=1)
+        return self.out(self.fc(self.conv(x).flatten(1)))
+
+
+class Discriminator(nn.Module):
+    """Pictures (N, C, R, R) in [-1, 1] -> logits (N, 1) and each block's features."""
+
+    def __init__(self, resolution: int, img_channels: int, channels: dict[int, int]):
+        super().__init__()
+        self.dtype = torch.float32
+        self.resolutions = [2**power for power in range(resolution.bit_length() - 1, 2, -1)]
+        for size in self.resolutions:
+            first = img_channels if size == resolution else None
+            setattr(self, f"b{size}", DiscriminatorBlock(channels[size], channels[size // 2], first))
+        self.b4 = DiscriminatorEpilogue(channels[4])
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x = channels_last(pictures.to(self.dtype))
+        features = []
+        for size in self.resolutions:
+            x = getattr(self, f"b{size}")(x)
+            features.append(x)
+        return self.b4(x), features

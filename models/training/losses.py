@@ -1,0 +1,60 @@
+"""What the generator is taught with: likeness to its pair, and realism.
+
+Adversarial part: non-saturating logistic loss (Goodfellow et al. 2014) with R1 (Mescheder et
+al. 2018), feature matching after Salimans et al. 2016 and Wang et al. 2018 (pix2pixHD).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SMALLEST = 16
+
+
+def focus_map(resolution: int, strength: float) -> Tensor:
+    """Weight (1, 1, R, R), mean 1: eyes, nose and mouth lie in the middle of an aligned portrait."""
+    axis = (torch.arange(resolution) + 0.5) / resolution * 2 - 1
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    middle = torch.exp(-((x / 0.45) ** 2 + ((y - 0.1) / 0.55) ** 2))
+    weight = 1.0 + strength * middle
+    return (weight / weight.mean())[None, None]
+
+
+def pair_loss(picture: Tensor, target: Tensor, focus: Tensor, gradient_weight: float = 1.0) -> Tensor:
+    """L1 of colour and matte over a pyramid, and of their differences between neighbours: a scalar.
+
+    Both (N, 4, R, R) in [-1, 1]; ``focus`` (1, 1, R, R) weighs the places.
+    """
+    difference = picture - target
+    across = (difference[..., :, 1:] - difference[..., :, :-1]).abs() * focus[..., :, 1:]
+    down = (difference[..., 1:, :] - difference[..., :-1, :]).abs() * focus[..., 1:, :]
+    loss = gradient_weight * (across.mean() + down.mean())
+    levels = 0
+    while difference.shape[-1] >= SMALLEST:
+        loss = loss + (difference.abs() * focus).mean()
+        difference, focus = F.avg_pool2d(difference, 2), F.avg_pool2d(focus, 2)
+        levels += 1
+    return loss / max(levels, 1)
+
+
+def feature_loss(fake: list[Tensor], real: list[Tensor]) -> Tensor:
+    """Mean relative L1 between a discriminator's feature maps of two pictures of the same scene."""
+    terms = [(a.float() - b.float()).abs().mean() / (b.float().abs().mean() + 1e-6) for a, b in zip(fake, real)]
+    return torch.stack(terms).mean()
+
+
+def generator_loss(fake_logits: Tensor) -> Tensor:
+    return F.softplus(-fake_logits).mean()
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def r1_penalty(discriminator: torch.nn.Module, real: Tensor) -> Tensor:
+    """Mean squared gradient norm of the logits with respect to real pictures (N, C, R, R)."""
+    real = real.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator(real)[0].sum(), real, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean()
