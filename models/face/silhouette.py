@@ -15,8 +15,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.face.fragments import Fragments, enumerate_items, ordered_key, signed_areas
 from models.face.edges import Topology
+from models.face.fragments import (
+    LOW_32_BITS,
+    Fragments,
+    corner_values,
+    enumerate_items,
+    ordered_key,
+    triangle_areas,
+)
 
 SQUARENESS = 4  # how strongly an edge prefers the neighbours that it separates squarely
 
@@ -39,7 +46,9 @@ class Crossings(NamedTuple):
     uncovered: Tensor  # (C,) int64 flat index of the other
 
 
-def soft_coverage(pixel_space: Tensor, triangles: Tensor, mesh: Topology, seen: Fragments) -> Coverage:
+def soft_coverage(
+    pixel_space: Tensor, triangles: Tensor, mesh: Topology, seen: Fragments
+) -> Coverage:
     """Coverage of ``seen`` from vertices (N, V, 3) in pixels; gradients reach the vertices."""
     hard = (seen.triangle >= 0).to(pixel_space).view(-1)
     with torch.no_grad():
@@ -88,12 +97,11 @@ def find_crossings(
 
 def silhouette_edges(pixel_space: Tensor, triangles: Tensor, mesh: Topology) -> Tensor:
     """(S, 2) flat index into (N, V): edges with one side towards the camera and the other not."""
-    frames, count = pixel_space.shape[:2]
-    points = pixel_space[..., :2].index_select(1, triangles.view(-1)).view(frames, -1, 3, 2)
-    facing = torch.nn.functional.pad(signed_areas(points) > 0, (0, 1))
-    sides = facing.index_select(1, mesh.sides.view(-1)).view(frames, -1, 2)
-    frame, edge = (sides[..., 0] != sides[..., 1]).nonzero(as_tuple=True)
-    return mesh.edges.index_select(0, edge) + (frame * count).unsqueeze(1)
+    x, y = (corner_values(part, triangles) for part in pixel_space[..., :2].unbind(2))
+    facing = torch.nn.functional.pad(triangle_areas(x, y) > 0, (0, 0, 0, 1))
+    sides = facing.index_select(0, mesh.sides.T.reshape(-1)).view(2, len(mesh.sides), -1)
+    edge, frame = (sides[0] != sides[1]).nonzero(as_tuple=True)
+    return mesh.edges.index_select(0, edge) + (frame * pixel_space.shape[1]).unsqueeze(1)
 
 
 def edge_axes(pixel_space: Tensor, ends: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,4 +148,4 @@ def winners(group: Tensor, value: Tensor, groups: int) -> Tensor:
     number = torch.arange(len(group), device=group.device)
     best = torch.full((groups,), -1, dtype=torch.int64, device=group.device)
     best.scatter_reduce_(0, group, ordered_key(value, number), "amax")
-    return best[best >= 0] & 0xFFFFFFFF
+    return best[best >= 0] & LOW_32_BITS
