@@ -44,7 +44,7 @@ def main(arguments: list[str], rig_loader: Callable | None = None) -> int:
         return module.run(parsed) or 0
     except ModuleNotFoundError as error:
         return complain(
-            f"The package {error.name} is missing from this Python ({sys.executable}).",
+            f"No module named {error.name!r}: a package is missing from this Python ({sys.executable}).",
             "Make the environment again with: python build.py setup",
         )
     except StyleRigError as error:

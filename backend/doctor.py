@@ -19,7 +19,6 @@ from backend import __version__
 from models.errors import StyleRigError
 
 ROOT = Path(__file__).resolve().parent.parent
-WEIGHTS = ("studio-generator", "studio-reconstruction", "studio-rignet")
 PYTHON = (3, 11)
 SET_UP = "Make the environment again with: python build.py setup"
 
@@ -103,14 +102,10 @@ def check_face(arguments: argparse.Namespace) -> str:
 
 
 def check_weights(arguments: argparse.Namespace) -> str:
-    folder = ROOT / "models" / "weights"
-    files = [folder / f"{name}.safetensors" for name in WEIGHTS]
-    missing = [file.name for file in files if not file.is_file()]
-    if missing:
-        raise StyleRigError(
-            f"{', '.join(missing)} missing from {folder}.", "Install StyleRig again, or train them here.",
-        )
-    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB in {folder}"
+    from models.stylerig import rig
+
+    files = rig.weight_files(rig.WEIGHTS).values()
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB in {rig.WEIGHTS}"
 
 
 def check_rig(arguments: argparse.Namespace) -> str:

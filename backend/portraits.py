@@ -133,7 +133,7 @@ def portrait_mesh(portrait: stylerig.Portrait, face: FaceModel) -> dict[str, np.
     (V, 3) linear. landmarks (68,) vertex indices. groups (G, V): weights named by group_names.
     eye_centers (2, 3): left, right.
     """
-    p = portrait.parameters
+    p = portrait.parameters.to(face.mean.device)
     with torch.no_grad():
         vertices = face.vertices(p.identity, torch.zeros_like(p.expression))[0]
         albedo = face.albedo_for(p.reflectance)[0]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend import images, portraits, schema
+from backend import cli, images, portraits, schema
 from backend.rigs import RigHolder, Worker
 from backend.serve import listen
 from models.errors import StyleRigError
@@ -399,6 +401,15 @@ def test_it_ends_when_stdin_closes():
         assert backend.process.stderr.read() == ""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_quietly_when_told_to(number):
+    with fake_rig.served() as backend:
+        backend.process.send_signal(number)
+        assert backend.process.wait(10) in (cli.INTERRUPTED, -number)
+        assert backend.process.stderr.read() == ""
+
+
 def test_it_ends_when_stdin_closes_during_a_long_frame():
     with fake_rig.served(FAKE_RIG_SECONDS="60") as backend, client_of(backend) as client:
         portrait = client.post("/v1/portraits", json={"seed": 7}).json()
@@ -420,7 +431,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path):
         "input()\n"
     )
     parent = subprocess.Popen(
-        [fake_rig.sys.executable, "-c", script], cwd=fake_rig.ROOT, text=True,
+        [sys.executable, "-c", script], cwd=fake_rig.ROOT, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )
     ready = json.loads(parent.stdout.readline())
