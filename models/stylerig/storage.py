@@ -22,7 +22,8 @@ def save_network(network: nn.Module, path: Path, kind: str, header: dict[str, An
     for name, value in network.state_dict().items():
         dtype = torch.float16 if name in parameters else value.dtype
         state[name] = value.detach().to("cpu", dtype).contiguous()
-    text = {"format": f"stylerig-{kind}-1", "header": json.dumps(header)}
+    # One entry only: several are written in an order that changes, and with it the file's hash.
+    text = {"stylerig": json.dumps({"format": f"{kind}-1", **header})}
     return write_atomic(path, lambda temporary: save_file(state, temporary, text))
 
 
@@ -36,12 +37,12 @@ def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch
         )
     try:
         with safe_open(path, framework="pt") as file:
-            text = file.metadata() or {}
+            text = (file.metadata() or {}).get("stylerig", "{}")
             state = {name: file.get_tensor(name) for name in file.keys()}
-        header = json.loads(text.get("header", ""))
+        header = json.loads(text)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise bad_weights(path, str(error)) from error
-    if text.get("format") != f"stylerig-{kind}-1" or not isinstance(header, dict):
+    if not isinstance(header, dict) or header.get("format") != f"{kind}-1":
         raise bad_weights(path, f"it does not hold a {kind} network")
     return header, {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
