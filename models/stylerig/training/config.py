@@ -92,15 +92,16 @@ def read_config(path: Path | None) -> TrainingConfig:
 def fill(settings, values: dict, path: Path):
     """``settings`` with ``values`` from a parsed table in their places."""
     changes = {}
+    types = {item.name: item.type for item in dataclasses.fields(settings)}
     for name, value in values.items():
-        if name not in {item.name for item in dataclasses.fields(settings)}:
+        if name not in types:
             raise bad_config(path, f"there is no setting called {name!r}")
         current = getattr(settings, name)
         if dataclasses.is_dataclass(current):
             if not isinstance(value, dict):
                 raise bad_config(path, f"{name} is a table")
             changes[name] = fill(current, value, path)
-        elif isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
+        elif types[name] == "float" and type(value) in (int, float):
             changes[name] = float(value)
         elif type(value) is not type(current):
             raise bad_config(path, f"{name} is a {type(current).__name__}, not {value!r}")
