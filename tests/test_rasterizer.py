@@ -64,9 +64,8 @@ def lit_parameters(face, count: int = 1) -> RigParameters:
     random = torch.Generator().manual_seed(4)
     neutral = RigParameters.neutral(face, count)
     direction = torch.nn.functional.normalize(torch.tensor((0.6, 0.4, 1.0)), dim=0)
-    light = harmonics.light_from_handles(
-        torch.ones(count), torch.tensor((1.1, 1.0, 0.8)).expand(count, 3), direction.expand(count, 3)
-    )
+    tint = torch.tensor((1.1, 1.0, 0.8)).expand(count, 3)
+    light = harmonics.light_from_handles(torch.ones(count), tint, direction.expand(count, 3))
     parameters = neutral.replace(
         identity=torch.randn(neutral.identity.shape, generator=random),
         expression=torch.rand(neutral.expression.shape, generator=random),

@@ -69,7 +69,7 @@ def rotation_matrix(rotation: Tensor) -> Tensor:
 def rotation_from_matrix(matrix: Tensor) -> Tensor:
     """(yaw, pitch, roll) radians (N, 3) of rotations (N, 3, 3); yaw lies in [-pi/2, pi/2].
 
-    At yaw = ±90° pitch and roll turn about the same axis, and only their sum or difference counts.
+    At yaw = ±90° pitch and roll turn about one axis, and only their sum or difference counts.
     """
     level = torch.hypot(matrix[..., 0, 0], matrix[..., 1, 0])
     yaw = torch.atan2(-matrix[..., 2, 0], level)

@@ -1,9 +1,9 @@
 """Batched z-buffer: which triangle each pixel sees and where on it.
 
-Visibility is decided without gradients: every triangle is cut into rows, every row into the pixels
-between its left and right end, and each pixel keeps the nearest. Then the barycentrics of the pixels
-that see something are computed again from their triangles' three corners, with gradients. All of it
-is tensor code, the same on CPU and CUDA.
+Visibility is decided without gradients: every triangle is cut into rows, every row into the
+pixels between its left and right end, and each pixel keeps the nearest. Then the barycentrics of
+the pixels that see something are computed again from their triangles' three corners, with
+gradients. All of it is tensor code, the same on CPU and CUDA.
 
 Pixel coordinates: x right, y down from the frame's top left corner; pixel (row, column) has its
 centre at (column + 0.5, row + 0.5).

@@ -15,12 +15,13 @@ Irradiance Environment Maps", 2001).
 
 Handles, the few numbers an artist holds, mean
 
-    light = rotate(strength * tint * shape, arc(d, direction)),  d = dominant(strength * tint * shape)
+    scaled = strength * tint * shape
+    light = rotate(scaled, arc(dominant(scaled), direction))
 
-where ``shape`` is any light, tint multiplies the colour channels, arc(a, b) is the shortest rotation
-that takes a to b, and dominant(c) is the direction of the band-1 luminance,
-normalise(lum(c_3), lum(c_1), lum(c_2)), lum = 0.2126 R + 0.7152 G + 0.0722 B. With strength 1, tint
-(1, 1, 1) and direction dominant(shape) the light is ``shape`` itself.
+where ``shape`` is any light, tint multiplies the colour channels, arc(a, b) is the shortest
+rotation that takes a to b, and dominant(c) is the direction of the band-1 luminance,
+normalise(lum(c_3), lum(c_1), lum(c_2)), lum = 0.2126 R + 0.7152 G + 0.0722 B. With strength 1,
+tint (1, 1, 1) and direction dominant(shape) the light is ``shape`` itself.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def directional_light(direction: Tensor, colour: Tensor) -> Tensor:
 
 
 def disc_light(direction: Tensor, angle: Tensor, colour: Tensor) -> Tensor:
-    """Radiance ``colour`` (N, 3) from all directions within ``angle`` (N,) radians of one (N, 3)."""
+    """Radiance ``colour`` (N, 3) from within ``angle`` (N,) radians of directions (N, 3)."""
     edge = angle.cos()
     orders = torch.stack((2 * (1 - edge), 1 - edge**2, edge * (1 - edge**2)), dim=-1) * math.pi
     bands = orders.repeat_interleave(torch.tensor((1, 3, 5), device=orders.device), dim=-1)
@@ -229,7 +230,7 @@ def handles_from_light(light: Tensor) -> LightHandles:
 
 
 def soft_key(contrast: float = 0.6) -> Tensor:
-    """A white light (9, 3) of mean radiance 1: ``contrast`` 0–1 of it from around +z, the rest even.
+    """White light (9, 3) of mean radiance 1: ``contrast`` 0–1 of it from around +z, the rest even.
 
     The directed part is as broad as a hemisphere's light, so that no side goes below zero.
     """
