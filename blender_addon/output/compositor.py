@@ -115,27 +115,40 @@ def setup_compositor(scene: bpy.types.Scene, plate: str = "") -> bpy.types.NodeT
     tree.links.new(source.outputs["Image"], pictures[0])
     tree.links.new(layers.outputs["Image"], pictures[1])
     tree.links.new(over.outputs["Image"], target)
-    arrange((layers, 0, 0), (source, 0, -500), (over, 320, -60), (target.node, 560, -60))
+    arrange((layers, 0, 0), (over, 320, -60), (target.node, 560, -60))
     set_exact_colours(scene)
     ensure_camera(scene)
     return tree
 
 
 def plate_nodes(tree: bpy.types.NodeTree, image: bpy.types.Image) -> bpy.types.Node:
-    """Nodes that show the image, scaled to fill the render; returns the last of them."""
+    """Nodes that show the image, scaled to fill the render and opaque; returns the last of them.
+
+    Scaling mixes the outermost pixels with nothing: their colour is taken back out of the mixture.
+    """
     picture = tree.nodes.new("CompositorNodeImage")
     picture.name = picture.label = PLATE
     picture.image = image
     if image.source in {"MOVIE", "SEQUENCE"}:
         picture.frame_duration = max(image.frame_duration, 1)
         picture.use_auto_refresh = True
-    scale = tree.nodes.new("CompositorNodeScale")
-    scale.name = scale.label = f"{PLATE} Scale"
+    scale = plate_step(tree, picture, "CompositorNodeScale", "Scale")
     set_option(scale, "space", "Type", "RENDER_SIZE", "Render Size")
     set_option(scale, "frame_method", "Frame Type", "CROP", "Crop")
-    tree.links.new(picture.outputs["Image"], scale.inputs["Image"])
-    arrange((picture, -260, -500))
-    return scale
+    straight = plate_step(tree, scale, "CompositorNodePremulKey", "Straight")
+    set_option(straight, "mapping", "Type", "PREMUL_TO_STRAIGHT", "To Straight")
+    opaque = plate_step(tree, straight, "CompositorNodeSetAlpha", "Opaque")
+    set_option(opaque, "mode", "Type", "REPLACE_ALPHA", "Replace Alpha")
+    arrange((picture, -620, -420), (scale, -340, -420), (straight, -160, -420), (opaque, 20, -420))
+    return opaque
+
+
+def plate_step(tree: bpy.types.NodeTree, source: bpy.types.Node, kind: str, name: str) -> bpy.types.Node:
+    """A node of the plate's chain that takes its picture from ``source``."""
+    node = tree.nodes.new(kind)
+    node.name = node.label = f"{PLATE} {name}"
+    tree.links.new(source.outputs["Image"], node.inputs["Image"])
+    return node
 
 
 def arrange(*places: tuple[bpy.types.Node, float, float]) -> None:
@@ -176,7 +189,7 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
 
     filepath: StringProperty(
         name="Plate", description="Picture or movie behind the portrait; empty for a plain gradient",
-        subtype="FILE_PATH", default="", options={"SKIP_SAVE"},
+        subtype="FILE_PATH", default="", options={"SKIP_SAVE", "PATH_SUPPORTS_BLEND_RELATIVE"},
     )  # fmt: skip
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -161,7 +161,7 @@ class STYLERIG_OT_setup_sequence(bpy.types.Operator):
 
     directory: StringProperty(
         name="Folder", description="Where the folders “frames” and “passes” go",
-        subtype="DIR_PATH", default="//render",
+        subtype="DIR_PATH", default="//render", options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )  # fmt: skip
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -166,7 +166,7 @@ class STYLERIG_OT_portrait_texture(bpy.types.Operator):
 
     size: IntProperty(name="Size", description="Width and height of the texture", default=512, min=64, max=4096, subtype="PIXEL")
     filepath: StringProperty(
-        name="File", description="A PNG file to write as well; empty for none", subtype="FILE_PATH", options={"SKIP_SAVE"}
+        name="File", description="A PNG file to write as well; empty for none", subtype="FILE_PATH", options={"SKIP_SAVE", "PATH_SUPPORTS_BLEND_RELATIVE"}
     )
     shading: EnumProperty(
         name="Shading",

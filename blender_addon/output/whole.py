@@ -40,14 +40,21 @@ def exr_is_whole(content: mmap.mmap) -> bool:
         multipart = bool(version & EXR_MULTIPART)
         counts, place = exr_chunk_counts(content, multipart)
         offsets = struct.unpack_from(f"<{sum(counts)}Q", content, place)
-        if not all(offsets):
-            return False
-        # A chunk: part number (in multi-part files), first line, size of the data, data.
-        last = max(offsets) + (4 if multipart else 0)
-        _line, size = struct.unpack_from("<ii", content, last)
+        return bool(offsets) and all(exr_chunk_end(content, offset, multipart) <= len(content) for offset in offsets)
     except (struct.error, KeyError, ValueError):
         return False
-    return last + 8 + size <= len(content)
+
+
+def exr_chunk_end(content: mmap.mmap, offset: int, multipart: bool) -> int:
+    """Where the chunk at ``offset`` ends. Raises ValueError if there is none.
+
+    A chunk: part number (in multi-part files), first line, size of the data, data.
+    """
+    start = offset + (4 if multipart else 0)
+    _line, size = struct.unpack_from("<ii", content, start)
+    if offset == 0 or size <= 0:
+        raise ValueError("the chunk was never written")
+    return start + 8 + size
 
 
 def exr_chunk_counts(content: mmap.mmap, multipart: bool) -> tuple[list[int], int]:

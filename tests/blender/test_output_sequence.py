@@ -1,0 +1,200 @@
+"""Sequences on disk: whole or absent, going on where they stopped, with clear words when they cannot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+
+import fake_backend
+from output_shot import KnownClient, module, prepare, random_frame, read_exr, read_png, srgb_bytes, use_client
+
+
+@pytest.fixture
+def client(extension, monkeypatch) -> KnownClient:
+    client = KnownClient(random_frame)
+    use_client(extension, monkeypatch, client)
+    return client
+
+
+@pytest.fixture
+def scene(extension, empty_scene, client, tmp_path):
+    prepare(extension, empty_scene)
+    assert bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / "shot")) == {"FINISHED"}
+    return empty_scene
+
+
+@pytest.fixture
+def rendered(scene, client, tmp_path) -> Path:
+    """The folder of a sequence of 3 frames, rendered; no requests counted yet."""
+    bpy.ops.render.render(animation=True)
+    client.requests.clear()
+    return tmp_path / "shot"
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def whole_sequence(frames: range = range(1, 4)) -> list[str]:
+    return [f"frames/frame_{i:04}.png" for i in frames] + [f"passes/frame_{i:04}.exr" for i in frames]
+
+
+def test_an_animation_writes_png_and_exr(rendered, tmp_path):
+    assert files(rendered) == whole_sequence()
+    for path in rendered.glob("frames/*.png"):
+        np.testing.assert_array_equal(read_png(path)[..., :3], srgb_bytes(48))
+    channels = read_exr(rendered / "passes" / "frame_0003.exr", tmp_path)
+    assert {name.partition(".")[0] for name in channels} == {
+        "Combined", "Portrait", "FaceMask", "Normal", "Albedo", "Shading", "Depth",
+    }
+
+
+def test_exr_and_png_agree_to_a_thousandth(rendered, tmp_path):
+    channels = read_exr(rendered / "passes" / "frame_0001.exr", tmp_path)
+    linear = np.stack([channels[f"Combined.{letter}"] for letter in "RGB"], axis=-1)
+    display = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
+    display = np.where(linear <= 0.0031308, 12.92 * linear, display)
+    assert np.abs(display - srgb_bytes(48) / 255).max() < 1e-3
+
+
+def test_done_frames_are_skipped_and_overwrite_is_honoured(scene, rendered, client):
+    bpy.ops.render.render(animation=True)
+    assert not client.requests
+    scene.render.use_overwrite = True
+    bpy.ops.render.render(animation=True)
+    assert len(client.requests) == 3
+
+
+def test_a_backend_that_dies_leaves_its_frames_and_the_next_render_goes_on(
+    extension, empty_scene, monkeypatch, tmp_path
+):
+    link = module(extension, "link.client")
+    prepare(extension, empty_scene)
+    bpy.ops.stylerig.setup_sequence(directory=str(tmp_path))
+    with fake_backend.FakeBackend() as backend:
+        use_client(extension, monkeypatch, link.Client(backend.port, backend.token))
+
+        def die_after_two(*_arguments) -> None:
+            if len(list(tmp_path.glob("frames/*.png"))) == 2:
+                backend.shutdown()
+                backend.server_close()
+
+        bpy.app.handlers.render_write.append(die_after_two)
+        try:
+            with pytest.raises(RuntimeError, match="The backend is not running any more"):
+                bpy.ops.render.render(animation=True)
+        finally:
+            bpy.app.handlers.render_write.remove(die_after_two)
+    assert files(tmp_path) == whole_sequence(range(1, 3))
+    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    with fake_backend.FakeBackend() as backend:
+        use_client(extension, monkeypatch, link.Client(backend.port, backend.token))
+        bpy.ops.render.render(animation=True)
+        assert [path for path, _ in backend.requests] == ["/v1/frames"]
+    assert files(tmp_path) == whole_sequence()
+    assert all((tmp_path / name).read_bytes() == content for name, content in before.items())
+
+
+@pytest.mark.parametrize("name", ["frames/frame_0002.png", "passes/frame_0002.exr"])
+@pytest.mark.parametrize("left", [0, 100, -9])
+def test_half_a_file_does_not_count_as_done(extension, rendered, client, name, left):
+    content = (rendered / name).read_bytes()
+    (rendered / name).write_bytes(content[:left])
+    bpy.ops.render.render(animation=True)
+    assert len(client.requests) == 1
+    assert module(extension, "output.whole").is_whole(rendered / name)
+
+
+def test_a_missing_exr_is_the_persons_own_doing(rendered, client):
+    shutil.rmtree(rendered / "passes")
+    bpy.ops.render.render(animation=True)
+    assert not client.requests
+
+
+def test_with_placeholders_files_of_another_blender_are_left_alone(scene, rendered, client):
+    scene.render.use_placeholder = True
+    empty, young, old = (rendered / "frames" / f"frame_{i:04}.png" for i in (1, 2, 3))
+    for path in (empty, young, old):
+        path.write_bytes(b"" if path is empty else path.read_bytes()[:100])
+    os.utime(old, (time.time() - 600,) * 2)
+    bpy.ops.render.render(animation=True)
+    assert len(client.requests) == 1
+    assert (empty.stat().st_size, young.stat().st_size) == (0, 100) and old.stat().st_size > 100
+
+
+def test_other_engines_files_are_never_touched(scene, rendered):
+    path = rendered / "frames" / "frame_0002.png"
+    path.write_bytes(b"half")
+    scene.render.engine = "BLENDER_WORKBENCH"
+    handlers = [one for one in bpy.app.handlers.render_init if one.__name__ == "before_render"]
+    handlers[0](scene)  # by itself: Workbench needs a GPU
+    assert len(handlers) == 1 and path.read_bytes() == b"half"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "EXR"])
+def test_every_cut_of_a_file_is_seen(extension, rendered, tmp_path, kind):
+    is_whole = module(extension, "output.whole").is_whole
+    path = rendered / ("frames/frame_0001.png" if kind == "PNG" else "passes/frame_0001.exr")
+    content, cut = path.read_bytes(), tmp_path / f"cut{path.suffix}"
+    assert is_whole(path)
+    for length in [0, 1, 7, 8, 9, *np.linspace(10, len(content) - 1, 40).astype(int)]:
+        cut.write_bytes(content[:length])
+        assert not is_whole(cut), length
+        if length < len(content) // 2:  # room was made on disk, but nothing written into it
+            cut.write_bytes(content[:length] + bytes(len(content) - length))
+            assert not is_whole(cut), length
+    assert not is_whole(tmp_path / "absent.png")
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_any_work(scene, client, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    scene.render.filepath = str(tmp_path / "file" / "frame_####")
+    with pytest.raises(RuntimeError, match="output folder .* cannot be made.*Choose another"):
+        bpy.ops.render.render(animation=True)
+    assert not client.requests and (tmp_path / "file").read_text() == "not a folder"
+    with pytest.raises(RuntimeError, match="cannot be made"):
+        bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / "file"))
+
+
+def test_the_folder_of_the_passes_is_looked_at_too(extension, scene, client, tmp_path):
+    shutil.rmtree(tmp_path / "shot")
+    (tmp_path / "shot").mkdir()
+    (tmp_path / "shot" / "passes").write_text("in the way")
+    with pytest.raises(RuntimeError, match="output folder .*passes cannot be made"):
+        bpy.ops.render.render(animation=True)
+    assert not client.requests
+
+
+def test_a_relative_folder_needs_a_saved_file(empty_scene, extension):
+    prepare(extension, empty_scene)
+    with pytest.raises(RuntimeError, match="Save the file first"):
+        bpy.ops.stylerig.setup_sequence(directory="//render")
+
+
+def test_a_saved_file_renders_the_same_again(extension, scene, rendered, client, tmp_path):
+    blend = tmp_path / "shot.blend"
+    bpy.ops.stylerig.setup_compositor()
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    pictures, portraits = [], []
+    for _ in range(2):
+        shutil.rmtree(rendered)
+        bpy.ops.wm.open_mainfile(filepath=str(blend))
+        bpy.ops.render.render(animation=True)
+        assert files(rendered) == whole_sequence()
+        pictures.append(read_png(rendered / "frames" / "frame_0002.png"))
+        portraits.append(client.requests[-1])
+    np.testing.assert_array_equal(*pictures)
+    assert portraits[0] == portraits[1]
+
+
+def test_setting_up_twice_leaves_one_node(scene, tmp_path, extension):
+    bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / "other"))
+    tree = module(extension, "output.compositor").scene_tree(scene)
+    assert sum(node.bl_idname == "CompositorNodeOutputFile" for node in tree.nodes) == 1
+    assert module(extension, "output.sequence").passes_path(scene, 7) == tmp_path / "other" / "passes" / "frame_0007.exr"

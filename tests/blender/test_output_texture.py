@@ -1,0 +1,183 @@
+"""The portrait on the mesh's UVs: right where it is seen, plausible where not."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+
+import fake_backend
+from output_shot import KnownClient, module, prepare, read_png, to_linear, use_client
+
+PLACEMENT = (0.3, -0.1, 0.05, 0.4, -0.3, 2.0)
+PICTURE = 256
+SKIN_QUADS = 15 * 24
+
+
+def rays(size: int) -> np.ndarray:
+    """Directions (S, S, 3) from the portrait camera through its pixels, of depth 1."""
+    line = ((np.arange(size) + 0.5) / size * 2 - 1) * 12.5 / 120
+    x, y = np.meshgrid(line, -line)
+    return np.stack((x, y, -np.ones_like(x)), axis=-1)
+
+
+def rotation() -> np.ndarray:
+    """R of PLACEMENT, written out anew from the convention Rz(roll) Ry(yaw) Rx(pitch)."""
+    yaw, pitch, roll = PLACEMENT[:3]
+
+    def turn(axis: int, angle: float) -> np.ndarray:
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        matrix = np.eye(3)
+        matrix[a, a] = matrix[b, b] = np.cos(angle)
+        matrix[b, a], matrix[a, b] = np.sin(angle), -np.sin(angle)
+        return matrix
+
+    return turn(2, roll) @ turn(1, yaw) @ turn(0, pitch)
+
+
+def colour_of(points: np.ndarray) -> np.ndarray:
+    """The colour that the test's portrait has at world points (…, 3): smooth, in linear light."""
+    x, y = points[..., 0] / 30 + 0.5, points[..., 1] / 30 + 0.5
+    return np.stack((x, y, 1 - 0.5 * x), axis=-1).clip(0.02, 0.98)
+
+
+def ellipsoid_frame(_controls: dict, _size: int) -> dict[str, np.ndarray]:
+    """The fake backend's ellipsoid head as its portrait camera sees it, by exact intersection."""
+    to_model = rotation().T
+    origin = (np.array((0.0, 0.0, 120.0)) - PLACEMENT[3:]) @ to_model.T / fake_backend.RADII
+    along = rays(PICTURE) @ to_model.T / fake_backend.RADII
+    a, b, c = (along**2).sum(-1), along @ origin, (origin**2).sum() - 1
+    root = b * b - a * c
+    hit = root > 0
+    depth = np.where(hit, (-b - np.sqrt(np.maximum(root, 0))) / a, 0)
+    points = np.array((0.0, 0.0, 120.0)) + depth[..., None] * rays(PICTURE)
+    combined = np.concatenate((colour_of(points), np.ones_like(depth)[..., None]), axis=-1) * hit[..., None]
+    return {
+        "Combined": combined.astype(np.float32),
+        "Depth": np.where(hit, depth, 1e10).astype(np.float32)[..., None],
+        "placement": np.array(PLACEMENT),
+    }
+
+
+@pytest.fixture
+def client(extension, monkeypatch) -> KnownClient:
+    client = KnownClient(ellipsoid_frame)
+    use_client(extension, monkeypatch, client)
+    return client
+
+
+@pytest.fixture
+def rig(extension, empty_scene, client):
+    rig = prepare(extension, empty_scene)
+    for key in rig.stylerig.head.data.shape_keys.key_blocks:
+        key.value = 0
+    uv = rig.stylerig.head.data.uv_layers[0].uv
+    places = np.empty(2 * len(uv), dtype=np.float32)
+    uv.foreach_get("vector", places)
+    places[8 * SKIN_QUADS :] = 0  # the eyeballs lie over the skin in these UVs: away with them
+    uv.foreach_set("vector", places)
+    bpy.context.view_layer.objects.active = rig
+    return rig
+
+
+def texture_pixels(name: str) -> np.ndarray:
+    image = bpy.data.images[name]
+    pixels = np.empty(image.size[0] * image.size[1] * 4, dtype=np.float32)
+    image.pixels.foreach_get(pixels)
+    return pixels.reshape(image.size[1], image.size[0], 4)
+
+
+def skin_vertices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """World points, unit normals and UVs of the skin's vertices, those behind the eyeballs left out."""
+    mesh = fake_backend.mesh_of(fake_backend.new_portrait(7, 0.7))
+    points = mesh["vertices"][mesh["corners"][: 4 * SKIN_QUADS : 4]]  # the first corner of each quad
+    uv = mesh["uv"][: 4 * SKIN_QUADS : 4]
+    normals = points / fake_backend.RADII**2
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    keep = np.linalg.norm(points[:, None] - fake_backend.EYES, axis=-1).min(1) > 3.0
+    return (points @ rotation().T + PLACEMENT[3:])[keep], (normals @ rotation().T)[keep], uv[keep]
+
+
+def test_seen_texels_hold_the_portrait(rig):
+    assert bpy.ops.stylerig.portrait_texture(size=256) == {"FINISHED"}
+    points, normals, uv = skin_vertices()
+    to_camera = np.array((0, 0, 120)) - points
+    facing = (normals * to_camera).sum(1) / np.linalg.norm(to_camera, axis=1)
+    picture = texture_pixels(f"{rig.name} Portrait")
+    columns, rows = (uv.clip(0, 0.999) * 256).astype(int).T
+    texels = picture[rows, columns, :3]
+    error = np.abs(to_linear(texels) - colour_of(points))[facing > 0.5]
+    assert len(error) > 40 and np.median(error) < 0.01 and error.max() < 0.05
+    away = to_linear(texels)[facing < -0.3]
+    assert len(away) > 30 and away.min() > 0.0 and away.max() <= 1.0
+
+
+def test_the_unseen_side_has_no_seam_and_no_hole(rig):
+    bpy.ops.stylerig.portrait_texture(size=256)
+    picture = to_linear(texture_pixels(f"{rig.name} Portrait")[..., :3])
+    behind = picture[60:200, [2, 253]]  # the two sides of the UV seam, at the back of the head
+    assert np.abs(behind[:, 0] - behind[:, 1]).max() < 0.05
+    assert behind.min() > 0.02
+
+
+def test_head_fills_the_picture_whatever_the_shot_does(rig, client):
+    rig.pose.bones["head"].location = (0.1, 0, 0.2)
+    bpy.context.view_layer.update()
+    bpy.ops.stylerig.portrait_texture(size=64)
+    controls = client.requests[-1]["controls"]
+    assert controls["translation"] == [0, 0] and controls["scale"] == 1
+    assert client.requests[-1]["passes"] == ("Depth",)
+
+
+def test_expression_moves_the_mesh_that_is_projected_on(extension, rig):
+    texture = module(extension, "output.texture")
+    neutral = texture.head_mesh(rig.stylerig.head, {}).vertices
+    opened = texture.head_mesh(rig.stylerig.head, {"jawOpen": 0.5}).vertices
+    mesh = fake_backend.mesh_of(fake_backend.new_portrait(7, 0.7))
+    np.testing.assert_allclose(neutral, mesh["vertices"], atol=1e-4)
+    change = mesh["expression"][fake_backend.EXPRESSIONS.index("jawOpen")]
+    np.testing.assert_allclose(opened, mesh["vertices"] + 0.5 * change, atol=1e-4)
+
+
+@pytest.mark.parametrize("shading,socket", [("OWN", "Emission Color"), ("SCENE", "Base Color")])
+def test_material_shows_the_texture(rig, shading, socket):
+    bpy.ops.stylerig.portrait_texture(size=64, shading="SCENE")
+    bpy.ops.stylerig.portrait_texture(size=64, shading=shading)
+    tree = rig.stylerig.head.data.materials[0].node_tree
+    textures = [node for node in tree.nodes if node.type == "TEX_IMAGE"]
+    links = [link.to_socket.name for link in textures[0].outputs["Color"].links]
+    assert len(textures) == 1 and links == [socket]
+    assert textures[0].image.packed_file and len(bpy.data.images) <= 2
+
+
+def test_a_file_is_written_whole_or_not_at_all(rig, tmp_path):
+    path = tmp_path / "out" / "texture.png"
+    bpy.ops.stylerig.portrait_texture(size=64, filepath=str(path))
+    np.testing.assert_array_equal(read_png(path)[::-1], np.round(texture_pixels(f"{rig.name} Portrait") * 255))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RuntimeError, match="texture cannot be written to .*Choose another folder"):
+        bpy.ops.stylerig.portrait_texture(size=64, filepath=str(tmp_path / "file" / "texture.png"))
+    assert [entry.name for entry in path.parent.iterdir()] == ["texture.png"]
+
+
+def test_of_overlapping_triangles_the_seen_one_is_drawn(extension):
+    projection = module(extension, "output.projection")
+    one = np.array(((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)))
+    for priority in ((0.1, 0.9), (0.9, 0.1)):
+        found, weights = projection.rasterise_uv(np.stack((one, one)), 8, np.array(priority))
+        assert (found[found >= 0] == int(np.argmax(priority))).all()
+    assert found[0, 0] >= 0 and found[7, 7] == -1
+    np.testing.assert_allclose(weights[0, 0], (1 - 2 / 16, 1 / 16, 1 / 16))
+
+
+def test_a_mesh_without_uvs_says_so(rig):
+    data = rig.stylerig.head.data
+    data.uv_layers.remove(data.uv_layers[0])
+    with pytest.raises(RuntimeError, match="has no UV map"):
+        bpy.ops.stylerig.portrait_texture(size=64)
+
+
+def test_a_backend_of_another_version_says_so(rig, client):
+    client.draw = lambda controls, size: {k: v for k, v in ellipsoid_frame(controls, size).items() if k != "placement"}
+    with pytest.raises(RuntimeError, match="one version"):
+        bpy.ops.stylerig.portrait_texture(size=64)
