@@ -61,9 +61,11 @@ class Client:
         """Passes of one frame: name -> float32 (H, W, C), row 0 at the top, always with "Combined".
 
         Combined is scene-linear with premultiplied alpha. ``size`` None is the generator's own.
+        "placement" (6,) says where the head stands in it: yaw, pitch, roll in radians, x, y, z in
+        cm, model frame; it is there if the backend tells.
         """
         body, headers = self._call("POST", "/v1/frames", frame_request(portrait, controls, size, passes, "raw"))
-        return split_passes(body, headers)
+        return split_passes(body, headers) | read_placement(headers)
 
     def frame_png(self, portrait: dict, controls: dict, size: int | None = None) -> bytes:
         """One frame as the bytes of a PNG: sRGB, straight alpha."""
@@ -116,9 +118,9 @@ def error_from(status: int, body: bytes) -> BackendError:
         code, message, hint = str(error["code"]), str(error["message"]), str(error.get("hint", ""))
     except (ValueError, LookupError, TypeError, AttributeError):
         code, message, hint = "http_error", f"The backend answered with HTTP status {status}.", "Its log says why."
-    if status == 401:
+    if status == 401:  # the backend's own hint is for who writes a client
         code = "wrong_token"
-        hint = hint or "The backend was started by someone else: stop it and start it here."
+        hint = "This backend was not started here: stop it, then start it in the add-on's preferences."
     return BackendError(code, message, hint)
 
 
@@ -148,3 +150,14 @@ def split_passes(body: bytes, headers: dict[str, str]) -> dict[str, np.ndarray]:
     for index, channel in enumerate(channels):
         places.setdefault(channel.rpartition(".")[0], []).append(index)
     return {name: np.ascontiguousarray(pixels[..., indices], dtype=np.float32) for name, indices in places.items()}
+
+
+def read_placement(headers: dict[str, str]) -> dict[str, np.ndarray]:
+    """{"placement": (6,)} from the header, {} without it."""
+    text = headers.get("x-stylerig-placement")
+    if text is None:
+        return {}
+    try:
+        return {"placement": np.array([float(number) for number in text.split(",")]).reshape(6)}
+    except ValueError as error:
+        raise bad_answer("the head's placement is not six numbers") from error

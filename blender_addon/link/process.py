@@ -1,0 +1,221 @@
+"""The backend as a process of its own: starting, watching, stopping. Standard library only."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import queue
+import secrets
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .client import BackendError, Client
+
+WINDOWS = os.name == "nt"
+START_TIMEOUT = 180.0  # seconds; importing torch from a cold disk takes most of a minute
+STOP_TIMEOUT = 3.0  # seconds to end by itself once its standard input is closed
+LOG_TAIL = 4000  # bytes of the log that are searched for a known failure
+# What these say is meant for the host's own Python and would mislead the backend's.
+FOREIGN_ENVIRONMENT = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "VIRTUAL_ENV")
+# A line of the log -> what it means and what to do.
+KNOWN_FAILURES = {
+    "No module named": ("A package is missing in the backend's environment", "Make the environment again."),
+    "out of memory": ("The device ran out of memory", "Close other programs that use it, or choose the CPU."),
+    "No space left": ("The disk is full", "Free some space and start the backend again."),
+    "Permission denied": ("A file or folder may not be read or written", "The log says which."),
+}
+
+
+@dataclass(frozen=True)
+class LaunchSettings:
+    """Where the backend is and what runs it."""
+
+    python: Path | None  # None: no environment was found
+    payload: Path  # the folder that holds the packages backend and models
+    log: Path
+    start_timeout: float = START_TIMEOUT
+
+
+class BackendProcess:
+    """At most one running backend. Methods may be called from any thread.
+
+    The process ends with this one, however that ends: it exits when its standard input closes.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # held while starting or stopping
+        self._process: subprocess.Popen | None = None
+        self._client: Client | None = None
+        self._registered = False
+        self.starting = False
+
+    @property
+    def running(self) -> bool:
+        process = self._process
+        return process is not None and process.poll() is None and self._client is not None
+
+    @property
+    def pid(self) -> int | None:
+        process = self._process
+        return process.pid if self.running and process else None
+
+    def client(self, settings: LaunchSettings) -> Client:
+        """A client of the running backend; starts it if it is not there or has died. Blocks."""
+        with self._lock:
+            if not self.running:
+                self.starting = True
+                try:
+                    self._start(settings)
+                finally:
+                    self.starting = False
+            return self._client
+
+    def stop(self) -> None:
+        """End the backend, kindly first; returns when it is gone. Does nothing without one."""
+        process = self._process
+        if self.starting and process is not None:
+            kill_group(process)  # whoever is starting it holds the lock and learns of it
+        with self._lock:
+            self._end()
+
+    def _start(self, settings: LaunchSettings) -> None:
+        self._end()
+        if not self._registered:
+            atexit.register(self.stop)
+            self._registered = True
+        check_settings(settings)
+        token = secrets.token_urlsafe(32)
+        self._process = launch(settings, token)
+        try:
+            ready = wait_until_ready(self._process, settings)
+        except BaseException:
+            self._end()
+            raise
+        self._client = Client(ready["port"], token)
+
+    def _end(self) -> None:
+        process, self._process, self._client = self._process, None, None
+        if process is None:
+            return
+        close_quietly(process.stdin)
+        try:
+            process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            kill_group(process)
+            process.wait()
+
+
+def check_settings(settings: LaunchSettings) -> None:
+    """BackendError when the environment or the payload is not there."""
+    if settings.python is None or not settings.python.is_file():
+        where = f" at {settings.python}" if settings.python else ""
+        raise BackendError(
+            "no_environment",
+            f"The backend's Python environment is missing{where}.",
+            "Choose its Python in the add-on's preferences.",
+        )
+    if not (settings.payload / "backend").is_dir():
+        raise BackendError("no_payload", f"There is no backend in {settings.payload}.", "Install the extension again.")
+
+
+def launch(settings: LaunchSettings, token: str) -> subprocess.Popen:
+    """Start the process in a group of its own; what it says on stderr goes to the log."""
+    environment = {name: value for name, value in os.environ.items() if name not in FOREIGN_ENVIRONMENT}
+    environment.update(STYLERIG_TOKEN=token, PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
+    group = {"creationflags": 0x00000200 | 0x08000000} if WINDOWS else {"start_new_session": True}  # new group, no window
+    command = [str(settings.python), "-m", "backend", "serve", "--port", "0", "--exit-with-stdin"]
+    try:
+        settings.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(settings.log, "wb") as log:
+            return subprocess.Popen(
+                command, cwd=settings.payload, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **group
+            )
+    except OSError as error:
+        raise BackendError(
+            "cannot_start", f"The backend cannot be started: {error}.", "Check its Python and the log's folder in the preferences."
+        ) from error
+
+
+def wait_until_ready(process: subprocess.Popen, settings: LaunchSettings) -> dict:
+    """The event that the backend prints once it listens. BackendError when it ends or takes too long."""
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    threading.Thread(target=drain, args=(process, lines), name="StyleRig backend output", daemon=True).start()
+    end = time.monotonic() + settings.start_timeout
+    while True:
+        try:
+            line = lines.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            raise BackendError(
+                "start_timeout",
+                f"The backend was not ready after {settings.start_timeout:g} s.",
+                f"Try again; its log is {settings.log}.",
+            ) from None
+        if line is None:
+            raise failure(settings.log)
+        event = parse_event(line)
+        if event is not None:
+            return event
+
+
+def drain(process: subprocess.Popen, lines: queue.Queue) -> None:
+    """Pass on the lines up to the first event, read and drop all others: a full pipe would stop the backend."""
+    ready = False
+    with process.stdout as stream:
+        for line in stream:
+            if not ready:
+                lines.put(line)
+                ready = parse_event(line) is not None
+    lines.put(None)
+
+
+def parse_event(line: bytes) -> dict | None:
+    """The ready event, or None for any other line."""
+    try:
+        event = json.loads(line)
+        return event if event["event"] == "ready" and isinstance(event["port"], int) else None
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def failure(log: Path) -> BackendError:
+    """Why the backend ended before it was ready, from the end of its log."""
+    tail = log_tail(log)
+    message, hint = "The backend ended before it was ready", "The log says why."
+    for sign, known in KNOWN_FAILURES.items():
+        if sign in tail:
+            message, hint = known
+            break
+    last = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
+    return BackendError("start_failed", f"{message}: {last}" if last else f"{message}.", f"{hint} Log: {log}")
+
+
+def log_tail(log: Path) -> str:
+    try:
+        with open(log, "rb") as stream:
+            stream.seek(max(0, os.path.getsize(log) - LOG_TAIL))
+            return stream.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    """End the process and all that it started, without asking."""
+    try:
+        if WINDOWS:
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # it has ended already
+
+
+def close_quietly(stream) -> None:
+    try:
+        stream.close()
+    except OSError:
+        pass  # the other end is gone

@@ -1,0 +1,40 @@
+"""Work that may block, off Blender's main thread. Standard library only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .client import BackendError
+
+
+class Task:
+    """One call in a thread of its own. The function must not touch Blender's data."""
+
+    def __init__(self, function: Callable[[], Any]):
+        self._function = function
+        self._value: Any = None
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="StyleRig task", daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return not self._thread.is_alive()
+
+    def result(self) -> Any:
+        """What the function returned, or what it raised; waits for it."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def _run(self) -> None:
+        try:
+            self._value = self._function()
+        except BackendError as error:
+            self._error = error
+        except Exception as error:  # a fault of ours must reach the person too, not end in a thread
+            self._error = BackendError("internal", f"{type(error).__name__}: {error}.", "This is a fault of StyleRig.")
+            self._error.__cause__ = error

@@ -1,0 +1,158 @@
+"""The StyleRig tab of the 3D view's sidebar."""
+
+from __future__ import annotations
+
+import re
+
+import bpy
+
+from ..link import live
+from ..rig.controls import HEAD_BONE, RigError, active_rig, head_of, portrait_of
+from .status import draw_backend
+
+WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
+REGIONS = ("brow", "eye", "cheek", "nose", "mouth", "jaw")  # from the top of the face down
+OTHER = "other"
+ANGLES = (("Yaw", 1), ("Pitch", 0), ("Roll", 2))  # index into the head bone's Euler angles
+
+
+class SidebarPanel:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "StyleRig"
+
+
+class RigPanel(SidebarPanel):
+    """A panel that is there when there is a rig."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return active_rig(context) is not None
+
+
+class STYLERIG_PT_portrait(SidebarPanel, bpy.types.Panel):
+    bl_label = "Portrait"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        draw_backend(layout)
+        layout.operator("stylerig.new_portrait", icon="USER")
+        running = live.VIEW.running
+        layout.operator("stylerig.live_view", icon="PAUSE" if running else "PLAY", depress=running)
+        if live.VIEW.status:
+            draw_wrapped(layout, context, live.VIEW.status, "ERROR" if live.VIEW.failed else "INFO")
+        rig = active_rig(context)
+        if rig is not None:
+            draw_rig(layout, rig)
+
+
+def draw_rig(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
+    try:
+        portrait = portrait_of(rig)
+    except RigError as error:
+        layout.label(text=error.message, icon="ERROR")
+        return
+    layout.label(text=f"{rig.name}: seed {portrait.get('seed')}, {portrait.get('model')}", icon="ARMATURE_DATA")
+    row = layout.row(align=True)
+    row.operator("stylerig.neutral_expression")
+    row.operator("stylerig.reset_rig")
+
+
+def draw_wrapped(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
+    """A message over as many lines as the sidebar's width asks for."""
+    letters = max(20, int(context.region.width / (7 * context.preferences.system.ui_scale)) - 4)
+    column = layout.column(align=True)
+    line = ""
+    for word in [*text.split(), None]:
+        if word is None or len(line) + len(word) > letters:
+            column.label(text=line.strip(), icon=icon)
+            line, icon = "", "BLANK1"
+        line += f"{word} "
+
+
+class STYLERIG_PT_head(RigPanel, bpy.types.Panel):
+    bl_label = "Head"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        self.layout.use_property_split = True
+        bone = active_rig(context).pose.bones.get(HEAD_BONE)
+        if bone is None:
+            self.layout.label(text=f"The bone {HEAD_BONE!r} is missing", icon="ERROR")
+            return
+        column = self.layout.column(align=True)
+        for name, index in ANGLES:
+            column.prop(bone, "rotation_euler", index=index, text=name)
+
+
+class STYLERIG_PT_light(RigPanel, bpy.types.Panel):
+    bl_label = "Light"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, active_rig(context).stylerig
+        layout.use_property_split = True
+        layout.prop(settings, "light_strength")
+        layout.prop(settings, "light_tint")
+        row = layout.row()
+        row.use_property_split = False
+        row.prop(settings, "light_direction", text="")
+        row.column(align=True).prop(settings, "light_direction", text="", expand=True)
+        header, body = layout.panel("stylerig_light_coefficients", default_closed=True)
+        header.label(text="Coefficients")
+        if body is not None:
+            draw_coefficients(body, settings)
+
+
+def draw_coefficients(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
+    """Nine rows of red, green and blue."""
+    layout.use_property_split = False
+    column = layout.column(align=True)
+    rows = [(degree, order) for degree in range(3) for order in range(-degree, degree + 1)]
+    for index, (degree, order) in enumerate(rows):
+        row = column.row(align=True)
+        row.label(text=f"{degree}, {order}")
+        for channel in range(3):
+            row.prop(settings, "light", index=3 * index + channel, text="")
+
+
+class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
+    bl_label = "Expression"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        rig = active_rig(context)
+        head = head_of(rig)
+        keys = head.data.shape_keys if head else None
+        if keys is None:
+            self.layout.label(text="The head has no shape keys", icon="ERROR")
+            return
+        known = portrait_expressions(rig)
+        for region, names in by_region([name for name in keys.key_blocks.keys() if name in known]).items():
+            header, body = self.layout.panel(f"stylerig_expression_{region}", default_closed=True)
+            header.label(text=region.capitalize())
+            if body is not None:
+                column = body.column(align=True)
+                for name in names:
+                    column.prop(keys.key_blocks[name], "value", text=readable(name), slider=True)
+
+
+def portrait_expressions(rig: bpy.types.Object) -> dict[str, float]:
+    try:
+        return portrait_of(rig)["parameters"]["expression"]
+    except RigError:
+        return {}
+
+
+def by_region(names: list[str]) -> dict[str, list[str]]:
+    """Expression names by the part of the face they begin with, from the top down."""
+    groups: dict[str, list[str]] = {region: [] for region in (*REGIONS, OTHER)}
+    for name in names:
+        groups[next((region for region in REGIONS if name.startswith(region)), OTHER)].append(name)
+    return {region: found for region, found in groups.items() if found}
+
+
+def readable(name: str) -> str:
+    """mouthSmile_L -> Mouth Smile L."""
+    words = WORDS.findall(name) or [name]
+    return " ".join(word.lstrip("_").capitalize() for word in words)
+
+
+CLASSES = (STYLERIG_PT_portrait, STYLERIG_PT_head, STYLERIG_PT_light, STYLERIG_PT_expression)

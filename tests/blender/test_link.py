@@ -1,0 +1,300 @@
+"""Client, process, task and newest-only worker, over real HTTP and with real processes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import fake_backend
+import numpy as np
+import pytest
+
+PORTRAIT = fake_backend.new_portrait(7, 0.7)
+CONTROLS = {"rotation": [0.2, 0, 0], "expression": {"jawOpen": 0.5}, "light": None, "translation": None, "scale": 1.0}
+
+
+@pytest.fixture(scope="module")
+def part(extension):
+    return lambda name: importlib.import_module(f"{extension.__name__}.{name}")
+
+
+@pytest.fixture(scope="module")
+def backend():
+    with fake_backend.FakeBackend() as server:
+        yield server
+
+
+@pytest.fixture
+def client(part, backend):
+    return part("link.client").Client(backend.port, backend.token)
+
+
+@pytest.fixture
+def settings(part, tmp_path):
+    payload = fake_backend.make_payload(tmp_path / "payload")
+    return part("link.process").LaunchSettings(Path(sys.executable), payload, tmp_path / "logs" / "backend.log", 30)
+
+
+@pytest.fixture
+def process(part):
+    backend = part("link.process").BackendProcess()
+    yield backend
+    backend.stop()
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path("/proc").is_dir() else True
+
+
+def wait_for(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+def test_health_portrait_and_mesh(client):
+    assert client.health()["status"] == "ok"
+    assert client.new_portrait(7, 0.7) == PORTRAIT
+    arrays, expected = client.mesh(PORTRAIT), fake_backend.mesh_of(PORTRAIT)
+    assert arrays.keys() == expected.keys()
+    assert all(np.array_equal(arrays[name], expected[name]) for name in expected)
+
+
+def test_frame_is_cut_into_passes(client):
+    passes = client.frame(PORTRAIT, CONTROLS, 32, ("FaceMask", "Normal", "Depth"))
+    assert {name: pixels.shape for name, pixels in passes.items()} == {
+        "Combined": (32, 32, 4), "FaceMask": (32, 32, 1), "Normal": (32, 32, 3), "Depth": (32, 32, 1)
+    }  # fmt: skip
+    assert np.array_equal(passes["Combined"], fake_backend.draw(CONTROLS, PORTRAIT, 32))
+    assert passes["Depth"].max() == np.float32(1e10)
+
+
+def test_png(client):
+    assert client.frame_png(PORTRAIT, CONTROLS, 32).startswith(b"\x89PNG")
+
+
+def test_wrong_token_is_told(part, backend):
+    with pytest.raises(part("link.client").BackendError) as caught:
+        part("link.client").Client(backend.port, "wrong").health()
+    assert caught.value.code == "wrong_token"
+    assert "start" in caught.value.hint
+
+
+def test_the_backends_words_arrive(part, client):
+    with pytest.raises(part("link.client").BackendError) as caught:
+        client.frame({**PORTRAIT, "weights_hash": "other"}, CONTROLS)
+    assert (caught.value.code, caught.value.hint) == ("no_weights", "Install its model.")
+
+
+def test_nobody_listening(part):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(part("link.client").BackendError) as caught:
+        part("link.client").Client(port, "t").health()
+    assert caught.value.code == "backend_gone"
+
+
+def test_no_answer_in_time(part):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        with pytest.raises(part("link.client").BackendError) as caught:
+            part("link.client").Client(mute.getsockname()[1], "t", timeout=0.2).health()
+    assert caught.value.code == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"", {}),
+        (b"1234", {"x-array-shape": "1,1,2", "x-array-type": "<f4", "x-array-channels": "A.X,A.Y"}),
+        (b"1234", {"x-array-shape": "1,1,1", "x-array-type": "rubbish", "x-array-channels": "A.X"}),
+        (b"1234", {"x-array-shape": "1,1,1", "x-array-type": "<f4", "x-array-channels": "A.X,A.Y"}),
+    ],
+)
+def test_pixels_that_do_not_fit_their_headers(part, body, headers):
+    with pytest.raises(part("link.client").BackendError) as caught:
+        part("link.client").split_passes(body, headers)
+    assert caught.value.code == "bad_answer"
+
+
+def test_placement_header(part):
+    read = part("link.client").read_placement
+    assert read({}) == {}
+    assert read({"x-stylerig-placement": "0.1,0.2,0.3,1,2,3"})["placement"].tolist() == [0.1, 0.2, 0.3, 1, 2, 3]
+    with pytest.raises(part("link.client").BackendError):
+        read({"x-stylerig-placement": "0.1,x"})
+
+
+def test_arrays_that_are_none(part):
+    with pytest.raises(part("link.client").BackendError):
+        part("link.client").read_arrays(b"PK\x03\x04 nonsense")
+
+
+def test_start_use_stop(process, settings):
+    client = process.client(settings)
+    pid = process.pid
+    assert client.health()["version"] == "fake"
+    assert process.client(settings) is client  # no second one
+    process.stop()
+    assert not alive(pid) and not process.running
+
+
+def test_token_is_not_on_the_command_line(process, settings):
+    client = process.client(settings)
+    command = Path(f"/proc/{process.pid}/cmdline")
+    if not command.exists():
+        pytest.skip("needs /proc")
+    assert client.token not in command.read_text()
+
+
+def test_a_killed_backend_is_started_again(process, settings):
+    first = process.client(settings)
+    pid = process.pid
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not process.running)
+    second = process.client(settings)
+    assert second.health()["status"] == "ok" and process.pid != pid
+    assert second.token != first.token
+
+
+def test_the_backend_ends_with_its_parent(settings, extension):
+    """As when Blender crashes: nothing but the closed pipe tells the backend."""
+    import subprocess
+
+    script = (
+        "import sys, time, pathlib, importlib, types; sys.path.insert(0, sys.argv[1])\n"
+        "package = types.ModuleType('link'); package.__path__ = [sys.argv[1]]; sys.modules['link'] = package\n"
+        "from link.process import BackendProcess, LaunchSettings\n"
+        "backend = BackendProcess()\n"
+        "backend.client(LaunchSettings(pathlib.Path(sys.executable), pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), 30))\n"
+        "print(backend.pid, flush=True); time.sleep(60)\n"
+    )
+    folder = Path(extension.__file__).parent / "link"
+    arguments = [sys.executable, "-c", script, str(folder), str(settings.payload), str(settings.log)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as parent:
+        pid = int(parent.stdout.readline())
+        assert alive(pid)
+        parent.kill()
+    wait_for(lambda: not alive(pid))
+
+
+def test_no_environment(part, process, settings):
+    for python in (None, settings.payload / "no" / "python"):
+        missing = part("link.process").LaunchSettings(python, settings.payload, settings.log)
+        with pytest.raises(part("link.client").BackendError) as caught:
+            process.client(missing)
+        assert caught.value.code == "no_environment" and "preferences" in caught.value.hint
+
+
+def test_no_payload(part, process, settings, tmp_path):
+    with pytest.raises(part("link.client").BackendError) as caught:
+        process.client(part("link.process").LaunchSettings(settings.python, tmp_path / "empty", settings.log))
+    assert caught.value.code == "no_payload"
+
+
+def test_not_a_python(part, process, settings, tmp_path):
+    text = tmp_path / "python"
+    text.write_text("not a program")
+    with pytest.raises(part("link.client").BackendError) as caught:
+        process.client(part("link.process").LaunchSettings(text, settings.payload, settings.log))
+    assert caught.value.code == "cannot_start"
+
+
+def test_a_backend_that_crashes_says_why(part, process, settings, monkeypatch):
+    monkeypatch.setenv("STYLERIG_FAKE", "crash")
+    with pytest.raises(part("link.client").BackendError) as caught:
+        process.client(settings)
+    assert caught.value.code == "start_failed"
+    assert "torch" in caught.value.message and "environment" in caught.value.message
+    monkeypatch.delenv("STYLERIG_FAKE")
+    assert process.client(settings).health()["status"] == "ok"
+
+
+def test_a_backend_that_is_never_ready(part, process, settings, monkeypatch):
+    monkeypatch.setenv("STYLERIG_FAKE", "silent")
+    patient = part("link.process").LaunchSettings(settings.python, settings.payload, settings.log, 1.0)
+    with pytest.raises(part("link.client").BackendError) as caught:
+        process.client(patient)
+    assert caught.value.code == "start_timeout" and not process.running
+
+
+def test_stopping_while_it_starts(part, process, settings, monkeypatch):
+    monkeypatch.setenv("STYLERIG_FAKE", "silent")
+    task = part("link.tasks").Task(lambda: process.client(settings))
+    wait_for(lambda: process.starting and process._process is not None)
+    started = time.monotonic()
+    process.stop()
+    with pytest.raises(part("link.client").BackendError):
+        task.result()
+    assert time.monotonic() - started < 10
+
+
+def test_session_finds_the_environment(part, monkeypatch, no_backend_environment):
+    session = part("link.session")
+    assert session.backend_python() is None
+    with pytest.raises(part("link.client").BackendError) as caught:
+        session.backend_client()
+    assert caught.value.code == "no_environment"
+    monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)
+    assert session.backend_python() == Path(sys.executable)
+    monkeypatch.setenv("STYLERIG_PAYLOAD", "/somewhere")
+    assert session.payload_folder() == Path("/somewhere")
+    monkeypatch.delenv("STYLERIG_PAYLOAD")
+    assert (session.payload_folder() / "backend").is_dir()
+
+
+def test_only_the_newest_request_is_answered(part):
+    started, gate, worked = threading.Event(), threading.Event(), []
+
+    def work(request):
+        worked.append(request)
+        started.set()
+        gate.wait(10)
+        return request
+
+    worker = part("link.newest").NewestWorker(work)
+    worker.submit(0)
+    started.wait(10)
+    for request in range(1, 50):
+        worker.submit(request)
+    gate.set()
+    wait_for(lambda: not worker.busy)
+    assert worked == [0, 49]
+    assert worker.take().value == 49 and worker.take() is None
+    worker.stop()
+
+
+def test_a_request_is_tried_again_when_the_backend_went_away(part):
+    errors = [part("link.client").BackendError("backend_gone", "gone")]
+
+    def work(request):
+        if errors:
+            raise errors.pop()
+        return request
+
+    worker = part("link.newest").NewestWorker(work)
+    worker.submit("a")
+    wait_for(lambda: not worker.busy)
+    assert worker.take().value == "a"
+    worker.stop()
+
+
+def test_faults_reach_the_person(part):
+    worker = part("link.newest").NewestWorker(lambda request: 1 / request)
+    worker.submit(0)
+    wait_for(lambda: not worker.busy)
+    assert worker.take().error.code == "internal"
+    worker.stop()
+    with pytest.raises(part("link.client").BackendError, match="ZeroDivisionError"):
+        part("link.tasks").Task(lambda: 1 / 0).result()
