@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend import __version__
 from models.errors import StyleRigError
 from models.files import write_atomic
 
@@ -129,6 +130,7 @@ class Sequence:
         from backend import portraits
 
         made_from = [
+            __version__,
             portraits.portrait_to_schema(self.portrait, self.rig.face).model_dump(),
             self.rig_file.frames[index].model_dump(),
             self.rig_file.output.size,
@@ -138,10 +140,10 @@ class Sequence:
 
     def picture(self, index: int) -> bytes:
         from backend import images, portraits
+        from backend.rigs import draw
 
         controls = portraits.controls_from_schema(self.rig_file.frames[index], self.rig.face)
-        size = self.rig_file.output.size
-        frame = self.rig.frame(self.portrait, controls, size=size, passes=tuple(self.passes))
+        frame = draw(self.rig, self.portrait, controls, self.rig_file.output.size, self.passes)
         origin: Origin = replace(self.origin, request=self.request(index))
         if self.kind == "png":
             return images.png_bytes(frame, origin)

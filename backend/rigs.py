@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import StyleRigError
 
 if TYPE_CHECKING:
-    from models.stylerig import Rig
+    from models.stylerig import Controls, Frame, Portrait, Rig
 
 MODEL = "studio"  # the one that ships
 MOST_WAITING = 64  # requests
@@ -37,6 +37,23 @@ def choose_device(name: str) -> str:
             code="no_device",
         )
     return name
+
+
+def draw(rig: Rig, portrait: Portrait, controls: Controls, size: int | None, passes: list[str]) -> Frame:
+    """``rig.frame``; running out of memory becomes a StyleRigError and leaves the process usable."""
+    import torch
+
+    try:
+        return rig.frame(portrait, controls, size=size, passes=tuple(passes))
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise StyleRigError(
+            "There is not enough memory for this frame.",
+            "Ask for a smaller size or fewer passes, or close other programs.",
+            code="out_of_memory",
+            status=422,
+        ) from error
 
 
 class RigHolder:

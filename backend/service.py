@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from backend import __version__, images, portraits, schema
 from backend.guard import Guard, error_body
-from backend.rigs import MODEL, RigHolder, Worker
+from backend.rigs import MODEL, RigHolder, Worker, draw
 from models.errors import StyleRigError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def frame_response(holder: RigHolder, request: schema.FrameRequest) -> Response:
     controls = portraits.controls_from_schema(request.controls, rig.face)
     output = request.output
     passes = output.passes if output.format == "raw" else []
-    frame = rig.frame(portrait, controls, size=output.size, passes=tuple(passes))
+    frame = draw(rig, portrait, controls, output.size, passes)
     headers = {"X-StyleRig-Placement": ",".join(map(repr, map(float, frame.placement)))}
     if output.format == "png":
         origin = images.Origin(portrait.model, portrait.weights_hash, portrait.seed)

@@ -3,7 +3,8 @@
     python -m tests.fake_rig serve --port 0
 
 A head pose moves a disc across the picture, so that frames differ and tests can tell them apart.
-Environment variables make it misbehave: FAKE_RIG_SECONDS per frame, FAKE_RIG_FAULT to raise.
+Environment variables make it misbehave: FAKE_RIG_SECONDS per frame, FAKE_RIG_FAULT
+is "fault" or "memory".
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class FakeRig:
     def frame(self, portrait: Portrait, controls: Controls, size=None, passes=tuple(WIDTHS)) -> Frame:
         controls.check(self.face)
         time.sleep(float(os.environ.get("FAKE_RIG_SECONDS", 0)))
-        if os.environ.get("FAKE_RIG_FAULT"):
-            raise ZeroDivisionError("made to fail")
+        if fault := os.environ.get("FAKE_RIG_FAULT"):
+            raise {"fault": ZeroDivisionError, "memory": MemoryError}[fault]("made to fail")
         size = size or RESOLUTION
         rotation = controls.rotation or portrait.parameters.rotation[0].tolist()
         y, x = np.mgrid[:size, :size] / size - 0.5

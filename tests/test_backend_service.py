@@ -274,7 +274,7 @@ def post_frame(client, portrait, **parts) -> httpx.Response:
 
 
 def test_a_fault_is_answered_without_its_traceback_and_logged():
-    with fake_rig.served(FAKE_RIG_FAULT="1") as backend, client_of(backend) as client:
+    with fake_rig.served(FAKE_RIG_FAULT="fault") as backend, client_of(backend) as client:
         portrait = client.post("/v1/portraits", json={"seed": 7}).json()
         error = error_of(post_frame(client, portrait), 500, "internal")
         assert "ZeroDivisionError" in error["message"] and "made to fail" not in error["message"]
@@ -282,6 +282,12 @@ def test_a_fault_is_answered_without_its_traceback_and_logged():
         backend.process.stdin.close()
         backend.process.wait(10)
         assert "ZeroDivisionError: made to fail" in backend.process.stderr.read()
+
+
+def test_too_little_memory_is_an_error_of_the_request():
+    with fake_rig.served(FAKE_RIG_FAULT="memory") as backend, client_of(backend) as client:
+        portrait = client.post("/v1/portraits", json={"seed": 7}).json()
+        assert "smaller size" in error_of(post_frame(client, portrait), 422, "out_of_memory")["hint"]
 
 
 def test_missing_weights_are_told_by_every_answer():
