@@ -65,15 +65,7 @@ def add_routes(app: FastAPI, holder: RigHolder, worker: Worker) -> None:
     @app.get("/v1/health")
     async def health() -> dict:
         """Answers at once, also while the model is loading or at work."""
-        problem = holder.problem
-        return {
-            "status": "ok",
-            "version": __version__,
-            "device": holder.device,
-            "models": [holder.rig.name if holder.rig else MODEL],
-            "loaded": holder.rig is not None,
-            "problem": error_body(problem.code, problem.message, problem.hint)["error"] if problem else None,
-        }
+        return state_of(holder)
 
     @app.get("/v1/models")
     async def models() -> list[dict]:
@@ -102,6 +94,19 @@ def add_routes(app: FastAPI, holder: RigHolder, worker: Worker) -> None:
         """A frame. Of the waiting requests with one X-StyleRig-Supersede, only the newest is made:
         the others answer 409 ``superseded``."""
         return await worker.run(lambda: frame_response(holder, request), stream)
+
+
+def state_of(holder: RigHolder) -> dict:
+    """Whether the rig is there; ``problem`` is the error of the last attempt to load it, or null."""
+    problem = holder.problem
+    return {
+        "status": "ok",
+        "version": __version__,
+        "device": holder.device,
+        "models": [holder.rig.name if holder.rig else MODEL],
+        "loaded": holder.rig is not None,
+        "problem": error_body(problem.code, problem.message, problem.hint)["error"] if problem else None,
+    }
 
 
 def describe(rig: Rig) -> dict:

@@ -102,8 +102,10 @@ def test_controls_reach_the_rig_as_they_are(asked):
 def test_no_number_gets_in_that_is_not_one(value, data):
     parts = {"rotation": [0.0] * 3, "expression": {NAMES[0]: 0.0}, "light": [[0.0] * 3] * 9, "translation": [0.0] * 2}
     name = data.draw(st.sampled_from([*parts, "scale"]))
-    wrong = {"rotation": [0.0, value, 0.0], "expression": {NAMES[0]: value}, "translation": [0.0, value], "scale": value}
-    wrong["light"] = [[0.0] * 3] * 8 + [[0.0, 0.0, value]]
+    wrong = {
+        "rotation": [0.0, value, 0.0], "expression": {NAMES[0]: value}, "light": [[0.0] * 3] * 8 + [[0.0, 0.0, value]],
+        "translation": [0.0, value], "scale": value,
+    }
     with pytest.raises(ValidationError):
         schema.Controls.model_validate({**parts, name: wrong[name]})
 

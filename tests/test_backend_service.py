@@ -205,7 +205,8 @@ def test_controls_of_a_wrong_form(client, portrait, controls, place):
 
 
 def test_unknown_expression_names_the_nearest(client, portrait):
-    error = error_of(post_frame(client, portrait, controls={"expression": {"expresion3": 1}}), 400, "unknown_expression")
+    answer = post_frame(client, portrait, controls={"expression": {"expresion3": 1}})
+    error = error_of(answer, 400, "unknown_expression")
     assert "'expresion3'" in error["message"] and "'expression3'" in error["hint"]
 
 
@@ -248,7 +249,9 @@ def test_parameters_of_another_face_model(client, portrait):
     assert "9 identity parameters, the face model 8" in error["message"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b'{"portrait": {"model": "\\ud800"}}', b"7" * 9000])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b'{"portrait": {"model": "\\ud800"}}', b"7" * 9000]
+)
 def test_a_body_that_is_not_a_request(client, body):
     answer = client.post("/v1/frames", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)
