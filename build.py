@@ -292,12 +292,13 @@ def package(folder: Path = DIST) -> Path:
 # ---------------------------------------------------------------- Blender
 
 INSTALL_IN_WHEEL = """
-import os, sys
+import os, shutil, sys
 import bpy
 bpy.ops.extensions.package_install_files(
     filepath=sys.argv[1], repo="user_default", enable_on_install=True)
 bpy.ops.wm.save_userpref()
 enabled = sys.argv[2] in bpy.context.preferences.addons
+shutil.rmtree(bpy.app.tempdir, ignore_errors=True)
 sys.stdout.flush()
 os._exit(0 if enabled else 1)  # Blender 4.5 waits for ever at exit while an engine is registered
 """

@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -25,6 +26,7 @@ import numpy as np
 EXTENSION = "bl_ext.user_default.stylerig"
 RESOLUTION = (480, 270)  # the portrait fills the height, the plate the rest
 RATE = 24  # frames per second
+TEXTURE_SIZE = 512
 TURN = math.radians(25)
 CAMERA_DISTANCE = 1.2  # metres; the portrait camera of the face model, so that the viewport agrees
 PORTRAIT_HEIGHT = 0.25  # metres that it sees at the head
@@ -70,8 +72,8 @@ def make(output: Path, frames: int, seed: int) -> dict:
     step(f"Keyed head turn, expression and light over {frames} frames")
     blend = output / "demo.blend"
     set_up_output(scene, output, blend)
-    texture = write_texture(rig, head, output)
-    step(f"Wrote the portrait as a texture of the mesh: {texture.name}")
+    bpy.ops.stylerig.portrait_texture(size=TEXTURE_SIZE, filepath=str(output / "texture.png"))
+    step("Wrote the portrait as an image texture of the mesh: texture.png")
     bpy.ops.wm.save_as_mainfile(filepath=str(blend), compress=True)
     step(f"Rendering {frames} frames of {RESOLUTION[0]}×{RESOLUTION[1]} with passes")
     return render(scene)
@@ -128,6 +130,7 @@ def set_up_output(scene: bpy.types.Scene, output: Path, blend: Path) -> None:
     """Plate behind the portrait, PNG frames, EXR passes; all paths relative to the .blend file."""
     plate = output / "plate.png"
     write_image(plate, plate_pixels(*RESOLUTION))
+    bpy.context.preferences.filepaths.save_version = 0  # no demo.blend1
     bpy.ops.wm.save_as_mainfile(filepath=str(blend), compress=True)
     bpy.ops.stylerig.setup_sequence(directory="//")
     bpy.ops.stylerig.setup_compositor(filepath=str(plate))
@@ -160,22 +163,6 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     image.filepath_raw, image.file_format = str(path), "PNG"
     image.save()
     bpy.data.images.remove(image)
-
-
-def write_texture(rig: bpy.types.Object, head: bpy.types.Object, output: Path) -> Path:
-    """Put the portrait on the mesh as an image texture; keep the image as a file too."""
-    bpy.context.view_layer.objects.active = rig
-    before = set(bpy.data.images)
-    bpy.ops.stylerig.portrait_texture()
-    image = next(iter(set(bpy.data.images) - before), None)
-    if image is None:
-        raise DemoError("No texture was made.")
-    path = output / "texture.png"
-    copy = image.copy()
-    copy.filepath_raw, copy.file_format = str(path), "PNG"
-    copy.save()
-    bpy.data.images.remove(copy)
-    return path
 
 
 def render(scene: bpy.types.Scene) -> dict:
@@ -233,8 +220,13 @@ def main() -> int:
         addon_utils.disable(EXTENSION)  # stops the backend
 
 
-if __name__ == "__main__":
-    status = main()
+def leave(status: int) -> None:
+    """End the process at once: bpy 4.5 can wait for ever in its own way out. Its folder goes with it."""
+    shutil.rmtree(bpy.app.tempdir, ignore_errors=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # Blender 4.5 waits for ever in its own way out while an engine is registered
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 FRAMES = 4
-PASSES = {"Combined": "RGBA", "FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "Depth": "Z"}
+PASSES = {"Combined": "RGBA", "FaceMask": "V", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "Depth": "V"}
 FAR = 1e9  # metres; depth beyond is background
 
 

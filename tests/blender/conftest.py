@@ -45,9 +45,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if not STARTED:
         return
     import addon_utils
+    import bpy
 
     addon_utils.disable(build.EXTENSION)
-    shutil.rmtree(STARTED["folder"], ignore_errors=True)
+    for folder in (STARTED["folder"], bpy.app.tempdir):
+        shutil.rmtree(folder, ignore_errors=True)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(STARTED["status"])
