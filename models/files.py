@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from models.errors import StyleRigError
@@ -32,5 +33,6 @@ def write_atomic(path: str | Path, content: bytes | Callable[[Path], None]) -> P
             code="cannot_write",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder may not exist, or be a file
+            temporary.unlink(missing_ok=True)
     return path
