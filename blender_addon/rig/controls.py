@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from . import conversions
 from .light import final_light
@@ -116,21 +117,25 @@ def read_controls(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tupl
 
 def read_pose(evaluated: bpy.types.Object) -> tuple[list[float], list[float], float]:
     """Rotation (yaw, pitch, roll), shift in frame widths and scale of the head bone against its rest."""
-    motion = bone_motion(evaluated, HEAD_BONE)
-    if motion is None:
+    moved = bone_motion(evaluated, HEAD_BONE)
+    if moved is None:
         raise RigError("no_head_bone", f"The armature has no bone named {HEAD_BONE!r}.", "Name it so again, or undo.")
+    motion = np.array(moved)
     size = np.linalg.norm(motion[:3, :3], axis=0)
     rotation = conversions.matrix_blender_to_model(motion[:3, :3] / np.maximum(size, 1e-9))
     shift, scale = conversions.offset_model_to_frame(conversions.points_blender_to_model(motion[:3, 3]))
     return rounded(conversions.rotation_from_matrix(rotation)), rounded(shift), round(scale * float(size.mean()), DIGITS)
 
 
-def bone_motion(evaluated: bpy.types.Object, name: str) -> np.ndarray | None:
-    """What takes a bone from rest to its pose, (4, 4) in the armature's space; None without the bone."""
+def bone_motion(evaluated: bpy.types.Object, name: str) -> Matrix | None:
+    """What takes a bone from rest to its pose, 4 × 4 in the armature's space; None without the bone.
+
+    Blender's matrices, because numpy's inverse wakes threads that cost milliseconds on a busy machine.
+    """
     bone = evaluated.pose.bones.get(name)
     if bone is None:
         return None
-    return np.array(bone.matrix) @ np.array(bone.bone.matrix_local.inverted())
+    return bone.matrix @ bone.bone.matrix_local.inverted_safe()
 
 
 def read_expression(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph, portrait: dict) -> dict[str, float]:
@@ -144,11 +149,16 @@ def read_expression(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph,
     keys.key_blocks.foreach_get("value", values)
     keys.key_blocks.foreach_get("mute", muted)
     known = portrait["parameters"]["expression"]
-    read = zip(keys.key_blocks.keys(), np.where(muted, 0, values).tolist())
+    read = zip(keys.key_blocks.keys(), within(np.where(muted, 0, values)).tolist())
     expression = {name: value for name, value in read if name in known}
     for name, value in read_gaze(evaluated).items():
-        expression[name] = expression.get(name, 0.0) + value
-    return {name: round(min(max(value, 0.0), 1.0), DIGITS) for name, value in expression.items()}
+        expression[name] = float(within(expression.get(name, 0.0) + value))
+    return expression
+
+
+def within(values: np.ndarray | float) -> np.ndarray:
+    """Expression values, at least 0 and at most 1, rounded."""
+    return np.clip(np.asarray(values, dtype=float), 0, 1).round(DIGITS)
 
 
 def read_gaze(evaluated: bpy.types.Object) -> dict[str, float]:
@@ -160,7 +170,7 @@ def read_gaze(evaluated: bpy.types.Object) -> dict[str, float]:
         eye = bone_motion(evaluated, bone)
         if eye is None:
             continue
-        turn = np.linalg.inv(head[:3, :3]) @ eye[:3, :3]
+        turn = np.array((head.inverted_safe() @ eye).to_quaternion().to_matrix())
         looks = conversions.rotation_from_matrix(conversions.matrix_blender_to_model(turn))
         for look, (axis, sign) in GAZE[side].items():
             angle = angles.get(f"{look}_{side}", math.inf)
