@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import bpy
@@ -16,6 +17,7 @@ from .errors import OutputError
 from .passes import BACKEND_PASSES, COMBINED, PASSES, RenderPass
 
 POLL_SECONDS = 0.05  # how often a waiting render looks whether it was cancelled
+RESTART_SECONDS = 0.5  # a process that was killed closes its connections some moments before it is gone
 
 
 class StyleRigEngine(bpy.types.RenderEngine):
@@ -66,10 +68,22 @@ class StyleRigEngine(bpy.types.RenderEngine):
         """The passes of one rig, ``side`` pixels square; None when the person cancelled."""
         self.update_stats("", f"StyleRig: {rig.name}")
         portrait, controls = read_controls(rig, depsgraph)
-        client = backend_client()
-        size = frame.backend_size(side)
-        passes = unless_cancelled(lambda: client.frame(portrait, controls, size, BACKEND_PASSES), self.test_break)
+        passes = self.ask(portrait, controls, frame.backend_size(side))
         return None if passes is None else frame.to_blender(passes, side)
+
+    def ask(self, portrait: dict, controls: dict, size: int) -> dict[str, np.ndarray] | None:
+        """The backend's frame; None when the person cancelled. A backend that died is started again, once."""
+        for last in (False, True):
+            client = backend_client()
+            try:
+                return unless_cancelled(
+                    lambda: client.frame(portrait, controls, size, BACKEND_PASSES), self.test_break
+                )
+            except BackendError as error:
+                if last or error.code != "backend_gone":
+                    raise
+                time.sleep(RESTART_SECONDS)
+        return None
 
     def write(self, pixels: dict[str, np.ndarray], depsgraph: bpy.types.Depsgraph) -> None:
         """Fill the passes of the result with pictures (H, W, C); those without one stay empty."""

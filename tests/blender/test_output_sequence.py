@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -198,3 +201,63 @@ def test_setting_up_twice_leaves_one_node(scene, tmp_path, extension):
     tree = module(extension, "output.compositor").scene_tree(scene)
     assert sum(node.bl_idname == "CompositorNodeOutputFile" for node in tree.nodes) == 1
     assert module(extension, "output.sequence").passes_path(scene, 7) == tmp_path / "other" / "passes" / "frame_0007.exr"
+
+
+@pytest.fixture
+def slow_backend(extension, empty_scene, monkeypatch, tmp_path):
+    """A backend process that takes its time; the scene writes to the folder "shot"."""
+    backend = module(extension, "link.session").BACKEND
+    backend.stop()
+    monkeypatch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path / "payload")))
+    monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)
+    monkeypatch.setenv("STYLERIG_FAKE_DELAY", "0.4")
+    prepare(extension, empty_scene)
+    bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / "shot"))
+    yield backend
+    backend.stop()
+
+
+class Killer:
+    """Kills the backend while it works on frame 3, ``times`` times."""
+
+    def __init__(self, backend, times: int):
+        self.backend, self.times, self.killed = backend, times, set()
+
+    def __enter__(self) -> Killer:
+        bpy.app.handlers.render_pre.append(self.begin)
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        bpy.app.handlers.render_pre.remove(self.begin)
+        self.thread.join(20)
+
+    def begin(self, scene, *_arguments) -> None:
+        if scene.frame_current == 3:
+            self.thread = threading.Thread(target=self.kill, daemon=True)
+            self.thread.start()
+
+    def kill(self) -> None:
+        end = time.monotonic() + 15
+        while len(self.killed) < self.times and time.monotonic() < end:
+            time.sleep(0.1)
+            pid = self.backend.pid
+            if pid is not None and pid not in self.killed:
+                time.sleep(0.1)
+                os.kill(pid, signal.SIGKILL)
+                self.killed.add(pid)
+
+
+def test_a_backend_killed_once_is_started_again_and_the_animation_goes_on(slow_backend, tmp_path):
+    with Killer(slow_backend, times=1) as killer:
+        bpy.ops.render.render(animation=True)
+    assert len(killer.killed) == 1 and files(tmp_path / "shot") == whole_sequence()
+
+
+def test_a_backend_that_keeps_dying_stops_the_animation_and_the_next_render_goes_on(slow_backend, tmp_path):
+    with Killer(slow_backend, times=2), pytest.raises(RuntimeError, match="The backend is not running any more"):
+        bpy.ops.render.render(animation=True)
+    assert files(tmp_path / "shot") == whole_sequence(range(1, 3))
+    before = (tmp_path / "shot" / "frames" / "frame_0001.png").stat().st_mtime_ns
+    bpy.ops.render.render(animation=True)
+    assert files(tmp_path / "shot") == whole_sequence()
+    assert (tmp_path / "shot" / "frames" / "frame_0001.png").stat().st_mtime_ns == before
