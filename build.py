@@ -336,7 +336,8 @@ class Blender:
             list(map(str, command)), env=self.environment(user_folder), timeout=300,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
-        if answer.returncode:
+        there = any(user_folder.rglob("user_default/stylerig/blender_manifest.toml"))
+        if answer.returncode or not there:  # Blender's own command may end with 0 without installing
             raise BuildError(f"{self.label} cannot install {extension}:\n{answer.stdout[-3000:]}")
 
 

@@ -36,25 +36,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory, blender: build.Blender) -> Si
 
 
 def read_exr(path: Path) -> dict[str, np.ndarray]:
-    """Channels of a multilayer EXR by their names without the layer, (H, W) each."""
+    """Channels of a multilayer EXR by their names, (H, W) each."""
     import OpenEXR
 
-    channels = {}
     with OpenEXR.File(str(path), separate_channels=True) as file:
-        for part in file.parts:
-            for name, channel in part.channels.items():
-                layer = part.name() if "." not in name else ""
-                channels[f"{layer}.{name}".strip(".")] = np.asarray(channel.pixels)
-    return channels
+        return {name: np.array(channel.pixels) for part in file.parts for name, channel in part.channels.items()}
 
 
 def pass_of(channels: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """One pass (H, W, C); channel names may have the layer's name before the pass."""
-    picked = []
-    for letter in PASSES[name]:
-        [found] = [key for key in channels if f".{key}".endswith(f".{name}.{letter}")]
-        picked.append(channels[found])
-    return np.stack(picked, axis=-1)
+    """One pass (H, W, C)."""
+    return np.stack([channels[f"{name}.{letter}"] for letter in PASSES[name]], axis=-1)
 
 
 def pictures(folder: Path) -> list[np.ndarray]:
