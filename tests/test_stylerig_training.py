@@ -10,6 +10,7 @@ import pytest
 import torch
 from synthetic_face import synthetic_face
 
+from backend import cli
 from models.errors import StyleRigError
 from models.face.alignment import align, project_landmarks
 from models.face.parameters import RigParameters
@@ -85,6 +86,7 @@ def test_one_command_makes_a_rig_that_loads_and_a_second_run_repeats_nothing(fac
     output, lines = tmp_path / "rig", []
     page = train_rig(tmp_path / "generator.safetensors", face, studio_folder, output, tiny_config(), lines.append)
     assert page.is_file() and (output / "overlay.png").is_file() and (output / "edits.png").is_file()
+    assert {path.stem for path in output.glob("tiny-*.md")} == {"tiny-judge", "tiny-reconstruction", "tiny-rignet"}
     rig = Rig.load(output, face=face)
     assert rig.name == "tiny"
     portrait = rig.new_portrait(seed=5)
@@ -227,3 +229,10 @@ def test_settings_are_read_and_faults_are_named(tmp_path):
         with pytest.raises(StyleRigError) as caught:
             read_config(path)
         assert caught.value.code == "bad_config"
+
+
+def test_the_command_names_what_is_missing(tmp_path, capsys):
+    assert cli.main(["train", "rig", "--output", str(tmp_path)]) == 2
+    assert "--generator is missing" in capsys.readouterr().err
+    assert cli.main(["train", "rig", "--output", str(tmp_path), "--stage", "judge"]) == 2
+    assert "--studio is missing" in capsys.readouterr().err

@@ -37,8 +37,10 @@ class Loop:
         self.parameters = [value for value in module.parameters() if value.requires_grad]
         self.optimizer = make_optimizer(self.parameters, stage)
         self.step, self.spent, self.done = 0, 0.0, False
-        self.path = folder / f"{name}.state"
+        self.path, self.log = folder / f"{name}.state", folder / f"{name}.jsonl"
         self.read()
+        if self.step == 0:
+            write_atomic(self.log, b"")  # also shows now, not after the first minutes, whether one may write here
 
     def read(self) -> None:
         """Continue from the state in the folder, if there is one with the same key."""
@@ -119,7 +121,7 @@ class Loop:
         clock = f"{int(left) // 60}:{int(left) % 60:02d} left"
         self.report(f"{self.name}: {100 * self.fraction:3.0f} %  {clock}  step {self.step}  {shown}")
         line = json.dumps({"stage": self.name, "step": self.step, "seconds": round(self.spent, 2), **values})
-        with open(self.folder / f"{self.name}.jsonl", "a", encoding="utf-8") as log:
+        with open(self.log, "a", encoding="utf-8") as log:
             log.write(line + "\n")
 
 

@@ -45,6 +45,33 @@ def write_results(folder: Path, studio: Studio, nets: RigNets, measured: dict, m
     return write_atomic(folder / "results.md", ("\n".join(lines) + "\n").encode())
 
 
+def write_cards(folder: Path, name: str, generator_hash: str, measured: dict, samples: int) -> None:
+    """A model card beside each network."""
+    networks = {
+        "reconstruction": "w -> rig parameters p: three-layer MLP with ELU, trained on samples of the generator through "
+        "the rasteriser (photometric, landmarks, prior) and by what the landmark network reads.",
+        "rignet": "(w, wanted p) -> edited w: the published networks (paper, simultaneous) and ours (gated).",
+        "judge": "Picture -> landmarks and rig parameters, to evaluate the rig: trained on rendered portraits that "
+        "no other network of the rig has seen.",
+    }
+    spent = {log.stem: round(last_seconds(log) / 60, 1) for log in sorted(folder.glob("*.jsonl"))}
+    for part, text in networks.items():
+        if not (folder / f"{name}-{part}.safetensors").is_file():
+            continue
+        lines = [f"# {name}-{part}", "", text, "", f"- For the generator {generator_hash[:16]}, {samples} samples of it"]
+        lines += ["- Data: portraits of people that do not exist, made by this project (`python -m models.studio`)"]
+        lines += [f"- Made by: `python -m backend train rig`, minutes by stage: {json.dumps(spent)}"]
+        lines += [f"- Measured on held-out samples: {json.dumps(measured.get(part, {}))}"]
+        lines += ["- Not meant for reading or editing pictures of real people", "- License: GPL-3.0-or-later", ""]
+        write_atomic(folder / f"{name}-{part}.md", "\n".join(lines).encode())
+
+
+def last_seconds(log: Path) -> float:
+    """How long a stage had taken at its last line."""
+    lines = log.read_text(encoding="utf-8").splitlines()
+    return json.loads(lines[-1])["seconds"] if lines else 0.0
+
+
 def example_rows(studio: Studio) -> Tensor:
     """Plain samples, held out where there are any."""
     held = torch.arange(min(training_rows(studio.pool), len(studio.pool) - 1), len(studio.pool))

@@ -30,9 +30,10 @@ from models.stylerig.training.losses import (
 )
 from models.stylerig.training.pool import Pool
 from models.stylerig.training.reconstruction import training_rows
-from models.stylerig.training.scenes import draw_pairs
+from models.stylerig.training.scenes import draw_pairs, draw_scenes
 from models.stylerig.training.wishes import ACTIVE, draw_wishes
 
+LINEAR_SAMPLES = 4096
 RIDGE = 0.02  # of the number of samples, in standardised units
 SAME = 1e-5  # wanted values closer than this to the own are not an edit
 
@@ -82,7 +83,7 @@ def train_rignet(studio: Studio, config: TrainingConfig, folder: Path, key: str,
         network = nets.simultaneous if name == "simultaneous" else nets.paper[name]
         loop = Loop(f"rignet-{name}", folder, network, config.paper, config.seed, key, report)
         loop.run(PaperStep(studio, nets, network, parts, config.paper))
-    fit_linear(studio, nets)
+    fit_linear(studio, nets, exact=config.gated.scenes > 0)
     loop = Loop("rignet-gated", folder, nets.gated, config.gated, config.seed, key, report)
     loop.run(GatedStep(studio, nets, config.gated))
     loop = Loop("rignet-finish", folder, nets.gated, config.finish, config.seed, key, report)
@@ -127,14 +128,20 @@ class PaperStep:
 
 
 @torch.no_grad()
-def fit_linear(studio: Studio, nets: RigNets) -> None:
-    """Fill the linear steps of our networks: ridge regression of plain codes on all parameters."""
-    rows = torch.nonzero(studio.pool.plain[: training_rows(studio.pool)]).flatten()
-    own = rows_of(studio.parameters, rows)
+def fit_linear(studio: Studio, nets: RigNets, exact: bool) -> None:
+    """Fill the linear steps of our networks: ridge regression of codes on all parameters.
+
+    ``exact`` takes the studio's scenes for the codes, otherwise the pool's plain ones.
+    """
+    if exact:
+        w, own = draw_scenes(studio.generator, studio.face, LINEAR_SAMPLES, torch.Generator().manual_seed(0))
+    else:
+        rows = torch.nonzero(studio.pool.plain[: training_rows(studio.pool)]).flatten()
+        w, own = studio.pool.w[rows], rows_of(studio.parameters, rows)
     controls = nets.standardised(own, SIMULTANEOUS)
-    values = torch.cat((controls, own.identity, own.reflectance, torch.ones(len(rows), 1)), dim=1).double()
-    codes = nets.code(studio.pool.w[rows]).flatten(1).double()
-    damping = RIDGE * len(rows) * torch.eye(values.shape[1], dtype=torch.float64)
+    values = torch.cat((controls, own.identity, own.reflectance, torch.ones(len(w), 1)), dim=1).double()
+    codes = nets.code(w).flatten(1).double()
+    damping = RIDGE * len(w) * torch.eye(values.shape[1], dtype=torch.float64)
     slopes = torch.linalg.solve(values.mT @ values + damping, values.mT @ codes).float()
     start = 0
     for network in nets.gated.values():

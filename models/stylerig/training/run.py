@@ -14,16 +14,18 @@ from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.parameters import RigParameters
 from models.files import write_atomic
-from models.generators import load_generator
+from models.generators import Generator, load_generator
 from models.stylerig.estimator import Estimator
+from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rig import hash_files
+from models.stylerig.rignet import RigNets
 from models.stylerig.training.config import TrainingConfig
 from models.stylerig.training.estimators import train_estimator
 from models.stylerig.training.loop import Report
 from models.stylerig.training.pictures import HALVES, StudioPictures
 from models.stylerig.training.pool import make_pool
 from models.stylerig.training.reconstruction import measure_reconstruction, train_reconstruction
-from models.stylerig.training.results import write_results
+from models.stylerig.training.results import write_cards, write_results
 from models.stylerig.training.rignet import Studio, choose_method, train_rignet
 from models.stylerig.training.scenes import check_scenes
 
@@ -57,11 +59,37 @@ def train_rig(generator_path: Path, face: FaceModel, pictures: Path | None, outp
     is the studio's folder.
     """
     start = time.monotonic()
-    check_face(face)
+    generator = open_generator(generator_path, face, config)
     output.mkdir(parents=True, exist_ok=True)
-    generator = load_generator(generator_path).fast()
+    detector, measured = open_readers(config, face, pictures, landmarks, output, report)
+    key = hash_files([generator_path, landmarks or output / "landmarks.safetensors"])
+    pool = make_pool(generator, detector, config.pool, output, config.seed, key_of(config.pool, key), report)
+    key = key_of(config.pool, config.reconstruction, key)
+    reconstruction = train_reconstruction(
+        generator, pool, detector, face, config.reconstruction, config.seed, output, key, report
+    )
+    measured["reconstruction"] = measure_reconstruction(reconstruction, pool, face)
+    report(f"reconstruction: {measured['reconstruction']}")
+    studio = Studio.open(generator, detector, reconstruction, face, pool)
+    nets = train_rignet(studio, config, output, key_of(config.paper, config.gated, config.finish, key), report)
+    measured["rignet"] = choose_method(studio, nets, config.method, config.seed)
+    report(f"rignet: error by method {measured['rignet']}; uses {nets.method}")
+    write_rig(output, generator_path, config, reconstruction, nets, measured, len(pool))
+    return write_results(output, studio, nets, measured, (time.monotonic() - start) / 60)
+
+
+def open_generator(path: Path, face: FaceModel, config: TrainingConfig) -> Generator:
+    """The generator to rig, after everything that can be checked before hours are spent."""
+    check_face(face)
+    generator = load_generator(path).fast()
     if config.reconstruction.scenes or config.gated.scenes or config.finish.scenes:
         check_scenes(generator, face)
+    return generator
+
+
+def open_readers(config: TrainingConfig, face: FaceModel, pictures: Path | None, landmarks: Path | None, output: Path,
+                 report: Report) -> tuple[Estimator, dict]:
+    """The landmark network, given or trained; the judge is trained too where there are pictures. And their figures."""
     if landmarks is None and pictures is None:
         raise StyleRigError(
             "Neither pictures to learn landmarks from nor a landmark network is given.",
@@ -69,26 +97,21 @@ def train_rig(generator_path: Path, face: FaceModel, pictures: Path | None, outp
             code="no_landmarks",
         )
     detector = Estimator.load(landmarks) if landmarks else train_landmarks(config, face, pictures, output, report)
-    if pictures is not None:
-        train_judge(config, face, pictures, output, report)
-    key = hash_files([generator_path, landmarks or output / "landmarks.safetensors"])
-    pool = make_pool(generator, detector, config.pool, output, config.seed, key_of(config.pool, key), report)
-    key = key_of(config.pool, config.reconstruction, key)
-    reconstruction = train_reconstruction(
-        generator, pool, detector, face, config.reconstruction, config.seed, output, key, report
-    )
-    measured = {"reconstruction": measure_reconstruction(reconstruction, pool, face)}
-    report(f"reconstruction: {measured['reconstruction']}")
-    studio = Studio.open(generator, detector, reconstruction, face, pool)
-    nets = train_rignet(studio, config, output, key_of(config.paper, config.gated, config.finish, key), report)
-    measured["rignet"] = choose_method(studio, nets, config.method, config.seed)
-    report(f"rignet: error by method {measured['rignet']}; uses {nets.method}")
+    if pictures is None:
+        return detector, {}
+    judge = train_judge(config, face, pictures, output, report)
+    return detector, {"judge": {"landmark_pixels_of_128": judge.header["measured"]["landmark_pixels"]}}
+
+
+def write_rig(output: Path, generator_path: Path, config: TrainingConfig, reconstruction: Reconstruction, nets: RigNets,
+              measured: dict, samples: int) -> None:
+    """Weights, cards and settings: the folder is a whole rig."""
     header = {"config": dataclasses.asdict(config), "measured": measured, "generator": hash_files([generator_path])}
     reconstruction.save(output / f"{config.name}-reconstruction.safetensors", header)
     nets.save(output / f"{config.name}-rignet.safetensors", header)
     copy_generator(generator_path, output / f"{config.name}-generator.safetensors")
     write_atomic(output / "config.json", json.dumps(dataclasses.asdict(config), indent=1).encode())
-    return write_results(output, studio, nets, measured, (time.monotonic() - start) / 60)
+    write_cards(output, config.name, header["generator"], measured, samples)
 
 
 def copy_generator(source: Path, target: Path) -> None:

@@ -16,6 +16,8 @@ from models.face.parameters import RigParameters
 from models.generators import Generator
 from models.studio.scene import latent_size, layout, scene_from_latent
 
+POSE_STRETCH = 1.3
+STRONG_SHARE, STRONG_STRETCH = 0.1, 2.2
 CONTROL_PARTS = {"pose": ("pose",), "expression": ("expression", "gaze"), "light": ("light",)}
 
 
@@ -47,6 +49,7 @@ def draw_pairs(generator: Generator, face: FaceModel, count: int, random: torch.
     z = torch.randn(count, generator.z_dim, generator=random)
     edited, fresh = z.clone(), torch.randn(count, generator.z_dim, generator=random)
     places = layout(face)
+    spread_out(fresh, places, random)
     chosen = torch.rand(count, len(CONTROL_PARTS), generator=random) < 0.5
     for column, parts in enumerate(CONTROL_PARTS.values()):
         for part in parts:
@@ -56,3 +59,14 @@ def draw_pairs(generator: Generator, face: FaceModel, count: int, random: torch.
     w, parameters = generator.mapping(both), parameters_of(both, face)
     rows = (torch.arange(count), torch.arange(count, 2 * count))
     return w[rows[0]], parameters[rows[0]], w[rows[1]], parameters[rows[1]]
+
+
+def spread_out(z: Tensor, places: dict[str, slice], random: torch.Generator) -> None:
+    """Make strong poses and expressions more common than in the population, in place.
+
+    An artist asks for full weights; by chance a scene holds one of a rare expression in 250.
+    """
+    z[:, places["pose"]] *= POSE_STRETCH
+    expression = z[:, places["expression"]]
+    strong = torch.rand(expression.shape, generator=random) < STRONG_SHARE
+    expression[strong] *= STRONG_STRETCH
