@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 PLAN = Path(__file__).resolve().parent.parent / "models" / "training" / "studio.toml"
@@ -17,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, or continue the training in the output folder; 0 when done, 3 when stopped before."""
+    # Threads that wait by spinning starve each other where other work shares the processor;
+    # the library reads this once, when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
     from models.training.config import load_config

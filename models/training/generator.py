@@ -73,11 +73,12 @@ class GeneratorTraining:
         config = self.config
         self.generator = Generator.create(config.generator, config.seed)
         with torch.no_grad():
-            # Noise must not matter: it begins unseen. Blocks to come begin silent.
+            # Noise must not matter: it begins unseen. The picture begins almost plain, not as
+            # six random ones above each other, and blocks to come begin silent.
             self.generator.mapping.fc0.weight[:, self.data.latent_dim : config.generator.z_dim] = 0
             for size in config.generator.block_resolutions:
-                if size > config.stages[0].resolution:
-                    getattr(self.generator.synthesis, f"b{size}").torgb.weight.zero_()
+                later = size > config.stages[0].resolution
+                getattr(self.generator.synthesis, f"b{size}").torgb.weight.mul_(0.0 if later else 0.1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed + 1)
             self.discriminator = Discriminator(
