@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from models.errors import StyleRigError
@@ -32,7 +32,7 @@ def save_generator(generator: Generator, path: str | Path, metadata: dict[str, A
         "config": json.dumps(generator.config.to_json()),
         "metadata": json.dumps(metadata),
     }
-    return write_atomic(path, lambda temporary: save_file(state, temporary, header))
+    return write_atomic(path, save(state, header))
 
 
 def load_generator(path: str | Path, precision: str = "float32", device: str = "cpu") -> Generator:
