@@ -16,7 +16,6 @@ from bpy.app.handlers import persistent
 from ..preferences import preferences
 from ..rig.controls import RigError, active_rig, read_controls
 from . import session
-from .client import BackendError
 from .newest import Answer, NewestWorker
 from .process import LaunchSettings
 
@@ -122,7 +121,7 @@ class LiveView:
             return
         self._asked = None  # the next edit asks again, whatever it is
         gone = answer.error.code == "backend_gone" and self.worker.busy
-        self._say(RESTARTING if gone else describe(answer.error), failed=True)
+        self._say(RESTARTING if gone else str(answer.error), failed=True)
 
     def _say(self, status: str, failed: bool = False) -> None:
         if (status, failed) != (self.status, self.failed):
@@ -131,10 +130,6 @@ class LiveView:
 
 
 VIEW = LiveView()
-
-
-def describe(error: BackendError) -> str:
-    return str(error)
 
 
 def watched_handlers() -> tuple[list, ...]:
@@ -175,10 +170,24 @@ def live_image(width: int, height: int) -> bpy.types.Image:
 def show_pixels(pixels: np.ndarray) -> None:
     """Put (H, W, 4) into the image; 0.3 ms at 512²."""
     height, width, _ = pixels.shape
+    image = bpy.data.images.get(IMAGE)
+    resized = image is None or tuple(image.size) != (width, height)
     image = live_image(width, height)
     image.pixels.foreach_set(pixels.ravel())
     image.update()
+    if resized:
+        fit_views(image)
     redraw("IMAGE_EDITOR")
+
+
+def fit_views(image: bpy.types.Image) -> None:
+    """Zoom the editors that show the image so that it fills them."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "IMAGE_EDITOR" and area.spaces.active.image == image:
+                region = next(region for region in area.regions if region.type == "WINDOW")
+                with bpy.context.temp_override(window=window, area=area, region=region):
+                    bpy.ops.image.view_all(fit_view=True)
 
 
 def redraw(kind: str) -> None:

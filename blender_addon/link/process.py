@@ -19,6 +19,7 @@ from .client import BackendError, Client
 WINDOWS = os.name == "nt"
 START_TIMEOUT = 180.0  # seconds; importing torch from a cold disk takes most of a minute
 STOP_TIMEOUT = 3.0  # seconds to end by itself once its standard input is closed
+LOG_DAYS = 7  # how long the log of a run is kept
 LOG_TAIL = 4000  # bytes of the log that are searched for a known failure
 # What these say is meant for the host's own Python and would mislead the backend's.
 FOREIGN_ENVIRONMENT = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "VIRTUAL_ENV")
@@ -131,6 +132,7 @@ def launch(settings: LaunchSettings, token: str) -> subprocess.Popen:
     command = [str(settings.python), "-m", "backend", "serve", "--port", "0", "--exit-with-stdin"]
     try:
         settings.log.parent.mkdir(parents=True, exist_ok=True)
+        remove_old_logs(settings.log)
         with open(settings.log, "wb") as log:
             return subprocess.Popen(
                 command, cwd=settings.payload, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **group
@@ -139,6 +141,13 @@ def launch(settings: LaunchSettings, token: str) -> subprocess.Popen:
         raise BackendError(
             "cannot_start", f"The backend cannot be started: {error}.", "Check its Python and the log's folder in the preferences."
         ) from error
+
+
+def remove_old_logs(log: Path) -> None:
+    """Logs of other runs beside ``log`` that nobody will read any more."""
+    for other in log.parent.glob("backend-*.log"):
+        if time.time() - other.stat().st_mtime > LOG_DAYS * 24 * 3600:
+            other.unlink(missing_ok=True)
 
 
 def wait_until_ready(process: subprocess.Popen, settings: LaunchSettings) -> dict:

@@ -122,6 +122,10 @@ class STYLERIG_OT_start_backend(BackgroundOperator, bpy.types.Operator):
         return lambda: session.BACKEND.client(settings).health()
 
     def finish(self, _context: bpy.types.Context, value: dict) -> set[str]:
+        problem = value.get("problem")
+        if problem:
+            self.report({"WARNING"}, f"{problem['message']} {problem['hint']}")
+            return {"FINISHED"}
         self.report({"INFO"}, f"The backend runs on {value.get('device', 'this computer')}")
         return {"FINISHED"}
 
@@ -162,8 +166,8 @@ class STYLERIG_OT_live_view(bpy.types.Operator):
         if live.VIEW.running:
             live.VIEW.stop()
             return {"FINISHED"}
-        portrait_size = 256  # until the first picture says its own
-        show_in_editor(context, bpy.data.images.get(live.IMAGE) or live.live_image(portrait_size, portrait_size))
+        unknown = 16  # pixels; the first picture brings its own size
+        show_in_editor(context, live.live_image(unknown, unknown))
         live.VIEW.start()
         return {"FINISHED"}
 

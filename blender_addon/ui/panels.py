@@ -92,10 +92,8 @@ class STYLERIG_PT_light(RigPanel, bpy.types.Panel):
         layout.use_property_split = True
         layout.prop(settings, "light_strength")
         layout.prop(settings, "light_tint")
-        row = layout.row()
-        row.use_property_split = False
-        row.prop(settings, "light_direction", text="")
-        row.column(align=True).prop(settings, "light_direction", text="", expand=True)
+        # Numbers, not Blender's ball: that takes z for the way to the viewer, here it is up.
+        layout.column(align=True).prop(settings, "light_direction", expand=True)
         header, body = layout.panel("stylerig_light_coefficients", default_closed=True)
         header.label(text="Coefficients")
         if body is not None:
@@ -134,6 +132,18 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
                     column.prop(keys.key_blocks[name], "value", text=readable(name), slider=True)
 
 
+class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
+    bl_label = "Output"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        column = self.layout.column()
+        column.prop(context.scene.render, "engine")
+        column.operator("stylerig.setup_sequence", icon="RENDER_ANIMATION")
+        column.operator("stylerig.setup_compositor", icon="NODE_COMPOSITING")
+        column.operator("stylerig.portrait_texture", icon="TEXTURE")
+
+
 def portrait_expressions(rig: bpy.types.Object) -> dict[str, float]:
     try:
         return portrait_of(rig)["parameters"]["expression"]
@@ -155,4 +165,10 @@ def readable(name: str) -> str:
     return " ".join(word.lstrip("_").capitalize() for word in words)
 
 
-CLASSES = (STYLERIG_PT_portrait, STYLERIG_PT_head, STYLERIG_PT_light, STYLERIG_PT_expression)
+CLASSES = (
+    STYLERIG_PT_portrait,
+    STYLERIG_PT_head,
+    STYLERIG_PT_light,
+    STYLERIG_PT_expression,
+    STYLERIG_PT_output,
+)

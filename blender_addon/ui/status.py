@@ -11,18 +11,18 @@ def backend_state() -> tuple[str, str]:
     """(text, icon) of the backend's state."""
     backend = session.BACKEND
     if backend.starting:
-        return "Backend is starting…", "SORTTIME"
+        return "Starting…", "SORTTIME"
     if backend.running:
-        return "Backend is running", "CHECKMARK"
+        return "Backend runs", "CHECKMARK"
     if session.backend_python() is None:
-        return "Backend has no environment", "ERROR"
-    return "Backend starts when needed", "PAUSE"
+        return "No environment", "ERROR"
+    return "Backend is off", "PAUSE"
 
 
 def draw_backend(layout: bpy.types.UILayout) -> None:
     """One row: the state, and what can be done about it."""
     text, icon = backend_state()
-    row = layout.row(align=True)
+    row = layout.split(factor=0.65)
     row.label(text=text, icon=icon)
     backend = session.BACKEND
     name = "stylerig.stop_backend" if backend.running or backend.starting else "stylerig.start_backend"

@@ -150,6 +150,17 @@ def test_start_use_stop(process, settings):
     assert not alive(pid) and not process.running
 
 
+def test_old_logs_go(process, settings):
+    folder = settings.log.parent
+    folder.mkdir()
+    old, young = folder / "backend-1.log", folder / "backend-2.log"
+    for log in (old, young):
+        log.write_text("")
+    os.utime(old, (0, 0))
+    process.client(settings)
+    assert young.exists() and not old.exists()
+
+
 def test_token_is_not_on_the_command_line(process, settings):
     client = process.client(settings)
     command = Path(f"/proc/{process.pid}/cmdline")
