@@ -53,13 +53,13 @@ def portrait_texture(mesh: HeadMesh, frame: dict[str, np.ndarray], placement, si
     triangle, weights = rasterise_uv(mesh.uv, size, priority=seen[mesh.triangles].mean(axis=1))
     inside = triangle >= 0
     corners = mesh.triangles[triangle[inside]]
-    weights = weights[inside]
+    weights = weights[inside].astype(np.float32)
     texels = Surface(mix(surface.points, corners, weights), unit(mix(surface.normals, corners, weights)))
     colour, seen = sample_portrait(texels, frame)
     unseen = mix(mesh.albedo, corners, weights) * mix(ratio, corners, weights)
-    texture = np.zeros((size, size, 3))
+    texture = np.zeros((size, size, 3), dtype=np.float32)
     texture[inside] = unseen + seen[:, None] * (colour - unseen)
-    return grow(texture, inside, MARGIN).astype(np.float32)
+    return grow(texture, inside, MARGIN)
 
 
 def placed(mesh: HeadMesh, placement) -> Surface:
@@ -73,7 +73,7 @@ def placed(mesh: HeadMesh, placement) -> Surface:
         for axis in range(3):
             sums = np.bincount(mesh.triangles[:, corner], faces[:, axis], minlength=len(points))
             normals[:, axis] += sums
-    return Surface(points, unit(normals))
+    return Surface(points.astype(np.float32), unit(normals).astype(np.float32))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -89,13 +89,13 @@ def sample_portrait(surface: Surface, frame: dict[str, np.ndarray]) -> tuple[np.
     """Linear colour (N, 3) of the portrait at these points, and how much each is seen (N,), 0 to 1."""
     depth = conversions.CAMERA_DISTANCE - surface.points[:, 2]
     half_width = 0.5 * conversions.FRAME_WIDTH * depth / conversions.CAMERA_DISTANCE
-    place = surface.points[:, :2] / half_width[:, None] * (0.5, -0.5) + 0.5  # 0 to 1 from the upper left
+    place = 0.5 + surface.points[:, :2] / half_width[:, None] * np.float32((0.5, -0.5))  # from the upper left
     rgba = bilinear(frame["Combined"], place)
     alpha = rgba[:, 3]
     colour = rgba[:, :3] / np.maximum(alpha, 1e-4)[:, None]
     nearest = frame["Depth"][..., 0]
     rows, columns = pixels_at(nearest.shape, place)
-    to_camera = unit(np.array((0.0, 0.0, conversions.CAMERA_DISTANCE)) - surface.points)
+    to_camera = unit(np.float32((0.0, 0.0, conversions.CAMERA_DISTANCE)) - surface.points)
     facing = (surface.normals * to_camera).sum(axis=1)
     pixel = 2 * half_width / nearest.shape[1]  # cm; the surface may fall away by this much times its slope
     slope = np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, FACING[0])
@@ -203,14 +203,15 @@ def barycentrics(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarra
 
 def grow(texture: np.ndarray, inside: np.ndarray, steps: int) -> np.ndarray:
     """Continue the islands of a texture (S, S, C) by ``steps`` texels into what is not ``inside``."""
-    inside = inside.copy()
+    texture, inside = np.pad(texture, ((1, 1), (1, 1), (0, 0))), np.pad(inside, 1)
+    rim = np.ones_like(inside)
+    rim[1:-1, 1:-1] = False
     for _ in range(steps):
-        sums, count = np.zeros_like(texture), np.zeros(inside.shape)
-        for axis, shift in ((0, 1), (0, -1), (1, 1), (1, -1)):
-            there = np.roll(inside, shift, axis)
-            sums += np.roll(texture, shift, axis) * there[..., None]
-            count += there
-        new = ~inside & (count > 0)
-        texture[new] = sums[new] / count[new][:, None]
-        inside |= new
-    return texture
+        touched = np.zeros_like(inside)
+        touched[1:-1, 1:-1] = inside[:-2, 1:-1] | inside[2:, 1:-1] | inside[1:-1, :-2] | inside[1:-1, 2:]
+        y, x = np.nonzero(touched & ~inside & ~rim)
+        around = ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+        counts = sum(inside[place].astype(np.float32) for place in around)
+        texture[y, x] = sum(texture[place] * inside[place][:, None] for place in around) / counts[:, None]
+        inside[y, x] = True
+    return texture[1:-1, 1:-1]

@@ -34,7 +34,9 @@ def make_texture(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: in
     mesh = head_mesh(head, controls["expression"])
     passes = backend_client().frame(portrait, {**controls, **CENTRED}, frame.backend_size(size), ("Depth",))
     if "placement" not in passes:
-        raise OutputError("The backend does not say where the head stands.", "Backend and add-on must be of one version.")
+        raise OutputError(
+            "The backend does not say where the head stands.", "Backend and add-on must be of one version."
+        )
     placement = np.asarray(passes["placement"], dtype=float).reshape(-1)
     texture = projection.portrait_texture(mesh, passes, placement, size)
     return store(f"{rig.name} Portrait", frame.linear_to_srgb(np.clip(texture, 0, 1)))
@@ -120,15 +122,7 @@ def show_on(head: bpy.types.Object, image: bpy.types.Image, lit: bool) -> None:
 
     ``lit`` False shows the portrait's own light (emission); True lets the scene light it again.
     """
-    data = head.data
-    if not data.materials or data.materials[0] is None:
-        material = bpy.data.materials.new(head.name)
-        data.materials[0:1] = [material] if data.materials else []
-        if not data.materials:
-            data.materials.append(material)
-    material = data.materials[0]
-    if not material.use_nodes:
-        material.use_nodes = True
+    material = first_material(head)
     tree = material.node_tree
     texture = tree.nodes.get(NODE) or tree.nodes.new("ShaderNodeTexImage")
     texture.name = texture.label = NODE
@@ -141,6 +135,18 @@ def show_on(head: bpy.types.Object, image: bpy.types.Image, lit: bool) -> None:
     texture.location = (surface.location.x - 320, surface.location.y - 260)
     connect(tree, texture, surface, lit)
     tree.nodes.active = texture
+
+
+def first_material(head: bpy.types.Object) -> bpy.types.Material:
+    """The material of the mesh's first slot, with nodes; made where there is none."""
+    materials = head.data.materials
+    if not materials:
+        materials.append(None)
+    if materials[0] is None:
+        materials[0] = bpy.data.materials.new(head.name)
+    if not materials[0].use_nodes:
+        materials[0].use_nodes = True
+    return materials[0]
 
 
 def connect(tree: bpy.types.NodeTree, texture: bpy.types.Node, surface: bpy.types.Node, lit: bool) -> None:
@@ -164,10 +170,13 @@ class STYLERIG_OT_portrait_texture(bpy.types.Operator):
     bl_label = "Portrait to Texture"
     bl_options = {"REGISTER", "UNDO"}
 
-    size: IntProperty(name="Size", description="Width and height of the texture", default=512, min=64, max=4096, subtype="PIXEL")
-    filepath: StringProperty(
-        name="File", description="A PNG file to write as well; empty for none", subtype="FILE_PATH", options={"SKIP_SAVE", "PATH_SUPPORTS_BLEND_RELATIVE"}
+    size: IntProperty(
+        name="Size", description="Width and height of the texture", default=512, min=64, max=4096, subtype="PIXEL"
     )
+    filepath: StringProperty(
+        name="File", description="A PNG file to write as well; empty for none",
+        subtype="FILE_PATH", options={"SKIP_SAVE", "PATH_SUPPORTS_BLEND_RELATIVE"},
+    )  # fmt: skip
     shading: EnumProperty(
         name="Shading",
         description="How the material uses the texture",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-import build
 import fake_backend
 
 READ_EXR = """
@@ -91,9 +91,9 @@ def read_png(path: Path) -> np.ndarray:
 
 
 def read_exr(path: Path, tmp_path: Path) -> dict[str, np.ndarray]:
-    """Channels (H, W) of an EXR by name, row 0 at the top, read by OpenEXR outside of Blender."""
+    """Channels (H, W) of an EXR by name, row 0 at the top, read by OpenEXR in the backend's environment."""
     arrays = tmp_path / f"{path.stem}-channels.npz"
-    command = [build.MAIN.executable, "-c", READ_EXR, path, arrays]
+    command = [os.environ["STYLERIG_PYTHON"], "-c", READ_EXR, path, arrays]
     subprocess.run(list(map(str, command)), check=True, timeout=60, capture_output=True)
     with np.load(arrays) as channels:
         return dict(channels)

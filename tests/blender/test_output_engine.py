@@ -172,3 +172,14 @@ def test_new_camera_frames_the_portrait_as_its_own_does(extension, scene):
     bpy.context.view_layer.update()
     edge = world_to_camera_view(scene, scene.camera, Vector((0.125, 0.0, 0.125)))  # 12.5 cm, at the head's pivot
     np.testing.assert_allclose(edge[:2], (1.0, 1.0), atol=1e-5)
+
+
+def test_unregistering_leaves_nothing_behind(extension):
+    output = module(extension, "output")
+    output.unregister()
+    try:
+        engines = [getattr(panel, "COMPAT_ENGINES", ()) for panel in bpy.types.Panel.__subclasses__()]
+        assert not any("STYLERIG" in names for names in engines)
+        assert not any(one.__name__ == "before_render" for one in bpy.app.handlers.render_init)
+    finally:
+        output.register()

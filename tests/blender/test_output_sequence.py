@@ -200,7 +200,8 @@ def test_setting_up_twice_leaves_one_node(scene, tmp_path, extension):
     bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / "other"))
     tree = module(extension, "output.compositor").scene_tree(scene)
     assert sum(node.bl_idname == "CompositorNodeOutputFile" for node in tree.nodes) == 1
-    assert module(extension, "output.sequence").passes_path(scene, 7) == tmp_path / "other" / "passes" / "frame_0007.exr"
+    path = module(extension, "output.sequence").passes_path(scene, 7)
+    assert path == tmp_path / "other" / "passes" / "frame_0007.exr"
 
 
 @pytest.fixture
