@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import build  # noqa: E402
+from tools.blender import Blender, wheels  # noqa: E402
+from tools.environments import ENVIRONMENTS, MAIN  # noqa: E402
+from tools.extension import package  # noqa: E402
 
 # tests/blender needs bpy and runs in Blender's own environments: see build.py test.
 collect_ignore = [] if importlib.util.find_spec("bpy") else ["blender"]
@@ -38,24 +40,24 @@ def shared(root: Path) -> Path:
 def extension_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The extension's zip: the one build.py made for this run, else a new one."""
     made = os.environ.get("STYLERIG_ZIP")
-    return Path(made) if made else build.package(tmp_path_factory.mktemp("dist"))
+    return Path(made) if made else package(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="session")
 def backend_python() -> Path:
     """The interpreter of the backend's environment."""
-    if not build.MAIN.executable.exists():
+    if not MAIN.executable.exists():
         pytest.skip("needs .venv: run python build.py setup")
-    return build.MAIN.executable
+    return MAIN.executable
 
 
-def blenders() -> list[build.Blender]:
+def blenders() -> list[Blender]:
     """The bpy wheels of this checkout, newest first."""
-    return build.wheels([environment for environment in build.ENVIRONMENTS if environment.state()])
+    return wheels([environment for environment in ENVIRONMENTS if environment.state()])
 
 
 @pytest.fixture(scope="session")
-def blender(tmp_path_factory: pytest.TempPathFactory) -> build.Blender:
+def blender(tmp_path_factory: pytest.TempPathFactory) -> Blender:
     """The newest Blender of this checkout."""
     found = blenders()
     if not found:

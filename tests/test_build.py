@@ -11,8 +11,12 @@ import time
 import zipfile
 from pathlib import Path
 
-import build
 import pytest
+
+from tools import blender as blenders
+from tools import common, demo, environments, testing
+from tools.common import BuildError
+from tools.extension import package
 
 MEGABYTE = 1_000_000
 
@@ -31,9 +35,9 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "forbidden"),
     [
-        ("blender_addon", {"torch", "models", "backend", "PIL", "cv2", "scipy"}),
-        ("backend", {"bpy"}),
-        ("models", {"backend", "fastapi", "uvicorn"}),
+        ("blender_addon", {"models", "backend", "tools"}),
+        ("backend", {"bpy", "tools"}),
+        ("models", {"backend", "fastapi", "uvicorn", "tools"}),
     ],
 )
 def test_layers_import_only_what_they_may(root, folder, forbidden):
@@ -42,18 +46,28 @@ def test_layers_import_only_what_they_may(root, folder, forbidden):
     assert {} == {str(path): names for path in sources if (names := imported(path) & forbidden)}
 
 
+@pytest.mark.parametrize(
+    ("folder", "more"),
+    [("blender_addon", {"bpy", "addon_utils", "gpu", "gpu_extras", "mathutils", "numpy"}), ("tools", {"tools"})],
+)
+def test_some_layers_need_nothing_installed(root, folder, more):
+    allowed = sys.stdlib_module_names | more
+    assert {} == {str(path): names for path in (root / folder).rglob("*.py") if (names := imported(path) - allowed)}
+
+
 def test_pins_are_exact():
-    pins = [pin for environment in build.ENVIRONMENTS for pin in environment.pins()]
+    pins = [pin for environment in environments.ENVIRONMENTS for pin in environment.pins()]
     assert [] == [pin for pin in pins if pin.count("==") != 1]
 
 
 def test_versions_agree(root):
-    manifest = build.read_toml(root / "blender_addon" / "blender_manifest.toml")
-    assert manifest["version"] == build.read_toml(root / "pyproject.toml")["project"]["version"]
+    manifest = common.read_toml(root / "blender_addon" / "blender_manifest.toml")
+    assert manifest["version"] == common.read_toml(root / "pyproject.toml")["project"]["version"]
 
 
 def test_shipped_weights_are_small_and_have_cards(root):
     weights = sorted((root / "models" / "weights").glob("*.safetensors"))
+    assert weights
     assert sum(path.stat().st_size for path in weights) <= 40 * MEGABYTE
     assert [] == [path.name for path in weights if not path.with_suffix(".md").is_file()]
 
@@ -67,43 +81,43 @@ class TestSetup:
         assert time.monotonic() - started < 2
 
     def test_failed_setup_is_not_taken_for_whole(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(build, "ROOT", tmp_path)
-        monkeypatch.setattr(build, "BUILD", tmp_path / "build")
+        monkeypatch.setattr(common, "ROOT", tmp_path)
+        monkeypatch.setattr(common, "BUILD", tmp_path / "build")
         monkeypatch.setenv("PIP_NO_INDEX", "1")
         pins = '[project]\ndependencies = []\n[project.optional-dependencies]\nonly = ["{}"]\n'
         (tmp_path / "pyproject.toml").write_text(pins.format("no-such-distribution==1.0"))
-        environment = build.Environment(".venv-x", "3.11", ("only",), base=False, gigabytes=0)
-        with pytest.raises(build.BuildError, match=r"Setting up .venv-x failed\."):
-            build.build_environment(environment, Path(sys.executable), "cpu")
+        environment = environments.Environment(".venv-x", "3.11", ("only",), base=False, gigabytes=0)
+        with pytest.raises(BuildError, match=r"Setting up .venv-x failed\."):
+            environments.build_environment(environment, Path(sys.executable), "cpu")
         assert environment.executable.exists() and environment.state() == {}
 
     def test_full_disk_is_said_before_anything_is_done(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(build, "ROOT", tmp_path)
+        monkeypatch.setattr(common, "ROOT", tmp_path)
         usage = shutil.disk_usage(tmp_path)._replace(free=10)
-        monkeypatch.setattr(build.shutil, "disk_usage", lambda path: usage)
-        with pytest.raises(build.BuildError, match="needs about 3 GB"):
-            build.build_environment(build.MAIN, Path(sys.executable), "cpu")
+        monkeypatch.setattr(environments.shutil, "disk_usage", lambda path: usage)
+        with pytest.raises(BuildError, match="needs about 3 GB"):
+            environments.build_environment(environments.MAIN, Path(sys.executable), "cpu")
         assert list(tmp_path.iterdir()) == []
 
     def test_missing_python_is_said(self, monkeypatch):
-        absent = dataclasses.replace(build.MAIN, folder=".venv-absent", python="3.99")
-        monkeypatch.setattr(build, "ENVIRONMENTS", (absent,))
-        with pytest.raises(build.BuildError, match="Install it so that python3.99 is on PATH"):
-            build.setup("cpu")
+        absent = dataclasses.replace(environments.MAIN, folder=".venv-absent", python="3.99")
+        monkeypatch.setattr(environments, "ENVIRONMENTS", (absent,))
+        with pytest.raises(BuildError, match="Install it so that python3.99 is on PATH"):
+            environments.setup("cpu")
 
     def test_missing_optional_python_is_skipped(self, monkeypatch, capsys):
-        absent = dataclasses.replace(build.BPY_5_2, folder=".venv-absent", python="3.99")
-        monkeypatch.setattr(build, "ENVIRONMENTS", (absent,))
-        assert build.setup("cpu") == []
+        absent = dataclasses.replace(environments.BPY_5_2, folder=".venv-absent", python="3.99")
+        monkeypatch.setattr(environments, "ENVIRONMENTS", (absent,))
+        assert environments.setup("cpu") == []
         assert "Skipping .venv-absent: Python 3.99 is not installed." in capsys.readouterr().out
 
     def test_changed_pins_are_noticed(self, tmp_path, monkeypatch):
-        before = build.MAIN.fingerprint("cpu")
-        text = (build.ROOT / "pyproject.toml").read_text()
+        before = environments.MAIN.fingerprint("cpu")
+        text = (common.ROOT / "pyproject.toml").read_text()
         (tmp_path / "pyproject.toml").write_text(text.replace('"tqdm==', '"tqdm==0.'))
-        monkeypatch.setattr(build, "ROOT", tmp_path)
-        assert build.MAIN.fingerprint("cpu") != before
-        assert build.MAIN.fingerprint("cuda") != build.MAIN.fingerprint("cpu")
+        monkeypatch.setattr(common, "ROOT", tmp_path)
+        assert environments.MAIN.fingerprint("cpu") != before
+        assert environments.MAIN.fingerprint("cuda") != environments.MAIN.fingerprint("cpu")
 
 
 class TestPackage:
@@ -117,7 +131,7 @@ class TestPackage:
         assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
 
     def test_is_the_same_bytes_twice(self, extension_zip, tmp_path):
-        assert build.package(tmp_path).read_bytes() == extension_zip.read_bytes()
+        assert package(tmp_path).read_bytes() == extension_zip.read_bytes()
         assert len(list(tmp_path.iterdir())) == 1
 
     def test_passes_blenders_own_validation(self, extension_zip, blender, run_python):
@@ -132,7 +146,7 @@ class TestTest:
     def run(self, tmp_path, source: str) -> tuple[int, str]:
         (tmp_path / "test_it.py").write_text(source)
         arguments = ["-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
-        return build.run_pytest(build.MAIN, arguments, tmp_path / "none.zip")
+        return testing.run_pytest(environments.MAIN, arguments, tmp_path / "none.zip")
 
     def test_a_failing_test_fails_the_run(self, tmp_path):
         status, summary = self.run(tmp_path, "def test_a():\n    assert 1 == 2\n")
@@ -145,7 +159,7 @@ class TestTest:
         assert summary == "no summary: it stopped early"
 
     def test_a_run_over_its_time_is_ended(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(build, "RUN_LIMIT_SECONDS", 2)
+        monkeypatch.setattr(testing, "RUN_LIMIT_SECONDS", 2)
         started = time.monotonic()
         status, _ = self.run(tmp_path, "import time\ndef test_a():\n    time.sleep(60)\n")
         assert status != 0 and time.monotonic() - started < 20
@@ -162,14 +176,14 @@ class TestTest:
         ],
     )
     def test_paths_go_to_the_run_they_belong_to(self, folder, arguments, expected):
-        assert build.arguments_for(folder, arguments) == expected
+        assert testing.arguments_for(folder, arguments) == expected
 
 
 class TestProgress:
     def test_reports_are_shown_and_the_rest_is_logged(self, tmp_path, capsys):
         lines = ["@step Rendering", "Fra:1 Mem:2M", "@progress 1 2", "@progress 2 2", '@result {"frames": 2}']
         script = f"print({chr(10).join(lines)!r})"
-        progress = build.Progress(tmp_path / "log")
+        progress = demo.Progress(tmp_path / "log")
         assert progress.run([sys.executable, "-c", script]) == 0
         shown = capsys.readouterr().out
         assert "Rendering" in shown and "2/2" in shown and "Fra:" not in shown
@@ -177,7 +191,7 @@ class TestProgress:
         assert progress.result == {"frames": 2}
 
     def test_an_error_is_kept(self, tmp_path):
-        progress = build.Progress(tmp_path / "log")
+        progress = demo.Progress(tmp_path / "log")
         script = "print('@error No room.'); raise SystemExit(3)"
         assert progress.run([sys.executable, "-c", script]) == 3
         assert progress.error == "No room."
@@ -190,24 +204,24 @@ class TestBlender:
         program.chmod(0o755)
         return str(program)
 
-    @pytest.mark.skipif(build.WINDOWS, reason="stands in for Blender with a shell script")
+    @pytest.mark.skipif(common.WINDOWS, reason="stands in for Blender with a shell script")
     def test_old_blender_is_refused_when_named_and_passed_over_on_path(self, tmp_path, monkeypatch):
         program = self.write_program(tmp_path, "4.2.3 LTS")
-        with pytest.raises(build.BuildError, match="not Blender 4.5 or newer"):
-            build.choose_blender(program, [build.MAIN, build.BPY_4_5])
+        with pytest.raises(BuildError, match="not Blender 4.5 or newer"):
+            blenders.choose_blender(program, [environments.MAIN, environments.BPY_4_5])
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-        assert build.choose_blender(None, [build.MAIN, build.BPY_4_5]).label == "bpy 4.5"
+        assert blenders.choose_blender(None, [environments.MAIN, environments.BPY_4_5]).label == "bpy 4.5"
 
-    @pytest.mark.skipif(build.WINDOWS, reason="stands in for Blender with a shell script")
+    @pytest.mark.skipif(common.WINDOWS, reason="stands in for Blender with a shell script")
     def test_new_blender_on_path_is_taken(self, tmp_path, monkeypatch):
         self.write_program(tmp_path, "5.2.2 LTS")
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-        chosen = build.choose_blender(None, [build.MAIN, build.BPY_4_5, build.BPY_5_2])
+        chosen = blenders.choose_blender(None, [environments.MAIN, environments.BPY_4_5, environments.BPY_5_2])
         assert (chosen.label, chosen.wheel) == ("Blender 5.2.2", False)
 
     def test_newest_wheel_is_taken_otherwise(self, monkeypatch):
-        monkeypatch.setattr(build.shutil, "which", lambda name: None)
-        assert build.choose_blender(None, list(build.ENVIRONMENTS)).label == "bpy 5.2"
+        monkeypatch.setattr(blenders.shutil, "which", lambda name: None)
+        assert blenders.choose_blender(None, list(environments.ENVIRONMENTS)).label == "bpy 5.2"
 
 
 def test_bench_measures_and_writes_json(root, tmp_path, run_python):

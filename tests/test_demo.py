@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import build
 import numpy as np
 import pytest
 from PIL import Image
+
+from tools.blender import Blender
+from tools.common import BUILD, ROOT
 
 FRAMES = 4
 PASSES = {"Combined": "RGBA", "FaceMask": "V", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "Depth": "V"}
@@ -20,12 +22,12 @@ FAR = 1e9  # metres; depth beyond is background
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, blender: build.Blender) -> SimpleNamespace:
+def demo(tmp_path_factory: pytest.TempPathFactory, blender: Blender) -> SimpleNamespace:
     """The demo's output folder and what it printed. No Blender of the person's own takes part."""
     output = tmp_path_factory.mktemp("demo") / "out"
     # python build.py demo --frames 4 --output DIR, in a home of its own
     home = tmp_path_factory.mktemp("home")
-    command = [sys.executable, build.ROOT / "build.py", "demo", "--frames", str(FRAMES), "--output", output]
+    command = [sys.executable, ROOT / "build.py", "demo", "--frames", str(FRAMES), "--output", output]
     environment = {**os.environ, "HOME": str(home)}
     answer = subprocess.run(
         list(map(str, command)), env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600
@@ -115,8 +117,8 @@ def test_the_saved_file_renders_the_same_frames_again(demo, blender, tmp_path, r
     """A copy elsewhere, without its frames: the file needs nothing but the plate beside it."""
     for name in ("demo.blend", "plate.png"):
         shutil.copy(demo.output / name, tmp_path / name)
-    script = blender.command(build.ROOT / "blender_addon" / "demo.py", "--again", str(tmp_path / "demo.blend"))
-    answer = run_python(script, env=blender.environment(build.BUILD / "demo-blender"))
+    script = blender.command(ROOT / "blender_addon" / "demo.py", "--again", str(tmp_path / "demo.blend"))
+    answer = run_python(script, env=blender.environment(BUILD / "demo-blender"))
     assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-3000:]
     first, second = pictures(demo.output / "frames"), pictures(tmp_path / "frames")
     assert len(second) == FRAMES
@@ -125,7 +127,7 @@ def test_the_saved_file_renders_the_same_frames_again(demo, blender, tmp_path, r
 
 def test_an_output_folder_that_cannot_be_written_is_said_at_once(tmp_path, run_python):
     (tmp_path / "file").write_text("in the way")
-    command = [sys.executable, build.ROOT / "build.py", "demo", "--frames", "1", "--output", tmp_path / "file" / "out"]
+    command = [sys.executable, ROOT / "build.py", "demo", "--frames", "1", "--output", tmp_path / "file" / "out"]
     answer = run_python(command)
     assert answer.returncode == 1
     assert "Cannot write to" in answer.stderr and "Choose another folder with --output" in answer.stderr
@@ -134,8 +136,8 @@ def test_an_output_folder_that_cannot_be_written_is_said_at_once(tmp_path, run_p
 def test_no_backend_environment_is_said_clearly(demo, blender, tmp_path, run_python):
     shutil.copy(demo.output / "demo.blend", tmp_path / "demo.blend")
     shutil.copy(demo.output / "plate.png", tmp_path / "plate.png")
-    variables = {**blender.environment(build.BUILD / "demo-blender"), "STYLERIG_PYTHON": str(tmp_path / "absent")}
-    script = blender.command(build.ROOT / "blender_addon" / "demo.py", "--again", str(tmp_path / "demo.blend"))
+    variables = {**blender.environment(BUILD / "demo-blender"), "STYLERIG_PYTHON": str(tmp_path / "absent")}
+    script = blender.command(ROOT / "blender_addon" / "demo.py", "--again", str(tmp_path / "demo.blend"))
     answer = run_python(script, env=variables)
     assert answer.returncode == 1
     [error] = [line for line in answer.stdout.splitlines() if line.startswith("@error")]

@@ -12,8 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import build
 import pytest
+
+from tools.blender import EXTENSION, Blender
+from tools.extension import package
 
 STARTED = {}
 
@@ -21,18 +23,19 @@ STARTED = {}
 def pytest_sessionstart(session: pytest.Session) -> None:
     folder = Path(tempfile.mkdtemp(prefix="stylerig-test-"))
     made = os.environ.get("STYLERIG_ZIP")
-    extension = Path(made) if made else build.package(folder)
+    extension = Path(made) if made else package(folder)
     user_folder = folder / "user"
-    os.environ.update(build.Blender("bpy", Path(sys.executable), wheel=True).environment(user_folder))
-    build.Blender("bpy", Path(sys.executable), wheel=True).install(extension, user_folder)
+    blender = Blender("bpy", Path(sys.executable), wheel=True)
+    blender.install(extension, user_folder)
+    os.environ.update(blender.environment(user_folder))
 
     import bpy  # noqa: F401  (makes addon_utils importable)
     import addon_utils
 
     STARTED.update(folder=folder, status=1)
-    addon_utils.enable(build.EXTENSION, default_set=True)
-    if build.EXTENSION not in sys.modules:
-        raise pytest.UsageError(f"{build.EXTENSION} is installed but cannot be enabled")
+    addon_utils.enable(EXTENSION, default_set=True)
+    if EXTENSION not in sys.modules:
+        raise pytest.UsageError(f"{EXTENSION} is installed but cannot be enabled")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -47,7 +50,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     import addon_utils
     import bpy
 
-    addon_utils.disable(build.EXTENSION)
+    addon_utils.disable(EXTENSION)
     for folder in (STARTED["folder"], bpy.app.tempdir):
         shutil.rmtree(folder, ignore_errors=True)
     sys.stdout.flush()
@@ -58,7 +61,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def extension():
     """The extension's package, as Blender enabled it."""
-    return importlib.import_module(build.EXTENSION)
+    return importlib.import_module(EXTENSION)
 
 
 @pytest.fixture
