@@ -46,7 +46,8 @@ def regions(chart: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
         t = np.interp(chart[:, 0], line[:, 0], line[:, 1])
         ends = np.clip((chart[:, 0] - line[0, 0] + 0.01) / 0.02, 0, 1) * np.clip((line[-1, 0] - chart[:, 0] + 0.01) / 0.02, 0, 1)
         brow = np.maximum(brow, np.exp(-0.5 * ((chart[:, 1] - t) / 0.011) ** 2) * ends)
-    lips = inside(chart, landmarks[48:60]).astype(float)
+    lips = inside(chart, landmarks[48:60]) | inside(chart * [-1, 1] + [1, 0], landmarks[48:60])  # vertices on the line: both sides
+    lips = lips.astype(float)
     lower_face = np.clip((0.50 - chart[:, 1]) / 0.06, 0, 1) * np.clip((chart[:, 1] - 0.19) / 0.05, 0, 1)
     beard = lower_face * np.clip((0.37 - np.abs(chart[:, 0] - 0.5)) / 0.05, 0, 1) * (1 - lips)
     return {
