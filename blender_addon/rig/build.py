@@ -19,7 +19,7 @@ SKIN_ROUGHNESS = 0.45
 
 
 def build_rig(context: bpy.types.Context, portrait: dict, mesh: dict[str, np.ndarray]) -> bpy.types.Object:
-    """The rig of ``portrait`` in the context's collection, selected and active.
+    """The rig of ``portrait`` in the active collection, selected and active.
 
     ``mesh``: arrays of /v1/portraits/mesh in model space. Needs Object mode. What was made of a rig
     that fails half-way is removed again. Shape keys, head bone and light stand at the values that
@@ -30,8 +30,9 @@ def build_rig(context: bpy.types.Context, portrait: dict, mesh: dict[str, np.nda
     head = bpy.data.objects.new(f"{rig.name}_Head", bpy.data.meshes.new(f"{rig.name}_Head"))
     try:
         fill_mesh(head.data, mesh)
+        collection = open_collection(context)
         for item in (rig, head):
-            context.collection.objects.link(item)
+            collection.objects.link(item)
         add_shape_keys(head, mesh)
         add_vertex_groups(head, mesh)
         head.data.materials.append(skin_material(head.name))
@@ -43,6 +44,12 @@ def build_rig(context: bpy.types.Context, portrait: dict, mesh: dict[str, np.nda
         raise
     select_only(context, rig)
     return rig
+
+
+def open_collection(context: bpy.types.Context) -> bpy.types.Collection:
+    """The active collection, or the scene's own when that is hidden: bones can only be made in sight."""
+    context.view_layer.update()  # else it tells what was visible before a script changed it
+    return context.collection if context.layer_collection.is_visible else context.scene.collection
 
 
 def discard(rig: bpy.types.Object, head: bpy.types.Object) -> None:
@@ -133,7 +140,8 @@ def add_bones(context: bpy.types.Context, rig: bpy.types.Object, mesh: dict[str,
 
 def select_only(context: bpy.types.Context, item: bpy.types.Object) -> None:
     for other in context.view_layer.objects.selected[:]:
-        other.select_set(False)
+        if other is not None:  # removed a moment ago
+            other.select_set(False)
     context.view_layer.objects.active = item
     item.select_set(True)
 

@@ -229,6 +229,23 @@ def test_a_failed_build_leaves_nothing(part, empty_scene, portrait):
     assert bpy.context.mode == "OBJECT"
 
 
+@pytest.mark.parametrize("hide", ["exclude", "hide_viewport"])
+def test_a_hidden_active_collection_is_no_hindrance(part, empty_scene, portrait, hide):
+    collection = bpy.data.collections.new("Hidden")
+    empty_scene.collection.children.link(collection)
+    layer = bpy.context.view_layer.layer_collection.children["Hidden"]
+    bpy.context.view_layer.active_layer_collection = layer
+    setattr(layer, hide, True)
+    rig = part("rig.build").build_rig(bpy.context, portrait, fake_backend.mesh_of(portrait))
+    assert len(rig.data.bones) == 5 and rig.visible_get()
+
+
+def test_objects_removed_a_moment_ago(part, empty_scene, portrait):
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.data.objects.remove(bpy.context.object)
+    assert part("rig.build").build_rig(bpy.context, portrait, fake_backend.mesh_of(portrait)).select_get()
+
+
 def test_reading_is_cheap(rig, read):
     read()
     started = time.perf_counter()
