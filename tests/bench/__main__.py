@@ -12,6 +12,7 @@ import json
 import sys
 from pathlib import Path
 
+from models.errors import StyleRigError
 from models.files import write_atomic
 
 
@@ -27,14 +28,23 @@ def main() -> int:
     unknown = sorted(set(arguments.names) - set(names()))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(names())}")
+    try:
+        measure(arguments.names or names(), arguments.json)
+    except StyleRigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def measure(chosen: list[str], path: Path | None) -> None:
+    """Run the benchmarks, print their figures as they come, write them to ``path`` if it is given."""
     results = {}
-    for name in arguments.names or names():
+    for name in chosen:
         results[name] = importlib.import_module(f"tests.bench.bench_{name}").run()
         for figure, value in results[name].items():
             print(f"{name:12} {figure:32} {value:10.2f}", flush=True)
-    if arguments.json:
-        write_atomic(arguments.json, json.dumps(results, indent=2).encode())
-    return 0
+    if path:
+        write_atomic(path, json.dumps(results, indent=2).encode())
 
 
 if __name__ == "__main__":
