@@ -354,7 +354,7 @@ def masks(parts: Parts, chart: np.ndarray) -> dict[str, np.ndarray]:
 
 def groups(parts: Parts, mean: np.ndarray) -> dict[str, np.ndarray]:
     """Vertex groups: how far each vertex follows the head bone, and each eye's own bone."""
-    height = np.clip((mean[:, 1] + 14.0) / 9.5, 0, 1)
+    height = np.clip((mean[:, 1] + 14.5) / 6.0, 0, 1)  # all of it above the chin, which lies at −8
     head = height * height * (3 - 2 * height)
     result = {"head": head, "neck": 1 - head}
     for side in ("L", "R"):
