@@ -13,6 +13,7 @@ from models.errors import StyleRigError
 from models.face.alignment import project_landmarks
 from models.generators import Generator, GeneratorConfig
 from models.stylerig import Controls, Rig
+from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rig import linear_to_srgb, srgb_to_linear
 from models.stylerig.similarity import Similarity, pixel_centres
 
@@ -156,3 +157,14 @@ def test_rig_files_round_trip_and_faults_are_named(rig, tmp_path):
         Rig.load(tmp_path, face=rig.face)
     with pytest.raises(StyleRigError, match="no weights"):
         Rig.load(tmp_path / "nowhere", face=rig.face)
+
+
+def test_the_linear_path_of_the_reconstruction_is_fitted_in_closed_form(rig):
+    random = torch.Generator().manual_seed(0)
+    network = Reconstruction.create(rig.face, 3, 16)
+    w = torch.randn(400, 3, 16, generator=random)
+    wanted = network.mean + network.spread * (w.flatten(1) @ torch.randn(48, len(network.mean), generator=random))
+    before = (network.vector(w) - wanted).square().mean()
+    network.fit_linear(w, wanted, ridge=1e-4)
+    network.mlp[-1].weight.data.zero_()
+    assert (network.vector(w) - wanted).square().mean() < 1e-4 * before

@@ -44,6 +44,7 @@ class ReconstructionSettings(Stage):
     render_batch: int = 8
     render_every: int = 3
     hidden: int = 384
+    linear: bool = True  # a linear path beside the published MLP
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class TrainingConfig:
     evaluation: Stage = field(default_factory=lambda: Stage(minutes=6, rate=2e-3))
     pool: PoolSettings = field(default_factory=PoolSettings)
     reconstruction: ReconstructionSettings = field(
-        default_factory=lambda: ReconstructionSettings(minutes=4, batch=64)
+        default_factory=lambda: ReconstructionSettings(minutes=5, batch=128)
     )
     paper: RigNetSettings = field(default_factory=lambda: RigNetSettings(minutes=1, batch=32, parameter=0.0))
     gated: RigNetSettings = field(default_factory=lambda: RigNetSettings(minutes=3, batch=64))

@@ -18,6 +18,7 @@ from models.stylerig.training.losses import landmark_term, parameter_term, part_
 from models.stylerig.training.pool import Pool
 from models.stylerig.training.scenes import draw_scenes
 
+LINEAR_SAMPLES = 6000  # scenes for the linear path
 HELD_OUT = 0.04  # last samples of the pool
 
 
@@ -30,12 +31,9 @@ def train_reconstruction(generator: Generator, pool: Pool, detector: Estimator, 
                          settings: ReconstructionSettings, seed: int, folder: Path, key: str,
                          report: Report) -> Reconstruction:
     """Train, then freeze: photometric and landmark terms, the regulariser, the landmark network as teacher."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = Reconstruction.create(face, *pool.w.shape[1:], hidden=settings.hidden)
-    network.w_mean.copy_(pool.w[pool.plain].mean(dim=0))
-    network.w_scale.copy_(pool.w.std(dim=(0, 2)).unsqueeze(1).expand_as(network.w_scale) + 1e-6)
-    network.set_statistics(detector.mean[LANDMARKS:], detector.spread[LANDMARKS:])
+    network = start_network(pool, detector, face, settings, seed)
+    if settings.linear:
+        fit_linear(network, generator, pool, face, settings)
     weights = part_weights(face, network.spread, detector.reliability)
     exact_weights = part_weights(face, network.spread, torch.ones_like(network.spread))
     loop = Loop("reconstruction", folder, network, settings, seed, key, report)
@@ -62,6 +60,28 @@ def train_reconstruction(generator: Generator, pool: Pool, detector: Estimator, 
 
     loop.run(step)
     return network.eval().requires_grad_(False)
+
+
+def start_network(pool: Pool, detector: Estimator, face: FaceModel, settings: ReconstructionSettings, seed: int):
+    """An untrained network with the statistics of the pool's codes and of the studio's people."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Reconstruction.create(face, *pool.w.shape[1:], hidden=settings.hidden, linear=settings.linear)
+    network.w_mean.copy_(pool.w[pool.plain].mean(dim=0))
+    network.w_scale.copy_(pool.w.std(dim=(0, 2)).unsqueeze(1).expand_as(network.w_scale) + 1e-6)
+    network.set_statistics(detector.mean[LANDMARKS:], detector.spread[LANDMARKS:])
+    return network
+
+
+def fit_linear(network: Reconstruction, generator: Generator, pool: Pool, face: FaceModel,
+               settings: ReconstructionSettings) -> None:
+    """The linear path, from what the landmark network reads and from exact scenes where there are any."""
+    rows = training_rows(pool)
+    codes, wanted = [pool.w[:rows]], [pool.parameters[:rows]]
+    if settings.scenes:
+        w, truth = draw_scenes(generator, face, LINEAR_SAMPLES, torch.Generator().manual_seed(0))
+        codes, wanted = [*codes, w], [*wanted, truth.vector()]
+    network.fit_linear(torch.cat(codes), torch.cat(wanted))
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ def write_results(folder: Path, studio: Studio, nets: RigNets, measured: dict, m
     save_image(folder / "overlay.png", overlay_sheet(studio, rows))
     save_image(folder / "edits.png", edit_sheet(studio, nets, rows))
     lines = ["# Rig training", "", f"{minutes:.1f} minutes in this run, {len(studio.pool)} samples of the generator.", ""]
-    lines += ["## Reconstruction", "", "Sample, rerendering over it, landmarks: read from the picture green, of the reconstruction red."]
+    lines += ["## Reconstruction", "", "Sample, rerendering over it, landmarks: of the picture green, of the reconstruction red."]
     lines += ["", "![overlay](overlay.png)", "", f"`{json.dumps(measured['reconstruction'])}`", ""]
     lines += ["## RigNet", "", f"Error in pictures of samples held out, by method; `{nets.method}` is used.", ""]
     lines += ["| method | error |", "|---|---|"]
