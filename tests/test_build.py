@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import os
 import shutil
 import sys
 import time
@@ -74,11 +75,13 @@ def test_shipped_weights_are_small_and_have_cards(root):
 
 class TestSetup:
     def test_second_setup_is_quick_and_changes_nothing(self, root, run_python):
-        started = time.monotonic()
+        before = os.times()
         answer = run_python([sys.executable, root / "build.py", "setup"])
+        after = os.times()
         assert answer.returncode == 0
         assert ".venv" in answer.stdout and "Setting up" not in answer.stdout
-        assert time.monotonic() - started < 2
+        # Processor time: the clock on the wall also shows what else the machine does.
+        assert (after.children_user + after.children_system) - (before.children_user + before.children_system) < 1
 
     def test_failed_setup_is_not_taken_for_whole(self, tmp_path, monkeypatch):
         monkeypatch.setattr(common, "ROOT", tmp_path)
