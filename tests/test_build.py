@@ -156,6 +156,21 @@ class TestTest:
         assert status == 1
         assert summary.startswith("1 failed in")
 
+    @pytest.mark.parametrize(
+        ("statuses", "chosen", "expected"),
+        [
+            ([0, 0, 0], False, True),
+            ([0, 1, 0], False, False),
+            ([0, 0, -9], True, False),
+            ([0, testing.NO_TESTS], False, False),
+            ([0, testing.NO_TESTS], True, True),
+            ([testing.NO_TESTS], True, False),
+            ([], True, False),
+        ],
+    )
+    def test_one_failed_run_fails_all(self, statuses, chosen, expected):
+        assert testing.verdict(statuses, chosen) == expected
+
     def test_a_process_that_dies_fails_the_run(self, tmp_path):
         status, summary = self.run(tmp_path, "import os\ndef test_a():\n    os.kill(os.getpid(), 9)\n")
         assert status != 0
