@@ -14,11 +14,11 @@ from pathlib import Path
 if sys.version_info < (3, 11):
     sys.exit("error: build.py needs Python 3.11 or newer. Install Python 3.11 and run: python3.11 build.py ...")
 
-from tools.common import ROOT, BuildError, say  # noqa: E402
-from tools.demo import demo  # noqa: E402
-from tools.environments import MAIN, setup  # noqa: E402
-from tools.extension import package  # noqa: E402
-from tools.testing import test  # noqa: E402
+from backend.project.common import ROOT, BuildError, say  # noqa: E402
+from backend.project.demo import demo  # noqa: E402
+from backend.project.environments import MAIN, setup  # noqa: E402
+from backend.project.extension import package  # noqa: E402
+from backend.project.testing import test  # noqa: E402
 
 
 def bench(arguments: argparse.Namespace) -> int:

@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools.blender import Blender, wheels  # noqa: E402
-from tools.environments import ENVIRONMENTS, MAIN  # noqa: E402
-from tools.extension import package  # noqa: E402
+from backend.project.blender import Blender, wheels  # noqa: E402
+from backend.project.environments import ENVIRONMENTS, MAIN  # noqa: E402
+from backend.project.extension import package  # noqa: E402
 
 # tests/blender needs bpy and runs in Blender's own environments: see build.py test.
 collect_ignore = [] if importlib.util.find_spec("bpy") else ["blender"]

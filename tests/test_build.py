@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tools import blender as blenders
-from tools import common, demo, environments, testing
-from tools.common import BuildError
-from tools.extension import package
+from backend.project import blender as blenders
+from backend.project import common, demo, environments, testing
+from backend.project.common import BuildError
+from backend.project.extension import package
 
 MEGABYTE = 1_000_000
 
@@ -36,9 +36,9 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "forbidden"),
     [
-        ("blender_addon", {"models", "backend", "tools"}),
-        ("backend", {"bpy", "tools"}),
-        ("models", {"backend", "fastapi", "uvicorn", "tools"}),
+        ("blender_addon", {"models", "backend"}),
+        ("backend", {"bpy"}),
+        ("models", {"backend", "fastapi", "uvicorn"}),
     ],
 )
 def test_layers_import_only_what_they_may(root, folder, forbidden):
@@ -49,7 +49,7 @@ def test_layers_import_only_what_they_may(root, folder, forbidden):
 
 @pytest.mark.parametrize(
     ("folder", "more"),
-    [("blender_addon", {"bpy", "addon_utils", "gpu", "gpu_extras", "mathutils", "numpy"}), ("tools", {"tools"})],
+    [("blender_addon", {"bpy", "addon_utils", "gpu", "gpu_extras", "mathutils", "numpy"}), ("backend/project", {"backend"})],
 )
 def test_some_layers_need_nothing_installed(root, folder, more):
     allowed = sys.stdlib_module_names | more

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tools.blender import Blender
-from tools.common import BUILD, ROOT
+from backend.project.blender import Blender
+from backend.project.common import BUILD, ROOT
 
 FRAMES = 4
 PASSES = {"Combined": "RGBA", "FaceMask": "V", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "Depth": "V"}

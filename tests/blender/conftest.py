@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.blender import EXTENSION, Blender
-from tools.extension import package
+from backend.project.blender import EXTENSION, Blender
+from backend.project.extension import package
 
 STARTED = {}
 

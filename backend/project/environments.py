@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import common
-from tools.common import WINDOWS, BuildError, read_toml, say
+from backend.project import common
+from backend.project.common import WINDOWS, BuildError, read_toml, say
 
 TORCH_INDEX = "https://download.pytorch.org/whl/"
 GIGABYTE = 1 << 30

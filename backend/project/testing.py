@@ -11,9 +11,9 @@ import threading
 import time
 from pathlib import Path
 
-from tools.common import ROOT, WINDOWS, say
-from tools.environments import BPY_5_2, MAIN, Environment, setup
-from tools.extension import package
+from backend.project.common import ROOT, WINDOWS, say
+from backend.project.environments import BPY_5_2, MAIN, Environment, setup
+from backend.project.extension import package
 
 RUN_LIMIT_SECONDS = 20 * 60
 NO_TESTS = 5  # pytest's exit status when nothing was collected

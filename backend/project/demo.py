@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-from tools.blender import Blender, choose_blender
-from tools.common import BUILD, ROOT, BuildError, say
-from tools.environments import MAIN, setup
-from tools.extension import package
+from backend.project.blender import Blender, choose_blender
+from backend.project.common import BUILD, ROOT, BuildError, say
+from backend.project.environments import MAIN, setup
+from backend.project.extension import package
 
 
 class Progress:

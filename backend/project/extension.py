@@ -7,7 +7,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tools.common import DIST, ROOT, BuildError, read_toml
+from backend.project.common import DIST, ROOT, BuildError, read_toml
 
 PAYLOAD = ("backend", "models", "pyproject.toml")
 

@@ -9,8 +9,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.common import BuildError, say
-from tools.environments import MAIN, Environment
+from backend.project.common import BuildError, say
+from backend.project.environments import MAIN, Environment
 
 EXTENSION = "bl_ext.user_default.stylerig"
 OLDEST_BLENDER = (4, 5)

@@ -1,0 +1,1 @@
+"""What build.py is made of: environments, package, demo, tests. Standard library only."""

@@ -1,1 +1,0 @@
-"""What build.py is made of. Standard library only."""
