@@ -166,7 +166,9 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Response:
         message = f"The backend failed at {request.method} {request.url.path} ({type(error).__name__})."
-        return error_response(500, "internal", message, "This is a fault of StyleRig; its log says where it happened.")
+        answer = error_response(500, "internal", message, "This is a fault of StyleRig; its log says where it happened.")
+        answer.headers["connection"] = "close"  # the server closes it after a fault: the client must not use it again
+        return answer
 
 
 def error_response(status: int, code: str, message: str, hint: str) -> Response:

@@ -45,7 +45,7 @@ def pictures(folder: Path) -> dict[str, bytes]:
 def test_frames_are_numbered_and_differ(tmp_path):
     """In a process of its own, as a person calls it."""
     process = fake_rig.start("render", str(write_rig_file(tmp_path)), "--output", str(tmp_path / "out"))
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert f"{FRAMES} frames rendered" in out and str(tmp_path / "out") in out
     assert f"{FRAMES}/{FRAMES}" in errors  # the progress bar
