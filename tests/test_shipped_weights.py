@@ -57,6 +57,6 @@ def test_total_size_and_cards():
     assert {file.stem for file in files} >= {"studio-generator", "studio-reconstruction", "studio-rignet"}
     assert sum(file.stat().st_size for file in files) <= SIZE_LIMIT
     for file in files:
-        card = file.with_suffix(".md").read_text()
-        for word in ("trained", "data", "Measured", "python -m"):
+        card = file.with_suffix(".md").read_text().lower()
+        for word in ("trained", "data", "measured", "python -m"):
             assert word in card, f"{file.stem}.md does not say: {word}"
