@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.errors import StyleRigError
+from models.generators.errors import bad_config
 
 STUDIO_CHANNELS = {4: 256, 8: 256, 16: 160, 32: 96, 64: 48, 128: 32}
 LARGEST = {"resolution": 2048, "z_dim": 4096, "w_dim": 4096, "c_dim": 4096, "mapping_layers": 16}
@@ -27,6 +27,8 @@ class GeneratorConfig:
     mapping_layers: int = 2
     mapping_lr_multiplier: float = 0.1
     channels: dict[int, int] = field(default_factory=lambda: dict(STUDIO_CHANNELS))
+    # Not a field: files and training states of ours hold exactly the fields above.
+    conv_clamp = None
 
     def __post_init__(self):
         for name, largest in LARGEST.items():
@@ -52,6 +54,19 @@ class GeneratorConfig:
     def num_ws(self) -> int:
         return 2 * len(self.block_resolutions)
 
+    @property
+    def size(self) -> int:
+        """How many numbers a generator of this configuration holds."""
+        total, before = mapping_size(self), 0
+        for resolution in self.block_resolutions:
+            channels = self.channels[resolution]
+            convolutions = [(before, channels), (channels, channels)] if before else [(channels, channels)]
+            for inputs, outputs in convolutions:
+                total += (self.w_dim + 1) * inputs + 9 * inputs * outputs + outputs + resolution**2 + 1
+            total += (self.w_dim + 1) * channels + (channels + 1) * self.img_channels
+            before = channels
+        return total + 16 * self.channels[4]
+
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
@@ -67,16 +82,29 @@ class GeneratorConfig:
         try:
             if "channels" in values:
                 values["channels"] = {int(key): int(value) for key, value in values["channels"].items()}
-            if "mapping_lr_multiplier" in values:
-                values["mapping_lr_multiplier"] = float(values["mapping_lr_multiplier"])
+            for name in ("mapping_lr_multiplier", "conv_clamp"):
+                if values.get(name) is not None:
+                    values[name] = float(values[name])
         except (TypeError, ValueError, AttributeError) as error:
             raise bad_config(str(error)) from error
         return cls(**values)
 
 
-def bad_config(reason: str) -> StyleRigError:
-    return StyleRigError(
-        f"The generator's configuration cannot be used: {reason}.",
-        "Train or convert the generator again, or correct its configuration.",
-        code="bad_generator",
-    )
+def mapping_size(config: Any) -> int:
+    """How many numbers a mapping network of this configuration holds."""
+    embedded = config.w_dim if config.c_dim else 0
+    hidden = (config.w_dim + 1) * config.w_dim * (config.mapping_layers - 1)
+    return embedded * (config.c_dim + 1) + (config.z_dim + embedded + 1) * config.w_dim + hidden + config.w_dim
+
+
+@dataclass(frozen=True)
+class StyleGAN2Config(GeneratorConfig):
+    """An official StyleGAN2; ``conv_clamp`` limits what each layer puts out (None: no limit)."""
+
+    img_channels: int = 3
+    conv_clamp: float | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.conv_clamp is not None and not 0 < self.conv_clamp < float("inf"):
+            raise bad_config(f"conv_clamp is {self.conv_clamp}, expected a positive number")

@@ -8,24 +8,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.generators import stylegan3
 from models.generators.config import GeneratorConfig
 from models.generators.stylegan2 import MappingNetwork, SynthesisNetwork, split_matte
+from models.generators.stylegan3_config import StyleGAN3Config
 
+Config = GeneratorConfig | StyleGAN3Config
 PRECISIONS = ("float32", "bf16")
 
 
 class Generator(nn.Module):
-    """A StyleGAN2: ``mapping`` z -> w, ``synthesis`` w -> picture, ``foreground`` w -> colour and matte."""
+    """A StyleGAN2 or 3: ``mapping`` z -> w, ``synthesis`` w -> picture, ``foreground`` w -> colour and matte."""
 
-    def __init__(self, config: GeneratorConfig):
+    def __init__(self, config: Config):
         super().__init__()
         self.config = config
         self.metadata: dict[str, Any] = {}
         self.mapping = MappingNetwork(config)
-        self.synthesis = SynthesisNetwork(config)
+        is_stylegan3 = isinstance(config, StyleGAN3Config)
+        self.synthesis = stylegan3.SynthesisNetwork(config) if is_stylegan3 else SynthesisNetwork(config)
 
     @classmethod
-    def create(cls, config: GeneratorConfig | None = None, seed: int = 0) -> Generator:
+    def create(cls, config: Config | None = None, seed: int = 0) -> Generator:
         """A generator with random weights that depend on ``seed`` alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

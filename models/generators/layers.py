@@ -80,8 +80,10 @@ class FullyConnectedLayer(nn.Module):
 class SynthesisLayer(nn.Module):
     """Modulated 3x3 convolution, noise, bias and leaky ReLU: (N, I, H, W) -> (N, O, R, R)."""
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool = False):
+    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool = False,
+                 clamp: float | None = None):
         super().__init__()
+        self.clamp = clamp
         self.resolution = resolution
         self.up = up
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1.0)
@@ -105,14 +107,16 @@ class SynthesisLayer(nn.Module):
         x = convolve_up(x, weight, self.resample_filter) if self.up else F.conv2d(x, weight, padding=1)
         # The activation's gain commutes with the leaky ReLU, so it rides on scale, bias and noise.
         scale = demodulation(self.weight, styles) * GAIN
-        return activate(x, scale, self.bias * GAIN, self.noise(noise, len(w)), self.noise_strength * GAIN)
+        x = activate(x, scale, self.bias * GAIN, self.noise(noise, len(w)), self.noise_strength * GAIN)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
 class ToRGBLayer(nn.Module):
     """Modulated 1x1 convolution to image channels, without demodulation: -> float32 (N, C, R, R)."""
 
-    def __init__(self, in_channels: int, img_channels: int, w_dim: int):
+    def __init__(self, in_channels: int, img_channels: int, w_dim: int, clamp: float | None = None):
         super().__init__()
+        self.clamp = clamp
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(img_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(img_channels))
@@ -123,4 +127,6 @@ class ToRGBLayer(nn.Module):
         # The weights are few: modulating them per sample spares a pass over the activations.
         weight = (self.weight[None, :, :, 0, 0] * styles[:, None]).to(x.dtype)
         colour = torch.bmm(rows(x), weight.transpose(1, 2)).float() + self.bias
+        if self.clamp is not None:
+            colour = colour.clamp(-self.clamp, self.clamp)
         return colour.transpose(1, 2).reshape(len(x), -1, *x.shape[2:])

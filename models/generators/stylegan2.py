@@ -75,9 +75,11 @@ class SynthesisBlock(nn.Module):
         if self.first:
             self.const = nn.Parameter(torch.randn(out_channels, resolution, resolution))
         else:
-            self.conv0 = SynthesisLayer(in_channels, out_channels, config.w_dim, resolution, up=True)
-        self.conv1 = SynthesisLayer(out_channels, out_channels, config.w_dim, resolution)
-        self.torgb = ToRGBLayer(out_channels, config.img_channels, config.w_dim)
+            self.conv0 = SynthesisLayer(
+                in_channels, out_channels, config.w_dim, resolution, up=True, clamp=config.conv_clamp
+            )
+        self.conv1 = SynthesisLayer(out_channels, out_channels, config.w_dim, resolution, clamp=config.conv_clamp)
+        self.torgb = ToRGBLayer(out_channels, config.img_channels, config.w_dim, config.conv_clamp)
         self.num_conv = 1 if self.first else 2
 
     def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: str,
