@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.errors import StyleRigError
 from models.face.model import FaceModel
 
 __all__ = ["FaceModel", "load_face_model"]
 
 
 def load_face_model(path: str | Path | None = None) -> FaceModel:
-    """The face model at ``path``; None is ours (see ``head.py``)."""
+    """The face model at ``path``; None is ours (see ``head.py``).
+
+    Others are an ICT-FaceKit folder, BFM 2009, 2017 and 2019, FLAME and GNM (see ``importers``); their
+    ``licence`` and ``notes`` are for the person who chose them. Raises StyleRigError naming file and entry.
+    """
     if path is None or str(path) in ("", "none", "studio"):
         from models.face.head import our_head
 
         return our_head()
-    raise StyleRigError(
-        f"{path} is not a face model that this version can read.",
-        "Leave the face model out to use the head that ships.",
-        code="unknown_face_model",
-    )
+    from models.face.importers import import_face_model
+
+    return import_face_model(Path(path))

@@ -34,6 +34,11 @@ class FaceModel:
     identity_eye_centers: Tensor | None = None  # (K, 2, 3) change per identity mode
     proxy: FaceModel | None = None  # the same parameters on a coarser mesh
     name: str = "face"
+    identity_names: list[str] = field(default_factory=list)  # K, where the source names its modes
+    reflectance_names: list[str] = field(default_factory=list)  # B
+    scales: dict[str, Tensor] = field(default_factory=dict)  # "identity" (K,), …: RMS change at weight 1, cm or albedo
+    licence: str = ""  # what a person must know before using the model; empty for ours
+    notes: list[str] = field(default_factory=list)  # what the source lacked and where it was taken from
 
     def vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Vertices (N, V, 3) for identity weights (N, K) and expression weights (N, E)."""
