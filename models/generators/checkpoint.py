@@ -22,7 +22,9 @@ from models.generators.config import GeneratorConfig, StyleGAN2Config
 from models.generators.errors import ConfigError, bad_file
 from models.generators.generator import Config, Generator
 from models.generators.nvidia import read_nvidia
-from models.generators.pickles import PickleError
+from models.generators.pickles import PickleError, is_torch_file, read_pickle, read_torch_file
+from models.generators.rosinality import KIND as ROSINALITY
+from models.generators.rosinality import read_rosinality
 from models.generators.stylegan3_config import StyleGAN3Config
 
 FORMAT = "stylerig-generator-1"
@@ -50,8 +52,9 @@ def save_generator(generator: Generator, path: str | Path, metadata: dict[str, A
 def load_generator(path: str | Path, precision: str = "float32", device: str = "cpu") -> Generator:
     """Read a generator; it comes in evaluation mode, without gradients.
 
-    The file is one that ``Generator.save`` wrote, or a pickle of NVIDIA's stylegan2-ada-pytorch
-    or stylegan3 repository; it is told by its content, and no code in it is run.
+    The file is one that ``Generator.save`` wrote, a pickle of NVIDIA's stylegan2-ada-pytorch or
+    stylegan3 repository, or a checkpoint of rosinality's stylegan2-pytorch; it is told by its
+    content, and no code in it is run.
     Raises StyleRigError when the file is missing, damaged, of another kind, does not fit
     its own configuration, or holds a network that cannot be run here.
     """
@@ -73,21 +76,25 @@ def is_pickle(path: Path) -> bool:
     """Told from safetensors, which may begin with the same two bytes but go on with a header."""
     try:
         with path.open("rb") as file:
-            start = file.read(9)
+            start = file.read(16)
     except OSError as error:
         raise bad_file(path, error.strerror or str(error)) from error
-    is_safetensors = start[4:] == b"\0\0\0\0{"
-    return start[:1] == b"\x80" and not is_safetensors
+    is_safetensors = start[4:9] == b"\0\0\0\0{"
+    return is_torch_file(start) or (start[:1] == b"\x80" and not is_safetensors)
 
 
 def read_pickled(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
-    """Configuration, state and metadata of a checkpoint of NVIDIA's."""
+    """Configuration, state and metadata of a checkpoint of NVIDIA's or rosinality's."""
     try:
         size = path.stat().st_size
         if size > LARGEST_PICKLE:
             raise PickleError(f"it has {size} bytes, more than any StyleGAN")
         data = path.read_bytes()
-        family, config, state = read_nvidia(data)
+        if is_torch_file(data[:16]):
+            kind, (config, state) = ROSINALITY, read_rosinality(read_torch_file(data), len(data))
+        else:
+            family, config, state = read_nvidia(read_pickle(data), len(data))
+            kind = f"{family}, NVIDIA's PyTorch pickle"
     except StyleRigError:
         raise
     except PickleError as error:
@@ -96,7 +103,7 @@ def read_pickled(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]
         raise bad_file(path, f"it is damaged ({type(error).__name__})") from error
     metadata = {
         "source": path.name,
-        "kind": f"{family}, NVIDIA's PyTorch pickle",
+        "kind": kind,
         "sha256": hashlib.sha256(data).hexdigest(),
         "licence": LICENCE,
     }

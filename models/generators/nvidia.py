@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.generators.config import StyleGAN2Config
 from models.generators.layers import blur_kernel
-from models.generators.pickles import ArrayRecord, ModuleRecord, PickleError, TensorRecord, read_pickle
+from models.generators.pickles import ArrayRecord, ModuleRecord, PickleError, TensorRecord
 from models.generators.stylegan3_config import MOST_LAYERS, LayerConfig, StyleGAN3Config
 
 DEEPEST = 8
@@ -21,18 +21,17 @@ MOST_TENSORS = 4096
 GENERATORS = ("G_ema", "G", "Gs")
 
 
-def read_nvidia(data: bytes) -> tuple[str, StyleGAN2Config | StyleGAN3Config, dict[str, Tensor]]:
-    """The family's name, the configuration and the state of the generator in ``data``.
+def read_nvidia(root: Any, most_numbers: int) -> tuple[str, StyleGAN2Config | StyleGAN3Config, dict[str, Tensor]]:
+    """The family's name, the configuration and the state of the generator in a pickle's object.
 
-    Raises PickleError or ConfigError. No code from the file runs; memory stays in proportion
-    to ``data``.
+    Raises PickleError or ConfigError, also for more than ``most_numbers`` numbers.
     """
-    module = find_generator(read_pickle(data))
+    module = find_generator(root)
     synthesis, mapping = child(module, "synthesis"), child(module, "mapping")
     channels = whole(module, "img_channels")
     if channels != 3:
         raise PickleError(f"it makes pictures of {channels} channels, not of red, green and blue")
-    state = read_state(module, len(data))
+    state = read_state(module, most_numbers)
     if "input" in synthesis.part("_modules"):
         return "StyleGAN3", stylegan3_config(module, synthesis, mapping), state
     if "b4" in synthesis.part("_modules"):

@@ -1,7 +1,8 @@
 """The names that checkpoints use, and what each stands for here.
 
 The list is closed: NVIDIA's PyTorch pickles (stylegan2-ada-pytorch and stylegan3, saved with
-numpy 1 or 2 and protocols 2 to 5), and torch's own storages inside of them.
+numpy 1 or 2 and protocols 2 to 5), torch's own storages inside of them, and the arguments that
+training scripts save.
 """
 
 from __future__ import annotations
@@ -64,13 +65,18 @@ class StorageNames(NoNames):
         return super().find(module, name)
 
     def persistent(self, identifier: Any) -> Any:
-        """("storage", kind, key, device, count, view) -> (key, numpy type, count)."""
-        if not isinstance(identifier, tuple) or len(identifier) != 6 or identifier[0] != "storage":
-            raise PickleError("a tensor's storage is described in an unknown way")
-        _, kind, key, _, count, view = identifier
-        if not isinstance(kind, Name) or not isinstance(key, str) or type(count) is not int or view is not None:
-            raise PickleError("a tensor's storage is described in an unknown way")
-        return key, STORAGES[kind.name], count
+        return described_storage(identifier)
+
+
+def described_storage(identifier: Any) -> tuple[str, str, int]:
+    """("storage", kind, key, device, count[, view]) -> (key, numpy type, count)."""
+    if not isinstance(identifier, tuple) or len(identifier) not in (5, 6) or identifier[0] != "storage":
+        raise PickleError("a tensor's storage is described in an unknown way")
+    _, kind, key, _, count = identifier[:5]
+    known = isinstance(kind, Name) and kind.name in STORAGES and isinstance(key, str)
+    if not known or type(count) is not int or count < 0 or identifier[5:] not in ((), (None,)):
+        raise PickleError("a tensor's storage is described in an unknown way")
+    return key, STORAGES[kind.name], count
 
 
 def read_storage(data: Any) -> StorageRecord:
@@ -144,6 +150,7 @@ MEANINGS = {
     ("collections", "OrderedDict"): make_table,
     ("dnnlib.util", "EasyDict"): make_table,
     ("dnnlib", "EasyDict"): make_table,
+    ("argparse", "Namespace"): make_table,
     ("numpy", "dtype"): make_type,
     ("numpy", "ndarray"): None,
     **{(f"numpy.{core}.multiarray", "scalar"): make_scalar for core in ("core", "_core")},
