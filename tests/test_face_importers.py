@@ -193,6 +193,18 @@ def test_gnm_landmarks_from_its_table(tmp_path, mesh):
     assert not any("landmarks" in note for note in face.notes)
 
 
+def test_gnm_shells_over_the_eyes_are_not_drawn(tmp_path, mesh):
+    entries = gnm_entries(mesh)
+    left = entries["vertex_groups"][1]
+    entries["vertex_groups"] = np.concatenate((entries["vertex_groups"], left[None]))
+    entries["vertex_group_names"] = np.array(["skin", "left_eye", "right_eye", "eye_exteriors"])
+    np.savez(tmp_path / "gnm_head.npz", **entries)
+    face = load_face_model(tmp_path / "gnm_head.npz")
+    of_left = torch.from_numpy(left > 0.5)
+    assert of_left[mesh.triangles].all(dim=1).any() and not of_left[face.triangles].all(dim=1).any()
+    assert len(face.quads) == len(mesh.quads) and any("see-through" in note for note in face.notes)
+
+
 @pytest.fixture(scope="module")
 def ict_folder() -> Path:
     """ICT-FaceKit as published: STYLERIG_ICT, or unpacked in ../shared or the temporary folder."""
@@ -215,6 +227,9 @@ def test_ict_as_published(ict, head):
     assert (ict.mean[ict.landmarks] - head.mean[head.landmarks]).norm(dim=1).max() < 0.1
     assert (ict.eye_centers - head.eye_centers).norm(dim=1).max() < 0.1
     assert ict.masks["teeth"].sum() == 4412 and ict.masks["eyes"].sum() == 3140
+    assert 0 < ict.masks["pupil"].sum() < ict.masks["iris"].sum() < 0.5 * ict.masks["eyes"].sum()
+    assert ict.triangles.max() < 24591 < ict.quads.max()  # lashes and the shells over the eyes are see-through
+    assert len(ict.uv_triangles) == len(ict.triangles)
     assert ict.uv_quads.shape == ict.quads.shape and ((ict.uv_quads < 0) == (ict.quads < 0)).all()
 
 
@@ -223,6 +238,15 @@ def test_ict_moves_as_our_head_does(ict, head):
         theirs = ict.expression[ict.expression_names.index(name)][ict.landmarks]
         ours = head.expression[head.expression_names.index(name)][head.landmarks]
         assert (theirs - ours).norm(dim=1).mean() < 0.1, name
+
+
+def test_ict_eyes_are_seen(ict):
+    """Nothing opaque lies over the eyes: pupils are dark, and eyeballs are what the camera sees there."""
+    parameters = align(ict, RigParameters.neutral(ict))
+    drawn = render(ict, parameters, 256, outputs=("albedo",))["albedo"][0]
+    dark = (drawn.amax(dim=-1) > 0) & (drawn.amax(dim=-1) < 0.05)
+    bright = drawn[..., 2] > 0.45
+    assert 10 <= dark[80:140].sum() <= 200 and bright[80:140].sum() > 100
 
 
 def test_landmarks_are_found_on_a_strange_face(ict):

@@ -17,7 +17,7 @@ from models.face.importers.checks import FaceModelError, indices, numbered, numb
 from models.face.importers.source import Source
 
 MILLIMETRE = 0.1  # cm
-MAX_ARRAY = 512 << 20  # bytes
+MAX_ARRAY = 300 << 20  # bytes; the largest basis (the full head of 2019, in doubles) takes 265 MiB
 MAX_RATIO = 1100  # what deflate can shrink by, and a little
 LANDMARK_NAMES = {
     "center.chin.tip": 8, "center.nose.tip": 30, "right.eye.corner_outer": 36, "right.eye.corner_inner": 39,

@@ -6,7 +6,10 @@ import numpy as np
 
 from models.face.reflectance import DARK, HAEMOGLOBIN, LIGHT
 
-SCLERA, TEETH, MOUTH = (0.62, 0.57, 0.54), (0.62, 0.57, 0.47), (0.10, 0.02, 0.018)  # linear RGB, as on our head
+PLAIN = {  # mask -> linear RGB, as on our head; later ones lie on earlier ones
+    "mouth": (0.10, 0.02, 0.018), "teeth": (0.62, 0.57, 0.47), "eyes": (0.62, 0.57, 0.54),
+    "iris": (0.085, 0.045, 0.022), "pupil": (0.006, 0.006, 0.006),
+}  # fmt: skip
 
 
 def linear_modes(mean: np.ndarray, modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -30,8 +33,9 @@ def plain_skin(masks: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, li
     middle = np.exp(0.62 * np.log(LIGHT) + 0.38 * np.log(DARK))
     skin = masks["skin"][:, None].astype(float)
     albedo = np.tile(middle, (len(skin), 1))
-    for name, colour in (("eyes", SCLERA), ("teeth", TEETH), ("mouth", MOUTH)):
-        albedo[masks[name] > 0.5] = colour
+    for name, colour in PLAIN.items():
+        if name in masks:
+            albedo[masks[name] > 0.5] = colour
     changes = ((LIGHT - DARK) * 0.25, middle * (0.06, 0.0, -0.12), -middle * HAEMOGLOBIN * 0.11)
     modes = np.stack([skin * change for change in changes])
     return albedo.astype(np.float32), modes.astype(np.float32), ["tone", "tone_warmth", "redness"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.face.importers.checks import FaceModelError, indices, names, numbers, read_whole
+from models.face.importers.checks import MAX_FILE, FaceModelError, indices, names, numbers, read_whole
 from models.face.importers.posing import GAZES, gaze_expressions
 from models.face.importers.source import LANDMARKS, Source
 
@@ -26,6 +26,9 @@ MASKS = {  # ours from theirs; older files have the groups in brackets
     "eyes": ("eyes", "left_eye", "right_eye"),
     "teeth": ("upper_teeth_and_gums", "lower_teeth_and_gums", "upper_teeth", "lower_teeth"),
     "mouth": ("tongue", "mouth_sock"),
+    "iris": ("irises", "iris"),
+    "pupil": ("pupils", "pupil"),
+    "see_through": ("eye_exteriors", "eyeball_exterior"),
 }
 JAW_ORDER = [0, 1, 6, 5, 4, 3, 2, *range(7, 17)]  # the published list runs backwards along a piece of the jaw
 
@@ -40,6 +43,7 @@ def read_gnm(file: Path) -> Source:
     expression_names = names(file, "expression_names", arrays["expression_names"], len(expression))
     masks = masks_of(file, arrays, count)
     groups, gaze = joints_of(file, arrays, mean)
+    see_through = masks.pop("see_through", None)
     return Source(
         file=file,
         name="GNM Head",
@@ -56,6 +60,7 @@ def read_gnm(file: Path) -> Source:
         landmark_entry="head_sparse_68.txt",
         masks=masks,
         groups=groups,
+        see_through=None if see_through is None else see_through > 0.5,
     )
 
 
@@ -67,6 +72,8 @@ def read_entries(file: Path) -> dict[str, np.ndarray]:
             for name in (*NEEDED, *TEXT):
                 if name not in members:
                     raise FaceModelError(file, f"the entry {name} is missing.", "Choose GNM's gnm_head.npz, version 3.")
+            if sum(members[name].file_size for name in (*NEEDED, *TEXT)) > MAX_FILE:
+                raise FaceModelError(file, "unpacks to more than a face model can be.")
             return {name: read_entry(file, archive, members[name], name) for name in (*NEEDED, *TEXT)}
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise FaceModelError(file, f"is a damaged npz file: {error}.") from error

@@ -17,6 +17,8 @@ from models.face.importers.obj import read_faces, read_rows, read_vertices
 from models.face.importers.source import Source
 
 NEUTRAL = "generic_neutral_mesh.obj"
+SEE_THROUGH = ("lacrimal", "eye_blend", "lashes")
+DISCS = {"iris": 0.58, "pupil": 0.2}  # cm from the eye's axis: where the cornea begins to bulge, and half-open pupils
 INDICES = "vertex_indices.json"
 VERTICES = 26719
 LICENCE = (
@@ -57,6 +59,7 @@ def read_ict(folder: Path) -> Source:
         uv_quads = np.where(uv_quads < 0, -1, indices(neutral, "f (vt)", np.maximum(uv_quads, 0), (None, 4), len(uv)))
     identity_files, expression_files = mode_files(folder, listed["expressions"])
     masks, groups, notes = parts_of(mean)
+    see_through = sum(masks[name] for name in SEE_THROUGH) > 0.5 if len(mean) == VERTICES else None
     return Source(
         file=neutral,
         name="ICT-FaceKit",
@@ -75,6 +78,7 @@ def read_ict(folder: Path) -> Source:
         uv_triangles=None if uv_quads is None else split(uv_quads, quads),
         masks=masks,
         groups=groups,
+        see_through=see_through,
         in_place=True,
         notes=notes,
     )
@@ -129,10 +133,18 @@ def parts_of(mean: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
     for name, (first, end) in PARTS.items():
         mark[name][first:end] = 1
     masks = {name: sum(mark[part] for part in parts) for name, parts in MASKS.items()}
+    for name, radius in DISCS.items():
+        masks[name] = sum(disc(mean, mark[eye], radius) for eye in ("eye_L", "eye_R"))
     height = np.clip((mean[:, 1] + 14.5) / 6.0, 0, 1)  # as on our head, which stands in the same place
     groups = {"head": height * height * (3 - 2 * height), "eye_L": mark["eye_L"], "eye_R": mark["eye_R"]}
-    parts = {name: mark[name] for name in ("narrow_face", "back", "eye_sockets", "gums_tongue", "lacrimal", "lashes")}
-    return masks | parts, groups, []
+    return mark | masks, groups, []
+
+
+def disc(mean: np.ndarray, eye: np.ndarray, radius: float) -> np.ndarray:
+    """Mask (V,) of the front of an eyeball within ``radius`` of its axis, which points along +z."""
+    low, high = mean[eye > 0.5].min(axis=0), mean[eye > 0.5].max(axis=0)
+    offset = mean - (low + high) / 2
+    return eye * (offset[:, 2] > 0) * (np.linalg.norm(offset[:, :2], axis=1) < radius)
 
 
 def split(faces: np.ndarray, like: np.ndarray) -> np.ndarray:

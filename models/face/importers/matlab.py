@@ -17,6 +17,7 @@ from models.face.importers.checks import FaceModelError, read_whole
 
 HEADER = 128
 MAX_ARRAY = 512 << 20  # bytes of one array once unpacked
+MAX_TOTAL = 1 << 30  # bytes of all arrays that are wanted
 MATRIX, COMPRESSED = 14, 15
 NUMERIC_CLASSES = range(6, 16)  # double, single, and the integers
 COMPLEX = 0x0800
@@ -41,6 +42,8 @@ def read_matlab(file: Path, wanted: set[str]) -> dict[str, np.ndarray]:
             array = read_variable(kind, body, order, wanted)
             if array is not None:
                 arrays[array[0]] = array[1]
+                if sum(values.nbytes for values in arrays.values()) > MAX_TOTAL:
+                    raise ValueError("its arrays are too large together")
     except (ValueError, struct.error, zlib.error, KeyError) as error:
         raise FaceModelError(file, f"is damaged at byte {position}: {error}.") from error
     return arrays

@@ -21,7 +21,9 @@ def read_vertices(file: Path, data: bytes | None = None) -> np.ndarray:
 
 def read_rows(file: Path, data: bytes, keyword: str, columns: int) -> np.ndarray:
     """All lines ``keyword a b c`` as float32 (N, columns), finite."""
-    lines = re.findall(rb"^" + keyword.encode() + rb"[ \t]+([^\r\n]*)", data, re.MULTILINE)
+    line = keyword.encode() + b" "
+    end = data.find(b"\n", data.rfind(b"\n" + line) + 1)  # no need to search the polygons, which come last
+    lines = re.compile(rb"^" + line + rb"([^\r\n]*)", re.MULTILINE).findall(data, 0, end if end >= 0 else len(data))
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that a number is malformed
         try:

@@ -48,6 +48,7 @@ class Source:
     uv_quads: np.ndarray | None = None
     masks: dict[str, np.ndarray] = field(default_factory=dict)  # (V,)
     groups: dict[str, np.ndarray] = field(default_factory=dict)  # (V,); eye_L and eye_R are the eyeballs
+    see_through: np.ndarray | None = None  # (V,) bool: kept in the quads, but not in the triangles that are drawn
     in_place: bool = False  # it already stands where our head stands
     notes: list[str] = field(default_factory=list)
 
@@ -64,6 +65,7 @@ def build(source: Source) -> FaceModel:
     check_landmarks(source, landmarks)
     if not source.in_place:
         source.mean += carried.middle - source.mean[landmarks[17:]].mean(axis=0)
+    hide_see_through(source)
     flip_inward(source, landmarks)
     colour_mean, colour_modes, colour_names = colours_of(source)
     eyes, eye_modes = eye_centres(source, landmarks)
@@ -144,6 +146,16 @@ def check_landmarks(source: Source, landmarks: np.ndarray) -> None:
     for fault, found in faults.items():
         if found:
             raise FaceModelError(source.file, f"the entry {source.landmark_entry} does not fit the mean face: {fault}.")
+
+
+def hide_see_through(source: Source) -> None:
+    """Leave shells that are transparent in the model's own materials out of the triangles."""
+    if source.see_through is None:
+        return
+    drawn = ~source.see_through[source.triangles].all(axis=1)
+    source.triangles = source.triangles[drawn]
+    source.uv_triangles = None if source.uv_triangles is None else source.uv_triangles[drawn]
+    source.notes.append("Parts that are see-through, such as lashes and the shells over the eyes, are not drawn.")
 
 
 def flip_inward(source: Source, landmarks: np.ndarray) -> None:
