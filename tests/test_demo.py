@@ -143,3 +143,19 @@ def test_no_backend_environment_is_said_clearly(demo, blender, tmp_path, run_pyt
     [error] = [line for line in answer.stdout.splitlines() if line.startswith("@error")]
     assert "absent" in error or "environment" in error
     assert not list((tmp_path / "frames").glob("*.png"))
+
+
+def test_missing_weights_are_said_and_finished_frames_stay(demo, blender, tmp_path, run_python):
+    """The file is opened where the weights of its portrait are not installed."""
+    payload = tmp_path / "payload"
+    for part in ("backend", "models"):
+        shutil.copytree(ROOT / part, payload / part, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    shutil.copytree(demo.output, tmp_path / "shot")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "shot" / "frames").iterdir()}
+    variables = {**blender.environment(BUILD / "demo-blender"), "STYLERIG_PAYLOAD": str(payload)}
+    script = blender.command(ROOT / "blender_addon" / "demo.py", "--again", str(tmp_path / "shot" / "demo.blend"))
+    answer = run_python(script, env=variables)
+    assert answer.returncode == 1
+    [error] = [line for line in answer.stdout.splitlines() if line.startswith("@error")]
+    assert "weights" in error
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "shot" / "frames").iterdir()}
