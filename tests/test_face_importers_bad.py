@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 
 from models.errors import StyleRigError
 from models.face import FaceModel, load_face_model
+from models.face.importers import read_source
 from models.face.importers.pickles import read_pickle
 
 
@@ -372,3 +373,36 @@ def test_npz_that_ends_early(tmp_path, mesh):
     whole = write_npz(tmp_path / "a.npz", gnm_entries(mesh)).read_bytes()
     (tmp_path / "b.npz").write_bytes(whole[:-30])
     refused(tmp_path / "b.npz", "b.npz")
+
+
+# Any kind
+
+
+def write_packed_npz(path, mesh):
+    np.savez_compressed(path, **gnm_entries(mesh))
+    return path
+
+
+DAMAGED = {
+    "a.mat": lambda path, mesh: write_bfm2009(path, mesh),
+    "a.pkl": lambda path, mesh: write_flame(path, flame_entries(mesh, 150)),
+    "a.npz": lambda path, mesh: write_npz(path, gnm_entries(mesh)),
+    "packed.npz": write_packed_npz,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_changed_bytes_at_either_end_give_a_model_or_a_clear_error(tmp_path, mesh, name):
+    whole = DAMAGED[name](tmp_path / name, mesh).read_bytes()
+    random = np.random.default_rng(7)
+    refusals = 0
+    for _ in range(40):
+        data = bytearray(whole)
+        for place in random.integers(0, 2500, random.integers(1, 6)):
+            data[int(place) if random.random() < 0.6 else -1 - int(place)] = random.integers(256)
+        (tmp_path / name).write_bytes(data)
+        try:
+            read_source(tmp_path / name)
+        except StyleRigError as error:
+            refusals += name in error.message
+    assert refusals > 10

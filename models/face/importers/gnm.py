@@ -5,7 +5,11 @@ Metres, y up, the face looks along +z. The eyes turn about joints, which here be
 
 from __future__ import annotations
 
+import lzma
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,10 @@ from models.face.importers.source import LANDMARKS, Source
 LICENCE = "GNM Head, copyright Google LLC, Apache licence 2.0: commercial use is allowed; keep the notices."
 METRE = 100.0  # cm
 MAX_ARRAY = 512 << 20  # bytes
+BROKEN = (  # what zipfile and numpy raise for damaged files
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError, SyntaxError, OSError, EOFError,
+    ValueError, TypeError, KeyError, RuntimeError,
+)  # fmt: skip
 TEXT, NEEDED = ("identity_names", "expression_names", "joint_names", "vertex_group_names"), (
     "template_vertex_positions", "vertex_identity_basis", "expression_basis", "triangles", "quads",
     "template_joint_positions", "skinning_weights", "vertex_groups",
@@ -75,7 +83,7 @@ def read_entries(file: Path) -> dict[str, np.ndarray]:
             if sum(members[name].file_size for name in (*NEEDED, *TEXT)) > MAX_FILE:
                 raise FaceModelError(file, "unpacks to more than a face model can be.")
             return {name: read_entry(file, archive, members[name], name) for name in (*NEEDED, *TEXT)}
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
+    except BROKEN as error:
         raise FaceModelError(file, f"is a damaged npz file: {error}.") from error
 
 
