@@ -21,7 +21,7 @@ from models.errors import StyleRigError
 from models.generators import Generator, load_generator
 from models.generators.config import StyleGAN2Config
 from models.generators.pickles import ArrayRecord, PickleError, TensorRecord, read_pickle
-from tests.data.official_format import EasyDict, Module, dumps, lively, official, snapshot, stylegan3_config
+from tests.data.official_format import EasyDict, Module, Network, dumps, lively, official, snapshot, stylegan3_config
 
 PICKLES = Path(__file__).parent / "data" / "stylegan-pickles"
 OFFICIAL = [PICKLES / "stylegan2-64.pkl", PICKLES / "stylegan3t-64.pkl"]
@@ -309,6 +309,33 @@ def test_stylegan3_that_does_not_fit(where, name, value, reason, path):
     module = official(Generator.create(stylegan3_config(), seed=1))
     module.find(where).state[name] = value
     assert reason in refusal(dumps(snapshot(module)), path)
+
+
+def endless() -> tuple:
+    """A value that takes 2^60 steps to hash, print or compare with its like."""
+    value: tuple = ("x",)
+    for _ in range(60):
+        value = (value, value)
+    return value
+
+
+def test_values_that_take_for_ever_to_hash_or_print(path):
+    module = official(Generator.create(stylegan3_config(), seed=1))
+    for where, name in (("synthesis.L1_52_6", "padding"), ("synthesis.input", "size"), ("synthesis", "layer_names"),
+                        ("synthesis.L1_52_6", "conv_clamp"), ("mapping.fc0", "bias_gain")):  # fmt: skip
+        state = module.find(where).state
+        before, state[name] = state[name], [endless()] * 4
+        assert refusal(dumps(snapshot(module)), path)
+        state[name] = before
+    for name, value in (("architecture", endless()), ("static_kwargs", {"architecture": endless()})):
+        network = Network(version=4, static_kwargs={}, components={}, variables=[(endless(), 1)])
+        setattr(network, name, value)
+        assert refusal(dumps((network, network, network)), path)
+    deep = dumps(endless())
+    kind = b"cnumpy\ndtype\n" + deep[deep.index(b"\x8c") : -1]
+    assert "a tuple" in refusal(b"\x80\x04" + kind + b"\x85R.", path)
+    for place in (b"ctorch._utils\n_rebuild_tensor_v2\n(NK\x00", b"c_codecs\nencode\n(", b"cbuiltins\nset\n("):
+        assert refusal(b"\x80\x04" + place + deep[deep.index(b"\x8c") : -1] + b"tR.", path)
 
 
 def test_what_is_no_generator_is_refused_by_name(path):

@@ -73,10 +73,11 @@ def written(generator: Generator, path: Path, protocol: int = 4) -> Generator:
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_all_protocols(protocol, tmp_path):
-    generator = lively(Generator.create(SMALL, seed=3))
+@pytest.mark.parametrize("config", [SMALL, stylegan3_config()], ids=["stylegan2", "stylegan3"])
+def test_all_protocols(protocol, config, tmp_path):
+    generator = lively(Generator.create(config, seed=3))
     loaded = written(generator, tmp_path / "network.pkl", protocol)
-    assert loaded.config == SMALL
+    assert loaded.config == config
     w = loaded.mapping(latents_from_seed(1, 2, 10))
     assert torch.equal(loaded.synthesis(w), generator.synthesis(w))
 

@@ -26,6 +26,8 @@ from models.generators.pickles import PickleError, is_torch_file, read_pickle, r
 from models.generators.rosinality import KIND as ROSINALITY
 from models.generators.rosinality import read_rosinality
 from models.generators.stylegan3_config import StyleGAN3Config
+from models.generators.tensorflow import KIND as TENSORFLOW
+from models.generators.tensorflow import is_tensorflow, read_tensorflow
 
 FORMAT = "stylerig-generator-1"
 # "kind" in the header's configuration; the studio generator's has none.
@@ -53,8 +55,8 @@ def load_generator(path: str | Path, precision: str = "float32", device: str = "
     """Read a generator; it comes in evaluation mode, without gradients.
 
     The file is one that ``Generator.save`` wrote, a pickle of NVIDIA's stylegan2-ada-pytorch or
-    stylegan3 repository, or a checkpoint of rosinality's stylegan2-pytorch; it is told by its
-    content, and no code in it is run.
+    stylegan3 repository, a TensorFlow pickle of NVIDIA's StyleGAN2, or a checkpoint of rosinality's
+    stylegan2-pytorch; it is told by its content, and no code in it is run.
     Raises StyleRigError when the file is missing, damaged, of another kind, does not fit
     its own configuration, or holds a network that cannot be run here.
     """
@@ -90,24 +92,26 @@ def read_pickled(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]
         if size > LARGEST_PICKLE:
             raise PickleError(f"it has {size} bytes, more than any StyleGAN")
         data = path.read_bytes()
-        if is_torch_file(data[:16]):
-            kind, (config, state) = ROSINALITY, read_rosinality(read_torch_file(data), len(data))
-        else:
-            family, config, state = read_nvidia(read_pickle(data), len(data))
-            kind = f"{family}, NVIDIA's PyTorch pickle"
+        kind, config, state = parse_pickled(data)
     except StyleRigError:
         raise
     except PickleError as error:
         raise bad_file(path, str(error)) from error
     except Exception as error:  # a hostile file may raise anything
         raise bad_file(path, f"it is damaged ({type(error).__name__})") from error
-    metadata = {
-        "source": path.name,
-        "kind": kind,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "licence": LICENCE,
-    }
-    return config, state, metadata
+    digest = hashlib.sha256(data).hexdigest()
+    return config, state, {"source": path.name, "kind": kind, "sha256": digest, "licence": LICENCE}
+
+
+def parse_pickled(data: bytes) -> tuple[str, Config, dict[str, Tensor]]:
+    """What kind of checkpoint ``data`` is, its configuration and its state."""
+    if is_torch_file(data[:16]):
+        return ROSINALITY, *read_rosinality(read_torch_file(data), len(data))
+    root = read_pickle(data)
+    if is_tensorflow(root):
+        return TENSORFLOW, *read_tensorflow(root, len(data))
+    family, config, state = read_nvidia(root, len(data))
+    return f"{family}, NVIDIA's PyTorch pickle", config, state
 
 
 def read_own(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:

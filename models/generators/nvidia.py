@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.generators.config import StyleGAN2Config
 from models.generators.layers import blur_kernel
-from models.generators.pickles import ArrayRecord, ModuleRecord, PickleError, TensorRecord
+from models.generators.pickles import ArrayRecord, ModuleRecord, PickleError, TensorRecord, shown
 from models.generators.stylegan3_config import MOST_LAYERS, LayerConfig, StyleGAN3Config
 
 DEEPEST = 8
@@ -204,8 +204,3 @@ def side(module: ModuleRecord, name: str) -> int:
     if value.shape != (2,) or len(set(value.array().tolist())) != 1:
         raise PickleError(f"its {shown(module.class_name)} is not square")
     return int(value.array()[0])
-
-
-def shown(value: Any) -> str:
-    """A text out of the file, fit for a message."""
-    return repr(value)[:60] if isinstance(value, str) else f"a {type(value).__name__}"

@@ -43,7 +43,7 @@ class LayerConfig:
     def __post_init__(self):
         check_range(self, LARGEST_LAYER, "a layer's ")
         if len(self.padding) != 4 or any(type(p) is not int or abs(p) > LARGEST_PADDING for p in self.padding):
-            raise bad_config(f"a layer's padding is {self.padding!r}")
+            raise bad_config("a layer's padding is not four small whole numbers")
         if type(self.down_radial) is not bool or type(self.to_rgb) is not bool:
             raise bad_config("a layer's switch is neither on nor off")
         if self.conv_clamp is not None and not 0 < self.conv_clamp < float("inf"):

@@ -31,6 +31,13 @@ class EasyDict(dict):
     """dnnlib's dictionary, by name."""
 
 
+class Network:
+    """A network of the TensorFlow repositories: what ``state`` holds."""
+
+    def __init__(self, **state):
+        self.__dict__.update(state)
+
+
 class Module:
     """One module: its class's name, parameters, buffers, modules and attributes."""
 
@@ -58,7 +65,8 @@ class Module:
 def official_names():
     """Within: the names of NVIDIA's repositories can be written into a pickle."""
     names = {"torch_utils": {}, "torch_utils.persistence": {"f": _reconstruct_persistent_obj},
-             "dnnlib": {}, "dnnlib.util": {"c": EasyDict}}  # fmt: skip
+             "dnnlib": {}, "dnnlib.util": {"c": EasyDict}, "dnnlib.tflib": {},
+             "dnnlib.tflib.network": {"n": Network}}  # fmt: skip
     before = {name: sys.modules.get(name) for name in names}
     for name, values in names.items():
         sys.modules[name] = ModuleType(name)

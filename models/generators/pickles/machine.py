@@ -199,6 +199,7 @@ OPCODES: dict[int, Callable[[Machine], None]] = {
         "C": lambda m: m.push(bytes(m.take(m.number(U1)))),
         "B": lambda m: m.push(m.take(m.number(U4))),  # as a view: these hold the tensors
         "\x8e": lambda m: m.push(m.take(m.number(U8))),
+        "\x96": lambda m: m.push(m.take(m.number(U8))),  # BYTEARRAY8: protocol 5's arrays
         ")": lambda m: m.push(()),
         "t": lambda m: m.push(tuple(m.pop_mark())),
         "\x85": lambda m: m.tuple_of(1),

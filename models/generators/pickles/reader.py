@@ -1,8 +1,8 @@
 """The names that checkpoints use, and what each stands for here.
 
-The list is closed: NVIDIA's PyTorch pickles (stylegan2-ada-pytorch and stylegan3, saved with
-numpy 1 or 2 and protocols 2 to 5), torch's own storages inside of them, and the arguments that
-training scripts save.
+The list is closed: NVIDIA's pickles of PyTorch (stylegan2-ada-pytorch and stylegan3, saved with
+numpy 1 or 2 and protocols 2 to 5) and of TensorFlow (StyleGAN2), torch's own storages inside of
+them, and the arguments that training scripts save.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from models.generators.pickles.records import (
     ArrayRecord,
     ArrayType,
     ModuleRecord,
+    NetworkRecord,
     StorageRecord,
     TensorRecord,
     array_type,
@@ -126,6 +127,15 @@ def make_type(kind: Any, *_: Any) -> ArrayType:
     return array_type(kind)
 
 
+def make_array(data: Any, kind: Any, shape: Any, order: Any) -> ArrayRecord:
+    """How protocol 5 writes arrays."""
+    if order not in ("C", "F"):
+        raise PickleError("an array is laid out in an unknown way")
+    record = ArrayRecord()
+    record.fill((1, shape, kind, order == "F", data))
+    return record
+
+
 def make_scalar(kind: Any, data: Any) -> Any:
     if not isinstance(kind, ArrayType):
         raise PickleError("a number has no type")
@@ -150,11 +160,13 @@ MEANINGS = {
     ("collections", "OrderedDict"): make_table,
     ("dnnlib.util", "EasyDict"): make_table,
     ("dnnlib", "EasyDict"): make_table,
+    ("dnnlib.tflib.network", "Network"): NetworkRecord,
     ("argparse", "Namespace"): make_table,
     ("numpy", "dtype"): make_type,
     ("numpy", "ndarray"): None,
     **{(f"numpy.{core}.multiarray", "scalar"): make_scalar for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "_reconstruct"): lambda *_: ArrayRecord() for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): make_array for core in ("core", "_core")},
     **{(module, "set"): make_set for module in ("builtins", "__builtin__")},
     **{(module, "bytes"): lambda: b"" for module in ("builtins", "__builtin__")},
     ("_codecs", "encode"): encode,
@@ -179,8 +191,8 @@ class CheckpointNames(NoNames):
             raise PickleError(f"it calls {function.name} with other arguments than checkpoints do") from error
 
     def build(self, target: Any, state: Any) -> None:
-        """numpy's types and arrays are filled in; the attributes of a table do not matter."""
-        if isinstance(target, ArrayRecord):
+        """Arrays, their types and networks are filled in; the attributes of a table do not matter."""
+        if isinstance(target, (ArrayRecord, NetworkRecord)):
             target.fill(state)
         elif isinstance(target, ArrayType):
             # (version, byte order, subtype, names, fields, size, alignment, flags)

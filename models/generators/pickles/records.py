@@ -21,6 +21,11 @@ LARGEST_SIZE = 2**40
 ARRAY_TYPES = frozenset("f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1".split())
 
 
+def shown(value: Any) -> str:
+    """A value out of the file, fit for a message."""
+    return repr(value)[:60] if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
+
+
 @dataclass(frozen=True, slots=True)
 class ModuleRecord:
     """One module of NVIDIA's torch_utils.persistence: its class's name and its attributes."""
@@ -134,8 +139,9 @@ class ArrayType:
 
 
 def array_type(kind: Any) -> ArrayType:
-    if kind not in ARRAY_TYPES:
-        raise PickleError(f"it has an array of the type {str(kind)[:40]!r}")
+    # Only texts are looked up or shown: nested tuples can take for ever to hash or print.
+    if not isinstance(kind, str) or kind not in ARRAY_TYPES:
+        raise PickleError(f"it has an array of the type {shown(kind)}")
     return ArrayType(kind)
 
 
@@ -172,3 +178,23 @@ class ArrayRecord:
         """The values as a new array."""
         shape, kind, fortran, data = self.content()
         return np.frombuffer(data, f"<{kind.kind}").reshape(shape, order="F" if fortran else "C").copy()
+
+
+class NetworkRecord:
+    """A dnnlib.tflib Network; a pickle makes it first and fills it in with BUILD, once."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self):
+        self._content: dict[str, Any] | None = None
+
+    def fill(self, state: Any) -> None:
+        if self._content is not None or not isinstance(state, dict):
+            raise PickleError("a network is filled in a way that dnnlib does not")
+        self._content = state
+
+    def content(self) -> dict[str, Any]:
+        """version, static_kwargs, components, variables (and source text, which nobody runs)."""
+        if self._content is None:
+            raise PickleError("a network was never filled in")
+        return self._content

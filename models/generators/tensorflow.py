@@ -1,0 +1,147 @@
+"""Legacy TensorFlow pickles of NVIDIA's stylegan2 and stylegan2-ada, read without TensorFlow.
+
+A pickle is (G, D, Gs), each a dnnlib.tflib Network: its arguments, its components, and its
+variables as (name, array). What the names mean: https://github.com/NVlabs/stylegan2
+(training/networks_stylegan2.py).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.generators.config import StyleGAN2Config
+from models.generators.pickles import ArrayRecord, NetworkRecord, PickleError, shown
+from models.generators.rosinality import place, without_batch
+
+KIND = "StyleGAN2, NVIDIA's TensorFlow pickle"
+VERSIONS = (4, 5)  # 3 and below: StyleGAN 1 and ProGAN
+MOST_VARIABLES = 4096
+EXPECTED = {"architecture": "skip", "nonlinearity": "lrelu", "mapping_nonlinearity": "lrelu",
+            "resample_kernel": [1, 3, 3, 1]}  # fmt: skip
+LAYER = re.compile(r"synthesis/(\d{1,4})x\1/(Conv|Conv0_up|Conv1|ToRGB)/(\w+)")
+LAYERS = {"Conv": "conv1", "Conv0_up": "conv0", "Conv1": "conv1", "ToRGB": "torgb"}
+PARTS = {"weight": "weight", "bias": "bias", "mod_weight": "affine.weight", "mod_bias": "affine.bias",
+         "noise_strength": "noise_strength"}  # fmt: skip
+
+
+def is_tensorflow(root: Any) -> bool:
+    return isinstance(root, NetworkRecord) or (
+        isinstance(root, tuple) and bool(root) and all(isinstance(network, NetworkRecord) for network in root)
+    )
+
+
+def read_tensorflow(root: Any, most_numbers: int) -> tuple[StyleGAN2Config, dict[str, Tensor]]:
+    """Configuration and state of the averaged generator; raises PickleError or ConfigError."""
+    network = root[-1] if isinstance(root, tuple) else root
+    check_kind(network)
+    variables = {**table(network, ""), **table(part(network, "mapping"), "mapping/"),
+                 **table(part(network, "synthesis"), "synthesis/")}  # fmt: skip
+    numbers = sum(torch.Size(value.shape).numel() for value in variables.values() if isinstance(value, ArrayRecord))
+    if numbers > most_numbers:
+        raise PickleError(f"its arrays hold {numbers} numbers, more than the file")
+    state = {}
+    for name, value in variables.items():
+        if name.rpartition("/")[2] != "lod":  # the training's progress
+            ours, tensor = renamed(name, as_tensor(name, value))
+            state[ours] = tensor
+    return read_config(network, state), state
+
+
+def check_kind(network: NetworkRecord) -> None:
+    state = network.content()
+    version, arguments = state.get("version"), state.get("static_kwargs")
+    variables = state.get("variables")
+    pairs = variables if isinstance(variables, list) else []
+    names = [pair[0] for pair in pairs if isinstance(pair, tuple) and pair and isinstance(pair[0], str)]
+    if any("FromRGB" in name for name in names):
+        raise PickleError("it holds a discriminator only, which judges pictures but makes none")
+    if version not in VERSIONS:
+        raise PickleError("it is a ProGAN or StyleGAN 1, whose networks are not among those that can be run")
+    if not isinstance(arguments, dict):
+        raise PickleError("its network has no arguments")
+    for name, expected in EXPECTED.items():
+        if arguments.get(name) not in (None, expected):
+            raise PickleError(f"its {name} is {shown(arguments[name])}, expected {expected!r}")
+
+
+def part(network: NetworkRecord, name: str) -> NetworkRecord:
+    components = network.content().get("components")
+    found = components.get(name) if isinstance(components, dict) else None
+    if not isinstance(found, NetworkRecord):
+        raise PickleError(f"its network has no {name}, so it is no StyleGAN")
+    return found
+
+
+def table(network: NetworkRecord, prefix: str) -> dict[str, Any]:
+    variables = network.content().get("variables")
+    if not isinstance(variables, list) or len(variables) > MOST_VARIABLES:
+        raise PickleError("its network has no list of variables")
+    if not all(isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) for item in variables):
+        raise PickleError("its network's variables are not names and arrays")
+    return {prefix + name: value for name, value in variables}
+
+
+def as_tensor(name: str, value: Any) -> Tensor:
+    if isinstance(value, ArrayRecord):
+        return torch.from_numpy(value.array()).float()
+    if type(value) in (int, float):
+        return torch.tensor(float(value))
+    raise PickleError(f"{name[:60]!r} is not an array")
+
+
+def renamed(name: str, value: Tensor) -> tuple[str, Tensor]:
+    """Our name for a variable, and its value in torch's order of dimensions."""
+    if name == "dlatent_avg":
+        return "mapping.w_avg", value
+    if match := re.fullmatch(r"mapping/(Dense(\d{1,2})|LabelEmbed)/(weight|bias)", name):
+        layer = "embed" if match[2] is None else f"fc{int(match[2])}"
+        return f"mapping.{layer}.{match[3]}", value.t() if match[3] == "weight" and value.dim() == 2 else value
+    if match := re.fullmatch(r"synthesis/noise(\d{1,2})", name):
+        return f"synthesis.{place(int(match[1]))}.noise_const", without_batch(value, 2)
+    if name == "synthesis/4x4/Const/const":
+        return "synthesis.b4.const", without_batch(value, 3)
+    match = LAYER.fullmatch(name)
+    if not match or match[3] not in PARTS:
+        raise PickleError(f"{name[:60]!r} is no part of a StyleGAN2 with skip connections")
+    if match[3] == "weight" and value.dim() == 4:
+        value = value.permute(3, 2, 0, 1)
+        # TensorFlow's up-sampling convolution runs over the mirrored weights.
+        value = value.flip((2, 3)) if match[2] == "Conv0_up" else value
+    elif match[3] == "mod_weight" and value.dim() == 2:
+        value = value.t()
+    elif match[3] == "mod_bias":
+        value = value + 1
+    return f"synthesis.b{match[1]}.{LAYERS[match[2]]}.{PARTS[match[3]]}", value.contiguous()
+
+
+def read_config(network: NetworkRecord, state: dict[str, Tensor]) -> StyleGAN2Config:
+    """From the shapes, and what shapes do not tell from the arguments."""
+    arguments = network.content()["static_kwargs"]
+    channels, image = {}, 0
+    for size in (4 << power for power in range(10)):
+        weight = state.get(f"synthesis.b{size}.torgb.weight")
+        if weight is not None and weight.dim() == 4:
+            image, channels[size] = weight.shape[:2]
+    first, average = state.get("mapping.fc0.weight"), state.get("mapping.w_avg")
+    if not channels or first is None or first.dim() != 2 or average is None:
+        raise PickleError("its variables are not those of a StyleGAN2")
+    if image != 3:
+        raise PickleError(f"it makes pictures of {image} channels, not of red, green and blue")
+    embed = state.get("mapping.embed.weight", torch.zeros(0, 0))
+    layers = sum(re.fullmatch(r"mapping\.fc\d+\.weight", name) is not None for name in state)
+    return StyleGAN2Config(
+        resolution=max(channels), z_dim=first.shape[1] - len(embed), w_dim=average.numel(), c_dim=embed.shape[-1],
+        mapping_layers=layers, channels=channels, mapping_lr_multiplier=number(arguments, "mapping_lrmul", 0.01),
+        conv_clamp=number(arguments, "conv_clamp", None),
+    )  # fmt: skip
+
+
+def number(arguments: dict[Any, Any], name: str, default: float | None) -> float | None:
+    value = arguments.get(name, default)
+    if value is not None and type(value) not in (int, float):
+        raise PickleError(f"its {name} is not a number")
+    return None if value is None else float(value)
