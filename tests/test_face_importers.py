@@ -153,6 +153,7 @@ def test_flame_jaw_and_eyes_turn(tmp_path, mesh):
         return face.expression[face.expression_names.index(name)]
 
     chin = moved("jawOpen")[face.landmarks[8]]
+    assert face.masks["pupil"].sum() > 0 and face.albedo_mean[face.masks["pupil"] > 0.5].max() < 0.01
     assert chin[1] < -1.2 and moved("jawOpen")[face.landmarks[27]].abs().max() < 1e-5
     left = (face.groups["eye_L"] > 0.5).nonzero()[:, 0]
     front = left[face.mean[left, 2].argmax()]

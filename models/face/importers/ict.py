@@ -18,7 +18,6 @@ from models.face.importers.source import Source
 
 NEUTRAL = "generic_neutral_mesh.obj"
 SEE_THROUGH = ("lacrimal", "eye_blend", "lashes")
-DISCS = {"iris": 0.58, "pupil": 0.2}  # cm from the eye's axis: where the cornea begins to bulge, and half-open pupils
 INDICES = "vertex_indices.json"
 VERTICES = 26719
 LICENCE = (
@@ -133,18 +132,9 @@ def parts_of(mean: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
     for name, (first, end) in PARTS.items():
         mark[name][first:end] = 1
     masks = {name: sum(mark[part] for part in parts) for name, parts in MASKS.items()}
-    for name, radius in DISCS.items():
-        masks[name] = sum(disc(mean, mark[eye], radius) for eye in ("eye_L", "eye_R"))
     height = np.clip((mean[:, 1] + 14.5) / 6.0, 0, 1)  # as on our head, which stands in the same place
     groups = {"head": height * height * (3 - 2 * height), "eye_L": mark["eye_L"], "eye_R": mark["eye_R"]}
     return mark | masks, groups, []
-
-
-def disc(mean: np.ndarray, eye: np.ndarray, radius: float) -> np.ndarray:
-    """Mask (V,) of the front of an eyeball within ``radius`` of its axis, which points along +z."""
-    low, high = mean[eye > 0.5].min(axis=0), mean[eye > 0.5].max(axis=0)
-    offset = mean - (low + high) / 2
-    return eye * (offset[:, 2] > 0) * (np.linalg.norm(offset[:, :2], axis=1) < radius)
 
 
 def split(faces: np.ndarray, like: np.ndarray) -> np.ndarray:

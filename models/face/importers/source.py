@@ -15,6 +15,7 @@ from models.face.model import FaceModel
 
 LANDMARKS = 68
 EYE_DEPTH = 1.2  # cm from the lids' middle back to the eyeball's centre, where a model has no eyeballs
+DISCS = {"iris": 0.58, "pupil": 0.2}  # cm from the eye's axis: where the cornea begins to bulge, and half-open pupils
 MIRRORED = np.array(
     [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36,
      41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65]
@@ -122,7 +123,18 @@ def complete(source: Source) -> Carried | None:
     source.masks.setdefault("skin", (inside < 0.5).astype(float))
     for name in ("eye_L", "eye_R"):
         source.groups.setdefault(name, np.zeros(count))
+    for name, radius in DISCS.items():
+        discs = [disc(source.mean, source.groups[eye] > 0.5, radius) for eye in ("eye_L", "eye_R")]
+        source.masks.setdefault(name, discs[0] + discs[1])
     return carried
+
+
+def disc(mean: np.ndarray, ball: np.ndarray, radius: float) -> np.ndarray:
+    """Mask (V,) of the front of an eyeball within ``radius`` of its axis, which points along +z."""
+    if not ball.any():
+        return np.zeros(len(mean))
+    offset = mean - (mean[ball].min(axis=0) + mean[ball].max(axis=0)) / 2
+    return (ball & (offset[:, 2] > 0) & (np.linalg.norm(offset[:, :2], axis=1) < radius)).astype(float)
 
 
 def in_order(landmarks: np.ndarray, mean: np.ndarray) -> np.ndarray:
