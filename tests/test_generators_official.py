@@ -107,6 +107,18 @@ def test_conditional_mapping_equals_the_literal_formula(config, tmp_path):
     assert not torch.allclose(loaded.mapping(z, c.flip(0)), w)
 
 
+def test_truncation_of_each_layer():
+    generator = lively(Generator.create(SMALL, seed=3))
+    z = latents_from_seed(1, 2, 10)
+    whole, psi = generator.mapping(z), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    expected = [generator.w_avg + p * (whole[:, k] - generator.w_avg) for k, p in enumerate(psi)]
+    assert torch.allclose(generator.mapping(z, truncation_psi=psi), torch.stack(expected, 1), atol=1e-6)
+    cut = generator.mapping(z, truncation_psi=psi, truncation_cutoff=2)
+    assert torch.allclose(cut[:, :2], torch.stack(expected[:2], 1), atol=1e-6) and torch.equal(cut[:, 2:], whole[:, 2:])
+    with pytest.raises(ValueError, match="5 values for 6 layers"):
+        generator.mapping(z, truncation_psi=psi[:5])
+
+
 def test_clamping_limits_every_layer():
     generator = lively(Generator.create(SMALL, seed=3))
     w = generator.mapping(latents_from_seed(1, 2, 10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class Generator(nn.Module):
         """The quickest precision of this device; ``precision`` says which it became."""
         return self.set_precision("bf16" if has_fast_bf16(self.w_avg.device) else "float32")
 
-    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0,
+    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0,
                 truncation_cutoff: int | None = None, noise: str = "const") -> Tensor:
         """z (N, z_dim) -> picture (N, 3, R, R) in [-1, 1]."""
         return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise)
@@ -74,7 +75,7 @@ class Generator(nn.Module):
         return (raw * 0.5 + 0.5).clamp(0.0, 1.0), torch.ones_like(raw[:, :1])
 
     def save(self, path: str | Path, metadata: dict[str, Any] | None = None) -> Path:
-        """Write a float16 safetensors file with the configuration in its header."""
+        """Write a safetensors file with the configuration in its header: float16, float32 if converted."""
         from models.generators.checkpoint import save_generator
 
         return save_generator(self, path, self.metadata if metadata is None else metadata)

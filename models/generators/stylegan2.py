@@ -6,6 +6,8 @@ of an official checkpoint fits name by name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -54,10 +56,19 @@ class MappingNetwork(nn.Module):
             x = getattr(self, f"fc{index}")(x)
         return x
 
-    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0,
+    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0,
                 truncation_cutoff: int | None = None) -> Tensor:
-        """Truncation: w' = w_avg + psi (w - w_avg) on the first ``truncation_cutoff`` layers (None: all)."""
+        """Truncation: w' = w_avg + psi (w - w_avg) on the first ``truncation_cutoff`` layers (None: all).
+
+        ``truncation_psi`` may also be one number for each of the num_ws layers.
+        """
         w = self.single(z, c)[:, None].repeat(1, self.num_ws, 1)
+        if isinstance(truncation_psi, Sequence):
+            if len(truncation_psi) != self.num_ws:
+                raise ValueError(f"truncation_psi has {len(truncation_psi)} values for {self.num_ws} layers")
+            psi = torch.tensor(truncation_psi, dtype=w.dtype, device=w.device)[:, None]
+            psi[truncation_cutoff if truncation_cutoff is not None else self.num_ws :] = 1.0
+            return self.w_avg.lerp(w, psi)
         if truncation_psi != 1.0:
             cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
             truncated = self.w_avg.lerp(w[:, :cutoff], truncation_psi)
