@@ -35,6 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     config = read_config(arguments.config)
     face = load_face_model(arguments.face_model)
     report = lambda line: print(line, flush=True)
+    for line in (face.licence, *face.notes):
+        if line:
+            report(f"{face.name}: {line}")
     if arguments.stage != "all":
         pictures = needed(arguments.studio, "--studio")
         stages = {"estimators": training.train_estimators, "landmarks": training.train_landmarks,

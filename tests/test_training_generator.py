@@ -186,7 +186,8 @@ def test_r1_is_the_squared_gradient():
 
 def test_shipped_plan_is_valid():
     config = load_config(PLAN)
-    assert config.generator.resolution == 128 and [s.kind for s in config.stages] == ["pairs", "pairs", "adversarial"]
+    assert config.generator.resolution == 128
+    assert [(s.kind, s.resolution) for s in config.stages] == [("pairs", 64), ("pairs", 128), ("pairs", 128)]
 
 
 @pytest.mark.parametrize("values, word", [
