@@ -116,11 +116,11 @@ def add_back(parts: Parts, sheet, figures: dict) -> None:
     directions = back_directions(face[0], sheet, rows, columns)
 
     skull = np.concatenate((figures["skull_mean"][None], figures["skull_identity"])).astype(float)
-    skull = skull[:, (skull[0, :, 1] > -12.5) & (skull[0, :, 2] < 3.5)]
+    skull = skull[:, (skull[0, :, 1] > -12.5) & (skull[0, :, 2] < 3.5)]  # below, the bust begins
     skull = np.concatenate((skull, np.zeros((len(figures["expression"]), *skull.shape[1:]))))
     mean = back_surface(directions, skull[0], grid_edge(face[0], sheet))
     carry, sources = back_carrier(mean, skull, grid_edge(face, sheet))
-    mean = mean + (carry @ sources[0])
+    mean = smooth_seam(mean + carry @ sources[0], grid_edge(face[0], sheet))
     carried = (carry @ sources[1:])[:, inner.ravel()]
     a, b = np.meshgrid(np.linspace(0, 1, columns), np.linspace(0, 1, rows))
     uv = np.stack((0.01 + 0.77 * a, 0.005 + 0.2 * b), axis=-1).reshape(-1, 2)
@@ -168,6 +168,23 @@ def back_surface(directions: np.ndarray, skull: np.ndarray, edge: np.ndarray) ->
         average = padded[2:, 1:-1] + padded[:-2, 1:-1] + padded[1:-1, 2:] + padded[1:-1, :-2]
         correction = np.where(fixed, correction, average / 4 * 0.985)
     return (guess + correction).reshape(-1, 3)
+
+
+def smooth_seam(mean: np.ndarray, edge: np.ndarray, reach: int = 5, rounds: int = 60) -> np.ndarray:
+    """The back's mean (rows·columns, 3) with the sewn edges set exactly and the cells beside them relaxed.
+
+    Where two edges meet in a smooth outline the grid's corner is flat and would crease.
+    """
+    rows, columns = edge.shape[:2]
+    surface = np.where(np.isnan(edge), mean.reshape(edge.shape), edge)
+    row, column = np.mgrid[0:rows, 0:columns]
+    distance = np.minimum(np.minimum(column, columns - 1 - column), rows - 1 - row)
+    share = np.clip(1 - (distance - 1) / reach, 0, 1)[..., None] * np.isnan(edge[..., :1])
+    for _ in range(rounds):
+        padded = np.pad(surface, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        average = (padded[2:, 1:-1] + padded[:-2, 1:-1] + padded[1:-1, 2:] + padded[1:-1, :-2]) / 4
+        surface = surface + 0.6 * share * (average - surface)
+    return surface.reshape(-1, 3)
 
 
 def back_carrier(mean: np.ndarray, skull: np.ndarray, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
