@@ -14,7 +14,7 @@ from models.face.alignment import project_landmarks
 from models.generators import Generator, GeneratorConfig
 from models.stylerig import Controls, Rig
 from models.stylerig.reconstruction import Reconstruction
-from models.stylerig.rig import linear_to_srgb, srgb_to_linear
+from models.colour import linear_to_srgb, srgb_to_linear
 from models.stylerig.similarity import Similarity, pixel_centres
 
 CONFIG = GeneratorConfig(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16})

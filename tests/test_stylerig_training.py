@@ -18,7 +18,7 @@ from models.face.rasterizer import render
 from models.generators import Generator, GeneratorConfig
 from models.stylerig import Controls, Rig
 from models.stylerig.estimator import Estimator
-from models.stylerig.rig import linear_to_srgb
+from models.colour import linear_to_srgb
 from models.stylerig.training import pool as pool_module
 from models.stylerig.training.config import DEFAULT, PoolSettings, Stage, TrainingConfig, read_config
 from models.stylerig.training.estimators import explained

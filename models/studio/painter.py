@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, normalize
 
+from models.colour import linear_to_srgb
 from models.face.alignment import place, project_landmarks
 from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.face.harmonics import basis, irradiance, luminance, rotate
@@ -381,15 +382,9 @@ def strand_colour(strands, chance, shade, scene, i, turn) -> Tensor:
 def finish(buffers: dict[str, Tensor], size: int) -> Tensor:
     """Average down, sRGB, premultiplied, (size, size, 4) uint8."""
     stack = torch.cat((buffers["colour"].clamp(0, 4), buffers["alpha"][..., None]), dim=-1)
-    stack = torch.cat((srgb(stack[..., :3]) * stack[..., 3:], stack[..., 3:]), dim=-1)
+    stack = torch.cat((linear_to_srgb(stack[..., :3]) * stack[..., 3:], stack[..., 3:]), dim=-1)
     small = avg_pool2d(stack.permute(2, 0, 1)[None], SUPERSAMPLE)[0].permute(1, 2, 0)
     return (small * 255 + 0.5).clamp(0, 255).to(torch.uint8)
-
-
-def srgb(linear: Tensor) -> Tensor:
-    """The sRGB transfer curve (IEC 61966-2-1) of linear values, clipped to [0, 1]."""
-    linear = linear.clamp(0, 1)
-    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp(min=1e-8) ** (1 / 2.4) - 0.055)
 
 
 def landmarks_of(scene: Scene, face: FaceModel) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from models.colour import srgb_to_linear
 from models.errors import StyleRigError
 from models.face import FaceModel, load_face_model
 from models.face.alignment import align
@@ -225,17 +226,6 @@ def combine(colour: Tensor, alpha: Tensor) -> dict[str, Tensor]:
     linear = srgb_to_linear(straight) * alpha
     portrait = (colour + (1 - alpha) * BACKDROP).clamp(0, 1)
     return {"Combined": torch.cat((linear, alpha), dim=1), "Portrait": portrait}
-
-
-def srgb_to_linear(image: Tensor) -> Tensor:
-    """The sRGB transfer function (IEC 61966-2-1), 0–1."""
-    return torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055).clamp(min=0) ** 2.4)
-
-
-def linear_to_srgb(image: Tensor) -> Tensor:
-    """The inverse of ``srgb_to_linear``, clipped to 0–1; differentiable everywhere."""
-    image = image.clamp(0, 1)
-    return torch.where(image <= 0.0031308, image * 12.92, 1.055 * image.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def resize(image: Tensor, size: int) -> Tensor:

@@ -9,7 +9,7 @@ from models.face import FaceModel
 from models.face.alignment import align, project_landmarks
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
-from models.stylerig.rig import linear_to_srgb
+from models.colour import linear_to_srgb
 
 READ_PARTS = ("identity", "reflectance", "expression", "light", "rotation")
 

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models.colour import linear_to_srgb
 from models.face.alignment import align, project_landmarks
 from models.face.rasterizer import render
 from models.files import write_atomic
 from models.metrics.plots import Series, line_plot
-from models.stylerig.rig import BACKDROP, linear_to_srgb
+from models.stylerig.rig import BACKDROP
 from models.stylerig.rignet import RigNets
 from models.stylerig.training.losses import rows_of
 from models.stylerig.training.reconstruction import training_rows

@@ -1,0 +1,17 @@
+"""The sRGB transfer function (IEC 61966-2-1), as tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def srgb_to_linear(image: Tensor) -> Tensor:
+    """Display values 0–1 of any shape to linear ones."""
+    return torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055).clamp(min=0) ** 2.4)
+
+
+def linear_to_srgb(image: Tensor) -> Tensor:
+    """The inverse of ``srgb_to_linear``, clipped to 0–1; differentiable everywhere."""
+    image = image.clamp(0, 1)
+    return torch.where(image <= 0.0031308, image * 12.92, 1.055 * image.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
