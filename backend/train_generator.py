@@ -10,7 +10,7 @@ PLAN = Path(__file__).resolve().parent.parent / "models" / "training" / "studio.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="folder of shards made by models.studio")
+    parser.add_argument("--data", type=Path, required=True, help="folder of pictures made by models.studio")
     parser.add_argument("--config", type=Path, default=PLAN, help="training plan, TOML or JSON (default: the shipped one)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the weights, sheets and checkpoints")
     parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")

@@ -57,7 +57,6 @@ class TrainingConfig:
     seed: int = 0
     precision: str = "auto"
     compile: bool = True
-    held_out: int = 64
     ema_images: float = 2000.0
     checkpoint_minutes: float = 3.0
     sheet_minutes: float = 3.0

@@ -1,7 +1,11 @@
-"""Pictures with the latents that determine them, in a folder of shards that may still grow."""
+"""The pictures of a training in memory, with the truth that determines them; the set may still grow."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,123 +14,188 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.errors import StyleRigError
+from models.training.pictures import DAMAGE, Entry, bad_files, open_folder, read_picture, read_truth, shrink
+
+HELD_OUT_EVERY = 32  # every 32nd number (3.1 %) is held out: the split stays the same while a set grows
+FEWEST = 64
+PARTS = ("all", "training", "held out")
 
 
-class PairFolder:
-    """Shards ``pictures-NNNNN.npy`` (M, R, R, 4) uint8, premultiplied sRGB with alpha, and
-    ``latents-NNNNN.npy`` (M, S) float32, standard normal. Shards stay on disk (memory-mapped).
+def is_held_out(number: int) -> bool:
+    """Whether a training must never see the picture of this number."""
+    return number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
 
-    Raises StyleRigError for a folder without shards and for shards that are damaged or differ.
+
+class PictureSet:
+    """All pictures of a folder as premultiplied sRGB uint8 (M, R, R, 4), with the truth's ``fields``.
+
+    ``size`` R: smaller than the files' by a whole factor (box filter), 0 for theirs. ``fields`` are
+    of latent, parameters, landmarks; a plain folder has none. ``part`` leaves out the held-out
+    pictures or all others, ``most`` reads only so many, evenly spread.
+    Raises StyleRigError for a folder, index or pictures that cannot be used: nothing is left out silently.
     """
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.pictures: list[np.ndarray] = []
-        self.latents: list[np.ndarray] = []
-        self.known: set[Path] = set()
-        self.starts = np.zeros(1, dtype=np.int64)
-        self.rescan()
-        if not self.pictures:
+    def __init__(self, folder: str | Path, size: int = 0, fields: Iterable[str] = ("latent",), part: str = "all",
+                 most: int = 0, progress: bool = True):
+        if part not in PARTS:
+            raise ValueError(f"part is one of {PARTS}, not {part!r}")
+        self.source = open_folder(folder)
+        self.part, self.progress = part, progress
+        shapes = self.source.shapes()
+        self.shapes = {name: shapes[name] for name in fields if name in shapes}
+        entries = self.wanted()
+        if len(entries) < (FEWEST if part == "all" else 1):
+            raise too_few(self.source.folder, len(entries), part)
+        if most and len(entries) > most:
+            entries = [entries[round(i)] for i in np.linspace(0, len(entries) - 1, most)]
+        self.file_size = self.source.size or first_size(entries)
+        self.size = size or self.file_size
+        self.check_size()
+        self.allocate(len(entries) if most else max(len(entries), (self.source.index or {}).get("count", 0)))
+        if problems := self.take(entries):
+            raise bad_files(self.source.folder, problems)
+
+    def wanted(self) -> list[Entry]:
+        """The entries of this part that exist now."""
+        return [entry for entry in self.source.entries()
+                if self.part == "all" or is_held_out(entry.number) == (self.part == "held out")]
+
+    def check_size(self) -> None:
+        if self.size > self.file_size or self.file_size % self.size:
             raise StyleRigError(
-                f"There are no training pictures in {self.folder}.",
-                "Render some first: python -m models.studio --output DIR.",
-                code="no_training_data",
+                f"The pictures in {self.source.folder} have {self.file_size} pixels a side, which cannot become {self.size}.",
+                "Choose a size that divides theirs, or render larger ones.",
+                code="bad_training_data",
             )
 
-    def rescan(self) -> bool:
-        """Take in new whole shards; True if there were any. Known ones keep their places."""
-        paths = sorted(self.folder.glob("pictures-*.npy")) if self.folder.is_dir() else []
-        new = [path for path in paths if path not in self.known and self.partner(path).is_file()]
-        for path in new:
-            pictures, latents = open_shard(path), open_shard(self.partner(path))
-            self.check(path, pictures, latents)
-            self.pictures.append(pictures)
-            self.latents.append(latents)
-            self.known.add(path)
-        self.starts = np.cumsum([0] + [len(shard) for shard in self.pictures])
-        return bool(new)
+    def allocate(self, capacity: int) -> None:
+        """Room for as many pictures as the set is to have; the system gives memory only where it is written."""
+        self.numbers = np.zeros(0, dtype=np.int64)
+        self.pictures = np.empty((capacity, self.size, self.size, 4), dtype=np.uint8)
+        self.truth = {name: np.empty((capacity, *shape), np.float32) for name, shape in self.shapes.items()}
 
-    @staticmethod
-    def partner(path: Path) -> Path:
-        return path.with_name(path.name.replace("pictures", "latents"))
+    def take(self, entries: list[Entry]) -> list[tuple[Path, str]]:
+        """Read ``entries`` behind what is there; returns the files that could not be, with the reason."""
+        from tqdm import tqdm
 
-    def check(self, path: Path, pictures: np.ndarray, latents: np.ndarray) -> None:
-        shape = pictures.shape
-        if pictures.dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 4:
-            raise bad_shard(path, f"pictures are {pictures.dtype} {shape}, expected uint8 (M, R, R, 4)")
-        if latents.ndim != 2 or latents.dtype != np.float32 or len(latents) != len(pictures):
-            raise bad_shard(path, f"latents are {latents.dtype} {latents.shape}, expected float32 ({len(pictures)}, S)")
-        if not np.isfinite(latents).all():
-            raise bad_shard(path, "latents have values that are not numbers")
-        if self.pictures and (shape[1:], latents.shape[1]) != (self.pictures[0].shape[1:], self.latent_dim):
-            raise bad_shard(path, "its pictures or latents differ in size from those of the other shards")
+        start, problems = len(self.numbers), []
+        quiet = None if self.progress else True  # None: only on a terminal
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            pictures = pool.map(self.read_pixels, entries, range(start, start + len(entries)))
+            bar = tqdm(pictures, "reading", len(entries), unit="picture", file=sys.stderr, disable=quiet)
+            for row, (entry, reason) in enumerate(zip(entries, bar, strict=True), start):
+                if reason := reason or self.read_fields(entry, row):
+                    problems.append((entry.picture, reason))
+        if not problems:
+            self.numbers = np.concatenate((self.numbers, [entry.number for entry in entries])).astype(np.int64)
+        return problems
+
+    def read_pixels(self, entry: Entry, row: int) -> str:
+        """Fill one row of the pictures; returns what is wrong, or nothing."""
+        try:
+            pixels = read_picture(entry.picture, plain=entry.truth is None)
+        except DAMAGE as error:
+            return describe(error)
+        height, width, side = *pixels.shape[:2], self.file_size
+        if (height, width) != (side, side):
+            return f"it has {width} x {height} pixels, expected {side} x {side}"
+        self.pictures[row] = shrink(pixels, self.size)
+        return ""
+
+    def read_fields(self, entry: Entry, row: int) -> str:
+        """Fill one row of the truth. Not in threads: numpy parses headers with ``compile``, which
+        in Python 3.11 fails at random when two threads do so at once."""
+        if entry.truth is None or not self.shapes:
+            return ""
+        try:
+            values = read_truth(entry.truth, self.shapes)
+        except DAMAGE as error:
+            return describe(error)
+        for name, value in values.items():
+            self.truth[name][row] = value
+        return ""
+
+    def rescan(self) -> tuple[int, list[tuple[Path, str]]]:
+        """Take in pictures rendered since, as far as there is room: how many, and those that cannot be used.
+
+        A damaged one does not end a training that runs: none of its batch is taken until it is put right.
+        """
+        known = set(self.numbers.tolist())
+        new = [entry for entry in self.wanted() if entry.number not in known][: len(self.pictures) - len(self)]
+        problems = self.take(new) if new else []
+        return (0 if problems else len(new)), problems
 
     def __len__(self) -> int:
-        return int(self.starts[-1])
+        return len(self.numbers)
 
     @property
-    def resolution(self) -> int:
-        return self.pictures[0].shape[1]
+    def paired(self) -> bool:
+        """Whether every picture has the latent that determines it."""
+        return self.latent_dim > 0
 
     @property
     def latent_dim(self) -> int:
-        return self.latents[0].shape[1]
+        return self.shapes.get("latent", (0,))[0]
 
-    def batch(self, indices: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
-        """Pictures (N, 4, resolution, resolution) in [-1, 1] and latents (N, S)."""
-        numbers = indices.numpy()
-        shards = np.searchsorted(self.starts, numbers, side="right") - 1
-        places = numbers - self.starts[shards]
-        pictures = np.stack([self.pictures[s][p] for s, p in zip(shards, places)])
-        latents = np.stack([self.latents[s][p] for s, p in zip(shards, places)])
-        tensor = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-        if resolution != self.resolution:
-            tensor = F.avg_pool2d(tensor, self.resolution // resolution)
-        return tensor, torch.from_numpy(latents)
+    def rows(self, held_out: bool) -> np.ndarray:
+        """Places of the held-out pictures, or of all others."""
+        return np.flatnonzero((self.numbers % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == held_out)
 
-
-def open_shard(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise bad_shard(path, str(error)) from error
+    def batch(self, rows: np.ndarray, size: int = 0) -> tuple[Tensor, Tensor]:
+        """Pictures (N, 4, size, size) in [-1, 1] and latents (N, S), S = 0 in a plain folder."""
+        tensor = as_tensor(self.pictures[rows])
+        if size and size != self.size:
+            tensor = F.avg_pool2d(tensor, self.size // size)
+        latents = self.truth.get("latent")
+        return tensor, torch.from_numpy(latents[rows]) if self.paired else torch.zeros(len(rows), 0)
 
 
-def bad_shard(path: Path, reason: str) -> StyleRigError:
+def as_tensor(pictures: np.ndarray) -> Tensor:
+    """(N, R, R, 4) uint8 -> (N, 4, R, R) in [-1, 1]."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def describe(error: Exception) -> str:
+    return str(error).strip(" .") or type(error).__name__
+
+
+def first_size(entries: list[Entry]) -> int:
+    """The side of the first picture that can be read; the others are held against it."""
+    for entry in entries:
+        try:
+            return read_picture(entry.picture, plain=True).shape[1]
+        except DAMAGE:
+            continue
+    raise bad_files(entries[0].picture.parent, [(entry.picture, "it is no picture") for entry in entries])
+
+
+def too_few(folder: Path, count: int, part: str) -> StyleRigError:
+    what = "pictures" if part == "all" else f"{part} pictures"
     return StyleRigError(
-        f"{path} cannot be used for training: {reason}.",
-        "Delete this shard (both files) or render it again.",
-        code="bad_training_data",
+        f"There are {count} {what} in {folder}, at least {FEWEST} are needed in all.",
+        "Render more: python -m models.studio --count N --output DIR goes on where it stopped.",
+        code="no_training_data",
     )
 
 
 class Order:
-    """Goes through the pictures in random order, again and again; the first ``held_out`` are never drawn."""
+    """Which pictures each step takes: a pure function of the seed and of how many were taken before.
 
-    def __init__(self, generator: torch.Generator, held_out: int):
-        self.generator = generator
-        self.held_out = held_out
-        self.indices = torch.zeros(0, dtype=torch.int64)
-        self.position = 0
+    Goes through all of them in random order, again and again; needs no state in a checkpoint.
+    """
 
-    def restart(self, count: int) -> None:
-        self.indices = torch.randperm(count - self.held_out, generator=self.generator) + self.held_out
-        self.position = 0
+    def __init__(self, seed: int):
+        self.seed = seed
+        self.known: tuple[int, int] = (-1, -1)
+        self.shuffled = np.zeros(0, np.int64)
 
-    def take(self, n: int, count: int) -> Tensor:
-        """The next ``n`` indices out of ``count`` pictures."""
-        parts, missing = [], n
-        while missing:
-            if self.position >= len(self.indices):
-                self.restart(count)
-            part = self.indices[self.position : self.position + missing]
-            self.position += len(part)
-            missing -= len(part)
-            parts.append(part)
-        return torch.cat(parts)
+    def take(self, start: int, count: int, among: int) -> np.ndarray:
+        """Places 0 … among - 1 of the pictures ``start`` … ``start + count - 1`` of the whole sequence."""
+        places = np.arange(start, start + count)
+        return np.array([self.round(int(place) // among, among)[place % among] for place in places], np.int64)
 
-    def state(self) -> dict:
-        return {"indices": self.indices, "position": self.position}
-
-    def load(self, state: dict) -> None:
-        self.indices, self.position = state["indices"], int(state["position"])
+    def round(self, number: int, among: int) -> np.ndarray:
+        if self.known != (number, among):
+            self.known = (number, among)
+            self.shuffled = np.random.default_rng((self.seed, number)).permutation(among)
+        return self.shuffled

@@ -25,7 +25,7 @@ from models.generators.generator import has_fast_bf16
 from models.generators.pointwise import gathered_passes, plain_passes
 from models.training import losses
 from models.training.config import Stage, TrainingConfig
-from models.training.data import Order, PairFolder
+from models.training.data import Order, PictureSet
 from models.training.discriminator import Discriminator
 from models.training.report import Log, results_page, sample_sheet
 from models.training.state import StopRequest, keep_memory, load_checkpoint, save_checkpoint
@@ -44,11 +44,11 @@ class GeneratorTraining:
                  say: Callable[[str], None] = print):
         config.check()
         self.config, self.output, self.say = config, Path(output), say
-        self.data = PairFolder(data)
+        self.data = PictureSet(data, config.generator.resolution)
         self.check_data()
         self.log = Log(self.output / "log.jsonl")
         self.rng = torch.Generator().manual_seed(config.seed)
-        self.order = Order(self.rng, config.held_out)
+        self.order = Order(config.seed)
         self.build_networks()
         self.stage_number = self.stage_images = self.images = self.steps = 0
         self.stage_seconds = self.seconds = 0.0
@@ -62,12 +62,10 @@ class GeneratorTraining:
 
     def check_data(self) -> None:
         needed = self.config.generator
-        if self.data.resolution < needed.resolution or self.data.resolution % needed.resolution:
-            raise training_error(f"the pictures have {self.data.resolution} pixels, the generator {needed.resolution}")
         if self.data.latent_dim > needed.z_dim:
             raise training_error(f"the scenes have {self.data.latent_dim} latents, more than z ({needed.z_dim})")
-        if len(self.data) <= self.config.held_out:
-            raise training_error(f"{len(self.data)} pictures are too few with {self.config.held_out} held out")
+        if not self.data.paired:
+            raise training_error("the pictures have no latents to teach pairs with")
 
     def build_networks(self) -> None:
         config = self.config
@@ -154,7 +152,8 @@ class GeneratorTraining:
 
     def draw_pairs(self, stage: Stage) -> tuple[Tensor, Tensor]:
         """Pictures (N, 4, R, R) and z (N, z_dim) whose free part is new noise."""
-        target, latents = self.data.batch(self.order.take(stage.batch, len(self.data)), stage.resolution)
+        rows = self.data.rows(held_out=False)
+        target, latents = self.data.batch(rows[self.order.take(self.images, stage.batch, len(rows))], stage.resolution)
         return target, self.complete(latents, self.rng)
 
     def complete(self, latents: Tensor, rng: torch.Generator) -> Tensor:
@@ -245,8 +244,7 @@ class GeneratorTraining:
             self.tell(stage, values)
         if now - self.scanned > config.rescan_minutes * 60:
             self.scanned = now
-            if self.data.rescan():
-                self.order.restart(len(self.data))
+            self.data.rescan()
         if now - self.shown > config.sheet_minutes * 60:
             self.shown = time.monotonic()
             self.show(stage.resolution)
@@ -276,7 +274,7 @@ class GeneratorTraining:
         """A sheet, the likeness to held-out pictures, and the generator file as it now stands."""
         self.refresh_average()
         rng = torch.Generator().manual_seed(99)
-        held = torch.arange(min(max(self.config.held_out, 8), len(self.data)))
+        held = self.data.rows(held_out=True)
         target, latents = self.data.batch(held, resolution)
         z = self.complete(latents, rng)
         raw = torch.cat([
@@ -298,7 +296,7 @@ class GeneratorTraining:
     def facts(self) -> dict[str, object]:
         return {
             "pictures seen": self.images,
-            "training pictures": len(self.data) - self.config.held_out,
+            "training pictures": len(self.data.rows(held_out=False)),
             "minutes": round(self.seconds / 60, 1),
             "held-out mean error (0 to 1)": round(self.validation, 5),
             "precision": self.generator.precision,
@@ -326,7 +324,6 @@ class GeneratorTraining:
             "generator_optimizer": self.generator_optimizer.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "rng": self.rng.get_state(),
-            "order": self.order.state(),
             "counters": {name: getattr(self, name) for name in COUNTERS},
         })
 
@@ -348,7 +345,6 @@ class GeneratorTraining:
         self.generator_optimizer.load_state_dict(state["generator_optimizer"])
         self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
         self.rng.set_state(state["rng"])
-        self.order.load(state["order"])
         for name in COUNTERS:
             setattr(self, name, state["counters"][name])
         self.say(f"Continuing after {self.images} pictures.")
