@@ -149,11 +149,11 @@ def test_edges_of_a_closed_mesh_have_two_sides() -> None:
     face = synthetic_face()
     mesh = find_topology(face.triangles)
     vertices, triangles = face.mean.shape[0], face.triangles.shape[0]
-    assert mesh.edges.shape[0] == vertices + triangles - 2
+    assert mesh.edges.shape[1] == vertices + triangles - 2
     assert (mesh.sides < triangles).all()
     for side in range(2):
-        corners = face.triangles[mesh.sides[:, side]]
-        shared = (corners[:, :, None] == mesh.edges[:, None, :]).any(dim=1)
+        corners = face.triangles[mesh.sides[side]]
+        shared = (corners[:, :, None] == mesh.edges.T[:, None, :]).any(dim=1)
         assert shared.all()
     open_mesh = find_topology(face.triangles[1:])
     assert (open_mesh.sides == triangles - 1).sum() == 3
@@ -180,7 +180,7 @@ def test_coverage_of_a_half_plane_is_its_area() -> None:
     triangles = torch.tensor(((0, 1, 2), (2, 1, 3)))
     seen = rasterize(points[None], triangles, size)
     pixel_space = to_pixels(points[None], size)
-    mask = soft_coverage(pixel_space, triangles, find_topology(triangles), seen).mask[0]
+    mask = soft_coverage(pixel_space, find_topology(triangles), seen).mask[0]
     height = -((torch.arange(size) + 0.5) / size * 2 - 1)
     edge = (middle + slope * height + 1) / 2 * size
     assert torch.allclose(mask.sum(dim=1), edge, atol=2e-3)

@@ -73,8 +73,8 @@ def project_landmarks(
 
 def place(points: Tensor, parameters: RigParameters) -> Tensor:
     """Model points (N, V, 3) -> world points: R x + t."""
-    turned = points @ rotation_matrix(parameters.rotation).mT
-    return turned + parameters.translation.unsqueeze(1)
+    turned = rotation_matrix(parameters.rotation) @ points.mT  # one coordinate after another in memory
+    return (turned + parameters.translation.unsqueeze(2)).mT
 
 
 def align(

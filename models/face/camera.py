@@ -35,7 +35,7 @@ class Camera:
         """
         depth = self.distance - points[..., 2]
         scale = self.focal / depth
-        return torch.stack((points[..., 0] * scale, points[..., 1] * scale, depth), dim=-1)
+        return torch.stack((points[..., 0] * scale, points[..., 1] * scale, depth)).movedim(0, -1)
 
     def unproject(self, ndc: Tensor) -> Tensor:
         """The inverse of ``project``: NDC x, y and depth (N, V, 3) -> world points (N, V, 3) cm."""

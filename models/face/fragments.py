@@ -5,6 +5,9 @@ pixels between its left and right end, and each pixel keeps the nearest. Then th
 the pixels that see something are computed again from their triangles' three corners, with
 gradients. All of it is tensor code, the same on CPU and CUDA.
 
+Shapes read (P, C) and (N, H, W, C) as everywhere, but one channel lies after another in memory: there
+gathering, summing and multiplying run at full speed, and ``movedim(-1, 0)`` costs nothing.
+
 Pixel coordinates: x right, y down from the frame's top left corner; pixel (row, column) has its
 centre at (column + 0.5, row + 0.5).
 """
@@ -17,10 +20,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.face.edges import corner_points
+
 BACKGROUND_DEPTH = 1e10  # cm
 CANDIDATES = 4_000_000  # bound on the pixels enumerated at once, about 90 bytes each
+SMALLEST = 1e-9  # twice the area of a triangle, in pixels
+NEAREST = 1e-3  # cm in front of the camera
 INSIDE = -1e-5  # tolerance of the barycentrics, so that rounding opens no gap between triangles
-LOW_32_BITS = 0xFFFFFFFF
 
 
 @dataclass(eq=False)
@@ -29,14 +35,15 @@ class Fragments:
 
     triangle: Tensor  # (N, H, W) int64, -1 where nothing is seen
     pixels: Tensor  # (P,) int64 flat index into (N, H, W), ascending
-    corners: Tensor  # (P, 3) int64 flat index into (N, V) vertices
-    weights: Tensor  # (P, 3) perspective-correct barycentrics
+    corners: Tensor  # (3, P) int64 flat index into (N, V) vertices
+    weights: Tensor  # (3, P) perspective-correct barycentrics
     depths: Tensor  # (P,) cm along the view axis
+    facing: Tensor  # (N, F) bool: triangles that turn their front to the camera
 
     @property
     def barycentrics(self) -> Tensor:
         """(N, H, W, 3), zero where nothing is seen."""
-        return self.scatter(self.weights)
+        return self.scatter(self.weights.T)
 
     @property
     def depth(self) -> Tensor:
@@ -45,29 +52,37 @@ class Fragments:
 
     def scatter(self, values: Tensor, fill: float = 0.0) -> Tensor:
         """Values (P, C) of the pixels -> pictures (N, H, W, C)."""
-        empty = values.new_full((self.triangle.numel(), values.shape[1]), fill)
-        return empty.index_copy(0, self.pixels, values).view(*self.triangle.shape, -1)
+        empty = values.new_full((values.shape[1], self.triangle.numel()), fill)
+        return self.picture(empty.index_copy_(1, self.pixels, values.T))
+
+    def picture(self, channels: Tensor) -> Tensor:
+        """Channels (C, N H W) as pictures (N, H, W, C)."""
+        return channels.view(-1, *self.triangle.shape).movedim(0, -1)
 
     def gather(self, attributes: Tensor) -> Tensor:
         """Vertex attributes (N, V, C) at the pixels, (P, C)."""
-        return WeightedRows.apply(attributes.flatten(0, 1), self.corners, self.weights)
+        return WeightedSums.apply(channels(attributes), self.corners, self.weights).T
 
 
-class WeightedRows(torch.autograd.Function):
-    """Sums of three weighted rows: out[p] = sum_k weights[p, k] * table[corners[p, k]].
+def channels(attributes: Tensor) -> Tensor:
+    """Vertex attributes (N, V, C) as (C, N V), contiguous."""
+    return attributes.movedim(-1, 0).reshape(attributes.shape[-1], -1)
 
-    What plain indexing would do, without its copies of every row and its slow backward pass.
+
+class WeightedSums(torch.autograd.Function):
+    """Sums of three weighted columns: out[:, p] = sum_k weights[k, p] * table[:, corners[k, p]].
+
+    What plain indexing would do, without keeping a copy of every column for the backward pass.
     """
 
     @staticmethod
     def forward(ctx, table: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
-        """Table (M, C), corners (P, 3) int64, weights (P, 3) -> (P, C)."""
+        """Table (C, M), corners (3, P) int64, weights (3, P) -> (C, P)."""
         ctx.save_for_backward(table, corners, weights)
-        if not len(corners):
-            return table.new_zeros(0, table.shape[1])
-        return torch.nn.functional.embedding_bag(
-            corners, table, mode="sum", per_sample_weights=weights
-        )
+        total = table.index_select(1, corners[0]).mul_(weights[0])
+        for corner, weight in zip(corners[1:], weights[1:], strict=True):
+            total.addcmul_(table.index_select(1, corner), weight)
+        return total
 
     @staticmethod
     @once_differentiable
@@ -77,12 +92,11 @@ class WeightedRows(torch.autograd.Function):
         of_table = of_weights = None
         if ctx.needs_input_grad[0]:
             of_table = torch.zeros_like(table)
-            for place in range(3):
-                share = gradient * weights[:, place : place + 1]
-                of_table.index_add_(0, corners[:, place], share)
+            for corner, weight in zip(corners, weights, strict=True):
+                of_table.index_add_(1, corner, gradient * weight)
         if ctx.needs_input_grad[2]:
-            parts = [(table.index_select(0, corner) * gradient).sum(1) for corner in corners.T]
-            of_weights = torch.stack(parts, dim=1)
+            columns = [table.index_select(1, corner).mul_(gradient) for corner in corners]
+            of_weights = torch.stack([column.sum(dim=0) for column in columns])
         return of_table, None, of_weights
 
 
@@ -94,13 +108,17 @@ def rasterize(ndc: Tensor, triangles: Tensor, size: int, cull: bool = True) -> F
     """
     pixel_space = to_pixels(ndc, size)
     with torch.no_grad():
-        triangle = visible_triangles(pixel_space.detach(), triangles, size, cull)
+        corners = triangles.T.contiguous()
+        points = corner_points(pixel_space.detach(), corners)
+        facing = triangle_areas(*points[:2]) > SMALLEST
+        triangle = visible_triangles(points, facing if cull else None, size)
+        counts = (triangle >= 0).sum(dim=2)
         pixels = (triangle.view(-1) >= 0).nonzero().squeeze(1)
-        seen = triangle.view(-1).index_select(0, pixels)
-        frame = pixels // (size * size)
-        corners = triangles.index_select(0, seen) + (frame * ndc.shape[1]).unsqueeze(1)
-    weights, depths = perspective_barycentrics(pixel_space, corners, pixels, size)
-    return Fragments(triangle, pixels, corners, weights, depths)
+        seen = corners.index_select(1, triangle.view(-1).index_select(0, pixels))
+        first_vertex = torch.arange(len(ndc), device=ndc.device) * ndc.shape[1]
+        seen += torch.repeat_interleave(first_vertex, counts.sum(dim=1))
+    weights, depths = perspective_barycentrics(pixel_space, seen, pixels, counts)
+    return Fragments(triangle, pixels, seen, weights, depths, facing)
 
 
 def interpolate(fragments: Fragments, attributes: Tensor) -> Tensor:
@@ -111,24 +129,8 @@ def interpolate(fragments: Fragments, attributes: Tensor) -> Tensor:
 def to_pixels(ndc: Tensor, size: int) -> Tensor:
     """NDC x, y, depth (N, V, 3) -> pixel x, y (down), depth."""
     half = size / 2
-    scale = ndc.new_tensor((half, -half, 1.0))
-    return ndc * scale + ndc.new_tensor((half, half, 0.0))
-
-
-def visible_triangles(pixel_space: Tensor, triangles: Tensor, size: int, cull: bool) -> Tensor:
-    """Nearest triangle (N, H, W) int64 at each pixel's centre, -1 for none."""
-    frames = pixel_space.shape[0]
-    nearest = pixel_space.new_full((frames * size * size,), -1, dtype=torch.int64)
-    x, y, depth, frame, number = triangles_in_view(pixel_space, triangles, size, cull)
-    column, row, width, height = pixel_boxes(x, y, size)
-    first_pixel = (frame * size + row) * size + column
-    edges = screen_edges(x - (column + 0.5), y - (row + 0.5))
-    for part in chunks(width * height):
-        planes = tuple(plane[:, part] for plane in edges)
-        spans = row_spans(planes, depth[:, part], width[part], height[part])
-        keep_nearest(nearest, spans, first_pixel[part], number[part], size)
-    seen = torch.where(nearest < 0, nearest, nearest & LOW_32_BITS)
-    return seen.view(frames, size, size)
+    x, y, depth = ndc.unbind(-1)
+    return torch.stack((half + half * x, half - half * y, depth)).movedim(0, -1)
 
 
 def triangle_areas(x: Tensor, y: Tensor) -> Tensor:
@@ -136,36 +138,35 @@ def triangle_areas(x: Tensor, y: Tensor) -> Tensor:
     return (x[2] - x[0]) * (y[1] - y[0]) - (x[1] - x[0]) * (y[2] - y[0])
 
 
-def corner_values(values: Tensor, triangles: Tensor) -> Tensor:
-    """Values (N, V) at the corners of triangles (F, 3) -> (3, F, N), contiguous."""
-    rows = values.T.contiguous().index_select(0, triangles.T.reshape(-1))
-    return rows.view(3, len(triangles), -1)
+def visible_triangles(points: Tensor, facing: Tensor | None, size: int) -> Tensor:
+    """Nearest triangle (N, H, W) int64 at each pixel's centre, -1 for none.
 
-
-def triangles_in_view(
-    pixel_space: Tensor, triangles: Tensor, size: int, cull: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Corners' x, y, depth (3, T), frame (T,) and number (T,) of the triangles worth drawing."""
-    values = [corner_values(part, triangles) for part in pixel_space.unbind(2)]
-    x, y, depth = values
-    area = triangle_areas(x, y)
-    drawn = (area > 1e-9 if cull else area.abs() > 1e-9) & (depth.amin(dim=0) > 1e-3)
-    for axis in (x, y):
-        low, high = (axis.amin(dim=0) - 0.5).ceil(), (axis.amax(dim=0) - 0.5).floor()
-        drawn &= (low <= high) & (low < size) & (high >= 0)
-    chosen = drawn.view(-1).nonzero().squeeze(1)
-    number = torch.div(chosen, drawn.shape[1], rounding_mode="floor")
-    parts = [torch.stack([row.index_select(0, chosen) for row in v.flatten(1)]) for v in values]
-    return *parts, chosen - number * drawn.shape[1], number
+    Corners' x, y and depth (3, 3, N, F); with ``facing`` (N, F) only those triangles are drawn.
+    """
+    frames, count = points.shape[2:]
+    nearest = points.new_full((frames * size * size,), -1, dtype=torch.int64)
+    drawn = triangle_areas(*points[:2]).abs() > SMALLEST if facing is None else facing
+    chosen = (drawn & (points[2].amin(dim=0) > NEAREST)).view(-1).nonzero().squeeze(1)
+    x, y, depth = points.reshape(9, -1).index_select(1, chosen).view(3, 3, -1)
+    frame = torch.div(chosen, count, rounding_mode="floor")
+    column, row, width, height = pixel_boxes(x, y, size)
+    first_pixel, number = (frame * size + row) * size + column, chosen - frame * count
+    edges = screen_edges(x - (column + 0.5), y - (row + 0.5))
+    for part in chunks(width * height):
+        planes = tuple(plane[:, part] for plane in edges)
+        spans = row_spans(planes, depth[:, part], width[part], height[part])
+        keep_nearest(nearest, spans, first_pixel[part], number[part], size)
+    # Without the depth in the upper half; -1 stays -1.
+    return ((nearest << 32) >> 32).view(frames, size, size)
 
 
 def pixel_boxes(x: Tensor, y: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """First column and row, width and height (T,) int64 of the pixels in triangles' bounds."""
     boxes = []
     for axis in (x, y):
-        low = (axis.amin(dim=0) - 0.5).ceil().clamp(min=0).long()
-        high = (axis.amax(dim=0) - 0.5).floor().clamp(max=size - 1).long()
-        boxes.append((low, high - low + 1))
+        low = (axis.amin(dim=0) - 0.5).ceil().clamp(0, size).long()
+        high = (axis.amax(dim=0) - 0.5).floor().clamp(-1, size - 1).long()
+        boxes.append((low, (high - low + 1).clamp(min=0)))
     (column, width), (row, height) = boxes
     return column, row, width, height
 
@@ -205,20 +206,18 @@ def row_spans(
     right, down, start = planes
     owner, row = enumerate_items(height)
     at_row = row.to(depth)
-    low = torch.zeros_like(at_row)
-    high = (width - 1).to(depth).index_select(0, owner)
-    for edge in range(3):
-        grows = right[edge]
-        slope = torch.where(grows == 0, 0.0, -down[edge] / grows)
-        limit = torch.where(grows == 0, -torch.inf, (INSIDE - start[edge]) / grows)
-        end = torch.addcmul(limit.index_select(0, owner), slope.index_select(0, owner), at_row)
-        on_left = (grows >= 0).index_select(0, owner)
-        low = torch.where(on_left, torch.maximum(low, end), low)
-        high = torch.where(on_left, high, torch.minimum(high, end))
+    grows = right >= 0
+    slope = torch.where(right == 0, 0.0, -down / right)
+    limit = torch.where(right == 0, -torch.inf, (INSIDE - start) / right)
+    ends = torch.addcmul(limit.index_select(1, owner), slope.index_select(1, owner), at_row)
+    on_left = grows.index_select(1, owner)
+    low = torch.where(on_left, ends, 0.0).amax(dim=0)
+    last = (width - 1).to(depth).index_select(0, owner)
+    high = torch.where(on_left, last, ends).amin(dim=0)
     low = low.ceil()
     count = (high.floor() - low + 1).clamp(min=0).long()
-    parts = [(plane / depth).sum(dim=0) for plane in planes]
-    step, below, origin = (part.index_select(0, owner) for part in parts)
+    sums = torch.stack([(plane / depth).sum(dim=0) for plane in planes])
+    step, below, origin = sums.index_select(1, owner)
     inverse_depth = origin + below * at_row + step * low
     return Spans(owner, row, low.long(), count, inverse_depth, step)
 
@@ -238,16 +237,16 @@ def chunks(counts: Tensor) -> list[slice]:
 def keep_nearest(
     nearest: Tensor, spans: Spans, first_pixel: Tensor, number: Tensor, size: int
 ) -> None:
-    """Merge spans into ``nearest`` (N H W), keys of inverse depth and triangle number."""
+    """Merge spans into ``nearest`` (N H W): inverse depth in the upper half, triangle in the lower."""
     start = first_pixel.index_select(0, spans.owner) + spans.row * size + spans.first
+    owner = number.index_select(0, spans.owner)
     span, place = enumerate_items(spans.count)
-    pixel = start.index_select(0, span) + place
     step = spans.step.index_select(0, span)
     inverse_depth = torch.addcmul(
         spans.inverse_depth.index_select(0, span), step, place.to(step)
     )
-    owner = number.index_select(0, spans.owner).index_select(0, span)
-    nearest.scatter_reduce_(0, pixel, ordered_key(inverse_depth, owner), "amax")
+    key = (float_bits(inverse_depth) << 32) | owner.index_select(0, span)
+    nearest.scatter_reduce_(0, start.index_select(0, span) + place, key, "amax")
 
 
 def enumerate_items(counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -259,31 +258,26 @@ def enumerate_items(counts: Tensor) -> tuple[Tensor, Tensor]:
     return owner, place
 
 
-def ordered_key(value: Tensor, number: Tensor) -> Tensor:
-    """int64 keys that order by ``value`` >= 0, float32, then by ``number`` < 2^32.
-
-    The bits of non-negative floats order as integers do.
-    """
-    bits = value.clamp(min=0).float().contiguous().view(torch.int32).long()
-    return (bits << 32) | number
+def float_bits(value: Tensor) -> Tensor:
+    """int64 below 2^31 in the order of ``value`` in float32; what is below zero counts as zero."""
+    return value.float().clamp(min=0).view(torch.int32).long()
 
 
 def perspective_barycentrics(
-    pixel_space: Tensor, corners: Tensor, pixels: Tensor, size: int
+    pixel_space: Tensor, corners: Tensor, pixels: Tensor, counts: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Barycentrics (P, 3) and depths (P,) at pixels' centres on the triangles they see.
+    """Barycentrics (3, P) and depths (P,) at pixels' centres on the triangles they see.
 
-    In the picture the barycentrics over depth are linear, not they themselves.
+    ``counts`` (N, H): how many of the pixels lie in each row. In the picture the barycentrics over
+    depth are linear, not they themselves.
     """
-    points = pixel_space.flatten(0, 1).index_select(0, corners.view(-1)).view(-1, 3, 3)
-    # One pixel after another in memory for each coordinate of each corner.
-    (x0, x1, x2), (y0, y1, y2), depth = points.permute(2, 1, 0).contiguous()
-    place = pixels % (size * size)
-    row = torch.div(place, size, rounding_mode="floor")
-    x = (place - row * size).to(points) + 0.5
-    y = row.to(points) + 0.5
-    x0, x1, x2, y0, y1, y2 = x0 - x, x1 - x, x2 - x, y0 - y, y1 - y, y2 - y
-    areas = torch.stack((x1 * y2 - y1 * x2, x2 * y0 - y2 * x0, x0 * y1 - y0 * x1))
-    shares = areas / depth
+    frames, size = counts.shape
+    rows = torch.arange(frames * size, device=pixels.device)
+    column = pixels - torch.repeat_interleave(rows * size, counts.view(-1))
+    centre_y = torch.repeat_interleave((rows % size).to(pixel_space) + 0.5, counts.view(-1))
+    points = channels(pixel_space).index_select(1, corners.view(-1)).view(3, 3, -1)
+    x, y = points[0] - (column.to(points) + 0.5), points[1] - centre_y
+    areas = torch.stack([x[i] * y[j] - y[i] * x[j] for i, j in ((1, 2), (2, 0), (0, 1))])
+    shares = areas / points[2]
     total = shares.sum(dim=0)
-    return (shares / total).T.contiguous(), areas.sum(dim=0) / total
+    return shares / total, areas.sum(dim=0) / total

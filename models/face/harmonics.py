@@ -53,7 +53,7 @@ class LightHandles(NamedTuple):
 
 def basis(directions: Tensor) -> Tensor:
     """The nine functions at unit vectors (…, 3) -> (…, 9)."""
-    x, y, z = directions.unbind(-1)
+    x, y, z = directions.movedim(-1, 0).contiguous()
     functions = (
         torch.full_like(x, BAND_0),
         BAND_1 * y,
@@ -65,7 +65,8 @@ def basis(directions: Tensor) -> Tensor:
         BAND_2_PRODUCT * x * z,
         BAND_2_DIFFERENCE * (x * x - y * y),
     )
-    return torch.stack(functions, dim=-1)
+    # One function after another in memory: to interleave them would take longer than to compute them.
+    return torch.stack(functions).movedim(0, -1)
 
 
 def radiance(light: Tensor, directions: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from models.face import harmonics
 from models.face.alignment import place
 from models.face.camera import PORTRAIT_CAMERA, Camera
+from models.face.edges import topology_of, unit, vertex_normals
 from models.face.fragments import (
     BACKGROUND_DEPTH,
     Fragments,
@@ -28,7 +29,6 @@ from models.face.fragments import (
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
 from models.face.silhouette import Coverage, soft_coverage
-from models.face.edges import topology_of, vertex_normals
 
 __all__ = ["BACKGROUND_DEPTH", "OUTPUTS", "Fragments", "interpolate", "rasterize", "render"]
 
@@ -96,14 +96,13 @@ class Picture:
     def coverage(self) -> Coverage:
         """Soft coverage and the fringe that it adds."""
         pixel_space = to_pixels(self.ndc, self.size)
-        mesh = topology_of(self.face)
-        return soft_coverage(pixel_space, self.face.triangles, mesh, self.fragments)
+        return soft_coverage(pixel_space, topology_of(self.face), self.fragments)
 
     @cached_property
     def normals(self) -> Tensor:
         """Unit normals at the pixels (P, 3), world frame."""
         smooth = self.fragments.gather(vertex_normals(self.vertices, self.face.triangles))
-        return torch.nn.functional.normalize(smooth, dim=1, eps=1e-12)
+        return unit(smooth)
 
     @cached_property
     def albedo(self) -> Tensor:
@@ -116,14 +115,14 @@ class Picture:
         functions = harmonics.basis(self.normals)
         factors = functions.new_tensor(harmonics.CLAMPED_COSINE) / math.pi
         light = self.parameters.light * factors.unsqueeze(-1)
-        counts = torch.bincount(self.frame, minlength=len(light)).tolist()
-        parts = zip(functions.split(counts), light, strict=True)
-        return torch.cat([part @ one for part, one in parts]).clamp(min=0)
+        parts = zip(functions.tensor_split(self.frame_starts), light, strict=True)
+        return torch.cat([one.T @ part.T for part, one in parts], dim=1).clamp(min=0).T
 
     @cached_property
-    def frame(self) -> Tensor:
-        """Which of the N frames each pixel belongs to, (P,)."""
-        return self.fragments.pixels // (self.size * self.size)
+    def frame_starts(self) -> list[int]:
+        """Which of the P pixels is the first of each frame but frame 0, (N - 1,)."""
+        starts = torch.arange(1, len(self.parameters), device=self.ndc.device) * self.size**2
+        return torch.searchsorted(self.fragments.pixels, starts).tolist()
 
     @cached_property
     def uv(self) -> Tensor:
@@ -133,8 +132,8 @@ class Picture:
         fragments = self.fragments
         seen = fragments.triangle.view(-1).index_select(0, fragments.pixels)
         corners = self.face.uv_triangles.index_select(0, seen)
-        points = self.face.uv.index_select(0, corners.view(-1)).view(-1, 3, 2)
-        return (points * fragments.weights.unsqueeze(2)).sum(dim=1)
+        points = self.face.uv.T.index_select(1, corners.T.reshape(-1)).unflatten(1, (3, -1))
+        return (points * fragments.weights).sum(dim=1).T
 
     @cached_property
     def face_mask(self) -> Tensor:
@@ -142,16 +141,18 @@ class Picture:
         mask = self.face.masks.get("face", torch.ones_like(self.face.mean[:, 0]))
         return self.fragments.gather(mask.view(1, -1, 1).expand(len(self.parameters), -1, 1))
 
+    @cached_property
+    def donors(self) -> Tensor:
+        """Which of the P pixels each pixel of the fringe takes its values from, (Q,)."""
+        return torch.searchsorted(self.fragments.pixels, self.coverage.donors)
+
     def spread(self, values: Tensor, fill: float = 0.0) -> Tensor:
         """Values at the pixels (P, C) -> pictures (N, H, W, C), carried on to the fringe."""
-        coverage, fragments = self.coverage, self.fragments
-        row = torch.empty_like(fragments.triangle.view(-1))
-        row[fragments.pixels] = torch.arange(len(values), device=values.device)
-        donors = row.index_select(0, coverage.donors)
-        pixels = torch.cat((fragments.pixels, coverage.fringe))
-        values = torch.cat((values, values.index_select(0, donors)))
-        empty = values.new_full((row.shape[0], values.shape[1]), fill)
-        return empty.index_copy(0, pixels, values).view(*fragments.triangle.shape, -1)
+        fragments, channels = self.fragments, values.T
+        picture = channels.new_full((len(channels), fragments.triangle.numel()), fill)
+        picture.index_copy_(1, fragments.pixels, channels)
+        picture.index_copy_(1, self.coverage.fringe, channels.index_select(1, self.donors))
+        return fragments.picture(picture)
 
     def mask(self) -> Tensor:
         """Soft coverage (N, H, W, 1)."""
