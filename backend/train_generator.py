@@ -1,4 +1,7 @@
-"""`python -m backend train generator`: teach a generator with rendered portraits."""
+"""`python -m backend train generator`: teach a generator with rendered portraits.
+
+Several processes: ``torchrun --nproc-per-node N -m backend train generator ...``.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import os
 from pathlib import Path
 
 PLAN = Path(__file__).resolve().parent.parent / "models" / "training" / "studio.toml"
+STOPPED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="folder of pictures made by models.studio")
+    parser.add_argument("--data", type=Path, required=True, help="set made by models.studio, or a folder of pictures")
     parser.add_argument("--config", type=Path, default=PLAN, help="training plan, TOML or JSON (default: the shipped one)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the weights, sheets and checkpoints")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where (default: a GPU if there is one)")
     parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
 
 
@@ -24,20 +29,16 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from models.training.config import load_config
+    from models.training.distributed import World
     from models.training.generator import GeneratorTraining
 
     if arguments.threads > 0:
         torch.set_num_threads(arguments.threads)
     config = load_config(arguments.config)
-    training = GeneratorTraining(arguments.data, config, arguments.output, say=lambda line: print(line, flush=True))
-    return 0 if training.run() else 3
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    return run(parser.parse_args())
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    world = World(arguments.device)
+    try:
+        say = lambda line: print(line, flush=True)
+        done = GeneratorTraining(arguments.data, config, arguments.output, say, world).run()
+    finally:
+        world.close()
+    return 0 if done else STOPPED

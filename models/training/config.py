@@ -19,8 +19,12 @@ KINDS = ("pairs", "adversarial")
 class Stage:
     """One part of a training: ends after ``minutes`` of work or ``images``, whichever comes first.
 
-    ``free`` is the part of an adversarial batch drawn from random z (mixed with probability
-    ``mixing``), beside the pairs. ``final_rate`` is the learning rate's fraction at the end.
+    ``batch`` counts over all processes. ``final_rate`` is the learning rate's fraction at the end.
+    Adversarial stages: ``free`` is the part of the generated pictures that come from random z
+    (styles mixed with probability ``mixing``), 1 for pictures without latents; the others are pairs,
+    whose losses are kept. Regularisers act every ``_interval`` steps, path lengths with
+    ``path_weight`` 0 not at all; ADA with ``ada_target`` 0 not at all, ``ada_images`` take its
+    probability from 0 to 1. ``flip`` lets the discriminator see mirrored pictures.
     """
 
     kind: str = "pairs"
@@ -41,6 +45,11 @@ class Stage:
     discriminator_rate: float = 0.002
     r1_gamma: float = 1.0
     r1_interval: int = 16
+    path_weight: float = 0.0
+    path_interval: int = 8
+    ada_target: float = 0.6
+    ada_images: int = 100_000
+    flip: bool = False
     free: float = 0.25
     mixing: float = 0.5
 
@@ -78,8 +87,10 @@ def check_stage(stage: Stage, name: str, config: TrainingConfig) -> None:
         raise bad_plan(f"{name} is of the kind {stage.kind!r}, expected one of {KINDS}")
     if stage.minutes <= 0 and stage.images <= 0:
         raise bad_plan(f"{name} needs minutes or images")
-    if stage.batch < 1 or stage.learning_rate <= 0 or not 0 <= stage.free < 1:
+    if stage.batch < 1 or stage.learning_rate <= 0 or not 0 <= stage.free <= 1:
         raise bad_plan(f"{name} has a batch, learning rate or free part that cannot be")
+    if min(stage.r1_interval, stage.path_interval, stage.ada_images) < 1:
+        raise bad_plan(f"{name} has an interval that is not at least 1")
     if stage.resolution not in config.generator.block_resolutions:
         raise bad_plan(f"{name} has the resolution {stage.resolution}, which the generator does not pass through")
     if stage.kind == "adversarial":

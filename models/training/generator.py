@@ -1,14 +1,11 @@
 """Teaching a generator by pairs of latents and pictures, then finishing it adversarially.
 
-The studio's latents determine a picture completely, so the generator's z is
-[the scene's numbers, free noise] and its weights are found by regression; the adversarial
-stage keeps the pairs and adds sharpness and the behaviour between them.
+This is the loop: stages, clocks, sheets, checkpoints. What a step does stands in ``steps.py``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import math
 import time
@@ -20,39 +17,44 @@ from torch import Tensor
 
 from models.errors import StyleRigError
 from models.files import write_atomic
-from models.generators import Generator
-from models.generators.generator import has_fast_bf16
-from models.generators.pointwise import gathered_passes, plain_passes
-from models.training import losses
+from models.generators.pointwise import gathered_passes
 from models.training.config import Stage, TrainingConfig
-from models.training.data import Order, PictureSet
-from models.training.discriminator import Discriminator
-from models.training.report import Log, results_page, sample_sheet
-from models.training.state import StopRequest, keep_memory, load_checkpoint, save_checkpoint
+from models.training.data import PictureSet
+from models.training.distributed import World
+from models.training.networks import Networks
+from models.training.report import COLUMNS, Log, encode, results_page, sample_sheet
+from models.training.state import StopRequest, keep_memory, load_checkpoint, remove_leftovers, save_checkpoint
+from models.training.steps import Teacher
 
-AVERAGED_CODES = 4096
+COUNTERS = ("stage_number", "stage_images", "stage_seconds", "images", "steps", "seconds")
+VALIDATED = 64  # held-out pictures that each sheet is measured on
+TELL_SECONDS = 10
 
 
 class GeneratorTraining:
     """A training in the folder ``output``, continued if that holds a checkpoint.
 
     Leaves there: ``generator.safetensors`` (the running average, fresh at every sheet),
-    ``checkpoint.pt``, ``log.jsonl``, ``sheet-*.png`` and ``results.html``.
+    ``checkpoint.pt``, ``log.jsonl``, ``sheet.png``, ``sheets/`` and ``results.html``. Under torchrun
+    only the first process writes. Raises StyleRigError for data, a plan or a checkpoint that do not fit.
     """
 
     def __init__(self, data: str | Path, config: TrainingConfig, output: str | Path,
-                 say: Callable[[str], None] = print):
+                 say: Callable[[str], None] = print, world: World | None = None):
         config.check()
-        self.config, self.output, self.say = config, Path(output), say
-        self.data = PictureSet(data, config.generator.resolution)
+        self.config, self.output = config, Path(output)
+        self.world = world or World("cpu")
+        self.say = say if self.world.leads else lambda line: None
+        self.data = PictureSet(data, config.generator.resolution, progress=self.world.leads)
         self.check_data()
         self.log = Log(self.output / "log.jsonl")
-        self.rng = torch.Generator().manual_seed(config.seed)
-        self.order = Order(config.seed)
-        self.build_networks()
+        self.networks = Networks(config, self.data.latent_dim, self.world.device)
+        self.teacher = Teacher(self.networks, self.data, self.world, config.seed)
         self.stage_number = self.stage_images = self.images = self.steps = 0
         self.stage_seconds = self.seconds = 0.0
-        self.validation = math.nan
+        self.validation: dict[str, float] = {}
+        if self.world.leads:
+            remove_leftovers(self.output)
         if self.checkpoint_path.is_file():
             self.restore(load_checkpoint(self.checkpoint_path))
 
@@ -61,42 +63,25 @@ class GeneratorTraining:
         return self.output / "checkpoint.pt"
 
     def check_data(self) -> None:
-        needed = self.config.generator
-        if self.data.latent_dim > needed.z_dim:
-            raise training_error(f"the scenes have {self.data.latent_dim} latents, more than z ({needed.z_dim})")
-        if not self.data.paired:
-            raise training_error("the pictures have no latents to teach pairs with")
-
-    def build_networks(self) -> None:
-        config = self.config
-        self.generator = Generator.create(config.generator, config.seed)
-        with torch.no_grad():
-            # Noise must not matter: it begins unseen. The picture begins almost plain, not as
-            # six random ones above each other, and blocks to come begin silent.
-            self.generator.mapping.fc0.weight[:, self.data.latent_dim : config.generator.z_dim] = 0
-            for size in config.generator.block_resolutions:
-                later = size > config.stages[0].resolution
-                getattr(self.generator.synthesis, f"b{size}").torgb.weight.mul_(0.0 if later else 0.1)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed + 1)
-            self.discriminator = Discriminator(
-                config.generator.resolution, config.generator.img_channels, config.discriminator_channels
-            )
-        if config.precision == "bf16" or config.precision == "auto" and has_fast_bf16():
-            self.generator.set_precision("bf16")
-            self.discriminator.dtype = torch.bfloat16
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), betas=(0.9, 0.99), fused=True)
-        self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), betas=(0.0, 0.99), fused=True)
+        z_dim = self.config.generator.z_dim
+        if self.data.latent_dim > z_dim:
+            raise training_error(f"the scenes have {self.data.latent_dim} latents, more than z ({z_dim})")
+        for number, stage in enumerate(self.config.stages, 1):
+            if not self.data.paired and (stage.kind == "pairs" or stage.free < 1):
+                raise training_error(
+                    f"stage {number} teaches pairs, but the pictures have no latents",
+                    "Use a set rendered by models.studio, or a plan with adversarial stages and free = 1.",
+                )
+            if stage.batch % self.world.size:
+                raise training_error(f"stage {number} has a batch of {stage.batch} for {self.world.size} processes")
 
     # The loop
 
     def run(self) -> bool:
         """Train until the last stage is done (True) or a stop is asked for (False)."""
         keep_memory()
-        self.output.mkdir(parents=True, exist_ok=True)
-        self.start_clocks()
-        with StopRequest() as stop, gathered_passes(self.config.compile and has_compiler()):
+        self.told = self.saved = self.shown = self.scanned = time.monotonic()
+        with StopRequest() as stop, gathered_passes(self.config.compile and has_compiler(self.world.device)):
             while self.stage_number < len(self.config.stages):
                 if not self.run_stage(self.config.stages[self.stage_number], stop):
                     self.checkpoint()
@@ -107,28 +92,28 @@ class GeneratorTraining:
         self.finish()
         return True
 
-    def start_clocks(self) -> None:
-        self.told = self.saved = self.shown = self.scanned = time.monotonic()
-
     def run_stage(self, stage: Stage, stop: StopRequest) -> bool:
-        focus = losses.focus_map(stage.resolution, stage.focus)
-        step = self.adversarial_step if stage.kind == "adversarial" else self.pair_step
-        for group in self.generator_optimizer.param_groups:
+        for group in self.networks.generator_optimizer.param_groups:
             group["betas"] = (stage.beta1, 0.99)
         while (progress := self.progress(stage)) < 1.0:
-            if stop.asked:
-                return False
             begun = time.monotonic()
             self.set_rates(stage, progress)
-            values = step(stage, focus)
-            self.check_values(values)
-            self.update_average()
+            values = self.teacher.step(stage, self.images, self.stage_images, self.steps)
+            values = dict(zip(values, self.world.mean(values.values()), strict=True))
+            self.check_values(stage, values)
+            self.teacher.adapt(stage, values)
+            self.networks.update_average(self.images, stage.batch, self.config.ema_images)
             self.steps += 1
             self.images += stage.batch
             self.stage_images += stage.batch
-            self.seconds += time.monotonic() - begun
-            self.stage_seconds += time.monotonic() - begun
-            self.habits(stage, values)
+            spent, stopping = self.world.largest([time.monotonic() - begun, stop.asked])
+            self.seconds += spent
+            self.stage_seconds += spent
+            if self.world.leads:
+                self.habits(stage, values)
+            self.look_for_pictures()
+            if stopping:
+                return False
         return True
 
     def progress(self, stage: Stage) -> float:
@@ -143,114 +128,47 @@ class GeneratorTraining:
         """A short linear rise, then half a cosine down to ``final_rate``."""
         rise = min(1.0, (self.stage_images + stage.batch) / max(stage.warmup_images, 1))
         fall = stage.final_rate + (1 - stage.final_rate) * 0.5 * (1 + math.cos(math.pi * progress))
-        for optimizer, rate in ((self.generator_optimizer, stage.learning_rate),
-                                (self.discriminator_optimizer, stage.discriminator_rate)):
+        for optimizer, rate in ((self.networks.generator_optimizer, stage.learning_rate),
+                                (self.networks.discriminator_optimizer, stage.discriminator_rate)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * rise * fall
 
-    # Steps
-
-    def draw_pairs(self, stage: Stage) -> tuple[Tensor, Tensor]:
-        """Pictures (N, 4, R, R) and z (N, z_dim) whose free part is new noise."""
-        rows = self.data.rows(held_out=False)
-        target, latents = self.data.batch(rows[self.order.take(self.images, stage.batch, len(rows))], stage.resolution)
-        return target, self.complete(latents, self.rng)
-
-    def complete(self, latents: Tensor, rng: torch.Generator) -> Tensor:
-        z_dim = self.config.generator.z_dim
-        free = torch.randn(len(latents), z_dim - latents.shape[1], generator=rng)
-        return torch.cat((latents, free), dim=1)
-
-    def pair_step(self, stage: Stage, focus: Tensor) -> dict[str, float]:
-        target, z = self.draw_pairs(stage)
-        picture = self.generator.synthesis.raw(self.generator.mapping(z), "const", stage.resolution)
-        loss = losses.pair_loss(picture, target, focus, stage.gradient_weight)
-        self.generator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.generator_optimizer.step()
-        return {"pair": loss.item()}
-
-    def free_codes(self, count: int, mixing: float) -> Tensor:
-        """w+ (count, num_ws, w_dim) of random z, part of them mixed at a random layer."""
-        first, second = (torch.randn(count, self.generator.z_dim, generator=self.rng) for _ in range(2))
-        first, second = self.generator.mapping(first), self.generator.mapping(second)
-        layers = torch.arange(self.generator.num_ws)[None]
-        cut = torch.randint(1, self.generator.num_ws, (count, 1), generator=self.rng)
-        mixed = torch.rand(count, 1, generator=self.rng) < mixing
-        return torch.where(((layers >= cut) & mixed)[..., None], second, first)
-
-    def adversarial_step(self, stage: Stage, focus: Tensor) -> dict[str, float]:
-        target, z = self.draw_pairs(stage)
-        codes = self.generator.mapping(z)
-        free = round(stage.batch * stage.free)
-        if free:
-            codes = torch.cat((codes, self.free_codes(free, stage.mixing)))
-        fake = self.generator.synthesis.raw(codes)
-        values = self.teach_generator(stage, focus, fake, target)
-        values.update(self.teach_discriminator(stage, fake.detach(), target))
-        return values
-
-    def teach_generator(self, stage: Stage, focus: Tensor, fake: Tensor, target: Tensor) -> dict[str, float]:
-        # The discriminator starts from nothing: its word gains weight slowly.
-        ramp = min(1.0, self.stage_images / max(stage.adversarial_ramp, 1))
-        self.discriminator.requires_grad_(False)
-        with torch.no_grad():
-            real_features = self.discriminator(target)[1]
-        logits, features = self.discriminator(fake)
-        pair = losses.pair_loss(fake[: len(target)], target, focus, stage.gradient_weight)
-        realism = losses.generator_loss(logits)
-        likeness = losses.feature_loss([f[: len(target)] for f in features], real_features)
-        loss = stage.pair_weight * pair
-        loss = loss + ramp * (stage.adversarial_weight * realism + stage.feature_weight * likeness)
-        self.generator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.generator_optimizer.step()
-        self.discriminator.requires_grad_(True)
-        return {"pair": pair.item(), "generator": realism.item(), "features": likeness.item()}
-
-    def teach_discriminator(self, stage: Stage, fake: Tensor, target: Tensor) -> dict[str, float]:
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss = losses.discriminator_loss(self.discriminator(target)[0], self.discriminator(fake)[0])
-        loss.backward()
-        values = {"discriminator": loss.item()}
-        if self.steps % stage.r1_interval == 0:
-            with plain_passes():
-                penalty = losses.r1_penalty(self.discriminator, target)
-                (penalty * (stage.r1_gamma / 2 * stage.r1_interval)).backward()
-            values["r1"] = penalty.item()
-        self.discriminator_optimizer.step()
-        return values
-
-    def check_values(self, values: dict[str, float]) -> None:
-        if not all(math.isfinite(value) for value in values.values()):
+    def check_values(self, stage: Stage, values: dict[str, float]) -> None:
+        """Stop before anything is written from networks that are lost."""
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        if broken:
             raise training_error(
-                f"the loss is no longer a number after {self.images} pictures",
-                "The last checkpoint is kept: lower the learning rate and run the same command again.",
+                f"the loss {', '.join(broken)} is no longer a number after {self.images} pictures, in stage "
+                f"{self.stage_number + 1} ({stage.kind} {stage.resolution})", self.advice(),
             )
 
-    @torch.no_grad()
-    def update_average(self) -> None:
-        batch = self.config.stages[self.stage_number].batch
-        half_life = min(self.config.ema_images, 0.05 * (self.images + batch))
-        keep = 0.5 ** (batch / max(half_life, 1e-6))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - keep)
+    def advice(self) -> str:
+        kept = f"{self.checkpoint_path} is kept" if self.checkpoint_path.is_file() else "There is no checkpoint yet"
+        return f"{kept}: lower the learning rate of this stage and run the same command again."
 
     # Habits: progress, sheets, checkpoints, new data
 
     def habits(self, stage: Stage, values: dict[str, float]) -> None:
         now, config = time.monotonic(), self.config
-        if now - self.told > 10 or self.stage_images == stage.batch:
+        if now - self.told > TELL_SECONDS or self.stage_images == stage.batch:
             self.told = now
             self.tell(stage, values)
-        if now - self.scanned > config.rescan_minutes * 60:
-            self.scanned = now
-            self.data.rescan()
         if now - self.shown > config.sheet_minutes * 60:
-            self.shown = time.monotonic()
             self.show(stage.resolution)
+            self.shown = time.monotonic()
         if now - self.saved > config.checkpoint_minutes * 60:
-            self.saved = time.monotonic()
             self.checkpoint()
+            self.saved = time.monotonic()
+
+    def look_for_pictures(self) -> None:
+        now = time.monotonic()
+        if now - self.scanned > self.config.rescan_minutes * 60:
+            self.scanned = now
+            taken, problems = self.data.rescan()
+            for path, reason in problems[:1]:
+                self.say(f"New pictures wait, because {len(problems)} of them cannot be used: {path}: {reason}")
+            if taken:
+                self.say(f"{taken} new pictures.")
 
     def tell(self, stage: Stage, values: dict[str, float]) -> None:
         left = self.seconds_left(stage)
@@ -264,66 +182,78 @@ class GeneratorTraining:
                        data=len(self.data), rate=round(rate, 2), losses=values)
 
     def seconds_left(self, stage: Stage) -> float:
-        """What the clock-bound stages will take; a stage by pictures is estimated from its pace."""
+        """By the clock where a stage has one, else by the pace of this one, as if steps cost like pixels."""
         progress = self.progress(stage)
         here = self.stage_seconds * (1 / progress - 1) if progress > 0 else stage.minutes * 60
-        return here + sum(later.minutes * 60 for later in self.config.stages[self.stage_number + 1 :])
+        pace = self.stage_seconds / max(self.stage_images, 1) / stage.resolution
+        for later in self.config.stages[self.stage_number + 1 :]:
+            by_pictures = later.images * pace * later.resolution
+            limits = [limit for limit in (later.minutes * 60, by_pictures) if limit > 0]
+            here += min(limits, default=0.0)
+        return here
 
     @torch.no_grad()
     def show(self, resolution: int) -> None:
         """A sheet, the likeness to held-out pictures, and the generator file as it now stands."""
-        self.refresh_average()
-        rng = torch.Generator().manual_seed(99)
-        held = self.data.rows(held_out=True)
-        target, latents = self.data.batch(held, resolution)
-        z = self.complete(latents, rng)
-        raw = torch.cat([
-            self.average.synthesis.raw(self.average.mapping(part), "const", resolution) for part in z.split(16)
-        ])
-        self.validation = (raw - target).abs().mean().item() / 2
-        self.log.write(images=self.images, losses={f"held_out_{resolution}": self.validation})
-        self.say(f"held-out pictures: mean error {self.validation:.4f} of the range")
-        sheet = sample_sheet(self.average, target[:8], z[:8], resolution)
-        write_atomic(self.output / f"sheet-{self.images:07d}.png", sheet)
-        write_atomic(self.output / "sheet.png", sheet)
+        self.check_weights()
+        self.networks.refresh_w_avg()
+        rows = self.data.rows(held_out=True)[:VALIDATED]
+        target, latents = (part.to(self.world.device) for part in self.data.batch(rows, resolution))
+        z = self.teacher.complete(latents, torch.Generator().manual_seed(99)) if self.data.paired else None
+        if z is not None:
+            self.validate(target, z, resolution)
+        sheet = sample_sheet(self.networks.average, target[:COLUMNS], None if z is None else z[:COLUMNS], resolution)
+        write_atomic(self.output / "sheets" / f"{self.images:08d}.jpg", encode(sheet, "JPEG"))
+        write_atomic(self.output / "sheet.png", encode(sheet))
         self.export()
 
-    def refresh_average(self) -> None:
-        """w_avg: the mean w over z ~ N(0, 1), which truncation pulls towards."""
-        z = torch.randn(AVERAGED_CODES, self.generator.z_dim, generator=torch.Generator().manual_seed(0))
-        self.average.mapping.w_avg.copy_(self.average.mapping.single(z).mean(0))
+    def validate(self, target: Tensor, z: Tensor, resolution: int) -> None:
+        """Mean absolute error of colour and matte, 0..1, of the average on held-out pictures."""
+        average = self.networks.average
+        raw = torch.cat([average.synthesis.raw(average.mapping(part), "const", resolution) for part in z.split(16)])
+        error = (raw.clamp(-1, 1) - target).abs().mean(dim=(0, 2, 3)) / 2
+        self.validation = {"held_out_colour": error[:3].mean().item(), "held_out_matte": error[3].item()}
+        self.log.write(images=self.images, losses=self.validation)
+        self.say("  ".join(f"{name} {value:.4f}" for name, value in self.validation.items()))
+
+    def check_weights(self) -> None:
+        if not self.networks.are_finite():
+            raise training_error(f"the weights are no longer numbers after {self.images} pictures", self.advice())
 
     def facts(self) -> dict[str, object]:
         return {
             "pictures seen": self.images,
             "training pictures": len(self.data.rows(held_out=False)),
             "minutes": round(self.seconds / 60, 1),
-            "held-out mean error (0 to 1)": round(self.validation, 5),
-            "precision": self.generator.precision,
-            "weights": sum(p.numel() for p in self.generator.parameters()),
+            **{f"{name} (mean error, 0 to 1)": round(value, 5) for name, value in self.validation.items()},
+            "precision": self.networks.generator.precision,
+            "device": self.world.device.type,
+            "processes": self.world.size,
+            "weights": sum(p.numel() for p in self.networks.generator.parameters()),
             "stages": "; ".join(f"{s.kind} {s.resolution}" for s in self.config.stages),
         }
 
     def export(self) -> None:
         metadata = {"scene_latents": self.data.latent_dim, **self.facts()}
-        self.average.save(self.output / "generator.safetensors", metadata)
+        self.networks.average.save(self.output / "generator.safetensors", metadata)
 
     def finish(self) -> None:
         self.stage_number = len(self.config.stages)
+        if not self.world.leads:
+            return
         self.show(self.config.generator.resolution)
         self.checkpoint()
-        page = results_page(self.output, "Generator training", self.facts(), self.log, "sheet.png")
+        page = results_page(self.output, "Generator training", self.facts(), self.log)
         self.say(f"Done: {self.output / 'generator.safetensors'}, see {page}")
 
     def checkpoint(self) -> None:
+        if not self.world.leads:
+            return
+        self.check_weights()
         save_checkpoint(self.checkpoint_path, {
             "config": self.shape(),
-            "generator": self.generator.state_dict(),
-            "average": self.average.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "generator_optimizer": self.generator_optimizer.state_dict(),
-            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
-            "rng": self.rng.get_state(),
+            "networks": self.networks.state(),
+            "teacher": self.teacher.state(),
             "counters": {name: getattr(self, name) for name in COUNTERS},
         })
 
@@ -339,22 +269,21 @@ class GeneratorTraining:
         if state.get("config") != self.shape():
             raise training_error(
                 f"{self.checkpoint_path} belongs to another generator", "Choose another output folder.")
-        self.generator.load_state_dict(state["generator"])
-        self.average.load_state_dict(state["average"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
-        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
-        self.rng.set_state(state["rng"])
+        self.networks.load(state["networks"])
+        self.teacher.load(state["teacher"])
         for name in COUNTERS:
             setattr(self, name, state["counters"][name])
+        if self.world.leads:
+            self.log.forget_after(self.images)
         self.say(f"Continuing after {self.images} pictures.")
 
 
-COUNTERS = ("stage_number", "stage_images", "stage_seconds", "images", "steps", "seconds", "validation")
+def has_compiler(device: torch.device) -> bool:
+    """Whether torch.compile can work here: on a processor it needs a C++ compiler, on a GPU Triton."""
+    if device.type == "cuda":
+        from torch.utils._triton import has_triton
 
-
-def has_compiler() -> bool:
-    """Whether torch.compile can work here: it needs a C++ compiler."""
+        return has_triton()
     from torch._inductor import cpp_builder
 
     with contextlib.suppress(Exception):

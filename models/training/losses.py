@@ -1,10 +1,13 @@
 """What the generator is taught with: likeness to its pair, and realism.
 
 Adversarial part: non-saturating logistic loss (Goodfellow et al. 2014) with R1 (Mescheder et
-al. 2018), feature matching after Salimans et al. 2016 and Wang et al. 2018 (pix2pixHD).
+al. 2018), feature matching after Salimans et al. 2016 and Wang et al. 2018 (pix2pixHD), path
+lengths (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 3.2).
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +57,14 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 def r1_penalty(discriminator: torch.nn.Module, real: Tensor) -> Tensor:
-    """Mean squared gradient norm of the logits with respect to real pictures (N, C, R, R)."""
+    """Mean squared gradient norm of the logits with respect to the pictures (N, C, R, R) that it sees."""
     real = real.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(real)[0].sum(), real, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def path_lengths(pictures: Tensor, codes: Tensor, rng: torch.Generator) -> Tensor:
+    """How far pictures (N, C, R, R) move along random directions as their w (N, L, D) moves: (N,)."""
+    directions = torch.randn(pictures.shape, generator=rng).to(pictures) / math.sqrt(pictures[0, 0].numel())
+    (gradient,) = torch.autograd.grad((pictures * directions).sum(), codes, create_graph=True)
+    return gradient.square().sum(dim=2).mean(dim=1).sqrt()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import pickle
 import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -17,7 +18,18 @@ from models.files import write_atomic
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    write_atomic(path, lambda temporary: torch.save(state, temporary))
+    """Write ``state`` whole; on a full disk a StyleRigError, and the checkpoint before stays."""
+    # In memory first: torch's own writer turns a full disk into errors of other kinds.
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    write_atomic(path, lambda temporary: temporary.write_bytes(stream.getbuffer()))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a killed process had begun to write beside its checkpoint, generator and sheet."""
+    for name in (".checkpoint.*.pt", ".generator.*.safetensors", ".sheet.*.png"):
+        for path in folder.glob(name):
+            path.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -58,12 +70,12 @@ class StopRequest:
     def ask(self, *_: Any) -> None:
         self.asked = True
 
-    def __enter__(self) -> StopRequest:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self.before[number] = signal.signal(number, self.ask)
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
