@@ -16,14 +16,31 @@ import numpy as np
 import torch
 
 from models.face import topology
+from models.face.head_contact import close_lids, close_lips, eyeball_spheres
+from models.face.head_surface import (
+    Rows,
+    Surface,
+    bending_rows,
+    border_rows,
+    levels,
+    locate,
+)
 from models.face.model import FaceModel
 from models.face.reflectance import albedo_modes
 from models.face.topology import FULL, PROXY, Resolution
 
 FIGURES = Path(__file__).with_name("figures.npz")
+FACE_WEIGHT, SPLINE_WEIGHT, SKULL_WEIGHT = 200.0, 400.0, 30.0  # of a measured point's squared distance (cm²) against bending
+BORDER_WEIGHT = 1.0
+NAPE = (0.0, -11.6, -7.45)
+ROUNDS = 2
+SEAM_RINGS = 5
+LANDMARK_WEIGHT = 3e4
+OFF_SHEET = 0.008
 SKULL_CENTRE = np.array([0.0, 1.5, 0.0])  # every ray from here meets the back of head and neck once
 EYE_ANGLES = (0, 4, 8, 12, 16, 20, 23, 28, 40, 60, 90, 130, 180)  # ring angles: pupil to 8°, iris to 22°
 EYE_ANGLES_PROXY = (0, 8, 22, 50, 110, 180)
+CORNEA, CORNEA_ANGLE = 0.055, np.radians(27.0)  # how far the cornea stands out, over the radius
 GAZE_DEGREES = {"In": 32.0, "Out": 32.0, "Up": 24.0, "Down": 28.0}  # at weight 1, as far as people look with ease
 
 
@@ -59,20 +76,31 @@ def build_head(figures: dict, resolution: Resolution) -> FaceModel:
     """Draw the topology and carry every figure onto it."""
     parts = Parts()
     sheet = topology.chart_sheet(resolution, figures)
-    boundary = np.unique(np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1], sheet.grid[0])))
-    free = ~np.isin(np.arange(len(sheet.points)), boundary)
-    landmarks = topology.snap_landmarks(sheet.points, figures["landmark68_chart"].astype(float), free)
-    measured = np.concatenate((figures["mean"][None], figures["identity"], figures["expression"])).astype(float)
-    face = spline_matrix(figures["chart"].astype(float), sheet.points) @ measured
-    parts.add("face", face, sheet.quads, face_uv(sheet.points), sheet.quads)
-    add_back(parts, sheet, figures)
+    border = np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1], sheet.grid[0]))
+    landmarks = topology.snap(sheet.points, figures["landmark68_chart"].astype(float), border)
+    add_skin(parts, sheet, figures, landmarks, resolution)
     for side in ("L", "R"):
-        add_lid_rim(parts, sheet.holes[f"eye_{side}"], figures, side)
-    add_mouth_bag(parts, sheet.holes["mouth"])
+        add_lid_rim(parts, sheet.rings[f"eye_{side}"][-1], figures, side)
+    add_mouth_bag(parts, sheet.rings["mouth"][-1])
     for side in ("L", "R"):
         add_eyeball(parts, figures, side, resolution)
     add_teeth(parts, figures, resolution, landmarks)
     return assemble(parts, sheet, figures, landmarks)
+
+
+def mirrored_figures(figures: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Chart positions (P, 2) and figures (1 + K + E, P, 3) of the face's measured points and of their mirror images.
+
+    The population's mean is symmetric, each identity mode symmetric or its own negative in the mirror,
+    and each expression has a mirror partner: so every point tells of two.
+    """
+    chart = figures["chart"].astype(float)
+    values = np.concatenate((figures["mean"][None], figures["identity"], figures["expression"])).astype(float)
+    image = mirror_modes(values, figures, pairs_of(chart, values[1 : 1 + len(figures["identity"])]))
+    both = np.concatenate((chart, chart * [-1, 1] + [1, 0]))
+    _, first = np.unique(np.round(both, 4), axis=0, return_index=True)
+    first.sort()
+    return both[first], np.concatenate((values, image), axis=1)[:, first]
 
 
 def spline_matrix(sources: np.ndarray, targets: np.ndarray, smoothing: float = 1e-7) -> np.ndarray:
@@ -105,105 +133,150 @@ def interpolation_matrix(kernel, sources, targets, smoothing: float) -> np.ndarr
     return np.linalg.solve(system, evaluation.T).T[:, :n]
 
 
-def add_back(parts: Parts, sheet, figures: dict) -> None:
-    """The back of head and neck: a second grid sewn to the face's left, right and top edge."""
-    face = parts.figures[0]
-    rows, columns = sheet.grid.shape
-    index = np.full((rows, columns), -1)
-    index[:, 0], index[:, -1], index[-1] = sheet.grid[:, -1], sheet.grid[:, 0], sheet.grid[-1, ::-1]
-    inner = index < 0
-    index[inner] = parts.vertex_count + np.arange(inner.sum())
-    directions = back_directions(face[0], sheet, rows, columns)
+def mirror_modes(values: np.ndarray, figures: dict, signs: np.ndarray) -> np.ndarray:
+    """Figures (1 + K + E, P, 3) as they are at the mirrored points."""
+    names = [str(name) for name in figures["expression_names"]]
+    partner = [1 + len(signs) + names.index(mirrored_name(name)) for name in names]
+    order = [*range(1 + len(signs)), *partner]
+    sign = np.concatenate(([1.0], signs, np.ones(len(names))))
+    return values[order] * sign[:, None, None] * [-1, 1, 1]
 
+
+def mirrored_name(name: str) -> str:
+    """The expression that the mirror shows: left for right."""
+    for a, b in (("_L", "_R"), ("_R", "_L"), ("Left", "Right"), ("Right", "Left")):
+        if name.endswith(a):
+            return name[: -len(a)] + b
+    return name
+
+
+def pairs_of(chart: np.ndarray, identity: np.ndarray) -> np.ndarray:
+    """Which identity modes (K, P, 3) are symmetric (1) and which their own negative in the mirror (−1).
+
+    On the middle line of the face a symmetric mode does not move sideways, the others move only so.
+    """
+    middle = np.abs(chart[:, 0] - 0.5) < 1e-4
+    sideways = np.abs(identity[:, middle, 0]).sum(axis=1)
+    return np.where(sideways > 0.5 * np.abs(identity[:, middle]).sum(axis=(1, 2)), -1.0, 1.0)
+
+
+def add_skin(parts: Parts, sheet, figures: dict, landmarks: np.ndarray, resolution: Resolution) -> None:
+    """The face and, sewn to its left, right and top edge, the back of head and neck, as one smooth surface."""
+    chart, values = mirrored_figures(figures)
+    face_count = len(sheet.points)
+    back = topology.back_grid(sheet.grid, resolution.back_columns, face_count)
+    within = off_sheet(chart, sheet) < OFF_SHEET
+    shape = spline_matrix(chart, sheet.points) @ values.transpose(1, 0, 2).reshape(len(chart), -1)
+    shape = shape.reshape(face_count, len(values), 3).transpose(1, 0, 2)
+    behind = np.concatenate((skull_figures(figures), values[:, ~within]), axis=1)
+    firm = spline_weight(sheet)
+    firm[landmarks] = LANDMARK_WEIGHT
+    skin = fit_skin(shape, firm, sheet, back, (chart[within], values[:, within]), behind)
+    close_lips(skin, sheet, figures, resolution)
+    close_lids(skin, sheet, figures, resolution)
+    rows = np.arange(back.size).reshape(back.shape)
+    across, along = np.meshgrid(np.linspace(0, 1, back.shape[1]), np.linspace(1, 0, back.shape[0]))
+    uv = np.stack((0.01 + 0.77 * along, 0.005 + 0.2 * across), axis=-1).reshape(-1, 2)
+    parts.add("face", skin[:, :face_count], sheet.quads, face_uv(sheet.points), sheet.quads)
+    parts.add("back", skin[:, face_count:], topology.grid_quads(back), uv, topology.grid_quads(rows))
+
+
+def off_sheet(chart: np.ndarray, sheet) -> np.ndarray:
+    """How far each chart position (P,) lies outside the sheet or in one of its holes."""
+    index, weight = locate(chart, sheet.points, sheet.quads)
+    return np.linalg.norm(np.einsum("pk,pkd->pd", weight, sheet.points[index]) - chart, axis=1)
+
+
+def skull_figures(figures: dict) -> np.ndarray:
+    """Figures (1 + K + E, P, 3) of the back of head and neck and their mirror images; expressions leave it still."""
     skull = np.concatenate((figures["skull_mean"][None], figures["skull_identity"])).astype(float)
-    skull = skull[:, (skull[0, :, 1] > -12.5) & (skull[0, :, 2] < 3.5)]  # below, the bust begins
     skull = np.concatenate((skull, np.zeros((len(figures["expression"]), *skull.shape[1:]))))
-    mean = back_surface(directions, skull[0], grid_edge(face[0], sheet))
-    carry, sources = back_carrier(mean, skull, grid_edge(face, sheet))
-    mean = smooth_seam(mean + carry @ sources[0], grid_edge(face[0], sheet))
-    carried = (carry @ sources[1:])[:, inner.ravel()]
-    a, b = np.meshgrid(np.linspace(0, 1, columns), np.linspace(0, 1, rows))
-    uv = np.stack((0.01 + 0.77 * a, 0.005 + 0.2 * b), axis=-1).reshape(-1, 2)
-    uv_index = np.arange(rows * columns).reshape(rows, columns)
-    parts.add("back", np.concatenate((mean[None, inner.ravel()], carried)), topology.grid_quads(index), uv, topology.grid_quads(uv_index))
+    signs = pairs_of(figures["chart"].astype(float), figures["identity"].astype(float))
+    both = np.concatenate((skull, mirror_modes(skull, figures, signs)), axis=1)
+    at = both[0]
+    neck = (at[:, 1] > -12.6) & (at[:, 2] < 3.5) & ((at[:, 1] > -10.5) | (np.abs(at[:, 0]) < 6.2))  # below, the bust begins
+    return both[:, neck]
 
 
-def back_directions(mean: np.ndarray, sheet, rows: int, columns: int) -> np.ndarray:
-    """Unit vectors (rows, columns, 3) of the back's grid: smooth between its edges, by relaxation on the sphere."""
+def neck_edge(count: int, corner: np.ndarray) -> np.ndarray:
+    """Where the back of the neck ends (count, 3): an arc from the face's left lower ``corner`` (3,) round the nape."""
+    t = np.linspace(0, np.pi, count)
+    side, depth = np.sign(np.cos(t)) * np.abs(np.cos(t)) ** 0.9, np.sin(t) ** 0.7
+    return np.stack((corner[0] * side, corner[1] + (NAPE[1] - corner[1]) * depth, corner[2] + (NAPE[2] - corner[2]) * depth), axis=-1)
+
+
+def fit_skin(face: np.ndarray, firm: np.ndarray, sheet, back: np.ndarray, measured: tuple, skull: np.ndarray) -> np.ndarray:
+    """The skin's figures (1 + K + E, V, 3): the smoothest surface near the face's own, through all measured points.
+
+    ``face`` (1 + K + E, F, 3) are the face sheet's figures by splines and ``firm`` (F,) their weights,
+    ``measured`` the face's points in the chart and their figures, ``back`` the back's grid of vertex indices, ``skull`` the figures of points on it.
+    """
+    back_quads = topology.grid_quads(back)
+    quads = np.concatenate((sheet.quads, back_quads))
+    guess = back_guess(face[0], back, skull[0])
+    bottom = np.concatenate((back[0], back[-1, -2::-1]))
+    blocks = levels(quads, np.concatenate((sheet.grid[0], bottom)), len(guess)) // 2
+    edge = guess[bottom[1:-1]]
+    nearest = np.argmin(np.linalg.norm(edge[:, None] - skull[0][None], axis=-1), axis=1)
+    edge = np.concatenate((edge[None], skull[1:, nearest]))
+    wanted = np.concatenate((face, edge, measured[1], skull), axis=1)
+    weight = [firm, *(np.full(n, w) for n, w in ((edge.shape[1], SKULL_WEIGHT), (len(measured[0]), FACE_WEIGHT), (skull.shape[1], SKULL_WEIGHT)))]
+    alone = at_vertices(np.concatenate((np.arange(face.shape[1]), bottom[1:-1])))
+    in_face = locate(measured[0], sheet.points, sheet.quads)
+    for _ in range(ROUNDS):
+        index, value = (np.concatenate(parts) for parts in zip(alone, in_face, locate(skull[0], guess, back_quads), strict=True))
+        smoothness = [bending_rows(guess, quads), border_rows(quads, BORDER_WEIGHT)]
+        surface = Surface(smoothness, Rows(index, value, np.concatenate(weight)), blocks)
+        guess = surface.carry(wanted[0])
+    carried = surface.carry(wanted.transpose(1, 0, 2).reshape(wanted.shape[1], -1))
+    return carried.reshape(len(guess), len(wanted), 3).transpose(1, 0, 2)
+
+
+def at_vertices(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places (n, 3) and weights (n, 3), as ``locate`` gives them, that are vertices themselves."""
+    return np.repeat(index[:, None], 3, axis=1), np.tile([1.0, 0.0, 0.0], (len(index), 1))
+
+
+def spline_weight(sheet) -> np.ndarray:
+    """How firmly each vertex of the face (F,) stays where the splines have it: less toward the seam with the back."""
+    edge = np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1]))
+    depth = levels(sheet.quads, edge, len(sheet.points))
+    return SPLINE_WEIGHT * np.clip((depth + 0.3) / SEAM_RINGS, 0, 1) ** 2
+
+
+def back_guess(face: np.ndarray, back: np.ndarray, skull: np.ndarray) -> np.ndarray:
+    """First guess of the skin (V, 3): the face as it is, the back with a smooth radius through the skull's points.
+
+    Directions from the head's centre are spread by relaxation on the sphere, then lengths are interpolated over them.
+    """
+    rows, columns = back.shape
     grid = np.zeros((rows, columns, 3))
-    left, right = mean[sheet.grid[:, -1]], mean[sheet.grid[:, 0]]
+    grid[:, 0] = face[back[:, 0]]
+    edge = neck_edge(2 * columns - 1, grid[0, 0])
+    grid[0], grid[-1] = edge[:columns], edge[: columns - 2 : -1]
+    known = np.zeros((rows, columns, 1), bool)
+    known[:, 0] = known[0] = known[-1] = True
+    fixed = grid.copy()
     t = np.linspace(0, 1, columns)[None, :, None]
-    around = left[:, None] * (1 - t) + right[:, None] * t
-    around[..., 2] -= 11 * np.sin(np.pi * t[..., 0])
-    grid[:] = unit(around - SKULL_CENTRE)
-    top = unit(mean[sheet.grid[-1, ::-1]] - SKULL_CENTRE)
-    grid[:, 0], grid[:, -1], grid[-1] = unit(left - SKULL_CENTRE), unit(right - SKULL_CENTRE), top
-    bottom = grid[0].copy()
-    for _ in range(2000):
-        average = grid[:-2, 1:-1] + grid[2:, 1:-1] + grid[1:-1, :-2] + grid[1:-1, 2:]
-        grid[1:-1, 1:-1] = unit(average)
-        grid[0] = bottom
-    return grid
-
-
-def grid_edge(values: np.ndarray, sheet) -> np.ndarray:
-    """Values (…, rows, columns, 3) on the back's grid, known on its three sewn edges and NaN elsewhere."""
-    rows, columns = sheet.grid.shape
-    known = np.full((*values.shape[:-2], rows, columns, 3), np.nan)
-    known[..., :, 0, :] = values[..., sheet.grid[:, -1], :]
-    known[..., :, -1, :] = values[..., sheet.grid[:, 0], :]
-    known[..., -1, :, :] = values[..., sheet.grid[-1, ::-1], :]
-    return known
-
-
-def back_surface(directions: np.ndarray, skull: np.ndarray, edge: np.ndarray) -> np.ndarray:
-    """First guess (rows·columns, 3): a smooth radius through the skull's points that meets the sewn edges."""
+    grid = np.where(known, grid, grid[:, :1] * [1, 1, 1] * (1 - t) + t * np.array([0, 2.0, -9.0]))
+    directions = relax(unit(grid - SKULL_CENTRE), known, 3000, unit)
     offsets = skull - SKULL_CENTRE
-    smooth = direction_matrix(unit(offsets), directions.reshape(-1, 3)) @ np.linalg.norm(offsets, axis=1)
-    guess = SKULL_CENTRE + directions * np.clip(smooth, 5.0, 16.0).reshape(directions.shape[:2])[..., None]
-    correction = np.where(np.isnan(edge), 0, edge - guess)
-    fixed = ~np.isnan(edge[..., :1])
-    for _ in range(300):  # the edges' correction fades inward like heat that leaks away
-        padded = np.pad(correction, ((1, 1), (1, 1), (0, 0)), mode="edge")
-        average = padded[2:, 1:-1] + padded[:-2, 1:-1] + padded[1:-1, 2:] + padded[1:-1, :-2]
-        correction = np.where(fixed, correction, average / 4 * 0.985)
-    return (guess + correction).reshape(-1, 3)
+    radius = direction_matrix(unit(offsets), directions.reshape(-1, 3)) @ np.linalg.norm(offsets, axis=1)
+    surface = SKULL_CENTRE + directions * np.clip(radius, 5.0, 16.0).reshape(rows, columns, 1)
+    surface = surface + relax(np.where(known, fixed - surface, 0), known, 400, lambda values: 0.985 * values)
+    guess = np.zeros((back.max() + 1, 3))
+    guess[back] = surface
+    guess[: len(face)] = face
+    return guess
 
 
-def smooth_seam(mean: np.ndarray, edge: np.ndarray, reach: int = 5, rounds: int = 60) -> np.ndarray:
-    """The back's mean (rows·columns, 3) with the sewn edges set exactly and the cells beside them relaxed.
-
-    Where two edges meet in a smooth outline the grid's corner is flat and would crease.
-    """
-    rows, columns = edge.shape[:2]
-    surface = np.where(np.isnan(edge), mean.reshape(edge.shape), edge)
-    row, column = np.mgrid[0:rows, 0:columns]
-    distance = np.minimum(np.minimum(column, columns - 1 - column), rows - 1 - row)
-    share = np.clip(1 - (distance - 1) / reach, 0, 1)[..., None] * np.isnan(edge[..., :1])
+def relax(grid: np.ndarray, known: np.ndarray, rounds: int, after) -> np.ndarray:
+    """Repeated means of neighbours where not ``known``; the last column is sewn to itself, first row to last."""
     for _ in range(rounds):
-        padded = np.pad(surface, ((1, 1), (1, 1), (0, 0)), mode="edge")
-        average = (padded[2:, 1:-1] + padded[:-2, 1:-1] + padded[1:-1, 2:] + padded[1:-1, :-2]) / 4
-        surface = surface + 0.6 * share * (average - surface)
-    return surface.reshape(-1, 3)
-
-
-def back_carrier(mean: np.ndarray, skull: np.ndarray, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A matrix from figures at skull points and sewn edges to the whole grid, and those figures.
-
-    Row 0 of the figures is what the mean still lacks at each of them; the rest are the modes' displacements.
-    """
-    rows, columns = edge.shape[1:3]
-    a, b = np.meshgrid(np.linspace(0, 1, columns), np.linspace(0, 1, rows))
-    grid = np.stack((a, b), axis=-1).reshape(-1, 2)
-    nearest = np.argmin(np.linalg.norm(skull[0][:, None] - mean[None], axis=-1), axis=1)
-    nearest, first = np.unique(nearest, return_index=True)
-    known = np.flatnonzero(~np.isnan(edge[0, ..., 0]).ravel())
-    known = np.setdiff1d(known, nearest)[::2]
-    at_skull, at_edge = skull[:, first].copy(), edge.reshape(len(edge), -1, 3)[:, known].copy()
-    at_skull[0] -= mean[nearest]
-    at_edge[0] -= mean[known]
-    matrix = spline_matrix(np.concatenate((grid[nearest], grid[known])), grid, smoothing=1e-3)
-    return matrix, np.concatenate((at_skull, at_edge), axis=1)
+        beyond = np.concatenate((grid, grid[::-1, -2:-1]), axis=1)
+        average = (beyond[2:, 1:-1] + beyond[:-2, 1:-1] + beyond[1:-1, 2:] + beyond[1:-1, :-2]) / 4
+        grid[1:-1, 1:] = np.where(known[1:-1, 1:], grid[1:-1, 1:], after(average))
+    return grid
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -214,7 +287,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def add_lid_rim(parts: Parts, hole: np.ndarray, figures: dict, side: str) -> None:
     """The lid's thickness: one ring from the lid edge back to just inside the eyeball; it moves with the edge."""
     edge = parts.figures[0][:, hole]
-    ball = figures["eyeball_left" if side == "L" else "eyeball_right"][0].astype(float)
+    ball = eyeball_spheres(figures, side)[0]
     offset = edge[0] - ball[:3]
     inside = ball[:3] + offset / np.linalg.norm(offset, axis=1, keepdims=True) * ball[3] * 0.95
     rim = edge.copy()
@@ -257,11 +330,13 @@ def add_eyeball(parts: Parts, figures: dict, side: str, resolution: Resolution) 
     """A sphere whose centre and radius follow identity and which turns with the eyeLook expressions."""
     angles = EYE_ANGLES if resolution is FULL else EYE_ANGLES_PROXY
     points, quads = topology.sphere(resolution.eyeball_segments, angles)
-    table = figures["eyeball_left" if side == "L" else "eyeball_right"].astype(float)
+    table = eyeball_spheres(figures, side)
+    bulge = 1 + CORNEA * np.clip(1 - np.arccos(np.clip(points[:, 2:], -1, 1)) / CORNEA_ANGLE, 0, 1) ** 0.6
+    points = points * bulge
     spheres = table[:, None, :3] + table[:, None, 3:] * points[None]
     names = [str(name) for name in figures["expression_names"]]
     turned = np.stack([gaze_turn(name, side, points * table[0, 3]) for name in names])
-    theta = np.arccos(np.clip(points[:, 2], -1, 1)) / np.pi
+    theta = np.arccos(np.clip(points[:, 2] / np.linalg.norm(points, axis=1), -1, 1)) / np.pi
     centre = np.array((0.89, 0.90 if side == "L" else 0.70))
     flat = points[:, :2] / np.maximum(np.linalg.norm(points[:, :2], axis=1, keepdims=True), 1e-9)
     uv = centre + 0.095 * theta[:, None] * flat
@@ -327,7 +402,7 @@ def assemble(parts: Parts, sheet, figures: dict, landmarks: np.ndarray) -> FaceM
     chart = np.full((parts.vertex_count, 2), np.nan)
     chart[parts.spans["face"]] = sheet.points
     albedo_mean, albedo = albedo_modes(everything[0], chart, parts.spans, figures["landmark68_chart"].astype(float))
-    eyes = np.stack((figures["eyeball_left"], figures["eyeball_right"]), axis=1)[..., :3]
+    eyes = np.stack([eyeball_spheres(figures, side) for side in ("L", "R")], axis=1)[..., :3]
     as_float = lambda array: torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     return FaceModel(
         mean=as_float(everything[0]),

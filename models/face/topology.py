@@ -1,14 +1,15 @@
 """Our head's own topology: quads drawn in the flat chart of the face, and the parts around it.
 
-A rectilinear grid covers the chart; around each eye and the mouth a rectangular block of it is
-replaced by nested rings (an O-grid) that end on the measured lid and lip edges, so every face is a
-quad and edge loops run round eyes and mouth. A second grid of the same size, sewn to the left,
-right and top edge of the first, is the back of the head. Everything here is numpy and knows
-positions in the chart only; ``head.py`` turns them into space.
+A rectilinear grid covers the chart; around each eye, each nostril and the mouth a rectangular block
+of it is replaced by nested rings (an O-grid), so every face is a quad and edge loops run round eyes,
+nose and mouth. Eyes and mouth end on the measured lid and lip edges, the nostrils in a small grid. A
+second grid of the same size, sewn to the left, right and top edge of the first, is the back of the
+head. Everything here is numpy and knows positions in the chart only; ``head.py`` turns them into space.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,29 +19,36 @@ import numpy as np
 class Resolution:
     """How many cells the chart gets between the lines that bound eyes, nose and mouth."""
 
-    u_half: tuple[int, ...]  # cells of 0–.12 (ear), .12–.30 (cheek), .30–.37, .37–.405 (eye), .405–.5 (nose)
-    v: tuple[int, ...]  # neck–.35, .35–.52 (mouth), .52–.62 (nose), .62–.69, .69–.745 (eye), .745–top
-    eye_rings: int
+    u_half: tuple[int, ...]  # cells between U_BREAKS
+    v: tuple[int, ...]  # cells between V_BREAKS
+    lid_rings: tuple[int, int]  # block edge → lash line → end of the lid
     lip_rings: tuple[int, int, int]  # block edge → outer lip line → inner lip line → end of the lip
+    nostril_rings: int
+    back_columns: int  # vertices from the face's edge to the middle of the back of the head
     eyeball_segments: int
     tooth_cells: int  # cells along a tooth's edge
 
 
-FULL = Resolution((9, 7, 7, 3, 8), (11, 12, 9, 5, 6, 12), 5, (3, 3, 2), 20, 2)
-PROXY = Resolution((3, 3, 3, 1, 3), (4, 4, 3, 2, 2, 5), 2, (1, 1, 1), 8, 1)
+FULL = Resolution((12, 8, 7, 4, 2, 5, 2), (10, 14, 2, 4, 9, 7, 12), (6, 2), (5, 4, 2), 4, 19, 20, 2)
+PROXY = Resolution((3, 3, 3, 2, 1, 2, 1), (4, 5, 1, 2, 3, 3, 4), (2, 1), (1, 1, 1), 1, 8, 8, 1)
 
-U_BREAKS = (0.0, 0.12, 0.295, 0.37, 0.405, 0.5)
-V_BREAKS = (0.003, 0.35, 0.52, 0.62, 0.69, 0.745, 0.996)
+U_BREAKS = (0.0, 0.12, 0.2875, 0.37, 0.4135, 0.4335, 0.4855, 0.5)  # ear, cheek, eye in three, nostril, septum
+V_BREAKS = (0.003, 0.32, 0.52, 0.5415, 0.5735, 0.685, 0.752, 0.996)  # neck, mouth, lip, nostril, nose, eye, forehead
+EYE_BLOCK = ((0.2875, 0.4135), (0.685, 0.752))
+MOUTH_BLOCK = ((0.37, 0.63), (0.32, 0.52))
+NOSTRIL_BLOCK = ((0.4335, 0.4855), (0.5415, 0.5735))
+NECK_SIDE, NECK_TOP = 0.078, 0.456  # u of the face's edge below the ear lobe, and the lobe's v
+NOSTRIL_DEPTH = 0.13  # the innermost ring's size over the block's: there the nostril's cap begins
 
 
 @dataclass
 class Sheet:
-    """Points (P, 2) of a flat sheet, its quads (Q, 4) counter-clockwise, and the rings that bound holes."""
+    """Points (P, 2) of a flat sheet, its quads (Q, 4) counter-clockwise, and the rings that run round holes."""
 
     points: np.ndarray
     quads: np.ndarray
     grid: np.ndarray  # (rows, columns) vertex index, -1 where a block was cut out
-    holes: dict[str, np.ndarray] = field(default_factory=dict)  # vertex indices of each hole's edge, in order
+    rings: dict[str, np.ndarray] = field(default_factory=dict)  # (R, n) vertices round each hole, its edge last
 
 
 def grid_lines(resolution: Resolution) -> tuple[np.ndarray, np.ndarray]:
@@ -68,10 +76,14 @@ def ring_quads(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
 
 
 def warp_to_outline(points: np.ndarray, outline: np.ndarray, margin: float = 0.12) -> np.ndarray:
-    """Move the grid's straight sides onto the chart's real outline (ears bulge, notches above and below)."""
+    """Move the grid's straight sides onto the chart's real outline (ears bulge, notches above and below).
+
+    Below the ear the face ends at ``NECK_SIDE``: the chart's corner behind it would make the back's grid fold.
+    """
     left = outline[outline[:, 0] < 0.3]
     order = np.argsort(left[:, 1])
     edge = np.minimum(np.interp(points[:, 1], left[order, 1], left[order, 0]), 0.8 * margin)
+    edge = np.where(points[:, 1] < NECK_TOP, np.maximum(edge, NECK_SIDE), edge)
     u, warped = points[:, 0], points.copy()
     right = u > 0.5
     distance = np.where(right, 1 - u, u)
@@ -93,7 +105,7 @@ def arcs(curve: np.ndarray, centre_u: float) -> list[np.ndarray]:
     top = np.argmin(near_middle + 10 * (curve[:, 1] < middle))
     anchors = [left, bottom, right, top, left]
     pieces = []
-    for a, b in zip(anchors[:-1], anchors[1:], strict=True):
+    for a, b in itertools.pairwise(anchors):
         count = (b - a) % len(curve)
         pieces.append(curve[(a + np.arange(count + 1)) % len(curve)])
     return pieces
@@ -105,13 +117,39 @@ def arc_parameters(curve: np.ndarray) -> np.ndarray:
     return length / length[-1]
 
 
-def resample(curve_arcs: list[np.ndarray], parameters: list[np.ndarray]) -> np.ndarray:
-    """Points on each arc at the given 0–1 arc lengths (the arc's end belongs to the next arc)."""
+def resample(curve_arcs: list[np.ndarray], parameters: list[np.ndarray], marks: np.ndarray) -> np.ndarray:
+    """Points on each arc at the given 0–1 arc lengths, slid along it so that one meets each of ``marks`` (M, 2).
+
+    The arc's end belongs to the next arc; a mark off the curve counts where the curve is nearest.
+    """
     rows = []
     for arc, t in zip(curve_arcs, parameters, strict=True):
         s = arc_parameters(arc)
+        distance = np.linalg.norm(arc[:, None] - marks[None], axis=-1).reshape(len(arc), len(marks))
+        met = [(s[row], t[np.argmin(np.abs(t - s[row]))]) for row in distance.argmin(axis=0)]
+        met = [pair for pair, near in zip(met, distance.min(axis=0), strict=True) if near < 2e-3 and 0 < pair[1] < 1]
+        knots = np.array(sorted({(0.0, 0.0), (1.0, 1.0), *((b, a) for a, b in met)}))
+        t = np.interp(t, knots[:, 0], knots[:, 1])
         rows.append(np.stack((np.interp(t, s, arc[:, 0]), np.interp(t, s, arc[:, 1])), axis=-1))
     return np.concatenate(rows)
+
+
+def smooth_loop(points: np.ndarray, corners: tuple[int, int], samples: int = 24) -> np.ndarray:
+    """A dense closed curve (n, 2) through the points (m, 2), smooth but at two corners (cubic by chord length)."""
+    first, second = corners
+    around = np.arange(len(points))
+    halves = [np.roll(around, -first)[: second - first + 1], np.roll(around, -second)[: len(points) - second + first + 1]]
+    pieces = []
+    for half in halves:
+        nodes = points[half]
+        s = np.concatenate(([0], np.cumsum(np.linalg.norm(np.diff(nodes, axis=0), axis=1))))
+        tangent = np.gradient(nodes, s, axis=0)
+        k = np.repeat(np.arange(len(s) - 1), samples)
+        r = np.tile(np.arange(samples) / samples, len(s) - 1)[:, None]
+        h = (s[k + 1] - s[k])[:, None]
+        hermite = (2 * r**3 - 3 * r**2 + 1) * nodes[k] + (r**3 - 2 * r**2 + r) * h * tangent[k]
+        pieces.append(hermite + (3 * r**2 - 2 * r**3) * nodes[k + 1] + (r**3 - r**2) * h * tangent[k + 1])
+    return np.concatenate(pieces)
 
 
 def block_perimeter(index: np.ndarray) -> np.ndarray:
@@ -122,54 +160,109 @@ def block_perimeter(index: np.ndarray) -> np.ndarray:
     return np.roll(loop, -((rows - 1) // 2))
 
 
+def ring_plan(resolution: Resolution, figures: dict) -> dict[str, tuple]:
+    """Name -> (block of the chart, curves inward, steps to each curve) of each O-grid that ends in a hole."""
+    marks = figures["landmark68_chart"].astype(float)
+    lashes = {"R": smooth_loop(marks[36:42], (0, 3)), "L": smooth_loop(marks[42:48], (0, 3))}
+    mirrored = tuple(1 - u for u in EYE_BLOCK[0][::-1])
+    lips = [smooth_loop(marks[48:60], (0, 6)), smooth_loop(marks[60:68], (0, 4)), figures["loop_mouth"]]
+    return {
+        "eye_R": (EYE_BLOCK, [lashes["R"], figures["loop_right_eye"]], resolution.lid_rings),
+        "eye_L": ((mirrored, EYE_BLOCK[1]), [lashes["L"], figures["loop_left_eye"]], resolution.lid_rings),
+        "mouth": (MOUTH_BLOCK, lips, resolution.lip_rings),
+    }
+
+
 def chart_sheet(resolution: Resolution, figures: dict) -> Sheet:
-    """The face: grid, outline and the O-grids round eyes and mouth."""
+    """The face: grid, outline and the O-grids round eyes, mouth and nostrils."""
     u, v = grid_lines(resolution)
+    marks = figures["landmark68_chart"].astype(float)
     grid = np.arange(len(u) * len(v)).reshape(len(v), len(u))
     points = np.stack(np.broadcast_arrays(u[None, :], v[:, None]), axis=-1).reshape(-1, 2)
+    block_of = lambda block: (
+        slice(*(int(np.argmin(np.abs(v - value))) + step for value, step in zip(block[1], (0, 1), strict=True))),
+        slice(*(int(np.argmin(np.abs(u - value))) + step for value, step in zip(block[0], (0, 1), strict=True))),
+    )
+    plan = ring_plan(resolution, figures)
+    inner = [grid[block_of(block)][1:-1, 1:-1].ravel() for block, *_ in plan.values()]
     points = warp_to_outline(points, figures["loop_outer"].astype(float))
+    points = warp_to_marks(points, marks[:36], np.concatenate((*inner, grid[[0, -1]].ravel(), grid[:, [0, -1]].ravel())))
     keep_quads = np.ones((len(v) - 1, len(u) - 1), bool)
-    landmarks = figures["landmark68_chart"].astype(float)
-    lips = (landmarks[48:60], landmarks[60:68])
-    plan = {
-        "eye_R": ((0.295, 0.405), (0.69, 0.745), [figures["loop_right_eye"]], [resolution.eye_rings]),
-        "eye_L": ((0.595, 0.705), (0.69, 0.745), [figures["loop_left_eye"]], [resolution.eye_rings]),
-        "mouth": ((0.37, 0.63), (0.35, 0.52), [*lips, figures["loop_mouth"]], list(resolution.lip_rings)),
-    }
-    extra_points, extra_quads, holes, used = [], [], {}, len(points)
-    for name, (u_range, v_range, curves, counts) in plan.items():
-        columns = [int(np.argmin(np.abs(u - value))) for value in u_range]
-        rows = [int(np.argmin(np.abs(v - value))) for value in v_range]
-        block = grid[rows[0] : rows[1] + 1, columns[0] : columns[1] + 1].copy()
-        keep_quads[rows[0] : rows[1], columns[0] : columns[1]] = False
-        perimeter = block_perimeter(block)
-        ring_points, ring_loops, quads = nested_rings(points[perimeter], perimeter, curves, counts, used)
-        used += len(ring_points)
-        extra_points.append(ring_points)
-        extra_quads.append(quads)
-        holes[name] = ring_loops
-        grid[rows[0] + 1 : rows[1], columns[0] + 1 : columns[1]] = -1
+    pieces, quads, rings = [points], [], {}
+    for name, (block, curves, counts) in plan.items():
+        rows, columns = block_of(block)
+        keep_quads[rows.start : rows.stop - 1, columns.start : columns.stop - 1] = False
+        perimeter = block_perimeter(grid[rows, columns])
+        used = sum(map(len, pieces))
+        ring_points, rings[name], ring = nested_rings(points[perimeter], perimeter, curves, counts, used, marks)
+        pieces.append(ring_points)
+        quads.append(ring)
+    mirrored = (tuple(1 - value for value in NOSTRIL_BLOCK[0][::-1]), NOSTRIL_BLOCK[1])
+    for block in (NOSTRIL_BLOCK, mirrored):
+        rows, columns = block_of(block)
+        keep_quads[rows.start : rows.stop - 1, columns.start : columns.stop - 1] = False
+        index = grid[rows, columns]
+        nostril, ring = nostril_rings(points, index, resolution.nostril_rings, sum(map(len, pieces)))
+        pieces.append(nostril)
+        quads += ring
     full = np.arange(len(u) * len(v)).reshape(len(v), len(u))
-    quads = np.concatenate([grid_quads(full)[keep_quads.ravel()], *extra_quads])
-    return compact(Sheet(np.concatenate([points, *extra_points]), quads, grid, holes))
+    return compact(Sheet(np.concatenate(pieces), np.concatenate([grid_quads(full)[keep_quads.ravel()], *quads]), grid, rings))
 
 
-def nested_rings(edge: np.ndarray, edge_index: np.ndarray, curves, counts, first_index: int):
-    """Rings from a block's perimeter inward through ``curves``; returns points, the last ring's indices, quads."""
+def warp_to_marks(points: np.ndarray, marks: np.ndarray, fixed: np.ndarray, radius: float = 0.018) -> np.ndarray:
+    """Move the nearest free point onto each mark and its neighbours along with it, as smoothly as Gaussians go."""
+    free = np.setdiff1d(np.arange(len(points)), fixed)
+    chosen = free[np.linalg.norm(points[free][:, None] - marks[None], axis=-1).argmin(axis=0)]
+    chosen, first = np.unique(chosen, return_index=True)
+    kernel = lambda a, b: np.exp(-0.5 * np.sum((a[:, None] - b[None]) ** 2, axis=-1) / radius**2)
+    nodes = points[chosen]
+    weights = np.linalg.solve(kernel(nodes, nodes) + 1e-6 * np.eye(len(nodes)), marks[first] - nodes)
+    warped = points.copy()
+    warped[free] += kernel(points[free], nodes) @ weights
+    return warped
+
+
+def nested_rings(edge: np.ndarray, edge_index: np.ndarray, curves, counts, first_index: int, marks: np.ndarray):
+    """Rings from a block's perimeter inward through ``curves``; returns points, the rings' indices (R, n), quads.
+
+    Steps grow shorter toward the first curve, where the surface bends most; each ring but the first has
+    a vertex at every one of ``marks`` that lies on its curve.
+    """
     centre_u = float(np.mean([edge[:, 0].min(), edge[:, 0].max()]))
     edge_arcs = arcs(edge, centre_u)
     parameters = [arc_parameters(arc)[:-1] for arc in edge_arcs]
     start = len(edge) - int(np.argmin(np.linalg.norm(edge - edge_arcs[0][0], axis=1)))
     points, quads, previous, outer = [], [], edge_index, edge
-    for curve, count in zip(curves, counts, strict=True):
-        target = np.roll(resample(arcs(np.asarray(curve, float), centre_u), parameters), -start, axis=0)
+    for number, (curve, count) in enumerate(zip(curves, counts, strict=True)):
+        target = np.roll(resample(arcs(np.asarray(curve, float), centre_u), parameters, marks), -start, axis=0)
         for step in range(1, count + 1):
+            share = 1 - (1 - step / count) ** 1.35 if number == 0 else step / count
             ring = first_index + sum(map(len, points)) + np.arange(len(edge))
-            points.append(outer + (target - outer) * (step / count))
+            points.append(outer + (target - outer) * share)
             quads.append(ring_quads(previous, ring))
             previous = ring
         outer = target
-    return np.concatenate(points), previous, np.concatenate(quads)
+    rings = first_index + np.arange(sum(map(len, points))).reshape(-1, len(edge))
+    return np.concatenate(points), rings, np.concatenate(quads)
+
+
+def nostril_rings(points: np.ndarray, index: np.ndarray, count: int, first_index: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Rings from a block's perimeter toward its centre and the block itself, small, as a cap; points and quads.
+
+    The measured nostril is drawn into a small spot of the chart, so rings shrink by one factor.
+    """
+    perimeter = block_perimeter(index)
+    centre = points[perimeter].mean(axis=0)
+    rings, quads, previous = [], [], perimeter
+    for step in range(1, count):
+        ring = first_index + sum(map(len, rings)) + np.arange(len(perimeter))
+        rings.append(centre + (points[perimeter] - centre) * NOSTRIL_DEPTH ** (step / count))
+        quads.append(ring_quads(previous, ring))
+        previous = ring
+    cap = first_index + sum(map(len, rings)) + np.arange(index.size).reshape(index.shape)
+    rings.append(centre + (points[index].reshape(-1, 2) - centre) * NOSTRIL_DEPTH)
+    quads += [ring_quads(previous, block_perimeter(cap)), grid_quads(cap)]
+    return np.concatenate(rings), quads
 
 
 def compact(sheet: Sheet) -> Sheet:
@@ -178,18 +271,47 @@ def compact(sheet: Sheet) -> Sheet:
     new = np.full(len(sheet.points), -1)
     new[used] = np.arange(len(used))
     grid = np.where(sheet.grid >= 0, new[sheet.grid], -1)
-    return Sheet(sheet.points[used], new[sheet.quads], grid, {k: new[v] for k, v in sheet.holes.items()})
+    return Sheet(sheet.points[used], new[sheet.quads], grid, {name: new[rings] for name, rings in sheet.rings.items()})
 
 
-def snap_landmarks(points: np.ndarray, landmarks: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Move the nearest free vertex onto each landmark (in place); returns their indices (68,)."""
-    taken = ~free.copy()
-    chosen = np.zeros(len(landmarks), int)
-    for i, landmark in enumerate(landmarks):
-        distance = np.linalg.norm(points - landmark, axis=1) + 10 * taken
-        chosen[i] = int(np.argmin(distance))
-        taken[chosen[i]] = True
-        points[chosen[i]] = landmark
+def snap(points: np.ndarray, marks: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+    """Move the nearest vertex onto each of ``marks`` (M, 2), in place, no vertex twice; returns their indices (M,)."""
+    distance = np.linalg.norm(points[None] - marks[:, None], axis=-1)
+    distance[:, fixed] = np.inf
+    chosen = np.zeros(len(marks), int)
+    for i in np.argsort(distance.min(axis=1), kind="stable"):
+        chosen[i] = int(np.argmin(distance[i]))
+        distance[:, chosen[i]] = np.inf
+    points[chosen] = marks
+    return chosen
+
+
+def back_grid(grid: np.ndarray, columns: int, first_index: int) -> np.ndarray:
+    """Vertex indices (n, columns) of the back of the head, for the face's ``grid``.
+
+    Its first column is the face's edge from the left lower corner over the top to the right lower corner;
+    its last column is sewn to itself along the middle of the back.
+    """
+    edge = np.concatenate((grid[:-1, -1], grid[-1, ::-1], grid[-2::-1, 0]))
+    if len(edge) % 2 == 0:
+        raise ValueError("the face's edge must have a vertex in its middle")
+    half = len(edge) // 2
+    index = np.empty((len(edge), columns), int)
+    index[:, 0] = edge
+    inner = len(edge) * (columns - 2)
+    index[:, 1:-1] = first_index + np.arange(inner).reshape(len(edge), -1)
+    middle = first_index + inner + np.arange(half + 1)
+    index[:, -1] = np.concatenate((middle, middle[-2::-1]))
+    return index
+
+
+def nearest_vertices(points: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """The vertex (M,) nearest to each mark; no vertex twice."""
+    distance = np.linalg.norm(points[None] - marks[:, None], axis=-1)
+    chosen = np.zeros(len(marks), int)
+    for i in np.argsort(distance.min(axis=1), kind="stable"):
+        chosen[i] = int(np.argmin(distance[i]))
+        distance[:, chosen[i]] = np.inf
     return chosen
 
 
