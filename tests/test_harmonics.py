@@ -53,6 +53,36 @@ def test_rotation_equals_projecting_the_rotated_light() -> None:
     assert torch.allclose(turned, harmonics.directional_light(moved, colour), atol=1e-12)
 
 
+def test_wigner_d_equals_brute_force_integration() -> None:
+    rotation, directions = random_rotations(2), random_directions(400_000, seed=10)
+    arriving = harmonics.basis(directions)
+    for one, matrix in zip(rotation, harmonics.wigner_d(rotation), strict=True):
+        turned = harmonics.basis(directions @ one)  # rows: R^T w
+        brute = arriving.mT @ turned * (4 * math.pi / len(directions))
+        assert torch.allclose(matrix, brute, atol=0.02)
+
+
+def test_wigner_d_is_a_representation() -> None:
+    """Orthogonal, without mixing of orders, and turning twice is turning by the product."""
+    first, second = random_rotations(6).chunk(2)
+    d = harmonics.wigner_d(first)
+    assert torch.allclose(d.mT @ d, torch.eye(9).double().expand(3, 9, 9), atol=1e-12)
+    order = torch.tensor((0, 1, 1, 1, 2, 2, 2, 2, 2))
+    assert (d[:, order[:, None] != order[None]] == 0).all()
+    assert torch.allclose(harmonics.wigner_d(second) @ d, harmonics.wigner_d(second @ first), atol=1e-12)
+    light = random_lights(3)
+    assert torch.allclose(d @ light, harmonics.rotate(light, first), atol=1e-12)
+
+
+def test_rotation_equals_projecting_the_rotated_environment() -> None:
+    """An equirectangular picture rolled by columns is the same world turned about y."""
+    image = torch.rand(40, 80, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    yaw = torch.tensor(((-2 * math.pi * 13 / 80, 0.0, 0.0),), dtype=torch.float64)
+    turned = harmonics.rotate(harmonics.project_environment(image)[None], rotation_matrix(yaw))[0]
+    rolled = harmonics.project_environment(image.roll(13, dims=1))
+    assert torch.allclose(turned, rolled, atol=1e-12)
+
+
 def test_irradiance_equals_brute_force_integration() -> None:
     light, normals = random_lights(4), random_directions(4, seed=5)
     directions = random_directions(1_000_000, seed=6)
@@ -90,6 +120,40 @@ def test_disc_light_equals_brute_force_projection() -> None:
     brute = 4 * math.pi * (harmonics.basis(directions) * inside[:, None]).mean(dim=0)
     light = harmonics.disc_light(towards, angle, colour)[0]
     assert torch.allclose(light, brute[:, None] * colour, atol=0.01)
+
+
+def test_point_light_falls_with_the_square_of_the_distance() -> None:
+    offset = torch.tensor(((0.0, 30.0, 40.0), (0.0, 60.0, 80.0)))
+    light = harmonics.point_light(offset, torch.full((2, 3), 2500.0))
+    unit = harmonics.directional_light(torch.tensor(((0.0, 0.6, 0.8),)), torch.ones(1, 3))
+    assert torch.allclose(light[:1], unit, atol=1e-6)
+    assert torch.allclose(light[1:], unit / 4, atol=1e-6)
+
+
+@pytest.mark.parametrize("ellipse", [False, True])
+def test_area_light_equals_casting_rays_at_it(ellipse: bool) -> None:
+    """As near as the light is wide, seen from the side, by a million rays in all directions."""
+    offset = torch.tensor(((30.0, 40.0, 60.0),), dtype=torch.float64)
+    across = torch.tensor(((40.0, 0.0, -20.0),), dtype=torch.float64)
+    up = torch.tensor(((4.0, 20.0, 8.0),), dtype=torch.float64)
+    colour = torch.tensor(((1.0, 0.5, 0.2),), dtype=torch.float64)
+    normal = torch.linalg.cross(up, across)[0]
+    rays = random_directions(1_000_000, seed=13)
+    hit = rays * ((offset[0] @ normal) / (rays @ normal))[:, None] - offset[0]
+    a, b = ((hit @ side[0] / side[0].square().sum()) for side in (across, up))
+    inside = (a**2 + b**2 < 1) if ellipse else (a.abs() < 1) & (b.abs() < 1)
+    inside &= (rays @ normal) * (offset[0] @ normal) > 0  # not behind the lit point
+    cast = 4 * math.pi * (harmonics.basis(rays) * inside[:, None]).mean(dim=0)
+    light = harmonics.area_light(offset, up, across, colour, ellipse)[0]
+    assert torch.allclose(light, cast[:, None] * colour, atol=0.01)
+    assert cast[0] > 0.05
+    assert (harmonics.area_light(offset, across, up, colour, ellipse) == 0).all()  # its dark side
+
+
+def test_area_light_far_away_is_a_point() -> None:
+    offset, across, up = torch.tensor(((0.0, 0.0, 500.0),)), torch.tensor(((5.0, 0, 0),)), torch.tensor(((0, -5.0, 0),))
+    lamp = harmonics.area_light(offset, across, up, torch.ones(1, 3))
+    assert torch.allclose(lamp, harmonics.point_light(offset, torch.full((1, 3), 100.0)), rtol=1e-3)
 
 
 def test_environment_projection_recovers_its_coefficients() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from models.face import fragments as fragments_module
-from models.face import harmonics
+from models.face import harmonics, load_face_model
 from models.face.alignment import align, place
 from models.face.camera import PORTRAIT_CAMERA, Camera
 from models.face.edges import find_topology, vertex_normals
@@ -21,7 +22,7 @@ from models.face.fragments import (
 )
 from models.face.parameters import RigParameters
 from models.face.rasterizer import OUTPUTS, render
-from models.face.silhouette import soft_coverage
+from models.face.silhouette import mix, soft_coverage
 from tests.synthetic_face import synthetic_face
 
 
@@ -78,8 +79,12 @@ def lit_parameters(face, count: int = 1) -> RigParameters:
 
 
 def small_double_face():
-    """A face in float64, for finite differences."""
-    face = synthetic_face(vertices=800, identity=3, expression=2, reflectance=2)
+    """A made-up face in float64."""
+    return in_double(synthetic_face(vertices=800, identity=3, expression=2, reflectance=2))
+
+
+def in_double(face):
+    """The face itself, its figures in float64."""
     for name in ("mean", "identity", "expression", "albedo_mean", "albedo"):
         setattr(face, name, getattr(face, name).double())
     return face
@@ -186,6 +191,29 @@ def test_coverage_of_a_half_plane_is_its_area() -> None:
     assert torch.allclose(mask.sum(dim=1), edge, atol=2e-3)
 
 
+def test_an_edge_before_another_surface_mixes_by_area() -> None:
+    """A slanted edge of a white wall before a black one: each row's white is the area it covers."""
+    size, slope = 16, 0.3
+    middle = torch.tensor(-0.1, dtype=torch.float64, requires_grad=True)
+    near, far = middle.new_full((1,), 100.0), middle.new_full((1,), 110.0)
+    corner = lambda x, y, depth: torch.cat((x.reshape(1), middle.new_full((1,), y), depth))
+    left, right = middle.new_tensor(-3.0), middle.new_tensor(3.0)
+    white_wall = (left, -3, near), (middle - 3 * slope, -3, near), (middle + 3 * slope, 3, near), (left, 3, near)
+    black_wall = (left, -3, far), (right, -3, far), (right, 3, far), (left, 3, far)
+    points = torch.stack([corner(*place) for place in (*white_wall, *black_wall)])
+    triangles = torch.tensor(((0, 1, 2), (0, 2, 3), (4, 5, 6), (4, 6, 7)))
+    seen = rasterize(points[None], triangles, size)
+    coverage = soft_coverage(to_pixels(points[None], size), find_topology(triangles), seen)
+    white = torch.tensor((1.0, 1, 1, 1, 0, 0, 0, 0), dtype=torch.float64).view(1, 8, 1)
+    drawn = seen.scatter(mix(seen.gather(white), coverage, seen))[0, :, :, 0]
+    height = 1 - 2 * (torch.arange(size, dtype=torch.float64) + 0.5) / size
+    edge = (middle.detach() + slope * height + 1) / 2 * size
+    assert (coverage.mask == 1).all()
+    assert torch.allclose(drawn.sum(dim=1), edge, atol=5e-3)
+    (gradient,) = torch.autograd.grad(drawn.sum(), middle)
+    assert gradient.item() == pytest.approx(size * size / 2, rel=1e-6)
+
+
 def test_coverage_equals_supersampling() -> None:
     face = synthetic_face(2000)
     parameters = lit_parameters(face, 4)
@@ -210,7 +238,8 @@ def test_outputs_belong_together() -> None:
     pictures = render(face, parameters, 32, outputs=tuple(OUTPUTS))
     solid = pictures["mask"][..., 0] == 1
     product = pictures["albedo"] * pictures["shading"]
-    assert torch.allclose(pictures["colour"], product, atol=1e-6)
+    alike = torch.isclose(pictures["colour"], product, atol=1e-6).all(dim=-1)
+    assert alike.float().mean() > 0.99  # the others are mixed at an edge before another surface
     assert torch.allclose(pictures["normals"][solid].norm(dim=-1), torch.ones(solid.sum()))
     distance = PORTRAIT_CAMERA.distance - pictures["position"][..., 2:]
     assert torch.allclose(pictures["depth"][solid], distance[solid], atol=1e-3)
@@ -231,6 +260,28 @@ def test_frames_of_a_batch_do_not_touch() -> None:
         alone = render(face, parameters[frame : frame + 1], 32)
         for name, picture in alone.items():
             assert torch.allclose(picture[0], together[name][frame], atol=1e-5)
+
+
+def test_a_picture_without_gradients_spoils_none_after_it() -> None:
+    """What is kept about a face's edges may have been found in inference mode."""
+    face = synthetic_face()
+    parameters = lit_parameters(face)
+    with torch.inference_mode():
+        first = render(face, parameters, 24)["mask"].clone()
+    translation = parameters.translation.clone().requires_grad_()
+    second = render(face, parameters.replace(translation=translation), 24)["mask"]
+    second.sum().backward()
+    assert torch.equal(first, second) and translation.grad.abs().max() > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_equals_cpu() -> None:
+    face = synthetic_face(2000)
+    parameters = lit_parameters(face, 2)
+    there = render(face.to("cuda"), parameters.to("cuda"), 64, outputs=tuple(OUTPUTS))
+    for name, picture in render(face, parameters, 64, outputs=tuple(OUTPUTS)).items():
+        close = torch.isclose(picture, there[name].cpu(), rtol=1e-3, atol=1e-3)
+        assert close.float().mean() > 0.999, name  # rounding may give a pixel to the neighbour
 
 
 def test_unknown_output_is_named() -> None:
@@ -276,6 +327,39 @@ def test_gradients_equal_finite_differences(name: str, reach: float) -> None:
     analytic = (gradient * step).sum().item()
     numeric = (loss(value + step) - loss(value - step)).item() / 2
     assert analytic == pytest.approx(numeric, rel=0.04)
+
+
+@pytest.fixture(scope="module")
+def head_double():
+    """The proxy of our head in float64, and a person with an expression, turned aside."""
+    face = in_double(replace(load_face_model(None).proxy))
+    parameters = lit_parameters(face)
+    rotation = torch.tensor([[0.35, 0.1, 0.0]]).double()
+    parts = {"identity": 0.5 * parameters.identity, "expression": 0.15 * parameters.expression}
+    return face, align(face, parameters.replace(rotation=rotation, **parts))
+
+
+@pytest.mark.parametrize(("what", "tolerance"), [("mask", 0.05), ("colour", 0.2)])
+@pytest.mark.parametrize(
+    ("name", "reach"),
+    [("identity", 0.3), ("expression", 0.2), ("rotation", 0.05), ("translation", 0.6)],
+)
+def test_gradients_on_our_head(head_double, what: str, tolerance: float, name: str, reach: float) -> None:
+    """The slope of a line through many values, because pixels jump where parts pierce each other."""
+    face, parameters = head_double
+    value = parameters.parts()[name]
+
+    def loss(part):
+        pictures = render(face, parameters.replace(**{name: part}), 128)
+        return soft_loss(pictures | ({"colour": 0 * pictures["colour"]} if what == "mask" else {}), 128)
+
+    leaf = value.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(leaf), leaf)
+    step = reach * gradient / gradient.norm()
+    places = torch.linspace(-1, 1, 8).double()
+    values = torch.tensor([loss(value + place * step) for place in places]).double()
+    numeric = (places * values).sum() / places.square().sum()
+    assert (gradient * step).sum().item() == pytest.approx(numeric.item(), rel=tolerance)
 
 
 @pytest.mark.parametrize("name", ["distance", "half_width"])

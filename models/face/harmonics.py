@@ -29,6 +29,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,6 +41,7 @@ BAND_2_DIFFERENCE = math.sqrt(15 / math.pi) / 4
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # Rec. 709
 CLAMPED_COSINE = (math.pi,) + (2 * math.pi / 3,) * 3 + (math.pi / 4,) * 5
 FACING = (0.0, 0.0, 1.0)
+NODES = 12  # along each side of an area light: 1e-4 of it where the light is half as far away as it is wide
 
 
 class LightHandles(NamedTuple):
@@ -113,6 +115,51 @@ def disc_light(direction: Tensor, angle: Tensor, colour: Tensor) -> Tensor:
     return (basis(direction) * bands).unsqueeze(-1) * colour.unsqueeze(-2)
 
 
+def point_light(offset: Tensor, intensity: Tensor) -> Tensor:
+    """A small light at ``offset`` (N, 3) cm from the lit point -> (N, 9, 3).
+
+    ``intensity`` (N, 3) is radiant intensity in radiance times cm²: a surface that faces the light
+    receives intensity / distance². A lamp of power P W that shines to all sides has P / (4 pi).
+    """
+    distance = offset.norm(dim=-1, keepdim=True)
+    return directional_light(offset / distance, intensity / distance.square())
+
+
+def area_light(
+    offset: Tensor, across: Tensor, up: Tensor, colour: Tensor, ellipse: bool = False
+) -> Tensor:
+    """A flat Lambertian light whose middle is at ``offset`` (N, 3) cm from the lit point -> (N, 9, 3).
+
+    ``across`` and ``up`` (N, 3), at right angles, lead from the middle to the edge: of a rectangle or,
+    with ``ellipse``, of an ellipse. It shines to the side of across x up only, with radiance
+    ``colour`` (N, 3). Integrated over ``NODES``² points of the light, each with its solid angle
+    area * cosine / distance².
+    """
+    nodes, areas = (part.to(offset) for part in area_nodes(ellipse))
+    towards = offset.unsqueeze(-2) + nodes @ torch.stack((across, up), dim=-2)
+    distance = towards.norm(dim=-1)
+    normal = torch.linalg.cross(across, up).unsqueeze(-1)  # as long as the unit square is large here
+    shining = -(towards @ normal).squeeze(-1).clamp(max=0)
+    solid_angles = areas * shining / distance**3
+    functions = basis(towards / distance.unsqueeze(-1))
+    return (functions.mT @ solid_angles.unsqueeze(-1)) * colour.unsqueeze(-2)
+
+
+def area_nodes(ellipse: bool) -> tuple[Tensor, Tensor]:
+    """Nodes (M, 2) and areas (M,), float64, that integrate over the square [-1, 1]² or the unit disc.
+
+    Gauss and Legendre's along both sides; in the disc along the squared radius, and evenly around it.
+    """
+    place, share = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NODES))
+    areas = torch.outer(share, share).flatten()
+    if not ellipse:
+        return torch.cartesian_prod(place, place), areas
+    radius = ((place + 1) / 2).sqrt().repeat_interleave(NODES)
+    angle = (torch.arange(NODES, dtype=place.dtype) * (2 * math.pi / NODES)).repeat(NODES)
+    rings = share.repeat_interleave(NODES) * (math.pi / 2 / NODES)
+    return torch.stack((radius * angle.cos(), radius * angle.sin()), dim=-1), rings
+
+
 def project_environment(image: Tensor) -> Tensor:
     """Project an equirectangular picture (H, W, 3) of linear radiance -> (9, 3).
 
@@ -146,8 +193,14 @@ def rotate(light: Tensor, rotation: Tensor) -> Tensor:
     return torch.cat((light[..., :1, :], turned[..., (1, 2, 0), :], band), dim=-2)
 
 
+def wigner_d(rotation: Tensor) -> Tensor:
+    """What ``rotate`` does, as matrices (N, 9, 9) for rotations (N, 3, 3): D[i, j] = <Y_i, Y_j(R^T .)>."""
+    identity = torch.eye(9, dtype=rotation.dtype, device=rotation.device)
+    return rotate(identity.expand(*rotation.shape[:-2], 9, 9), rotation)
+
+
 def band_to_matrix(band: Tensor) -> Tensor:
-    """Band-2 coefficients (…, 5, 3) -> symmetric traceless matrices (…, 3 colours, 3, 3)."""
+    """Band-2 coefficients (…, 5, C) -> symmetric traceless matrices (…, C, 3, 3)."""
     xy, yz, zonal, xz, difference = band.unbind(-2)
     xy, yz, xz = (BAND_2_PRODUCT / 2 * value for value in (xy, yz, xz))
     zonal, difference = BAND_2_ZONAL * zonal, BAND_2_DIFFERENCE * difference

@@ -1,8 +1,9 @@
 """Pictures of a face model: colour, mask and passes, differentiable.
 
-``render`` draws with hard visibility inside and soft coverage at the outline. Gradients reach
-shape, expression, reflectance, light, rotation, translation and a camera made of tensors; inside
-the outline they follow the surface that a pixel sees, at the outline they follow its edge.
+``render`` draws with soft coverage at the outline and soft edges where one part of the face hides
+another. Gradients reach shape, expression, reflectance, light, rotation, translation and a camera made
+of tensors; they follow the surface that a pixel sees, and the edges where it ends. Where surfaces
+pierce each other there is no such edge, and none is followed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from models.face.fragments import (
 )
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
-from models.face.silhouette import Coverage, soft_coverage
+from models.face.silhouette import Coverage, mix, soft_coverage
 
 __all__ = ["BACKGROUND_DEPTH", "OUTPUTS", "Fragments", "interpolate", "rasterize", "render"]
 
@@ -44,7 +45,8 @@ def render(
 
     Outputs, of which only those asked for are computed:
 
-    - ``colour`` 3, linear RGB: albedo * shading, straight (not multiplied by the mask)
+    - ``colour`` 3, linear RGB: albedo * shading, straight (not multiplied by the mask); mixed where an
+      edge of the mesh passes between a pixel and its neighbour behind
     - ``mask`` 1, the mesh's coverage, soft at the outline
     - ``face_mask`` 1, the model's "face" mask times the coverage
     - ``depth`` 1, cm from the camera along the view axis, ``BACKGROUND_DEPTH`` where nothing is
@@ -119,6 +121,11 @@ class Picture:
         return torch.cat([one.T @ part.T for part, one in parts], dim=1).clamp(min=0).T
 
     @cached_property
+    def colour(self) -> Tensor:
+        """Albedo times shading at the pixels (P, 3), anti-aliased where one part hides another."""
+        return mix(self.albedo * self.shading, self.coverage, self.fragments)
+
+    @cached_property
     def frame_starts(self) -> list[int]:
         """Which of the P pixels is the first of each frame but frame 0, (N - 1,)."""
         starts = torch.arange(1, len(self.parameters), device=self.ndc.device) * self.size**2
@@ -160,7 +167,7 @@ class Picture:
 
 
 OUTPUTS: dict[str, Callable[[Picture], Tensor]] = {
-    "colour": lambda picture: picture.spread(picture.albedo * picture.shading),
+    "colour": lambda picture: picture.spread(picture.colour),
     "mask": lambda picture: picture.mask(),
     "face_mask": lambda picture: picture.spread(picture.face_mask) * picture.mask(),
     "depth": lambda picture: picture.spread(
