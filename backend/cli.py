@@ -19,7 +19,9 @@ COMMANDS = {  # name: (module, what it does)
     "render": ("backend.render", "render a rig file into a sequence of pictures"),
     "convert": ("backend.convert", "turn a generator checkpoint into safetensors"),
     "train generator": ("backend.train_generator", "train a generator on a folder of pictures"),
+    "train features": ("backend.train_features", "train the network whose features measure generators"),
     "train rig": ("backend.train_rig", "train the networks that read and steer a generator"),
+    "evaluate generator": ("backend.evaluate_generator", "measure a generator against its training pictures"),
     "evaluate rig": ("backend.evaluate_rig", "measure how well the rig follows its controls"),
     "doctor": ("backend.doctor", "say what is there and what is wrong"),
 }

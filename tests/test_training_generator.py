@@ -279,10 +279,12 @@ def test_r1_is_the_squared_gradient():
     assert float(losses.r1_penalty(discriminator, real).detach()) == pytest.approx(float(gradient.square().sum() / 2), rel=1e-4)
 
 
-def test_shipped_plan_is_valid():
-    config = load_config(PLAN)
-    assert config.generator.resolution == 128
-    assert [(s.kind, s.resolution) for s in config.stages] == [("pairs", 64), ("pairs", 128), ("pairs", 128)]
+def test_shipped_plans_are_valid():
+    studio, quick = load_config(PLAN), load_config(PLAN.with_name("quick.toml"))
+    assert studio.generator.resolution == 256 and studio.generator.size * 2 < 24e6
+    for config in (studio, quick):
+        assert [s.kind for s in config.stages][-1] == "adversarial" and config.stages[0].kind == "pairs"
+        assert [s.resolution for s in config.stages] == sorted(s.resolution for s in config.stages)
 
 
 @pytest.mark.parametrize("values, word", [

@@ -1,0 +1,84 @@
+"""Linear separability (Karras et al. 2019, section 4.2) on attributes of the studio's people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+READABLE = 0.5  # R² on held-out pictures from which a latent counts as an attribute
+MOST = 40  # attributes, as in the paper
+RIDGE = 1e-3
+LEAST = 20  # pictures on each side of an attribute's threshold
+
+
+def attributes_of(index: dict[str, Any], r2: list[float]) -> dict[str, tuple[int, float]]:
+    """Name -> (latent, threshold) of what the features can read.
+
+    The set's own ``attributes`` (name -> [latent, threshold]) where its index has them, else the
+    best-read latents, split at their mean 0 and named by the layout.
+    """
+    given = index.get("attributes")
+    if isinstance(given, dict):
+        pairs = {name: (int(place[0]), float(place[1])) for name, place in given.items()}
+        return {name: place for name, place in pairs.items() if place[0] < len(r2) and r2[place[0]] >= READABLE}
+    best = [int(i) for i in np.argsort(r2)[::-1][:MOST] if r2[i] >= READABLE]
+    return {name_of(latent, index["layout"]): (latent, 0.0) for latent in best}
+
+
+def name_of(latent: int, layout: dict[str, list[int]]) -> str:
+    for part, (start, stop) in layout.items():
+        if start <= latent < stop:
+            return f"{part} {latent - start}"
+    return f"latent {latent}"
+
+
+def separability(codes: Tensor, read: Tensor, attributes: dict[str, tuple[int, float]],
+                 spread: Tensor) -> tuple[float, dict[str, float]]:
+    """2 ^ sum of H(Y|X) over the attributes, and each H in bits.
+
+    ``codes`` (N, D) are separated by a linear SVM; ``read`` (N, S) are the latents read off the
+    pictures: their side of the threshold is Y, and the half furthest from it (in units of ``spread``
+    (S,)) is kept, as the paper keeps what its classifiers are sure of. Attributes of which almost
+    all pictures lie on one side are left out.
+    """
+    entropies = {}
+    for name, (latent, threshold) in attributes.items():
+        distance = (read[:, latent] - threshold) / spread[latent]
+        kept = distance.abs() >= distance.abs().median()
+        sides = distance[kept] > 0
+        if min(int(sides.sum()), int((~sides).sum())) < LEAST:
+            continue
+        entropies[name] = conditional_entropy(linear_side(codes[kept], sides), sides)
+    return 2.0 ** sum(entropies.values()), entropies
+
+
+def linear_side(codes: Tensor, sides: Tensor) -> Tensor:
+    """Which side of the best plane each code lies on: a linear SVM with squared hinge loss."""
+    x = (codes - codes.mean(0)) / codes.std(0).clamp(min=1e-6)
+    x = torch.cat((x, torch.ones(len(x), 1)), dim=1).double()
+    y = torch.where(sides, 1.0, -1.0).double()
+    weights = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = (1 - y * (x @ weights)).clamp(min=0).square().mean() + RIDGE * weights[:-1].square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return (x @ weights).detach() > 0
+
+
+def conditional_entropy(given: Tensor, of: Tensor) -> float:
+    """H(of | given) in bits, of two boolean vectors."""
+    total = 0.0
+    for side in (True, False):
+        chosen = of[given == side]
+        if len(chosen):
+            p = torch.stack((chosen.float().mean(), 1 - chosen.float().mean())).clamp(min=1e-12)
+            total += len(chosen) / len(of) * float(-(p * p.log2()).sum())
+    return total
