@@ -1,47 +1,187 @@
-"""The photo studio: pictures follow from their numbers, and their truth fits them."""
+"""The photo studio: pictures follow from their numbers, their truth fits them, and nothing is lost on the way."""
 
 from __future__ import annotations
 
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from models.errors import StyleRigError
 from models.face import load_face_model
-from models.studio.painter import landmarks_of, paint, prepare
-from models.studio.scene import latent_size, scene_from_latent
+from models.face.harmonics import luminance, project_environment
+from models.studio import hair, wardrobe
+from models.studio.__main__ import main, picture_path
+from models.studio.develop import develop, tone
+from models.studio.environments import environment_harmonics, mixed_panorama
+from models.studio.person import person_message, prepare, stage_message
+from models.studio.process import CyclesProcess
+from models.studio.scene import ENVIRONMENTS, PITCH_END, ROLL_END, YAW_END, latent_size, scene_from_latent
+
+ROOT = Path(__file__).resolve().parents[1]
+BLENDER = ROOT / ".venv-bpy-5.2" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+needs_blender = pytest.mark.skipif(not BLENDER.exists(), reason=f"{BLENDER.parent.parent.name} is not there: python build.py setup makes it")
 
 
 @pytest.fixture(scope="module")
-def assets():
-    return prepare(load_face_model(None))
+def face():
+    return load_face_model(None)
 
 
 @pytest.fixture(scope="module")
-def latents(assets) -> torch.Tensor:
-    return torch.randn(3, latent_size(assets.face), generator=torch.Generator().manual_seed(2))
+def assets(face):
+    return prepare(face)
 
 
-def test_the_same_numbers_give_the_same_picture(assets, latents):
-    first, second = (paint(scene_from_latent(latents, assets.face), assets, 64) for _ in range(2))
-    assert first.shape == (3, 64, 64, 4) and first.dtype == torch.uint8
-    assert torch.equal(first, second)
-    assert (first[0].int() - first[1].int()).abs().float().mean() > 5
+@pytest.fixture(scope="module")
+def scene(face):
+    return scene_from_latent(torch.randn(400, latent_size(face), generator=torch.Generator().manual_seed(1)), face)
 
 
-def test_pictures_are_premultiplied_heads_before_nothing(assets, latents):
-    pictures = paint(scene_from_latent(latents, assets.face), assets, 64).int()
-    alpha = pictures[..., 3]
-    assert (pictures[..., :3].amax(dim=-1) <= alpha + 1).all()
-    assert (alpha[:, 24:40, 24:40] == 255).all() and 0.2 < (alpha > 127).float().mean() < 0.95
+def test_scenes_span_what_a_portrait_shows(face, scene):
+    parameters = scene.parameters
+    yaw, pitch = parameters.rotation[:, 0], parameters.rotation[:, 1]
+    assert float(yaw.abs().max()) <= YAW_END + 1e-6 and float(yaw.abs().max()) > 0.9 * YAW_END
+    assert float(pitch.abs().max()) <= PITCH_END + 1e-6 and float(pitch.abs().max()) > 0.9 * PITCH_END
+    assert 0.9 * ROLL_END < float(scene.body_roll.abs().max()) <= ROLL_END + 1e-6
+    weights = parameters.expression
+    assert weights.min() >= 0 and weights.max() <= 1
+    reached = dict(zip(face.expression_names, weights.amax(dim=0).tolist(), strict=True))
+    assert all(value > 0.25 for value in reached.values()), {k: v for k, v in reached.items() if v <= 0.25}
+    moved = torch.tensor([not name.startswith("eyeLook") for name in face.expression_names])
+    assert float((weights[:, moved] > 0.3).sum(dim=1).float().median()) <= 7  # a face wears a few at a time
 
 
-def test_landmarks_are_aligned_and_lie_on_the_head(assets, latents):
-    scene = scene_from_latent(latents, assets.face)
-    alpha = paint(scene, assets, 64)[..., 3].numpy()
-    landmarks = landmarks_of(scene, assets.face).numpy()
-    eyes = landmarks[:, 36:48].mean(axis=1)
-    assert np.abs(eyes[:, 1] - eyes[:, 1].mean()).max() < 0.1  # aligned crops: eyes at one height
-    columns, rows = ((landmarks[..., 0] + 1) * 32).astype(int), ((1 - landmarks[..., 1]) * 32).astype(int)
-    inner = slice(17, 68)
-    for i in range(len(latents)):
-        assert alpha[i, rows[i, inner], columns[i, inner]].mean() > 240
+def test_the_eyes_look_back_towards_the_camera(face, scene):
+    index = {name: i for i, name in enumerate(face.expression_names)}
+    leftward = scene.parameters.expression[:, index["eyeLookOut_L"]] - scene.parameters.expression[:, index["eyeLookIn_L"]]
+    assert np.corrcoef(leftward, scene.parameters.rotation[:, 0])[0, 1] < -0.6
+
+
+def test_light_is_exposed_for_the_face_and_never_negative_on_the_whole(scene):
+    mean = luminance(scene.parameters.light[:, 0]) / math.sqrt(4 * math.pi)
+    assert 0.05 < float(mean.min()) and float(mean.max()) < 6
+
+
+def test_a_turned_panorama_has_turned_harmonics(scene):
+    for row in range(3):
+        weights, turn = scene.environment[row], float(scene.environment_turn[row])
+        image = torch.from_numpy(mixed_panorama(weights.numpy(), turn)).float()
+        lamps = (scene.key.light() + scene.rim.light())[row]
+        assert torch.allclose(project_environment(image), scene.parameters.light[row] - lamps, atol=0.03)
+
+
+def test_environments_have_a_mean_luminance_of_one():
+    assert environment_harmonics().shape == (len(ENVIRONMENTS), 9, 3)
+    assert torch.allclose(luminance(environment_harmonics()[:, 0]) / math.sqrt(4 * math.pi), torch.ones(8), atol=0.02)
+
+
+def test_a_person_is_the_same_every_time_and_others_differ(assets, scene):
+    first, second, other = (person_message(scene, row, assets, seed=1) for row in (0, 0, 1))
+    assert all(np.array_equal(first[key], second[key]) for key in first)
+    assert np.abs(first["head"] - other["head"]).max() > 0.3
+    assert all(np.isfinite(array).all() for array in first.values())
+
+
+def test_there_are_many_haircuts_and_they_stay_outside_the_head(assets, face):
+    assert len(hair.STYLE_NAMES) >= 12
+    rest, normals = face.mean.numpy().astype(float), hair.unit(face.mean.numpy() - hair.CENTRE)
+    skull = hair.Skull(rest[assets.skull_points])
+    lengths = {}
+    for name in hair.STYLE_NAMES:
+        look = dict.fromkeys((*(f"style_{style}" for style in hair.STYLE_NAMES), "hair_length", "hair_volume", "hair_curl", "hair_part", "hairline"), 0.0)
+        look[f"style_{name}"] = 3.0
+        strands, chance = hair.scalp_strands(assets.scalp, face.triangles.numpy(), rest, normals, skull, np.array([0, -1.0, 0]), look)
+        assert len(strands) == len(chance) and np.isfinite(strands).all()
+        lengths[name] = np.linalg.norm(np.diff(strands, axis=1), axis=2).sum(axis=1).mean() if len(strands) else 0.0
+        ends = strands[:, -1][strands[:, -1, 1] > 2]
+        inside = np.linalg.norm(skull.push_out(ends, np.zeros(len(ends))) - ends, axis=1) > 0.8
+        assert inside.mean() < 0.1 if len(ends) else name == "bald"
+    assert lengths["bald"] == 0 and lengths["crop"] < lengths["side_part"] < lengths["bob"] < lengths["long_straight"]
+
+
+def test_spectacles_sit_before_the_eyes(face):
+    eyes = face.eye_centers.numpy()
+    look = dict.fromkeys(("glasses_width", "glasses_height", "glasses_round", "frame_thick"), 0.0)
+    points = wardrobe.glasses(eyes, face.mean[face.landmarks[27]].numpy(), 7.4, look)
+    quads, material = wardrobe.glasses_topology()
+    assert quads.max() + 1 == len(points) and len(material) == len(quads)
+    lens = points[np.unique(quads[material == 1])]
+    assert lens[:, 2].min() > eyes[:, 2].max() + 1.0 and np.abs(points[:, 0]).max() < 9
+    assert np.allclose(points[:, 0].min(), -points[:, 0].max(), atol=1e-6)
+
+
+def test_the_tone_curve_rises_and_keeps_middle_grey():
+    values = np.linspace(0, 8, 400)
+    curve = tone(values)
+    assert (np.diff(curve) >= 0).all() and curve.max() <= 1 and tone(np.array(0.18)) == pytest.approx(0.18, abs=1e-3)
+
+
+def test_a_developed_edge_has_the_colour_of_what_it_bounds():
+    colour = np.zeros((16, 16, 4), np.float32)
+    colour[:, :8] = (0.3, 0.2, 0.1, 1)
+    picture = develop(colour).astype(float)
+    assert (picture[..., :3] <= picture[..., 3:] + 1).all()
+    edge = picture[8, 8]
+    assert 10 < edge[3] < 245
+    assert edge[:3] / edge[3] == pytest.approx(picture[8, 2, :3] / 255, abs=0.02)
+
+
+@needs_blender
+def test_the_lit_side_is_where_the_truth_says(assets, scene, tmp_path):
+    process = CyclesProcess(str(BLENDER), stage_message(assets, 64, threads=1), tmp_path / "log")
+    person = person_message(scene, 0, assets, seed=1)
+    from_left = np.zeros((64, 128, 3))
+    from_left[24:40, 56:72] = 20.0  # the middle column looks along +x: the face's left, the picture's right
+    person |= {"key_irradiance": np.zeros(3), "rim_irradiance": np.zeros(3), "has_glasses": np.array(False)}
+    try:
+        process.start({**person, "environment": from_left[::-1]})
+        frame = process.finish()
+    finally:
+        process.close()
+    assert project_environment(torch.from_numpy(from_left))[3].sum() > 0  # x
+    bright = (frame["colour"][..., :3].sum(axis=-1) * frame["face"])[20:50]
+    assert bright[:, 34:].sum() > 1.5 * bright[:, :30].sum()
+
+
+@needs_blender
+def test_a_set_is_made_goes_on_after_a_loss_and_is_the_same_again(tmp_path, face):
+    arguments = ["--count", "3", "--size", "48", "--seed", "3", "--output", str(tmp_path), "--workers", "1", "--blender-python", str(BLENDER)]
+    assert main(arguments) == 0
+    before = [picture_path(tmp_path, number).read_bytes() for number in range(3)]
+    picture_path(tmp_path, 1).unlink()
+    assert main(arguments) == 0
+    again = [picture_path(tmp_path, number).read_bytes() for number in range(3)]
+    assert again[::2] == before[::2]
+    decode = lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED).astype(int)
+    assert np.abs(decode(again[1]) - decode(before[1])).max() <= 1
+    index = json.loads((tmp_path / "index.json").read_text())
+    assert index["format"] == 2 and index["latents"] == latent_size(face) and index["size"] == 48
+    picture = cv2.imread(str(picture_path(tmp_path, 0)), cv2.IMREAD_UNCHANGED)
+    truth = np.load(picture_path(tmp_path, 0).with_suffix(".npz"), allow_pickle=False)
+    assert picture.shape == (48, 48, 4) and (picture[..., :3] <= picture[..., 3:].astype(int) + 1).all()
+    assert truth["latent"].shape == (latent_size(face),) and truth["landmarks"].shape == (68, 2)
+    rows, columns = ((1 - truth["landmarks"][17:, 1]) * 24).astype(int), ((truth["landmarks"][17:, 0] + 1) * 24).astype(int)
+    assert picture[rows.clip(0, 47), columns.clip(0, 47), 3].mean() > 240  # the landmarks lie on the head
+    assert 0.1 < (truth["mask"] > 127).mean() < 0.6
+    assert (tmp_path / "sheet.jpg").stat().st_size > 1000 and not list(tmp_path.rglob(".*.png"))
+
+
+@needs_blender
+def test_another_set_is_not_mixed_in(tmp_path):
+    (tmp_path / "index.json").write_text(json.dumps({"format": 2, "size": 64, "seed": 1, "count": 5, "latents": 3, "layout": {}}))
+    with pytest.raises(StyleRigError, match="another set: size, seed"):
+        main(["--size", "48", "--seed", "3", "--output", str(tmp_path)])
+
+
+def test_a_missing_blender_is_told_with_the_way_out(tmp_path):
+    command = [sys.executable, "-m", "models.studio", "--count", "1", "--output", str(tmp_path), "--blender-python", "/nowhere/python"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1 and "No Blender answers at /nowhere/python" in result.stderr and "build.py setup" in result.stderr
+    assert not list(tmp_path.rglob("*.png"))

@@ -1,8 +1,7 @@
-"""``python -m models.studio --count N --size 128 --seed S --output DIR``: render a data set of portraits.
+"""``python -m models.studio --count N --size 256 --seed S --output DIR``: photograph people that do not exist.
 
-Writes shards of pictures (premultiplied sRGB RGBA), latents and truth, an index and a contact sheet.
-Each shard appears whole or not at all and depends only on seed and number, so a run that was
-stopped goes on where it was, and several processes can share the work.
+Every picture depends only on seed and number, is written whole or not at all, and carries its truth
+beside it; what is there already is kept, so a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -10,95 +9,201 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
+import cv2
 import numpy as np
 import torch
-from PIL import Image
+from tqdm import tqdm
 
 from models.errors import StyleRigError
-from models.face import load_face_model
+from models.face import FaceModel, load_face_model
+from models.face.alignment import project_landmarks
+from models.face.camera import PORTRAIT_CAMERA
+from models.face.parameters import RigParameters
 from models.files import write_atomic
-from models.studio.painter import landmarks_of, paint, prepare
+from models.studio.develop import develop
+from models.studio.person import Assets, person_message, prepare, stage_message
+from models.studio.process import CyclesProcess
 from models.studio.scene import latent_size, layout, scene_from_latent
 
-SHARD = 256  # pictures in a file
+FORMAT = 2
+IN_FOLDER = 1000  # pictures in one sub-folder
+SHEET_COLUMNS, SHEET_ROWS = 12, 6
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m models.studio", description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=1024, help="pictures (rounded up to whole shards)")
-    parser.add_argument("--size", type=int, default=128, help="side of a picture in pixels")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--worker", default="0/1", help="I/N renders every N-th shard, from the I-th")
+    parser.add_argument("--count", type=positive, default=1000, help="how many pictures")
+    parser.add_argument("--size", type=positive, default=256, help="side of a picture in pixels")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other people")
+    parser.add_argument("--output", type=Path, required=True, help="a folder; pictures in it are kept")
+    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="Blender processes, one thread each")
+    parser.add_argument("--blender-python", default=default_python(), help="an interpreter that has bpy (default: %(default)s)")
     return parser.parse_args(arguments)
 
 
-def render_shard(number: int, options: argparse.Namespace, assets) -> None:
-    """Render one shard and write its three files, the pictures last (they mark it complete)."""
-    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + number)
-    latent = torch.randn(SHARD, latent_size(assets.face), generator=generator)
-    pictures, truths, landmarks = [], [], []
-    for rows in latent.split(8):
-        scene = scene_from_latent(rows, assets.face)
-        pictures.append(paint(scene, assets, options.size).numpy())
-        truths.append(scene.parameters.vector().numpy())
-        landmarks.append(landmarks_of(scene, assets.face).numpy())
-    stem = f"{number:05d}"
-    save = lambda name, array: write_atomic(options.output / name, array_bytes(array))
-    save(f"latents-{stem}.npy", latent.numpy())
-    buffer = io.BytesIO()
-    np.savez(buffer, parameters=np.concatenate(truths), landmarks=np.concatenate(landmarks))
-    write_atomic(options.output / f"truth-{stem}.npz", buffer.getvalue())
-    save(f"pictures-{stem}.npy", np.concatenate(pictures))
+def positive(text: str) -> int:
+    """A whole number above zero."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above zero")
+    return int(text)
 
 
-def array_bytes(array: np.ndarray) -> bytes:
-    """An array in numpy's file format."""
+def default_python() -> str:
+    """The interpreter with bpy that ``build.py setup`` makes."""
+    folder = Path(__file__).resolve().parents[2] / ".venv-bpy-5.2"
+    return str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+
+
+def picture_path(output: Path, number: int) -> Path:
+    """Where picture ``number`` lies; its truth has the same name and the ending .npz."""
+    return output / f"{number // IN_FOLDER:05d}" / f"{number:06d}.png"
+
+
+def latent_of(seed: int, number: int, face: FaceModel) -> torch.Tensor:
+    """The scene vector (1, S) of one picture."""
+    return torch.randn(1, latent_size(face), generator=torch.Generator().manual_seed(seed * 10_000_019 + number))
+
+
+def write_index(options: argparse.Namespace, face: FaceModel) -> None:
+    """What a reader needs to know; refuses a folder that was begun with other settings."""
+    places = lambda slices: {name: [place.start, place.stop] for name, place in slices.items()}
+    index = {
+        "format": FORMAT,
+        "size": options.size,
+        "seed": options.seed,
+        "count": options.count,
+        "latents": latent_size(face),
+        "layout": places(layout(face)),
+        "parameters": places(RigParameters.slices(face)),
+        "expression_names": face.expression_names,
+        "camera": {"distance": PORTRAIT_CAMERA.distance, "half_width": PORTRAIT_CAMERA.half_width},
+    }
+    path = options.output / "index.json"
+    if path.exists():
+        old = json.loads(path.read_text())
+        different = [key for key in ("format", "size", "seed", "latents", "layout") if old.get(key) != index[key]]
+        if different:
+            raise StyleRigError(
+                f"{options.output} holds pictures of another set: {', '.join(different)} differ.",
+                "Give the settings that the set was begun with, or another --output.",
+                code="other_set",
+            )
+        index["count"] = max(options.count, old["count"])
+    write_atomic(path, json.dumps(index, indent=1).encode())
+
+
+def truth_bytes(scene, row: int, latent: torch.Tensor, face: FaceModel, mask: np.ndarray) -> bytes:
+    """The truth of one picture as an .npz."""
+    parameters = scene.parameters[row : row + 1]
     buffer = io.BytesIO()
-    np.save(buffer, array)
+    np.savez_compressed(
+        buffer,
+        latent=latent[0].numpy(),
+        parameters=parameters.vector()[0].numpy(),
+        landmarks=project_landmarks(face, parameters)[0, :, :2].numpy(),
+        mask=np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8),
+    )
     return buffer.getvalue()
 
 
-def write_index(options: argparse.Namespace, face) -> None:
-    """What a reader needs to know about the set."""
-    places = {name: [place.start, place.stop] for name, place in layout(face).items()}
-    index = {"size": options.size, "shard": SHARD, "seed": options.seed, "latents": latent_size(face), "layout": places}
-    write_atomic(options.output / "index.json", json.dumps(index, indent=1).encode())
+def png_bytes(picture: np.ndarray) -> bytes:
+    """RGBA (H, W, 4) uint8 as PNG; the colour stays premultiplied, which PNG itself cannot say."""
+    done, data = cv2.imencode(".png", picture[..., [2, 1, 0, 3]], [cv2.IMWRITE_PNG_COMPRESSION, 4])
+    assert done
+    return data.tobytes()
 
 
-def contact_sheet(options: argparse.Namespace, columns: int = 16, rows: int = 8) -> None:
-    """The first pictures over grey, as one PNG."""
-    pictures = np.load(options.output / "pictures-00000.npy", allow_pickle=False)[: columns * rows].astype(np.float32)
-    over = pictures[..., :3] + (255 - pictures[..., 3:]) * 0.5
-    side = options.size
-    sheet = over.reshape(rows, columns, side, side, 3).transpose(0, 2, 1, 3, 4).reshape(rows * side, columns * side, 3)
-    buffer = io.BytesIO()
-    Image.fromarray(sheet.clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
-    write_atomic(options.output / "sheet.png", buffer.getvalue())
+class Photographer:
+    """One worker: prepares a person while its Blender process renders the one before."""
+
+    def __init__(self, options: argparse.Namespace, assets: Assets, worker: int):
+        self.options, self.assets = options, assets
+        stage = stage_message(assets, options.size, threads=1)
+        self.process = CyclesProcess(options.blender_python, stage, options.output / f"blender-{worker}.log")
+
+    def shoot(self, numbers: list[int], done) -> None:
+        """Render and write these pictures; ``done()`` is called after each."""
+        pending = None
+        try:
+            for number in [*numbers, None]:
+                following = self.prepare(number) if number is not None else None
+                if pending:
+                    self.write(pending)
+                    done()
+                if following:
+                    self.process.start(following["person"])
+                pending = following
+        finally:
+            self.process.close()
+
+    def prepare(self, number: int) -> dict:
+        """One person, ready to be rendered."""
+        latent = latent_of(self.options.seed, number, self.assets.face)
+        scene = scene_from_latent(latent, self.assets.face)
+        person = person_message(scene, 0, self.assets, seed=number)
+        return {"number": number, "latent": latent, "scene": scene, "person": person}
+
+    def write(self, shot: dict) -> None:
+        """Fetch the rendered picture and write it after its truth: the picture's file marks it complete."""
+        frame = self.process.finish()
+        path = picture_path(self.options.output, shot["number"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        truth = truth_bytes(shot["scene"], 0, shot["latent"], self.assets.face, frame["face"])
+        write_atomic(path.with_suffix(".npz"), truth)
+        write_atomic(path, png_bytes(develop(frame["colour"])))
+
+
+def contact_sheet(options: argparse.Namespace, side: int = 160, backdrop: float = 0.36) -> None:
+    """The first pictures over grey, as sheet.jpg."""
+    paths = [path for number in range(SHEET_COLUMNS * SHEET_ROWS) if (path := picture_path(options.output, number)).exists()]
+    rows = -(-len(paths) // SHEET_COLUMNS)
+    sheet = np.full((rows * side, SHEET_COLUMNS * side, 3), 255 * backdrop, np.uint8)
+    for place, path in enumerate(paths):
+        picture = cv2.resize(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+        over = picture[..., :3] + (255 - picture[..., 3:]) * backdrop
+        row, column = divmod(place, SHEET_COLUMNS)
+        sheet[row * side : (row + 1) * side, column * side : (column + 1) * side] = over.clip(0, 255)
+    done, data = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    assert done
+    write_atomic(options.output / "sheet.jpg", data.tobytes())
 
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
-    worker, workers = (int(part) for part in options.worker.split("/"))
-    options.output.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StyleRigError(f"{options.output} can't be made: {error.strerror}", "Choose another --output.", code="bad_folder") from error
     face = load_face_model(None)
     write_index(options, face)
-    shards = [n for n in range(-(-options.count // SHARD)) if n % workers == worker]
-    missing = [n for n in shards if not (options.output / f"pictures-{n:05d}.npy").exists()]
-    assets = prepare(face)
-    start = time.monotonic()
-    for done, number in enumerate(missing, start=1):
-        render_shard(number, options, assets)
-        each = (time.monotonic() - start) / done
-        left = each * (len(missing) - done)
-        print(f"shard {done}/{len(missing)}: {each / SHARD * 1000:.0f} ms a picture, {left / 60:.1f} min left", flush=True)
-        if number == 0:
-            contact_sheet(options)
+    missing = [number for number in range(options.count) if not picture_path(options.output, number).exists()]
+    if missing:
+        photograph(options, prepare(face), missing)
+    contact_sheet(options)
     return 0
+
+
+def photograph(options: argparse.Namespace, assets: Assets, missing: list[int]) -> None:
+    """Share the missing pictures among the workers, under one progress bar."""
+    workers = min(options.workers, len(missing))
+    lock = Lock()
+    with tqdm(total=options.count, initial=options.count - len(missing), unit="picture", desc="photographing") as bar:
+
+        def done() -> None:
+            with lock:
+                bar.update()
+
+        with ThreadPoolExecutor(workers) as pool:
+            jobs = [pool.submit(lambda i: Photographer(options, assets, i).shoot(missing[i::workers], done), i) for i in range(workers)]
+            for job in jobs:
+                job.result()
 
 
 if __name__ == "__main__":
@@ -106,3 +211,5 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except StyleRigError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on where this left off.")

@@ -1,63 +1,98 @@
-"""Hair, brows and beards as strands: grown from roots on the head, drawn as depth-tested points."""
+"""Hair, brows, lashes and beards as strands, grown from roots on the head in numpy.
+
+All positions are in the model frame, centimetres. A strand is a row of points from root to tip.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from models.face.head import chart_from_uv
+from models.face.head import FIGURES, chart_from_uv
 from models.face.model import FaceModel
 from models.face.reflectance import inside, regions
 
-STEPS = 20  # segments of a strand
-SKULL_CENTRE = torch.tensor([0.0, 4.5, 0.3])
-SKULL_RADII = torch.tensor([7.75, 10.05, 9.35])  # an ellipsoid just outside the scalp, cm
-NECK_RADIUS, NECK_Z = 6.2, -1.5
+CENTRE = np.array([0.0, 4.5, -0.5])  # directions from here tell where on the head a point lies
+AZIMUTHS, ELEVATIONS = 48, 24
+STEPS, STEPS_SHORT = 12, 6  # segments of a strand of head hair
+SHORT = 8.0  # cm
 # Lowest elevation of the hairline (degrees) by azimuth from the front, seen from (0, 5, 0).
 HAIRLINE_AZIMUTH = np.array([0, 25, 45, 62, 80, 100, 120, 180.0])
 HAIRLINE_ELEVATION = np.array([37, 36, 31, 16, 2, -14, -32, -44.0])
 
+# length cm (front, top, sides, back), lift off the scalp, comb (sideways, forward), stiffness 0–1, curl, density, receding (degrees)
+STYLES = {
+    "bald": (0.3, 0.3, 0.3, 0.3, 0.5, 0.0, 0.0, 1.0, 0.0, 0.0, 4),
+    "buzz": (0.5, 0.5, 0.4, 0.4, 0.9, 0.1, 0.3, 1.0, 0.0, 1.0, 1),
+    "crop": (2.5, 2.8, 1.2, 1.2, 0.55, 0.3, 0.6, 0.9, 0.1, 1.0, 0),
+    "side_part": (7.0, 6.5, 2.2, 2.0, 0.30, 1.0, 0.1, 0.6, 0.05, 1.0, 0),
+    "quiff": (6.0, 5.0, 1.3, 1.3, 0.85, 0.2, -0.6, 0.85, 0.1, 1.0, 0),
+    "slick_back": (11.0, 10.0, 6.0, 5.0, 0.10, 0.1, -1.2, 0.3, 0.0, 1.0, 2),
+    "receding": (3.0, 3.0, 2.2, 2.2, 0.35, 0.4, -0.4, 0.7, 0.1, 0.75, 12),
+    "bowl": (6.5, 11.0, 8.5, 7.0, 0.18, 0.2, 1.2, 0.4, 0.0, 1.0, 0),
+    "messy": (6.0, 6.5, 5.0, 5.0, 0.65, 0.4, 0.5, 0.6, 0.45, 1.0, 0),
+    "curly_short": (5.0, 6.0, 4.0, 4.0, 0.75, 0.2, 0.2, 0.7, 1.3, 1.0, 0),
+    "afro": (8.0, 9.0, 8.0, 8.0, 1.6, 0.0, 0.0, 1.0, 1.9, 1.0, 0),
+    "bob": (19.0, 20.0, 16.0, 13.0, 0.15, 1.0, -0.25, 0.25, 0.05, 1.0, 0),
+    "long_straight": (36.0, 38.0, 34.0, 32.0, 0.12, 1.0, -0.3, 0.15, 0.0, 1.0, 0),
+    "long_wavy": (34.0, 36.0, 32.0, 30.0, 0.22, 1.0, -0.3, 0.2, 0.55, 1.0, 0),
+    "pulled_back": (17.0, 17.0, 13.0, 9.0, 0.05, 0.0, -1.6, 0.1, 0.0, 1.0, 0),
+    "fringe": (7.0, 34.0, 32.0, 30.0, 0.15, 0.5, 0.5, 0.2, 0.0, 1.0, 0),
+}  # fmt: skip
+STYLE_NAMES = tuple(STYLES)
+FIELDS = ("front", "top", "side", "back", "lift", "sideways", "forward", "stiff", "curl", "density", "recede")
+
 
 @dataclass
 class Roots:
-    """Where strands start: triangles (R,), barycentrics (R, 3), and one random number each (R,)."""
+    """Where strands may start: triangles (R,), barycentrics (R, 3), a random number each (R, 3), and a margin (R,).
 
-    triangles: Tensor
-    weights: Tensor
-    chance: Tensor
-    margin: Tensor  # degrees above the hairline (scalp), chart distance otherwise
+    The margin is degrees above the hairline on the scalp, and how deep in its region elsewhere.
+    """
+
+    triangles: np.ndarray
+    weights: np.ndarray
+    chance: np.ndarray
+    margin: np.ndarray
+
+    def take(self, keep: np.ndarray) -> Roots:
+        """Some of them."""
+        return Roots(self.triangles[keep], self.weights[keep], self.chance[keep], self.margin[keep])
+
+    def place(self, corners: np.ndarray, vertices: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and unit normals (R, 3) on one head (V, 3) of triangles ``corners`` (F, 3)."""
+        index = corners[self.triangles]
+        points = np.einsum("rcx,rc->rx", vertices[index], self.weights)
+        normal = np.einsum("rcx,rc->rx", normals[index], self.weights)
+        return points, normal / np.linalg.norm(normal, axis=1, keepdims=True)
+
+
+def landmark_chart() -> np.ndarray:
+    """The 68 landmarks in the chart (68, 2)."""
+    with np.load(FIGURES, allow_pickle=False) as archive:
+        return archive["landmark68_chart"].astype(float)
 
 
 def scatter_roots(face: FaceModel, count: int, accept, seed: int) -> Roots:
-    """Points spread by area over the head, kept where ``accept(points, chart)`` gives a margin > 0."""
+    """Points spread by area over the mean head, kept where ``accept(points, chart)`` gives a margin > 0."""
     rng = np.random.default_rng(seed)
     triangles, mean = face.triangles.numpy(), face.mean.numpy()
     corners = mean[triangles]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    skin = face.masks["skin"].numpy()[triangles].min(axis=1) > 0.5
-    area = area * skin
-    pick = rng.choice(len(triangles), size=400_000, p=area / area.sum())
+    area = area * (face.masks["skin"].numpy()[triangles].min(axis=1) > 0.5)
+    pick = rng.choice(len(triangles), size=700_000, p=area / area.sum())
     weights = rng.dirichlet((1, 1, 1), size=len(pick))
-    points = (corners[pick] * weights[..., None]).sum(axis=1)
-    chart_corners = chart_from_uv(face.uv.numpy())[face.uv_triangles.numpy()[pick]]
-    chart = (chart_corners * weights[..., None]).sum(axis=1)
-    on_face = face.uv.numpy()[face.uv_triangles.numpy()[pick]][:, :, 1].min(axis=1) > 0.215
-    chart[~on_face] = -9
+    points = np.einsum("rcx,rc->rx", corners[pick], weights)
+    uv = face.uv.numpy()[face.uv_triangles.numpy()[pick]]
+    chart = np.einsum("rcx,rc->rx", chart_from_uv(uv.reshape(-1, 2)).reshape(uv.shape), weights)
+    chart[uv[:, :, 1].min(axis=1) <= 0.215] = -9
     margin = accept(points, chart)
     keep = np.flatnonzero(margin > 0)[:count]
-    as_tensor = lambda array, kind: torch.from_numpy(np.asarray(array, dtype=kind))
-    return Roots(
-        as_tensor(pick[keep], np.int64),
-        as_tensor(weights[keep], np.float32),
-        as_tensor(rng.random(len(keep)), np.float32),
-        as_tensor(margin[keep], np.float32),
-    )
+    return Roots(pick[keep], weights[keep], rng.random((len(keep), 3)), margin[keep])
 
 
-def scalp_margin(points: np.ndarray, chart: np.ndarray) -> np.ndarray:
+def scalp_margin(points: np.ndarray, chart: np.ndarray | None = None) -> np.ndarray:
     """Degrees above the widest hairline; ears are left out."""
     offset = points - [0, 5, 0]
     azimuth = np.degrees(np.abs(np.arctan2(offset[:, 0], offset[:, 2])))
@@ -67,141 +102,226 @@ def scalp_margin(points: np.ndarray, chart: np.ndarray) -> np.ndarray:
     return np.where(ear, -1, margin)
 
 
-def chart_region(face_landmarks_chart: np.ndarray, name: str):
+def region_margin(landmarks: np.ndarray, name: str):
     """An ``accept`` for a soft region of the chart (brow, beard)."""
 
     def accept(points, chart):
-        value = regions(chart, face_landmarks_chart)[name]
-        mouth = inside(chart, face_landmarks_chart[48:60])
-        return np.where((chart[:, 0] > -1) & ~mouth, value - 0.35, -1)
+        mouth = inside(chart, landmarks[48:60])
+        return np.where((chart[:, 0] > -1) & ~mouth, regions(chart, landmarks)[name] - 0.3, -1)
 
     return accept
 
 
-def place_roots(roots: Roots, face: FaceModel, vertices: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions and normals (R, 3) of the roots on one head (V, 3)."""
-    corners = face.triangles[roots.triangles]
-    points = (vertices[corners] * roots.weights[..., None]).sum(dim=1)
-    normal = (normals[corners] * roots.weights[..., None]).sum(dim=1)
-    return points, torch.nn.functional.normalize(normal, dim=1)
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (…, 3) scaled to length one."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
-def grow(points: Tensor, direction: Tensor, length: Tensor, gravity: float, curl: Tensor, layer: Tensor) -> Tensor:
-    """Strands (R, STEPS + 1, 3) in the model frame: bent by gravity, curled, kept outside skull and neck.
+class Skull:
+    """How far the head reaches in each direction from ``CENTRE``: keeps strands outside it."""
 
-    ``length`` and ``layer`` (R,) are in cm; ``curl`` (R, STEPS, 3) is added to the direction.
+    def __init__(self, vertices: np.ndarray):
+        row, column, distance = self.cells(vertices)
+        reach = np.zeros((ELEVATIONS, AZIMUTHS))
+        np.maximum.at(reach, (row.astype(int), column.astype(int) % AZIMUTHS), distance)
+        for _ in range(12):  # empty cells take their neighbours' reach
+            around = np.maximum(np.maximum(np.roll(reach, 1, 1), np.roll(reach, -1, 1)), np.pad(reach, ((1, 1), (0, 0)))[2:])
+            reach = np.where(reach > 0, reach, 0.98 * around)
+        padded = np.pad(reach, ((1, 1), (0, 0)), mode="edge")
+        self.reach = 0.5 * reach + 0.25 * (padded[2:] + padded[:-2])
+
+    @staticmethod
+    def cells(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Row, column (fractional) and distance (P,) of points."""
+        offset = points - CENTRE
+        distance = np.linalg.norm(offset, axis=-1)
+        elevation = np.arcsin(np.clip(offset[..., 1] / np.maximum(distance, 1e-9), -1, 1))
+        row = np.clip((elevation / np.pi + 0.5) * ELEVATIONS, 0, ELEVATIONS - 1e-6)
+        return row, (np.arctan2(offset[..., 0], offset[..., 2]) / (2 * np.pi) + 0.5) * AZIMUTHS, distance
+
+    def push_out(self, points: np.ndarray, layer: np.ndarray) -> np.ndarray:
+        """Points (R, 3) moved along their direction to at least the head's reach plus ``layer`` (R,) cm."""
+        row, column, distance = self.cells(points)
+        low, left = np.clip(np.floor(row - 0.5).astype(int), 0, ELEVATIONS - 2), np.floor(column - 0.5).astype(int)
+        a, b = np.clip(row - 0.5 - low, 0, 1), column - 0.5 - left
+        at = lambda r, c: self.reach[r, c % AZIMUTHS]
+        reach = (1 - a) * ((1 - b) * at(low, left) + b * at(low, left + 1)) + a * ((1 - b) * at(low + 1, left) + b * at(low + 1, left + 1))
+        factor = np.maximum((reach + layer) / np.maximum(distance, 1e-6), 1.0)
+        return CENTRE + (points - CENTRE) * factor[:, None]
+
+
+def blended_style(look: dict[str, float]) -> dict[str, float]:
+    """The person's haircut: mostly the style of the highest score, its neighbours mixed in where scores tie."""
+    scores = np.array([look[f"style_{name}"] for name in STYLE_NAMES])
+    share = np.exp(7.0 * (scores - scores.max()))
+    mixed = share @ np.array([STYLES[name] for name in STYLE_NAMES]) / share.sum()
+    style = dict(zip(FIELDS, mixed, strict=True))
+    stretch = float(np.clip(np.exp(0.22 * look["hair_length"]), 0.6, 1.6))
+    for name in ("front", "top", "side", "back"):
+        style[name] *= stretch
+    style["lift"] *= float(np.exp(0.25 * look["hair_volume"]))
+    style["curl"] = style["curl"] * float(np.exp(0.3 * look["hair_curl"])) + 0.05
+    style["recede"] += max(0.0, 1.0 + 2.5 * look["hairline"])
+    return style
+
+
+def scalp_strands(roots: Roots, corners, vertices, normals, skull: Skull, down: np.ndarray, look: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Head hair of one person: strands (R, K, 3) and a random number each (R, 3).
+
+    ``down`` (3,) is gravity in the head's frame.
     """
+    style = blended_style(look)
+    mean_height = roots.margin  # receding hairlines withdraw at the temples and the front only
+    points, normal = roots.place(corners, vertices, normals)
+    front = np.clip((points[:, 2] - 0.5) / 3.0, 0, 1)
+    grow = (mean_height > style["recede"] * front) & (roots.chance[:, 0] < style["density"])
+    roots, points, normal, front = roots.take(grow), points[grow], normal[grow], front[grow]
+    chance = roots.chance
+    high = np.clip((points[:, 1] - 6.5) / 4.0, 0, 1)
+    behind = np.clip((-points[:, 2] - 1.0) / 4.0, 0, 1)
+    length = style["side"] * (1 - behind) + style["back"] * behind
+    length = (1 - high) * length + high * (style["front"] * front + style["top"] * (1 - front))
+    length = length * (0.8 + 0.35 * chance[:, 1]) * np.clip((roots.margin - style["recede"] * front) / 5.0 + 0.35, 0.35, 1)
+    direction = comb(points, normal, front, high, style, look)
+    layer = 0.05 + np.minimum(0.06 * length + 0.1, 1.4) * chance[:, 2] * (0.35 + style["lift"])
+    strands = grow_strands(points, direction, length, layer, style, skull, down, chance)
+    return strands, chance
+
+
+def comb(points, normal, front, high, style, look) -> np.ndarray:
+    """Unit directions (R, 3) in which strands leave the scalp."""
+    part = 2.6 * np.tanh(look["hair_part"])
+    away = np.tanh((points[:, 0] - part * (0.4 + 0.6 * high)) / 0.9)
+    field = np.zeros_like(points)
+    field[:, 0] = style["sideways"] * away * high + 0.25 * np.sign(points[:, 0]) * (1 - high)
+    fringe = style["forward"] > 0.3
+    field[:, 2] = style["forward"] * (np.where(front > 0.25, 1.0, 0.1 * np.sign(points[:, 2])) if fringe else 1.0)
+    field[:, 1] -= (1 - high) * (0.9 if style["forward"] > -1.0 else 0.1)
+    field -= np.sum(field * normal, axis=1, keepdims=True) * normal
+    return unit(unit(field) * min(1.0, 1.6 - 0.6 * style["lift"]) + style["lift"] * normal)
+
+
+def grow_strands(points, direction, length, layer, style, skull: Skull, down, chance) -> np.ndarray:
+    """Strands (R, K, 3): bent by gravity, curled, kept outside the head and off the face."""
+    steps = STEPS_SHORT if style["top"] < SHORT else STEPS
+    step = (length / steps)[:, None]
+    weight = 0.5 * (1 - style["stiff"]) ** 1.5
+    tied = max(0.0, -style["forward"] - 1.1) * 2  # hair pulled back gathers behind the crown
     strand, p, d = [points], points, direction
-    step = (length / STEPS).unsqueeze(1)
-    down = torch.tensor([0.0, -1.0, 0.0])
-    for i in range(STEPS):
-        d = torch.nn.functional.normalize(d + gravity * step * down + curl[:, i] * step, dim=1)
-        p = push_out(p + d * step, layer * min(1.0, (i + 1) / 4))
+    for i in range(steps):
+        d = d + weight * np.minimum(step, 1.5) * down
+        if tied:
+            d = d + tied * 0.5 * unit(np.array([0.0, 3.0, -10.5]) - p)
+        d = unit(d)
+        p = skull.push_out(p + d * step, layer * min(1.0, (i + 1) / 3))
+        p = beside_face(p, style)
+        d = unit(0.5 * d + 0.5 * unit(p - strand[-1]))
         strand.append(p)
-    return torch.stack(strand, dim=1)
+    strands = np.stack(strand, axis=1)
+    return strands + curls(length, chance, style["curl"], strands)
 
 
-def push_out(p: Tensor, layer: Tensor) -> Tensor:
-    """Move points (R, 3) that lie inside skull or neck to their surface plus ``layer`` cm."""
-    radii = SKULL_RADII + layer.unsqueeze(1)
-    q = (p - SKULL_CENTRE) / radii
-    distance = q.norm(dim=1, keepdim=True).clamp(min=1e-3)
-    upper = (p[:, 1:2] > 1.0).float()
-    p = torch.where((distance < 1) & (upper > 0), SKULL_CENTRE + q / distance * radii, p)
-    flat = p[:, [0, 2]] - torch.tensor([0.0, NECK_Z])
-    reach = flat.norm(dim=1, keepdim=True).clamp(min=1e-3)
-    wanted = NECK_RADIUS + layer.unsqueeze(1) + (p[:, 1:2] + 1).clamp(0, 2) * 0.6
-    pushed = flat / reach * wanted + torch.tensor([0.0, NECK_Z])
-    low = (reach < wanted) & (upper < 1)
-    side = torch.where(low, pushed, p[:, [0, 2]])
-    return torch.stack((side[:, 0], p[:, 1], side[:, 1]), dim=1)
+def beside_face(p: np.ndarray, style: dict) -> np.ndarray:
+    """Move points (R, 3) that hang before the face to its sides; a fringe may hang to the brows."""
+    lowest = 5.2 if style["forward"] > 0.3 else 8.5
+    before = (p[:, 2] > 2.0) & (p[:, 1] < lowest)
+    side = np.where(p[:, 0] >= 0, 1.0, -1.0)
+    wide = 7.0 + 0.25 * np.clip(-p[:, 1], 0, 6) * 0.4
+    x = np.where(before & (p[:, 0] * side < wide), side * wide, p[:, 0])
+    return np.stack((x, p[:, 1], np.where(before, np.minimum(p[:, 2], 5.5), p[:, 2])), axis=1)
 
 
-def scalp_strands(roots: Roots, points: Tensor, normals: Tensor, look: dict[str, float]) -> tuple[Tensor, Tensor]:
-    """Head hair of one person: strands (R', STEPS + 1, 3) and which roots they start from (R',)."""
-    length_cm = float(np.clip(2.6 * np.exp(1.05 * look["hair_length"]), 0.5, 26))
-    density = float(np.clip(1.6 + 0.9 * look["hair_density"], 0, 1))
-    recede = max(0.0, 1.5 + 3.0 * look["hairline"]) * (points[:, 2] > 0)
-    keep = ((roots.margin > recede) & (roots.chance < density)).nonzero()[:, 0]
-    p, n, chance = points[keep], normals[keep], roots.chance[keep]
-    part = 2.5 * np.tanh(look["hair_part"])
-    sideways = torch.tanh((p[:, 0:1] - part) / 1.2) * torch.tensor([1.0, 0.0, 0.0])
-    backward = torch.tensor([0.0, 0.15, -1.0]) * (0.7 + 0.6 * np.tanh(look["comb_back"]))
-    fringe = (p[:, 2] > 2.5) & (p[:, 1] > 8) & torch.tensor(look["fringe"] > 0.3)
-    forward = torch.tensor([0.0, -0.2, 1.0])
-    comb = torch.where(fringe[:, None], forward + 0.25 * sideways, 0.8 * sideways + backward)
-    lift = 0.30 + 0.22 * np.tanh(look["hair_volume"])
-    comb = comb - (comb * n).sum(1, keepdim=True) * n
-    d = torch.nn.functional.normalize(torch.nn.functional.normalize(comb, dim=1) + lift * n, dim=1)
-    length = length_cm * (0.75 + 0.5 * chance)
-    length = torch.where(fringe, length.clamp(max=5.0), length)
-    curl = curls(len(p), chance, amount=max(0.0, 0.35 + 0.9 * look["hair_curl"]))
-    layer = 0.15 + (0.9 + 0.8 * max(0.0, look["hair_volume"])) * chance * min(1.0, length_cm / 6)
-    strands = grow(p, d, length, gravity=0.42, curl=curl, layer=layer)
-    return keep_off_face(strands, fringe), keep
+def curls(length, chance, amount: float, strands: np.ndarray) -> np.ndarray:
+    """Offsets (R, K, 3): each strand winds round its way; neighbours wind alike, in locks."""
+    t = np.linspace(0, 1, strands.shape[1])[None, :]
+    lock = np.floor(strands[:, 0] / 1.3).astype(int) @ np.array([73, 179, 283]) % 97 / 97.0
+    turns = np.minimum(length / 5.0, 6.0)[:, None] * (0.8 + 0.4 * lock[:, None])
+    phase = 2 * np.pi * (lock[:, None] + 0.12 * chance[:, :1]) + 2 * np.pi * turns * t
+    radius = np.minimum(0.55 * amount, 0.9) * np.minimum(t * length[:, None] / 2.5, 1.0) * (0.7 + 0.6 * chance[:, 1:2])
+    wander = 0.18 * np.minimum(t * length[:, None] / 4.0, 1.5) * (chance[:, 2:3] - 0.5)
+    return np.stack((radius * np.cos(phase) + wander, 0.4 * radius * np.sin(0.7 * phase), radius * np.sin(phase) - wander), axis=-1)
 
 
-def keep_off_face(strands: Tensor, fringe: Tensor) -> Tensor:
-    """Push strands that hang in front of the face to its sides; a fringe may hang to the brows."""
-    x, y, z = strands.unbind(-1)
-    before = (z > 3.0) & (y < 7.0) & ~(fringe[:, None] & (y > 5.5))
-    side = torch.where(strands[:, :1, 0] >= 0, 1.0, -1.0)
-    wide = 7.2 - 0.12 * (7.0 - y).clamp(0, 14)
-    x = torch.where(before & (x * side < wide), side * wide, x)
-    return torch.stack((x, y, z), dim=-1)
+def with_children(strands: np.ndarray, count: int, spread: float, seed: int) -> np.ndarray:
+    """Each strand and ``count`` − 1 companions beside it, (count · R, K, 3)."""
+    rng = np.random.default_rng(seed)
+    offsets = rng.normal(size=(count, len(strands), 1, 3)) * spread
+    offsets[0] = 0
+    taper = (1.0 - 0.45 * np.linspace(0, 1, strands.shape[1]))[:, None]
+    return (strands[None] + offsets * taper).reshape(-1, *strands.shape[1:])
 
 
-def curls(count: int, chance: Tensor, amount: float) -> Tensor:
-    """A helix of directions (count, STEPS, 3) whose phase and pitch differ from strand to strand."""
-    t = torch.arange(STEPS, dtype=torch.float32)[None, :] * (0.7 + 0.5 * amount)
-    phase = (chance * 97.0 % 1.0)[:, None] * 2 * np.pi
-    wave = torch.stack(((t + phase).cos(), 0.3 * (t * 0.7 + phase).sin(), (t + phase).sin()), dim=-1)
-    return amount * 0.8 * wave
+def fibre_lines(points: np.ndarray, direction: np.ndarray, length: np.ndarray, bend: np.ndarray, steps: int) -> np.ndarray:
+    """Short strands (R, steps + 1, 3) that bend by ``bend`` (R, 3) cm at their tips."""
+    t = np.linspace(0, 1, steps + 1)[None, :, None]
+    return points[:, None] + direction[:, None] * length[:, None, None] * t + bend[:, None] * t**2
 
 
-def beard_strands(roots: Roots, points: Tensor, normals: Tensor, look: dict[str, float]) -> tuple[Tensor, Tensor]:
-    """Beard and moustache of one person (none for most)."""
-    amount = float(np.clip((look["beard"] - 0.8) * 1.5, 0, 1))
-    keep = (roots.chance < amount).nonzero()[:, 0]
-    p, n, chance = points[keep], normals[keep], roots.chance[keep]
-    length = (0.25 + 0.8 * float(np.clip(np.exp(0.8 * look["beard_length"]), 0.2, 3.0))) * (0.6 + 0.8 * chance)
-    d = torch.nn.functional.normalize(0.5 * n + torch.tensor([0.0, -1.0, 0.1]), dim=1)
-    strand = p[:, None] + d[:, None] * (length[:, None] * torch.linspace(0, 1, STEPS + 1))[..., None]
-    wobble = torch.nn.functional.pad(curls(len(p), chance, 0.25), (0, 0, 1, 0)) * 0.25
-    return strand + wobble * length[:, None, None], keep
+def beard_strands(roots: Roots, corners, vertices, normals, look: dict) -> np.ndarray:
+    """Beard and moustache (R, 6, 3) of one person; most have none."""
+    cheek = float(np.clip((look["beard"] - 0.75) * 1.6, 0, 1)) * (1 - make_up(look))
+    lip = float(np.clip((look["moustache"] - 0.9) * 1.6, 0, 1)) * (1 - make_up(look))
+    points, normal = roots.place(corners, vertices, normals)
+    upper = (points[:, 1] > -3.4) & (np.abs(points[:, 0]) < 3.0)
+    density = np.where(upper, max(cheek, lip), cheek) * np.clip(roots.margin / 0.25, 0.25, 1)
+    keep = roots.chance[:, 0] < density
+    points, normal, chance, upper = points[keep], normal[keep], roots.chance[keep], upper[keep]
+    long = 0.35 + 1.3 * float(np.clip(np.exp(0.9 * look["beard_length"]) - 0.4, 0.0, 3.0))
+    length = np.where(upper, min(long, 0.9), long) * (0.5 + 0.7 * chance[:, 1])
+    sideways = 0.5 * np.sign(points[:, :1]) * np.clip(np.abs(points[:, :1]), 0, 1) * np.where(upper[:, None], 1.6, 0.3)
+    d = unit(0.55 * normal + np.concatenate((sideways, np.full((len(points), 1), -0.9), np.zeros((len(points), 1))), axis=1))
+    bend = (chance - 0.5) * (0.35 * length)[:, None] + np.array([0.0, -0.25, 0.0]) * length[:, None]
+    return fibre_lines(points, d, length, bend, 5)
 
 
-def brow_strands(roots: Roots, points: Tensor, normals: Tensor, look: dict[str, float]) -> tuple[Tensor, Tensor]:
-    """Eyebrows of one person: short strands that lie along the brow, outward and a little up."""
-    amount = float(np.clip(0.5 + 0.25 * look["brow_thick"], 0.1, 1))
-    keep = ((roots.margin > 0.55 * (1 - amount)) & (roots.chance < 0.25 + 0.5 * amount)).nonzero()[:, 0]
-    p, n = points[keep], normals[keep]
-    outward = torch.where(p[:, 0:1] >= 0, 1.0, -1.0) * torch.tensor([1.0, 0.0, 0.0])
-    along = outward + torch.tensor([0.0, 0.35, 0.0])
-    along = along - (along * n).sum(1, keepdim=True) * n
-    d = torch.nn.functional.normalize(along + 0.12 * n, dim=1)
-    length = 0.55 * (0.6 + 0.8 * roots.chance[keep])
-    start = p + 0.04 * n
-    return start[:, None] + d[:, None] * (length[:, None] * torch.linspace(0, 1, STEPS + 1))[..., None], keep
+def make_up(look: dict) -> float:
+    """How much make-up a person wears, 0–1."""
+    return float(np.clip(0.9 * (look["make_up"] - 0.1), 0, 1))
 
 
-def splat(ndc: Tensor, colour: Tensor, depth: Tensor, picture: Tensor, covered: Tensor) -> None:
-    """Draw points (P, 3: NDC x, y, depth) with colour (P, 3) into picture (S, S, 3) where nothing is nearer.
+def brow_strands(roots: Roots, corners, vertices, normals, look: dict) -> np.ndarray:
+    """Eyebrows (R, 4, 3): short strands along the brow, outward and a little up at its root."""
+    amount = float(np.clip(0.5 + 0.2 * look["brow_thick"], 0.15, 1))
+    keep = (roots.margin > 0.55 * (1 - amount)) & (roots.chance[:, 0] < 0.3 + 0.6 * amount)
+    points, normal = roots.place(corners, vertices, normals)
+    points, normal, chance = points[keep], normal[keep], roots.chance[keep]
+    outward = np.sign(points[:, :1]) * np.array([[1.0, 0.0, 0.0]])
+    rise = np.clip(1.1 - 0.28 * np.abs(points[:, :1]), -0.25, 1.0) * np.array([[0.0, 1.0, 0.0]])
+    along = outward + rise + 0.25 * (chance - 0.5)
+    along = unit(along - np.sum(along * normal, axis=1, keepdims=True) * normal)
+    return fibre_lines(points + 0.01 * normal, unit(along + 0.22 * normal), 0.55 * (0.6 + 0.6 * chance[:, 1]), -0.08 * normal, 3)
 
-    ``depth`` (S, S) is the head's depth in cm; ``covered`` (S, S) gets 1 where a strand was drawn. In place.
-    """
-    size = picture.shape[0]
-    column = ((ndc[:, 0] + 1) * size / 2).long()
-    row = ((1 - ndc[:, 1]) * size / 2).long()
-    visible = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-    index = (row * size + column)[visible]
-    number = visible.nonzero()[:, 0]
-    distance = ndc[:, 2][number]
-    front = distance < depth.reshape(-1)[index] + 0.05
-    index, distance, number = index[front], distance[front], number[front]
-    key = (distance * 1e4).long() * (1 << 24) + number
-    nearest = torch.full((size * size,), 1 << 62, dtype=torch.int64).scatter_reduce(0, index, key, "amin")
-    hit = (nearest < (1 << 62)).nonzero()[:, 0]
-    winner = nearest[hit] & ((1 << 24) - 1)
-    picture.view(-1, 3)[hit] = colour[winner]
-    covered.view(-1)[hit] = 1.0
+
+def lash_strands(loop: np.ndarray, inner: np.ndarray, outer: np.ndarray, normals: np.ndarray, look: dict, seed: int) -> np.ndarray:
+    """Lashes (R, 5, 3) of one eye: ``loop`` (n, 3) its lid edge in order, corners ``inner``, ``outer`` (3,), normals (n, 3)."""
+    rng = np.random.default_rng(seed)
+    after = np.roll(loop, -1, axis=0)
+    across = unit(outer - inner)
+    along = (loop - inner) @ across / np.linalg.norm(outer - inner)
+    above = (loop - inner)[:, 1] - along * (outer - inner)[1] > 0
+    pick = rng.choice(len(loop), size=190)
+    share = rng.random((len(pick), 1))
+    points = loop[pick] * (1 - share) + after[pick] * share
+    t, upper, normal = along[pick], above[pick], normals[pick]
+    keep = (t > 0.08) & (t < 1.0) & (upper | (rng.random(len(pick)) < 0.5))
+    points, t, upper, normal = points[keep], t[keep], upper[keep], normal[keep]
+    length = np.where(upper, 0.62, 0.32) * (0.55 + 0.45 * t) * (0.8 + 0.3 * rng.random(len(t)))
+    length = length * float(np.clip(1 + 0.15 * look["lashes"] + 0.3 * make_up(look), 0.6, 1.6))
+    fan = across * ((t - 0.4) * 0.9)[:, None]
+    d = unit(0.75 * np.array([0, 0, 1.0]) + 0.35 * normal + fan + np.where(upper, -0.12, -0.35)[:, None] * np.array([0, 1.0, 0]))
+    bend = np.where(upper, 0.5, -0.15)[:, None] * np.array([0, 1.0, 0]) * length[:, None]
+    return fibre_lines(points, d, length, bend, 4)
+
+
+def hair_colour(look: dict) -> np.ndarray:
+    """Linear colour (3,) of hair from melanin and red pigment."""
+    melanin = 4.3 + 2.3 * np.tanh(look["hair_dark"] * 0.7 + 0.3)
+    red = max(0.0, float(np.tanh(look["hair_red"] - 0.8)))
+    return 0.42 * np.exp(-melanin * np.array([0.66 - 0.17 * red, 0.88, 1.12 + 0.25 * red]))
+
+
+def strand_colours(colour: np.ndarray, grey: float, chance: np.ndarray) -> np.ndarray:
+    """Colours (R, 3): each strand a little different, a share of them grey."""
+    varied = colour * (0.75 + 0.5 * chance[:, :1])
+    white = np.clip((grey - chance[:, 1:2]) * 4, 0, 1)
+    return varied * (1 - white) + white * np.array([0.42, 0.41, 0.39]) * (0.8 + 0.4 * chance[:, 2:3])

@@ -18,7 +18,7 @@ from models.studio.scene import latent_size, layout, scene_from_latent
 
 POSE_STRETCH = 1.3
 STRONG_SHARE, STRONG_STRETCH = 0.1, 2.2
-CONTROL_PARTS = {"pose": ("pose",), "expression": ("expression", "gaze"), "light": ("light",)}
+CONTROL_PARTS = {"pose": ("pose",), "expression": ("expression", "mood", "gaze"), "light": ("light",)}
 
 
 def check_scenes(generator: Generator, face: FaceModel) -> None:

@@ -1,0 +1,114 @@
+"""Speaks to the Cycles process: starts it, sends it people, reads back what it rendered."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import StyleRigError
+
+SCRIPT = Path(__file__).with_name("stage.py")
+
+
+class CyclesProcess:
+    """One Blender interpreter with the stage set up; renders one person at a time."""
+
+    def __init__(self, python: str, stage: dict[str, np.ndarray], log: Path):
+        self.folder = tempfile.TemporaryDirectory(prefix="stylerig-studio-", dir=shared_memory())
+        self.log = log
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        try:
+            with open(log, "wb") as errors:
+                self.process = subprocess.Popen(
+                    [python, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment
+                )
+        except OSError as error:
+            raise no_blender(python, str(error)) from error
+        self.send(stage)
+        if "ready" not in self.answer():
+            raise no_blender(python, self.last_words())
+
+    def send(self, message: dict[str, np.ndarray]) -> None:
+        """One message; raises StyleRigError when the process is gone."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **{name: compact(array) for name, array in message.items()})
+        body = buffer.getvalue()
+        try:
+            self.process.stdin.write(struct.pack("<I", len(body)) + body)
+            self.process.stdin.flush()
+        except (BrokenPipeError, OSError):
+            pass  # its answer says why
+
+    def answer(self) -> dict:
+        """The next line of JSON, past what Blender itself prints; empty when the process has ended."""
+        for line in self.process.stdout:
+            if line.startswith(b"{"):
+                return json.loads(line)
+        return {}
+
+    def start(self, person: dict[str, np.ndarray]) -> None:
+        """Begin to render one person."""
+        self.path = Path(self.folder.name) / "frame.exr"
+        self.send({**person, "path": np.array(str(self.path))})
+
+    def finish(self) -> dict[str, np.ndarray]:
+        """Wait for the picture: {"colour": (H, W, 4) linear premultiplied, "face": (H, W)}, float32."""
+        answer = self.answer()
+        if "done" not in answer:
+            raise StyleRigError(
+                f"Blender could not render a portrait: {answer.get('error') or self.last_words()}",
+                f"Its log is {self.log}. The pictures made so far are kept; the same command goes on from there.",
+                code="studio_failed",
+            )
+        return read_frame(self.path)
+
+    def last_words(self) -> str:
+        """The end of the process's log."""
+        text = self.log.read_text(errors="replace").strip() if self.log.exists() else ""
+        return text.splitlines()[-1] if text else "it ended without a word"
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.folder.cleanup()
+
+
+def compact(array: np.ndarray) -> np.ndarray:
+    """Floats as float32, the rest as it is."""
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def shared_memory() -> str | None:
+    """A folder in memory for the frames on their way, where there is one."""
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None
+
+
+def no_blender(python: str, reason: str) -> StyleRigError:
+    """The interpreter cannot be used."""
+    return StyleRigError(
+        f"No Blender answers at {python}: {reason}",
+        "Give --blender-python the interpreter of an environment with bpy; `python build.py setup` makes .venv-bpy-5.2.",
+        code="no_blender",
+    )
+
+
+def read_frame(path: Path) -> dict[str, np.ndarray]:
+    """Colour and face mask of a multilayer EXR that Blender wrote."""
+    import OpenEXR
+
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        channels = {name: channel.pixels for part in file.parts for name, channel in part.channels.items()}
+    find = lambda ending: next(pixels for name, pixels in channels.items() if name.endswith(ending)).astype(np.float32)
+    colour = np.stack([find(f"Combined.{c}") for c in "RGBA"], axis=-1)
+    return {"colour": colour, "face": find("face.X")}
