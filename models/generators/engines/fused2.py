@@ -1,0 +1,176 @@
+"""StyleGAN2 on a processor: torch's convolutions, and one pass over memory between any two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.generators.engines.convolution import Convolution, array, padded, whole_chunks
+from models.generators.engines.kernels import activate_rows, blur_rows, dot_rows
+from models.generators.engines.threads import share
+from models.generators.layers import GAIN, FullyConnectedLayer, SynthesisLayer, ToRGBLayer
+from models.generators.pointwise import LEAK
+from models.generators.stylegan2 import SynthesisNetwork
+
+UNLIMITED = 3e38
+BAND = 1 << 21  # numbers that a convolution puts out at a time: they stay in the cache, and in memory once asked for
+
+
+class Layer:
+    """One modulated convolution, prepared. A layer that doubles the size holds its four phases."""
+
+    def __init__(self, layer: SynthesisLayer, dtype: torch.dtype):
+        weight = layer.weight.detach()
+        self.up, self.size, self.channels = layer.up, layer.resolution, whole_chunks(len(weight))
+        self.affine = affine(layer.affine)
+        self.energy = padded(weight.square().sum(dim=(2, 3)), self.channels, whole_chunks(weight.shape[1]))
+        self.bias = array(padded(layer.bias.detach() * GAIN, self.channels))
+        self.strength = layer.noise_strength.detach() * GAIN
+        self.noise_const = array(layer.noise_const * self.strength)
+        self.settings = np.array([LEAK, UNLIMITED if layer.clamp is None else layer.clamp], np.float32)
+        if not layer.up:
+            self.convolutions = [Convolution(weight, (0, 1), dtype)]
+            return
+        # A transposed convolution's even rows meet the kernel's rows 2 and 0, its odd rows row 1.
+        even, odd = [2, 0], [1]
+        self.convolutions = [
+            Convolution(weight[:, :, rows][:, :, :, columns], (0, len(columns) - 1), dtype)
+            for rows in (even, odd)
+            for columns in (even, odd)
+        ]
+
+    def noise(self, drawn: Tensor | str) -> np.ndarray:
+        """What is added, (R, R): "const", "none", or ``drawn`` (R, R) times the layer's strength."""
+        if isinstance(drawn, Tensor):
+            return array(drawn * self.strength)
+        return self.noise_const if drawn == "const" else np.zeros_like(self.noise_const)
+
+
+class ToRGB:
+    """A modulated 1x1 convolution to colours, prepared."""
+
+    def __init__(self, layer: ToRGBLayer, channels: int):
+        self.affine = affine(layer.affine)
+        self.weight = array(padded(layer.weight.detach()[:, :, 0, 0] * layer.weight_gain, 4, channels))
+        self.bias = array(padded(layer.bias.detach(), 4))
+        self.clamp = np.float32(UNLIMITED if layer.clamp is None else layer.clamp)
+
+
+def affine(layer: FullyConnectedLayer) -> tuple[Tensor, Tensor]:
+    """Weight (C, w_dim) and bias (C,), gains included, C whole chunks; the padding gives style 0."""
+    channels = whole_chunks(len(layer.weight))
+    weight = padded(layer.weight.detach() * layer.weight_gain, channels)
+    return weight, padded(layer.bias.detach() * layer.bias_gain, channels)
+
+
+class Rows:
+    """Matrices of different sizes one after another, each row to be multiplied with a vector of its own."""
+
+    def __init__(self, matrices: list[Tensor]):
+        counts = [matrix.shape[1] for matrix in matrices for _ in range(len(matrix))]
+        self.counts = np.array(counts)
+        self.starts = np.cumsum(self.counts) - self.counts
+        self.values = array(torch.cat([matrix.reshape(-1) for matrix in matrices]))
+        self.ends = np.cumsum([len(matrix) for matrix in matrices])[:-1]
+
+    def dot(self, x: np.ndarray, x_starts: np.ndarray) -> np.ndarray:
+        """One number for each row, whose vector begins at ``x_starts`` of it in x."""
+        out = np.empty(len(self.counts), np.float32)
+        share(dot_rows, (self.values, self.starts, self.counts, x, x_starts, out), len(out), len(self.values))
+        return out
+
+
+class FusedStyleGAN2:
+    """The synthesis network of ``network`` in ``dtype`` (float32 or bfloat16); one picture at a time."""
+
+    def __init__(self, network: SynthesisNetwork, dtype: torch.dtype):
+        self.img_channels, self.dtype = network.img_channels, dtype
+        self.layers, self.colours = [], []
+        self.rooms: Tensor | None = None
+        for size in network.block_resolutions:
+            block = getattr(network, f"b{size}")
+            self.layers += [Layer(layer, dtype) for layer in ([] if block.first else [block.conv0]) + [block.conv1]]
+            self.colours.append(ToRGB(block.torgb, self.layers[-1].channels))
+        const = network.b4.const.detach()
+        self.const = padded(const, whole_chunks(len(const))).permute(1, 2, 0).contiguous()
+        # The styles of all layers and colours, in the order of the codes in w that they take.
+        order = [layer.affine for layer in self.layers] + [colour.affine for colour in self.colours]
+        codes = [*range(len(self.layers)), *(2 * index + 1 for index in range(len(self.colours)))]
+        self.affines = Rows([weight for weight, _ in order])
+        self.biases = array(torch.cat([bias for _, bias in order]))
+        self.codes = np.repeat(np.array(codes), [len(bias) for _, bias in order])
+        self.energies = Rows([layer.energy for layer in self.layers])
+        begins = np.cumsum([0] + [layer.energy.shape[1] for layer in self.layers])[:-1]
+        self.style_starts = np.repeat(begins, [layer.channels for layer in self.layers])
+
+    def styles(self, w: Tensor) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """w (num_ws, w_dim) -> styles of all layers and then colours, and what scales each layer's result."""
+        w = w.contiguous()
+        styles = self.affines.dot(array(w).reshape(-1), self.codes * w.shape[1]) + self.biases
+        energies = self.energies.dot(np.square(styles), self.style_starts)
+        scales = GAIN / np.sqrt(energies + np.float32(1e-8))
+        return np.split(styles, self.affines.ends), np.split(scales, self.energies.ends)
+
+    def raw(self, w: Tensor, noises: Sequence[Tensor | str]) -> Tensor:
+        """w (num_ws, w_dim), for each layer its noise as Layer.noise takes it -> (img_channels, R, R) float32."""
+        styles, scales = self.styles(w)
+        colours = styles[len(self.layers) :]
+        image = np.empty((0, 0, 4), np.float32)
+        x = self.room(0, self.layers[0].size, len(styles[0]))
+        torch.mul(self.const, torch.from_numpy(styles[0]), out=x[1:-1])
+        for index, layer in enumerate(self.layers):
+            last = index + 1 == len(self.layers)
+            out = self.room(index + 1, 0 if last else layer.size, layer.channels)
+            after = scales[index] if last else styles[index + 1]
+            changes = (scales[index], layer.bias, layer.noise(noises[index]), after, array(out[1:-1]))
+            if layer.up:
+                self.double(layer, x, changes)
+            else:
+                block = (index + 1) // 2
+                to_rgb = self.colours[block]
+                before, image = image, np.empty((layer.size, layer.size, 4), np.float32)
+                weights = to_rgb.weight * colours[block]
+                self.keep(layer, x, (*changes, weights, to_rgb.bias, before, image, layer.settings, to_rgb.clamp))
+            x = out
+        return torch.from_numpy(image).permute(2, 0, 1)[: self.img_channels].contiguous()
+
+    def room(self, index: int, size: int, channels: int) -> Tensor:
+        """Where layer ``index`` finds its input: (size + 2, size, channels), a row of zeros above and below.
+
+        Memory that is asked for anew is cleared by the system first, which costs as much as filling it.
+        """
+        if self.rooms is None:
+            most = max((layer.size + 2) * layer.size * layer.channels for layer in self.layers)
+            self.rooms = torch.empty(2, most, dtype=self.dtype)
+        room = self.rooms[index % 2, : (size + 2) * size * channels].view(size + 2, size, channels)
+        room[0], room[-1] = 0, 0
+        return room
+
+    def keep(self, layer: Layer, x: Tensor, changes: tuple) -> None:
+        """A layer that keeps the size, band by band."""
+        rows = band_rows(layer.size * layer.channels)
+        for top in range(0, layer.size, rows):
+            bottom = min(top + rows, layer.size)
+            result = array(layer.convolutions[0](x[top : bottom + 2]))
+            share(activate_rows, (result, top, *changes), bottom - top, result.size)
+
+    def double(self, layer: Layer, x: Tensor, changes: tuple) -> None:
+        """A layer that doubles the size, band by band: the filter needs a row more on either side."""
+        height = layer.size // 2
+        rows = band_rows(2 * layer.size * layer.channels)
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            low, high = max(top - 1, 0), min(bottom + 1, height)
+            # Even row n of the transposed convolution comes from rows n - 1 and n, odd row n from row n.
+            inputs = [x[top : bottom + 2]] * 2 + [x[low + 1 : high + 1]] * 2
+            results = [array(convolve(part)) for convolve, part in zip(layer.convolutions, inputs)]
+            places = np.array([2 * top, top, low, height])
+            share(blur_rows, (*results, places, *changes, layer.settings), 2 * (bottom - top), 4 * results[0].size)
+
+
+def band_rows(numbers: int) -> int:
+    """How many rows of so many numbers are convolved at a time."""
+    return max(BAND // numbers, 4)
