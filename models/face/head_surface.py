@@ -166,33 +166,37 @@ def locate(points: np.ndarray, vertices: np.ndarray, quads: np.ndarray) -> tuple
     """
     triangles = np.concatenate((quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]))
     middles = vertices[triangles].mean(axis=1)
-    index, weight = np.empty((len(points), 3), int), np.empty((len(points), 3))
-    for i, point in enumerate(points):
-        near = np.argpartition(np.sum((middles - point) ** 2, axis=1), 24)[:24]
-        places = closest_weights(point, vertices[triangles[near]])
-        best = np.argmin(np.sum((np.einsum("tk,tkd->td", places, vertices[triangles[near]]) - point) ** 2, axis=1))
-        index[i], weight[i] = triangles[near[best]], places[best]
-    return index, weight
+    near = np.concatenate([candidates(part, middles) for part in np.array_split(points, len(points) // 256 + 1)])
+    corners = vertices[triangles[near]]
+    weights = closest_weights(points[:, None], corners)
+    distance = np.sum((np.einsum("ptk,ptkd->ptd", weights, corners) - points[:, None]) ** 2, axis=-1)
+    best = distance.argmin(axis=1)
+    each = np.arange(len(points))
+    return triangles[near[each, best]], weights[each, best]
 
 
-def closest_weights(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Barycentric weights (T, 3) of the place on each triangle (T, 3, d) that is closest to a point (d,)."""
-    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    offset = point - corners[:, 0]
-    aa, ab, bb = np.sum(a * a, 1), np.sum(a * b, 1), np.sum(b * b, 1)
-    pa, pb = np.sum(offset * a, 1), np.sum(offset * b, 1)
-    area = np.maximum(aa * bb - ab * ab, 1e-18)
-    s, t = (bb * pa - ab * pb) / area, (aa * pb - ab * pa) / area
-    inside = np.stack((1 - s - t, s, t), axis=1)
-    candidates = [np.where((inside >= 0).all(axis=1, keepdims=True), inside, np.nan)]
+def candidates(points: np.ndarray, middles: np.ndarray, count: int = 24) -> np.ndarray:
+    """The triangles (P, count) whose middles lie nearest to each point."""
+    squared = np.sum(middles**2, axis=1) - 2 * points @ middles.T
+    return np.argpartition(squared, count, axis=1)[:, :count]
+
+
+def closest_weights(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Barycentric weights (…, 3) of the place on each triangle (…, 3, d) that is closest to a point (…, d)."""
+    sides = corners[..., 1:, :] - corners[..., :1, :]
+    a, b, offset = sides[..., 0, :], sides[..., 1, :], points - corners[..., 0, :]
+    dot = lambda p, q: np.sum(p * q, axis=-1)
+    area = np.maximum(dot(a, a) * dot(b, b) - dot(a, b) ** 2, 1e-18)
+    s = (dot(b, b) * dot(offset, a) - dot(a, b) * dot(offset, b)) / area
+    t = (dot(a, a) * dot(offset, b) - dot(a, b) * dot(offset, a)) / area
+    best = np.stack((1 - s - t, s, t), axis=-1)
+    distance = np.where((best >= 0).all(axis=-1), 0.0, np.inf)  # inside, the foot of the perpendicular is the place
     for k in range(3):
-        start, end = corners[:, k], corners[:, (k + 1) % 3]
-        side = end - start
-        r = np.clip(np.sum((point - start) * side, 1) / np.maximum(np.sum(side * side, 1), 1e-18), 0, 1)
-        on_edge = np.zeros((len(corners), 3))
-        on_edge[:, k], on_edge[:, (k + 1) % 3] = 1 - r, r
-        candidates.append(on_edge)
-    stacked = np.stack(candidates)
-    distance = np.sum((np.einsum("ctk,tkd->ctd", stacked, corners) - point) ** 2, axis=-1)
-    best = np.nanargmin(distance, axis=0)
-    return stacked[best, np.arange(len(corners))]
+        start, side = corners[..., k, :], corners[..., (k + 1) % 3, :] - corners[..., k, :]
+        r = np.clip(dot(points - start, side) / np.maximum(dot(side, side), 1e-18), 0, 1)
+        beyond = np.sum((start + r[..., None] * side - points) ** 2, axis=-1)
+        on_edge = np.zeros(best.shape)
+        on_edge[..., k], on_edge[..., (k + 1) % 3] = 1 - r, r
+        nearer = beyond < distance
+        best, distance = np.where(nearer[..., None], on_edge, best), np.where(nearer, beyond, distance)
+    return best

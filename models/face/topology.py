@@ -30,14 +30,16 @@ class Resolution:
 
 
 FULL = Resolution((12, 8, 7, 4, 2, 5, 2), (10, 14, 2, 4, 9, 7, 12), (6, 2), (5, 4, 2), 4, 19, 20, 2)
-PROXY = Resolution((3, 3, 3, 2, 1, 2, 1), (4, 5, 1, 2, 3, 3, 4), (2, 1), (1, 1, 1), 1, 8, 8, 1)
+PROXY = Resolution((3, 3, 3, 2, 1, 2, 1), (5, 5, 1, 2, 3, 3, 4), (2, 1), (2, 1, 1), 1, 8, 8, 1)
 
 U_BREAKS = (0.0, 0.12, 0.2875, 0.37, 0.4135, 0.4335, 0.4855, 0.5)  # ear, cheek, eye in three, nostril, septum
-V_BREAKS = (0.003, 0.32, 0.52, 0.5415, 0.5735, 0.685, 0.752, 0.996)  # neck, mouth, lip, nostril, nose, eye, forehead
+V_BREAKS = (0.025, 0.32, 0.52, 0.5415, 0.5735, 0.685, 0.752, 0.996)  # neck, mouth, lip, nostril, nose, eye, forehead
 EYE_BLOCK = ((0.2875, 0.4135), (0.685, 0.752))
 MOUTH_BLOCK = ((0.37, 0.63), (0.32, 0.52))
 NOSTRIL_BLOCK = ((0.4335, 0.4855), (0.5415, 0.5735))
 NECK_SIDE, NECK_TOP = 0.078, 0.456  # u of the face's edge below the ear lobe, and the lobe's v
+NECK_MARGIN = 0.12  # how much further in the grid gives way there
+LASH_POINTS = ((0.3875, 0.7203), (0.3190, 0.7140))  # beside the inner and the outer corner of the right eye
 NOSTRIL_DEPTH = 0.13  # the innermost ring's size over the block's: there the nostril's cap begins
 
 
@@ -84,6 +86,8 @@ def warp_to_outline(points: np.ndarray, outline: np.ndarray, margin: float = 0.1
     order = np.argsort(left[:, 1])
     edge = np.minimum(np.interp(points[:, 1], left[order, 1], left[order, 0]), 0.8 * margin)
     edge = np.where(points[:, 1] < NECK_TOP, np.maximum(edge, NECK_SIDE), edge)
+    below = np.clip((NECK_TOP - points[:, 1]) / 0.15, 0, 1)
+    margin = margin + NECK_MARGIN * below * below * (3 - 2 * below)
     u, warped = points[:, 0], points.copy()
     right = u > 0.5
     distance = np.where(right, 1 - u, u)
@@ -120,14 +124,14 @@ def arc_parameters(curve: np.ndarray) -> np.ndarray:
 def resample(curve_arcs: list[np.ndarray], parameters: list[np.ndarray], marks: np.ndarray) -> np.ndarray:
     """Points on each arc at the given 0–1 arc lengths, slid along it so that one meets each of ``marks`` (M, 2).
 
-    The arc's end belongs to the next arc; a mark off the curve counts where the curve is nearest.
+    The arc's end belongs to the next arc. Marks off the curve and at the arcs' ends do not count.
     """
     rows = []
     for arc, t in zip(curve_arcs, parameters, strict=True):
         s = arc_parameters(arc)
         distance = np.linalg.norm(arc[:, None] - marks[None], axis=-1).reshape(len(arc), len(marks))
         met = [(s[row], t[np.argmin(np.abs(t - s[row]))]) for row in distance.argmin(axis=0)]
-        met = [pair for pair, near in zip(met, distance.min(axis=0), strict=True) if near < 2e-3 and 0 < pair[1] < 1]
+        met = [pair for pair, near in zip(met, distance.min(axis=0), strict=True) if near < 2e-3 and 0.01 < pair[0] < 0.99 and pair[1] > 0]
         knots = np.array(sorted({(0.0, 0.0), (1.0, 1.0), *((b, a) for a, b in met)}))
         t = np.interp(t, knots[:, 0], knots[:, 1])
         rows.append(np.stack((np.interp(t, s, arc[:, 0]), np.interp(t, s, arc[:, 1])), axis=-1))
@@ -160,10 +164,15 @@ def block_perimeter(index: np.ndarray) -> np.ndarray:
     return np.roll(loop, -((rows - 1) // 2))
 
 
+def lash_line(marks: np.ndarray) -> np.ndarray:
+    """The right eye's lash line (n, 2) through its six landmarks, kept outside the lid's inner edge between them."""
+    return smooth_loop(np.insert(marks, [3, 6], LASH_POINTS, axis=0), (0, 4))
+
+
 def ring_plan(resolution: Resolution, figures: dict) -> dict[str, tuple]:
     """Name -> (block of the chart, curves inward, steps to each curve) of each O-grid that ends in a hole."""
     marks = figures["landmark68_chart"].astype(float)
-    lashes = {"R": smooth_loop(marks[36:42], (0, 3)), "L": smooth_loop(marks[42:48], (0, 3))}
+    lashes = {"R": lash_line(marks[36:42]), "L": lash_line(marks[42:48][[3, 2, 1, 0, 5, 4]] * [-1, 1] + [1, 0]) * [-1, 1] + [1, 0]}
     mirrored = tuple(1 - u for u in EYE_BLOCK[0][::-1])
     lips = [smooth_loop(marks[48:60], (0, 6)), smooth_loop(marks[60:68], (0, 4)), figures["loop_mouth"]]
     return {
@@ -315,17 +324,44 @@ def nearest_vertices(points: np.ndarray, marks: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def sphere(segments: int, angles_degrees) -> tuple[np.ndarray, np.ndarray]:
-    """Unit sphere with its first pole at +z: rings at the given angles from that pole; (P, 3), quads (Q, 4).
+def zip_quads(ring: np.ndarray) -> np.ndarray:
+    """Quads (n / 2 − 1, 4) that close a ring of n vertices, n even, from one side to the other like a zip."""
+    half = len(ring) // 2
+    there, back = ring[:half], ring[: half - 1 : -1]
+    return np.stack((there[:-1], there[1:], back[1:], back[:-1]), axis=-1)
 
-    The poles are rings of coincident vertices, which keeps every face a quad.
+
+def sphere(segments: int, angles_degrees) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit sphere with its first pole at +z: rings at the given angles from that pole, a small grid at each pole.
+
+    Points (P, 3), quads (Q, 4) facing out, and which quads (Q,) are the cap behind. ``segments`` is a multiple of 4.
     """
-    theta = np.radians(np.asarray(angles_degrees, float))[:, None]
-    phi = np.linspace(0, 2 * np.pi, segments, endpoint=False)[None, :]
-    parts = (np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta) * np.ones_like(phi))
-    index = np.arange(theta.size * segments).reshape(theta.size, segments)
-    quads = [ring_quads(index[row + 1], index[row]) for row in range(theta.size - 1)]
-    return np.stack(parts, axis=-1).reshape(-1, 3), np.concatenate(quads)
+    side = segments // 4
+    loop = block_perimeter(np.arange((side + 1) ** 2).reshape(side + 1, side + 1))
+    steps = np.linspace(-1, 1, side + 1)
+    square = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    around = np.arctan2(square[loop, 1], square[loop, 0])
+    theta = np.radians(np.asarray(angles_degrees, float))
+    ring = lambda angle: np.stack((np.sin(angle) * np.cos(around), np.sin(angle) * np.sin(around), np.full(segments, np.cos(angle))), axis=-1)
+    points = [ring(angle) for angle in theta]
+    index = np.arange(len(theta) * segments).reshape(len(theta), segments)
+    quads = [ring_quads(index[row + 1], index[row]) for row in range(len(theta) - 1)]
+    inner = np.setdiff1d(np.arange(len(square)), loop)
+    for angle, edge in ((theta[0], index[0]), (theta[-1], index[-1])):
+        lookup = np.empty(len(square), int)
+        lookup[loop], lookup[inner] = edge, sum(map(len, points)) + np.arange(len(inner))
+        reach = np.sin(angle) * disc(square[inner])
+        points.append(np.column_stack((reach, np.sign(np.cos(angle)) * np.sqrt(1 - np.sum(reach**2, axis=1)))))
+        cap = lookup[grid_quads(np.arange(len(square)).reshape(side + 1, side + 1))]
+        quads.append(cap if np.cos(angle) > 0 else cap[:, ::-1])
+    faces = np.concatenate(quads)
+    return np.concatenate(points), faces, np.arange(len(faces)) >= len(faces) - side * side
+
+
+def disc(square: np.ndarray) -> np.ndarray:
+    """Points of the square [-1, 1]² as points of the unit disc (n, 2): concentric squares become circles."""
+    reach = np.abs(square).max(axis=1, keepdims=True)
+    return square / np.maximum(np.linalg.norm(square, axis=1, keepdims=True), 1e-9) * reach
 
 
 def rounded_box(cells: int) -> tuple[np.ndarray, np.ndarray]:
