@@ -69,7 +69,7 @@ def usage(arguments: list[str]) -> int:
     words = [word for word in arguments if not word.startswith("-")]
     group = words[0] if words else ""
     chosen = [name for name in COMMANDS if name.split()[0] == group] or list(COMMANDS)
-    lines = [f"  {name:<16} {COMMANDS[name][1]}" for name in chosen]
+    lines = [f"  {name:<18}  {COMMANDS[name][1]}" for name in chosen]
     asked = any(word in ("-h", "--help") for word in arguments)
     text = "\n".join([f"usage: {PROGRAM} COMMAND [--help]", "", *lines])
     print(text, file=sys.stdout if asked else sys.stderr)

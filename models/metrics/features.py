@@ -157,7 +157,8 @@ def load_features(path: str | Path) -> StudioFeatures:
         weights = {name.removeprefix("network."): state.pop(name) for name in list(state) if name.startswith("network.")}
         network.load_state_dict(weights)
         header["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        return StudioFeatures(network.eval().requires_grad_(False), header, **state)
+        network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        return StudioFeatures(network, header, **state)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StyleRigError(
