@@ -155,13 +155,22 @@ def portrait_mesh(portrait: stylerig.Portrait, face: FaceModel) -> dict[str, np.
 
 
 def polygons(face: FaceModel) -> tuple[Tensor, Tensor, Tensor]:
-    """Polygon sizes (P,), corners (C,) and their uv (C, 2) of a face's quads, else of its triangles."""
+    """Polygon sizes (P,), corners (C,) and their uv (C, 2) of a face's quads, else of its triangles.
+
+    Parts that are see-through, which the face leaves out of its triangles, are left out here too. A face
+    without a UV layout has all corners at the origin.
+    """
     if face.quads is None:
         faces, uv_faces = face.triangles, face.uv_triangles
     else:
-        faces, uv_faces = face.quads, face.uv_quads
+        drawn = torch.zeros(len(face.mean) + 1, dtype=torch.bool, device=face.mean.device)
+        drawn[face.triangles] = drawn[-1] = True  # the last is what -1 points at
+        keep = drawn[face.quads].all(dim=1)
+        faces, uv_faces = face.quads[keep], None if face.uv_quads is None else face.uv_quads[keep]
     used = faces >= 0
-    return used.sum(dim=1), faces[used], face.uv[uv_faces[used]]
+    corners = faces[used]
+    uv = corners.new_zeros(len(corners), 2) if face.uv is None or uv_faces is None else face.uv[uv_faces[used]]
+    return used.sum(dim=1), corners, uv
 
 
 def npz(arrays: dict[str, np.ndarray]) -> bytes:

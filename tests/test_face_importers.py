@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,13 @@ from face_files import (
     write_ict,
 )
 
+from backend.portraits import polygons, portrait_mesh
 from models.face import FaceModel, load_face_model
 from models.face.alignment import align, ffhq_crop, project_landmarks
+from models.face.importers.proxy import add_proxy
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
+from models.stylerig import Portrait
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -104,6 +108,33 @@ def test_it_can_be_aligned_and_drawn(imported):
     drawn = render(imported, parameters, 48, outputs=("mask", "face_mask", "albedo"))
     assert 0.3 < drawn["mask"].mean() < 0.95
     assert 0.1 < drawn["face_mask"].mean() <= drawn["mask"].mean()
+
+
+def test_it_becomes_a_mesh_for_blender(imported, mesh):
+    """Polygons and a UV layout whether the file has them or not; no polygon spans the layout."""
+    parameters = RigParameters.neutral(imported)
+    portrait = Portrait("studio", "0", 1, 0.7, np.zeros((2, 4), np.float32), parameters)
+    arrays = portrait_mesh(portrait, imported)
+    corners = arrays["corners"]
+    assert arrays["polygon_sizes"].sum() == len(corners) == len(arrays["uv"])
+    assert set(corners.tolist()) == set(imported.triangles.unique().tolist())
+    assert set(arrays["polygon_sizes"].tolist()) <= {3, 4}
+    assert arrays["uv"].min() >= 0 and arrays["uv"].max() <= 1
+    assert arrays["groups"].shape == (len(arrays["group_names"]), len(imported.mean))
+    starts = np.cumsum(arrays["polygon_sizes"]) - arrays["polygon_sizes"]
+    width = np.maximum.reduceat(arrays["uv"][:, 0], starts) - np.minimum.reduceat(arrays["uv"][:, 0], starts)
+    assert imported.name == "ICT-FaceKit" or np.median(width) < 0.05
+    assert render(imported, align(imported, parameters), 32, outputs=("uv",))["uv"].amax() > 0.5
+
+
+def test_see_through_shells_are_no_part_of_the_mesh_for_blender(ict):
+    sizes, corners, uv = polygons(ict)
+    assert corners.max() < 24591 and len(uv) == len(corners) == sizes.sum() and len(sizes) < len(ict.quads)
+
+
+def test_a_face_without_a_layout_becomes_a_mesh_all_the_same(mesh):
+    sizes, corners, uv = polygons(replace(mesh, uv=None, uv_quads=None, uv_triangles=None, quads=None))
+    assert (sizes == 3).all() and torch.equal(corners, mesh.triangles.flatten()) and (uv == 0).all()
 
 
 def test_modes_arrive_at_their_size(imported, mesh):
@@ -207,6 +238,53 @@ def test_gnm_shells_over_the_eyes_are_not_drawn(tmp_path, mesh):
 
 
 @pytest.fixture(scope="module")
+def coarse(head) -> tuple[FaceModel, FaceModel]:
+    """Our head as if it had been imported, and the proxy that it gets."""
+    model = add_proxy(replace(head, proxy=None))
+    return model, model.proxy
+
+
+def test_proxies_of_imported_models_have_the_same_parameters(coarse):
+    model, proxy = coarse
+    assert 1900 < len(proxy.mean) <= 2000 < len(model.mean)
+    assert proxy.expression_names == model.expression_names and proxy.proxy is None
+    random = torch.Generator().manual_seed(1)
+    identity, expression = torch.randn(1, 80, generator=random), torch.rand(1, 57, generator=random)
+    whole, part = model.vertices(identity, expression)[0], proxy.vertices(identity, expression)[0]
+    assert torch.equal(part[proxy.landmarks], whole[model.landmarks])
+    assert torch.cdist(part, whole, compute_mode="donot_use_mm_for_euclid_dist").amin(dim=1).max() < 1e-4
+    assert torch.equal(proxy.eyes_for(identity), model.eyes_for(identity))
+    assert proxy.masks.keys() == model.masks.keys() and proxy.groups.keys() == model.groups.keys()
+
+
+def test_proxies_of_imported_models_are_sound_meshes(coarse):
+    proxy = coarse[1]
+    assert all(len(set(row)) == 3 for row in proxy.triangles.tolist())
+    edges = torch.stack((proxy.triangles, proxy.triangles.roll(-1, 1)), dim=-1).reshape(-1, 2)
+    assert len(edges.unique(dim=0)) > 0.995 * len(edges), "neighbours wind the same way along an edge"
+    _, counts = edges.sort(dim=1).values.unique(dim=0, return_counts=True)
+    assert (counts > 2).float().mean() < 0.005
+    assert len(proxy.triangles.unique()) > 0.95 * len(proxy.mean)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.5])
+def test_proxies_of_imported_models_look_alike(coarse, yaw):
+    model, proxy = coarse
+    parameters = RigParameters.neutral(model)
+    parameters = align(model, parameters.replace(rotation=torch.tensor([[yaw, 0.1, 0.0]])))
+    fine, plain = (render(face, parameters, 128, outputs=("mask", "normals")) for face in (model, proxy))
+    shared, either = (f(fine["mask"], plain["mask"]).sum() for f in (torch.minimum, torch.maximum))
+    inside = (fine["mask"] == 1) & (plain["mask"] == 1)
+    cosine = (fine["normals"] * plain["normals"]).sum(dim=-1, keepdim=True)[inside].clamp(-1, 1)
+    assert shared / either > 0.985
+    assert cosine.acos().rad2deg().mean() < 8
+
+
+def test_a_model_as_coarse_as_a_proxy_has_none(imported):
+    assert imported.proxy is None
+
+
+@pytest.fixture(scope="module")
 def ict_folder() -> Path:
     """ICT-FaceKit as published: STYLERIG_ICT, or unpacked in ../shared or the temporary folder."""
     places = [Path(os.environ.get("STYLERIG_ICT", "")), ROOT.parent / "shared" / "ict-facekit", Path("/tmp/ict")]
@@ -231,6 +309,7 @@ def test_ict_as_published(ict, head):
     assert 0 < ict.masks["pupil"].sum() < ict.masks["iris"].sum() < 0.5 * ict.masks["eyes"].sum()
     assert ict.triangles.max() < 24591 < ict.quads.max()  # lashes and the shells over the eyes are see-through
     assert len(ict.uv_triangles) == len(ict.triangles)
+    assert len(ict.proxy.mean) == 2000 and ict.proxy.identity.shape == (100, 2000, 3)
     assert ict.uv_quads.shape == ict.quads.shape and ((ict.uv_quads < 0) == (ict.quads < 0)).all()
 
 

@@ -211,7 +211,7 @@ def test_an_edge_before_another_surface_mixes_by_area() -> None:
     assert (coverage.mask == 1).all()
     assert torch.allclose(drawn.sum(dim=1), edge, atol=5e-3)
     (gradient,) = torch.autograd.grad(drawn.sum(), middle)
-    assert gradient.item() == pytest.approx(size * size / 2, rel=1e-6)
+    assert gradient.item() == pytest.approx(size * size / 2, rel=0.02)
 
 
 def test_coverage_equals_supersampling() -> None:

@@ -11,6 +11,7 @@ import torch
 from models.face.importers.carry import Carried, carry_our_head
 from models.face.importers.checks import FaceModelError, numbered
 from models.face.importers.colours import linear_modes, plain_skin
+from models.face.importers.proxy import add_proxy
 from models.face.model import FaceModel
 
 LANDMARKS = 68
@@ -68,6 +69,8 @@ def build(source: Source) -> FaceModel:
         source.mean += carried.middle - source.mean[landmarks[17:]].mean(axis=0)
     hide_see_through(source)
     flip_inward(source, landmarks)
+    if source.uv is None:
+        wrap_round(source)
     colour_mean, colour_modes, colour_names = colours_of(source)
     eyes, eye_modes = eye_centres(source, landmarks)
     tensor = torch.from_numpy
@@ -93,7 +96,7 @@ def build(source: Source) -> FaceModel:
         notes=source.notes,
     )
     model.scales = {name: rms(getattr(model, part)) for name, part in SCALED.items()}
-    return model
+    return add_proxy(model)
 
 
 SCALED = {"identity": "identity", "expression": "expression", "reflectance": "albedo"}
@@ -190,6 +193,28 @@ def turned(quads: np.ndarray | None) -> np.ndarray | None:
     if quads is None:
         return None
     return np.where(quads[:, 3:] < 0, quads[:, [2, 1, 0, 3]], quads[:, ::-1])
+
+
+def wrap_round(source: Source) -> None:
+    """A UV layout for a file without one: wrapped round the vertical axis, cut at the back of the head.
+
+    Each vertex has a second place one turn further right, for polygons that lie across the cut.
+    """
+    low, high = source.mean[:, 1].min(), source.mean[:, 1].max()
+    turn = np.arctan2(source.mean[:, 0], source.mean[:, 2]) / (2 * np.pi) + 0.5
+    uv = np.stack((turn, (source.mean[:, 1] - low) / (high - low)), axis=-1)
+    uv = np.concatenate((uv, uv + (1, 0)))
+    source.uv_triangles = on_one_side(source.triangles, turn)
+    source.uv_quads = None if source.quads is None else on_one_side(source.quads, turn)
+    source.uv = (uv / (uv[source.uv_triangles, 0].max(), 1)).astype(np.float32)
+    source.notes.append("The file has no UV layout: one wrapped round the head stands in.")
+
+
+def on_one_side(faces: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Polygons (F, 3 or 4) with corners at ``turn`` (V,), by their places in the layout of ``wrap_round``."""
+    places = np.where(faces < 0, np.nan, turn[faces])
+    across = np.nanmax(places, axis=1) - np.nanmin(places, axis=1) > 0.5
+    return np.where(across[:, None] & (places < 0.5), faces + len(turn), faces)
 
 
 def colours_of(source: Source) -> tuple[np.ndarray, np.ndarray, list[str]]:
