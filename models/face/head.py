@@ -14,6 +14,7 @@ import torch
 from models.face import topology
 from models.face.head_figures import (
     FIGURES,
+    GAZE_DEGREES,
     expression_names,
     eyeball_spheres,
     gaze_turn,
@@ -36,7 +37,7 @@ from models.face.model import FaceModel
 from models.face.reflectance import MODE_NAMES, albedo_modes
 from models.face.topology import FULL, PROXY, Resolution, Sheet
 
-__all__ = ["FIGURES", "build_head", "chart_from_uv", "face_uv", "gaze_turn", "our_head"]
+__all__ = ["FIGURES", "GAZE_DEGREES", "build_head", "chart_from_uv", "face_uv", "gaze_turn", "our_head"]
 
 
 @lru_cache(maxsize=1)
