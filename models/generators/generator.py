@@ -60,19 +60,17 @@ class Generator(nn.Module):
         return self.set_precision("bf16" if has_fast_bf16(self.w_avg.device) else "float32")
 
     def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0,
-                truncation_cutoff: int | None = None, noise: str = "const") -> Tensor:
+                truncation_cutoff: int | None = None, noise: str = "const",
+                seed: int | None = None) -> Tensor:
         """z (N, z_dim) -> picture (N, 3, R, R) in [-1, 1]."""
-        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise)
+        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise, seed)
 
-    def foreground(self, w: Tensor, noise: str = "const") -> tuple[Tensor, Tensor]:
+    def foreground(self, w: Tensor, noise: str = "const", seed: int | None = None) -> tuple[Tensor, Tensor]:
         """w (N, num_ws, w_dim) -> premultiplied sRGB colour (N, 3, R, R) and alpha (N, 1, R, R), both 0..1.
 
         A generator without a matte has alpha 1 everywhere.
         """
-        raw = self.synthesis.raw(w, noise)
-        if self.img_channels == 4:
-            return split_matte(raw)
-        return (raw * 0.5 + 0.5).clamp(0.0, 1.0), torch.ones_like(raw[:, :1])
+        return split_matte(self.synthesis.raw(w, noise, seed=seed))
 
     def save(self, path: str | Path, metadata: dict[str, Any] | None = None) -> Path:
         """Write a safetensors file with the configuration in its header: float16, float32 if converted."""

@@ -93,14 +93,17 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.register_buffer("resample_filter", blur_kernel(), persistent=False)
 
-    def noise(self, mode: str, batch: int) -> Tensor | None:
+    def noise(self, mode: str | Tensor, batch: int) -> Tensor | None:
+        if isinstance(mode, Tensor):
+            return mode
         if mode == "none":
             return None
         if mode == "random":
             return torch.randn((batch, 1, *self.noise_const.shape), device=self.noise_const.device)
         return self.noise_const
 
-    def forward(self, x: Tensor, w: Tensor, noise: str = "const") -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, noise: str | Tensor = "const") -> Tensor:
+        """``noise``: const, none, random (from torch's own state), or what was drawn, (N, 1, R, R)."""
         styles = self.affine(w)
         x = modulate(x, styles)
         weight = self.weight.to(x.dtype)

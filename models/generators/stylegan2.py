@@ -19,8 +19,7 @@ from models.generators.layers import (
     channels_last,
     upsample_image,
 )
-
-NOISE_MODES = ("const", "none", "random")
+from models.generators.noise import check_noise, draw_noise
 
 
 def normalize_2nd_moment(x: Tensor) -> Tensor:
@@ -93,14 +92,14 @@ class SynthesisBlock(nn.Module):
         self.torgb = ToRGBLayer(out_channels, config.img_channels, config.w_dim, config.conv_clamp)
         self.num_conv = 1 if self.first else 2
 
-    def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: str,
+    def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noises: Sequence[str | Tensor],
                 dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """``ws`` (N, num_conv + 1, w_dim): the block's own layers, the last for toRGB."""
+        """``ws`` (N, num_conv + 1, w_dim): the block's own layers, the last for toRGB; ``noises`` of its layers."""
         if self.first:
             x = channels_last(self.const.to(dtype)[None].repeat(len(ws), 1, 1, 1))
         else:
-            x = self.conv0(x, ws[:, 0], noise)
-        x = self.conv1(x, ws[:, self.num_conv - 1], noise)
+            x = self.conv0(x, ws[:, 0], noises[0])
+        x = self.conv1(x, ws[:, self.num_conv - 1], noises[-1])
         colour = self.torgb(x, ws[:, self.num_conv])
         return x, colour if image is None else upsample_image(image) + colour
 
@@ -120,39 +119,54 @@ class SynthesisNetwork(nn.Module):
             setattr(self, f"b{resolution}", SynthesisBlock(before, channels, config, resolution))
             before = channels
 
-    def raw(self, ws: Tensor, noise: str = "const", resolution: int | None = None) -> Tensor:
+    @property
+    def noise_sizes(self) -> list[int]:
+        """The side of each layer's noise."""
+        return [size for size in self.block_resolutions for _ in range(1 if size == 4 else 2)]
+
+    def raw(self, ws: Tensor, noise: str = "const", resolution: int | None = None, seed: int | None = None) -> Tensor:
         """The network's own channels (N, img_channels, R, R), unclipped.
 
+        ``noise``: "const", "none", or "random", which depends on ``seed`` alone if one is given.
         ``resolution`` stops at an earlier block, whose accumulated image is returned: this
         is how a network is grown.
         """
-        if noise not in NOISE_MODES:
-            raise ValueError(f"noise is one of {NOISE_MODES}, not {noise!r}")
+        check_noise(noise)
+        noises = [noise] * len(self.noise_sizes)
+        if noise == "random" and seed is not None:
+            noises = draw_noise(self.noise_sizes, len(ws), seed, ws.device)
         x = image = None
         index = 0
         for size in self.block_resolutions:
             block = getattr(self, f"b{size}")
             part = ws[:, index : index + block.num_conv + 1].float()
-            x, image = block(x, image, part, noise, self.dtype)
+            x, image = block(x, image, part, noises[index : index + block.num_conv], self.dtype)
             index += block.num_conv
             if size == resolution:
                 break
         return image
 
-    def forward(self, ws: Tensor, noise: str = "const") -> Tensor:
+    def forward(self, ws: Tensor, noise: str = "const", seed: int | None = None) -> Tensor:
         """The picture (N, 3, R, R); one with a matte lies over the neutral backdrop, grey 0.5."""
-        raw = self.raw(ws, noise)
-        if self.img_channels != 4:
-            return raw
-        colour, alpha = split_matte(raw)
-        return (colour + (1.0 - alpha) * 0.5) * 2.0 - 1.0
+        return over_backdrop(self.raw(ws, noise, seed=seed))
+
+
+def over_backdrop(raw: Tensor) -> Tensor:
+    """Channels (N, 3 or 4, H, W) in [-1, 1] -> picture (N, 3, H, W); a matte lies over grey 0.5."""
+    if raw.shape[1] != 4:
+        return raw
+    colour, alpha = split_matte(raw)
+    return (colour + (1.0 - alpha) * 0.5) * 2.0 - 1.0
 
 
 def split_matte(raw: Tensor) -> tuple[Tensor, Tensor]:
-    """Four channels in [-1, 1] -> premultiplied colour (N, 3, H, W) and alpha (N, 1, H, W), both 0..1.
+    """Channels in [-1, 1] -> premultiplied colour (N, 3, H, W) and alpha (N, 1, H, W), both 0..1.
 
-    Colour is limited to alpha, as no premultiplied pixel can be brighter than its coverage.
+    Colour is limited to alpha, as no premultiplied pixel can be brighter than its coverage. Without
+    a fourth channel alpha is 1 everywhere.
     """
     unit = (raw * 0.5 + 0.5).clamp(0.0, 1.0)
+    if raw.shape[1] != 4:
+        return unit, torch.ones_like(unit[:, :1])
     alpha = unit[:, 3:]
     return torch.minimum(unit[:, :3], alpha), alpha

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.generators.filtered import filtered_leaky_relu, modulated_convolution, sine
 from models.generators.layers import FullyConnectedLayer
-from models.generators.stylegan2 import NOISE_MODES
+from models.generators.noise import check_noise
 from models.generators.stylegan3_config import LayerConfig, StyleGAN3Config
 
 
@@ -109,10 +109,11 @@ class SynthesisNetwork(nn.Module):
         for name, layer in zip(self.layer_names, config.layers):
             setattr(self, name, FilteredLayer(config.w_dim, layer))
 
-    def raw(self, ws: Tensor, noise: str = "const") -> Tensor:
+    noise_sizes: tuple[int, ...] = ()
+
+    def raw(self, ws: Tensor, noise: str = "const", seed: int | None = None) -> Tensor:
         """The picture; ``noise`` is only checked, for this network draws none."""
-        if noise not in NOISE_MODES:
-            raise ValueError(f"noise is one of {NOISE_MODES}, not {noise!r}")
+        check_noise(noise)
         first, *others = ws.float().unbind(1)
         x = self.input(first)
         for name, w in zip(self.layer_names, others, strict=True):

@@ -88,6 +88,8 @@ class FusedStyleGAN2:
 
     def __init__(self, network: SynthesisNetwork, dtype: torch.dtype):
         self.img_channels, self.dtype = network.img_channels, dtype
+        self.noise_sizes = network.noise_sizes
+        self.shape = (network.img_channels, network.block_resolutions[-1], network.block_resolutions[-1])
         self.layers, self.colours = [], []
         self.rooms: Tensor | None = None
         for size in network.block_resolutions:

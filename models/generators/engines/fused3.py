@@ -82,9 +82,8 @@ class Layer:
 def fits(layer: FilteredLayer) -> bool:
     """Whether the kernel computes this layer: NVIDIA's own filters do, a fork's may not."""
     config = layer.config
-    return config.up in (2, 4) and config.up_taps == TAPS * config.up and config.down == 2 and (
-        config.down_taps == 2 * TAPS
-    )
+    up = config.up in (2, 4) and config.up_taps == TAPS * config.up
+    return up and config.down == 2 and config.down_taps == 2 * TAPS
 
 
 class FusedStyleGAN3:
@@ -92,7 +91,9 @@ class FusedStyleGAN3:
 
     def __init__(self, network: SynthesisNetwork, dtype: torch.dtype):
         self.network, self.dtype = network, dtype
+        self.noise_sizes: tuple[int, ...] = ()
         self.layers = [Layer(getattr(network, name), dtype) for name in network.layer_names]
+        self.shape = (3, self.layers[-1].size, self.layers[-1].size)
         self.rooms: Tensor | None = None
 
     def raw(self, w: Tensor, noises: Sequence[Tensor | str] = ()) -> Tensor:

@@ -250,52 +250,83 @@ def filter_tiles(x, scale, bias, after, up_taps, down_taps, geometry, settings, 
         place, channel = tile // chunks, tile % chunks * CHUNK
         top, left = place // strips * BAND, place % strips * STRIP
         box = (top, min(top + BAND, rows), left, min(left + STRIP, columns), channel)
-        filter_tile(x, scale, bias, after, up_taps, down_taps, geometry, settings, out, box)
+        vectors = scale[channel:], bias[channel:], after[channel:]
+        if down_taps.ndim == 1:
+            filter_tile(x, vectors, up_taps, down_taps, geometry, settings, out, box)
+        else:
+            filter_tile_radially(x, vectors, up_taps, down_taps, geometry, settings, out, box)
 
 
 @njit(**OPTIONS)
-def filter_tile(x, scale, bias, after, up_taps, down_taps, geometry, settings, out, box):
-    """The rows and columns ``box`` of one chunk of channels; TAPS rows up, 2 TAPS rows down."""
+def filter_tile(x, vectors, up_taps, down_taps, geometry, settings, out, box):
+    """The rows and columns ``box`` of one chunk of channels."""
     top, bottom, left, right, channel = box
-    up, width = len(up_taps), right - left
+    width = right - left
+    base, even, odd, start, low = working_rows(left, width, len(up_taps), geometry)
+    ring = np.empty((2 * TAPS, width * CHUNK), np.float32)
+    for count in range(2 * (bottom - top) + 2 * TAPS - 2):
+        raise_row(x, 2 * top + count - geometry[0], low, channel, vectors, up_taps, base)
+        raise_columns(base, start, low, up_taps, settings, even, odd, width + TAPS - 1)
+        lower_columns(even, odd, width, down_taps, ring[count % (2 * TAPS)])
+        begin = count - (2 * TAPS - 1)
+        if begin >= 0 and begin % 2 == 0:
+            lower_rows(ring, begin % (2 * TAPS), down_taps, vectors[2], width, out, top + begin // 2, left, channel)
+
+
+@njit(**OPTIONS)
+def filter_tile_radially(x, vectors, up_taps, down_taps, geometry, settings, out, box):
+    """filter_tile for a filter of 2 TAPS x 2 TAPS that is no product of two."""
+    top, bottom, left, right, channel = box
+    width = right - left
+    base, _, _, start, low = working_rows(left, width, len(up_taps), geometry)
+    even = np.empty((2 * TAPS, (width + TAPS) * CHUNK), np.float32)
+    odd = np.empty((2 * TAPS, (width + TAPS) * CHUNK), np.float32)
+    part, total = np.empty(width * CHUNK, np.float32), np.empty(width * CHUNK, np.float32)
+    for count in range(2 * (bottom - top) + 2 * TAPS - 2):
+        place = count % (2 * TAPS)
+        raise_row(x, 2 * top + count - geometry[0], low, channel, vectors, up_taps, base)
+        raise_columns(base, start, low, up_taps, settings, even[place], odd[place], width + TAPS - 1)
+        begin = count - (2 * TAPS - 1)
+        if begin >= 0 and begin % 2 == 0:
+            total[:] = np.float32(0)
+            for tap in range(2 * TAPS):
+                place = (begin + tap) % (2 * TAPS)
+                lower_columns(even[place], odd[place], width, down_taps[tap], part)
+                total += part
+            row = out[top + begin // 2, left:].reshape(-1)[channel:]
+            store_columns(total, vectors[2], width, out.shape[2], row)
+
+
+@njit(**OPTIONS)
+def working_rows(left, width, up, geometry):
+    """Memory for a row at the base rate and the two halves of an up-sampled one; where these begin."""
     half = width + TAPS - 1  # up-sampled columns of one parity
     start = 2 * left - geometry[1]
     low = start // up - (TAPS - 1)
-    base_columns = (start + 2 * half - 1) // up - low + 1
-    inside = max(low, 0), min(low + base_columns, x.shape[1])
-    base = np.zeros(base_columns * CHUNK, np.float32)
+    columns = (start + 2 * half - 1) // up - low + 1
     even, odd = np.empty((half + 1) * CHUNK, np.float32), np.empty((half + 1) * CHUNK, np.float32)
-    ring = np.empty((2 * TAPS, width * CHUNK), np.float32)
-    gain, shift = scale[channel : channel + CHUNK], bias[channel : channel + CHUNK]
-    style = after[channel : channel + CHUNK]
-    for count in range(2 * (bottom - top) + 2 * TAPS - 2):
-        row = 2 * top + count - geometry[0]
-        raise_row(x, row, inside, channel, gain, shift, up_taps, base[(inside[0] - low) * CHUNK :])
-        raise_columns(base, start, low, up_taps, settings, even, odd, half)
-        lower_columns(even, odd, width, down_taps, ring[count % (2 * TAPS)])
-        if count >= 2 * TAPS - 1 and count % 2 == 1:
-            begin = count - (2 * TAPS - 1)
-            lower_rows(ring, begin % (2 * TAPS), down_taps, style, width, out, top + begin // 2, left, channel)
+    return np.zeros(columns * CHUNK, np.float32), even, odd, start, low
 
 
 @njit(**OPTIONS)
-def raise_row(x, row, inside, channel, gain, shift, up_taps, base):
-    """Up-sampled row ``row`` at the base rate along the row: scaled, shifted, zeros outside of x."""
-    up = len(up_taps)
+def raise_row(x, row, low, channel, vectors, up_taps, base):
+    """Up-sampled row ``row`` at the base rate along the row, from column ``low``: scaled, shifted, zeros outside."""
+    up, gain, shift = len(up_taps), vectors[0], vectors[1]
+    start, stop = max(low, 0), min(low + len(base) // CHUNK, x.shape[1])
     phase, last = row % up, row // up
     taps, starts = np.empty(TAPS, np.float32), np.empty(TAPS, np.int64)
     total = np.float32(0)
     for t in range(TAPS):
         valid = 0 <= last - t < x.shape[0]
         taps[t] = up_taps[phase, t] if valid else np.float32(0)
-        starts[t] = (((last - t) if valid else 0) * x.shape[1] + inside[0]) * x.shape[2] + channel
+        starts[t] = (((last - t) if valid else 0) * x.shape[1] + start) * x.shape[2] + channel
         total += taps[t]
     flat = x.reshape(-1)
     x0, x1, x2 = flat[starts[0] :], flat[starts[1] :], flat[starts[2] :]
     x3, x4, x5 = flat[starts[3] :], flat[starts[4] :], flat[starts[5] :]
     t0, t1, t2, t3, t4, t5 = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5]
-    source, target, stride = _0, _0, np.uintp(x.shape[2])
-    for _ in range(inside[1] - inside[0]):
+    source, target, stride = _0, np.uintp((start - low) * CHUNK), np.uintp(x.shape[2])
+    for _ in range(stop - start):
         for c in range(_C1):
             i = source + c
             value = t0 * load(x0, i) + t1 * load(x1, i) + t2 * load(x2, i)
@@ -366,12 +397,17 @@ def lower_rows(ring, begin, taps, style, width, out, row, left, channel):
     x0, x1, x2 = ring[(begin + 6) % n], ring[(begin + 7) % n], ring[(begin + 8) % n]
     x3, x4, x5 = ring[(begin + 9) % n], ring[(begin + 10) % n], ring[(begin + 11) % n]
     t0, t1, t2, t3, t4, t5 = taps[6], taps[7], taps[8], taps[9], taps[10], taps[11]
-    flat = out.reshape(-1)[(row * out.shape[1] + left) * out.shape[2] + channel :]
-    source, target, stride = _0, _0, np.uintp(out.shape[2])
-    for _ in range(width):
+    for i in range(np.uintp(width * CHUNK)):
+        half[i] += t0 * x0[i] + t1 * x1[i] + t2 * x2[i] + t3 * x3[i] + t4 * x4[i] + t5 * x5[i]
+    store_columns(half, style, width, out.shape[2], out[row, left:].reshape(-1)[channel:])
+
+
+@njit(**OPTIONS)
+def store_columns(values, style, columns, channels, out):
+    """One chunk of each column, times its style, among all its channels."""
+    source, target, stride = _0, _0, np.uintp(channels)
+    for _ in range(columns):
         for c in range(_C1):
-            i = source + c
-            value = half[i] + t0 * x0[i] + t1 * x1[i] + t2 * x2[i] + t3 * x3[i] + t4 * x4[i] + t5 * x5[i]
-            store(flat, target + c, value * style[c])
+            store(out, target + c, values[source + c] * style[c])
         source += _C1
         target += stride

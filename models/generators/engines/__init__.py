@@ -1,0 +1,9 @@
+"""Engines: the same pictures as the plain network, sooner.
+
+The plain torch network is the truth; an engine computes what it computes by other means. Which
+one fits is chosen by device and by how exact the pictures have to be.
+"""
+
+from models.generators.engines.engine import EXACTNESS, Engine, load_engine
+
+__all__ = ["EXACTNESS", "Engine", "load_engine"]

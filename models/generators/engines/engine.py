@@ -1,0 +1,147 @@
+"""Choosing an engine, and what all have in common."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from models.errors import StyleRigError
+from models.generators import stylegan2, stylegan3
+from models.generators.generator import Generator, has_fast_bf16
+from models.generators.noise import check_noise, draw_noise
+from models.generators.stylegan2 import over_backdrop, split_matte
+
+EXACTNESS = ("exact", "fast")
+
+
+class Runner(Protocol):
+    """How an engine computes: w (N, num_ws, w_dim) -> the network's own channels (N, C, R, R) float32."""
+
+    def raw(self, w: Tensor, noise: str, seed: int) -> Tensor: ...
+
+
+class Engine:
+    """A generator's synthesis by the quickest means at hand; safe to call from several threads.
+
+    ``name`` says how it computes, ``notice`` why it is not as was asked for, or is empty.
+    """
+
+    def __init__(self, generator: Generator, runner: Runner, name: str, notice: str = ""):
+        self.generator, self.runner, self.name, self.notice = generator, runner, name, notice
+        self.lock = threading.Lock()  # an engine works in memory of its own
+
+    @torch.inference_mode()
+    def raw(self, w: Tensor, noise: str = "const", seed: int = 0) -> Tensor:
+        """w (N, num_ws, w_dim) -> the network's own channels (N, img_channels, R, R) float32, not limited."""
+        check_noise(noise)
+        if w.dim() != 3 or tuple(w.shape[1:]) != (self.generator.num_ws, self.generator.w_dim):
+            raise ValueError(f"w has the shape {tuple(w.shape)}, expected (N, num_ws, w_dim)")
+        with self.lock:
+            return self.runner.raw(w.float(), noise, seed).clone()
+
+    def synthesis(self, w: Tensor, noise: str = "const", seed: int = 0) -> Tensor:
+        """w (N, num_ws, w_dim) -> picture (N, 3, R, R) in [-1, 1], as the network's ``synthesis``."""
+        return over_backdrop(self.raw(w, noise, seed))
+
+    def foreground(self, w: Tensor, noise: str = "const", seed: int = 0) -> tuple[Tensor, Tensor]:
+        """w -> premultiplied sRGB colour (N, 3, R, R) and alpha (N, 1, R, R), as ``Generator.foreground``."""
+        return split_matte(self.raw(w, noise, seed))
+
+
+class Plain:
+    """The network itself, in ``dtype``."""
+
+    def __init__(self, generator: Generator, dtype: torch.dtype):
+        self.network, self.dtype = generator.synthesis, dtype
+
+    def raw(self, w: Tensor, noise: str, seed: int) -> Tensor:
+        before = self.network.dtype
+        self.network.dtype = self.dtype
+        try:
+            return self.network.raw(w, noise, seed=seed)
+        finally:
+            self.network.dtype = before
+
+
+class OneByOne:
+    """A fused network, which makes one picture at a time. Batches do not pay on a processor."""
+
+    def __init__(self, fused):
+        self.fused = fused
+
+    def raw(self, w: Tensor, noise: str, seed: int) -> Tensor:
+        drawn = draw_noise(self.fused.noise_sizes, len(w), seed, w.device) if noise == "random" else None
+        pictures = []
+        for index, code in enumerate(w):
+            noises = [values[index, 0] for values in drawn] if drawn else [noise] * len(self.fused.noise_sizes)
+            pictures.append(self.fused.raw(code, noises))
+        return torch.stack(pictures) if len(w) else w.new_zeros(0, *self.fused.shape)
+
+
+def load_engine(generator: Generator, exactness: str = "fast", device: str | torch.device = "cpu") -> Engine:
+    """An engine for ``generator`` on ``device``, whose weights it moves there.
+
+    "exact" stays within 1e-3 of the plain float32 network on [-1, 1]; "fast" convolves in bfloat16
+    where the hardware does (some 50 dB and more), else it is the exact one. Raises StyleRigError
+    for a device that is not there.
+    """
+    if exactness not in EXACTNESS:
+        raise ValueError(f"exactness is one of {EXACTNESS}, not {exactness!r}")
+    device = torch.device(device)
+    if device.type == "cuda":
+        return cuda_engine(generator, exactness, device)
+    if device.type != "cpu":
+        raise no_device(device)
+    dtype, notice = precision(exactness, device)
+    generator = generator.to(device)
+    if not isinstance(generator.synthesis, stylegan2.SynthesisNetwork | stylegan3.SynthesisNetwork):
+        return Engine(generator, Plain(generator, torch.float32), "plain torch, float32", notice)
+    if importlib.util.find_spec("numba") is None:
+        notice = "The package numba is not installed: the plain network runs, which takes several times as long."
+        return Engine(generator, Plain(generator, dtype), f"plain torch, {name_of(dtype)}", notice)
+    return Engine(generator, OneByOne(fuse(generator, dtype)), f"fused kernels, {name_of(dtype)}", notice)
+
+
+def fuse(generator: Generator, dtype: torch.dtype):
+    from models.generators.engines.fused2 import FusedStyleGAN2
+    from models.generators.engines.fused3 import FusedStyleGAN3
+
+    network = generator.synthesis
+    fused = FusedStyleGAN3 if isinstance(network, stylegan3.SynthesisNetwork) else FusedStyleGAN2
+    return fused(network, dtype)
+
+
+def cuda_engine(generator: Generator, exactness: str, device: torch.device) -> Engine:
+    from models.generators.engines.cuda import CudaRunner
+
+    if not torch.cuda.is_available():
+        raise no_device(device)
+    dtype, notice = precision(exactness, device)
+    generator = generator.to(device)
+    runner = CudaRunner(generator.synthesis, dtype)
+    return Engine(generator, runner, f"{torch.cuda.get_device_name(device)}, {name_of(dtype)}", notice)
+
+
+def precision(exactness: str, device: torch.device) -> tuple[torch.dtype, str]:
+    """The type that convolutions run in, and a word if it is not the one that was asked for."""
+    if exactness == "exact":
+        return torch.float32, ""
+    if has_fast_bf16(device):
+        return torch.bfloat16, ""
+    return torch.float32, "This machine does not multiply bfloat16 in hardware: float32 is used, which is as quick."
+
+
+def name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def no_device(device: torch.device) -> StyleRigError:
+    return StyleRigError(
+        f"There is no device {str(device)!r} that a generator can run on.",
+        'Choose "cpu", or install a CUDA build of torch (`python build.py setup --device cuda`).',
+        code="no_device",
+    )

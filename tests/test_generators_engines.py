@@ -1,0 +1,194 @@
+"""Engines: the same pictures as the plain network, whatever computes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from models.errors import StyleRigError
+from models.generators import Generator, GeneratorConfig, latents_from_seed, load_engine
+from models.generators.config import StyleGAN2Config
+from models.generators.engines import engine as engines
+from models.generators.engines import fused2
+from models.generators.engines.convolution import array
+from models.generators.engines.kernels import load, store
+from models.generators.stylegan3_config import StyleGAN3Config
+from tests.bench.networks import stylegan3
+from tests.data.official_format import lively, stylegan3_config
+
+# Channels that are no whole chunks, a clamp that bites, sizes with more than one strip.
+TWO = StyleGAN2Config(resolution=64, z_dim=16, w_dim=24, mapping_lr_multiplier=0.01,
+                      channels={4: 40, 8: 32, 16: 20, 32: 17, 64: 5}, conv_clamp=3.0)  # fmt: skip
+STUDIO = GeneratorConfig(resolution=32, channels={4: 24, 8: 16, 16: 16, 32: 8})
+
+
+def three(radial: bool) -> Generator:
+    """All layers of a published StyleGAN3 with few channels, filters that are not symmetric."""
+    generator = lively(stylegan3(32, radial, base=256, most=12))
+    for name, values in generator.named_buffers():
+        if name.endswith("_filter"):  # else fifteen layers would swell to the clamp
+            values /= values.sum()
+    return generator
+
+
+NETWORKS = {
+    "stylegan2": lambda: lively(Generator.create(TWO, seed=3)),
+    "studio": lambda: lively(Generator.create(STUDIO, seed=3)),
+    "stylegan3-t": lambda: three(False),
+    "stylegan3-r": lambda: three(True),
+    "other filters": lambda: lively(Generator.create(odd_filters(), seed=3)),
+}
+
+
+def odd_filters() -> StyleGAN3Config:
+    """A layer that the kernel is not made for: it takes no filter at all."""
+    config = stylegan3_config(3, False)
+    layers = list(config.layers)
+    layers[2] = dataclasses.replace(layers[2], in_size=52, out_size=32, up=1, down=1, up_taps=1, down_taps=1,
+                                    padding=(-11, -11, -11, -11))  # fmt: skip
+    return dataclasses.replace(config, layers=tuple(layers))
+
+
+@pytest.fixture(params=sorted(NETWORKS))
+def generator(request) -> Generator:
+    return NETWORKS[request.param]()
+
+
+def codes(generator: Generator, count: int = 2) -> torch.Tensor:
+    """W+: another w for each layer."""
+    w = generator.mapping(latents_from_seed(5, count * generator.num_ws, generator.z_dim))[:, 0]
+    return w.view(count, generator.num_ws, -1)
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_exact_equals_the_plain_network(generator, threads):
+    engine = load_engine(generator, "exact")
+    assert engine.name == "fused kernels, float32" and not engine.notice
+    w = codes(generator)
+    truth = generator.synthesis(w)
+    picture = engine.synthesis(w)
+    assert picture.shape == truth.shape and picture.dtype == torch.float32
+    assert (picture - truth).abs().max() < 2e-5 * max(1.0, float(truth.abs().max()))
+    assert torch.equal(picture[:1], engine.synthesis(w[:1])), "a picture depends on the batch"
+
+
+def test_foreground_of_a_matte():
+    generator = NETWORKS["studio"]()
+    w = codes(generator)
+    for ours, truth in zip(load_engine(generator, "exact").foreground(w), generator.foreground(w)):
+        assert ours.shape == truth.shape and (ours - truth).abs().max() < 2e-5
+
+
+@pytest.mark.parametrize("noise", ["const", "none", "random"])
+def test_noise(noise):
+    generator = NETWORKS["stylegan2"]()
+    w = codes(generator)
+    engine = load_engine(generator, "exact")
+    ours = engine.synthesis(w, noise, seed=7)
+    assert torch.allclose(ours, generator.synthesis(w, noise, seed=7), atol=1e-4)
+    assert torch.equal(ours, engine.synthesis(w, noise, seed=7))
+    assert torch.equal(ours, engine.synthesis(w, noise, seed=8)) == (noise != "random")
+    with pytest.raises(ValueError, match="noise"):
+        engine.synthesis(w, "loud")
+
+
+@pytest.mark.parametrize("name", ["stylegan2", "stylegan3-t", "stylegan3-r"])
+def test_bfloat16_is_close(name):
+    generator = NETWORKS[name]()
+    w = codes(generator, 1)
+    truth = generator.synthesis(w)
+    rough = engines.OneByOne(engines.fuse(generator, torch.bfloat16)).raw(w, "const", 0)
+    error = float((rough - truth).square().mean().sqrt() / truth.abs().max())
+    assert 0 < error < 10 ** (-40 / 20), "more than 40 dB under the peak"
+
+
+def test_bands_do_not_show(monkeypatch):
+    generator = NETWORKS["stylegan2"]()
+    w = codes(generator, 1)
+    whole = load_engine(generator, "exact").synthesis(w)
+    monkeypatch.setattr(fused2, "BAND", 64 * 16 * 5)
+    assert torch.allclose(load_engine(generator, "exact").synthesis(w), whole, atol=1e-5)
+
+
+def test_fast_says_when_it_is_not(monkeypatch):
+    generator = NETWORKS["studio"]()
+    monkeypatch.setattr(engines, "has_fast_bf16", lambda device: False)
+    engine = load_engine(generator, "fast")
+    assert engine.name == "fused kernels, float32" and "bfloat16" in engine.notice
+    monkeypatch.setattr(engines, "has_fast_bf16", lambda device: True)
+    engine = load_engine(generator, "fast")
+    assert engine.name == "fused kernels, bfloat16" and not engine.notice
+
+
+def test_without_numba_the_plain_network_runs(monkeypatch):
+    generator = NETWORKS["studio"]()
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else find(name, *rest))
+    engine = load_engine(generator, "exact")
+    assert engine.name == "plain torch, float32" and "numba" in engine.notice
+    w = codes(generator)
+    assert torch.equal(engine.synthesis(w), generator.synthesis(w))
+
+
+def test_what_cannot_be_asked_for():
+    generator = NETWORKS["studio"]()
+    with pytest.raises(ValueError, match="exactness"):
+        load_engine(generator, "good")
+    with pytest.raises(StyleRigError, match="no device"):
+        load_engine(generator, device="meta")
+    if not torch.cuda.is_available():
+        with pytest.raises(StyleRigError, match="no device 'cuda'"):
+            load_engine(generator, device="cuda")
+    with pytest.raises(ValueError, match="num_ws"):
+        load_engine(generator).synthesis(torch.zeros(1, generator.w_dim))
+
+
+def test_threads_may_share_an_engine():
+    generator = NETWORKS["studio"]()
+    engine = load_engine(generator, "exact")
+    w = codes(generator, 6)
+    alone = [engine.synthesis(code[None]) for code in w]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda code: engine.synthesis(code[None]), w))
+    assert all(torch.equal(a, b) for a, b in zip(alone, together))
+
+
+def test_bfloat16_is_rounded_as_torch_does():
+    from numba import njit
+
+    @njit
+    def round_trip(values, halves, back):
+        for index in range(len(values)):
+            store(halves, np.uintp(index), values[index])
+            back[index] = load(halves, np.uintp(index))
+
+    values = torch.randn(1000) * 10 ** torch.linspace(-20, 20, 1000)
+    values[:4] = torch.tensor([0.0, -0.0, 1.00390625, 1.01171875])  # the last two lie half way
+    halves, back = np.zeros(1000, np.uint16), np.zeros(1000, np.float32)
+    round_trip(values.numpy(), halves, back)
+    assert np.array_equal(halves, array(values.bfloat16()))
+    assert np.array_equal(back, values.bfloat16().float().numpy())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_equals_the_processor(generator):
+    w = codes(generator)
+    truth = generator.synthesis(w)
+    for exactness, decibels in (("exact", 60), ("fast", 40)):
+        engine = load_engine(generator, exactness, "cuda")
+        for _ in range(2):
+            error = (engine.synthesis(w.cuda()).cpu() - truth).square().mean().sqrt() / truth.abs().max()
+            assert -20 * math.log10(float(error)) > decibels
