@@ -67,6 +67,7 @@ def test_shrinking_weighs_colour_by_alpha():
 def test_a_growing_set_is_taken_in_and_its_split_stays(tmp_path):
     folder = write_set(tmp_path, range(70), count=100)
     data = quiet(folder)
+    assert len(data.pictures) == 70 and len(data.truth["latent"]) == 70
     write_set(folder, range(70, 97), count=100)
     assert data.rescan() == (27, []) and len(data) == 97
     assert data.numbers[data.rows(held_out=True)].tolist() == [31, 63, 95]

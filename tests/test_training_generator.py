@@ -101,8 +101,9 @@ class StopAt:
 
 
 MIXED = dataclasses.replace(TINY, checkpoint_minutes=0.0, stages=(
-    Stage(resolution=16, batch=8, images=64),
-    Stage(kind="adversarial", batch=8, images=80, r1_interval=4, resolution=16, path_weight=2.0, path_interval=3,
+    Stage(resolution=8, batch=8, images=32),
+    Stage(kind="adversarial", resolution=8, batch=8, images=32),
+    Stage(kind="adversarial", batch=8, images=80, r1_interval=4, resolution=16, pair_skip=1, path_weight=2.0, path_interval=3,
           ada_target=0.1, ada_images=200),
 ))  # fmt: skip
 
@@ -110,6 +111,8 @@ MIXED = dataclasses.replace(TINY, checkpoint_minutes=0.0, stages=(
 def assert_same(first: GeneratorTraining, second: GeneratorTraining) -> None:
     for name, value in first.networks.generator.state_dict().items():
         assert torch.allclose(value, second.networks.generator.state_dict()[name], atol=1e-5), name
+    assert first.teacher.path_mean == pytest.approx(second.teacher.path_mean, rel=1e-4)
+    assert first.teacher.adaptive.state() == second.teacher.adaptive.state()
 
 
 def test_a_stopped_training_continues_to_the_same_result(folder, tmp_path):
@@ -119,7 +122,7 @@ def test_a_stopped_training_continues_to_the_same_result(folder, tmp_path):
     with StopAt(first, 112):
         assert not first.run()
     second = training(folder, tmp_path / "parts", MIXED)
-    assert second.images == 120 and second.stage_number == 1 and second.teacher.adaptive.p > 0
+    assert second.images == 120 and second.stage_number == 2
     assert second.run()
     assert_same(whole, second)
 
@@ -272,6 +275,22 @@ def test_pair_loss_is_zero_for_equal_pictures_and_focuses_on_the_middle():
     assert float(losses.pair_loss(middle, picture, focus)) > 1.5 * float(losses.pair_loss(corner, picture, focus))
 
 
+def test_skipped_levels_leave_fine_detail_free():
+    target, focus = torch.zeros(1, 4, 32, 32), losses.focus_map(32, 2.0)
+    stripes = target.clone()
+    stripes[..., ::2], stripes[..., 1::2] = 1, -1
+    assert float(losses.pair_loss(stripes, target, focus, skip=1)) == 0
+    assert float(losses.pair_loss(stripes, target, focus)) > 0.5
+    assert float(losses.pair_loss(target + 1, target, focus, skip=1)) == pytest.approx(1, rel=0.01)
+
+
+def test_the_discriminator_sees_growing_pictures():
+    discriminator = Discriminator(SIZE, 4, TINY.discriminator_channels)
+    for size, depths in ((16, 2), (8, 1)):
+        logits, features = discriminator(torch.randn(3, 4, size, size))
+        assert logits.shape == (3, 1) and len(features) == depths
+
+
 def test_r1_is_the_squared_gradient():
     discriminator = Discriminator(SIZE, 4, TINY.discriminator_channels)
     real = torch.randn(2, 4, SIZE, SIZE, requires_grad=True)
@@ -293,6 +312,8 @@ def test_shipped_plans_are_valid():
     ({"stages": [{"kind": "pairs"}]}, "minutes or images"),
     ({"stages": [{"images": 1, "resolution": 100}]}, "100"),
     ({"stages": [{"images": "many"}]}, "images"),
+    ({"stages": [{"images": 8, "pair_skip": 6}]}, "leaves out 6"),
+    ({"stages": [{"kind": "adversarial", "images": 8, "resolution": 4}]}, "at least 8"),
     ({"speed": 3}, "speed"),
     ({"generator": {"img_channels": 3}}, "matte"),
     ([1], "table"),

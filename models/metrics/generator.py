@@ -127,6 +127,9 @@ class GeneratorEvaluation:
         with torch.no_grad():
             w = self.generator.mapping(self.z.to(self.generator.w_avg.device))[:, 0].cpu()
         in_w, bits = separability(w, read, attributes, spread)
+        if not bits:
+            self.note("separability", reason="almost all samples lie on one side of every attribute")
+            return
         in_z, _ = separability(self.z, read, attributes, spread)
         latents = torch.from_numpy(self.real.truth["latent"][self.rows])
         floor, _ = separability(latents, self.real_read[:, start:stop], attributes, spread)
@@ -142,7 +145,7 @@ class GeneratorEvaluation:
         size = min(self.generator.resolution, self.real.file_size)
         data = PictureSet(self.folder, size, ("latent",), "held out")
         free = random_z(self.generator, len(data), self.seed + 2)[:, latents:]
-        z = torch.cat((torch.from_numpy(data.truth["latent"][: len(data)]), free), dim=1)
+        z = torch.cat((torch.from_numpy(data.truth["latent"]), free), dim=1)
         errors, start = [], 0
         for drawn in batches(self.generator, z, title="held-out scenes"):
             target = as_tensor(data.pictures[start : start + len(drawn)])
@@ -161,7 +164,7 @@ class GeneratorEvaluation:
             return
         size = min(self.generator.resolution, self.real.file_size)
         data = PictureSet(self.folder, size, (), "training", most=count)
-        real = detection_rate(as_tensor(part) for part in np.array_split(data.pictures[: len(data)], -(-len(data) // BATCH)))
+        real = detection_rate(as_tensor(part) for part in np.array_split(data.pictures, -(-len(data) // BATCH)))
         self.note("detection", samples_at_psi_07=drawn, training_pictures=real, samples=count)
 
     def fid(self) -> None:

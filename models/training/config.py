@@ -22,7 +22,7 @@ class Stage:
     ``batch`` counts over all processes. ``final_rate`` is the learning rate's fraction at the end.
     Adversarial stages: ``free`` is the part of the generated pictures that come from random z
     (styles mixed with probability ``mixing``), 1 for pictures without latents; the others are pairs,
-    whose losses are kept. Regularisers act every ``_interval`` steps, path lengths with
+    whose losses are kept, without their ``pair_skip`` finest levels. Regularisers act every ``_interval`` steps, path lengths with
     ``path_weight`` 0 not at all; ADA with ``ada_target`` 0 not at all, ``ada_images`` take its
     probability from 0 to 1. ``flip`` lets the discriminator see mirrored pictures.
     """
@@ -37,6 +37,7 @@ class Stage:
     beta1: float = 0.9
     warmup_images: int = 500
     pair_weight: float = 1.0
+    pair_skip: int = 0
     gradient_weight: float = 1.0
     focus: float = 2.0
     adversarial_weight: float = 1.0
@@ -89,13 +90,15 @@ def check_stage(stage: Stage, name: str, config: TrainingConfig) -> None:
         raise bad_plan(f"{name} needs minutes or images")
     if stage.batch < 1 or stage.learning_rate <= 0 or not 0 <= stage.free <= 1:
         raise bad_plan(f"{name} has a batch, learning rate or free part that cannot be")
+    if not 0 <= stage.pair_skip or stage.resolution >> stage.pair_skip < 4:
+        raise bad_plan(f"{name} leaves out {stage.pair_skip} levels, which is all there are")
     if min(stage.r1_interval, stage.path_interval, stage.ada_images) < 1:
         raise bad_plan(f"{name} has an interval that is not at least 1")
     if stage.resolution not in config.generator.block_resolutions:
         raise bad_plan(f"{name} has the resolution {stage.resolution}, which the generator does not pass through")
     if stage.kind == "adversarial":
-        if stage.resolution != config.generator.resolution or stage.resolution < 8:
-            raise bad_plan(f"{name} is adversarial and must have the generator's full resolution")
+        if stage.resolution < 8:
+            raise bad_plan(f"{name} is adversarial, which takes at least 8 pixels")
         needed = {r: config.discriminator_channels.get(r, 0) for r in config.generator.block_resolutions}
         if min(needed.values()) < 1:
             raise bad_plan("discriminator_channels lacks a resolution")

@@ -51,7 +51,8 @@ class PictureSet:
         self.file_size = self.source.size or first_size(entries)
         self.size = size or self.file_size
         self.check_size()
-        self.allocate(len(entries) if most else max(len(entries), (self.source.index or {}).get("count", 0)))
+        promised = (self.source.index or {}).get("count", 0) if part != "held out" and not most else 0
+        self.allocate(max(len(entries), promised))
         if problems := self.take(entries):
             raise bad_files(self.source.folder, problems)
 
@@ -71,8 +72,18 @@ class PictureSet:
     def allocate(self, capacity: int) -> None:
         """Room for as many pictures as the set is to have; the system gives memory only where it is written."""
         self.numbers = np.zeros(0, dtype=np.int64)
-        self.pictures = np.empty((capacity, self.size, self.size, 4), dtype=np.uint8)
-        self.truth = {name: np.empty((capacity, *shape), np.float32) for name, shape in self.shapes.items()}
+        self.room = np.empty((capacity, self.size, self.size, 4), dtype=np.uint8)
+        self.truth_room = {name: np.empty((capacity, *shape), np.float32) for name, shape in self.shapes.items()}
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """(M, R, R, 4) uint8, premultiplied sRGB."""
+        return self.room[: len(self)]
+
+    @property
+    def truth(self) -> dict[str, np.ndarray]:
+        """Field -> (M, ...) float32."""
+        return {name: values[: len(self)] for name, values in self.truth_room.items()}
 
     def take(self, entries: list[Entry]) -> list[tuple[Path, str]]:
         """Read ``entries`` behind what is there; returns the files that could not be, with the reason."""
@@ -99,7 +110,7 @@ class PictureSet:
         height, width, side = *pixels.shape[:2], self.file_size
         if (height, width) != (side, side):
             return f"it has {width} x {height} pixels, expected {side} x {side}"
-        self.pictures[row] = shrink(pixels, self.size)
+        self.room[row] = shrink(pixels, self.size)
         return ""
 
     def read_fields(self, entry: Entry, row: int) -> str:
@@ -112,7 +123,7 @@ class PictureSet:
         except DAMAGE as error:
             return describe(error)
         for name, value in values.items():
-            self.truth[name][row] = value
+            self.truth_room[name][row] = value
         return ""
 
     def rescan(self) -> tuple[int, list[tuple[Path, str]]]:
@@ -121,7 +132,7 @@ class PictureSet:
         A damaged one does not end a training that runs: none of its batch is taken until it is put right.
         """
         known = set(self.numbers.tolist())
-        new = [entry for entry in self.wanted() if entry.number not in known][: len(self.pictures) - len(self)]
+        new = [entry for entry in self.wanted() if entry.number not in known][: len(self.room) - len(self)]
         problems = self.take(new) if new else []
         return (0 if problems else len(new)), problems
 

@@ -41,21 +41,20 @@ class Conv2dLayer(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two convolutions and a skip: (N, I, R, R) -> (N, O, R/2, R/2)."""
+    """Two convolutions and a skip: (N, I, R, R) -> (N, O, R/2, R/2).
 
-    def __init__(self, channels: int, out_channels: int, img_channels: int | None):
+    ``fromrgb`` takes the pictures where they are of this block's size: the networks grow.
+    """
+
+    def __init__(self, channels: int, out_channels: int, img_channels: int):
         super().__init__()
-        if img_channels is not None:
-            self.fromrgb = Conv2dLayer(img_channels, channels, 1)
-        self.first = img_channels is not None
+        self.fromrgb = Conv2dLayer(img_channels, channels, 1)
         self.conv0 = Conv2dLayer(channels, channels, 3)
         self.conv1 = Conv2dLayer(channels, out_channels, 3, down=True, gain=math.sqrt(0.5))
         self.skip = Conv2dLayer(channels, out_channels, 1, down=True, activation="linear", bias=False,
                                 gain=math.sqrt(0.5))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.first:
-            x = self.fromrgb(x)
         return self.skip(x) + self.conv1(self.conv0(x))
 
 
@@ -76,21 +75,24 @@ class DiscriminatorEpilogue(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures (N, C, R, R) in [-1, 1] -> logits (N, 1) and each block's features."""
+    """Pictures (N, C, R, R) in [-1, 1] -> logits (N, 1) and each block's features.
+
+    R is ``resolution`` or, while the networks grow, a smaller power of two from 8 up.
+    """
 
     def __init__(self, resolution: int, img_channels: int, channels: dict[int, int]):
         super().__init__()
         self.dtype = torch.float32
         self.resolutions = [2**power for power in range(resolution.bit_length() - 1, 2, -1)]
         for size in self.resolutions:
-            first = img_channels if size == resolution else None
-            setattr(self, f"b{size}", DiscriminatorBlock(channels[size], channels[size // 2], first))
+            setattr(self, f"b{size}", DiscriminatorBlock(channels[size], channels[size // 2], img_channels))
         self.b4 = DiscriminatorEpilogue(channels[4])
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
         x = channels_last(pictures.to(self.dtype))
-        features = []
-        for size in self.resolutions:
+        sizes = [size for size in self.resolutions if size <= pictures.shape[-1]]
+        x, features = getattr(self, f"b{sizes[0]}").fromrgb(x), []
+        for size in sizes:
             x = getattr(self, f"b{size}")(x)
             features.append(x)
         return self.b4(x), features

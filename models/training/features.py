@@ -65,7 +65,7 @@ def flat_truth(data: PictureSet) -> tuple[Tensor, dict[str, list[int]]]:
     """All fields side by side (M, T), and where each lies."""
     parts, places, start = [], {}, 0
     for name in FIELDS:
-        part = torch.from_numpy(data.truth[name][: len(data)]).flatten(1)
+        part = torch.from_numpy(data.truth[name]).flatten(1)
         parts.append(part)
         places[name] = [start, start + part.shape[1]]
         start += part.shape[1]

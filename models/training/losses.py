@@ -25,12 +25,15 @@ def focus_map(resolution: int, strength: float) -> Tensor:
     return (weight / weight.mean())[None, None]
 
 
-def pair_loss(picture: Tensor, target: Tensor, focus: Tensor, gradient_weight: float = 1.0) -> Tensor:
+def pair_loss(picture: Tensor, target: Tensor, focus: Tensor, gradient_weight: float = 1.0, skip: int = 0) -> Tensor:
     """L1 of colour and matte over a pyramid, and of their differences between neighbours: a scalar.
 
-    Both (N, 4, R, R) in [-1, 1]; ``focus`` (1, 1, R, R) weighs the places.
+    Both (N, 4, R, R) in [-1, 1]; ``focus`` (1, 1, R, R) weighs the places. The ``skip`` finest
+    levels are left out: where strands of hair lie is for a discriminator, L1 would blur them.
     """
     difference = picture - target
+    if skip:
+        difference, focus = F.avg_pool2d(difference, 2**skip), F.avg_pool2d(focus, 2**skip)
     across = (difference[..., :, 1:] - difference[..., :, :-1]).abs() * focus[..., :, 1:]
     down = (difference[..., 1:, :] - difference[..., :-1, :]).abs() * focus[..., 1:, :]
     loss = gradient_weight * (across.mean() + down.mean())

@@ -66,7 +66,7 @@ class Teacher:
         key = (stage.resolution, stage.focus)
         if key not in self.focus:
             self.focus[key] = losses.focus_map(*key).to(target.device)
-        return losses.pair_loss(picture, target, self.focus[key], stage.gradient_weight)
+        return losses.pair_loss(picture, target, self.focus[key], stage.gradient_weight, stage.pair_skip)
 
     def pair_step(self, stage: Stage, target: Tensor, latents: Tensor) -> dict[str, float]:
         generator = self.networks.generator
@@ -94,7 +94,7 @@ class Teacher:
         codes = [generator.mapping(self.complete(latents[:pairs], self.rng))] if pairs else []
         if pairs < len(target):
             codes.append(self.free_codes(len(target) - pairs, stage.mixing))
-        fake = generator.synthesis.raw(torch.cat(codes))
+        fake = generator.synthesis.raw(torch.cat(codes), "const", stage.resolution)
         augmentation = draw(len(target), self.adaptive.p, stage.resolution, self.rng, stage.flip)
         values, gradient = self.judge(stage, fake, target, pairs, ramp, augmentation, steps)
         loss = (fake * gradient).sum()  # carries what the discriminator says on to the generator
@@ -138,7 +138,7 @@ class Teacher:
         generator = self.networks.generator
         with plain_passes():
             codes = self.free_codes(max(1, batch // PATH_SHRINK), stage.mixing)
-            lengths = losses.path_lengths(generator.synthesis.raw(codes), codes, self.rng)
+            lengths = losses.path_lengths(generator.synthesis.raw(codes, "const", stage.resolution), codes, self.rng)
             (mean,) = self.world.mean([lengths.mean().item()])
             self.path_mean += (mean - self.path_mean) * (PATH_DECAY if self.path_mean else 1.0)
             penalty = (lengths - self.path_mean).square().mean()
