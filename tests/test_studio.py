@@ -16,6 +16,8 @@ import torch
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.face.harmonics import luminance, project_environment
+from models.files import write_atomic
+from models.studio import __main__ as studio
 from models.studio import hair, wardrobe
 from models.studio.__main__ import main, picture_path
 from models.studio.develop import develop, tone
@@ -174,8 +176,40 @@ def test_a_set_is_made_goes_on_after_a_loss_and_is_the_same_again(tmp_path, face
 
 
 @needs_blender
+def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, monkeypatch):
+    arguments = ["--count", "6", "--size", "32", "--seed", "3", "--output", str(tmp_path), "--workers", "1", "--blender-python", str(BLENDER)]
+    written = []
+
+    def full_after_two(path, content):
+        if path.suffix == ".png" and len(written) == 2:
+            raise StyleRigError(f"Cannot write {path}: No space left on device.", "Choose a folder that has space left.")
+        written.extend([path] if path.suffix == ".png" else [])
+        return write_atomic(path, content)
+
+    monkeypatch.setattr(studio, "write_atomic", full_after_two)
+    with pytest.raises(StyleRigError, match="No space left"):
+        main(arguments)
+    assert sorted(path.name for path in tmp_path.rglob("*.png")) == ["000000.png", "000001.png"]
+    monkeypatch.undo()
+    assert main(arguments) == 0 and len(list(tmp_path.rglob("*.png"))) == 6
+
+
+@needs_blender
+def test_a_blender_that_dies_is_told_and_the_rest_is_kept(assets, scene, tmp_path):
+    process = CyclesProcess(str(BLENDER), stage_message(assets, 32, threads=1), tmp_path / "log")
+    try:
+        process.process.kill()
+        process.start(person_message(scene, 0, assets, seed=1))
+        with pytest.raises(StyleRigError, match="could not render") as caught:
+            process.finish()
+        assert "goes on from there" in caught.value.hint
+    finally:
+        process.close()
+
+
+@needs_blender
 def test_another_set_is_not_mixed_in(tmp_path):
-    (tmp_path / "index.json").write_text(json.dumps({"format": 2, "size": 64, "seed": 1, "count": 5, "latents": 3, "layout": {}}))
+    (tmp_path / "index.json").write_text(json.dumps({"format": 2, "size": 64, "seed": 1, "head": "x", "count": 5, "latents": 3, "layout": {}}))
     with pytest.raises(StyleRigError, match="another set: size, seed"):
         main(["--size", "48", "--seed", "3", "--output", str(tmp_path)])
 

@@ -13,7 +13,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 import cv2
 import numpy as np
@@ -27,6 +27,7 @@ from models.face.camera import PORTRAIT_CAMERA
 from models.face.parameters import RigParameters
 from models.files import write_atomic
 from models.studio.develop import develop
+from models.studio.heads import studio_head
 from models.studio.person import Assets, person_message, prepare, stage_message
 from models.studio.process import CyclesProcess
 from models.studio.scene import latent_size, layout, scene_from_latent
@@ -42,6 +43,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--size", type=positive, default=256, help="side of a picture in pixels")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other people")
     parser.add_argument("--output", type=Path, required=True, help="a folder; pictures in it are kept")
+    parser.add_argument("--face-model", type=Path, help="heads of this ICT-FaceKit folder instead of our own")
     parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="Blender processes, one thread each")
     parser.add_argument("--blender-python", default=default_python(), help="an interpreter that has bpy (default: %(default)s)")
     return parser.parse_args(arguments)
@@ -70,7 +72,7 @@ def latent_of(seed: int, number: int, face: FaceModel) -> torch.Tensor:
     return torch.randn(1, latent_size(face), generator=torch.Generator().manual_seed(seed * 10_000_019 + number))
 
 
-def write_index(options: argparse.Namespace, face: FaceModel) -> None:
+def write_index(options: argparse.Namespace, face: FaceModel, head: str) -> None:
     """What a reader needs to know; refuses a folder that was begun with other settings."""
     places = lambda slices: {name: [place.start, place.stop] for name, place in slices.items()}
     index = {
@@ -81,13 +83,14 @@ def write_index(options: argparse.Namespace, face: FaceModel) -> None:
         "latents": latent_size(face),
         "layout": places(layout(face)),
         "parameters": places(RigParameters.slices(face)),
+        "head": head,
         "expression_names": face.expression_names,
         "camera": {"distance": PORTRAIT_CAMERA.distance, "half_width": PORTRAIT_CAMERA.half_width},
     }
     path = options.output / "index.json"
     if path.exists():
         old = json.loads(path.read_text())
-        different = [key for key in ("format", "size", "seed", "latents", "layout") if old.get(key) != index[key]]
+        different = [key for key in ("format", "size", "seed", "head", "latents", "layout") if old.get(key) != index[key]]
         if different:
             raise StyleRigError(
                 f"{options.output} holds pictures of another set: {', '.join(different)} differ.",
@@ -122,30 +125,32 @@ def png_bytes(picture: np.ndarray) -> bytes:
 class Photographer:
     """One worker: prepares a person while its Blender process renders the one before."""
 
-    def __init__(self, options: argparse.Namespace, assets: Assets, worker: int):
-        self.options, self.assets = options, assets
+    def __init__(self, options: argparse.Namespace, face: FaceModel, assets: Assets, worker: int):
+        self.options, self.face, self.assets = options, face, assets
         stage = stage_message(assets, options.size, threads=1)
         self.process = CyclesProcess(options.blender_python, stage, options.output / f"blender-{worker}.log")
 
-    def shoot(self, numbers: list[int], done) -> None:
-        """Render and write these pictures; ``done()`` is called after each."""
+    def shoot(self, numbers: list[int], done, stop: Event) -> None:
+        """Render and write these pictures until ``stop`` is set; ``done()`` is called after each."""
         pending = None
         try:
             for number in [*numbers, None]:
-                following = self.prepare(number) if number is not None else None
+                following = self.prepare(number) if number is not None and not stop.is_set() else None
                 if pending:
                     self.write(pending)
                     done()
                 if following:
                     self.process.start(following["person"])
                 pending = following
+                if not pending:
+                    break
         finally:
             self.process.close()
 
     def prepare(self, number: int) -> dict:
         """One person, ready to be rendered."""
-        latent = latent_of(self.options.seed, number, self.assets.face)
-        scene = scene_from_latent(latent, self.assets.face)
+        latent = latent_of(self.options.seed, number, self.face)
+        scene = scene_from_latent(latent, self.face)
         person = person_message(scene, 0, self.assets, seed=number)
         return {"number": number, "latent": latent, "scene": scene, "person": person}
 
@@ -154,7 +159,7 @@ class Photographer:
         frame = self.process.finish()
         path = picture_path(self.options.output, shot["number"])
         path.parent.mkdir(parents=True, exist_ok=True)
-        truth = truth_bytes(shot["scene"], 0, shot["latent"], self.assets.face, frame["face"])
+        truth = truth_bytes(shot["scene"], 0, shot["latent"], self.face, frame["face"])
         write_atomic(path.with_suffix(".npz"), truth)
         write_atomic(path, png_bytes(develop(frame["colour"])))
 
@@ -181,29 +186,39 @@ def main(arguments: list[str]) -> int:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StyleRigError(f"{options.output} can't be made: {error.strerror}", "Choose another --output.", code="bad_folder") from error
-    face = load_face_model(None)
-    write_index(options, face)
+    face, head = load_face_model(None), studio_head(options.face_model)
+    write_index(options, face, head.name)
     missing = [number for number in range(options.count) if not picture_path(options.output, number).exists()]
     if missing:
-        photograph(options, prepare(face), missing)
+        photograph(options, face, prepare(head), missing)
     contact_sheet(options)
     return 0
 
 
-def photograph(options: argparse.Namespace, assets: Assets, missing: list[int]) -> None:
-    """Share the missing pictures among the workers, under one progress bar."""
+def photograph(options: argparse.Namespace, face: FaceModel, assets: Assets, missing: list[int]) -> None:
+    """Share the missing pictures among the workers, under one progress bar; the first error stops them all."""
     workers = min(options.workers, len(missing))
-    lock = Lock()
+    lock, stop = Lock(), Event()
     with tqdm(total=options.count, initial=options.count - len(missing), unit="picture", desc="photographing") as bar:
 
         def done() -> None:
             with lock:
                 bar.update()
 
+        def work(worker: int) -> None:
+            try:
+                Photographer(options, face, assets, worker).shoot(missing[worker::workers], done, stop)
+            except BaseException:
+                stop.set()
+                raise
+
         with ThreadPoolExecutor(workers) as pool:
-            jobs = [pool.submit(lambda i: Photographer(options, assets, i).shoot(missing[i::workers], done), i) for i in range(workers)]
-            for job in jobs:
-                job.result()
+            jobs = [pool.submit(work, worker) for worker in range(workers)]
+            try:
+                for job in jobs:
+                    job.result()
+            finally:
+                stop.set()
 
 
 if __name__ == "__main__":

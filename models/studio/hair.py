@@ -46,19 +46,20 @@ FIELDS = ("front", "top", "side", "back", "lift", "sideways", "forward", "stiff"
 
 @dataclass
 class Roots:
-    """Where strands may start: triangles (R,), barycentrics (R, 3), a random number each (R, 3), and a margin (R,).
+    """Where strands may start: triangles (R,), barycentrics and place on the mean head (R, 3), random numbers (R, 3), margin (R,).
 
     The margin is degrees above the hairline on the scalp, and how deep in its region elsewhere.
     """
 
     triangles: np.ndarray
     weights: np.ndarray
+    home: np.ndarray
     chance: np.ndarray
     margin: np.ndarray
 
     def take(self, keep: np.ndarray) -> Roots:
         """Some of them."""
-        return Roots(self.triangles[keep], self.weights[keep], self.chance[keep], self.margin[keep])
+        return Roots(self.triangles[keep], self.weights[keep], self.home[keep], self.chance[keep], self.margin[keep])
 
     def place(self, corners: np.ndarray, vertices: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions and unit normals (R, 3) on one head (V, 3) of triangles ``corners`` (F, 3)."""
@@ -74,22 +75,37 @@ def landmark_chart() -> np.ndarray:
         return archive["landmark68_chart"].astype(float)
 
 
-def scatter_roots(face: FaceModel, count: int, accept, seed: int) -> Roots:
-    """Points spread by area over the mean head, kept where ``accept(points, chart)`` gives a margin > 0."""
+@dataclass
+class Candidates:
+    """Points spread by area over the skin of the mean head: triangles (R,), barycentrics, points (R, 3), chart (R, 2)."""
+
+    triangles: np.ndarray
+    weights: np.ndarray
+    points: np.ndarray
+    chart: np.ndarray  # -9 off the face
+    chance: np.ndarray
+
+    def roots(self, count: int, accept, skip: int = 0) -> Roots:
+        """The first ``count`` of them after ``skip`` where ``accept(points, chart)`` gives a margin > 0."""
+        margin = accept(self.points, self.chart)
+        keep = np.flatnonzero(margin > 0)[skip : skip + count]
+        return Roots(self.triangles[keep], self.weights[keep], self.points[keep], self.chance[keep], margin[keep])
+
+
+def scatter(face: FaceModel, count: int = 700_000, seed: int = 1) -> Candidates:
+    """Where hair may root: enough points that the small brows have theirs."""
     rng = np.random.default_rng(seed)
     triangles, mean = face.triangles.numpy(), face.mean.numpy()
     corners = mean[triangles]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     area = area * (face.masks["skin"].numpy()[triangles].min(axis=1) > 0.5)
-    pick = rng.choice(len(triangles), size=700_000, p=area / area.sum())
-    weights = rng.dirichlet((1, 1, 1), size=len(pick))
+    pick = rng.choice(len(triangles), size=count, p=area / area.sum())
+    weights = rng.dirichlet((1, 1, 1), size=count)
     points = np.einsum("rcx,rc->rx", corners[pick], weights)
     uv = face.uv.numpy()[face.uv_triangles.numpy()[pick]]
     chart = np.einsum("rcx,rc->rx", chart_from_uv(uv.reshape(-1, 2)).reshape(uv.shape), weights)
     chart[uv[:, :, 1].min(axis=1) <= 0.215] = -9
-    margin = accept(points, chart)
-    keep = np.flatnonzero(margin > 0)[:count]
-    return Roots(pick[keep], weights[keep], rng.random((len(keep), 3)), margin[keep])
+    return Candidates(pick, weights, points, chart, rng.random((count, 3)))
 
 
 def scalp_margin(points: np.ndarray, chart: np.ndarray | None = None) -> np.ndarray:
@@ -262,7 +278,7 @@ def beard_strands(roots: Roots, corners, vertices, normals, look: dict) -> np.nd
     cheek = float(np.clip((look["beard"] - 0.75) * 1.6, 0, 1)) * (1 - make_up(look))
     lip = float(np.clip((look["moustache"] - 0.9) * 1.6, 0, 1)) * (1 - make_up(look))
     points, normal = roots.place(corners, vertices, normals)
-    upper = (points[:, 1] > -3.4) & (np.abs(points[:, 0]) < 3.0)
+    upper = (roots.home[:, 1] > -3.1) & (np.abs(roots.home[:, 0]) < 2.7)  # between nose and lip
     density = np.where(upper, max(cheek, lip), cheek) * np.clip(roots.margin / 0.25, 0.25, 1)
     keep = roots.chance[:, 0] < density
     points, normal, chance, upper = points[keep], normal[keep], roots.chance[keep], upper[keep]

@@ -45,13 +45,14 @@ def prepare(face: FaceModel) -> Assets:
     ear = (np.abs(mean[:, 0]) > 7.2) & (mean[:, 1] < 6.0) & (mean[:, 1] > -5.0) & (mean[:, 2] > -3.5)
     on_skin = (face.masks["skin"].numpy() > 0.5) & ~ear
     material, uv = head_surface(face)
+    candidates = hair.scatter(face)
     return Assets(
         face=face,
         maps=skin.prepare_maps(),
-        scalp=hair.scatter_roots(face, 3600, hair.scalp_margin, seed=1),
-        buzz=hair.scatter_roots(face, 9000, hair.scalp_margin, seed=4),
-        brows=hair.scatter_roots(face, 1100, hair.region_margin(landmarks, "brow"), seed=2),
-        beard=hair.scatter_roots(face, 4500, hair.region_margin(landmarks, "beard"), seed=3),
+        scalp=candidates.roots(3600, hair.scalp_margin),
+        buzz=candidates.roots(9000, hair.scalp_margin, skip=3600),
+        brows=candidates.roots(1100, hair.region_margin(landmarks, "brow")),
+        beard=candidates.roots(4500, hair.region_margin(landmarks, "beard")),
         lid_loops=lid_loops(face),
         head_material=material,
         head_uv=uv,

@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,8 @@ class CyclesProcess:
 
     def close(self) -> None:
         """End the process."""
-        self.process.stdin.close()
+        with suppress(OSError):  # it may be gone, with words still unsent
+            self.process.stdin.close()
         try:
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:

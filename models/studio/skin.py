@@ -16,6 +16,7 @@ IRIS = 192  # side of the eye's picture; it shows the front half of the ball
 PUPIL, LIMBUS = 8.5, 22.0  # degrees from the eye's axis
 MIDDLE = np.exp(0.62 * np.log(LIGHT) + 0.38 * np.log(DARK))  # the tone of the mean albedo
 NOSTRILS, NOSTRIL_RADII, NOSTRIL_RISE = (32, 34), (0.013, 0.008), 0.010  # landmarks they lie above, chart units
+PALEST_LIPS = -0.6  # further along the mode lips would turn green
 MAPPED = ("lips_red", "lips_dark", "cheeks", "nose_ears", "under_eyes", "brows", "beard", "lids", "forehead")  # modes drawn in the map
 MAP_OF_MODE = {
     "lips_red": ("lips", (0.10, -0.14, -0.08)),
@@ -152,7 +153,9 @@ def detail_map(maps: SkinMaps, reflectance: np.ndarray, look: dict) -> np.ndarra
     region, noise = maps.region, maps.noise
     change = np.zeros((TEXTURE, TEXTURE, 3))
     for name, (place, colour) in MAP_OF_MODE.items():
-        change += region[place][..., None] * (reflectance[MODE_NAMES.index(name)] * np.asarray(colour))
+        weight = reflectance[MODE_NAMES.index(name)]
+        weight = max(weight, PALEST_LIPS) if name == "lips_red" else weight
+        change += region[place][..., None] * (weight * np.asarray(colour))
     change -= 0.30 * region["lips"][..., None] * HAEMOGLOBIN
     change += 0.05 * np.asarray(HAEMOGLOBIN) * noise["blood"][..., None] * (0.6 + 0.8 * region["cheeks"] + 0.8 * region["nose"])[..., None]
     change = np.clip(change, -1.3, 0.6)

@@ -38,11 +38,11 @@ class Stage:
         self.iris = picture("iris", setup["iris_size"])
         self.world = environment(self.scene, picture("environment", setup["environment_size"]))
         materials = [skin_material(self.detail), eye_material(self.iris), plain_material("teeth", 0.18), plain_material("mouth", 0.25)]
-        self.head = mesh_object("head", setup["head_quads"], len(setup["head_material"]), materials, setup["head_uv"])
+        self.head = mesh_object("head", setup["head_quads"], len(setup["head_face_mask"]), materials, setup["head_uv"])
         self.head.data.polygons.foreach_set("material_index", setup["head_material"].astype(np.int32))
         attribute(self.head.data, "face", "FLOAT", "value", setup["head_face_mask"])
-        self.shirt = mesh_object("shirt", setup["shirt_quads"], len(setup["shirt_quads"]), [cloth_material()])
-        self.glasses = mesh_object("glasses", setup["glasses_quads"], len(setup["glasses_quads"]), [frame_material(), lens_material()])
+        self.shirt = mesh_object("shirt", setup["shirt_quads"], int(setup["shirt_quads"].max()) + 1, [cloth_material()])
+        self.glasses = mesh_object("glasses", setup["glasses_quads"], int(setup["glasses_quads"].max()) + 1, [frame_material(), lens_material()])
         self.glasses.data.polygons.foreach_set("material_index", setup["glasses_material"].astype(np.int32))
         self.hair = {kind: hair_material(kind) for kind in HAIR_KINDS}
         self.lamps = {name: lamp(name, self.scene) for name in ("key", "rim")}
@@ -144,11 +144,11 @@ def picture(name: str, size: np.ndarray):
     return image
 
 
-def mesh_object(name: str, quads: np.ndarray, polygons: int, materials: list, uv: np.ndarray | None = None):
+def mesh_object(name: str, quads: np.ndarray, vertices: int, materials: list, uv: np.ndarray | None = None):
     """A smooth-shaded object of quads (Q, 4), its vertices still at the origin; uv is (Q, 4, 2)."""
     mesh = bpy.data.meshes.new(name)
-    mesh.from_pydata([(0.0, 0.0, 0.0)] * (int(quads.max()) + 1), [], quads.tolist())
-    mesh.polygons.foreach_set("use_smooth", np.ones(polygons, bool))
+    mesh.from_pydata([(0.0, 0.0, 0.0)] * vertices, [], quads.tolist())
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(quads), bool))
     if uv is not None:
         mesh.uv_layers.new(name="uv").data.foreach_set("uv", uv.astype(np.float32).ravel())
     for material in materials:
