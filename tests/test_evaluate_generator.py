@@ -101,7 +101,7 @@ def test_a_perfect_generator_reaches_the_floor_and_a_bad_one_does_not(folder, fe
     assert good["held_out"]["matte"] < 0.03 and good["held_out"]["samples"] == 9
     bad_generator = Generator.create(painter.config, seed=1).eval().requires_grad_(False)
     worse = evaluation(bad_generator)
-    for part in (worse.see_real, worse.see_generated, worse.distances, worse.manifolds, worse.held_out):
+    for part in (worse.see_real, worse.see_generated, worse.see_held_out, worse.distances, worse.manifolds, worse.held_out):
         part()
     bad = worse.figures
     assert "reason" in bad["held_out"]

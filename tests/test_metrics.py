@@ -79,11 +79,13 @@ def test_conditional_entropy_of_known_tables():
 
 
 def test_attributes_are_what_can_be_read():
+    truth = normal(400, 4)
+    step = torch.where(truth[:, 2] > 1, 1.5, -0.2)  # a threshold leaves no more to be read
+    read = torch.stack((truth[:, 0], -truth[:, 1], step, normal(400, 1)[:, 0]), dim=1)
     layout = {"pose": [0, 2], "looks": [2, 4]}
-    r2 = [0.9, 0.1, 0.6, 0.55]
-    assert separability.attributes_of({"layout": layout}, r2) == {"pose 0": (0, 0.0), "looks 0": (2, 0.0), "looks 1": (3, 0.0)}
-    given = {"layout": layout, "attributes": {"glasses": [2, 0.7], "beard": [1, 0.0]}}
-    assert separability.attributes_of(given, r2) == {"glasses": (2, 0.7)}
+    assert separability.attributes_of({"layout": layout}, truth, read) == {"pose 0": (0, 0.0)}
+    given = {"layout": layout, "attributes": {"glasses": [2, 1.0], "beard": [1, 0.0], "never": [0, 90.0]}}
+    assert separability.attributes_of(given, truth, read) == {"glasses": (2, 1.0)}
 
 
 def test_slerp_keeps_to_the_great_circle():

@@ -53,6 +53,7 @@ class GeneratorEvaluation:
         """Every figure; sheets and the video go to ``output``."""
         self.see_real()
         self.see_generated()
+        self.see_held_out()
         self.distances()
         self.manifolds()
         self.smoothness()
@@ -100,13 +101,19 @@ class GeneratorEvaluation:
             self.note(name, value=value, floor=floor, ratio=value / max(floor, 1e-9), samples=self.count,
                       features=self.features.name)
 
+    def see_held_out(self) -> None:
+        """Pictures that no training saw."""
+        held = PictureSet(self.folder, self.real.size, ("latent",), "held out")
+        self.held_latents = held.truth.get("latent")
+        parts = np.array_split(held.pictures, -(-len(held) // BATCH))
+        self.held_features, self.held_read = self.see(as_tensor(part) for part in parts)
+
     def manifolds(self) -> None:
-        """Against held-out renders, which no training saw; the floor is other real pictures against them."""
-        held = PictureSet(self.folder, self.real.size, (), "held out")
-        real = torch.cat([self.features(as_tensor(part)) for part in np.array_split(held.pictures, -(-len(held) // BATCH))])
-        count = min(len(real), self.count)
-        precision, recall = precision_recall(real[:count], self.features_drawn[:count])
-        floor = precision_recall(real[:count], self.real_features[:count])
+        """Against held-out renders; the floor is other real pictures against them."""
+        count = min(len(self.held_features), self.count)
+        held = self.held_features[:count]
+        precision, recall = precision_recall(held, self.features_drawn[:count])
+        floor = precision_recall(held, self.real_features[:count])
         self.note("manifold", precision=precision, recall=recall, precision_floor=floor[0], recall_floor=floor[1],
                   samples=count, features=self.features.name)
 
@@ -119,9 +126,12 @@ class GeneratorEvaluation:
     def separability(self) -> None:
         """The floor is the same on real pictures, whose own latents are separated."""
         start, stop = self.features.header["truth"]["latent"]
-        attributes = attributes_of(self.real.source.index or {"layout": {}}, self.features.header["r2"]["latent"])
-        if not attributes or not self.real.paired:
-            self.note("separability", reason="the features read no attribute well enough")
+        attributes = {}
+        if self.real.latent_dim == stop - start:
+            truth = torch.from_numpy(self.held_latents)
+            attributes = attributes_of(self.real.source.index, truth, self.held_read[:, start:stop])
+        if not attributes:
+            self.note("separability", reason="the features read no attribute of this set well enough")
             return
         spread, read = self.features.truth_spread[start:stop], self.read[:, start:stop]
         with torch.no_grad():

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-READABLE = 0.5  # R² on held-out pictures from which a latent counts as an attribute
+READABLE = 0.8  # balanced accuracy on held-out pictures from which a latent counts as an attribute
 MOST = 40  # attributes, as in the paper
 RIDGE = 1e-3
 LEAST = 20  # pictures on each side of an attribute's threshold
 
 
-def attributes_of(index: dict[str, Any], r2: list[float]) -> dict[str, tuple[int, float]]:
-    """Name -> (latent, threshold) of what the features can read.
+def attributes_of(index: dict[str, Any], truth: Tensor, read: Tensor) -> dict[str, tuple[int, float]]:
+    """Name -> (latent, threshold) of what the features can tell apart, best first.
 
-    The set's own ``attributes`` (name -> [latent, threshold]) where its index has them, else the
-    best-read latents, split at their mean 0 and named by the layout.
+    Candidates are the set's own ``attributes`` (name -> [latent, threshold]) where its index has
+    them, else all latents, split at their mean 0 and named by the layout. ``truth`` and ``read``
+    (M, S) are the latents of held-out pictures and what is read off them.
     """
     given = index.get("attributes")
     if isinstance(given, dict):
-        pairs = {name: (int(place[0]), float(place[1])) for name, place in given.items()}
-        return {name: place for name, place in pairs.items() if place[0] < len(r2) and r2[place[0]] >= READABLE}
-    best = [int(i) for i in np.argsort(r2)[::-1][:MOST] if r2[i] >= READABLE]
-    return {name_of(latent, index["layout"]): (latent, 0.0) for latent in best}
+        candidates = {name: (int(place[0]), float(place[1])) for name, place in given.items()}
+    else:
+        candidates = {name_of(latent, index["layout"]): (latent, 0.0) for latent in range(truth.shape[1])}
+    scores = {name: balanced_accuracy(truth[:, latent] > threshold, read[:, latent] > threshold)
+              for name, (latent, threshold) in candidates.items()}  # fmt: skip
+    best = sorted(candidates, key=lambda name: -scores[name])[:MOST]
+    return {name: candidates[name] for name in best if scores[name] >= READABLE}
+
+
+def balanced_accuracy(truth: Tensor, answer: Tensor) -> float:
+    """Mean of the shares of each side that are answered rightly; 0 where a side is empty."""
+    if bool(truth.all()) or not bool(truth.any()):
+        return 0.0
+    return float((answer[truth].float().mean() + (~answer[~truth]).float().mean()) / 2)
 
 
 def name_of(latent: int, layout: dict[str, list[int]]) -> str:

@@ -90,7 +90,7 @@ def parts_of(rows: np.ndarray, size: int = BATCH) -> list[np.ndarray]:
 
 
 def held_out_figures(features: StudioFeatures, data: PictureSet, truth: Tensor) -> dict:
-    """R² of each latent on held-out pictures, and the share of readable ones."""
+    """R² of each latent, and its mean over each field, on held-out pictures."""
     rows = data.rows(held_out=True)
     read = torch.cat([features.read(data.batch(part)[0]) for part in parts_of(rows)])
     error = (read - truth[rows]).square().mean(0)
