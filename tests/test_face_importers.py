@@ -64,7 +64,8 @@ def imported(request, tmp_path_factory, mesh) -> FaceModel:
 
 
 def test_in_cm_in_place_and_facing_out(imported, mesh):
-    assert (imported.mean - mesh.mean).abs().max() < 1e-3
+    offset = imported.mean - mesh.mean  # in place: where the middle of our full head's face is
+    assert offset.norm(dim=1).max() < 0.1 and (offset - offset.mean(dim=0)).abs().max() < 1e-3
     assert torch.equal(imported.landmarks, mesh.landmarks)
     wanted = mesh.triangles.sort(dim=1).values
     assert sorted(imported.triangles.sort(dim=1).values.tolist()) == sorted(wanted.tolist())

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from models.face.model import FaceModel
 
+NO_AREA = 1e-6  # cm²: triangles smaller than half this lose their say in the normals
+
 
 @dataclass(frozen=True, eq=False)
 class Topology:
@@ -49,14 +51,25 @@ def find_topology(triangles: Tensor) -> Topology:
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """Unit normals (N, V, 3) of vertices (N, V, 3), weighted by the area of triangles (F, 3)."""
+    """Unit normals (N, V, 3) of vertices (N, V, 3): of the triangles (F, 3) around, weighted by their angles.
+
+    Unlike areas, angles do not depend on how a surface is cut into triangles (Thürmer and Wüthrich,
+    "Computing Vertex Normals from Polygonal Facets", 1998); Blender does the same.
+    """
     corner = corner_points(vertices, triangles.T.contiguous()).unbind(1)
-    a, b = corner[1] - corner[0], corner[2] - corner[0]
-    faces = torch.stack([a[i] * b[j] - a[j] * b[i] for i, j in ((1, 2), (2, 0), (0, 1))])
+    sides = [corner[(place + 1) % 3] - corner[place] for place in range(3)]
+    normals = cross(sides[0], sides[1])
+    areas = normals.square().sum(dim=0).clamp(min=NO_AREA**2).sqrt()
     total = vertices.new_zeros(3, *vertices.shape[:2])
     for place in range(3):
-        total.index_add_(2, triangles[:, place], faces)
+        angle = torch.atan2(areas, -(sides[place] * sides[place - 1]).sum(dim=0))
+        total.index_add_(2, triangles[:, place], normals * (angle / areas))
     return unit(total.movedim(0, -1))
+
+
+def cross(a: Tensor, b: Tensor) -> Tensor:
+    """Cross product of vectors (3, …); six times as fast as torch.linalg.cross where the coordinates lie apart."""
+    return torch.stack([a[i] * b[j] - a[j] * b[i] for i, j in ((1, 2), (2, 0), (0, 1))])
 
 
 def corner_points(points: Tensor, corners: Tensor) -> Tensor:

@@ -57,8 +57,7 @@ def spread_seeds(model: FaceModel, used: Tensor, border: Tensor) -> Tensor:
     seeds = torch.unique(model.landmarks)
     ends = torch.unique(border)
     if len(ends):
-        spacing = BORDER * VERTICES if len(ends) > BORDER * VERTICES else len(ends)
-        seeds = farthest(points, density, ends, seeds, len(seeds) + int(spacing))
+        seeds = farthest(points, density, ends, seeds, len(seeds) + min(len(ends), int(BORDER * VERTICES)))
     return farthest(points, density, used, seeds, VERTICES)
 
 
