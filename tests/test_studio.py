@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,16 +21,19 @@ from models.face import load_face_model
 from models.face.harmonics import luminance, project_environment
 from models.files import write_atomic
 from models.studio import __main__ as studio
-from models.studio import hair, wardrobe
+from models.studio import hair, heads, wardrobe
 from models.studio.__main__ import main, picture_path
 from models.studio.develop import develop, tone
 from models.studio.environments import environment_harmonics, mixed_panorama
-from models.studio.person import person_message, prepare, stage_message
+from models.studio.heads import borrow, studio_head
+from models.studio.person import head_surface, person_message, prepare, stage_message
 from models.studio.process import CyclesProcess
 from models.studio.scene import ENVIRONMENTS, PITCH_END, ROLL_END, YAW_END, latent_size, scene_from_latent
 
 ROOT = Path(__file__).resolve().parents[1]
 BLENDER = ROOT / ".venv-bpy-5.2" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+PLACES = [Path(os.environ.get("STYLERIG_ICT", "/nowhere")), ROOT.parent / "shared" / "ict-facekit", Path(tempfile.gettempdir()) / "ict"]
+ICT = next((place for place in PLACES if (place / "FaceXModel").is_dir()), None)
 needs_blender = pytest.mark.skipif(not BLENDER.exists(), reason=f"{BLENDER.parent.parent.name} is not there: python build.py setup makes it")
 
 
@@ -133,6 +139,44 @@ def test_a_developed_edge_has_the_colour_of_what_it_bounds():
     edge = picture[8, 8]
     assert 10 < edge[3] < 245
     assert edge[:3] / edge[3] == pytest.approx(picture[8, 2, :3] / 255, abs=0.02)
+
+
+def test_another_model_borrows_chart_colours_and_turning_eyes(face):
+    foreign = replace(
+        face,
+        identity=torch.cat((face.identity, face.identity[:3])),
+        identity_eye_centers=torch.cat((face.identity_eye_centers, face.identity_eye_centers[:3])),
+        expression=face.expression * (1 - face.masks["eyes"])[:, None],
+        uv=None,
+        uv_quads=None,
+        uv_triangles=None,
+        albedo=face.albedo[:3],
+    )
+    head = borrow(foreign, face, Path("kit"))
+    assert len(head.identity) == len(face.identity) and head.albedo.shape == face.albedo.shape
+    assert torch.allclose(head.expression, face.expression, atol=0.02)  # the eyes turn as ours do
+    assert head.uv_quads.shape == head.quads.shape and 0 < len(head.quads) < len(face.quads)  # the bust is gone
+    painted = (head_surface(head)[1] > 0.01).all(axis=(1, 2)).mean()
+    assert painted > 0.9 * (head_surface(face)[1] > 0.01).all(axis=(1, 2)).mean()
+
+
+def test_a_model_without_parts_or_elsewhere_is_refused(face, tmp_path, monkeypatch):
+    load = lambda model: monkeypatch.setattr(heads, "load_face_model", lambda path: model if path else face)
+    load(replace(face, masks={"face": face.masks["face"]}))
+    with pytest.raises(StyleRigError, match="skin, eyes, teeth, mouth are not known"):
+        studio_head(tmp_path)
+    load(replace(face, mean=face.mean + torch.tensor([0.0, 0.0, 9.0])))
+    with pytest.raises(StyleRigError, match="cm from where the studio expects it"):
+        studio_head(tmp_path)
+
+
+@pytest.mark.skipif(ICT is None, reason="../shared/ict-facekit is not unpacked, nor is STYLERIG_ICT its folder")
+def test_the_published_kit_stands_before_the_camera(face):
+    head = studio_head(ICT)
+    assert head.identity.shape[0] == face.identity.shape[0] and head.expression_names == face.expression_names
+    places = [head.mean[head.landmarks], face.mean[face.landmarks]]
+    assert float((places[0] - places[1]).norm(dim=1).mean()) < 0.25  # cm
+    assert len(prepare(head).scalp.home) == 3600
 
 
 @needs_blender
