@@ -66,7 +66,9 @@ def imported(request, tmp_path_factory, mesh) -> FaceModel:
 def test_in_cm_in_place_and_facing_out(imported, mesh):
     offset = imported.mean - mesh.mean  # in place: where the middle of our full head's face is
     assert offset.norm(dim=1).max() < 0.1 and (offset - offset.mean(dim=0)).abs().max() < 1e-3
-    assert torch.equal(imported.landmarks, mesh.landmarks)
+    apart = (mesh.mean[imported.landmarks] - mesh.mean[mesh.landmarks]).norm(dim=1)
+    assert apart.mean() < 0.1 and apart.max() < 1  # cm; exact where the file has them
+    assert apart.max() == 0 or imported.name not in ("ICT-FaceKit", "BFM 2009 (front)")
     wanted = mesh.triangles.sort(dim=1).values
     assert sorted(imported.triangles.sort(dim=1).values.tolist()) == sorted(wanted.tolist())
     corners = imported.mean[imported.triangles]
