@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from models.face import topology
+from models.face.head_contact import seated_spheres
 from models.face.head_figures import (
     FIGURES,
     GAZE_DEGREES,
     expression_names,
-    eyeball_spheres,
     gaze_turn,
     read_figures,
 )
@@ -56,14 +56,15 @@ def build_head(figures: dict, resolution: Resolution) -> FaceModel:
     border = np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1], sheet.grid[0]))
     landmarks = topology.snap(sheet.points, figures["landmark68_chart"].astype(float), border)
     add_skin(parts, sheet, figures, landmarks, resolution)
-    for side in ("L", "R"):
-        add_lid_rim(parts, sheet.rings[f"eye_{side}"][-1], figures, side)
+    balls = {side: seated_spheres(parts.figures[0], sheet, figures, side) for side in ("L", "R")}
+    for side, ball in balls.items():
+        add_lid_rim(parts, sheet.rings[f"eye_{side}"][-1], ball[0], side)
     motion = jaw_motion(parts.figures[0], figures, landmarks)
     add_mouth_bag(parts, sheet.rings["mouth"][-1], motion)
-    for side in ("L", "R"):
-        add_eyeball(parts, figures, side, resolution)
+    for side, ball in balls.items():
+        add_eyeball(parts, expression_names(figures), ball, side, resolution)
     add_teeth(parts, figures, resolution, motion)
-    return assemble(parts, sheet, figures, landmarks)
+    return assemble(parts, sheet, figures, landmarks, np.stack(list(balls.values()), axis=1)[..., :3])
 
 
 def add_skin(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray, resolution: Resolution) -> None:
@@ -76,15 +77,14 @@ def add_skin(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray, r
     parts.add("back", skin[:, count:], topology.grid_quads(back), uv, topology.grid_quads(index.T))
 
 
-def assemble(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray) -> FaceModel:
-    """Everything as one FaceModel of float32 tensors."""
+def assemble(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray, eyes: np.ndarray) -> FaceModel:
+    """Everything as one FaceModel of float32 tensors; ``eyes`` (1 + K, 2, 3) are the eyeballs' centres."""
     everything = np.concatenate(parts.figures, axis=1)
     n_identity = len(figures["identity"])
     quads, uv_quads = np.concatenate(parts.quads), np.concatenate(parts.uv_quads)
     chart = np.full((parts.vertex_count, 2), np.nan)
     chart[parts.spans["face"]] = sheet.points
     albedo_mean, albedo = albedo_modes(everything[0], chart, parts.spans, figures["landmark68_chart"].astype(float))
-    eyes = np.stack([eyeball_spheres(figures, side) for side in ("L", "R")], axis=1)[..., :3]
     jaw = everything[1 + n_identity + expression_names(figures).index("jawOpen")]
     identity, expression = everything[1 : 1 + n_identity], everything[1 + n_identity :]
     as_float = lambda array: torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))

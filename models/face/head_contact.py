@@ -13,8 +13,9 @@ from models.face.topology import Resolution, Sheet
 
 LIP_GAP = -0.005  # cm between the lips at rest: they touch
 LID_GAP = -0.02  # cm between the lids under eyeBlink
-LID_THICKNESS = 0.07  # cm from the eyeball to the closed upper lid's outer edge
-CURTAIN = 0.14  # cm that the closed upper lid's inner edge hangs behind the lower lid, for eyes opened wider than the mean
+LID_THICKNESS = 0.14  # cm from the eyeball to the closed upper lid's outer edge
+CURTAIN, CURTAIN_DISTANCE = 0.26, 0.11  # cm that the closed upper lid's inside hangs behind the lower lid, and how far before the sclera:
+# the cornea stands out 0.08, and people's eyes are opened up to 0.3 wider than the mean's
 
 
 def interpolation(knots: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -34,43 +35,50 @@ def halves(chart: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return (forth, back) if chart[forth, 1].mean() > chart[back, 1].mean() else (back, forth)
 
 
-def even_rings(values: np.ndarray, rings: np.ndarray, chart: np.ndarray, rounds: int = 5) -> None:
-    """Take the jitter out of edge loops (R, n): means of neighbours along each, corners kept; (M, V, 3) in place."""
+def even_rings(values: np.ndarray, rings: np.ndarray, chart: np.ndarray, kept: np.ndarray) -> None:
+    """Take the jitter out of edge loops (R, n): means of neighbours along each; (M, V, 3) in place.
+
+    Corners and the vertices ``kept`` stay. How often grows with the square of the loop's vertices, so that a
+    coarse loop is not drawn together.
+    """
     for ring in rings:
         u = chart[ring, 0]
-        free = np.ones((len(ring), 1))
-        free[[u.argmin(), u.argmax()]] = 0
-        for _ in range(rounds):
+        free = ~np.isin(ring, kept)[:, None]
+        free[[u.argmin(), u.argmax()]] = False
+        for _ in range(len(ring) ** 2 // 260):
             points = values[:, ring]
             middle = (np.roll(points, 1, axis=1) + np.roll(points, -1, axis=1)) / 2
             values[:, ring] += 0.5 * free * (middle - points)
 
 
 def close_lips(skin: np.ndarray, sheet: Sheet, figures: dict, resolution: Resolution) -> None:
-    """Let the lips touch at rest for every identity, and under mouthClose over jawOpen; ``skin`` (M, V, 3) in place."""
+    """Let the lips touch at rest for every identity and under mouthClose over jawOpen; no expression drives one
+    through the other. ``skin`` (M, V, 3) in place.
+
+    The gap is linear in the weights, so that what holds for each expression holds for all their combinations.
+    """
     rings, names = sheet.rings["mouth"], expression_names(figures)
     outer, contact = resolution.lip_rings[0] - 1, sum(resolution.lip_rings[:2]) - 1
-    line, n_identity = rings[contact], len(figures["identity"])
-    closing, opening = (1 + n_identity + names.index(name) for name in ("mouthClose", "jawOpen"))
-    rows = np.array([*range(1 + n_identity), closing])
+    line, first = rings[contact], 1 + len(figures["identity"])
     upper, lower = halves(sheet.points, line)
     at = [interpolation(skin[0, half, 0], skin[0, line, 0]).T for half in (upper, lower)]
     gap = skin[:, upper, 1] @ at[0] - skin[:, lower, 1] @ at[1]
-    wanted = np.zeros((len(rows), len(line)))
-    wanted[0], wanted[-1] = LIP_GAP, -gap[opening]
-    lack = (wanted - gap[rows]) * np.where(np.isin(line, upper), 0.5, -0.5)
+    wanted = np.maximum(gap, 0)
+    wanted[0], wanted[1:first] = LIP_GAP, 0
+    wanted[first + names.index("mouthClose")] = -gap[first + names.index("jawOpen")]
+    lack = (wanted - gap) * np.where(np.isin(line, upper), 0.5, -0.5)
     steps = np.clip((np.arange(len(rings)) - outer) / (contact - outer), 0, 1)
     for ring, share in zip(rings, steps * steps * (3 - 2 * steps), strict=True):
-        skin[rows[:, None], ring[None, :], 1] += share * lack
+        skin[:, ring, 1] += share * lack
 
 
-def close_lids(skin: np.ndarray, sheet: Sheet, figures: dict, resolution: Resolution) -> None:
+def close_lids(skin: np.ndarray, sheet: Sheet, figures: dict, landmarks: np.ndarray, resolution: Resolution) -> None:
     """Let the upper lid come down to the lower one under eyeBlink, outside the eyeball; ``skin`` (M, V, 3) in place."""
     names, n_identity = expression_names(figures), len(figures["identity"])
     lash = resolution.lid_rings[0] - 1
     for side in ("L", "R"):
         rings, row = sheet.rings[f"eye_{side}"], 1 + n_identity + names.index(f"eyeBlink_{side}")
-        even_rings(skin, rings[lash:], sheet.points)
+        even_rings(skin, rings[lash:], sheet.points, landmarks)
         ball = eyeball_spheres(figures, side)[0]
         upper, lower = halves(sheet.points, rings[lash])
         closed = skin[0] + skin[row]
@@ -84,6 +92,20 @@ def close_lids(skin: np.ndarray, sheet: Sheet, figures: dict, resolution: Resolu
         hang_curtain(closed, rings[lash:], met, above, ball)
         keep_outside(closed, rings[: lash + 1][:, above], ball)
         skin[row] = closed - skin[0]
+
+
+def seated_spheres(skin: np.ndarray, sheet: Sheet, figures: dict, side: str) -> np.ndarray:
+    """Eyeball (1 + K, 4) whose depth under each identity mode is such that the lids lie on it as they do on the mean.
+
+    The measured spheres' own depth is known less well than the lids' edges, and eyes would bulge through lids.
+    """
+    ball = eyeball_spheres(figures, side)
+    edge = skin[: len(ball), sheet.rings[f"eye_{side}"][-2:].ravel()]
+    outward = edge[0] - ball[0, :3]
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    lifted = np.einsum("mpc,pc->m", edge[1:] - ball[1:, None, :3], outward) / len(outward) - ball[1:, 3]
+    ball[1:, 2] += lifted / outward[:, 2].mean()
+    return ball
 
 
 def hang_curtain(closed: np.ndarray, rings: np.ndarray, met: np.ndarray, above: np.ndarray, ball: np.ndarray) -> None:
@@ -100,7 +122,7 @@ def hang_curtain(closed: np.ndarray, rings: np.ndarray, met: np.ndarray, above: 
         target = np.stack((points[:, 0], met[:, 1] - drop, points[:, 2]), axis=-1)
         offset = target - ball[:3]
         beside = np.linalg.norm(offset[:, :2], axis=1)
-        distance = ball[3] + np.where(above, 0.02, -0.08)
+        distance = ball[3] + np.where(above, CURTAIN_DISTANCE, -0.08)
         offset[:, 2] = np.sqrt(np.maximum(distance**2 - beside**2, 0.01))
         closed[ring] = points + (narrow * (beside < 0.95 * distance))[:, None] * (ball[:3] + offset - points)
 

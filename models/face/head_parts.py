@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.face import topology
-from models.face.head_figures import expression_names, eyeball_spheres, gaze_turn
+from models.face.head_figures import expression_names, gaze_turn
 from models.face.topology import FULL, Resolution
 
 EYE_ANGLES = (6, 10, 14, 18, 22, 26, 34, 46, 62, 90, 125, 158)  # degrees of the rings from the pole; the iris ends at 22
@@ -66,10 +66,12 @@ def band_uv(rings: int, count: int, place: tuple) -> tuple[np.ndarray, np.ndarra
     return uv, np.concatenate(quads)
 
 
-def add_lid_rim(parts: Parts, edge: np.ndarray, figures: dict, side: str) -> None:
-    """The lid's inside: one ring from the lid's edge back to within the eyeball; it moves with the edge."""
+def add_lid_rim(parts: Parts, edge: np.ndarray, ball: np.ndarray, side: str) -> None:
+    """The lid's inside: one ring from the lid's edge back to within the eyeball; it moves with the edge.
+
+    ``ball`` (4,) is the eyeball's centre and radius.
+    """
     rim = parts.figures[0][:, edge].copy()
-    ball = eyeball_spheres(figures, side)[0]
     offset = rim[0] - ball[:3]
     rim[0] = ball[:3] + offset / np.linalg.norm(offset, axis=1, keepdims=True) * ball[3] * 0.95 - [0, 0, 0.12]
     quads = topology.ring_quads(edge, parts.vertex_count + np.arange(len(edge)))
@@ -112,19 +114,23 @@ def add_mouth_bag(parts: Parts, edge: np.ndarray, motion: tuple[np.ndarray, np.n
     parts.add("mouth", np.concatenate(rings, axis=1), np.concatenate(quads), np.concatenate((uv, throat)), np.concatenate((uv_quads, across)))
 
 
-def add_eyeball(parts: Parts, figures: dict, side: str, resolution: Resolution) -> None:
-    """A sphere with a cornea, whose centre and radius follow identity and which turns with the eyeLook expressions."""
+def add_eyeball(parts: Parts, names: list[str], table: np.ndarray, side: str, resolution: Resolution) -> None:
+    """A sphere with a cornea, which turns with the eyeLook expressions among ``names``.
+
+    ``table`` (1 + K, 4) are its centre and radius: the mean's, then what each identity mode adds.
+    """
     angles = EYE_ANGLES if resolution is FULL else EYE_ANGLES_PROXY
     points, quads, behind = topology.sphere(resolution.eyeball_segments, angles)
     angle = np.arccos(np.clip(points[:, 2], -1, 1))
     flat = points[:, :2] / np.maximum(np.sin(angle), 1e-9)[:, None]
     uv = EYE_UV[side] + 0.095 * (angle / np.pi)[:, None] * flat
-    uv = np.concatenate((uv, EYE_BACK_UV[side] + 0.1 * points[:, :2] * [-1, 1]))
-    uv_quads = quads + len(points) * behind[:, None]
+    cap, cap_quads = np.unique(quads[behind], return_inverse=True)
+    uv_quads = quads.copy()
+    uv_quads[behind] = len(uv) + cap_quads.reshape(-1, 4)
+    uv = np.concatenate((uv, EYE_BACK_UV[side] + 0.1 * points[cap, :2] * [-1, 1]))
     points = points * (1 + CORNEA * np.clip(1 - angle / CORNEA_ANGLE, 0, 1) ** 0.6)[:, None]
-    table = eyeball_spheres(figures, side)
     spheres = table[:, None, :3] + table[:, None, 3:] * points[None]
-    turned = np.stack([gaze_turn(name, side, points * table[0, 3]) for name in expression_names(figures)])
+    turned = np.stack([gaze_turn(name, side, points * table[0, 3]) for name in names])
     parts.add(f"eye_{side}", np.concatenate((spheres, turned)), quads + parts.vertex_count, uv, uv_quads)
 
 

@@ -48,7 +48,7 @@ def skin_figures(sheet: Sheet, back: np.ndarray, figures: dict, landmarks: np.nd
     behind = np.concatenate((skull_figures(figures), values[:, beside]), axis=1)
     skin = fit_skin(shape, firm, sheet, back, (chart[within], values[:, within]), behind)
     close_lips(skin, sheet, figures, resolution)
-    close_lids(skin, sheet, figures, resolution)
+    close_lids(skin, sheet, figures, landmarks, resolution)
     return skin
 
 
