@@ -3,6 +3,7 @@
 from models.generators.checkpoint import load_generator
 from models.generators.config import GeneratorConfig
 from models.generators.engines import Engine, load_engine
-from models.generators.generator import Generator, latents_from_seed
+from models.generators.generator import Generator, latents_from_seed, mix_styles
 
-__all__ = ["Engine", "Generator", "GeneratorConfig", "latents_from_seed", "load_engine", "load_generator"]
+__all__ = ["Engine", "Generator", "GeneratorConfig", "latents_from_seed", "load_engine", "load_generator",
+           "mix_styles"]  # fmt: skip

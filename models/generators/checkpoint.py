@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models.errors import StyleRigError
 from models.files import write_atomic
-from models.generators.config import GeneratorConfig, StyleGAN2Config
+from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Config, StyleGAN2Config
 from models.generators.errors import ConfigError, bad_file
 from models.generators.generator import Config, Generator
 from models.generators.nvidia import read_nvidia
@@ -26,13 +26,12 @@ from models.generators.pickles import PickleError, is_torch_file, read_pickle, r
 from models.generators.rosinality import KIND as ROSINALITY
 from models.generators.rosinality import read_rosinality
 from models.generators.stylegan3_config import StyleGAN3Config
-from models.generators.tensorflow import KIND as TENSORFLOW
 from models.generators.tensorflow import is_tensorflow, read_tensorflow
 
 FORMAT = "stylerig-generator-1"
 # "kind" in the header's configuration; the studio generator's has none.
-KINDS = {None: GeneratorConfig, "stylegan2": StyleGAN2Config,
-         "stylegan3": StyleGAN3Config}  # fmt: skip
+KINDS = {None: GeneratorConfig, "stylegan2": StyleGAN2Config, "stylegan3": StyleGAN3Config,
+         "stylegan1": StyleGAN1Config, "progan": ProGANConfig}  # fmt: skip
 LARGEST_PICKLE = 2 << 30
 LICENCE = "That of the source. NVIDIA's own models: NVIDIA Source Code License, not for commercial use."
 
@@ -55,7 +54,7 @@ def load_generator(path: str | Path, precision: str = "float32", device: str = "
     """Read a generator; it comes in evaluation mode, without gradients.
 
     The file is one that ``Generator.save`` wrote, a pickle of NVIDIA's stylegan2-ada-pytorch or
-    stylegan3 repository, a TensorFlow pickle of NVIDIA's StyleGAN2, or a checkpoint of rosinality's
+    stylegan3 repository, a TensorFlow pickle of NVIDIA's ProGAN, StyleGAN or StyleGAN2, or a checkpoint of rosinality's
     stylegan2-pytorch; it is told by its content, and no code in it is run.
     Raises StyleRigError when the file is missing, damaged, of another kind, does not fit
     its own configuration, or holds a network that cannot be run here.
@@ -109,7 +108,8 @@ def parse_pickled(data: bytes) -> tuple[str, Config, dict[str, Tensor]]:
         return ROSINALITY, *read_rosinality(read_torch_file(data), len(data))
     root = read_pickle(data)
     if is_tensorflow(root):
-        return TENSORFLOW, *read_tensorflow(root, len(data))
+        family, config, state = read_tensorflow(root, len(data))
+        return f"{family}, NVIDIA's TensorFlow pickle", config, state
     family, config, state = read_nvidia(root, len(data))
     return f"{family}, NVIDIA's PyTorch pickle", config, state
 

@@ -98,6 +98,52 @@ def mapping_size(config: Any) -> int:
 
 
 @dataclass(frozen=True)
+class StyleGAN1Config(GeneratorConfig):
+    """A StyleGAN 1: two styles for each resolution, the picture from the last one alone."""
+
+    img_channels: int = 3
+
+    @property
+    def size(self) -> int:
+        embedded = self.z_dim if self.c_dim else 0
+        total = embedded * self.c_dim + (self.z_dim + embedded + 1) * self.w_dim + self.w_dim
+        total += (self.w_dim + 1) * self.w_dim * (self.mapping_layers - 1)
+        before = 0
+        for resolution in self.block_resolutions:
+            channels = self.channels[resolution]
+            total += 2 * ((self.w_dim + 1) * 2 * channels + 2 * channels + resolution**2)
+            total += 9 * channels * (before + channels)
+            before = channels
+        return total + 16 * self.channels[4] + (before + 1) * self.img_channels
+
+
+@dataclass(frozen=True)
+class ProGANConfig(GeneratorConfig):
+    """A ProGAN: no mapping network; w is the normalised z and label, the same for all layers."""
+
+    img_channels: int = 3
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.w_dim != self.z_dim + self.c_dim:
+            raise bad_config(f"w_dim is {self.w_dim}, expected z_dim and c_dim together")
+
+    @property
+    def num_ws(self) -> int:
+        return 1
+
+    @property
+    def size(self) -> int:
+        total, before = self.w_dim, 0
+        for resolution in self.block_resolutions:
+            channels = self.channels[resolution]
+            first = 16 * self.w_dim if resolution == 4 else 9 * before
+            total += channels * (first + 9 * channels + 2)
+            before = channels
+        return total + (before + 1) * self.img_channels
+
+
+@dataclass(frozen=True)
 class StyleGAN2Config(GeneratorConfig):
     """An official StyleGAN2; ``conv_clamp`` limits what each layer puts out (None: no limit)."""
 

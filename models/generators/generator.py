@@ -9,25 +9,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.generators import stylegan3
-from models.generators.config import GeneratorConfig
-from models.generators.stylegan2 import MappingNetwork, SynthesisNetwork, split_matte
+from models.generators import progan, stylegan1, stylegan2, stylegan3
+from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Config, StyleGAN2Config
+from models.generators.stylegan2 import split_matte
 from models.generators.stylegan3_config import StyleGAN3Config
 
 Config = GeneratorConfig | StyleGAN3Config
+NETWORKS = {  # configuration -> mapping and synthesis
+    GeneratorConfig: (stylegan2.MappingNetwork, stylegan2.SynthesisNetwork),
+    StyleGAN2Config: (stylegan2.MappingNetwork, stylegan2.SynthesisNetwork),
+    StyleGAN3Config: (stylegan2.MappingNetwork, stylegan3.SynthesisNetwork),
+    StyleGAN1Config: (stylegan1.MappingNetwork, stylegan1.SynthesisNetwork),
+    ProGANConfig: (progan.MappingNetwork, progan.SynthesisNetwork),
+}
 PRECISIONS = ("float32", "bf16")
 
 
 class Generator(nn.Module):
-    """A StyleGAN2 or 3: ``mapping`` z -> w, ``synthesis`` w -> picture, ``foreground`` w -> colour and matte."""
+    """A ProGAN or StyleGAN 1, 2 or 3: ``mapping`` z -> w, ``synthesis`` w -> picture, ``foreground`` w -> colour and matte."""
 
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
         self.metadata: dict[str, Any] = {}
-        self.mapping = MappingNetwork(config)
-        is_stylegan3 = isinstance(config, StyleGAN3Config)
-        self.synthesis = stylegan3.SynthesisNetwork(config) if is_stylegan3 else SynthesisNetwork(config)
+        mapping, synthesis = NETWORKS[type(config)]
+        self.mapping, self.synthesis = mapping(config), synthesis(config)
 
     @classmethod
     def create(cls, config: Config | None = None, seed: int = 0) -> Generator:
@@ -77,6 +83,13 @@ class Generator(nn.Module):
         from models.generators.checkpoint import save_generator
 
         return save_generator(self, path, self.metadata if metadata is None else metadata)
+
+
+def mix_styles(w: Tensor, other: Tensor, layers: Sequence[int]) -> Tensor:
+    """w (N, num_ws, w_dim) with the given layers, coarse ones first, from ``other`` (N or 1, num_ws, w_dim)."""
+    chosen = torch.zeros(w.shape[1], dtype=torch.bool, device=w.device)
+    chosen[list(layers)] = True
+    return torch.where(chosen[:, None], other, w)
 
 
 def has_fast_bf16(device: torch.device | str = "cpu") -> bool:

@@ -57,22 +57,27 @@ class MappingNetwork(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0,
                 truncation_cutoff: int | None = None) -> Tensor:
-        """Truncation: w' = w_avg + psi (w - w_avg) on the first ``truncation_cutoff`` layers (None: all).
-
-        ``truncation_psi`` may also be one number for each of the num_ws layers.
-        """
+        """As ``truncate`` says; ``c`` None stands for the label 0."""
         w = self.single(z, c)[:, None].repeat(1, self.num_ws, 1)
-        if isinstance(truncation_psi, Sequence):
-            if len(truncation_psi) != self.num_ws:
-                raise ValueError(f"truncation_psi has {len(truncation_psi)} values for {self.num_ws} layers")
-            psi = torch.tensor(truncation_psi, dtype=w.dtype, device=w.device)[:, None]
-            psi[truncation_cutoff if truncation_cutoff is not None else self.num_ws :] = 1.0
-            return self.w_avg.lerp(w, psi)
-        if truncation_psi != 1.0:
-            cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
-            truncated = self.w_avg.lerp(w[:, :cutoff], truncation_psi)
-            w = torch.cat((truncated, w[:, cutoff:]), dim=1)
+        return truncate(w, self.w_avg, truncation_psi, truncation_cutoff)
+
+
+def truncate(w: Tensor, w_avg: Tensor, psi: float | Sequence[float], cutoff: int | None) -> Tensor:
+    """w' = w_avg + psi (w - w_avg) on the first ``cutoff`` layers (None: all) of w (N, num_ws, w_dim).
+
+    ``psi`` may also be one number for each layer.
+    """
+    layers = w.shape[1]
+    if isinstance(psi, Sequence):
+        if len(psi) != layers:
+            raise ValueError(f"truncation_psi has {len(psi)} values for {layers} layers")
+        factors = torch.tensor(psi, dtype=w.dtype, device=w.device)[:, None]
+        factors[cutoff if cutoff is not None else layers :] = 1.0
+        return w_avg.lerp(w, factors)
+    if psi == 1.0:
         return w
+    cutoff = layers if cutoff is None else cutoff
+    return torch.cat((w_avg.lerp(w[:, :cutoff], psi), w[:, cutoff:]), dim=1)
 
 
 class SynthesisBlock(nn.Module):

@@ -1,8 +1,8 @@
-"""Legacy TensorFlow pickles of NVIDIA's stylegan2 and stylegan2-ada, read without TensorFlow.
+"""Legacy TensorFlow pickles of NVIDIA's repositories, read without TensorFlow.
 
-A pickle is (G, D, Gs), each a dnnlib.tflib Network: its arguments, its components, and its
-variables as (name, array). What the names mean: https://github.com/NVlabs/stylegan2
-(training/networks_stylegan2.py).
+A pickle is (G, D, Gs), each a Network: its arguments, its components (from StyleGAN on), and
+its variables as (name, array). What the names mean: https://github.com/NVlabs/stylegan2
+(training/networks_stylegan2.py); StyleGAN 1 and ProGAN are in tensorflow_older.py.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.generators.config import StyleGAN2Config
+from models.generators.config import GeneratorConfig, StyleGAN2Config
 from models.generators.pickles import ArrayRecord, NetworkRecord, PickleError, shown
 from models.generators.rosinality import place, without_batch
+from models.generators.tensorflow_older import number, read_progan, read_stylegan1
 
-KIND = "StyleGAN2, NVIDIA's TensorFlow pickle"
-VERSIONS = (4, 5)  # 3 and below: StyleGAN 1 and ProGAN
 MOST_VARIABLES = 4096
 EXPECTED = {"architecture": "skip", "nonlinearity": "lrelu", "mapping_nonlinearity": "lrelu",
             "resample_kernel": [1, 3, 3, 1]}  # fmt: skip
@@ -34,38 +33,46 @@ def is_tensorflow(root: Any) -> bool:
     )
 
 
-def read_tensorflow(root: Any, most_numbers: int) -> tuple[StyleGAN2Config, dict[str, Tensor]]:
-    """Configuration and state of the averaged generator; raises PickleError or ConfigError."""
+def read_tensorflow(root: Any, most_numbers: int) -> tuple[str, GeneratorConfig, dict[str, Tensor]]:
+    """The family's name, configuration and state of the averaged generator; raises PickleError or ConfigError."""
     network = root[-1] if isinstance(root, tuple) else root
-    check_kind(network)
-    variables = {**table(network, ""), **table(part(network, "mapping"), "mapping/"),
-                 **table(part(network, "synthesis"), "synthesis/")}  # fmt: skip
+    variables = table(network, "")
+    if any("FromRGB" in name for name in variables):
+        raise PickleError("it holds a discriminator only, which judges pictures but makes none")
+    arguments = arguments_of(network)
+    if network.content().get("components"):
+        for name in ("mapping", "synthesis"):
+            component = part(network, name)
+            variables.update(table(component, f"{name}/"))
+            arguments.update(arguments_of(component))
     numbers = sum(torch.Size(value.shape).numel() for value in variables.values() if isinstance(value, ArrayRecord))
     if numbers > most_numbers:
         raise PickleError(f"its arrays hold {numbers} numbers, more than the file")
-    state = {}
-    for name, value in variables.items():
-        if name.rpartition("/")[2] != "lod":  # the training's progress
-            ours, tensor = renamed(name, as_tensor(name, value))
-            state[ours] = tensor
-    return read_config(network, state), state
+    tensors = {name: as_tensor(name, value) for name, value in variables.items()}
+    if any("/StyleMod/" in name for name in tensors):
+        return "StyleGAN 1", *read_stylegan1(tensors, arguments)
+    if "4x4/Dense/weight" in tensors:
+        return "ProGAN", *read_progan(tensors, arguments)
+    return "StyleGAN2", *read_stylegan2(tensors, arguments)
 
 
-def check_kind(network: NetworkRecord) -> None:
-    state = network.content()
-    version, arguments = state.get("version"), state.get("static_kwargs")
-    variables = state.get("variables")
-    pairs = variables if isinstance(variables, list) else []
-    names = [pair[0] for pair in pairs if isinstance(pair, tuple) and pair and isinstance(pair[0], str)]
-    if any("FromRGB" in name for name in names):
-        raise PickleError("it holds a discriminator only, which judges pictures but makes none")
-    if version not in VERSIONS:
-        raise PickleError("it is a ProGAN or StyleGAN 1, whose networks are not among those that can be run")
-    if not isinstance(arguments, dict):
-        raise PickleError("its network has no arguments")
+def read_stylegan2(variables: dict[str, Tensor], arguments: dict[str, Any]) -> tuple[StyleGAN2Config, dict[str, Tensor]]:
     for name, expected in EXPECTED.items():
         if arguments.get(name) not in (None, expected):
             raise PickleError(f"its {name} is {shown(arguments[name])}, expected {expected!r}")
+    state = {}
+    for name, value in variables.items():
+        if name.rpartition("/")[2] != "lod":  # the training's progress
+            ours, tensor = renamed(name, value)
+            state[ours] = tensor
+    return read_config(arguments, state), state
+
+
+def arguments_of(network: NetworkRecord) -> dict[str, Any]:
+    arguments = network.content().get("static_kwargs", {})
+    if not isinstance(arguments, dict):
+        raise PickleError("its network has no arguments")
+    return dict(arguments)
 
 
 def part(network: NetworkRecord, name: str) -> NetworkRecord:
@@ -118,9 +125,8 @@ def renamed(name: str, value: Tensor) -> tuple[str, Tensor]:
     return f"synthesis.b{match[1]}.{LAYERS[match[2]]}.{PARTS[match[3]]}", value.contiguous()
 
 
-def read_config(network: NetworkRecord, state: dict[str, Tensor]) -> StyleGAN2Config:
+def read_config(arguments: dict[str, Any], state: dict[str, Tensor]) -> StyleGAN2Config:
     """From the shapes, and what shapes do not tell from the arguments."""
-    arguments = network.content()["static_kwargs"]
     channels, image = {}, 0
     for size in (4 << power for power in range(10)):
         weight = state.get(f"synthesis.b{size}.torgb.weight")
@@ -138,10 +144,3 @@ def read_config(network: NetworkRecord, state: dict[str, Tensor]) -> StyleGAN2Co
         mapping_layers=layers, channels=channels, mapping_lr_multiplier=number(arguments, "mapping_lrmul", 0.01),
         conv_clamp=number(arguments, "conv_clamp", None),
     )  # fmt: skip
-
-
-def number(arguments: dict[Any, Any], name: str, default: float | None) -> float | None:
-    value = arguments.get(name, default)
-    if value is not None and type(value) not in (int, float):
-        raise PickleError(f"its {name} is not a number")
-    return None if value is None else float(value)

@@ -38,6 +38,10 @@ class Network:
         self.__dict__.update(state)
 
 
+class OldNetwork(Network):
+    """A network of the ProGAN repository."""
+
+
 class Module:
     """One module: its class's name, parameters, buffers, modules and attributes."""
 
@@ -66,8 +70,9 @@ def official_names():
     """Within: the names of NVIDIA's repositories can be written into a pickle."""
     names = {"torch_utils": {}, "torch_utils.persistence": {"f": _reconstruct_persistent_obj},
              "dnnlib": {}, "dnnlib.util": {"c": EasyDict}, "dnnlib.tflib": {},
-             "dnnlib.tflib.network": {"n": Network}}  # fmt: skip
+             "dnnlib.tflib.network": {"n": Network}, "tfutil": {"n": OldNetwork}}  # fmt: skip
     before = {name: sys.modules.get(name) for name in names}
+    OldNetwork.__name__ = OldNetwork.__qualname__ = "Network"
     for name, values in names.items():
         sys.modules[name] = ModuleType(name)
         for value in values.values():

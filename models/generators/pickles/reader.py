@@ -1,7 +1,7 @@
 """The names that checkpoints use, and what each stands for here.
 
 The list is closed: NVIDIA's pickles of PyTorch (stylegan2-ada-pytorch and stylegan3, saved with
-numpy 1 or 2 and protocols 2 to 5) and of TensorFlow (StyleGAN2), torch's own storages inside of
+numpy 1 or 2 and protocols 2 to 5) and of TensorFlow (ProGAN, StyleGAN 1 and 2), torch's own storages inside of
 them, and the arguments that training scripts save.
 """
 
@@ -161,6 +161,7 @@ MEANINGS = {
     ("dnnlib.util", "EasyDict"): make_table,
     ("dnnlib", "EasyDict"): make_table,
     ("dnnlib.tflib.network", "Network"): NetworkRecord,
+    ("tfutil", "Network"): NetworkRecord,
     ("argparse", "Namespace"): make_table,
     ("numpy", "dtype"): make_type,
     ("numpy", "ndarray"): None,
