@@ -19,7 +19,7 @@ from models.studio.scene import Scene
 NECK_LOW, NECK_HIGH = -13.5, -5.0  # between these heights the neck turns from the body to the head
 NECK_PIVOT = np.array([0.0, -6.0, -1.0])
 CORNEA, BULGE = 27.0, 0.055  # degrees from the eye's axis, cm
-SAMPLES, SAMPLES_LONG_HAIR = 4, 5
+SAMPLES, SAMPLES_LONG_HAIR = 3, 4
 
 
 @dataclass
