@@ -269,10 +269,14 @@ class GeneratorTraining:
         if state.get("config") != self.shape():
             raise training_error(
                 f"{self.checkpoint_path} belongs to another generator", "Choose another output folder.")
-        self.networks.load(state["networks"])
-        self.teacher.load(state["teacher"])
-        for name in COUNTERS:
-            setattr(self, name, state["counters"][name])
+        try:
+            self.networks.load(state["networks"])
+            self.teacher.load(state["teacher"])
+            for name in COUNTERS:
+                setattr(self, name, state["counters"][name])
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise training_error(
+                f"{self.checkpoint_path} was written by another version", "Choose another output folder.") from error
         if self.world.leads:
             self.log.forget_after(self.images)
         self.say(f"Continuing after {self.images} pictures.")
