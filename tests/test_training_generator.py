@@ -343,7 +343,7 @@ def test_an_empty_folder_and_a_foreign_or_broken_checkpoint_are_refused(folder, 
     torch.save(state | {"networks": {}}, run.checkpoint_path)
     with pytest.raises(StyleRigError, match="another version"):
         training(folder, tmp_path / "out")
-    run.checkpoint_path.write_bytes(run.checkpoint_path.read_bytes()[:5000])
+    run.checkpoint_path.write_bytes(run.checkpoint_path.read_bytes()[:-400])
     with pytest.raises(StyleRigError, match="checkpoint.pt cannot be read"):
         training(folder, tmp_path / "out")
 
