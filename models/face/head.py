@@ -84,7 +84,7 @@ def assemble(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray, e
     quads, uv_quads = np.concatenate(parts.quads), np.concatenate(parts.uv_quads)
     chart = np.full((parts.vertex_count, 2), np.nan)
     chart[parts.spans["face"]] = sheet.points
-    albedo_mean, albedo = albedo_modes(everything[0], chart, parts.spans, figures["landmark68_chart"].astype(float))
+    albedo_mean, albedo = albedo_modes(everything[0], chart, parts.spans, figures["landmark68_chart"].astype(float), eyes[0])
     jaw = everything[1 + n_identity + expression_names(figures).index("jawOpen")]
     identity, expression = everything[1 : 1 + n_identity], everything[1 + n_identity :]
     as_float = lambda array: torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
