@@ -1,0 +1,141 @@
+"""How much sooner the engines make a picture than NVIDIA's published code does on the same machine.
+
+Batch 1, constant noise, random weights. Reference, engine and bare convolutions take turns in
+one process for each network, the shortest time of each counts: compare the ratios. Errors are in
+the picture's own range, brought to [-1, 1].
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from models.generators import Generator, latents_from_seed, load_engine, load_generator
+from models.generators.engines.engine import Engine, OneByOne, fuse
+from models.generators.generator import has_fast_bf16
+from tests.bench import networks, reference
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, how often each takes its turn, and whether emulated bfloat16 would take minutes."""
+
+    make: Callable[[], Generator]
+    rounds: int
+    long: bool = False
+
+
+CASES = {
+    "stylegan2-256": Case(lambda: networks.stylegan2(256), 6),
+    "stylegan2-1024": Case(lambda: networks.stylegan2(1024), 3),
+    "stylegan3t-256": Case(lambda: networks.stylegan3(256, base=16384), 2),
+    "stylegan3t-1024": Case(lambda: networks.stylegan3(1024), 1, long=True),
+    "studio": Case(lambda: load_generator(networks.STUDIO), 10),
+}
+
+
+def run() -> dict[str, float]:
+    """All cases on the processor and, where there is one, on the CUDA device."""
+    figures = {}
+    for device in ["cpu"] + (["cuda"] if torch.cuda.is_available() else []):
+        for name in CASES:
+            command = [sys.executable, "-m", "tests.bench.bench_generators", name, device]
+            result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            prefix = name if device == "cpu" else f"{name} {device}"
+            figures |= {f"{prefix} {figure}": value for figure, value in json.loads(result.stdout).items()}
+            print(f"{prefix}: done", file=sys.stderr, flush=True)
+    print(table(figures))
+    return figures
+
+
+def table(figures: dict[str, float]) -> str:
+    """One line for each network."""
+    columns = ("reference_ms", "floor_ms", "exact_ms", "exact_speedup_x", "exact_over_floor_x", "exact_error",
+               "exact_peak_GB", "fast_speedup_x", "fast_dB")  # fmt: skip
+    names = dict.fromkeys(figure.rpartition(" ")[0] for figure in figures)
+    lines = [" ".join([f"{'network':24}", *(f"{column:>18}" for column in columns)])]
+    for name in names:
+        values = [figures.get(f"{name} {column}") for column in columns]
+        cells = (f"{'-' if value is None else format(value, '.3g'):>18}" for value in values)
+        lines.append(" ".join([f"{name:24}", *cells]))
+    return "\n".join(lines)
+
+
+@torch.inference_mode()
+def measure(case: Case, device: str) -> dict[str, float]:
+    generator = case.make().to(device)
+    w = generator.mapping(latents_from_seed(1, 1, generator.z_dim).to(device))
+    exact = load_engine(generator, "exact", device)
+    exact.raw(w)
+    picture = exact.raw(w)
+    figures = {"exact_peak_GB": peak(device)}
+    work = {"exact": lambda: exact.raw(w), "floor": reference.Floor(generator, torch.float32, device)}
+    fast = fast_engine(generator, case, device)
+    if fast and has_fast_bf16(device):
+        work |= {"fast": lambda: fast.raw(w), "fast_floor": reference.Floor(generator, torch.bfloat16, device)}
+    truth: list[torch.Tensor] = []
+    work["reference"] = lambda: truth.append(reference.synthesis(generator, w))
+    figures |= shortest(work, case.rounds, device)
+    figures["exact_speedup_x"] = figures["reference_ms"] / figures["exact_ms"]
+    figures["exact_over_floor_x"] = figures["exact_ms"] / figures["floor_ms"]
+    figures["exact_error"], _ = errors(picture, truth[0])
+    if fast:
+        _, figures["fast_dB"] = errors(fast.raw(w), truth[0])
+    if "fast_ms" in figures:
+        figures["fast_speedup_x"] = figures["reference_ms"] / figures["fast_ms"]
+    return figures
+
+
+def fast_engine(generator: Generator, case: Case, device: str) -> Engine | None:
+    """The bfloat16 engine, also where it is emulated, for its error, unless that takes too long."""
+    if has_fast_bf16(device):
+        return load_engine(generator, "fast", device)
+    return None if case.long else Engine(generator, OneByOne(fuse(generator, torch.bfloat16)), "emulated")
+
+
+def shortest(work: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
+    """Shortest time of each in milliseconds; they take turns. What runs for seconds is not warmed up."""
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for turn in range(rounds + (1 if rounds > 1 else 0)):
+        for name, function in work.items():
+            for _ in range(2 if rounds == 1 and name != "reference" else 1):
+                synchronize(device)
+                started = time.perf_counter()
+                function()
+                synchronize(device)
+                times[name].append(1e3 * (time.perf_counter() - started))
+        if turn == 0 and rounds > 1:
+            times = {name: [] for name in work}
+    return {f"{name}_ms": min(values) for name, values in times.items()}
+
+
+def synchronize(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def errors(picture: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
+    """Largest error and PSNR in dB, both with the picture's range brought to [-1, 1]."""
+    error = (picture - truth) * (2 / float(truth.max() - truth.min()))
+    noise = float(error.square().mean().sqrt())
+    return float(error.abs().max()), 20 * math.log10(2 / max(noise, 1e-12))
+
+
+def peak(device: str) -> float:
+    """Most memory that the process (or the device) has held so far, in gigabytes."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e9
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(CASES[sys.argv[1]], sys.argv[2])))
