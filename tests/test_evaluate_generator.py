@@ -81,6 +81,14 @@ def test_perceptual_distance_sees_a_blur_and_nothing_in_equals(folder, features_
     assert float(features.perceptual_distance(pictures, blurred).min()) > 0
 
 
+def test_features_see_a_blur(folder, features_file):
+    """Some of them move by half of what people differ by."""
+    features = load_features(features_file)
+    pictures = PictureSet(folder, 128, progress=False).batch(range(48))[0]
+    blurred = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(pictures, 4), scale_factor=4)
+    assert float((features(blurred) - features(pictures)).mean(0).abs().max()) > 0.5
+
+
 def test_bad_feature_files_are_refused(folder, features_file, tmp_path):
     with pytest.raises(StyleRigError, match="no studio features"):
         load_features(tmp_path / "none")

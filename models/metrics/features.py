@@ -88,15 +88,17 @@ class StudioFeatures:
     def __call__(self, pictures: Tensor) -> Tensor:
         """Premultiplied (N, 4, R, R) in [-1, 1], R a multiple of 128 -> features (N, D).
 
-        The means of the maps of all depths, which know texture and sharpness, and the
-        embedding, which knows the person; each of spread 1 over real pictures.
+        Mean and spread over places of the maps of all depths, which know texture and sharpness
+        (means alone hardly see a blur), and the embedding, which knows the person; each number of
+        spread 1 over real pictures.
         """
         return (self.unscaled(resize(pictures)) - self.mean) / self.spread
 
     @torch.no_grad()
     def unscaled(self, pictures: Tensor) -> Tensor:
         maps = self.network.maps(pictures)
-        return torch.cat([m.mean(dim=(2, 3)) for m in maps] + [self.network.embedding(maps[-1])], dim=1)
+        moments = [moment for m in maps for moment in (m.mean(dim=(2, 3)), m.std(dim=(2, 3)))]
+        return torch.cat([*moments, self.network.embedding(maps[-1])], dim=1)
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> Tensor:
@@ -150,7 +152,7 @@ def load_features(path: str | Path) -> StudioFeatures:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("stylerig", "{}"))
-            state = {name: file.get_tensor(name).float() for name in file.keys()}
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
         if header.get("format") != FORMAT:
             raise ValueError("it holds something else")
         network = FeatureNetwork(len(state["truth_mean"]))
