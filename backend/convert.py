@@ -1,8 +1,9 @@
-"""convert: a generator checkpoint becomes a safetensors file."""
+"""convert: a generator checkpoint becomes a safetensors file, whose header says where it comes from."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
 
 from models.errors import StyleRigError
@@ -21,7 +22,17 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.output} does not end in .safetensors.", "Choose such a name.", code="bad_name"
         )
     generator = load_generator(arguments.input)
-    path = generator.save(arguments.output)
+    metadata = {"source": arguments.input.name, "sha256": digest(arguments.input)} | generator.metadata
+    metadata.setdefault("licence", "That of the source, which the file does not name.")
+    path = generator.save(arguments.output, metadata)
     size = path.stat().st_size / 1e6
     print(f"{path}: resolution {generator.resolution}, w {generator.num_ws} x {generator.w_dim}, {size:.1f} MB")
+    print(f"source: {metadata['source']}, {metadata.get('kind', 'our own')}, sha256 {metadata['sha256']}")
+    print(f"licence: {metadata['licence']}")
     return 0
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of the file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import math
 from concurrent.futures import ThreadPoolExecutor
 
@@ -135,8 +134,11 @@ def test_fast_says_when_it_is_not(monkeypatch):
 
 def test_without_numba_the_plain_network_runs(monkeypatch):
     generator = NETWORKS["studio"]()
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else find(name, *rest))
+
+    def missing(*_):
+        raise ImportError("No module named 'numba'")
+
+    monkeypatch.setattr(engines, "fuse", missing)
     engine = load_engine(generator, "exact")
     assert engine.name == "plain torch, float32" and "numba" in engine.notice
     w = codes(generator)

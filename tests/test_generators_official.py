@@ -12,8 +12,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.generators import Generator, latents_from_seed, load_generator
+from models.generators import Generator, latents_from_seed, load_engine, load_generator
 from models.generators.config import StyleGAN2Config
+from tests.bench import networks, reference
 from tests.data.official_format import dumps, lively, official, snapshot, stylegan3_config
 
 PICKLES = Path(__file__).parent / "data" / "stylegan-pickles"
@@ -42,6 +43,41 @@ def test_noise_modes_equal_those_that_nvidia_recorded():
     generator, expected = recorded("stylegan2-64")
     assert (generator.synthesis(expected["w"], noise="none") - expected["image_nonoise"]).abs().max() < 1e-4
     assert (generator.synthesis(expected["w"], noise="const") - expected["image_nonoise"]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["stylegan2-64", "stylegan3t-64"])
+def test_engine_and_bench_reference_equal_what_nvidia_recorded(name):
+    generator, expected = recorded(name)
+    w, truth = expected["w_psi07_cut8"], expected["image_psi07_cut8_const"]
+    assert (load_engine(generator, "exact").synthesis(w) - truth).abs().max() < 1e-4
+    assert (reference.synthesis(generator, w[:1]) - truth[:1]).abs().max() < 1e-4
+
+
+def test_the_layout_of_1024_with_labels(tmp_path):
+    sizes = [4 << power for power in range(9)]
+    config = StyleGAN2Config(resolution=1024, z_dim=8, w_dim=8, c_dim=3, mapping_layers=8, mapping_lr_multiplier=0.01,
+                             channels={size: 2 + (size < 64) for size in sizes}, conv_clamp=256.0)  # fmt: skip
+    generator = lively(Generator.create(config, seed=3))
+    loaded = written(generator, tmp_path / "network.pkl")
+    assert loaded.config == config and loaded.num_ws == 18
+    w = loaded.mapping(latents_from_seed(1, 1, 8), torch.eye(3)[1:2], truncation_psi=0.5, truncation_cutoff=8)
+    assert not torch.equal(w, loaded.mapping(latents_from_seed(1, 1, 8), truncation_psi=0.5, truncation_cutoff=8))
+    truth = reference.synthesis(generator, w)
+    assert truth.shape == (1, 3, 1024, 1024)
+    assert torch.allclose(load_engine(loaded, "exact").synthesis(w), truth, atol=1e-4 * float(truth.abs().max()))
+
+
+def test_the_layout_of_stylegan3_r_with_labels_and_a_users_transform(tmp_path):
+    generator = networks.stylegan3(128, radial=True, base=512, most=16, c_dim=2)
+    generator.synthesis.input.transform.copy_(torch.tensor([[0.9, -0.2, 0.1], [0.2, 0.9, -0.3], [0.0, 0.0, 1.0]]))
+    loaded = written(generator, tmp_path / "network.pkl")
+    assert loaded.config == generator.config and loaded.num_ws == 16 and loaded.c_dim == 2
+    assert torch.equal(loaded.synthesis.input.transform, generator.synthesis.input.transform)
+    assert any(layer.down_radial for layer in loaded.config.layers)
+    w = loaded.mapping(latents_from_seed(1, 1), torch.eye(2)[:1])
+    truth = reference.synthesis(generator, w)
+    assert torch.allclose(loaded.synthesis(w), truth, atol=1e-5)
+    assert torch.allclose(load_engine(loaded, "exact").synthesis(w), truth, atol=1e-5)
 
 
 def test_what_the_object_says():

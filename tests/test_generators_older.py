@@ -131,15 +131,16 @@ def stylegan1_variables(channels: dict[int, int], z_dim: int, w_dim: int, labels
     inputs = z_dim * (2 if labels else 1)
     mapping = {"LabelConcat/weight": draw((labels, z_dim), rng)} if labels else {}
     for index in range(3):
-        mapping |= {f"Dense{index}/weight": draw((inputs, w_dim), rng, 100), f"Dense{index}/bias": draw((w_dim,), rng, 9)}
+        mapping[f"Dense{index}/weight"] = draw((inputs, w_dim), rng, 100)
+        mapping[f"Dense{index}/bias"] = draw((w_dim,), rng, 9)
         inputs = w_dim
     synthesis, before = {"lod": np.float32(0), "4x4/Const/const": draw((1, channels[4], 4, 4), rng)}, 0
     for level, (size, count) in enumerate(channels.items()):
         for place, kind in enumerate(("Const", "Conv") if size == 4 else ("Conv0_up", "Conv1")):
             name = f"{size}x{size}/{kind}"
-            synthesis |= {f"noise{2 * level + place}": draw((1, 1, size, size), rng), f"{name}/bias": draw((count,), rng),
-                          f"{name}/Noise/weight": draw((count,), rng), f"{name}/StyleMod/bias": draw((2 * count,), rng),
-                          f"{name}/StyleMod/weight": draw((w_dim, 2 * count), rng)}  # fmt: skip
+            synthesis |= {f"noise{2 * level + place}": draw((1, 1, size, size), rng),
+                          f"{name}/bias": draw((count,), rng), f"{name}/Noise/weight": draw((count,), rng),
+                          f"{name}/StyleMod/bias": draw((2 * count,), rng), f"{name}/StyleMod/weight": draw((w_dim, 2 * count), rng)}  # fmt: skip
             if kind != "Const":
                 synthesis[f"{name}/weight"] = draw((3, 3, count if place else before, count), rng)
         lod = max(channels).bit_length() - size.bit_length()
@@ -198,7 +199,8 @@ def progan_variables(channels: dict[int, int], width: int, fused: bool) -> Varia
         first, second = ("Dense", "Conv") if size == 4 else ("Conv0_up" if fused else "Conv0", "Conv1")
         shape = (width, 16 * count) if size == 4 else (3, 3, count, before) if fused else (3, 3, before, count)
         lod = max(channels).bit_length() - size.bit_length()
-        variables |= {f"{size}x{size}/{first}/weight": draw(shape, rng), f"{size}x{size}/{first}/bias": draw((count,), rng),
+        variables |= {f"{size}x{size}/{first}/weight": draw(shape, rng),
+                      f"{size}x{size}/{first}/bias": draw((count,), rng),
                       f"{size}x{size}/{second}/weight": draw((3, 3, count, count), rng),
                       f"{size}x{size}/{second}/bias": draw((count,), rng),
                       f"ToRGB_lod{lod}/weight": draw((1, 1, count, 3), rng), f"ToRGB_lod{lod}/bias": draw((3,), rng)}
@@ -207,7 +209,9 @@ def progan_variables(channels: dict[int, int], width: int, fused: bool) -> Varia
 
 
 def literal_progan(variables: Variables, z: np.ndarray, sizes: list[int], fused: bool) -> np.ndarray:
-    finish = lambda name, x: pixel_norm(lrelu(bias(variables, name, x)))
+    def finish(name: str, x: np.ndarray) -> np.ndarray:
+        return pixel_norm(lrelu(bias(variables, name, x)))
+
     x = pixel_norm(z) @ weight(variables, "4x4/Dense", gain=np.sqrt(2) / 4)
     x = finish("4x4/Dense", x.reshape(len(z), -1, 4, 4))
     x = finish("4x4/Conv", conv2d(x, weight(variables, "4x4/Conv")))

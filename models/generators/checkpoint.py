@@ -33,7 +33,11 @@ FORMAT = "stylerig-generator-1"
 KINDS = {None: GeneratorConfig, "stylegan2": StyleGAN2Config, "stylegan3": StyleGAN3Config,
          "stylegan1": StyleGAN1Config, "progan": ProGANConfig}  # fmt: skip
 LARGEST_PICKLE = 2 << 30
-LICENCE = "That of the source. NVIDIA's own models: NVIDIA Source Code License, not for commercial use."
+LICENCES = {  # what NVIDIA's own models come under, by the beginning of the kind
+    "ProGAN": "NVIDIA's own models: Creative Commons BY-NC 4.0, not for commercial use.",
+    "StyleGAN 1": "NVIDIA's own models: Creative Commons BY-NC 4.0, not for commercial use.",
+    "StyleGAN": "NVIDIA's own models: NVIDIA Source Code License, not for commercial use.",
+}
 
 
 def save_generator(generator: Generator, path: str | Path, metadata: dict[str, Any]) -> Path:
@@ -98,8 +102,10 @@ def read_pickled(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]
         raise bad_file(path, str(error)) from error
     except Exception as error:  # a hostile file may raise anything
         raise bad_file(path, f"it is damaged ({type(error).__name__})") from error
+    licence = next(text for family, text in LICENCES.items() if kind.startswith(family))
+    licence = f"That of the source, which the file does not name. {licence}"
     digest = hashlib.sha256(data).hexdigest()
-    return config, state, {"source": path.name, "kind": kind, "sha256": digest, "licence": LICENCE}
+    return config, state, {"source": path.name, "kind": kind, "sha256": digest, "licence": licence}
 
 
 def parse_pickled(data: bytes) -> tuple[str, Config, dict[str, Tensor]]:

@@ -26,7 +26,7 @@ PRECISIONS = ("float32", "bf16")
 
 
 class Generator(nn.Module):
-    """A ProGAN or StyleGAN 1, 2 or 3: ``mapping`` z -> w, ``synthesis`` w -> picture, ``foreground`` w -> colour and matte."""
+    """ProGAN or StyleGAN: ``mapping`` z -> w, ``synthesis`` w -> picture, ``foreground`` w -> colour and matte."""
 
     def __init__(self, config: Config):
         super().__init__()

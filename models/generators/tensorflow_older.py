@@ -29,7 +29,8 @@ PARTS = {"weight": "weight", "bias": "bias", "Noise/weight": "noise_strength", "
          "StyleMod/bias": "affine.bias"}  # fmt: skip
 
 
-def read_stylegan1(variables: dict[str, Tensor], arguments: dict[str, Any]) -> tuple[StyleGAN1Config, dict[str, Tensor]]:
+def read_stylegan1(variables: dict[str, Tensor],
+                   arguments: dict[str, Any]) -> tuple[StyleGAN1Config, dict[str, Tensor]]:
     """Configuration and state; raises PickleError or ConfigError."""
     check_arguments(arguments, STYLEGAN1)
     fused = arguments.get("fused_scale", "auto")

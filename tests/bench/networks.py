@@ -39,7 +39,8 @@ def stylegan2(resolution: int, seed: int = 0) -> Generator:
     return generator.eval().requires_grad_(False)
 
 
-def stylegan3(resolution: int, radial: bool = False, seed: int = 0, base: int = 32768, most: int = 512) -> Generator:
+def stylegan3(resolution: int, radial: bool = False, seed: int = 0, base: int = 32768, most: int = 512,
+              c_dim: int = 0) -> Generator:
     """Configuration T, or R for ``radial`` (1x1 convolutions, twice the feature maps)."""
     if radial:
         base, most = 2 * base, 2 * most
@@ -52,7 +53,7 @@ def stylegan3(resolution: int, radial: bool = False, seed: int = 0, base: int = 
         layers.append(layer)
         filters.append(taps)
     config = StyleGAN3Config(
-        resolution=resolution, z_dim=512, w_dim=512, c_dim=0, img_channels=3, mapping_layers=2,
+        resolution=resolution, z_dim=512, w_dim=512, c_dim=c_dim, img_channels=3, mapping_layers=2,
         mapping_lr_multiplier=0.01, input_channels=channels[0], input_size=int(bands["size"][0]),
         sampling_rate=float(bands["rate"][0]), bandwidth=float(bands["cutoff"][0]), output_scale=0.25,
         layers=tuple(layers),

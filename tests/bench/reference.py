@@ -17,7 +17,8 @@ from models.generators import Generator
 from models.generators.stylegan3_config import StyleGAN3Config
 
 
-def upfirdn2d(x: Tensor, taps: Tensor | None, up: int = 1, down: int = 1, padding=(0, 0, 0, 0), gain: float = 1.0) -> Tensor:
+def upfirdn2d(x: Tensor, taps: Tensor | None, up: int = 1, down: int = 1,
+              padding: tuple[int, int, int, int] = (0, 0, 0, 0), gain: float = 1.0) -> Tensor:
     """Insert zeros, pad or crop (left, right, top, bottom), convolve, keep every ``down``-th sample."""
     taps = x.new_ones(1, 1) if taps is None else taps
     n, channels, height, width = x.shape

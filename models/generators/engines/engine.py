@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -34,7 +34,7 @@ class Engine:
         self.generator, self.runner, self.name, self.notice = generator, runner, name, notice
         self.lock = threading.Lock()  # an engine works in memory of its own
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def raw(self, w: Tensor, noise: str = "const", seed: int = 0) -> Tensor:
         """w (N, num_ws, w_dim) -> the network's own channels (N, img_channels, R, R) float32, not limited."""
         check_noise(noise)
@@ -67,10 +67,19 @@ class Plain:
             self.network.dtype = before
 
 
+class Fused(Protocol):
+    """A prepared network: w (num_ws, w_dim) and a noise for each layer -> (C, R, R)."""
+
+    noise_sizes: Sequence[int]
+    shape: tuple[int, int, int]
+
+    def raw(self, w: Tensor, noises: Sequence[Tensor | str]) -> Tensor: ...
+
+
 class OneByOne:
     """A fused network, which makes one picture at a time. Batches do not pay on a processor."""
 
-    def __init__(self, fused):
+    def __init__(self, fused: Fused):
         self.fused = fused
 
     def raw(self, w: Tensor, noise: str, seed: int) -> Tensor:
@@ -100,13 +109,16 @@ def load_engine(generator: Generator, exactness: str = "fast", device: str | tor
     generator = generator.to(device)
     if not isinstance(generator.synthesis, stylegan2.SynthesisNetwork | stylegan3.SynthesisNetwork):
         return Engine(generator, Plain(generator, torch.float32), "plain torch, float32", notice)
-    if importlib.util.find_spec("numba") is None:
-        notice = "The package numba is not installed: the plain network runs, which takes several times as long."
+    try:
+        runner = OneByOne(fuse(generator, dtype))
+    except ImportError as error:
+        notice = f"The package numba cannot be used ({error}): the plain network runs, several times as slow."
         return Engine(generator, Plain(generator, dtype), f"plain torch, {name_of(dtype)}", notice)
-    return Engine(generator, OneByOne(fuse(generator, dtype)), f"fused kernels, {name_of(dtype)}", notice)
+    return Engine(generator, runner, f"fused kernels, {name_of(dtype)}", notice)
 
 
-def fuse(generator: Generator, dtype: torch.dtype):
+def fuse(generator: Generator, dtype: torch.dtype) -> Fused:
+    """The network prepared for the fused kernels; raises ImportError where these cannot be compiled."""
     from models.generators.engines.fused2 import FusedStyleGAN2
     from models.generators.engines.fused3 import FusedStyleGAN3
 

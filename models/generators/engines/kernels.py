@@ -245,7 +245,7 @@ def filter_tiles(x, scale, bias, after, up_taps, down_taps, geometry, settings, 
     mirrored already. geometry: where the first up-sampled row and column lie.
     """
     rows, columns, channels = out.shape
-    bands, strips, chunks = (rows + BAND - 1) // BAND, (columns + STRIP - 1) // STRIP, channels // CHUNK
+    strips, chunks = (columns + STRIP - 1) // STRIP, channels // CHUNK
     for tile in range(first, last):
         place, channel = tile // chunks, tile % chunks * CHUNK
         top, left = place // strips * BAND, place % strips * STRIP
