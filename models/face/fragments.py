@@ -206,11 +206,10 @@ def row_spans(
     right, down, start = planes
     owner, row = enumerate_items(height)
     at_row = row.to(depth)
-    grows = right >= 0
     slope = torch.where(right == 0, 0.0, -down / right)
     limit = torch.where(right == 0, -torch.inf, (INSIDE - start) / right)
     ends = torch.addcmul(limit.index_select(1, owner), slope.index_select(1, owner), at_row)
-    on_left = grows.index_select(1, owner)
+    on_left = right.index_select(1, owner) >= 0
     low = torch.where(on_left, ends, 0.0).amax(dim=0)
     last = (width - 1).to(depth).index_select(0, owner)
     high = torch.where(on_left, last, ends).amin(dim=0)
@@ -251,8 +250,7 @@ def keep_nearest(
 
 def enumerate_items(counts: Tensor) -> tuple[Tensor, Tensor]:
     """For owners with ``counts`` (T,) items each: every item's owner and its place, both (M,)."""
-    owners = torch.arange(len(counts), device=counts.device)
-    owner = torch.repeat_interleave(owners, counts)
+    owner = torch.repeat_interleave(counts)
     start = counts.cumsum(0) - counts
     place = torch.arange(len(owner), device=counts.device) - start.index_select(0, owner)
     return owner, place
