@@ -14,7 +14,7 @@ from models.face.topology import Resolution, Sheet
 LIP_GAP = -0.005  # cm between the lips at rest: they touch
 LID_GAP = -0.02  # cm between the lids under eyeBlink
 LID_THICKNESS = 0.14  # cm from the eyeball to the closed upper lid's outer edge
-CURTAIN, CURTAIN_DISTANCE = 0.26, 0.11  # cm that the closed upper lid's inside hangs behind the lower lid, and how far before the sclera:
+CURTAIN, CURTAIN_DISTANCE = 0.28, 0.11  # cm that the closed upper lid's inside hangs behind the lower lid, and how far before the sclera:
 # the cornea stands out 0.08, and people's eyes are opened up to 0.3 wider than the mean's
 
 

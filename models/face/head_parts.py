@@ -62,6 +62,7 @@ def rectangle_uv(rows: int, columns: int, place: tuple) -> tuple[np.ndarray, np.
 def band_uv(rings: int, count: int, place: tuple) -> tuple[np.ndarray, np.ndarray]:
     """A rectangle of the UV square for ``rings`` rings of ``count`` vertices: uv (T, 2), quads (Q, 4) like ``ring_quads``."""
     uv, index = rectangle_uv(rings, count + 1, place)
+    index = index[:, ::-1]  # seen from outside the rings run to the left when the first lies on top
     quads = [np.stack((index[r, :-1], index[r, 1:], index[r + 1, 1:], index[r + 1, :-1]), -1) for r in range(rings - 1)]
     return uv, np.concatenate(quads)
 

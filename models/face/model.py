@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from models.errors import StyleRigError
 
 
 @dataclass(eq=False)
@@ -45,6 +49,17 @@ class FaceModel:
         bases = torch.cat((self.identity, self.expression)).flatten(1)
         weights = torch.cat((identity, expression), dim=1)
         return self.mean + (weights @ bases).unflatten(1, (-1, 3))
+
+    def expression_weights(self, values: Mapping[str, float]) -> Tensor:
+        """Expression weights (1, E) from values by name; StyleRigError names an expression that there is not."""
+        weights = self.mean.new_zeros(1, len(self.expression_names))
+        for name, value in values.items():
+            if name not in self.expression_names:
+                near = difflib.get_close_matches(name, self.expression_names, n=3)
+                hint = f"Did you mean {', '.join(near)}?" if near else f"It has {', '.join(self.expression_names)}."
+                raise StyleRigError(f"The face model {self.name} has no expression {name}.", hint)
+            weights[0, self.expression_names.index(name)] = value
+        return weights
 
     def albedo_for(self, reflectance: Tensor) -> Tensor:
         """Per-vertex linear albedo (N, V, 3) for reflectance weights (N, B), kept above black."""
