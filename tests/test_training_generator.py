@@ -24,7 +24,9 @@ from models.training.augment import draw
 from models.training.config import Stage, TrainingConfig, config_from_json, load_config
 from models.training.data import PictureSet
 from models.training.discriminator import Discriminator
+from models.training.distributed import choose_device
 from models.training.generator import GeneratorTraining
+from models.training.report import Log, curve
 from tests.picture_sets import LATENTS, ellipse, write_set
 
 SIZE = 16
@@ -346,6 +348,32 @@ def test_an_empty_folder_and_a_foreign_or_broken_checkpoint_are_refused(folder, 
     run.checkpoint_path.write_bytes(run.checkpoint_path.read_bytes()[:-400])
     with pytest.raises(StyleRigError, match="checkpoint.pt cannot be read"):
         training(folder, tmp_path / "out")
+
+
+def test_a_log_on_a_full_disk_says_so_and_forgets_what_a_checkpoint_does_not_know(tmp_path, monkeypatch):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    log = Log(tmp_path / "log.jsonl")
+    for images in (8, 16, 24):
+        log.write(images=images, losses={"pair": 1.0})
+    log.forget_after(16)
+    assert [entry["images"] for entry in log.read()] == [8, 16]
+    monkeypatch.setattr(log, "path", Path("/dev/full"))
+    with pytest.raises(StyleRigError, match="No space left"):
+        log.write(images=32)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused():
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(StyleRigError, match="no CUDA device"):
+        choose_device("cuda")
+
+
+def test_a_plot_has_the_ends_of_its_axes():
+    drawn = curve([(0, 2.0), (100, 0.5), (200, float("nan"))])
+    assert all(text in drawn for text in (">2<", ">0.5<", ">100 pictures seen<"))
+    assert curve([(0, 1.0)]) == ""
 
 
 def test_a_loss_that_is_no_number_ends_it_and_keeps_the_checkpoint(folder, tmp_path):
