@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from models.generators.stylegan3_config import StyleGAN3Config
 from tests.bench.networks import stylegan3
 from tests.data.official_format import lively, stylegan3_config
 
+ROOT = Path(__file__).resolve().parents[1]
 # Channels that are no whole chunks, a clamp that bites, sizes with more than one strip.
 TWO = StyleGAN2Config(resolution=64, z_dim=16, w_dim=24, mapping_lr_multiplier=0.01,
                       channels={4: 40, 8: 32, 16: 20, 32: 17, 64: 5}, conv_clamp=3.0)  # fmt: skip
@@ -143,6 +147,17 @@ def test_without_numba_the_plain_network_runs(monkeypatch):
     assert engine.name == "plain torch, float32" and "numba" in engine.notice
     w = codes(generator)
     assert torch.equal(engine.synthesis(w), generator.synthesis(w))
+
+
+def test_kernels_are_compiled_once_for_all_processes():
+    generator = NETWORKS["studio"]()
+    load_engine(generator, "exact").synthesis(codes(generator, 1))
+    script = ("from tests.test_generators_engines import *\nfrom models.generators.engines import kernels\n"
+              "generator = NETWORKS['studio']()\nload_engine(generator, 'exact').synthesis(codes(generator, 1))\n"
+              "for kernel in (kernels.activate_rows, kernels.blur_rows):\n"
+              "    print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))")
+    answer = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert answer.stdout.splitlines() == ["1 0", "1 0"], answer.stderr
 
 
 def test_what_cannot_be_asked_for():
