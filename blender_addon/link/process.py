@@ -118,7 +118,7 @@ def check_settings(settings: LaunchSettings) -> None:
         raise BackendError(
             "no_environment",
             f"The backend's Python environment is missing{where}.",
-            "Choose its Python in the add-on's preferences.",
+            "Make it in the add-on's preferences, or choose its Python there.",
         )
     if not (settings.payload / "backend").is_dir():
         raise BackendError("no_payload", f"There is no backend in {settings.payload}.", "Install the extension again.")
@@ -126,21 +126,32 @@ def check_settings(settings: LaunchSettings) -> None:
 
 def launch(settings: LaunchSettings, token: str) -> subprocess.Popen:
     """Start the process in a group of its own; what it says on stderr goes to the log."""
-    environment = {name: value for name, value in os.environ.items() if name not in FOREIGN_ENVIRONMENT}
+    environment = clean_environment()
     environment.update(STYLERIG_TOKEN=token, PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
-    group = {"creationflags": 0x00000200 | 0x08000000} if WINDOWS else {"start_new_session": True}  # new group, no window
     command = [str(settings.python), "-m", "backend", "serve", "--port", "0", "--exit-with-stdin"]
     try:
         settings.log.parent.mkdir(parents=True, exist_ok=True)
         remove_old_logs(settings.log)
         with open(settings.log, "wb") as log:
             return subprocess.Popen(
-                command, cwd=settings.payload, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **group
+                command, cwd=settings.payload, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **own_group()
             )
     except OSError as error:
         raise BackendError(
             "cannot_start", f"The backend cannot be started: {error}.", "Check its Python and the log's folder in the preferences."
         ) from error
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what is meant for the host's own Python."""
+    return {name: value for name, value in os.environ.items() if name not in FOREIGN_ENVIRONMENT}
+
+
+def own_group() -> dict:
+    """Options of Popen: a group of its own, so that all of it can be ended, and no console."""
+    if WINDOWS:
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
 
 
 def remove_old_logs(log: Path) -> None:
@@ -215,8 +226,8 @@ def log_tail(log: Path) -> str:
 def kill_group(process: subprocess.Popen) -> None:
     """End the process and all that it started, without asking."""
     try:
-        if WINDOWS:
-            process.kill()
+        if WINDOWS:  # an environment's python.exe only starts the real one, which would live on
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, **own_group())
         else:
             os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

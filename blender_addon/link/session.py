@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+
+import bpy
 
 from ..preferences import preferences, user_folder
 from .client import Client
-from .process import WINDOWS, BackendProcess, LaunchSettings
+from .environment import MARKER, EnvironmentMaker, Recipe, executable
+from .process import BackendProcess, LaunchSettings
 
 BACKEND = BackendProcess()
+ENVIRONMENT = EnvironmentMaker()
 ADDON_FOLDER = Path(__file__).resolve().parent.parent
-ENVIRONMENT = "backend-env"
 
 
 def backend_client() -> Client:
@@ -30,15 +34,46 @@ def launch_settings() -> LaunchSettings:
 
 def backend_python() -> Path | None:
     """The preference, else STYLERIG_PYTHON, else the environment in the extension's folder; None without any."""
-    chosen = getattr(preferences(), "backend_python", "")
-    if chosen:
-        import bpy
+    chosen = chosen_python()
+    if chosen is not None:
+        return chosen
+    folder = environment_folder()
+    return executable(folder) if (folder / MARKER).is_file() else None
 
-        return Path(bpy.path.abspath(chosen))
-    if os.environ.get("STYLERIG_PYTHON"):
-        return Path(os.environ["STYLERIG_PYTHON"])
-    own = user_folder() / ENVIRONMENT / ("Scripts/python.exe" if WINDOWS else "bin/python")
-    return own if own.is_file() else None
+
+def chosen_python() -> Path | None:
+    """The Python that a person or STYLERIG_PYTHON names instead of the extension's own environment."""
+    return preferred_path("backend_python") or (Path(os.environ["STYLERIG_PYTHON"]) if os.environ.get("STYLERIG_PYTHON") else None)
+
+
+def preferred_path(name: str) -> Path | None:
+    """A path of the preferences; None when it is empty."""
+    path = getattr(preferences(), name, "")
+    return Path(bpy.path.abspath(path)) if path else None
+
+
+def environment_folder() -> Path:
+    """Where the extension makes the backend's environment."""
+    return user_folder() / "backend-env"
+
+
+def environment_recipe() -> Recipe:
+    """What makes the environment, from preferences. Blender's own Python is never used for it."""
+    return Recipe(
+        folder=environment_folder(),
+        payload=payload_folder(),
+        log=environment_log(),
+        cache=user_folder() / "pip-cache",
+        python=preferred_path("base_python"),
+        host=Path(sys.base_prefix) if bpy.app.binary_path else None,  # the bpy wheel lives in a person's own Python
+        wheels=preferred_path("wheels"),
+        device=getattr(preferences(), "device", "cpu"),
+        online=bpy.app.online_access,
+    )
+
+
+def environment_log() -> Path:
+    return user_folder() / "environment.log"
 
 
 def payload_folder() -> Path:
@@ -55,5 +90,6 @@ def log_file() -> Path:
 
 
 def unregister() -> None:
-    """Stop the backend when the extension is disabled."""
+    """Stop what runs when the extension is disabled."""
+    ENVIRONMENT.cancel()
     BACKEND.stop()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from . import operators, panels
+from . import environment, operators, panels
 
-CLASSES = (*operators.CLASSES, *panels.CLASSES)
+CLASSES = (*environment.CLASSES, *operators.CLASSES, *panels.CLASSES)
+
+
+def unregister() -> None:
+    environment.unregister()

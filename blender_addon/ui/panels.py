@@ -8,7 +8,7 @@ import bpy
 
 from ..link import live
 from ..rig.controls import HEAD_BONE, RigError, active_rig, head_of, portrait_of
-from .status import draw_backend
+from .status import draw_backend, draw_wrapped
 
 WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
 REGIONS = ("brow", "eye", "cheek", "nose", "mouth", "jaw")  # from the top of the face down
@@ -56,18 +56,6 @@ def draw_rig(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
     row = layout.row(align=True)
     row.operator("stylerig.neutral_expression")
     row.operator("stylerig.reset_rig")
-
-
-def draw_wrapped(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
-    """A message over as many lines as the sidebar's width asks for."""
-    letters = max(20, int(context.region.width / (7 * context.preferences.system.ui_scale)) - 4)
-    column = layout.column(align=True)
-    line = ""
-    for word in [*text.split(), None]:
-        if word is None or len(line) + len(word) > letters:
-            column.label(text=line.strip(), icon=icon)
-            line, icon = "", "BLANK1"
-        line += f"{word} "
 
 
 class STYLERIG_PT_head(RigPanel, bpy.types.Panel):

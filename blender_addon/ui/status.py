@@ -1,10 +1,11 @@
-"""The backend's state in a few words and two buttons."""
+"""The backend's state in a few words and what can be done about it."""
 
 from __future__ import annotations
 
 import bpy
 
 from ..link import session
+from ..preferences import PACKAGE
 
 
 def backend_state() -> tuple[str, str]:
@@ -14,16 +15,40 @@ def backend_state() -> tuple[str, str]:
         return "Starting…", "SORTTIME"
     if backend.running:
         return "Backend runs", "CHECKMARK"
+    if session.ENVIRONMENT.busy:
+        return f"Setting up… {session.ENVIRONMENT.progress.fraction:.0%}", "SORTTIME"
     if session.backend_python() is None:
         return "No environment", "ERROR"
     return "Backend is off", "PAUSE"
 
 
 def draw_backend(layout: bpy.types.UILayout) -> None:
-    """One row: the state, and what can be done about it."""
+    """One row: the state, and a button."""
     text, icon = backend_state()
     row = layout.split(factor=0.65)
     row.label(text=text, icon=icon)
     backend = session.BACKEND
+    if session.backend_python() is None and layout_is_elsewhere():
+        row.operator("preferences.addon_show", text="Set Up").module = PACKAGE
+        return
     name = "stylerig.stop_backend" if backend.running or backend.starting else "stylerig.start_backend"
     row.operator(name, text="Stop" if name.endswith("stop_backend") else "Start")
+
+
+def layout_is_elsewhere() -> bool:
+    """Whether what is drawn is not the preferences themselves."""
+    area = bpy.context.area
+    return area is None or area.type != "PREFERENCES"
+
+
+def draw_wrapped(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
+    """A message over as many lines as the region's width asks for."""
+    width = context.region.width if context.region else 300
+    letters = max(20, int(width / (7 * context.preferences.system.ui_scale)) - 4)
+    column = layout.column(align=True)
+    line = ""
+    for word in [*text.split(), None]:
+        if word is None or len(line) + len(word) > letters:
+            column.label(text=line.strip(), icon=icon)
+            line, icon = "", "BLANK1"
+        line += f"{word} "

@@ -1,0 +1,172 @@
+"""The backend's environment in the preferences: its state, the button that makes it, what became of it."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..link import environment, live, session
+from ..link.client import BackendError
+from .status import draw_wrapped
+
+LOOK_SECONDS = 0.25  # between two drawings of the progress
+STATES = {  # state -> (text, icon, what the button says)
+    "absent": ("The environment is not made yet", "INFO", "Make Environment"),
+    "half made": ("The environment is half made", "ERROR", "Go On Making It"),
+    "outdated": ("The environment is of another version", "ERROR", "Update Environment"),
+    "ready": ("The environment is ready", "CHECKMARK", "Check and Repair"),
+}
+
+
+class STYLERIG_OT_make_environment(bpy.types.Operator):
+    """Make the Python environment that the backend runs in, in the extension's own folder. Blender's Python is left alone"""
+
+    bl_idname = "stylerig.make_environment"
+    bl_label = "Make Environment"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        if session.ENVIRONMENT.busy:
+            cls.poll_message_set("It is being made")
+            return False
+        return True
+
+    def invoke(self, _context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        begin()
+        if not bpy.app.timers.is_registered(watch):
+            bpy.app.timers.register(watch, first_interval=LOOK_SECONDS)
+        return {"FINISHED"}
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        begin()
+        try:
+            session.ENVIRONMENT.wait()
+        except BackendError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if session.ENVIRONMENT.warning:
+            self.report({"WARNING"}, session.ENVIRONMENT.warning)
+        return {"FINISHED"}
+
+
+def begin() -> None:
+    """Start making; a backend that runs would hold files of the environment."""
+    live.VIEW.stop()
+    session.BACKEND.stop()
+    session.ENVIRONMENT.start(session.environment_recipe())
+
+
+class STYLERIG_OT_cancel_environment(bpy.types.Operator):
+    """Stop making the environment; what is there is kept, so that it can go on later"""
+
+    bl_idname = "stylerig.cancel_environment"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        if not session.ENVIRONMENT.busy:
+            cls.poll_message_set("Nothing is being made")
+            return False
+        return True
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        session.ENVIRONMENT.cancel()
+        return {"FINISHED"}
+
+
+class STYLERIG_OT_remove_environment(bpy.types.Operator):
+    """Remove the backend's environment from the extension's folder"""
+
+    bl_idname = "stylerig.remove_environment"
+    bl_label = "Remove Environment"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        if session.ENVIRONMENT.busy:
+            cls.poll_message_set("It is being made: cancel that first")
+        elif not session.environment_folder().exists():
+            cls.poll_message_set("There is no environment")
+        else:
+            return True
+        return False
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        live.VIEW.stop()
+        session.BACKEND.stop()
+        try:
+            environment.remove(session.environment_folder())
+        except BackendError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+def watch() -> float | None:
+    """The timer: draw the progress until the attempt has ended."""
+    live.redraw("PREFERENCES")
+    live.redraw("VIEW_3D")
+    return LOOK_SECONDS if session.ENVIRONMENT.busy else None
+
+
+def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bpy.types.AddonPreferences) -> None:
+    """The part of the preferences about the environment."""
+    box = layout.box()
+    if session.ENVIRONMENT.busy:
+        draw_progress(box)
+        return
+    if session.chosen_python() is not None:
+        box.label(text=f"The backend uses {session.chosen_python()}", icon="CONSOLE")
+        return
+    state = environment.state(session.environment_folder(), session.payload_folder())
+    text, icon, action = STATES[state]
+    box.label(text=text, icon=icon)
+    if state == "ready":
+        made = environment.read_marker(session.environment_folder())
+        box.label(text=f"Python {made.get('python', '?')}, {made.get('torch', '')}", icon="BLANK1")
+    draw_outcome(box, context)
+    column = box.column()
+    column.prop(preferences, "device", expand=True)
+    column.prop(preferences, "base_python")
+    column.prop(preferences, "wheels")
+    row = box.row()
+    row.operator("stylerig.make_environment", text=action, icon="IMPORT")
+    row.operator("stylerig.remove_environment", text="Remove", icon="TRASH")
+    draw_log(row)
+
+
+def draw_progress(box: bpy.types.UILayout) -> None:
+    maker = session.ENVIRONMENT
+    minutes, seconds = divmod(int(maker.elapsed), 60)
+    box.progress(factor=maker.progress.fraction, text=f"{maker.progress.step}  {minutes}:{seconds:02}")
+    row = box.row()
+    row.label(text=maker.progress.detail)
+    row.operator("stylerig.cancel_environment", icon="CANCEL")
+    draw_log(row)
+
+
+def draw_outcome(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What became of the last attempt, where it was not plain success."""
+    maker = session.ENVIRONMENT
+    if maker.error is not None:
+        draw_wrapped(box, context, str(maker.error), "ERROR")
+    elif maker.cancelled:
+        box.label(text="Cancelled", icon="INFO")
+    elif maker.warning:
+        draw_wrapped(box, context, maker.warning, "ERROR")
+    elif not bpy.app.online_access:
+        box.label(text="Blender is offline: allow online access, or choose a folder of wheels", icon="INTERNET_OFFLINE")
+
+
+def draw_log(layout: bpy.types.UILayout) -> None:
+    if session.environment_log().is_file():
+        layout.operator("wm.path_open", text="Open Log", icon="TEXT").filepath = str(session.environment_log())
+
+
+CLASSES = (STYLERIG_OT_make_environment, STYLERIG_OT_cancel_environment, STYLERIG_OT_remove_environment)
+
+
+def unregister() -> None:
+    if bpy.app.timers.is_registered(watch):
+        bpy.app.timers.unregister(watch)
