@@ -29,9 +29,17 @@ def pair_loss(picture: Tensor, target: Tensor, focus: Tensor, gradient_weight: f
     """L1 of colour and matte over a pyramid, and of their differences between neighbours: a scalar.
 
     Both (N, 4, R, R) in [-1, 1]; ``focus`` (1, 1, R, R) weighs the places. The ``skip`` finest
-    levels are left out: where strands of hair lie is for a discriminator, L1 would blur them.
+    levels are left out (of the matte one less): where strands of hair lie is for a discriminator,
+    L1 would blur them.
     """
     difference = picture - target
+    colour = pyramid_loss(difference[:, :3], focus, gradient_weight, skip)
+    matte = pyramid_loss(difference[:, 3:], focus, gradient_weight, max(skip - 1, 0))
+    return 0.75 * colour + 0.25 * matte  # the mean over four channels
+
+
+def pyramid_loss(difference: Tensor, focus: Tensor, gradient_weight: float, skip: int) -> Tensor:
+    """Mean of |difference| over the levels from the ``skip``-th down, and of its slope at the first of them."""
     if skip:
         difference, focus = F.avg_pool2d(difference, 2**skip), F.avg_pool2d(focus, 2**skip)
     across = (difference[..., :, 1:] - difference[..., :, :-1]).abs() * focus[..., :, 1:]
