@@ -28,7 +28,7 @@ from models.studio.environments import environment_harmonics, mixed_panorama
 from models.studio.heads import borrow, studio_head
 from models.studio.person import head_surface, person_message, prepare, stage_message
 from models.studio.process import CyclesProcess
-from models.studio.scene import ENVIRONMENTS, PITCH_END, ROLL_END, YAW_END, latent_size, scene_from_latent
+from models.studio.scene import ENVIRONMENTS, LOOKS, PITCH_END, ROLL_END, YAW_END, latent_size, scene_from_latent
 
 ROOT = Path(__file__).resolve().parents[1]
 BLENDER = ROOT / ".venv-bpy-5.2" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
@@ -209,6 +209,7 @@ def test_a_set_is_made_goes_on_after_a_loss_and_is_the_same_again(tmp_path, face
     assert np.abs(decode(again[1]) - decode(before[1])).max() <= 1
     index = json.loads((tmp_path / "index.json").read_text())
     assert index["format"] == 2 and index["latents"] == latent_size(face) and index["size"] == 48
+    assert index["attributes"]["glasses"] == [index["layout"]["looks"][0] + LOOKS.index("glasses"), 1.15]
     picture = cv2.imread(str(picture_path(tmp_path, 0)), cv2.IMREAD_UNCHANGED)
     truth = np.load(picture_path(tmp_path, 0).with_suffix(".npz"), allow_pickle=False)
     assert picture.shape == (48, 48, 4) and (picture[..., :3] <= picture[..., 3:].astype(int) + 1).all()

@@ -30,10 +30,12 @@ from models.studio.develop import develop
 from models.studio.heads import studio_head
 from models.studio.person import Assets, person_message, prepare, stage_message
 from models.studio.process import CyclesProcess
-from models.studio.scene import latent_size, layout, scene_from_latent
+from models.studio.scene import LOOKS, latent_size, layout, scene_from_latent
 
 FORMAT = 2
 IN_FOLDER = 1000  # pictures in one sub-folder
+# Where a look's number parts those who have it from those who don't: what linear separability is measured on.
+ATTRIBUTES = {"glasses": 1.15, "beard": 0.75, "moustache": 0.9, "make_up": 0.1, "age": 0.0, "hair_length": 0.0, "hair_dark": 0.0, "freckles": 0.9}
 SHEET_COLUMNS, SHEET_ROWS = 12, 6
 
 
@@ -85,6 +87,7 @@ def write_index(options: argparse.Namespace, face: FaceModel, head: str) -> None
         "parameters": places(RigParameters.slices(face)),
         "head": head,
         "expression_names": face.expression_names,
+        "attributes": {name: [layout(face)["looks"].start + LOOKS.index(name), split] for name, split in ATTRIBUTES.items()},
         "camera": {"distance": PORTRAIT_CAMERA.distance, "half_width": PORTRAIT_CAMERA.half_width},
     }
     path = options.output / "index.json"
