@@ -73,7 +73,7 @@ def test_every_face_is_a_quad_with_an_area(face, mesh):
 def test_the_skin_is_welded_and_open_only_where_it_should_be(face):
     skin = face.masks["skin"] > 0.5
     points = face.mean[skin]
-    near = torch.cdist(points, points) + torch.eye(len(points))
+    near = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist") + torch.eye(len(points))
     assert near.min() > 1e-3  # no seam of doubled vertices
     inside = face.masks["eyes"] + face.masks["teeth"] == 0
     quads = face.quads[inside[face.quads].all(dim=1)]
@@ -126,7 +126,7 @@ def test_vertex_groups(face):
 
 
 def test_lips_touch_at_rest_whoever_it_is(face, contact, people):
-    for identity in (torch.zeros(80), *people[:25]):
+    for identity in (torch.zeros(80), *people[:12]):
         vertices = shaped(face, identity)
         assert np.abs(contact.gap(vertices, contact.lips)).max() < 0.06
         assert seen(face, vertices, "teeth") < 3  # of 192² pixels
@@ -145,7 +145,7 @@ def test_lids_close_and_cover_the_eyes(face, contact, people):
         gap = contact.gap(closed, contact.lashes[side])
         assert gap.max() < 0.01 and gap.min() > -0.15  # cm: the upper lid lies over the lower one at the corner
     shares = []
-    for identity in (torch.zeros(80), *people[:25]):
+    for identity in (torch.zeros(80), *people[:12]):
         open_eyes = seen(face, shaped(face, identity), "eyes")
         shares.append(seen(face, shaped(face, identity, both("eyeBlink")), "eyes") / open_eyes)
     assert shares[0] == 0 and np.mean(shares) < 0.025 and np.max(shares) < 0.2

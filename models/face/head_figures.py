@@ -80,7 +80,7 @@ def skull_figures(figures: dict) -> np.ndarray:
     skull = np.concatenate((skull, np.zeros((len(figures["expression"]), *skull.shape[1:]))))
     both = np.concatenate((skull, mirror_image(skull, figures)), axis=1)
     x, y, z = both[0].T
-    return both[:, (y > -12.6) & (z < 3.5) & ((y > -10.5) | (np.abs(x) < 6.2))]  # below, the bust begins
+    return both[:, (y > -11.0) & (z < 3.5) & ((y > -10.0) | (np.abs(x) < 6.2))]  # below, the bust begins
 
 
 def mirror_image(values: np.ndarray, figures: dict) -> np.ndarray:

@@ -26,7 +26,8 @@ from models.face.topology import Resolution, Sheet
 # vertex where the splines have it, at a point of the skull, at the neck's end, at a landmark. The mesh cannot bend at every point.
 FACE_WEIGHT, SPLINE_WEIGHT, SKULL_WEIGHT, NECK_WEIGHT, LANDMARK_WEIGHT = 200.0, 400.0, 30.0, 3.0, 3e4
 BORDER_WEIGHT = 1.0  # of a border's second difference
-SEAM_RINGS = 5  # edge loops beside the seam over which the splines let go
+SEAM_RINGS = 5  # edge loops beside the seam over which splines and measured points let go
+SEAM_SHARE = 0.1  # of a measured point's weight that is left at the seam
 OFF_SHEET = 0.008  # chart positions further outside the sheet than this belong to the back
 NECK_SPAN = (0.29, 0.17)  # middle and half length of the v where such positions lie beside the sheet, not below it
 ROUNDS = 2  # of finding the skull points' places on the surface
@@ -40,13 +41,14 @@ def skin_figures(sheet: Sheet, back: np.ndarray, figures: dict, landmarks: np.nd
     ``back`` is the back's grid of vertex indices, ``landmarks`` (68,) vertices that keep their measured place.
     """
     chart, values = face_figures(figures)
-    outside = off_sheet(chart, sheet)
+    places = locate(chart, sheet.points, sheet.quads)
+    outside = np.linalg.norm(np.einsum("pk,pkd->pd", places[1], sheet.points[places[0]]) - chart, axis=1)
     within, beside = outside < OFF_SHEET, (outside >= OFF_SHEET) & (np.abs(chart[:, 1] - NECK_SPAN[0]) < NECK_SPAN[1])
     shape = carry(plane_kernel, chart, values, sheet.points, 1e-7)
     firm = spline_weight(sheet)
     firm[landmarks] = LANDMARK_WEIGHT
     behind = np.concatenate((skull_figures(figures), values[:, beside]), axis=1)
-    skin = fit_skin(shape, firm, sheet, back, (chart[within], values[:, within]), behind)
+    skin = fit_skin(shape, firm, sheet, back, (*(part[within] for part in places), values[:, within]), behind)
     close_lips(skin, sheet, figures, resolution)
     close_lids(skin, sheet, figures, landmarks, resolution)
     return skin
@@ -54,8 +56,8 @@ def skin_figures(sheet: Sheet, back: np.ndarray, figures: dict, landmarks: np.nd
 
 def plane_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Thin-plate kernel r² log r between points of the plane, (A, B)."""
-    squared = np.sum((a[:, None] - b[None]) ** 2, axis=-1)
-    return 0.5 * squared * np.log(np.maximum(squared, 1e-20))
+    squared = np.maximum(np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2 * a @ b.T, 1e-15)
+    return 0.5 * squared * np.log(squared)
 
 
 def sphere_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -77,12 +79,6 @@ def carry(kernel, sources: np.ndarray, values: np.ndarray, targets: np.ndarray, 
     return carried.reshape(len(targets), values.shape[0], -1).transpose(1, 0, 2)
 
 
-def off_sheet(chart: np.ndarray, sheet: Sheet) -> np.ndarray:
-    """How far each chart position (P,) lies outside the sheet or in one of its holes."""
-    index, weight = locate(chart, sheet.points, sheet.quads)
-    return np.linalg.norm(np.einsum("pk,pkd->pd", weight, sheet.points[index]) - chart, axis=1)
-
-
 def spline_weight(sheet: Sheet) -> np.ndarray:
     """How firmly each vertex of the face (F,) stays where the splines have it: less toward the seam with the back."""
     edge = np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1]))
@@ -94,7 +90,8 @@ def fit_skin(face: np.ndarray, firm: np.ndarray, sheet: Sheet, back: np.ndarray,
     """The skin's figures (M, V, 3): the smoothest surface near the face's own, through all measured points.
 
     ``face`` (M, F, 3) are the face sheet's figures by splines and ``firm`` (F,) their weights, ``measured``
-    the face's points in the chart and their figures, ``skull`` (M, S, 3) the figures of points on the back.
+    the face's points as places on the sheet (vertices and weights (P, 3)) and their figures, ``skull`` (M, S, 3)
+    the figures of points on the back.
     """
     back_quads = topology.grid_quads(back)
     quads = np.concatenate((sheet.quads, back_quads))
@@ -104,10 +101,12 @@ def fit_skin(face: np.ndarray, firm: np.ndarray, sheet: Sheet, back: np.ndarray,
     edge = guess[bottom[1:-1]]
     nearest = np.argmin(np.linalg.norm(edge[:, None] - skull[0][None], axis=-1), axis=1)
     edge = np.concatenate((edge[None], skull[1:, nearest]))
-    wanted = np.concatenate((face, edge, measured[1], skull), axis=1)
-    counts = (edge.shape[1], len(measured[0]), skull.shape[1])
-    weight = np.concatenate((firm, np.repeat((NECK_WEIGHT, FACE_WEIGHT, SKULL_WEIGHT), counts)))
-    known = [at_vertices(np.concatenate((np.arange(face.shape[1]), bottom[1:-1]))), locate(measured[0], sheet.points, sheet.quads)]
+    in_face, at_points = measured[:2], measured[2]
+    wanted = np.concatenate((face, edge, at_points, skull), axis=1)
+    sure = FACE_WEIGHT * np.clip(np.sum(firm[in_face[0]] * in_face[1], axis=1) / SPLINE_WEIGHT, SEAM_SHARE, 1)
+    counts = (edge.shape[1], skull.shape[1])
+    weight = np.concatenate((firm, np.full(counts[0], NECK_WEIGHT), sure, np.full(counts[1], SKULL_WEIGHT)))
+    known = [at_vertices(np.concatenate((np.arange(face.shape[1]), bottom[1:-1]))), in_face]
     for _ in range(ROUNDS):
         index, value = (np.concatenate(parts) for parts in zip(*known, locate(skull[0], guess, back_quads), strict=True))
         smoothness = [bending_rows(guess, quads), border_rows(quads, BORDER_WEIGHT)]
@@ -134,7 +133,7 @@ def back_guess(face: np.ndarray, back: np.ndarray, skull: np.ndarray) -> np.ndar
     known[:, 0] = known[0] = known[-1] = True
     t = np.linspace(0, 1, columns)[None, :, None]
     spread = np.where(known, fixed, fixed[:, :1] * (1 - t) + t * np.array([0, 2.0, -9.0]))
-    directions = relax(unit(spread - SKULL_CENTRE), known, 3000, unit)
+    directions = relax(unit(spread - SKULL_CENTRE), known, 1500, unit)
     offsets = skull - SKULL_CENTRE
     length = np.linalg.norm(offsets, axis=1)[None, :, None]
     radius = carry(sphere_kernel, unit(offsets), length, directions.reshape(-1, 3), 2e-2)[0]

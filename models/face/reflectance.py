@@ -126,7 +126,7 @@ def skin_modes(modes: dict, region: dict, pattern: np.ndarray) -> None:
     ``pattern`` (V, 3) is the mean skin over its base colour: tones keep lips, cheeks and brows in proportion.
     """
     spot = lambda name: region[name][:, None] * MIDDLE
-    modes["tone"] += pattern * (MIDDLE - DARK) * 0.5  # −2 is dark skin, +2.9 very light skin
+    modes["tone"] += pattern * (MIDDLE - DARK) * 0.43  # −2.3 is dark skin, +3 very light skin
     modes["tone_warmth"] += pattern * MIDDLE * np.array([0.05, 0.0, -0.09])
     modes["redness"] += -pattern * MIDDLE * HAEMOGLOBIN * 0.08
     modes["lips_red"] += spot("lips") * np.array([0.05, -0.065, -0.035])
@@ -157,11 +157,11 @@ def eye_colours(albedo: np.ndarray, modes: dict, offsets: np.ndarray, span: slic
     pupil, iris = angle < 8, angle < 22.5
     limbus = iris & (angle > 20)
     colour = np.full((len(points), 3), (0.62, 0.57, 0.54))
-    colour[iris] = (0.060, 0.045, 0.025)
+    colour[iris] = (0.075, 0.054, 0.030)
     colour[limbus] *= 0.5
     colour[pupil] = 0.006
     albedo[span] = colour
     ring = (iris & ~pupil)[:, None] * np.where(limbus, 0.4, 1.0)[:, None]
-    modes["iris_blue"][span] = ring * np.array([0.012, 0.016, 0.040])
-    modes["iris_light"][span] = ring * np.array([0.042, 0.034, 0.020])
+    modes["iris_blue"][span] = ring * np.array([0.012, 0.015, 0.034])
+    modes["iris_light"][span] = ring * np.array([0.032, 0.025, 0.014])
     modes["sclera"][span] = (~iris)[:, None] * np.array([0.04, 0.03, 0.02])
