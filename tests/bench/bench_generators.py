@@ -1,8 +1,9 @@
 """How much sooner the engines make a picture than NVIDIA's published code does on the same machine.
 
 Batch 1, constant noise, random weights. Reference, engine and bare convolutions take turns in
-one process for each network, the shortest time of each counts: compare the ratios. Errors are in
-the picture's own range, brought to [-1, 1].
+one process for each network, the shortest time of each counts: compare the ratios. On a busy machine
+set OMP_NUM_THREADS=1: then it is the processor's time that counts, which other programs hardly
+change. Errors are in the picture's own range, brought to [-1, 1].
 """
 
 from __future__ import annotations
@@ -41,31 +42,26 @@ CASES = {
 }
 
 
+COLUMNS = ("reference_ms", "floor_ms", "exact_ms", "exact_speedup_x", "exact_over_floor_x", "exact_error",
+           "exact_peak_GB", "fast_speedup_x", "fast_dB")  # fmt: skip
+
+
 def run() -> dict[str, float]:
-    """All cases on the processor and, where there is one, on the CUDA device."""
+    """All cases on the processor and, where there is one, on the CUDA device; one line of a table for each."""
+    print(" ".join([f"{'network':20}", *(f"{column:>18}" for column in COLUMNS)]), flush=True)
     figures = {}
     for device in ["cpu"] + (["cuda"] if torch.cuda.is_available() else []):
         for name in CASES:
             command = [sys.executable, "-m", "tests.bench.bench_generators", name, device]
-            result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            prefix = name if device == "cpu" else f"{name} {device}"
-            figures |= {f"{prefix} {figure}": value for figure, value in json.loads(result.stdout).items()}
-            print(f"{prefix}: done", file=sys.stderr, flush=True)
-    print(table(figures))
+            result = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+            label = name if device == "cpu" else f"{name} {device}"
+            print(" ".join([f"{label:20}", *(cell(result.get(column)) for column in COLUMNS)]), flush=True)
+            figures |= {f"{label} {figure}": value for figure, value in result.items()}
     return figures
 
 
-def table(figures: dict[str, float]) -> str:
-    """One line for each network."""
-    columns = ("reference_ms", "floor_ms", "exact_ms", "exact_speedup_x", "exact_over_floor_x", "exact_error",
-               "exact_peak_GB", "fast_speedup_x", "fast_dB")  # fmt: skip
-    names = dict.fromkeys(figure.rpartition(" ")[0] for figure in figures)
-    lines = [" ".join([f"{'network':24}", *(f"{column:>18}" for column in columns)])]
-    for name in names:
-        values = [figures.get(f"{name} {column}") for column in columns]
-        cells = (f"{'-' if value is None else format(value, '.3g'):>18}" for value in values)
-        lines.append(" ".join([f"{name:24}", *cells]))
-    return "\n".join(lines)
+def cell(value: float | None) -> str:
+    return f"{'-' if value is None else format(value, '.3g'):>18}"
 
 
 @torch.inference_mode()
@@ -103,14 +99,15 @@ def fast_engine(generator: Generator, case: Case, device: str) -> Engine | None:
 def shortest(work: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
     """Shortest time of each in milliseconds; they take turns. What runs for seconds is not warmed up."""
     times: dict[str, list[float]] = {name: [] for name in work}
+    clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     for turn in range(rounds + (1 if rounds > 1 else 0)):
         for name, function in work.items():
             for _ in range(2 if rounds == 1 and name != "reference" else 1):
                 synchronize(device)
-                started = time.perf_counter()
+                started = clock()
                 function()
                 synchronize(device)
-                times[name].append(1e3 * (time.perf_counter() - started))
+                times[name].append(1e3 * (clock() - started))
         if turn == 0 and rounds > 1:
             times = {name: [] for name in work}
     return {f"{name}_ms": min(values) for name, values in times.items()}
