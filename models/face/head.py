@@ -34,7 +34,7 @@ from models.face.head_parts import (
 )
 from models.face.head_skin import skin_figures
 from models.face.model import FaceModel
-from models.face.reflectance import MODE_NAMES, albedo_modes
+from models.face.reflectance import ALBEDO_FLOOR, MODE_NAMES, albedo_modes
 from models.face.topology import FULL, PROXY, Resolution, Sheet
 
 __all__ = ["FIGURES", "GAZE_DEGREES", "build_head", "chart_from_uv", "face_uv", "gaze_turn", "our_head"]
@@ -109,6 +109,7 @@ def assemble(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray, e
         name="studio head",
         identity_names=[f"identity{number:03d}" for number in range(n_identity)],
         reflectance_names=list(MODE_NAMES),
+        albedo_floor=ALBEDO_FLOOR,
         scales={name: as_float(np.sqrt((values**2).sum(axis=-1).mean(axis=-1))) for name, values in modes.items()},
     )
 

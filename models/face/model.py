@@ -40,6 +40,7 @@ class FaceModel:
     name: str = "face"
     identity_names: list[str] = field(default_factory=list)  # K, where the source names its modes
     reflectance_names: list[str] = field(default_factory=list)  # B
+    albedo_floor: float = 0.0  # no weights make albedo darker than this share of the mean: keeps the hue of dark skin
     scales: dict[str, Tensor] = field(default_factory=dict)  # "identity" (K,), …: RMS change at weight 1, cm or albedo
     licence: str = ""  # what a person must know before using the model; empty for ours
     notes: list[str] = field(default_factory=list)  # what the source lacked and where it was taken from
@@ -64,7 +65,7 @@ class FaceModel:
     def albedo_for(self, reflectance: Tensor) -> Tensor:
         """Per-vertex linear albedo (N, V, 3) for reflectance weights (N, B), kept above black."""
         change = (reflectance @ self.albedo.flatten(1)).unflatten(1, (-1, 3))
-        return (self.albedo_mean + change).clamp(min=0.005)
+        return torch.maximum(self.albedo_mean + change, (self.albedo_floor * self.albedo_mean).clamp(min=0.005))
 
     def eyes_for(self, identity: Tensor) -> Tensor:
         """Eyeball centres (N, 2, 3), left then right, for identity weights (N, K)."""
