@@ -47,9 +47,8 @@ class FaceModel:
 
     def vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Vertices (N, V, 3) for identity weights (N, K) and expression weights (N, E)."""
-        bases = torch.cat((self.identity, self.expression)).flatten(1)
-        weights = torch.cat((identity, expression), dim=1)
-        return self.mean + (weights @ bases).unflatten(1, (-1, 3))
+        moved = identity @ self.identity.flatten(1) + expression @ self.expression.flatten(1)
+        return self.mean + moved.unflatten(1, (-1, 3))
 
     def expression_weights(self, values: Mapping[str, float]) -> Tensor:
         """Expression weights (1, E) from values by name; StyleRigError names an expression that there is not."""

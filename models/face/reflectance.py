@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.face.topology import smooth_loop
+from models.face.topology import NOSTRIL_BLOCK, smooth_loop
 
 LIGHT, DARK = np.array([0.72, 0.465, 0.345]), np.array([0.125, 0.060, 0.037])
 MIDDLE = np.exp(0.62 * np.log(LIGHT) + 0.38 * np.log(DARK))  # the mean skin: between them in optical density
 HAEMOGLOBIN = np.array([0.10, 0.62, 0.42])  # change of optical density in R, G, B per unit of blood
 BLOOD = {"cheeks": 0.18, "nose": 0.22, "lips": 0.75, "under_eyes": 0.12}  # more of it in the mean face, where skin is thin
 ALBEDO_FLOOR = 0.22  # of the mean, per channel: the hue of the darkest skin
+# Harmonics cast no shadows, so what lies inside the nostrils is painted dark.
+NOSTRIL_REACH, NOSTRIL_SHADE = 0.74, 0.8
 LIP_EDGE = 0.010  # width of the lips' edge in the chart
 BLOTCH_WAVES = ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (2, 1), (1, 2), (2, 2))  # low waves over the chart
 MODE_NAMES = (
@@ -92,7 +94,16 @@ def regions(chart: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
         "lids": bump(chart, (0.35, 0.735), (0.04, 0.018)),
         "forehead": bump(chart, (0.5, 0.88), (0.2, 0.07)),
         "scalp": smooth_step((chart[:, 1] - 0.93) / 0.065),
+        "nostrils": smooth_step((NOSTRIL_REACH - nostril_distance(chart)) / 0.3),
     }
+
+
+def nostril_distance(chart: np.ndarray) -> np.ndarray:
+    """How far from the nearer nostril's middle (P,), 1 at the sides of the block that the topology gives it."""
+    (left, right), (low, high) = NOSTRIL_BLOCK
+    u = np.minimum(chart[:, 0], 1 - chart[:, 0])
+    x, y = (u - (left + right) / 2) * 2 / (right - left), (chart[:, 1] - (low + high) / 2) * 2 / (high - low)
+    return np.hypot(x, y)
 
 
 def albedo_modes(mean: np.ndarray, chart: np.ndarray, spans: dict, landmarks: np.ndarray, eyes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,6 +123,7 @@ def albedo_modes(mean: np.ndarray, chart: np.ndarray, spans: dict, landmarks: np
         skin[spans[part]] = 1
     blood = sum(amount * region[name] for name, amount in BLOOD.items())
     albedo = skin * MIDDLE * np.exp(-blood[:, None] * HAEMOGLOBIN) * (1 - 0.5 * region["brow"][:, None])
+    albedo *= 1 - NOSTRIL_SHADE * region["nostrils"][:, None]
     skin_modes(modes, region, skin * albedo / MIDDLE)
     blotches(modes, mean, skin)
     for centre, side in zip(eyes, ("L", "R"), strict=True):
