@@ -18,6 +18,16 @@ from models.face.model import FaceModel
 from models.face.parameters import RigParameters
 
 
+def new_portrait(request: schema.LatentRequest, rig: stylerig.Rig) -> stylerig.Portrait:
+    """The portrait of a seed, or of the latent that the request brings. Raises StyleRigError."""
+    if request.w is None:
+        return rig.new_portrait(seed=request.seed, truncation=request.truncation)
+    w = decode_w(request, (rig.generator.num_ws, rig.generator.w_dim))
+    with torch.no_grad():
+        parameters = rig.reconstruction(torch.from_numpy(w)[None].to(rig.face.mean.device), rig.face).to("cpu")
+    return stylerig.Portrait(rig.name, rig.weights_hash, request.seed, request.truncation, w, parameters)
+
+
 def portrait_to_schema(portrait: stylerig.Portrait, face: FaceModel) -> schema.Portrait:
     """A portrait as the client keeps it; float32 values survive the way there and back."""
     p = portrait.parameters
@@ -76,7 +86,7 @@ def weights_missing(message: schema.Portrait, rig: stylerig.Rig) -> StyleRigErro
     )
 
 
-def decode_w(message: schema.Portrait, shape: tuple[int, int]) -> np.ndarray:
+def decode_w(message: schema.Portrait | schema.LatentRequest, shape: tuple[int, int]) -> np.ndarray:
     """The latent w as float32 (L, 512). Raises StyleRigError unless it has exactly ``shape``."""
     if tuple(message.w_shape) != shape:
         raise damaged(f"its w has the shape {tuple(message.w_shape)}, the generator's is {shape}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from models.errors import StyleRigError
 
@@ -38,12 +38,33 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+Latent = Annotated[str, Field(max_length=700_000, description="base64 of little-endian float32")]
+LatentShape = Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)]
+
+
 class PortraitRequest(Message):
     """A portrait to be drawn from a seed: the same seed is the same face everywhere."""
 
     model: Name = "studio"
     seed: Seed
     truncation: Truncation = 0.7
+
+
+class LatentRequest(PortraitRequest):
+    """The same over HTTP, where a client may bring a latent, as when it has mixed two portraits.
+
+    With ``w`` (and ``w_shape``) that latent is taken and its rig parameters are read from it;
+    ``seed`` and ``truncation`` are only noted.
+    """
+
+    w: Latent | None = None
+    w_shape: LatentShape | None = None
+
+    @model_validator(mode="after")
+    def whole_latent(self) -> LatentRequest:
+        if (self.w is None) != (self.w_shape is None):
+            raise ValueError("w and w_shape belong together")
+        return self
 
 
 class Parameters(Message):
@@ -64,8 +85,8 @@ class Portrait(Message):
     weights_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{8,128}$")]
     seed: Seed
     truncation: Truncation
-    w: Annotated[str, Field(max_length=700_000)] = Field(description="base64 of little-endian float32")
-    w_shape: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)]
+    w: Latent
+    w_shape: LatentShape
     parameters: Parameters
 
 

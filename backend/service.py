@@ -72,10 +72,10 @@ def add_routes(app: FastAPI, holder: RigHolder, worker: Worker) -> None:
         return [describe(await worker.run(holder.get))]
 
     @app.post("/v1/portraits")
-    async def new_portrait(request: schema.PortraitRequest) -> schema.Portrait:
+    async def new_portrait(request: schema.LatentRequest) -> schema.Portrait:
         def job() -> schema.Portrait:
             rig = holder.for_model(request.model)
-            portrait = rig.new_portrait(seed=request.seed, truncation=request.truncation)
+            portrait = portraits.new_portrait(request, rig)
             return portraits.portrait_to_schema(portrait, rig.face)
 
         return await worker.run(job)

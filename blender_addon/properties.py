@@ -6,6 +6,7 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, PointerProperty, StringProperty
 
 from .rig import light
+from .rig.controls import RigError, parse_portrait
 
 LIGHT_SIZE = 27  # nine coefficients, three channels
 
@@ -14,12 +15,38 @@ def is_mesh(_self, candidate: bpy.types.Object) -> bool:
     return candidate.type == "MESH"
 
 
+def stored(settings: StyleRigObject, name: str, otherwise):
+    """An entry of the stored portrait, or ``otherwise`` where there is none."""
+    try:
+        return parse_portrait(settings.portrait).get(name, otherwise)
+    except RigError:
+        return otherwise
+
+
+def seed_of(settings: StyleRigObject) -> str:
+    return str(stored(settings, "seed", ""))
+
+
+def truncation_of(settings: StyleRigObject) -> float:
+    return float(stored(settings, "truncation", 0.0))
+
+
 class StyleRigObject(bpy.types.PropertyGroup):
     """Properties of an armature that is a portrait's rig."""
 
     is_rig: BoolProperty(name="Is a StyleRig", description="This armature is the rig of a portrait", options=set())
     portrait: StringProperty(
         name="Portrait", description="The portrait by value, as JSON: its w and the parameters read from it", options=set()
+    )
+    seed: StringProperty(
+        name="Seed", description="The number that the portrait was drawn from", get=seed_of
+    )
+    truncation: FloatProperty(
+        name="Truncation", description="How far the portrait is from the average face",
+        get=truncation_of,
+    )  # fmt: skip
+    source: StringProperty(
+        name="Source", description="How the portrait came about, where it is more than its seed", options=set()
     )
     head: PointerProperty(
         name="Head", description="The mesh that this rig moves", type=bpy.types.Object, poll=is_mesh, options=set()

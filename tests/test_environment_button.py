@@ -135,7 +135,7 @@ def test_new_pins_make_it_outdated_and_keep_the_folder(link, maker, recipe):
 @pytest.mark.parametrize(
     ("platform", "cpu", "cuda"),
     [
-        ("linux", "torch==2.13.0+cpu --extra-index-url https://download.pytorch.org/whl/cpu", "torch===2.13.0"),
+        ("linux", "torch==2.13.0+cpu --retries 2 --extra-index-url https://download.pytorch.org/whl/cpu", "torch===2.13.0"),
         ("win32", "torch==2.13.0", "torch==2.13.0+cu130 --extra-index-url https://download.pytorch.org/whl/cu130"),
         ("darwin", "torch==2.13.0", "torch===2.13.0"),
     ],

@@ -46,6 +46,11 @@ class Client:
         request = {"model": model, "seed": int(seed), "truncation": float(truncation)}
         return self._json("POST", "/v1/portraits", request)
 
+    def portrait_of_latent(self, portrait: dict, w: str) -> dict:
+        """A portrait like ``portrait`` with another latent (base64): its parameters are read from it."""
+        request = {name: portrait[name] for name in ("model", "seed", "truncation", "w_shape")} | {"w": w}
+        return self._json("POST", "/v1/portraits", request)
+
     def mesh(self, portrait: dict) -> dict[str, np.ndarray]:
         """Arrays of the portrait's mesh in model space (y up, cm); names and shapes as in /v1."""
         body, _ = self._call("POST", "/v1/portraits/mesh", {"portrait": portrait})

@@ -430,7 +430,7 @@ def torch_arguments(recipe: Recipe, pin: str) -> list[str]:
         return [pin]
     linux, windows = sys.platform.startswith("linux"), sys.platform == "win32"
     if recipe.device == "cpu" and linux:
-        return [f"{pin}+cpu", "--extra-index-url", TORCH_INDEX + "cpu"]
+        return [f"{pin}+cpu", "--retries", "2", "--extra-index-url", TORCH_INDEX + "cpu"]
     if recipe.device == "cuda" and windows:
         return [f"{pin}+{CUDA}", "--extra-index-url", TORCH_INDEX + CUDA]
     if recipe.device == "cuda":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import bpy
+import mathutils
 import numpy as np
 
 from . import conversions
-from .controls import EYE_BONES, GAZE, HEAD_BONE
+from .controls import EYE_BONES, GAZE, HEAD_BONE, RigError, head_of
 from .light import NEUTRAL_STRENGTH, NEUTRAL_TINT, own_direction
 
 ALBEDO = "albedo"  # the colour attribute
@@ -16,6 +17,7 @@ UV_MAP = "UVMap"
 NECK_BONE = "neck"
 ROOT_BONE = "root"
 SKIN_ROUGHNESS = 0.45
+SIDE_STEP = 0.35  # metres between a rig and one made of it
 
 
 def build_rig(context: bpy.types.Context, portrait: dict, mesh: dict[str, np.ndarray]) -> bpy.types.Object:
@@ -44,6 +46,75 @@ def build_rig(context: bpy.types.Context, portrait: dict, mesh: dict[str, np.nda
         raise
     select_only(context, rig)
     return rig
+
+
+def replace_portrait(
+    context: bpy.types.Context, rig: bpy.types.Object, portrait: dict, mesh: dict[str, np.ndarray]
+) -> None:
+    """Give a rig another face; its pose, expression, light, animation and material stay.
+
+    Needs Object mode and a head whose vertices and expressions are still those of the face model;
+    raises RigError otherwise, with nothing changed.
+    """
+    head = head_of(rig)
+    keys = head.data.shape_keys.key_blocks if head and head.data.shape_keys else None
+    names = [str(name) for name in mesh["expression_names"]]
+    if keys is None or len(head.data.vertices) != len(mesh["vertices"]) or not set(names) <= set(keys.keys()):
+        raise RigError("other_mesh", "The rig's head was edited, or belongs to another face model.", "Make a new portrait instead.")
+    keys[0].points.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"])))
+    head.data.vertices.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"])))
+    for name, change in zip(names, mesh["expression"]):
+        keys[name].points.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"] + change)))
+    set_albedo(head.data, mesh)
+    head.data.update()
+    move_eyes(context, rig, mesh["eye_centers"])
+    rig.stylerig.portrait = json.dumps(portrait, separators=(",", ":"))
+    rig.stylerig.gaze = json.dumps(gaze_angles(mesh))
+
+
+def move_eyes(context: bpy.types.Context, rig: bpy.types.Object, centres: np.ndarray) -> None:
+    """Put the eye bones where the eyes are, (2, 3) in model space."""
+    select_only(context, rig)
+    bpy.ops.object.mode_set(mode="EDIT")
+    for bone, centre in zip(EYE_BONES.values(), centres):
+        edited = rig.data.edit_bones.get(bone)
+        if edited is not None:
+            edited.translate(mathutils.Vector(conversions.points_model_to_blender(centre)) - edited.head)
+    bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def duplicate_rig(context: bpy.types.Context, rig: bpy.types.Object) -> bpy.types.Object:
+    """A copy of the rig beside it with a head, shape keys, material and animation of its own."""
+    head = head_of(rig)
+    if head is None:
+        raise RigError("no_head", "The rig has no head any more.", "Undo its removal, or make a new portrait.")
+    twin, twin_head = rig.copy(), head.copy()
+    twin.data, twin_head.data = rig.data.copy(), head.data.copy()
+    for owner in (twin, twin_head, twin_head.data.shape_keys):
+        animation = owner.animation_data if owner else None
+        if animation and animation.action:
+            slot = animation.action_slot.identifier if animation.action_slot else None
+            animation.action = animation.action.copy()
+            animation.action_slot = animation.action.slots.get(slot) if slot else None
+    for slot in twin_head.material_slots:
+        slot.material = slot.material.copy() if slot.material else None
+    collection = open_collection(context)
+    for item in (twin, twin_head):
+        collection.objects.link(item)
+    twin_head.name = f"{twin.name}_Head"
+    twin_head.parent = twin
+    for modifier in twin_head.modifiers:
+        if modifier.type == "ARMATURE":
+            modifier.object = twin
+    twin.stylerig.head = twin_head
+    place_beside(twin, rig)
+    select_only(context, twin)
+    return twin
+
+
+def place_beside(rig: bpy.types.Object, other: bpy.types.Object) -> None:
+    """Stand a rig to the side of another."""
+    rig.matrix_world = other.matrix_world @ mathutils.Matrix.Translation((SIDE_STEP, 0, 0))
 
 
 def open_collection(context: bpy.types.Context) -> bpy.types.Collection:
@@ -75,14 +146,19 @@ def fill_mesh(data: bpy.types.Mesh, mesh: dict[str, np.ndarray]) -> None:
     data.loops.foreach_set("vertex_index", corners)
     data.polygons.foreach_set("loop_start", np.cumsum(sizes, dtype=np.int32) - sizes)
     data.uv_layers.new(name=UV_MAP).uv.foreach_set("vector", flat(mesh["uv"]))
-    colours = np.ones((len(points), 4), dtype=np.float32)
-    colours[:, :3] = mesh["albedo"]
-    attribute = data.color_attributes.new(ALBEDO, "FLOAT_COLOR", "POINT")
-    attribute.data.foreach_set("color", colours.ravel())
-    data.color_attributes.active_color = attribute
+    data.color_attributes.active_color = set_albedo(data, mesh)
     data.update(calc_edges=True)
     data.validate(clean_customdata=False)
     data.shade_smooth()
+
+
+def set_albedo(data: bpy.types.Mesh, mesh: dict[str, np.ndarray]) -> bpy.types.Attribute:
+    """The colour attribute with the albedo, made where it is missing."""
+    colours = np.ones((len(mesh["vertices"]), 4), dtype=np.float32)
+    colours[:, :3] = mesh["albedo"]
+    attribute = data.color_attributes.get(ALBEDO) or data.color_attributes.new(ALBEDO, "FLOAT_COLOR", "POINT")
+    attribute.data.foreach_set("color", colours.ravel())
+    return attribute
 
 
 def flat(array: np.ndarray) -> np.ndarray:

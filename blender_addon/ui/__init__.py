@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from . import environment, operators, panels
+from . import environment, operators, panels, pose, portraits
 
-CLASSES = (*environment.CLASSES, *operators.CLASSES, *panels.CLASSES)
+PARTS = (environment, operators, portraits, pose, panels)
+CLASSES = tuple(cls for part in PARTS for cls in part.CLASSES)
+
+
+def register() -> None:
+    for part in PARTS:
+        if hasattr(part, "register"):
+            part.register()
 
 
 def unregister() -> None:
-    environment.unregister()
+    for part in reversed(PARTS):
+        if hasattr(part, "unregister"):
+            part.unregister()

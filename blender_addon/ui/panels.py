@@ -8,6 +8,7 @@ import bpy
 
 from ..link import live
 from ..rig.controls import HEAD_BONE, RigError, active_rig, head_of, portrait_of
+from . import portraits
 from .status import draw_backend, draw_wrapped
 
 WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
@@ -47,15 +48,39 @@ class STYLERIG_PT_portrait(SidebarPanel, bpy.types.Panel):
 
 
 def draw_rig(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
+    """Who it is: the picture, the name, the seed."""
     try:
         portrait = portrait_of(rig)
     except RigError as error:
         layout.label(text=error.message, icon="ERROR")
         return
-    layout.label(text=f"{rig.name}: seed {portrait.get('seed')}, {portrait.get('model')}", icon="ARMATURE_DATA")
-    row = layout.row(align=True)
-    row.operator("stylerig.neutral_expression")
-    row.operator("stylerig.reset_rig")
+    row = layout.row()
+    if rig.preview is not None and rig.preview.icon_id:
+        row.template_icon(icon_value=rig.preview.icon_id, scale=4)
+    column = row.column(align=True)
+    column.prop(rig, "name", text="")
+    column.label(text=f"Seed {portrait.get('seed')}, truncation {rig.stylerig.truncation:.2f}")
+    if rig.stylerig.source:
+        column.label(text=rig.stylerig.source)
+    column.operator("stylerig.duplicate_portrait", text="Duplicate", icon="DUPLICATE")
+
+
+class STYLERIG_PT_gallery(SidebarPanel, bpy.types.Panel):
+    bl_label = "Gallery"
+    bl_parent_id = "STYLERIG_PT_portrait"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        portraits.draw_gallery(self.layout, context)
+
+
+class STYLERIG_PT_mixing(RigPanel, bpy.types.Panel):
+    bl_label = "Style Mixing"
+    bl_parent_id = "STYLERIG_PT_portrait"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        portraits.draw_mixing(self.layout, context, active_rig(context))
 
 
 class STYLERIG_PT_head(RigPanel, bpy.types.Panel):
@@ -110,6 +135,7 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
         if keys is None:
             self.layout.label(text="The head has no shape keys", icon="ERROR")
             return
+        draw_pose_buttons(self.layout)
         known = portrait_expressions(rig)
         for region, names in by_region([name for name in keys.key_blocks.keys() if name in known]).items():
             header, body = self.layout.panel(f"stylerig_expression_{region}", default_closed=True)
@@ -118,6 +144,27 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
                 column = body.column(align=True)
                 for name in names:
                     column.prop(keys.key_blocks[name], "value", text=readable(name), slider=True)
+
+
+def draw_pose_buttons(layout: bpy.types.UILayout) -> None:
+    row = layout.row(align=True)
+    row.operator("stylerig.neutral_expression")
+    row.operator("stylerig.mirror_pose", icon="MOD_MIRROR")
+    row.operator("stylerig.reset_rig", icon="LOOP_BACK")
+    row = layout.row(align=True)
+    row.operator_menu_enum("stylerig.apply_pose", "pose", text="Expressions", icon="PRESET")
+    row.operator("stylerig.keep_pose", text="", icon="ADD")
+    row.operator("stylerig.add_pose_assets", text="", icon="ASSET_MANAGER")
+
+
+class STYLERIG_PT_capture(RigPanel, bpy.types.Panel):
+    bl_label = "Capture"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        column = self.layout.column()
+        column.operator("stylerig.import_capture", icon="IMPORT")
+        column.operator("stylerig.copy_capture", icon="COPYDOWN")
 
 
 class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
@@ -155,8 +202,11 @@ def readable(name: str) -> str:
 
 CLASSES = (
     STYLERIG_PT_portrait,
+    STYLERIG_PT_gallery,
+    STYLERIG_PT_mixing,
     STYLERIG_PT_head,
     STYLERIG_PT_light,
     STYLERIG_PT_expression,
+    STYLERIG_PT_capture,
     STYLERIG_PT_output,
 )

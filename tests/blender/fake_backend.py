@@ -55,6 +55,12 @@ def new_portrait(seed: int, truncation: float) -> dict:
     }  # fmt: skip
 
 
+def parameters_of_latent(parameters: dict, w: str) -> dict:
+    """Other identity for another latent, as the real reconstruction has it."""
+    values = np.frombuffer(base64.b64decode(w), dtype="<f4")[:4]
+    return {**parameters, "identity": values.astype(float).round(4).tolist()}
+
+
 def ball(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unit directions (V, 3), quads (Q, 4) counter-clockwise from outside, corner UVs (4Q, 2)."""
     polar = np.linspace(0.05, math.pi - 0.05, rows)
@@ -73,7 +79,8 @@ def mesh_of(portrait: dict) -> dict[str, np.ndarray]:
     """A head of an ellipsoid and two eyeballs with the arrays of /v1/portraits/mesh."""
     skin, skin_quads, skin_uv = ball(16, 24)
     eye, eye_quads, eye_uv = ball(6, 8)
-    vertices = np.concatenate((skin * RADII, eye * 1.2 + EYES[0], eye * 1.2 + EYES[1]))
+    radii = RADII * (1 + 0.02 * np.tanh(portrait["parameters"]["identity"][:3]))
+    vertices = np.concatenate((skin * radii, eye * 1.2 + EYES[0], eye * 1.2 + EYES[1])).astype(np.float32)
     starts = (len(skin), len(skin) + len(eye))
     corners = np.concatenate((skin_quads, eye_quads + starts[0], eye_quads + starts[1]))
     groups = np.zeros((4, len(vertices)), dtype=np.float32)
@@ -210,7 +217,10 @@ class Handler(BaseHTTPRequestHandler):
     def portraits(self, request: dict) -> tuple[bytes, dict]:
         if request.get("model") != "studio":
             raise Refused(404, "no_model", f"There is no model {request.get('model')!r}.")
-        return json.dumps(new_portrait(request["seed"], request["truncation"])).encode(), {}
+        portrait = new_portrait(request["seed"], request["truncation"])
+        if request.get("w"):
+            portrait = {**portrait, "w": request["w"], "parameters": parameters_of_latent(portrait["parameters"], request["w"])}
+        return json.dumps(portrait).encode(), {}
 
     def mesh(self, request: dict) -> tuple[bytes, dict]:
         archive = io.BytesIO()

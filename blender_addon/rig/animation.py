@@ -1,0 +1,158 @@
+"""Keyframes by array: the curves of an action's slot, the same way in Blender 4.5 and 5.x."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import bpy
+import numpy as np
+
+from . import conversions
+from .capture import HEAD_ANGLES, Capture, plain, spellings
+from .controls import HEAD_BONE, RigError, head_of, portrait_of
+
+LINEAR = 1  # of Keyframe.interpolation
+HEAD_PATH = f'pose.bones["{HEAD_BONE}"].rotation_euler'
+
+
+def shape_keys_of(rig: bpy.types.Object) -> bpy.types.Key:
+    """The shape keys of the rig's head. Raises RigError."""
+    head = head_of(rig)
+    keys = head.data.shape_keys if head else None
+    if keys is None:
+        raise RigError("no_head", "The rig's head has no shape keys any more.", "Undo its removal, or make a new portrait.")
+    return keys
+
+
+def key_path(name: str) -> str:
+    """The data path of a shape key's value."""
+    return f'key_blocks["{bpy.utils.escape_identifier(name)}"].value'
+
+
+def expressions_of(rig: bpy.types.Object) -> list[str]:
+    """The rig's expressions that its head has a shape key for. Raises RigError."""
+    keys = shape_keys_of(rig).key_blocks
+    return [name for name in portrait_of(rig)["parameters"]["expression"] if name in keys]
+
+
+def curves_of(owner: bpy.types.ID) -> bpy.types.bpy_prop_collection | None:
+    """The f-curves that animate a datablock, or None."""
+    animation = owner.animation_data
+    if animation is None or animation.action is None or animation.action_slot is None:
+        return None
+    bag = next(bags_of(animation.action, animation.action_slot), None)
+    return bag.fcurves if bag else None
+
+
+def bags_of(action: bpy.types.Action, slot: bpy.types.ActionSlot) -> Iterator[bpy.types.ActionChannelbag]:
+    for layer in action.layers:
+        for strip in layer.strips:
+            bag = strip.channelbag(slot)
+            if bag is not None:
+                yield bag
+
+
+def ensure_curves(owner: bpy.types.ID, name: str) -> bpy.types.bpy_prop_collection:
+    """The f-curves that animate a datablock; an action of this name is made where there is none."""
+    animation = owner.animation_data or owner.animation_data_create()
+    if animation.action is None:
+        animation.action = bpy.data.actions.new(name)
+    if animation.action_slot is None:
+        animation.action_slot = animation.action.slots.new(id_type=owner.id_type, name=owner.name)
+    return ensure_bag(animation.action, animation.action_slot).fcurves
+
+
+def ensure_bag(action: bpy.types.Action, slot: bpy.types.ActionSlot) -> bpy.types.ActionChannelbag:
+    layer = action.layers[0] if action.layers else action.layers.new("Layer")
+    strip = layer.strips[0] if layer.strips else layer.strips.new(type="KEYFRAME")
+    return strip.channelbag(slot, ensure=True)
+
+
+def fresh_curve(curves: bpy.types.bpy_prop_collection, path: str, index: int = 0) -> bpy.types.FCurve:
+    """A new empty f-curve; one that was there is replaced."""
+    old = curves.find(path, index=index)
+    if old is not None:
+        curves.remove(old)
+    return curves.new(path, index=index)
+
+
+def write_curve(curves, path: str, frames: np.ndarray, values: np.ndarray, index: int = 0) -> None:
+    """Replace what animates a property by linear keys at ``frames`` (F,) with ``values`` (F,)."""
+    curve = fresh_curve(curves, path, index)
+    curve.keyframe_points.add(len(frames))
+    curve.keyframe_points.foreach_set("co", np.stack((frames, values), axis=1).astype(np.float32).ravel())
+    curve.keyframe_points.foreach_set("interpolation", np.full(len(frames), LINEAR, dtype=np.int32))
+    curve.update()
+
+
+def apply_capture(rig: bpy.types.Object, capture: Capture, start: float, head: bool, invert: tuple[bool, bool, bool]) -> int:
+    """Key a recording at whole frames onto the rig from frame ``start`` on; returns how many expressions.
+
+    ``capture`` is at the scene's rate. ``invert``: whether yaw, pitch, roll count the other way, as
+    they do for a phone that was held sideways. Raises RigError.
+    """
+    keys = shape_keys_of(rig)
+    found = capture.expressions(expressions_of(rig))
+    if not found:
+        raise RigError("no_names", "None of the recording's names is one of the rig's expressions.", "Choose a recording with ARKit's names.")
+    frames = start + np.arange(len(capture.seconds))
+    curves = ensure_curves(keys, f"{rig.name} Expression")
+    for name, values in found.items():
+        write_curve(curves, key_path(name), frames, values)
+    angles = [capture.column(name) for name in HEAD_ANGLES]
+    bone = rig.pose.bones.get(HEAD_BONE)
+    if head and bone is not None and all(column is not None for column in angles):
+        bone.rotation_mode = "XYZ"
+        signs = np.where(invert, -1.0, 1.0)
+        turned = conversions.rotation_model_to_bone([column * sign for column, sign in zip(angles, signs)])
+        curves = ensure_curves(rig, f"{rig.name} Pose")
+        for index, values in enumerate(turned):
+            write_curve(curves, HEAD_PATH, frames, values, index)
+    return len(found)
+
+
+def copy_curves(rig: bpy.types.Object, source: bpy.types.Key) -> int:
+    """Copy the f-curves of another mesh's ARKit-named shape keys, keys and handles alike; returns how many."""
+    curves, table = curves_of(source), spellings(expressions_of(rig))
+    copied = 0
+    for key in source.key_blocks if curves else ():
+        curve = curves.find(key_path(key.name))
+        for name in table.get(plain(key.name), ()) if curve else ():
+            target = ensure_curves(shape_keys_of(rig), f"{rig.name} Expression")
+            copy_curve(curve, fresh_curve(target, key_path(name)))
+            copied += 1
+    return copied
+
+
+def copy_curve(curve: bpy.types.FCurve, target: bpy.types.FCurve) -> None:
+    """Keys with their handles and interpolation, and what goes on before and after them."""
+    count = len(curve.keyframe_points)
+    target.keyframe_points.add(count)
+    for name, width, kind in (
+        ("co", 2, np.float32), ("interpolation", 1, np.int32), ("handle_left_type", 1, np.int32),
+        ("handle_right_type", 1, np.int32), ("handle_left", 2, np.float32), ("handle_right", 2, np.float32),
+    ):  # fmt: skip
+        values = np.empty(count * width, dtype=kind)
+        curve.keyframe_points.foreach_get(name, values)
+        target.keyframe_points.foreach_set(name, values)
+    target.extrapolation = curve.extrapolation
+    target.update()
+
+
+def bake_values(rig: bpy.types.Object, source: bpy.types.Object, scene: bpy.types.Scene) -> int:
+    """Key what a mesh's ARKit-named shape keys show at each frame of the scene's range: drivers, NLA; returns how many."""
+    table = spellings(expressions_of(rig))
+    names = [(index, name) for index, key in enumerate(source.data.shape_keys.key_blocks) for name in table.get(plain(key.name), ())]
+    if not names:
+        return 0
+    frames, current = np.arange(scene.frame_start, scene.frame_end + 1), (scene.frame_current, scene.frame_subframe)
+    values = np.empty((len(frames), len(source.data.shape_keys.key_blocks)), dtype=np.float32)
+    for row, frame in zip(values, frames):
+        scene.frame_set(int(frame))
+        evaluated = source.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        evaluated.data.shape_keys.key_blocks.foreach_get("value", row)
+    scene.frame_set(current[0], subframe=current[1])
+    curves = ensure_curves(shape_keys_of(rig), f"{rig.name} Expression")
+    for index, name in names:
+        write_curve(curves, key_path(name), frames, np.clip(values[:, index], 0, 1))
+    return len(names)

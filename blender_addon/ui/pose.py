@@ -1,0 +1,258 @@
+"""Operators for expression and pose: neutral, reset, mirror, the list of poses, captures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, BoolVectorProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy_extras.io_utils import ImportHelper
+from mathutils import Matrix
+
+from ..rig import animation, capture, conversions, poses
+from ..rig.build import set_light
+from ..rig.controls import EYE_BONES, HEAD_BONE, RigError, active_rig, portrait_of
+
+MIRROR = Matrix.Diagonal((-1, 1, 1, 1))  # the bones' rest axes are the model's: x is across the face
+SHOWN = 1e-3  # a shape key's value that counts as showing
+_ITEMS: list[tuple] = []  # of the last enumeration: Blender does not keep the texts itself
+
+
+class RigOperator:
+    """An operator on the active rig that can be undone; ``change`` does the work."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        rig = active_rig(context)
+        if rig is None:
+            cls.poll_message_set("Select a portrait's rig")
+        elif not rig.is_editable:
+            cls.poll_message_set("The rig is linked: make a library override of it first")
+        return rig is not None and rig.is_editable
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            self.change(context, active_rig(context))
+        except RigError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class STYLERIG_OT_neutral_expression(RigOperator, bpy.types.Operator):
+    """Set all expressions to zero"""
+
+    bl_idname = "stylerig.neutral_expression"
+    bl_label = "Neutral"
+
+    def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        set_expression(context, rig, dict.fromkeys(animation.expressions_of(rig), 0.0))
+
+
+class STYLERIG_OT_reset_rig(RigOperator, bpy.types.Operator):
+    """Set expression, head and light to what was read from the portrait"""
+
+    bl_idname = "stylerig.reset_rig"
+    bl_label = "As Portrait"
+
+    def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        parameters = portrait_of(rig)["parameters"]
+        set_expression(context, rig, parameters["expression"])
+        set_light(rig, parameters["light"])
+        for bone in rig.pose.bones:
+            bone.matrix_basis.identity()
+        head = rig.pose.bones.get(HEAD_BONE)
+        if head is not None:
+            head.rotation_euler = conversions.rotation_model_to_bone(parameters["rotation"])
+        key_pose(context, rig)
+
+
+class STYLERIG_OT_mirror_pose(RigOperator, bpy.types.Operator):
+    """Exchange the left and the right side of expression, head and eyes"""
+
+    bl_idname = "stylerig.mirror_pose"
+    bl_label = "Mirror"
+
+    def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        keys, names = animation.shape_keys_of(rig).key_blocks, animation.expressions_of(rig)
+        values = {name: keys[name].value for name in names}
+        set_expression(context, rig, {name: values.get(poses.mirrored(name), values[name]) for name in names})
+        others = dict(zip(EYE_BONES.values(), reversed(EYE_BONES.values())))
+        moved = {bone.name: bone.matrix_basis.copy() for bone in rig.pose.bones}
+        for bone in rig.pose.bones:
+            source = moved.get(others.get(bone.name, bone.name), moved[bone.name])
+            bone.matrix_basis = MIRROR @ source @ MIRROR
+        key_pose(context, rig)
+
+
+def set_expression(context: bpy.types.Context, rig: bpy.types.Object, values: dict[str, float]) -> None:
+    """Shape keys by name, keyed where auto keying is on; names that the mesh does not have are left out."""
+    keys = animation.shape_keys_of(rig).key_blocks
+    for name, value in values.items():
+        if name in keys:
+            keys[name].value = min(max(value, 0.0), 1.0)
+            if auto_keying(context):
+                keys[name].keyframe_insert("value")
+
+
+def key_pose(context: bpy.types.Context, rig: bpy.types.Object) -> None:
+    """Key the bones' rotations where auto keying is on."""
+    for bone in rig.pose.bones if auto_keying(context) else ():
+        path = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}
+        bone.keyframe_insert(path.get(bone.rotation_mode, "rotation_euler"), group=bone.name)
+
+
+def auto_keying(context: bpy.types.Context) -> bool:
+    return context.scene.tool_settings.use_keyframe_insert_auto
+
+
+def pose_items(_self, _context) -> list[tuple[str, str, str]]:
+    """The poses to choose from: the list, and the actions kept in this file."""
+    kept = [action.name for action in poses.kept_poses()]
+    listed = [name for name in poses.POSES if name not in kept]
+    _ITEMS[:] = [(name, name, "Expression of the list") for name in listed]
+    _ITEMS.extend((name, name, "Pose kept as an asset in this file") for name in kept)
+    return _ITEMS
+
+
+class STYLERIG_OT_apply_pose(RigOperator, bpy.types.Operator):
+    """Give the face an expression of the list or one that was kept"""
+
+    bl_idname = "stylerig.apply_pose"
+    bl_label = "Apply Expression"
+    bl_property = "pose"
+
+    pose: EnumProperty(name="Expression", description="What the face shows", items=pose_items)
+    amount: FloatProperty(
+        name="Amount", description="How far to go from the present expression", default=1, min=0, max=1, subtype="FACTOR"
+    )
+
+    def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        values = poses.mixed_pose(rig, poses.pose_named(self.pose), self.amount)
+        known = set(animation.expressions_of(rig))
+        set_expression(context, rig, {name: value for name, value in values.items() if name in known})
+
+
+class STYLERIG_OT_keep_pose(RigOperator, bpy.types.Operator):
+    """Keep the present expression as an action, an asset for the Asset Browser and the NLA"""
+
+    bl_idname = "stylerig.keep_pose"
+    bl_label = "Keep Expression"
+
+    name: StringProperty(name="Name", description="Name of the pose", default="My Expression")
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_props_dialog(self)
+
+    def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        keys = animation.shape_keys_of(rig).key_blocks
+        shown = {name: keys[name].value for name in animation.expressions_of(rig) if keys[name].value > SHOWN}
+        action = poses.keep_pose(self.name.strip() or "My Expression", shown)
+        self.report({"INFO"}, f"Kept {action.name}")
+
+
+class STYLERIG_OT_add_pose_assets(RigOperator, bpy.types.Operator):
+    """Make assets of all expressions of the list: actions for the Asset Browser and the NLA"""
+
+    bl_idname = "stylerig.add_pose_assets"
+    bl_label = "Add Expressions as Assets"
+
+    def change(self, _context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        known = set(animation.expressions_of(rig))
+        for name, values in poses.POSES.items():
+            poses.keep_pose(name, {key: value for key, value in values.items() if key in known})
+
+
+class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator, ImportHelper):
+    """Key a recording of Live Link Face onto the active rig"""
+
+    bl_idname = "stylerig.import_capture"
+    bl_label = "Import Live Link Face"
+
+    filename_ext = ".csv"
+    filter_glob: StringProperty(default="*.csv", options={"HIDDEN"})
+    start: IntProperty(name="Start Frame", description="Frame of the recording's first row", default=1)
+    head: BoolProperty(name="Head", description="Take the head's rotation too", default=True)
+    invert: BoolVectorProperty(
+        name="Invert", size=3, default=(False, False, False),
+        description="Yaw, pitch, roll count the other way: for a phone that was held sideways",
+    )  # fmt: skip
+
+    def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        recording = capture.read_live_link(Path(bpy.path.abspath(self.filepath)))
+        render = context.scene.render
+        recording = recording.resampled(render.fps / render.fps_base)
+        count = animation.apply_capture(rig, recording, self.start, self.head, tuple(self.invert))
+        self.report({"INFO"}, f"Keyed {count} expressions at {len(recording.seconds)} frames")
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "start")
+        layout.prop(self, "head")
+        column = layout.column(align=True)
+        column.active = self.head
+        for index, angle in enumerate(("Invert Yaw", "Pitch", "Roll")):
+            column.prop(self, "invert", index=index, text=angle)
+
+
+class STYLERIG_OT_copy_capture(RigOperator, bpy.types.Operator):
+    """Take the animation of another selected mesh's ARKit-named shape keys over to the active rig"""
+
+    bl_idname = "stylerig.copy_capture"
+    bl_label = "Copy from Mesh"
+
+    bake: BoolProperty(
+        name="Bake", description="Key what the mesh shows at each frame of the scene's range, instead of copying its curves"
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not super().poll(context):
+            return False
+        if source_mesh(context) is None:
+            cls.poll_message_set("Select another mesh with shape keys, then the rig")
+            return False
+        return True
+
+    def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        source = source_mesh(context)
+        copied = 0 if self.bake else animation.copy_curves(rig, source.data.shape_keys)
+        copied = copied or animation.bake_values(rig, source, context.scene)
+        if not copied:
+            raise RigError("no_names", f"{source.name} has no shape keys with ARKit's names.", "Name them as ARKit does: eyeBlinkLeft.")
+        self.report({"INFO"}, f"Copied {copied} expressions from {source.name}")
+
+
+def source_mesh(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The selected mesh with shape keys that is not of the active rig."""
+    rig = active_rig(context)
+    chosen = (item for item in context.view_layer.objects.selected if item is not None and item.type == "MESH")
+    return next((item for item in chosen if item.data.shape_keys and item.parent != rig), None)
+
+
+def draw_import_menu(self, _context: bpy.types.Context) -> None:
+    self.layout.operator("stylerig.import_capture", text="Live Link Face (.csv)")
+
+
+CLASSES = (
+    STYLERIG_OT_neutral_expression,
+    STYLERIG_OT_reset_rig,
+    STYLERIG_OT_mirror_pose,
+    STYLERIG_OT_apply_pose,
+    STYLERIG_OT_keep_pose,
+    STYLERIG_OT_add_pose_assets,
+    STYLERIG_OT_import_capture,
+    STYLERIG_OT_copy_capture,
+)
+
+
+def register() -> None:
+    bpy.types.TOPBAR_MT_file_import.append(draw_import_menu)
+
+
+def unregister() -> None:
+    bpy.types.TOPBAR_MT_file_import.remove(draw_import_menu)
+    _ITEMS.clear()
