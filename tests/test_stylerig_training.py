@@ -8,6 +8,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from picture_sets import paths, write_set
+from PIL import Image
 from synthetic_face import synthetic_face
 
 from backend import cli
@@ -38,17 +40,20 @@ def face():
 
 @pytest.fixture(scope="module")
 def studio_folder(face, tmp_path_factory):
-    """Two shards of 32 pictures of 32² with their truth."""
-    folder = tmp_path_factory.mktemp("studio")
-    for shard in range(2):
-        random = torch.Generator().manual_seed(shard)
-        parameters = population(face, 32, random)
-        drawn = render(face, parameters, 32, outputs=("colour", "mask"))
-        colour = linear_to_srgb(drawn["colour"]) * drawn["mask"]
-        pictures = (torch.cat((colour, drawn["mask"]), dim=-1) * 255).round().byte().numpy()
-        landmarks = project_landmarks(face, parameters)[..., :2].numpy()
-        np.save(folder / f"pictures-{shard:05d}.npy", pictures)
-        np.savez(folder / f"truth-{shard:05d}.npz", parameters=parameters.vector().numpy(), landmarks=landmarks)
+    """A set of 64 pictures of 32² with their truth."""
+    parameters = population(face, 64, torch.Generator().manual_seed(0))
+    drawn = render(face, parameters, 32, outputs=("colour", "mask"))
+    colour = linear_to_srgb(drawn["colour"]) * drawn["mask"]
+    pictures = (torch.cat((colour, drawn["mask"]), dim=-1) * 255).floor().byte().numpy()
+    landmarks = project_landmarks(face, parameters)[..., :2].numpy()
+    folder = write_set(tmp_path_factory.mktemp("studio"), range(64), 32)
+    index = json.loads((folder / "index.json").read_text())
+    places = {name: [place.start, place.stop] for name, place in RigParameters.slices(face).items()}
+    (folder / "index.json").write_text(json.dumps(index | {"parameters": places}))
+    for number, (picture, vector, points) in enumerate(zip(pictures, parameters.vector().numpy(), landmarks, strict=True)):
+        png, truth = paths(folder, number)
+        np.savez(truth, parameters=vector, landmarks=points)
+        Image.fromarray(picture, "RGBA").save(png)
     return folder
 
 
@@ -118,14 +123,14 @@ def test_a_face_without_expressions_is_refused(face, tmp_path):
 def test_the_judge_never_sees_a_picture_of_the_training_half(face, studio_folder):
     training, judging = (StudioPictures(studio_folder, half, parameter_count(face)) for half in HALVES)
     assert len(training) and len(judging)
-    assert training.names().isdisjoint(judging.names())
-    assert len(training.names() | judging.names()) == 64
+    assert training.numbers().isdisjoint(judging.numbers())
+    assert training.numbers() | judging.numbers() == set(range(64))
 
 
 def test_pictures_of_another_face_model_are_refused(studio_folder, tmp_path):
     with pytest.raises(StyleRigError, match="parameters"):
         StudioPictures(studio_folder, HALVES[0], 7)
-    with pytest.raises(StyleRigError, match="no pictures"):
+    with pytest.raises(StyleRigError, match="no parameters"):
         StudioPictures(tmp_path, HALVES[0], 7)
 
 

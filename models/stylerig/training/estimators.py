@@ -48,7 +48,7 @@ def train_estimator(name: str, pictures: StudioPictures, face: FaceModel, stage:
     network.eval()
     measured = validate(network, pictures)
     report(f"{name}: landmarks {measured['landmark_pixels']:.2f} px of {measured['size']} on pictures held out")
-    header = {"half": pictures.half, "shards": [file.name for file in pictures.files], "measured": measured}
+    header = {"half": pictures.half, "pictures": len(pictures.numbers()), "measured": measured}
     network.save(path, header)
     return Estimator.load(path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from models.errors import StyleRigError
+from models.stylerig.estimator import SIZE
+from models.training.data import PictureSet
+from models.training.pictures import open_folder
 
-HALVES = ("training", "evaluation")
-HELD_OUT = 16  # every 16th part of a half is kept for validation
+HALVES = ("training", "evaluation")  # pictures of even and of odd number
+HELD_OUT = 16  # every 16th picture of a half is kept for validation
 
 
 @dataclass(eq=False)
@@ -27,71 +29,48 @@ class Batch:
 
 
 class StudioPictures:
-    """One half of a folder of shards: the first half of every shard is for training the rig, the
-    second for the network that judges it, so that both stay apart also when shards are added."""
+    """One half of a set that models.studio rendered: even numbers train the rig, odd ones the network
+    that judges it, so that both stay apart also when pictures are added.
+
+    Pictures are shrunk to what the estimators see. Raises StyleRigError when the set cannot be used or
+    its truth does not have ``size`` parameters.
+    """
 
     def __init__(self, folder: Path, half: str, size: int):
-        self.files = sorted(folder.glob("pictures-*.npy"))
-        if not self.files:
+        source = open_folder(folder)
+        if source.shapes().get("parameters") != (size,):
+            found = source.shapes().get("parameters", ("no",))[0]
             raise StyleRigError(
-                f"There are no pictures in {folder}.", "Render them with: python -m models.studio", code="no_pictures"
+                f"The pictures in {folder} come with {found} parameters, this face model has {size}.",
+                "Render a set with python -m models.studio, for the same face model.",
+                code="bad_pictures",
             )
+        smaller = SIZE if source.size % SIZE == 0 else 0
         self.half = half
-        self.shards = [read_shard(path, size) for path in self.files]
-        train, held = [], []
-        for number, (pictures, _, _) in enumerate(self.shards):
-            middle = len(pictures) // 2
-            rows = np.arange(0, middle) if half == HALVES[0] else np.arange(middle, len(pictures))
-            cut = len(rows) - max(1, len(rows) // HELD_OUT)
-            train += [(number, row) for row in rows[:cut]]
-            held += [(number, row) for row in rows[cut:]]
-        self.train, self.held = np.array(train), np.array(held)
+        self.set = PictureSet(folder, smaller, fields=("parameters", "landmarks"))
+        mine = np.flatnonzero(self.set.numbers % 2 == HALVES.index(half))
+        held = self.set.numbers[mine] // 2 % HELD_OUT == HELD_OUT - 1
+        self.train, self.held = mine[~held], mine[held]
 
     def __len__(self) -> int:
         return len(self.train)
 
-    def names(self) -> set[tuple[str, int]]:
-        """(file, row) of every picture of this half."""
-        return {(self.files[shard].name, int(row)) for shard, row in (*self.train, *self.held)}
+    def numbers(self) -> set[int]:
+        """The numbers of all pictures of this half."""
+        return set(self.set.numbers[np.concatenate((self.train, self.held))].tolist())
 
     def sample(self, count: int, random: torch.Generator) -> Batch:
         """Pictures for training, drawn with replacement."""
         return self.batch(self.train[torch.randint(len(self.train), (count,), generator=random).numpy()])
 
     def batch(self, rows: np.ndarray) -> Batch:
-        """The pictures at ``rows`` (N, 2) of (shard, row)."""
-        picked = [[part[row] for part in self.shards[shard]] for shard, row in rows]
-        pictures, parameters, landmarks = (torch.from_numpy(np.stack(part)) for part in zip(*picked, strict=True))
-        return Batch(pictures.permute(0, 3, 1, 2).float() / 255, parameters.float(), landmarks.float())
+        """The pictures at ``rows`` (N,) of the set."""
+        pictures = torch.from_numpy(self.set.pictures[rows]).permute(0, 3, 1, 2).float() / 255
+        return Batch(pictures, *(torch.from_numpy(self.set.truth[name][rows]) for name in ("parameters", "landmarks")))
 
     def truth(self) -> tuple[Tensor, Tensor]:
         """Parameters (M, P) and landmarks (M, 68, 2) of all pictures for training."""
-        parameters = np.stack([self.shards[shard][1][row] for shard, row in self.train])
-        landmarks = np.stack([self.shards[shard][2][row] for shard, row in self.train])
-        return torch.from_numpy(parameters).float(), torch.from_numpy(landmarks).float()
-
-
-def read_shard(path: Path, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures (mapped, not read), parameters and landmarks of one shard whose vectors have ``size`` numbers."""
-    try:
-        pictures = np.load(path, mmap_mode="r", allow_pickle=False)
-        truth_path = path.with_name(path.name.replace("pictures-", "truth-")).with_suffix(".npz")
-        with np.load(truth_path, allow_pickle=False) as truth:
-            parameters, landmarks = truth["parameters"], truth["landmarks"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise bad_pictures(path, str(error)) from error
-    count = len(pictures)
-    if pictures.ndim != 4 or pictures.shape[3] != 4 or landmarks.shape != (count, 68, 2):
-        raise bad_pictures(path, "pictures and landmarks do not have the expected shapes")
-    if parameters.shape != (count, size):
-        raise bad_pictures(path, f"its truth is {parameters.shape}, this face model has {size} parameters")
-    return pictures, parameters, landmarks
-
-
-def bad_pictures(path: Path, reason: str) -> StyleRigError:
-    return StyleRigError(
-        f"{path} cannot be used: {reason}.", "Render the studio's pictures again.", code="bad_pictures"
-    )
+        return tuple(torch.from_numpy(self.set.truth[name][self.train]) for name in ("parameters", "landmarks"))
 
 
 def uniform(count: int, low: float, high: float, random: torch.Generator) -> Tensor:
