@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, PointerProperty, StringProperty
 
 from .rig import light
 from .rig.controls import RigError, parse_portrait
@@ -13,6 +13,11 @@ LIGHT_SIZE = 27  # nine coefficients, three channels
 
 def is_mesh(_self, candidate: bpy.types.Object) -> bool:
     return candidate.type == "MESH"
+
+
+def tag(settings: StyleRigObject, _context: bpy.types.Context) -> None:
+    """Have the rig evaluated again: Blender does so by itself only for edits in its interface."""
+    settings.id_data.update_tag()
 
 
 def stored(settings: StyleRigObject, name: str, otherwise):
@@ -54,6 +59,22 @@ class StyleRigObject(bpy.types.PropertyGroup):
     gaze: StringProperty(
         name="Gaze", description="Angle in radians that each eyeLook expression turns an eye by, as JSON", options=set()
     )
+    light_source: EnumProperty(
+        name="Source",
+        description="What lights the portrait",
+        items=(
+            ("OWN", "Own", "The rig's own coefficients, as read from the portrait, a preset or by hand", "LIGHT_HEMI", 0),
+            ("SCENE", "Scene", "The scene's lamps and world, read at each frame", "SCENE_DATA", 1),
+        ),
+        update=tag,
+    )
+    world_light: FloatVectorProperty(
+        name="World Light", description="The light of the world's picture at strength 1", size=LIGHT_SIZE, default=(0.0,) * LIGHT_SIZE,
+        options={"HIDDEN"}, update=tag,
+    )  # fmt: skip
+    world_image: StringProperty(
+        name="World Image", description="Picture that World Light was read from", options={"HIDDEN"}, update=tag
+    )
     light: FloatVectorProperty(
         name="Light",
         description="Spherical-harmonic coefficients of the light: (0,0) to (2,2), red, green and blue of each in turn",
@@ -62,14 +83,15 @@ class StyleRigObject(bpy.types.PropertyGroup):
         soft_min=-5,
         soft_max=5,
         precision=3,
+        update=tag,
     )
     light_strength: FloatProperty(
         name="Strength", description="Brightness of the light; 1 is as read from the portrait",
-        default=light.NEUTRAL_STRENGTH, min=0, soft_max=3, precision=3,
+        default=light.NEUTRAL_STRENGTH, min=0, soft_max=3, precision=3, update=tag,
     )  # fmt: skip
     light_tint: FloatVectorProperty(
         name="Tint", description="Colour the light is multiplied by", subtype="COLOR", size=3,
-        default=light.NEUTRAL_TINT, min=0, soft_max=1,
+        default=light.NEUTRAL_TINT, min=0, soft_max=1, update=tag,
     )  # fmt: skip
     light_direction: FloatVectorProperty(
         name="Direction",
@@ -77,6 +99,7 @@ class StyleRigObject(bpy.types.PropertyGroup):
         subtype="DIRECTION",
         size=3,
         default=light.FRONT,
+        update=tag,
     )
 
 

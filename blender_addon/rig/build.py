@@ -245,6 +245,7 @@ def store_portrait(
 
 def set_light(rig: bpy.types.Object, light) -> None:
     """Light (9, 3), with the handles at the values that change nothing."""
+    rig.stylerig.light_source = "OWN"
     rig.stylerig.light = np.ravel(light).tolist()
     rig.stylerig.light_strength = NEUTRAL_STRENGTH
     rig.stylerig.light_tint = NEUTRAL_TINT

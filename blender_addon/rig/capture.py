@@ -14,7 +14,7 @@ from .controls import RigError
 
 HEAD_ANGLES = ("HeadYaw", "HeadPitch", "HeadRoll")  # radians
 NOT_EXPRESSIONS = ("Timecode", "BlendShapeCount", *HEAD_ANGLES)
-RATES = (24, 25, 30, 48, 50, 60, 120)  # frames per second that a phone or a timecode has
+RATES = (24, 25, 30, 60)  # frames per second that a take's timecode counts
 MOST_ROWS = 500_000  # two hours at 60 frames per second
 TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+(?:\.\d+)?)$")
 

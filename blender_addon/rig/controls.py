@@ -11,10 +11,10 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from . import conversions
+from . import conversions, scene_light
+from .errors import HEAD_BONE, RigError
 from .light import final_light
 
-HEAD_BONE = "head"
 EYE_BONES = {"L": "eye_L", "R": "eye_R"}
 DIGITS = 6  # requests are rounded, so that the float noise of an evaluation is no new request
 # eyeLook expression -> (index into (yaw, pitch) of the eye bone, its sign), per side
@@ -22,16 +22,6 @@ GAZE = {
     "L": {"eyeLookOut": (0, 1), "eyeLookIn": (0, -1), "eyeLookDown": (1, 1), "eyeLookUp": (1, -1)},
     "R": {"eyeLookOut": (0, -1), "eyeLookIn": (0, 1), "eyeLookDown": (1, 1), "eyeLookUp": (1, -1)},
 }
-
-
-class RigError(Exception):
-    """A rig that cannot be read: what is wrong (message), what to do (hint), a code."""
-
-    def __init__(self, code: str, message: str, hint: str = ""):
-        super().__init__(f"{message} {hint}".strip())
-        self.code = code
-        self.message = message
-        self.hint = hint
 
 
 def is_rig(candidate: bpy.types.Object | None) -> bool:
@@ -109,7 +99,7 @@ def read_controls(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tupl
     return portrait, {
         "rotation": rotation,
         "expression": read_expression(evaluated, depsgraph, portrait),
-        "light": read_light(evaluated),
+        "light": read_light(evaluated, depsgraph),
         "translation": translation,
         "scale": scale,
     }
@@ -179,10 +169,14 @@ def read_gaze(evaluated: bpy.types.Object) -> dict[str, float]:
     return added
 
 
-def read_light(evaluated: bpy.types.Object) -> list[list[float]]:
+def read_light(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> list[list[float]]:
     """The light that falls on the portrait, (9, 3), model frame."""
     settings = evaluated.stylerig
-    light = final_light(settings.light[:], settings.light_strength, settings.light_tint[:], settings.light_direction[:])
+    if settings.light_source == "SCENE":
+        light = conversions.light_blender_to_model(scene_light.scene_light(evaluated, depsgraph))
+        light = light * (settings.light_strength * np.array(settings.light_tint[:]))
+    else:
+        light = final_light(settings.light[:], settings.light_strength, settings.light_tint[:], settings.light_direction[:])
     return [rounded(row) for row in light.tolist()]
 
 

@@ -14,6 +14,7 @@ LINEAR = 0.4886025119029199  # sqrt(3 / 4π)
 QUADRATIC = 1.0925484305920792  # sqrt(15 / 4π)
 ZONAL = 0.31539156525252005  # sqrt(5 / 16π)
 SECTORAL = 0.5462742152960396  # sqrt(15 / 16π)
+CONVOLUTION = np.repeat((np.pi, 2 * np.pi / 3, np.pi / 4), (1, 3, 5))  # radiance to irradiance, per coefficient
 LUMINANCE = np.array((0.2126, 0.7152, 0.0722))  # Rec. 709
 
 
@@ -26,6 +27,23 @@ def basis(directions: np.ndarray) -> np.ndarray:
         QUADRATIC * x * y, QUADRATIC * y * z, ZONAL * (3 * z * z - 1), QUADRATIC * x * z, SECTORAL * (x * x - y * y),
     )  # fmt: skip
     return np.stack(rows, axis=-1)
+
+
+def from_directions(directions: np.ndarray, irradiance: np.ndarray) -> np.ndarray:
+    """Far lights in unit directions (N, 3) that give ``irradiance`` (N, 3) on what faces them -> light (9, 3)."""
+    return basis(np.reshape(directions, (-1, 3))).T @ np.reshape(irradiance, (-1, 3))
+
+
+def ambient(radiance) -> np.ndarray:
+    """The same ``radiance`` (3,) from everywhere -> light (9, 3)."""
+    light = np.zeros((COUNT, 3))
+    light[0] = np.asarray(radiance, dtype=float) / CONSTANT
+    return light
+
+
+def irradiance(light: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """What a surface turned to ``normals`` (…, 3) receives of a light (9, 3): (…, 3), not below zero."""
+    return np.maximum(basis(normals) @ (CONVOLUTION[:, None] * light), 0.0)
 
 
 def sample_directions(count: int = 32) -> np.ndarray:

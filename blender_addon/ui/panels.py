@@ -8,7 +8,7 @@ import bpy
 
 from ..link import live
 from ..rig.controls import HEAD_BONE, RigError, active_rig, head_of, portrait_of
-from . import portraits
+from . import light, portraits
 from .status import draw_backend, draw_wrapped
 
 WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
@@ -101,28 +101,7 @@ class STYLERIG_PT_light(RigPanel, bpy.types.Panel):
     bl_label = "Light"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, settings = self.layout, active_rig(context).stylerig
-        layout.use_property_split = True
-        layout.prop(settings, "light_strength")
-        layout.prop(settings, "light_tint")
-        # Numbers, not Blender's ball: that takes z for the way to the viewer, here it is up.
-        layout.column(align=True).prop(settings, "light_direction", expand=True)
-        header, body = layout.panel("stylerig_light_coefficients", default_closed=True)
-        header.label(text="Coefficients")
-        if body is not None:
-            draw_coefficients(body, settings)
-
-
-def draw_coefficients(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
-    """Nine rows of red, green and blue."""
-    layout.use_property_split = False
-    column = layout.column(align=True)
-    rows = [(degree, order) for degree in range(3) for order in range(-degree, degree + 1)]
-    for index, (degree, order) in enumerate(rows):
-        row = column.row(align=True)
-        row.label(text=f"{degree}, {order}")
-        for channel in range(3):
-            row.prop(settings, "light", index=3 * index + channel, text="")
+        light.draw(self.layout, context, active_rig(context))
 
 
 class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):

@@ -1,0 +1,59 @@
+"""What the add-on costs inside Blender, against the bare synthesis of the same portrait.
+
+Blender's part runs in in_blender.py, in the newest bpy wheel, from the built zip.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+
+from backend.project.blender import wheels
+from backend.project.environments import ENVIRONMENTS
+from backend.project.extension import package
+from models.errors import StyleRigError
+from models.stylerig import Rig
+from tests.bench.bench_frame import median_milliseconds
+
+SCRIPT = Path(__file__).with_name("in_blender.py")
+LIMIT_SECONDS = 600
+
+
+def synthesis_milliseconds() -> float:
+    """The generator alone, on the portrait that Blender's part shows."""
+    rig = Rig.load()
+    w = torch.as_tensor(rig.new_portrait(seed=7).w)[None]
+    with torch.inference_mode():
+        return median_milliseconds(lambda: rig.generator.synthesis(w), repeats=31)
+
+
+def inside_blender(folder: Path) -> dict[str, float]:
+    """The figures that in_blender.py measures. Raises StyleRigError."""
+    found = wheels([environment for environment in ENVIRONMENTS if environment.state()])
+    if not found:
+        raise StyleRigError("There is no Blender to measure in.", "Run: python build.py setup")
+    blender, user_folder = found[0], folder / "user"
+    blender.install(package(folder), user_folder)
+    variables = blender.environment(user_folder) | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(torch.get_num_threads()))}
+    answer = subprocess.run(blender.command(SCRIPT), env=variables, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+    line = next((line for line in answer.stdout.splitlines() if line.startswith("@result ")), None)
+    if line is None:
+        raise StyleRigError("Blender's part of the benchmark ended early.", (answer.stderr or answer.stdout).strip()[-500:])
+    return json.loads(line.removeprefix("@result "))
+
+
+def run() -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="stylerig-bench-") as folder:
+        before = synthesis_milliseconds()
+        figures = inside_blender(Path(folder))
+        synthesis = min(before, synthesis_milliseconds())  # what else runs on the machine only ever adds
+    return {
+        "synthesis_ms": synthesis,
+        **figures,
+        "slider_to_pixels_x": figures["slider_to_pixels_ms"] / synthesis,
+    }

@@ -1,0 +1,163 @@
+"""Blender's part of bench_blender: run by Blender, prints one line "@result JSON"."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import statistics
+import sys
+import time
+import traceback
+
+import bpy
+import addon_utils  # Blender's own; importable only after bpy
+import numpy as np
+
+EXTENSION = "bl_ext.user_default.stylerig"
+SHAPE_KEYS, VERTICES = 224, 5000
+PATIENCE = 120.0  # seconds for any one picture
+
+
+def part(name: str):
+    return importlib.import_module(f"{EXTENSION}.{name}")
+
+
+def milliseconds(work, repeats: int, warm: int = 3) -> list[float]:
+    """Wall-clock times of ``work(step)``, without the first ``warm``."""
+    times = []
+    for step in range(warm + repeats):
+        started = time.perf_counter()
+        work(step)
+        times.append(1e3 * (time.perf_counter() - started))
+    return times[warm:]
+
+
+def registering() -> dict[str, float]:
+    extension, times = importlib.import_module(EXTENSION), []
+    for _ in range(7):
+        extension.unregister()
+        started = time.perf_counter()
+        extension.register()
+        times.append(1e3 * (time.perf_counter() - started))
+    return {"register_ms": statistics.median(times)}
+
+
+def idle() -> dict[str, float]:
+    """A frame change with the extension against one without it, in turns; a scene with one keyed object."""
+    extension, scene = importlib.import_module(EXTENSION), bpy.context.scene
+    cube = bpy.data.objects.new("Empty", None)
+    scene.collection.objects.link(cube)
+    for frame in (1, 100):
+        cube.location.x = frame
+        cube.keyframe_insert("location", frame=frame)
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(6):
+        for registered in (True, False):
+            if not registered:
+                extension.unregister()
+            times[registered] += milliseconds(lambda step: scene.frame_set(1 + step % 100), 200)
+            if not registered:
+                extension.register()
+    with_it, without = (statistics.median(times[registered]) for registered in (True, False))
+    return {"frame_change_ms": with_it, "frame_change_without_ms": without, "idle_cost_ms": with_it - without}
+
+
+def slider_to_pixels() -> dict[str, float]:
+    """From the moment a slider moves to the moment its picture is in the image, and how long the main thread is held."""
+    bpy.ops.stylerig.new_portrait(seed=7)
+    rig = bpy.context.view_layer.objects.active
+    key = rig.stylerig.head.data.shape_keys.key_blocks["jawOpen"]
+    view, held = part("link.live").VIEW, []
+    bpy.ops.stylerig.live_view()
+    poll = view.poll
+
+    def measured_poll() -> None:
+        started = time.perf_counter()
+        poll()
+        held.append(1e3 * (time.perf_counter() - started))
+
+    def shown(step: int) -> None:
+        key.value = (step * 0.37) % 1
+        bpy.context.view_layer.update()
+        measured_poll()
+        end = time.monotonic() + PATIENCE
+        while view.changed or view.worker.busy or view.worker._answer is not None:
+            assert time.monotonic() < end and not view.failed, view.status
+            measured_poll()
+            time.sleep(0.0005)
+        measured_poll()
+
+    times = milliseconds(shown, 31, warm=5)
+    bpy.ops.stylerig.live_view()
+    part("link.session").BACKEND.stop()
+    return {"slider_to_pixels_ms": statistics.median(times), "main_thread_held_ms": max(held[20:])}
+
+
+def big_head() -> tuple[dict, dict]:
+    """A portrait and a mesh of ``VERTICES`` vertices with ``SHAPE_KEYS`` expressions."""
+    random = np.random.default_rng(1)
+    side = int(np.ceil(np.sqrt(VERTICES)))
+    place = np.stack(np.meshgrid(np.linspace(-8, 8, side), np.linspace(-10, 10, side)), axis=-1).reshape(-1, 2)[:VERTICES]
+    vertices = np.concatenate((place, np.sqrt(np.maximum(150 - (place**2).sum(1), 0))[:, None]), axis=1).astype(np.float32)
+    rows = np.arange(VERTICES // side - 1)[:, None] * side + np.arange(side - 1)
+    corners = np.stack((rows, rows + 1, rows + side + 1, rows + side), axis=-1).reshape(-1)
+    names = [f"expression{index:03}" for index in range(SHAPE_KEYS)]
+    mesh = {
+        "vertices": vertices, "expression": random.standard_normal((SHAPE_KEYS, VERTICES, 3)).astype(np.float32) * 0.05,
+        "expression_names": np.array(names), "expression_values": np.zeros(SHAPE_KEYS), "polygon_sizes": np.full(len(corners) // 4, 4),
+        "corners": corners, "uv": np.zeros((len(corners), 2)), "albedo": np.full((VERTICES, 3), 0.5), "landmarks": np.arange(68),
+        "group_names": np.array(["head"]), "groups": np.ones((1, VERTICES), np.float32), "eye_centers": np.array(((3, 3, 8), (-3, 3, 8.0))),
+    }  # fmt: skip
+    light = np.zeros((9, 3))
+    light[0] = 3.5
+    parameters = {"expression": dict.fromkeys(names, 0.0), "rotation": [0, 0, 0], "light": light.tolist()}
+    return {"seed": 1, "w": "", "w_shape": [0, 512], "truncation": 0.7, "parameters": parameters}, mesh
+
+
+def playback() -> dict[str, float]:
+    """Frames per second of the main thread with every shape key keyed, and the rig read at each frame."""
+    scene = bpy.context.scene
+    rig = part("rig.build").build_rig(bpy.context, *big_head())
+    animation, frames = part("rig.animation"), np.arange(1, 101)
+    keys = animation.shape_keys_of(rig)
+    curves = animation.ensure_curves(keys, "Bench")
+    for index, name in enumerate(animation.expressions_of(rig)):
+        animation.write_curve(curves, animation.key_path(name), frames, 0.5 + 0.5 * np.sin(frames / 5 + index))
+    read = part("rig.controls").read_controls
+
+    def frame(step: int) -> None:
+        scene.frame_set(1 + step % 100)
+        rig.stylerig.head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.vertices[0].co
+        read(rig, bpy.context.evaluated_depsgraph_get())
+
+    changing = statistics.median(milliseconds(frame, 100))
+    reading = statistics.median(milliseconds(lambda _step: read(rig, bpy.context.evaluated_depsgraph_get()), 100))
+    return {"playback_frame_ms": changing, "playback_fps": 1e3 / changing, "read_controls_ms": reading}
+
+
+def main() -> int:
+    try:
+        addon_utils.enable(EXTENSION)
+        bpy.ops.wm.read_homefile(use_empty=True)
+        figures = registering() | idle()
+        bpy.ops.wm.read_homefile(use_empty=True)
+        figures |= playback()
+        bpy.ops.wm.read_homefile(use_empty=True)
+        figures |= slider_to_pixels()
+        print(f"@result {json.dumps(figures)}", flush=True)
+        return 0
+    except Exception:
+        traceback.print_exc()
+        return 1
+    finally:
+        addon_utils.disable(EXTENSION)  # stops the backend
+
+
+if __name__ == "__main__":
+    status = main()
+    shutil.rmtree(bpy.app.tempdir, ignore_errors=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # bpy 4.5 can wait for ever in its own way out

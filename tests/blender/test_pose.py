@@ -1,0 +1,317 @@
+"""Mirror, poses as assets, captures, auto keying, drivers and the NLA."""
+
+from __future__ import annotations
+
+import importlib
+import math
+
+import bpy
+import fake_backend
+import numpy as np
+import pytest
+
+BILATERAL = ("EyeBlinkLeft", "EyeBlinkRight", "MouthSmileLeft", "MouthSmileRight")
+
+
+@pytest.fixture(scope="module")
+def part(extension):
+    return lambda name: importlib.import_module(f"{extension.__name__}.{name}")
+
+
+@pytest.fixture
+def rig(part, empty_scene):
+    portrait = fake_backend.new_portrait(7, 0.7)
+    return part("rig.build").build_rig(bpy.context, portrait, fake_backend.mesh_of(portrait))
+
+
+@pytest.fixture
+def read(part, rig):
+    def controls(frame=None):
+        if frame is not None:
+            bpy.context.scene.frame_set(frame)
+        return part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
+
+    return controls
+
+
+@pytest.fixture
+def keys(rig):
+    return rig.stylerig.head.data.shape_keys.key_blocks
+
+
+@pytest.fixture
+def auto_keying():
+    settings = bpy.context.scene.tool_settings
+    settings.use_keyframe_insert_auto = True
+    yield
+    settings.use_keyframe_insert_auto = False
+
+
+def test_names_of_the_other_side(part):
+    mirrored = part("rig.poses").mirrored
+    assert [mirrored(name) for name in ("mouthSmile_L", "eyeBlink_R", "jawLeft", "mouthRight", "jawOpen")] == [
+        "mouthSmile_R", "eyeBlink_L", "jawRight", "mouthLeft", "jawOpen"
+    ]  # fmt: skip
+
+
+def test_mirror_exchanges_the_sides_and_twice_is_nothing(rig, read, keys):
+    bpy.ops.stylerig.neutral_expression()
+    keys["mouthSmile_L"].value, keys["jawOpen"].value = 0.6, 0.3
+    rig.pose.bones["head"].rotation_euler = (0.1, 0.3, -0.2)  # pitch, yaw, roll
+    rig.pose.bones["eye_L"].rotation_euler = (0.2, 0.25, 0)
+    before = read()
+    assert bpy.ops.stylerig.mirror_pose() == {"FINISHED"}
+    after = read()
+    assert after["expression"]["mouthSmile_R"] == pytest.approx(0.6) and after["expression"]["mouthSmile_L"] == 0
+    assert after["expression"]["jawOpen"] == pytest.approx(0.3)
+    yaw, pitch, roll = before["rotation"]
+    assert after["rotation"] == pytest.approx([-yaw, pitch, -roll], abs=1e-5)
+    assert tuple(rig.pose.bones["eye_R"].rotation_euler) == pytest.approx((0.2, -0.25, 0), abs=1e-5)
+    bpy.ops.stylerig.mirror_pose()
+    assert read()["rotation"] == pytest.approx(before["rotation"], abs=1e-5)
+    assert read()["expression"] == pytest.approx(before["expression"], abs=1e-5)
+
+
+def test_the_list_of_expressions(part, rig, keys):
+    poses, full = part("rig.poses"), shipped_expressions()
+    assert len(poses.POSES) >= 12
+    for name, values in poses.POSES.items():
+        assert set(values) <= full and all(0 < value <= 1 for value in values.values()), name
+    assert bpy.ops.stylerig.apply_pose(pose="Smile") == {"FINISHED"}
+    assert keys["mouthSmile_L"].value == pytest.approx(0.7) and keys["jawOpen"].value == 0
+    bpy.ops.stylerig.apply_pose(pose="Surprised", amount=0.5)
+    assert keys["mouthSmile_L"].value == pytest.approx(0.35) and keys["jawOpen"].value == pytest.approx(0.225)
+
+
+def shipped_expressions() -> set[str]:
+    """The names of the shipped face model, as ICT-FaceKit has them."""
+    sides = (
+        "browDown browInnerUp browOuterUp cheekPuff cheekRaiser cheekSquint eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp "
+        "eyeSquint eyeWide mouthDimple mouthFrown mouthLowerDown mouthPress mouthSmile mouthStretch mouthUpperUp noseSneer"
+    )
+    middle = (
+        "jawForward jawLeft jawOpen jawRight mouthClose mouthFunnel mouthLeft mouthPucker mouthRight mouthRollLower mouthRollUpper "
+        "mouthShrugLower mouthShrugUpper"
+    )
+    return {f"{name}_{side}" for name in sides.split() for side in "LR"} | set(middle.split())
+
+
+def test_kept_expressions_are_assets(part, rig, keys, tmp_path):
+    bpy.ops.stylerig.neutral_expression()
+    keys["jawOpen"].value = 0.8
+    assert bpy.ops.stylerig.keep_pose(name="Shout") == {"FINISHED"}
+    action = bpy.data.actions["Shout"]
+    assert action.asset_data is not None and part("rig.poses").pose_of(action) == {"jawOpen": pytest.approx(0.8)}
+    assert "Shout" in [item[0] for item in part("ui.pose").pose_items(None, None)]
+    path = str(tmp_path / "poses.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    bpy.ops.stylerig.neutral_expression()
+    bpy.ops.stylerig.apply_pose(pose="Shout")
+    values = part("rig.controls").rigs_in(bpy.context.scene)[0].stylerig.head.data.shape_keys.key_blocks
+    assert values["jawOpen"].value == pytest.approx(0.8)
+
+
+def test_keeping_again_replaces(part, rig, keys):
+    for value in (0.8, 0.4):
+        keys["jawOpen"].value = value
+        bpy.ops.stylerig.keep_pose(name="Shout")
+    assert len(part("rig.poses").kept_poses()) == 1
+    assert part("rig.poses").pose_named("Shout")["jawOpen"] == pytest.approx(0.4)
+    bpy.data.actions.new("Mine")  # another's action of that name is left alone
+    bpy.ops.stylerig.keep_pose(name="Mine")
+    assert "stylerig_pose" not in bpy.data.actions["Mine"].keys() and "Mine.001" in bpy.data.actions
+
+
+def test_the_list_as_assets(part, rig):
+    bpy.ops.stylerig.add_pose_assets()
+    bpy.ops.stylerig.add_pose_assets()
+    kept = part("rig.poses").kept_poses()
+    assert {action.name for action in kept} == set(part("rig.poses").POSES)
+    assert all(action.asset_data for action in kept)
+
+
+def test_a_pose_that_is_not_there(part):
+    with pytest.raises(part("rig.controls").RigError, match="no pose named"):
+        part("rig.poses").pose_named("Nothing")
+
+
+def test_auto_keying_keys_what_operators_set(part, rig, keys, read, auto_keying):
+    bpy.context.scene.frame_set(1)
+    bpy.ops.stylerig.neutral_expression()
+    bpy.context.scene.frame_set(11)
+    bpy.ops.stylerig.apply_pose(pose="Ah")
+    bpy.ops.stylerig.mirror_pose()
+    assert read(1)["expression"]["jawOpen"] == 0 and read(11)["expression"]["jawOpen"] == pytest.approx(0.6)
+    assert any("head" in curve.data_path for curve in part("rig.animation").curves_of(rig))
+
+
+def write_csv(path, rate=60, count=61, start="10:20:30:", extra="HeadYaw,HeadPitch,HeadRoll"):
+    """A take of ``count`` rows: the left eye blinks once a second, the head turns."""
+    names = ",".join((*BILATERAL, "BrowInnerUp", "JawOpen", "TongueOut"))
+    lines = [f"Timecode,BlendShapeCount,{names},{extra}"]
+    for row in range(count):
+        second, frame = divmod(row, rate)
+        values = [row / (count - 1), 0.25, 0.5, 1.5, 0.3, 0.1, 0.9, 0.2 * row / (count - 1), 0.1, -0.1]
+        lines.append(f"10:20:{30 + second}:{frame:02}.123,61," + ",".join(f"{value:.6f}" for value in values))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_live_link_face(rig, read, tmp_path):
+    scene = bpy.context.scene
+    scene.render.fps = 24
+    path = write_csv(tmp_path / "take.csv")
+    assert bpy.ops.stylerig.import_capture(filepath=str(path), start=101) == {"FINISHED"}
+    assert read(101)["expression"]["eyeBlink_L"] == 0
+    middle, last = read(113), read(125)  # half a second and a second on
+    assert middle["expression"]["eyeBlink_L"] == pytest.approx(0.5, abs=0.02)
+    assert last["expression"]["eyeBlink_L"] == pytest.approx(1, abs=1e-3)
+    assert last["expression"]["eyeBlink_R"] == pytest.approx(0.25) and last["expression"]["mouthSmile_R"] == 1  # of 1.5
+    assert last["rotation"] == pytest.approx([0.2, 0.1, -0.1], abs=1e-3)
+
+
+def test_live_link_face_without_the_head_or_inverted(rig, read, tmp_path):
+    path = write_csv(tmp_path / "take.csv")
+    before = read(1)["rotation"]
+    bpy.ops.stylerig.import_capture(filepath=str(path), head=False)
+    assert read(20)["rotation"] == pytest.approx(before, abs=1e-6)
+    bpy.ops.stylerig.import_capture(filepath=str(path), invert=(True, False, True))
+    assert read(25)["rotation"] == pytest.approx([-0.2, 0.1, 0.1], abs=2e-3)
+
+
+def test_importing_again_replaces(part, rig, tmp_path):
+    for count in (61, 31):
+        bpy.ops.stylerig.import_capture(filepath=str(write_csv(tmp_path / "take.csv", count=count)))
+    curve = part("rig.animation").curves_of(rig.stylerig.head.data.shape_keys).find('key_blocks["jawOpen"].value')
+    assert len(curve.keyframe_points) == round(30 / 60 * 24) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", "no column"), ("a,b,c\n1,2,3\n", "no column"), ("Timecode,BlendShapeCount,JawOpen\n", "no whole row"),
+     ("Timecode,BlendShapeCount,JawOpen\n1:2:3:4,1,much\n", "no number"), ("Timecode,BlendShapeCount,JawOpen\n1:2:3:4,1,nan\n", "no whole row")],
+)  # fmt: skip
+def test_files_that_are_no_take(rig, tmp_path, text, reason):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(RuntimeError, match=f"bad.csv is not a recording.*{reason}"):
+        bpy.ops.stylerig.import_capture(filepath=str(path))
+    assert rig.stylerig.head.data.shape_keys.animation_data is None
+
+
+def test_timecodes(part):
+    seconds = part("rig.capture").seconds_of
+    assert seconds(["0:0:1:28.0", "0:0:1:29.5", "0:0:2:00.0"]) == pytest.approx([0, 0.05, 2 / 30])
+    assert seconds(["23:59:59:59.0", "00:00:00:00.0"]) == pytest.approx([0, 1 / 60])
+    assert seconds(["x", "y", "z"]) == pytest.approx([0, 1 / 60, 2 / 60])
+    assert seconds(["0:0:2:0", "0:0:1:0"]) == pytest.approx([0, 1 / 60])
+
+
+def test_arkits_spellings(part):
+    table = part("rig.capture").spellings(("eyeBlink_L", "browInnerUp_L", "browInnerUp_R", "jawLeft", "mouthLeft"))
+    plain = part("rig.capture").plain
+    for name in ("EyeBlinkLeft", "eyeBlink_L", "eyeBlink.L"):
+        assert table[plain(name)] == ["eyeBlink_L"]
+    assert table[plain("browInnerUp")] == ["browInnerUp_L", "browInnerUp_R"] and table[plain("JawLeft")] == ["jawLeft"]
+    assert plain("tongueOut") not in table
+
+
+@pytest.fixture
+def actor(rig):
+    """Another mesh with animated ARKit-named shape keys, selected beside the rig."""
+    mesh = bpy.data.meshes.new("Actor")
+    mesh.from_pydata([(0, 0, 0)], [], [])
+    other = bpy.data.objects.new("Actor", mesh)
+    bpy.context.scene.collection.objects.link(other)
+    for name in ("Basis", "jawOpen", "eyeBlinkLeft", "unknown"):
+        other.shape_key_add(name=name)
+    other.select_set(True)
+    return other
+
+
+def test_animation_of_another_mesh(part, rig, actor, read):
+    for name in ("jawOpen", "eyeBlinkLeft"):
+        for frame, value in ((1, 0.0), (11, 1.0)):
+            actor.data.shape_keys.key_blocks[name].value = value
+            actor.data.shape_keys.key_blocks[name].keyframe_insert("value", frame=frame)
+    assert bpy.ops.stylerig.copy_capture() == {"FINISHED"}
+    source = part("rig.animation").curves_of(actor.data.shape_keys).find('key_blocks["eyeBlinkLeft"].value')
+    target = part("rig.animation").curves_of(rig.stylerig.head.data.shape_keys).find('key_blocks["eyeBlink_L"].value')
+    assert len(target.keyframe_points) == 2
+    for frame in (1, 4, 8, 11):
+        assert target.evaluate(frame) == pytest.approx(source.evaluate(frame), abs=1e-6)
+        assert read(frame)["expression"]["jawOpen"] == pytest.approx(source.evaluate(frame), abs=1e-5)
+
+
+def test_driven_keys_of_another_mesh_are_baked(rig, actor, read):
+    scene = bpy.context.scene
+    scene.frame_start, scene.frame_end = 1, 10
+    driver = actor.data.shape_keys.key_blocks["jawOpen"].driver_add("value").driver
+    driver.expression = "frame / 10"
+    scene.frame_set(3)
+    assert bpy.ops.stylerig.copy_capture() == {"FINISHED"}
+    assert scene.frame_current == 3
+    assert read(7)["expression"]["jawOpen"] == pytest.approx(0.7, abs=1e-5)
+
+
+def test_copying_needs_a_mesh_with_the_names(rig, actor):
+    for name in ("jawOpen", "eyeBlinkLeft"):
+        actor.data.shape_keys.key_blocks[name].name = f"other {name}"
+    with pytest.raises(RuntimeError, match="no shape keys with ARKit's names"):
+        bpy.ops.stylerig.copy_capture()
+    actor.select_set(False)
+    assert not bpy.ops.stylerig.copy_capture.poll()
+
+
+def test_every_value_can_be_driven(rig, keys, read):
+    rig["mood"] = 0.5
+    for owner, path, index in ((keys["mouthSmile_L"], "value", -1), (rig, "stylerig.light_strength", -1), (rig, "stylerig.light", 4)):
+        driver = owner.driver_add(path, index).driver if index >= 0 else owner.driver_add(path).driver
+        variable = driver.variables.new()
+        variable.name, variable.targets[0].id, variable.targets[0].data_path = "mood", rig, '["mood"]'
+        driver.expression = "mood"
+    rig["mood"] = 0.25
+    rig.update_tag()
+    bpy.context.view_layer.update()
+    controls = read()
+    assert controls["expression"]["mouthSmile_L"] == pytest.approx(0.25)
+    evaluated = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    assert evaluated.stylerig.light_strength == pytest.approx(0.25) and evaluated.stylerig.light[4] == pytest.approx(0.25)
+
+
+def test_poses_and_light_in_the_nla(part, rig, keys, read):
+    bpy.ops.stylerig.add_pose_assets()
+    bpy.ops.stylerig.neutral_expression()
+    owner = rig.stylerig.head.data.shape_keys
+    track = owner.animation_data_create().nla_tracks.new()
+    strip = track.strips.new("Ah", 10, bpy.data.actions["Ah"])
+    if strip.action_slot is None:
+        strip.action_slot = bpy.data.actions["Ah"].slots[0]
+    strip.frame_end, strip.extrapolation = 20, "NOTHING"
+    strip.blend_in = 0
+    rig.stylerig.light_strength = 1
+    rig.keyframe_insert("stylerig.light_strength", frame=1)
+    rig.stylerig.light_strength = 3
+    rig.keyframe_insert("stylerig.light_strength", frame=21)
+    action, slot = rig.animation_data.action, rig.animation_data.action_slot
+    rig.animation_data.action = None
+    light = rig.animation_data.nla_tracks.new().strips.new("Light", 1, action)
+    light.action_slot = slot
+    assert read(15)["expression"]["jawOpen"] == pytest.approx(0.6)
+    assert read(30)["expression"]["jawOpen"] == 0
+    bright, dim = np.array(read(21)["light"]), np.array(read(1)["light"])
+    assert np.allclose(bright, 3 * dim, atol=1e-4)
+
+
+def test_pose_operators_need_a_rig(empty_scene):
+    for name in ("mirror_pose", "apply_pose", "keep_pose", "add_pose_assets", "import_capture", "copy_capture"):
+        assert not getattr(bpy.ops.stylerig, name).poll()
+
+
+def test_undo_of_each_operator(part, rig, tmp_path):
+    """Every operator of the rig registers an undo step."""
+    for cls in part("ui").CLASSES:
+        if issubclass(cls, part("ui.pose").RigOperator):
+            assert cls.bl_options >= {"REGISTER", "UNDO"}, cls
+    assert math.isfinite(rig.stylerig.light_strength)

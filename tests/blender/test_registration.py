@@ -1,0 +1,202 @@
+"""What the extension leaves behind, how its operators undo and present themselves."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+import time
+
+import bpy
+import fake_backend
+import pytest
+
+MINE = "stylerig"
+KINDS = (
+    bpy.types.Operator, bpy.types.Panel, bpy.types.Menu, bpy.types.PropertyGroup, bpy.types.RenderEngine, bpy.types.AddonPreferences,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def part(extension):
+    return lambda name: importlib.import_module(f"{extension.__name__}.{name}")
+
+
+@pytest.fixture
+def backend(part, monkeypatch, tmp_path):
+    monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)
+    monkeypatch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path / "payload")))
+    yield part("link.session").BACKEND
+    part("link.live").VIEW.stop()
+    part("link.session").BACKEND.stop()
+
+
+@pytest.fixture
+def rig(backend, empty_scene):
+    bpy.ops.stylerig.new_portrait(seed=11, truncation=0.5)
+    return bpy.context.view_layer.objects.active
+
+
+def registered(extension) -> set[str]:
+    classes = [cls for kind in KINDS for cls in kind.__subclasses__()]
+    return {cls.__name__ for cls in classes if cls.__module__.startswith(extension.__name__) and cls.is_registered}
+
+
+def handlers(extension) -> list:
+    lists = [getattr(bpy.app.handlers, name) for name in dir(bpy.app.handlers)]
+    return [one for found in lists if isinstance(found, list) for one in found if one.__module__.startswith(extension.__name__)]
+
+
+def properties() -> set[str]:
+    """Names that are registered on Blender's own types and are ours."""
+    kinds = [getattr(bpy.types, name) for name in dir(bpy.types) if MINE not in name.lower()]
+    return {f"{kind.__name__}.{name}" for kind in kinds for name in getattr(kind, "__dict__", ()) if MINE in name}
+
+
+def drawn_into_menus(extension) -> list:
+    draws = getattr(bpy.types.TOPBAR_MT_file_import.draw, "_draw_funcs", [])
+    return [draw for draw in draws if draw.__module__.startswith(extension.__name__)]
+
+
+def engines_panels() -> list:
+    return [panel for panel in bpy.types.Panel.__subclasses__() if "STYLERIG" in getattr(panel, "COMPAT_ENGINES", ())]
+
+
+def timers(part) -> list:
+    ours = (part("link.live").tick, part("ui.portraits").collect, part("ui.environment").watch)
+    return [timer for timer in ours if bpy.app.timers.is_registered(timer)]
+
+
+def test_unregister_leaves_nothing(extension, part, rig):
+    """With everything running that can run."""
+    bpy.ops.stylerig.live_view()
+    bpy.context.window_manager.stylerig_gallery.count = 2
+    bpy.ops.stylerig.draw_gallery()
+    part("ui.light").ball_icon(rig, bpy.context.evaluated_depsgraph_get())
+    assert registered(extension) and handlers(extension) and properties() and drawn_into_menus(extension) and engines_panels()
+    assert len(timers(part)) == 2 and part("ui.thumbnails")._PREVIEWS
+    extension.unregister()
+    try:
+        assert not registered(extension) and not handlers(extension) and not properties()
+        assert not drawn_into_menus(extension) and not engines_panels() and not timers(part)
+        assert not part("ui.thumbnails")._PREVIEWS and not part("ui.portraits").CANDIDATES
+        assert not part("link.session").BACKEND.running and not part("link.session").ENVIRONMENT.busy
+        end = time.monotonic() + 10
+        while any(thread.name.startswith("StyleRig") for thread in threading.enumerate()):
+            assert time.monotonic() < end, [thread.name for thread in threading.enumerate()]
+            time.sleep(0.05)
+    finally:
+        extension.register()
+    assert registered(extension) and len(drawn_into_menus(extension)) == 1
+
+
+def test_registering_is_quick(extension):
+    times = []
+    for _ in range(3):
+        extension.unregister()
+        started = time.perf_counter()
+        extension.register()
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.05  # seconds
+
+
+def undone(operate, observe) -> None:
+    """``operate()`` changes what ``observe()`` sees, and undo brings it back."""
+    bpy.ops.ed.undo_push(message="before")
+    before = observe()
+    operate()
+    bpy.ops.ed.undo_push(message="after")  # as Blender does for an operator with UNDO that a person ran
+    assert observe() != before
+    bpy.ops.ed.undo()
+    assert observe() == before
+
+
+def the_rig() -> bpy.types.Object:
+    return bpy.data.objects["Portrait 11"]
+
+
+def state() -> tuple:
+    """What operators of the rig may change, as plain values."""
+    rig = the_rig()
+    keys = rig.stylerig.head.data.shape_keys
+    return (
+        tuple(round(key.value, 5) for key in keys.key_blocks),
+        tuple(round(value, 5) for bone in rig.pose.bones for row in bone.matrix_basis for value in row),
+        tuple(rig.stylerig.light), rig.stylerig.light_source, rig.stylerig.portrait,
+        keys.animation_data is not None and keys.animation_data.action is not None,
+        tuple(sorted(item.name for item in bpy.data.objects)),
+        tuple(sorted(action.name for action in bpy.data.actions)),
+    )  # fmt: skip
+
+
+OPERATIONS = {
+    "neutral_expression": {},
+    "mirror_pose": {},
+    "apply_pose": {"pose": "Ah"},
+    "keep_pose": {"name": "Kept"},
+    "add_pose_assets": {},
+    "light_preset": {"preset": "Sunset"},
+    "light_from_scene": {},
+    "light_bake": {},
+    "duplicate_portrait": {},
+    "new_portrait": {"seed": 12, "truncation": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_undo(rig, name):
+    undone(lambda: getattr(bpy.ops.stylerig, name)(**OPERATIONS[name]), state)
+
+
+def test_undo_of_reset_another_face_and_mixing(rig):
+    undone(lambda: bpy.ops.stylerig.new_portrait(seed=12, truncation=0.5, replace=True), state)
+    the_rig().pose.bones["head"].rotation_euler = (1, 0, 0)
+    undone(lambda: bpy.ops.stylerig.reset_rig(), state)
+    bpy.ops.stylerig.new_portrait(seed=12, truncation=0.5)
+    undone(lambda: bpy.ops.stylerig.mix_portraits(other="Portrait 11", layers={"FINE"}), state)
+
+
+def test_undo_of_a_capture(rig, tmp_path):
+    path = tmp_path / "take.csv"
+    path.write_text("Timecode,BlendShapeCount,JawOpen\n0:0:0:0.0,61,0\n0:0:0:1.0,61,0.5\n0:0:0:2.0,61,1\n")
+    undone(lambda: bpy.ops.stylerig.import_capture(filepath=str(path)), state)
+
+
+CHANGING = {"new_portrait", "mix_portraits"}  # besides those of the rig; the others change no data of the file
+
+
+def operators(extension) -> list[type]:
+    found = [cls for cls in bpy.types.Operator.__subclasses__() if cls.__module__.startswith(extension.__name__)]
+    nested = [cls for cls in found if cls.is_registered]
+    assert len(nested) > 15
+    return nested
+
+
+def test_names_and_tooltips_are_as_blender_writes_them(extension):
+    for cls in operators(extension):
+        description = getattr(bpy.ops.stylerig, cls.bl_idname.partition(".")[2]).get_rna_type().description
+        assert cls.bl_idname.startswith("stylerig.") and cls.bl_label[0].isupper(), cls
+        assert description and description[0].isupper() and not description.endswith("."), (cls, description)
+        for prop in cls.bl_rna.properties:
+            if not prop.is_readonly and prop.identifier not in ("rna_type", "filepath", "filter_glob", "check_existing"):
+                assert prop.name and not prop.description.endswith("."), (cls, prop.identifier)
+
+
+def test_what_changes_the_file_can_be_undone(extension, part):
+    for cls in operators(extension):
+        if issubclass(cls, (part("ui.pose").RigOperator, part("ui.portraits").PortraitOperator)):
+            assert {"REGISTER", "UNDO"} <= cls.bl_options, cls
+
+
+def test_every_icon_exists(extension):
+    """Names of icons in the source are names that this Blender has."""
+    import re
+    from pathlib import Path
+
+    known = set(bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"].enum_items.keys())
+    used = set()
+    for path in Path(extension.__file__).parent.glob("ui/*.py"):
+        used |= set(re.findall(r'icon="([A-Z_0-9]+)"', path.read_text()))
+    for _text, icon, _action in importlib.import_module(f"{extension.__name__}.ui.environment").STATES.values():
+        used.add(icon)
+    assert len(used) > 15 and used <= known, used - known
