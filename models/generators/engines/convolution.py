@@ -1,4 +1,4 @@
-"""Convolutions as the fused engine runs them: channels last, padded to whole chunks, weights packed."""
+"""Convolutions as the fused engine runs them: channels last, channels padded, weights packed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.generators.engines.kernels import CHUNK
 
-
-def whole_chunks(channels: int) -> int:
-    """The next multiple of CHUNK."""
-    return -(-channels // CHUNK) * CHUNK
+def whole(channels: int, unit: int) -> int:
+    """The next multiple of ``unit``."""
+    return -(-channels // unit) * unit
 
 
 def padded(values: Tensor, *sizes: int) -> Tensor:
@@ -23,10 +21,13 @@ def padded(values: Tensor, *sizes: int) -> Tensor:
 
 
 class Convolution:
-    """A convolution of one picture at stride 1: weight (O, I, h, w), zeros ``padding`` (rows, columns) around."""
+    """A convolution of one picture at stride 1: weight (O, I, h, w), zeros ``padding`` (rows, columns) around.
 
-    def __init__(self, weight: Tensor, padding: tuple[int, int], dtype: torch.dtype):
-        weight = padded(weight.detach(), whole_chunks(len(weight)), whole_chunks(weight.shape[1]))
+    O and I are padded to multiples of ``unit``.
+    """
+
+    def __init__(self, weight: Tensor, padding: tuple[int, int], dtype: torch.dtype, unit: int):
+        weight = padded(weight.detach(), whole(len(weight), unit), whole(weight.shape[1], unit))
         self.weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
         self.padding = list(padding)
         self.packed: dict[tuple[int, ...], Tensor] = {}

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.generators.engines.convolution import Convolution, array, padded, whole_chunks
-from models.generators.engines.kernels import activate_rows, blur_rows, dot_rows
+from models.generators.engines.convolution import Convolution, array, padded, whole
+from models.generators.engines.kernels import LANES, activate_rows, blur_rows, dot_rows
 from models.generators.engines.threads import share
 from models.generators.layers import GAIN, FullyConnectedLayer, SynthesisLayer, ToRGBLayer
 from models.generators.pointwise import LEAK
@@ -24,20 +24,20 @@ class Layer:
 
     def __init__(self, layer: SynthesisLayer, dtype: torch.dtype):
         weight = layer.weight.detach()
-        self.up, self.size, self.channels = layer.up, layer.resolution, whole_chunks(len(weight))
+        self.up, self.size, self.channels = layer.up, layer.resolution, whole(len(weight), LANES)
         self.affine = affine(layer.affine)
-        self.energy = padded(weight.square().sum(dim=(2, 3)), self.channels, whole_chunks(weight.shape[1]))
+        self.energy = padded(weight.square().sum(dim=(2, 3)), self.channels, whole(weight.shape[1], LANES))
         self.bias = array(padded(layer.bias.detach() * GAIN, self.channels))
         self.strength = layer.noise_strength.detach() * GAIN
         self.noise_const = array(layer.noise_const * self.strength)
         self.settings = np.array([LEAK, UNLIMITED if layer.clamp is None else layer.clamp], np.float32)
         if not layer.up:
-            self.convolutions = [Convolution(weight, (0, 1), dtype)]
+            self.convolutions = [Convolution(weight, (0, 1), dtype, LANES)]
             return
         # A transposed convolution's even rows meet the kernel's rows 2 and 0, its odd rows row 1.
         even, odd = [2, 0], [1]
         self.convolutions = [
-            Convolution(weight[:, :, rows][:, :, :, columns], (0, len(columns) - 1), dtype)
+            Convolution(weight[:, :, rows][:, :, :, columns], (0, len(columns) - 1), dtype, LANES)
             for rows in (even, odd)
             for columns in (even, odd)
         ]
@@ -60,8 +60,8 @@ class ToRGB:
 
 
 def affine(layer: FullyConnectedLayer) -> tuple[Tensor, Tensor]:
-    """Weight (C, w_dim) and bias (C,), gains included, C whole chunks; the padding gives style 0."""
-    channels = whole_chunks(len(layer.weight))
+    """Weight (C, w_dim) and bias (C,), gains included, C a multiple of LANES; the padding gives style 0."""
+    channels = whole(len(layer.weight), LANES)
     weight = padded(layer.weight.detach() * layer.weight_gain, channels)
     return weight, padded(layer.bias.detach() * layer.bias_gain, channels)
 
@@ -97,7 +97,7 @@ class FusedStyleGAN2:
             self.layers += [Layer(layer, dtype) for layer in ([] if block.first else [block.conv0]) + [block.conv1]]
             self.colours.append(ToRGB(block.torgb, self.layers[-1].channels))
         const = network.b4.const.detach()
-        self.const = padded(const, whole_chunks(len(const))).permute(1, 2, 0).contiguous()
+        self.const = padded(const, whole(len(const), LANES)).permute(1, 2, 0).contiguous()
         # The styles of all layers and colours, in the order of the codes in w that they take.
         order = [layer.affine for layer in self.layers] + [colour.affine for colour in self.colours]
         codes = [*range(len(self.layers)), *(2 * index + 1 for index in range(len(self.colours)))]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.generators.engines.convolution import Convolution, array, padded, whole_chunks
-from models.generators.engines.kernels import BAND, CHUNK, STRIP, TAPS, filter_tiles
+from models.generators.engines.convolution import Convolution, array, padded, whole
+from models.generators.engines.kernels import BAND, CHUNK, STRIP, TAPS, filter_tiles, parts
 from models.generators.engines.threads import share
 from models.generators.filtered import downsample, upsample
 from models.generators.layers import GAIN
@@ -27,11 +27,11 @@ class Layer:
         self.layer, self.config = layer, layer.config
         weight = layer.weight.detach()
         self.to_rgb, self.size = layer.config.to_rgb, layer.config.out_size
-        self.channels = whole_chunks(len(weight))
+        self.channels = whole(len(weight), CHUNK)
         if not self.to_rgb:
             weight = weight * weight.square().mean((1, 2, 3), keepdim=True).rsqrt()
         self.energy = weight.square().sum((2, 3))
-        self.convolve = Convolution(weight, (layer.config.kernel - 1,) * 2, dtype)
+        self.convolve = Convolution(weight, (layer.config.kernel - 1,) * 2, dtype, CHUNK)
         self.gain = layer.magnitude_ema.rsqrt()
         self.fused = fits(layer)
         if self.fused:
@@ -62,7 +62,7 @@ class Layer:
             return
         vectors = (array(padded(scale * GAIN, self.channels)), self.bias, array(padded(after, self.channels)))
         rows, columns = out.shape[:2]
-        tiles = -(-rows // BAND) * -(-columns // STRIP) * (self.channels // CHUNK)
+        tiles = parts(rows, BAND) * parts(columns, STRIP) * (self.channels // CHUNK)
         share(filter_tiles, (array(x), *vectors, self.up_taps, self.down_taps, self.geometry, self.settings,
                              array(out)), tiles, out.numel())  # fmt: skip
 
@@ -100,7 +100,7 @@ class FusedStyleGAN3:
         """w (num_ws, w_dim) -> (3, R, R) float32; there is no noise."""
         styles = [layer.style(code) for layer, code in zip(self.layers, w[1:])]
         features = self.network.input(w[:1])[0].permute(1, 2, 0)
-        x = features.new_zeros(*features.shape[:2], whole_chunks(features.shape[2]), dtype=self.dtype)
+        x = features.new_zeros(*features.shape[:2], whole(features.shape[2], CHUNK), dtype=self.dtype)
         x[:, :, : features.shape[2]] = features * styles[0][0]
         for index, layer in enumerate(self.layers):
             last = index + 1 == len(self.layers)

@@ -1,6 +1,6 @@
 """The work between two convolutions in one pass over memory, compiled by numba.
 
-A feature map is a contiguous array (H, W, C), C a multiple of CHUNK, of float32 or of bfloat16
+A feature map is a contiguous array (H, W, C), C a multiple of LANES or CHUNK, of float32 or of bfloat16
 kept as uint16. Each kernel takes a convolution's raw result, does everything up to the next
 convolution, and stores that one's input, already scaled by its style, so that every number is
 read once and written once. Work is cut into tiles that stay in the processor's cache; a call
@@ -16,9 +16,10 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-CHUNK = 16  # channels side by side: one vector of 512 bits, two of 256
-STRIP = 96  # columns of a tile
-BAND = 64  # rows of a tile
+LANES = 16  # StyleGAN2's channels come in multiples of it: one vector of 512 bits, two of 256
+CHUNK = 32  # channels of a tile of StyleGAN3, whose own come in multiples of it: two cache lines
+STRIP = 160  # most columns of a tile
+BAND = 320  # most rows of a tile
 WORK = 4096  # numbers of a row at a time
 TAPS = 6  # of one phase of StyleGAN3's filters, and half of its down-sampling ones
 
@@ -238,6 +239,12 @@ def activate_second(x, scale, bias, noise, after, settings, out):
 
 
 @njit(**OPTIONS)
+def parts(length, most):
+    """How many equal parts have at most ``most`` each."""
+    return (length + most - 1) // most
+
+
+@njit(**OPTIONS)
 def filter_tiles(x, scale, bias, after, up_taps, down_taps, geometry, settings, out, first, last):
     """x (H, W, C) -> out (h, w, C): clamp(leaky_relu(up(x * scale + bias))), down, * after.
 
@@ -245,11 +252,12 @@ def filter_tiles(x, scale, bias, after, up_taps, down_taps, geometry, settings, 
     mirrored already. geometry: where the first up-sampled row and column lie.
     """
     rows, columns, channels = out.shape
-    strips, chunks = (columns + STRIP - 1) // STRIP, channels // CHUNK
+    chunks, bands, strips = channels // CHUNK, parts(rows, BAND), parts(columns, STRIP)
     for tile in range(first, last):
         place, channel = tile // chunks, tile % chunks * CHUNK
-        top, left = place // strips * BAND, place % strips * STRIP
-        box = (top, min(top + BAND, rows), left, min(left + STRIP, columns), channel)
+        band, strip = place // strips, place % strips
+        box = (rows * band // bands, rows * (band + 1) // bands,
+               columns * strip // strips, columns * (strip + 1) // strips, channel)  # fmt: skip
         vectors = scale[channel:], bias[channel:], after[channel:]
         if down_taps.ndim == 1:
             filter_tile(x, vectors, up_taps, down_taps, geometry, settings, out, box)
