@@ -21,7 +21,7 @@ from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.face.harmonics import rotate
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
-from models.generators import Generator, GeneratorConfig, latents_from_seed, load_generator
+from models.generators import Engine, Generator, GeneratorConfig, latents_from_seed, load_engine, load_generator
 from models.stylerig.controls import Controls, Frame, Portrait, bad_controls
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rignet import RigNets
@@ -37,7 +37,7 @@ PASSES = {  # render pass -> (output of the rasteriser, value where there is no 
     "Depth": ("depth", 1e10),
 }
 BACKDROP = 0.5  # sRGB grey that "Portrait" lies over
-PRECISIONS = {"exact": "float32", "fast": "bf16"}
+PRECISIONS = ("exact", "fast")
 SIZES = (16, 4096)
 
 
@@ -58,7 +58,8 @@ class Rig:
         self.name, self.weights_hash = name, weights_hash
         self.generator, self.face = generator, face
         self.reconstruction, self.networks = reconstruction, networks
-        self.lock = threading.Lock()  # the generator's precision is a switch on the module
+        self.lock = threading.Lock()  # an engine is prepared once
+        self.engines: dict[str, Engine] = {}
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: str = "cpu", face: FaceModel | None = None) -> Rig:
@@ -121,7 +122,7 @@ class Rig:
         backdrop; ``passes`` of the face model as in PASSES: Normal in the world frame, Shading the
         diffuse radiance of a white surface, Depth in cm from the camera, 1e10 where there is no
         head. ``size`` None is the generator's. ``precision`` is "exact" or "fast" (see
-        Generator.fast). Raises StyleRigError for controls out of bounds and for a portrait of
+        load_engine). Raises StyleRigError for controls out of bounds and for a portrait of
         other weights.
         """
         size = size or self.generator.resolution
@@ -178,12 +179,17 @@ class Rig:
 
     def picture(self, w: Tensor, precision: str = "exact") -> tuple[Tensor, Tensor]:
         """Premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1."""
+        return self.engine(precision).foreground(w)
+
+    def engine(self, precision: str = "exact") -> Engine:
+        """The engine for "exact" or "fast"; its ``name`` and ``notice`` say what it became.
+
+        The first on a machine compiles its kernels, which takes seconds; later ones find them.
+        """
         with self.lock:
-            if precision == "fast":
-                self.generator.fast()
-            else:
-                self.generator.set_precision("float32")
-            return self.generator.foreground(w)
+            if precision not in self.engines:
+                self.engines[precision] = load_engine(self.generator, precision, self.device)
+            return self.engines[precision]
 
     def render_passes(self, request: Request, size: int, passes: Sequence[str]) -> dict[str, Tensor]:
         """The face model's passes (1, C, size, size), moved as the picture is."""

@@ -31,7 +31,7 @@ def run() -> dict[str, float]:
     controls = Controls(rotation=(0.2, 0.0, 0.0))
     w = torch.as_tensor(portrait.w)[None]
     with torch.inference_mode():
-        synthesis = median_milliseconds(lambda: rig.generator.synthesis(w))
+        synthesis = median_milliseconds(lambda: rig.engine().synthesis(w))
     return {
         "resolution_px": float(rig.generator.resolution),
         "load_ms": 1e3 * loading,
