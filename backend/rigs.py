@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,13 +16,22 @@ if TYPE_CHECKING:
 
 MODEL = "studio"  # the one that ships
 MOST_WAITING = 64  # requests
+SLOW_SECONDS = 1.5
+COMPILING = "Preparing the generator for this processor: some seconds, the first time only."
 
 
 def load_rig(device: str = "cpu") -> Rig:
-    """The rig that ships, on ``device``. Raises StyleRigError when its weights are not there."""
+    """The rig that ships, on ``device``, ready to draw. Raises StyleRigError when its weights are not there."""
     from models.stylerig import Rig
 
-    return Rig.load(None, device=device)
+    rig = Rig.load(None, device=device)
+    slow = threading.Timer(SLOW_SECONDS, lambda: print(COMPILING, file=sys.stderr, flush=True))
+    slow.start()
+    try:
+        rig.prepare()
+    finally:
+        slow.cancel()
+    return rig
 
 
 def choose_device(name: str) -> str:

@@ -41,6 +41,9 @@ class FakeRig:
     name: str = "studio"
     weights_hash: str = "f" * 64
 
+    def engine(self, precision: str = "exact") -> SimpleNamespace:
+        return SimpleNamespace(name="nothing at all", notice="")
+
     def new_portrait(self, seed: int = 0, truncation: float = 0.7) -> Portrait:
         random = torch.Generator().manual_seed(seed)
         w = truncation * torch.randn(1, W_DIM, generator=random).repeat(NUM_WS, 1)

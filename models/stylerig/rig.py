@@ -181,6 +181,10 @@ class Rig:
         """Premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1."""
         return self.engine(precision).foreground(w)
 
+    def prepare(self) -> None:
+        """Draw the mean portrait once, so that whatever has to be compiled for this machine is."""
+        self.picture(self.generator.w_avg.expand(1, self.generator.num_ws, -1))
+
     def engine(self, precision: str = "exact") -> Engine:
         """The engine for "exact" or "fast"; its ``name`` and ``notice`` say what it became.
 
