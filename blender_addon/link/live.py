@@ -52,6 +52,7 @@ class LiveView:
         self.seconds = 0.0  # of the last frame, request to pixels
         self._asked: tuple | None = None
         self._rig = ""
+        self._settings: LaunchSettings | None = None  # looking for it costs file accesses
 
     @property
     def running(self) -> bool:
@@ -61,7 +62,7 @@ class LiveView:
         if self.running:
             return
         self.worker = NewestWorker(render_frame)
-        self._asked, self.changed = None, True
+        self._asked, self._settings, self.changed = None, None, True
         self._say("Waiting for the first picture…")
         for handlers in watched_handlers():
             handlers.append(mark_changed)
@@ -104,7 +105,8 @@ class LiveView:
         asked = (rig.stylerig.portrait, controls, size)
         if asked != self._asked:
             self._asked = asked
-            self.worker.submit(FrameRequest(portrait, controls, size, session.launch_settings()))
+            self._settings = self._settings or session.launch_settings()
+            self.worker.submit(FrameRequest(portrait, controls, size, self._settings))
 
     def _followed_rig(self) -> bpy.types.Object | None:
         """The active rig, else the one that was shown last."""
@@ -119,7 +121,7 @@ class LiveView:
             self.seconds = answer.seconds
             self._say(f"{answer.seconds * 1000:.0f} ms per picture")
             return
-        self._asked = None  # the next edit asks again, whatever it is
+        self._asked = self._settings = None  # the next edit asks again, whatever it is
         gone = answer.error.code == "backend_gone" and self.worker.busy
         self._say(RESTARTING if gone else str(answer.error), failed=True)
 

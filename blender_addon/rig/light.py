@@ -11,7 +11,7 @@ NEUTRAL_TINT = (1.0, 1.0, 1.0)
 FRONT = (0.0, -1.0, 0.0)  # Blender axes: from where the face looks
 EVEN = (np.sqrt(4 * np.pi),) * 3 + (0.0,) * 24  # radiance 1 from everywhere
 BALL_SIZE = 96  # pixels of the ball that shows a light
-BALL_ALBEDO = 0.75
+BALL_ALBEDO = 0.45  # about skin's
 BALL_MARGIN = 1.04  # half width of its picture in radii
 FACE_BRIGHTNESS = 0.8  # what a preset gives a white face on average, in radiance
 
@@ -20,14 +20,14 @@ FACE_BRIGHTNESS = 0.8  # what a preset gives a white face on average, in radianc
 WARM, COOL, WHITE = (1.0, 0.72, 0.45), (0.55, 0.72, 1.0), (1.0, 1.0, 1.0)
 PRESETS: dict[str, tuple[tuple, tuple]] = {
     "Even": ((), WHITE),
-    "Studio": ((((-0.6, -0.7, 0.5), WHITE, 2.0), ((0.7, -0.7, 0.1), WHITE, 0.8)), (0.25, 0.25, 0.25)),
+    "Studio": ((((-0.6, -0.7, 0.5), WHITE, 2.0), ((0.7, -0.7, 0.1), WHITE, 0.4)), (0.15, 0.15, 0.15)),
     "Butterfly": ((((0, -0.75, 0.65), WHITE, 2.5),), (0.2, 0.2, 0.2)),
     "Rembrandt": ((((-0.75, -0.45, 0.55), WHITE, 3.0),), (0.12, 0.12, 0.12)),
-    "Split": ((((-1, -0.1, 0.1), WHITE, 3.0),), (0.1, 0.1, 0.1)),
-    "Rim": ((((-0.8, 0.6, 0.3), WHITE, 3.0), ((0.8, 0.6, 0.3), WHITE, 3.0), ((0, -1, 0.2), WHITE, 0.6)), (0.1, 0.1, 0.1)),
+    "Split": ((((-0.9, -0.4, 0.15), WHITE, 2.5),), (0.25, 0.25, 0.25)),
+    "Rim": ((((-0.8, 0.6, 0.3), WHITE, 1.5), ((0.8, 0.6, 0.3), WHITE, 1.5), ((0, -1, 0.2), WHITE, 1.2)), (0.15, 0.15, 0.15)),
     "Overcast": ((((0, 0, 1), (0.9, 0.95, 1.0), 2.0), ((0, 0, -1), (0.5, 0.45, 0.4), 0.4)), (0.4, 0.42, 0.45)),
     "Sunset": ((((-0.85, -0.45, 0.15), WARM, 3.0), ((0.3, 0.3, 0.9), COOL, 0.6)), (0.12, 0.15, 0.22)),
-    "From Below": ((((0, -0.7, -0.7), WARM, 2.5),), (0.08, 0.09, 0.12)),
+    "From Below": ((((0, -0.75, -0.6), WARM, 2.5),), (0.2, 0.22, 0.25)),
     "Two Colours": ((((-0.9, -0.4, 0.2), (1.0, 0.3, 0.35), 2.5), ((0.9, -0.4, 0.2), (0.25, 0.45, 1.0), 2.5)), (0.08, 0.08, 0.1)),
 }  # fmt: skip
 

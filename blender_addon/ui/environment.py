@@ -130,6 +130,10 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bp
     column.prop(preferences, "device", expand=True)
     column.prop(preferences, "base_python")
     column.prop(preferences, "wheels")
+    if not (bpy.app.online_access or preferences.wheels):
+        box.label(text="Blender is offline: allow online access, or choose a folder of wheels", icon="INTERNET_OFFLINE")
+        if not bpy.app.online_access_override:
+            box.prop(context.preferences.system, "use_online_access")
     row = box.row()
     row.operator("stylerig.make_environment", text=action, icon="IMPORT")
     row.operator("stylerig.remove_environment", text="Remove", icon="TRASH")
@@ -155,8 +159,6 @@ def draw_outcome(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box.label(text="Cancelled", icon="INFO")
     elif maker.warning:
         draw_wrapped(box, context, maker.warning, "ERROR")
-    elif not bpy.app.online_access:
-        box.label(text="Blender is offline: allow online access, or choose a folder of wheels", icon="INTERNET_OFFLINE")
 
 
 def draw_log(layout: bpy.types.UILayout) -> None:

@@ -61,7 +61,7 @@ def ball_icon(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> int:
     name, key = f"light {rig.name}", tuple(np.round(np.ravel(light), 3).tolist())
     if _SHOWN.get(name) != key or not thumbnails.icon_of(name):
         pixels = ball(np.array(light))
-        pixels[..., :3] = linear_to_srgb(np.clip(pixels[..., :3], 0, 1))
+        pixels[..., :3] = linear_to_srgb(np.clip(pixels[..., :3], 0, 1)) * pixels[..., 3:]  # icons are premultiplied
         thumbnails.show(name, pixels)
         _SHOWN[name] = key
     return thumbnails.icon_of(name)
@@ -70,7 +70,7 @@ def ball_icon(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> int:
 def draw(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.types.Object) -> None:
     """The ball, where the light comes from, and its handles."""
     settings = rig.stylerig
-    row = layout.row()
+    row = layout.split(factor=0.36)
     try:
         row.template_icon(icon_value=ball_icon(rig, context.evaluated_depsgraph_get()), scale=BALL_SCALE)
     except RigError as error:

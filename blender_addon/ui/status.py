@@ -28,17 +28,20 @@ def draw_backend(layout: bpy.types.UILayout) -> None:
     row = layout.split(factor=0.65)
     row.label(text=text, icon=icon)
     backend = session.BACKEND
-    if session.backend_python() is None and layout_is_elsewhere():
+    idle = not (backend.running or backend.starting)
+    if idle and session.backend_python() is None and not in_preferences():
         row.operator("preferences.addon_show", text="Set Up").module = PACKAGE
         return
-    name = "stylerig.stop_backend" if backend.running or backend.starting else "stylerig.start_backend"
-    row.operator(name, text="Stop" if name.endswith("stop_backend") else "Start")
+    if idle:
+        row.operator("stylerig.start_backend", text="Start")
+    else:
+        row.operator("stylerig.stop_backend", text="Stop")
 
 
-def layout_is_elsewhere() -> bool:
-    """Whether what is drawn is not the preferences themselves."""
+def in_preferences() -> bool:
+    """Whether what is drawn is the preferences, where everything can be set up at once."""
     area = bpy.context.area
-    return area is None or area.type != "PREFERENCES"
+    return area is not None and area.type == "PREFERENCES"
 
 
 def draw_wrapped(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
