@@ -9,6 +9,7 @@ from .rig import light
 from .rig.controls import RigError, parse_portrait
 
 LIGHT_SIZE = 27  # nine coefficients, three channels
+OVERRIDABLE = {"LIBRARY_OVERRIDABLE"}  # a linked rig's override keeps its own value
 
 
 def is_mesh(_self, candidate: bpy.types.Object) -> bool:
@@ -67,14 +68,16 @@ class StyleRigObject(bpy.types.PropertyGroup):
             ("SCENE", "Scene", "The scene's lamps and world, read at each frame", "SCENE_DATA", 1),
         ),
         update=tag,
+        override=OVERRIDABLE,
     )
     world_light: FloatVectorProperty(
         name="World Light", description="The light of the world's picture at strength 1", size=LIGHT_SIZE, default=(0.0,) * LIGHT_SIZE,
-        options={"HIDDEN"}, update=tag,
+        options={"HIDDEN"}, update=tag, override=OVERRIDABLE,
     )  # fmt: skip
     world_image: StringProperty(
-        name="World Image", description="Picture that World Light was read from", options={"HIDDEN"}, update=tag
-    )
+        name="World Image", description="Picture that World Light was read from", options={"HIDDEN"}, update=tag,
+        override=OVERRIDABLE,
+    )  # fmt: skip
     light: FloatVectorProperty(
         name="Light",
         description="Spherical-harmonic coefficients of the light: (0,0) to (2,2), red, green and blue of each in turn",
@@ -84,14 +87,15 @@ class StyleRigObject(bpy.types.PropertyGroup):
         soft_max=5,
         precision=3,
         update=tag,
+        override=OVERRIDABLE,
     )
     light_strength: FloatProperty(
         name="Strength", description="Brightness of the light; 1 is as read from the portrait",
-        default=light.NEUTRAL_STRENGTH, min=0, soft_max=3, precision=3, update=tag,
+        default=light.NEUTRAL_STRENGTH, min=0, soft_max=3, precision=3, update=tag, override=OVERRIDABLE,
     )  # fmt: skip
     light_tint: FloatVectorProperty(
         name="Tint", description="Colour the light is multiplied by", subtype="COLOR", size=3,
-        default=light.NEUTRAL_TINT, min=0, soft_max=1, update=tag,
+        default=light.NEUTRAL_TINT, min=0, soft_max=1, update=tag, override=OVERRIDABLE,
     )  # fmt: skip
     light_direction: FloatVectorProperty(
         name="Direction",
@@ -100,6 +104,7 @@ class StyleRigObject(bpy.types.PropertyGroup):
         size=3,
         default=light.FRONT,
         update=tag,
+        override=OVERRIDABLE,
     )
 
 
@@ -107,7 +112,7 @@ CLASSES = (StyleRigObject,)
 
 
 def register() -> None:
-    bpy.types.Object.stylerig = PointerProperty(name="StyleRig", type=StyleRigObject)
+    bpy.types.Object.stylerig = PointerProperty(name="StyleRig", type=StyleRigObject, override=OVERRIDABLE)
 
 
 def unregister() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import bpy
@@ -65,7 +64,7 @@ def environment_recipe() -> Recipe:
         log=environment_log(),
         cache=user_folder() / "pip-cache",
         python=preferred_path("base_python"),
-        host=Path(sys.base_prefix) if bpy.app.binary_path else None,  # the bpy wheel lives in a person's own Python
+        host=Path(bpy.utils.resource_path("LOCAL")),  # not sys.base_prefix: a distribution's Blender uses the system's Python
         wheels=preferred_path("wheels"),
         device=getattr(preferences(), "device", "cpu"),
         online=bpy.app.online_access,

@@ -24,6 +24,18 @@ def shape_keys_of(rig: bpy.types.Object) -> bpy.types.Key:
     return keys
 
 
+def editable_keys(rig: bpy.types.Object) -> bpy.types.Key:
+    """The shape keys, where a change to them is kept. Raises RigError for those of a linked mesh."""
+    keys = shape_keys_of(rig)
+    if not keys.is_editable:
+        raise RigError(
+            "linked_head",
+            "The head's shape keys are linked: Blender would forget the change.",
+            "Make the head's mesh local: Object, Relations, Make Local, Selected Objects and Data.",
+        )
+    return keys
+
+
 def key_path(name: str) -> str:
     """The data path of a shape key's value."""
     return f'key_blocks["{bpy.utils.escape_identifier(name)}"].value'
@@ -91,7 +103,7 @@ def apply_capture(rig: bpy.types.Object, capture: Capture, start: float, head: b
     ``capture`` is at the scene's rate. ``invert``: whether yaw, pitch, roll count the other way, as
     they do for a phone that was held sideways. Raises RigError.
     """
-    keys = shape_keys_of(rig)
+    keys = editable_keys(rig)
     found = capture.expressions(expressions_of(rig))
     if not found:
         raise RigError("no_names", "None of the recording's names is one of the rig's expressions.", "Choose a recording with ARKit's names.")
@@ -118,7 +130,7 @@ def copy_curves(rig: bpy.types.Object, source: bpy.types.Key) -> int:
     for key in source.key_blocks if curves else ():
         curve = curves.find(key_path(key.name))
         for name in table.get(plain(key.name), ()) if curve else ():
-            target = ensure_curves(shape_keys_of(rig), f"{rig.name} Expression")
+            target = ensure_curves(editable_keys(rig), f"{rig.name} Expression")
             copy_curve(curve, fresh_curve(target, key_path(name)))
             copied += 1
     return copied
@@ -152,7 +164,7 @@ def bake_values(rig: bpy.types.Object, source: bpy.types.Object, scene: bpy.type
         evaluated = source.evaluated_get(bpy.context.evaluated_depsgraph_get())
         evaluated.data.shape_keys.key_blocks.foreach_get("value", row)
     scene.frame_set(current[0], subframe=current[1])
-    curves = ensure_curves(shape_keys_of(rig), f"{rig.name} Expression")
+    curves = ensure_curves(editable_keys(rig), f"{rig.name} Expression")
     for index, name in names:
         write_curve(curves, key_path(name), frames, np.clip(values[:, index], 0, 1))
     return len(names)

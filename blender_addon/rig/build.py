@@ -57,10 +57,11 @@ def replace_portrait(
     raises RigError otherwise, with nothing changed.
     """
     head = head_of(rig)
-    keys = head.data.shape_keys.key_blocks if head and head.data.shape_keys else None
+    editable = head and head.data.is_editable and head.data.shape_keys
+    keys = head.data.shape_keys.key_blocks if editable else None
     names = [str(name) for name in mesh["expression_names"]]
     if keys is None or len(head.data.vertices) != len(mesh["vertices"]) or not set(names) <= set(keys.keys()):
-        raise RigError("other_mesh", "The rig's head was edited, or belongs to another face model.", "Make a new portrait instead.")
+        raise RigError("other_mesh", "The rig's head was edited, is linked, or belongs to another face model.", "Make a new portrait instead.")
     keys[0].points.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"])))
     head.data.vertices.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"])))
     for name, change in zip(names, mesh["expression"]):

@@ -89,7 +89,7 @@ class STYLERIG_OT_mirror_pose(RigOperator, bpy.types.Operator):
 
 def set_expression(context: bpy.types.Context, rig: bpy.types.Object, values: dict[str, float]) -> None:
     """Shape keys by name, keyed where auto keying is on; names that the mesh does not have are left out."""
-    keys = animation.shape_keys_of(rig).key_blocks
+    keys = animation.editable_keys(rig).key_blocks
     for name, value in values.items():
         if name in keys:
             keys[name].value = min(max(value, 0.0), 1.0)

@@ -200,3 +200,47 @@ def test_every_icon_exists(extension):
     for _text, icon, _action in importlib.import_module(f"{extension.__name__}.ui.environment").STATES.values():
         used.add(icon)
     assert len(used) > 15 and used <= known, used - known
+
+
+@pytest.fixture
+def override(part, empty_scene, tmp_path):
+    """The rig of another file, linked and overridden, in a saved file."""
+    portrait = fake_backend.new_portrait(11, 0.5)
+    rig = part("rig.build").build_rig(bpy.context, portrait, fake_backend.mesh_of(portrait))
+    scene, collection = bpy.context.scene, bpy.data.collections.new("Character")
+    scene.collection.children.link(collection)
+    for item in (rig, rig.stylerig.head):
+        collection.objects.link(item)
+        scene.collection.objects.unlink(item)
+    library = str(tmp_path / "library.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=library)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    with bpy.data.libraries.load(library, link=True) as (_, wanted):
+        wanted.collections = ["Character"]
+    wanted.collections[0].override_hierarchy_create(bpy.context.scene, bpy.context.view_layer, do_fully_editable=True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    return overridden()
+
+
+def overridden() -> bpy.types.Object:
+    return next(item for item in bpy.data.objects if item.override_library and item.type == "ARMATURE")
+
+
+def test_an_overridden_rig_keeps_its_light_and_pose(part, override, tmp_path):
+    bpy.context.view_layer.objects.active = override
+    bpy.ops.stylerig.light_preset(preset="Sunset")
+    override.stylerig.light_strength = 2
+    override.pose.bones["head"].rotation_euler = (0, 0.3, 0)
+    path = str(tmp_path / "shot.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    controls = part("rig.controls").read_controls(overridden(), bpy.context.evaluated_depsgraph_get())[1]
+    expected = 2 * part("rig.light").preset("Sunset")
+    assert abs(controls["light"][3][0] - expected[3, 0]) < 1e-4 and abs(controls["rotation"][0] - 0.3) < 1e-5
+
+
+def test_linked_shape_keys_are_not_changed_in_vain(override):
+    bpy.context.view_layer.objects.active = override
+    for name, options in (("neutral_expression", {}), ("apply_pose", {"pose": "Ah"}), ("mirror_pose", {})):
+        with pytest.raises(RuntimeError, match="shape keys are linked.*Make Local"):
+            getattr(bpy.ops.stylerig, name)(**options)
