@@ -6,7 +6,6 @@ from pathlib import Path
 
 import bpy
 from bpy.props import BoolProperty, BoolVectorProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
-from bpy_extras.io_utils import ImportHelper
 from mathutils import Matrix
 
 from ..rig import animation, capture, conversions, poses
@@ -165,13 +164,13 @@ class STYLERIG_OT_add_pose_assets(RigOperator, bpy.types.Operator):
             poses.keep_pose(name, {key: value for key, value in values.items() if key in known})
 
 
-class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator, ImportHelper):
+class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator):
     """Key a recording of Live Link Face onto the active rig"""
 
     bl_idname = "stylerig.import_capture"
     bl_label = "Import Live Link Face"
 
-    filename_ext = ".csv"
+    filepath: StringProperty(name="File", description="A take's .csv file", subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default="*.csv", options={"HIDDEN"})
     start: IntProperty(name="Start Frame", description="Frame of the recording's first row", default=1)
     head: BoolProperty(name="Head", description="Take the head's rotation too", default=True)
@@ -179,6 +178,10 @@ class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator, ImportHelper):
         name="Invert", size=3, default=(False, False, False),
         description="Yaw, pitch, roll count the other way: for a phone that was held sideways",
     )  # fmt: skip
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         recording = capture.read_live_link(Path(bpy.path.abspath(self.filepath)))
