@@ -25,7 +25,9 @@ TAPS = 6  # of one phase of StyleGAN3's filters, and half of its down-sampling o
 
 _0, _1, _2, _3, _4, _8 = (np.uintp(number) for number in (0, 1, 2, 3, 4, 8))
 _C1, _C2, _C3, _C4, _C5 = (np.uintp(CHUNK * number) for number in range(1, 6))
-OPTIONS = {"nogil": True, "cache": True, "fastmath": {"contract", "nsz", "nnan", "reassoc"}}
+# No fast maths: what it fuses depends on what is compiled together, and a process that finds the kernels
+# compiled has to draw the very picture of the one that compiled them.
+OPTIONS = {"nogil": True, "cache": True}
 
 
 def load(array, index):
