@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from models.face.alignment import place
 from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.face.edges import vertex_normals
 from models.face.head import FIGURES, chart_from_uv

@@ -64,6 +64,12 @@ def extension():
     return importlib.import_module(EXTENSION)
 
 
+@pytest.fixture(scope="session")
+def part(extension):
+    """A module of the installed extension by its name: part("rig.build")."""
+    return lambda name: importlib.import_module(f"{extension.__name__}.{name}")
+
+
 @pytest.fixture
 def empty_scene():
     """A new file without objects, before and after the test."""

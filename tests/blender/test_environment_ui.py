@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import time
 from pathlib import Path
@@ -23,11 +22,6 @@ elif words[:2] == ["-m", "pip"]:
 elif words[:3] == ["-m", "backend", "doctor"]:
     print(json.dumps(dict(version="1", ok=True, checks=[dict(name="device", ok=True, message="torch 2.13.0 on cpu", hint="")]), indent=2))
 """
-
-
-@pytest.fixture(scope="module")
-def part(extension):
-    return lambda name: importlib.import_module(f"{extension.__name__}.{name}")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import socket
@@ -17,11 +16,6 @@ import pytest
 
 PORTRAIT = fake_backend.new_portrait(7, 0.7)
 CONTROLS = {"rotation": [0.2, 0, 0], "expression": {"jawOpen": 0.5}, "light": None, "translation": None, "scale": 1.0}
-
-
-@pytest.fixture(scope="module")
-def part(extension):
-    return lambda name: importlib.import_module(f"{extension.__name__}.{name}")
 
 
 @pytest.fixture(scope="module")

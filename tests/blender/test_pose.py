@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 
 import bpy
@@ -11,11 +10,6 @@ import numpy as np
 import pytest
 
 BILATERAL = ("EyeBlinkLeft", "EyeBlinkRight", "MouthSmileLeft", "MouthSmileRight")
-
-
-@pytest.fixture(scope="module")
-def part(extension):
-    return lambda name: importlib.import_module(f"{extension.__name__}.{name}")
 
 
 @pytest.fixture

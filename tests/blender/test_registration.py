@@ -17,11 +17,6 @@ KINDS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def part(extension):
-    return lambda name: importlib.import_module(f"{extension.__name__}.{name}")
-
-
 @pytest.fixture
 def backend(part, monkeypatch, tmp_path):
     monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)

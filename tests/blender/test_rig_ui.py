@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -12,11 +11,6 @@ import bpy
 import fake_backend
 import numpy as np
 import pytest
-
-
-@pytest.fixture(scope="module")
-def part(extension):
-    return lambda name: importlib.import_module(f"{extension.__name__}.{name}")
 
 
 @pytest.fixture

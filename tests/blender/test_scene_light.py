@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import time
 
@@ -13,11 +12,6 @@ import pytest
 from mathutils import Euler, Vector
 
 UP = np.array((0.0, 0.0, 1.0))
-
-
-@pytest.fixture(scope="module")
-def part(extension):
-    return lambda name: importlib.import_module(f"{extension.__name__}.{name}")
 
 
 @pytest.fixture
