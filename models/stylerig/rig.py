@@ -20,21 +20,27 @@ from models.face.alignment import align
 from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.face.harmonics import rotate
 from models.face.parameters import RigParameters
-from models.face.rasterizer import render
+from models.face.rasterizer import BACKGROUND_DEPTH, render
 from models.generators import Engine, Generator, GeneratorConfig, latents_from_seed, load_engine, load_generator
 from models.stylerig.controls import Controls, Frame, Portrait, bad_controls
+from models.stylerig.keep import edited_area
+from models.stylerig.matte import grown_matte
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rignet import RigNets
-from models.stylerig.similarity import Similarity
+from models.stylerig.similarity import MovedCamera, Similarity
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 PARTS = ("generator", "reconstruction", "rignet")
-PASSES = {  # render pass -> (output of the rasteriser, value where there is no head)
-    "FaceMask": ("face_mask", 0.0),
-    "Normal": ("normals", 0.0),
-    "Albedo": ("albedo", 0.0),
-    "Shading": ("shading", 0.0),
-    "Depth": ("depth", 1e10),
+PASSES = {  # render pass -> output of the rasteriser; None where the generator's picture itself holds it
+    "Portrait": None,
+    "HeadMatte": None,
+    "FaceMask": "face_mask",
+    "Normal": "normals",
+    "Albedo": "albedo",
+    "Shading": "shading",
+    "Depth": "depth",
+    "UV": "uv",
+    "Position": "position",
 }
 BACKDROP = 0.5  # sRGB grey that "Portrait" lies over
 PRECISIONS = ("exact", "fast")
@@ -48,6 +54,7 @@ class Request:
     parameters: RigParameters  # N = 1, roll and translation aligned
     similarity: Similarity
     placement: tuple[float, ...]  # yaw, pitch, roll (radians), x, y, z (cm)
+    still: Request | None = None  # the same with the portrait's own expression; None where that is asked for
 
 
 class Rig:
@@ -118,18 +125,20 @@ class Rig:
               passes: Sequence[str] = tuple(PASSES), precision: str = "exact") -> Frame:
         """One frame, float32 arrays (size, size, C), row 0 at the top.
 
-        "Combined" (4) is scene-linear and premultiplied, "Portrait" (3) sRGB over the neutral
-        backdrop; ``passes`` of the face model as in PASSES: Normal in the world frame, Shading the
-        diffuse radiance of a white surface, Depth in cm from the camera, 1e10 where there is no
-        head. ``size`` None is the generator's. ``precision`` is "exact" or "fast" (see
-        load_engine). Raises StyleRigError for controls out of bounds and for a portrait of
-        other weights.
+        "Combined" (4) is scene-linear and premultiplied; "Portrait" (3) the whole picture, sRGB,
+        over the neutral backdrop where the generator has a matte; "HeadMatte" (1) the generator's
+        alpha, else one grown from the mesh (see ``grown_matte``), and Combined's alpha. The other
+        ``passes`` are the face model's, drawn where the picture shows the head: Normal and Position
+        (cm) in the world of the camera, for the head at ``Frame.placement``, Depth in cm along the
+        camera's axis to that position, 1e10 where there is no head, Shading the diffuse radiance of
+        a white surface, UV with v up (0 for a face model without). ``size`` None is the
+        generator's. ``precision`` is "exact" or "fast" (see load_engine). Raises StyleRigError for
+        controls out of bounds and for a portrait of other weights.
         """
         size = size or self.generator.resolution
         self.check_request(portrait, controls, size, passes, precision)
         request = self.request(portrait, controls)
-        colour, alpha = self.picture(self.edit(portrait, request), precision)
-        arrays = combine(*(request.similarity.warp(resize(image, size)) for image in (colour, alpha)))
+        arrays = combine(*self.moved_picture(portrait, request, size, precision))
         arrays.update(self.render_passes(request, size, passes))
         return Frame({name: to_array(image) for name, image in arrays.items()}, request.placement)
 
@@ -154,22 +163,46 @@ class Rig:
         """Solve the alignment for the controls and put the rest into a similarity.
 
         Roll is absolute: the crop's own roll follows from the alignment, the difference is turned
-        about the head's origin, and a light that is given stays where it is in the world.
+        about the head's origin, and a light that is given stays where it is in the world. The crop
+        follows eyes and mouth, so a jaw that opens would shrink the head: the similarity takes that
+        back, and the head stays where it is with the portrait's own expression.
         """
         own = portrait.parameters.to(self.device)
         expression = own.expression.clone()
         for name, value in controls.expression.items():
             expression[0, self.face.expression_names.index(name)] = min(max(float(value), 0.0), 1.0)
         rotation = own.rotation if controls.rotation is None else own.rotation.new_tensor([controls.rotation])
-        parameters = align(self.face, own.replace(expression=expression, rotation=rotation))
+        turned = own.replace(rotation=rotation)
+        if torch.equal(expression, own.expression):
+            return self.placed(align(self.face, turned), None, rotation, controls)
+        still = self.placed(align(self.face, turned), None, rotation, controls)
+        return self.placed(align(self.face, turned.replace(expression=expression)), still, rotation, controls)
+
+    def placed(self, parameters: RigParameters, still: Request | None, rotation: Tensor, controls: Controls) -> Request:
+        """The request of an aligned head: light in the crop, and the similarity to where ``still`` stands."""
         angle = float(rotation[0, 2] - parameters.rotation[0, 2])
         if controls.light is not None:
-            light = own.light.new_tensor(np.asarray(controls.light)).unsqueeze(0)
+            light = rotation.new_tensor(np.asarray(controls.light)).unsqueeze(0)
             back = rotation_matrix(light.new_tensor([[0.0, 0.0, -angle]]))
             parameters = parameters.replace(light=rotate(light, back) if angle else light)
-        similarity, moved = beyond_alignment(parameters.translation[0], angle, controls)
-        yaw_pitch_roll = rotation[0].tolist()
-        return Request(parameters, similarity, (*yaw_pitch_roll, *moved))
+        reference = (still.parameters if still else parameters).translation[0]
+        similarity, moved = beyond_alignment(parameters.translation[0], reference, angle, controls)
+        return Request(parameters, similarity, (*rotation[0].tolist(), *moved), still)
+
+    def moved_picture(self, portrait: Portrait, request: Request, size: int, precision: str) -> tuple[Tensor, Tensor]:
+        """Premultiplied sRGB (1, 3, size, size) and alpha (1, 1, size, size) of a request, in its place.
+
+        Where the networks are made to ``keep``, an expression changes nothing outside the face.
+        """
+        keep = self.networks.keep and request.still is not None
+        states = [request, request.still] if keep else [request]
+        colour, alpha = self.picture(torch.cat([self.edit(portrait, state) for state in states]), precision)
+        whole = torch.cat((colour, alpha), dim=1).split(1)
+        layers = [state.similarity.warp(resize(image, size)) for state, image in zip(states, whole, strict=True)]
+        if keep:
+            area = edited_area(self.face, [(state.parameters, state.similarity) for state in states], size)
+            layers[0] = layers[1].lerp(layers[0], area)
+        return layers[0][:, :3], layers[0][:, 3:]
 
     def edit(self, portrait: Portrait, request: Request) -> Tensor:
         """The portrait's w (1, L, 512) after RigNet; unchanged when the request is the portrait itself."""
@@ -196,46 +229,60 @@ class Rig:
             return self.engines[precision]
 
     def render_passes(self, request: Request, size: int, passes: Sequence[str]) -> dict[str, Tensor]:
-        """The face model's passes (1, C, size, size), moved as the picture is."""
+        """The face model's passes (1, C, size, size), drawn where the picture's similarity brings the head."""
+        outputs = {name: PASSES[name] for name in passes if name != "UV" or self.face.uv is not None}
         if not passes:
             return {}
-        outputs = tuple(PASSES[name][0] for name in passes)
-        rendered = render(self.face, request.parameters, size, outputs=(*outputs, "mask"))
-        moved = {}
-        for name in passes:
-            output, outside = PASSES[name]
-            image = rendered[output].permute(0, 3, 1, 2)
-            if name == "Normal":
-                turn = rotation_matrix(image.new_tensor([[0.0, 0.0, request.similarity.angle]]))[0]
-                image = torch.einsum("ij,njhw->nihw", turn, image)
-            mode = "nearest" if name == "Depth" else "bilinear"
-            moved[name] = request.similarity.warp(image, mode, outside)
-        return moved
+        camera = MovedCamera(PORTRAIT_CAMERA, request.similarity)
+        rendered = render(self.face, request.parameters, size, camera, tuple({*outputs.values(), "depth"}))
+        covered = rendered["depth"] < BACKGROUND_DEPTH
+        turn = rotation_matrix(rendered["depth"].new_tensor([[0.0, 0.0, request.similarity.angle]]))[0]
+        standing = turn.new_tensor(request.placement[3:])
+        aligned = request.parameters.translation[0]
+        finished = {
+            "Normal": lambda normals: normals @ turn.mT,
+            "Position": lambda points: ((points - aligned) @ turn.mT + standing) * covered,
+            "Depth": lambda depth: torch.where(covered, depth + aligned[2] - standing[2], BACKGROUND_DEPTH),
+        }
+        empty = rendered["depth"].new_zeros(1, size, size, 2)  # UV of a face model without a layout
+        drawn = {name: rendered[outputs[name]] if name in outputs else empty for name in passes}
+        return {
+            name: finished.get(name, lambda image: image)(image).permute(0, 3, 1, 2) for name, image in drawn.items()
+        }
 
     @property
     def device(self) -> torch.device:
         return self.face.mean.device
 
 
-def beyond_alignment(aligned: Tensor, angle: float, controls: Controls) -> tuple[Similarity, list[float]]:
+def beyond_alignment(aligned: Tensor, reference: Tensor, angle: float, controls: Controls) -> tuple[Similarity, list[float]]:
     """The similarity that brings roll, translation and scale to a crop whose head stands at ``aligned`` (3,).
 
-    Also the head's position (x, y, z) cm afterwards: its origin where the picture shows it, its
-    distance divided by the scale.
+    Before them it carries the head to ``reference`` (3,), as large as it is seen there. Also the head's
+    position (x, y, z) cm afterwards: its origin where the picture shows it, its distance divided by
+    the scale.
     """
-    x, y, depth = PORTRAIT_CAMERA.project(aligned.double().view(1, 1, 3))[0, 0].tolist()
-    shift = tuple(2.0 * float(value) for value in controls.translation or (0.0, 0.0))
-    similarity = Similarity(angle, float(controls.scale), (x, y), shift)
-    ndc = aligned.new_tensor([x + shift[0], y + shift[1], depth / similarity.scale], dtype=torch.float64)
+    points = torch.stack((aligned, reference)).double()
+    (x, y, depth), (to_x, to_y, to_depth) = PORTRAIT_CAMERA.project(points.unsqueeze(0))[0].tolist()
+    asked = tuple(2.0 * float(value) for value in controls.translation or (0.0, 0.0))
+    shift = (asked[0] + to_x - x, asked[1] + to_y - y)
+    similarity = Similarity(angle, float(controls.scale) * (depth / to_depth), (x, y), shift)
+    ndc = points.new_tensor([x + shift[0], y + shift[1], depth / similarity.scale])
     return similarity, PORTRAIT_CAMERA.unproject(ndc.view(1, 1, 3))[0, 0].tolist()
 
 
 def combine(colour: Tensor, alpha: Tensor) -> dict[str, Tensor]:
-    """Premultiplied sRGB and alpha -> "Combined" (scene-linear premultiplied RGBA) and "Portrait"."""
+    """Premultiplied sRGB and alpha -> "Combined", scene-linear premultiplied RGBA."""
     straight = (colour / alpha.clamp(min=1e-4)).clamp(0, 1)
-    linear = srgb_to_linear(straight) * alpha
-    portrait = (colour + (1 - alpha) * BACKDROP).clamp(0, 1)
-    return {"Combined": torch.cat((linear, alpha), dim=1), "Portrait": portrait}
+    return {"Combined": torch.cat((srgb_to_linear(straight) * alpha, alpha), dim=1)}
+
+
+def move(image: Tensor, similarity: Similarity, size: int, outside: float = 0.0) -> Tensor:
+    """A crop (N, C, H, H) into a picture of ``size``²: filtered down first where it is shown smaller, read only once."""
+    if similarity.is_identity:
+        return resize(image, size)
+    shown = max(round(size * similarity.scale), 1)
+    return similarity.warp(resize(image, min(shown, image.shape[-1])), size, outside)
 
 
 def resize(image: Tensor, size: int) -> Tensor:

@@ -3,9 +3,10 @@
 ``PaperRigNet`` has the published shapes (Tewari et al., StyleRig, CVPR 2020): per style layer a linear
 encoder 512 -> 32 and a linear decoder [code; parameters] -> 512, whose output is added to w.
 ``GatedRigNet`` is ours: a linear step that is fitted in closed form, a non-linear part that sees
-the whole code, and a gate for each layer.
+the whole code, and a gate for each layer. ``JointRigNet`` is ours too: one network that sees the code and
+all controls, so that it knows what a change does at the pose, expression and light at hand.
 
-Both edit relative to the portrait's own parameters, w + d(w, wanted) - d(w, own), so that a
+All edit relative to the portrait's own parameters, w + d(w, wanted) - d(w, own), so that a
 portrait's own parameters return the portrait itself, exactly.
 """
 
@@ -26,7 +27,8 @@ from models.stylerig.storage import fill_network, read_network, save_network
 CONTROLS = {"pose": ("rotation",), "expression": ("expression",), "light": ("light",)}  # order of application
 SIMULTANEOUS = ("rotation", "expression", "light")
 CODE = 32  # size of an encoded style layer, from the paper
-METHODS = ("paper", "simultaneous", "gated")
+METHODS = ("paper", "simultaneous", "gated", "joint")
+AT_ONCE = ("simultaneous", "joint")  # methods of one network
 LAST_CONTROL = tuple(CONTROLS)[-1]
 
 
@@ -91,19 +93,53 @@ class GatedRigNet(nn.Module):
         return change.unflatten(1, (self.layers, self.width)) * gate.unsqueeze(-1)
 
 
+class JointRigNet(nn.Module):
+    """One network for all controls: a linear step and a two-layer one that sees code and controls.
+
+    What it decodes is the same for all style layers (a mapping network gives them one w) plus a
+    change of low rank for each.
+    """
+
+    def __init__(self, layers: int, width: int, size: int, hidden: int):
+        super().__init__()
+        self.layers, self.width = layers, width
+        self.linear = nn.Parameter(torch.zeros(size, layers, width))
+        self.encoder = LayerLinear(layers, width, CODE)
+        self.first = nn.Linear(layers * CODE + size, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.shared = nn.Linear(hidden, width, bias=False)
+        self.detail = nn.Linear(hidden, CODE, bias=False)
+        self.layer = nn.Parameter(torch.zeros(CODE, layers, width))
+        nn.init.normal_(self.shared.weight, std=0.02 / math.sqrt(hidden))
+
+    def forward(self, w: Tensor, own: Tensor, wanted: Tensor) -> Tensor:
+        """The change (N, L, 512) from own to wanted values (N, C)."""
+        codes = self.encoder(w).flatten(1)
+        bend = self.bend(codes, wanted) - self.bend(codes, own)
+        change = (wanted - own) @ self.linear.flatten(1) + self.detail(bend) @ self.layer.flatten(1)
+        return change.unflatten(1, (self.layers, self.width)) + self.shared(bend).unsqueeze(1)
+
+    def bend(self, codes: Tensor, values: Tensor) -> Tensor:
+        """What the network makes of a state (N, hidden)."""
+        hidden = nn.functional.elu(self.first(torch.cat((codes, values), dim=1)))
+        return nn.functional.elu(self.second(hidden))
+
+
 class RigNets(nn.Module):
     """All editing networks of one generator and how they are put together.
 
     ``method`` is one of METHODS: "paper" and "gated" apply pose, expression and light one after the
-    other; "simultaneous" is the paper's network that takes all three at once. ``closed`` reads the
-    parameters again after each step, so that a later step also takes back what an earlier leaked.
+    other; "simultaneous" is the paper's network that takes all three at once, "joint" is ours (there
+    where its size ``joint`` is not 0). ``closed`` reads the parameters again after each step, so that
+    a later step also takes back what an earlier leaked. ``keep`` has the rig draw what lies outside
+    the face with the portrait's own expression.
     """
 
     def __init__(self, layers: int, width: int, sizes: dict[str, int], method: str = "gated",
-                 closed: bool = True, hidden: int = 96):
+                 closed: bool = True, hidden: int = 96, joint: int = 0, keep: bool = False):
         super().__init__()
-        self.layers, self.width, self.sizes, self.hidden = layers, width, dict(sizes), hidden
-        self.method, self.closed = method, closed
+        self.layers, self.width, self.sizes, self.hidden, self.wide = layers, width, dict(sizes), hidden, joint
+        self.method, self.closed, self.keep = method, closed, keep
         controls = {name: sum(sizes[part] for part in parts) for name, parts in CONTROLS.items()}
         total = sum(controls.values())
         self.paper = nn.ModuleDict({name: PaperRigNet(layers, width, size) for name, size in controls.items()})
@@ -111,6 +147,7 @@ class RigNets(nn.Module):
         self.gated = nn.ModuleDict(
             {name: GatedRigNet(layers, width, size, hidden) for name, size in controls.items()}
         )
+        self.joint = JointRigNet(layers, width, total, joint) if joint else None
         self.register_buffer("w_mean", torch.zeros(layers, width))
         self.register_buffer("w_scale", torch.ones(layers, width))
         for part in SIMULTANEOUS:
@@ -139,6 +176,11 @@ class RigNets(nn.Module):
         """w (N, L, 512) standardised."""
         return (w - self.w_mean) / self.w_scale
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that these networks can edit by."""
+        return tuple(name for name in METHODS if name != "joint" or self.joint is not None)
+
     def apply_one(self, network: nn.Module, parts: tuple[str, ...], w: Tensor,
                   own: RigParameters, wanted: RigParameters) -> Tensor:
         """w (N, L, 512) edited by one network."""
@@ -149,8 +191,8 @@ class RigNets(nn.Module):
                 reconstruction: Reconstruction, face: FaceModel, method: str | None = None) -> Tensor:
         """w (N, L, 512) of heads with parameters ``own``, edited to ``wanted``: (N, L, 512)."""
         method = method or self.method
-        if method == "simultaneous":
-            return self.apply_one(self.simultaneous, SIMULTANEOUS, w, own, wanted)
+        if method in AT_ONCE:
+            return self.apply_one(getattr(self, method), SIMULTANEOUS, w, own, wanted)
         networks = self.paper if method == "paper" else self.gated
         start = reconstruction.vector(w) if self.closed else None
         current, edited = own, w
@@ -164,7 +206,8 @@ class RigNets(nn.Module):
 
     def save(self, path: Path, header: dict) -> Path:
         shape = {"layers": self.layers, "width": self.width, "sizes": self.sizes, "hidden": self.hidden,
-                 "method": self.method, "closed": self.closed}  # fmt: skip
+                 "method": self.method, "closed": self.closed, "joint": self.wide,
+                 "keep": self.keep}  # fmt: skip
         return save_network(self, path, "rignet", {**header, "shape": shape})
 
     @classmethod
