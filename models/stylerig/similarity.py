@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from models.face.camera import Camera
+
 MARGIN = 0.08  # NDC beyond the crop into which its border is continued, so that a small roll leaves no notch
 
 
@@ -42,16 +44,32 @@ class Similarity:
         c, s = value.cos(), value.sin()
         return torch.stack((torch.stack((c, -s)), torch.stack((s, c))))
 
-    def warp(self, image: Tensor, mode: str = "bilinear", outside: float = 0.0) -> Tensor:
-        """Move a crop (1, C, H, W), row 0 at the top; ``outside`` fills what the crop does not show."""
-        if self.is_identity:
+    def warp(self, image: Tensor, size: int | None = None, outside: float = 0.0) -> Tensor:
+        """Move a crop (1, C, H, W), row 0 at the top, into a picture of ``size``² pixels (None: its own size).
+
+        ``outside`` fills what the crop does not show.
+        """
+        height, width = (size, size) if size else image.shape[2:]
+        if self.is_identity and (height, width) == image.shape[2:]:
             return image
-        height, width = image.shape[2:]
         source = self.to_crop(pixel_centres(height, width))
         inside = (source.abs().amax(dim=-1) <= 1 + MARGIN).to(image.dtype)
         grid = (source * torch.tensor((1.0, -1.0), dtype=torch.float64)).to(image).unsqueeze(0)
-        moved = grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
+        moved = grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
         return moved * inside + outside * (1 - inside)
+
+
+@dataclass(frozen=True)
+class MovedCamera:
+    """``camera`` whose picture is moved by a similarity: what it draws lies where ``warp`` brings a crop."""
+
+    camera: Camera
+    similarity: Similarity
+
+    def project(self, points: Tensor) -> Tensor:
+        """World points (N, V, 3) cm -> (N, V, 3): NDC x, NDC y, depth in cm along the camera's own axis."""
+        ndc = self.camera.project(points)
+        return torch.cat((self.similarity.to_output(ndc[..., :2]), ndc[..., 2:]), dim=-1)
 
 
 def pixel_centres(height: int, width: int) -> Tensor:
