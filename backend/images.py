@@ -1,14 +1,17 @@
 """Frames as files and bytes: PNG, multilayer EXR and raw arrays. Row 0 is the top everywhere.
 
-A frame is a dict of float32 arrays (H, W, C) as ``Rig.frame`` makes it. Every picture says in its
-metadata that it is synthetic and what made it.
+A frame is a dict of float32 arrays (H, W, C) as ``Rig.frame`` makes it; in EXR and raw arrays its
+colours are scene-linear. Every picture says in its metadata that it is synthetic and what made it.
 """
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import os
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +20,14 @@ from PIL import Image, PngImagePlugin
 
 from backend import __version__
 
-CHANNELS = {"Combined": "RGBA", "FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "Depth": "Z"}
+CHANNELS = {
+    "Combined": "RGBA", "Portrait": "RGB", "HeadMatte": "X", "FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB",
+    "Shading": "RGB", "Depth": "Z", "UV": "UV", "Position": "XYZ",
+}
 SYNTHETIC = "Synthetic portrait made by a generative model. It does not show a real person."
 # IPTC's term for media made by a trained model; image libraries and social networks read it from XMP.
 DIGITAL_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+LARGEST_RECIPE = 16 << 20  # bytes
 PNG_END = b"IEND\xaeB`\x82"  # the last chunk's name and checksum
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -31,28 +38,56 @@ XMP = (
 
 @dataclass(frozen=True)
 class Origin:
-    """What made a picture. ``request`` is a digest of all it was made from, to know it again."""
+    """What made a picture.
+
+    ``request`` is a digest of all it was made from, to know it again; ``recipe`` is a rig file of
+    this one frame, to make it again.
+    """
 
     model: str
     weights_hash: str
     seed: int
     request: str = ""
+    recipe: dict | None = None
 
     def texts(self) -> dict[str, str]:
-        """Metadata, name -> text."""
-        return {
+        """Metadata, name -> text; blender_addon/output/metadata.py writes the same names."""
+        texts = {
             "Description": SYNTHETIC,
             "Software": f"StyleRig {__version__}",
             "Source": f"{self.model} {self.weights_hash}, seed {self.seed}",
             "DigitalSourceType": DIGITAL_SOURCE,
             "StyleRigRequest": self.request,
         }
+        if self.recipe is not None:
+            texts["StyleRigControls"] = json.dumps(self.recipe["frames"][0], separators=(",", ":"))
+            texts["StyleRigRecipe"] = pack_recipe(self.recipe)
+        return texts
+
+
+def pack_recipe(recipe: dict) -> str:
+    """A rig file as one line of text: JSON, deflated, base64."""
+    return base64.b64encode(zlib.compress(json.dumps(recipe, separators=(",", ":")).encode())).decode("ascii")
+
+
+def unpack_recipe(text: str) -> bytes:
+    """The JSON that ``pack_recipe`` packed. Raises ValueError or zlib.error for anything else."""
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(base64.b64decode(text, validate=True), LARGEST_RECIPE)
+    if not unpacker.eof:
+        raise ValueError("the recipe is cut off or too long")
+    return content
 
 
 def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     """Display values 0..1 of scene-linear values, clipped (IEC 61966-2-1)."""
     linear = np.clip(linear, 0.0, 1.0)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
+
+
+def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
+    """Scene-linear values of display values 0..1, the inverse."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4)
 
 
 def straight_srgb(combined: np.ndarray) -> np.ndarray:
@@ -76,7 +111,8 @@ def png_bytes(frame: dict[str, np.ndarray], origin: Origin) -> bytes:
 def stacked(frame: dict[str, np.ndarray], passes: list[str]) -> tuple[np.ndarray, list[str]]:
     """Combined and ``passes`` as one little-endian float32 array (H, W, C) and its channels' names."""
     order = ["Combined", *passes]
-    array = np.concatenate([frame[name] for name in order], axis=2).astype("<f4", copy=False)
+    layers = [srgb_to_linear(frame[name]) if name == "Portrait" else frame[name] for name in order]
+    array = np.concatenate(layers, axis=2).astype("<f4", copy=False)
     return np.ascontiguousarray(array), [f"{name}.{letter}" for name in order for letter in CHANNELS[name]]
 
 
@@ -112,21 +148,35 @@ def exr_bytes(frame: dict[str, np.ndarray], passes: list[str], origin: Origin) -
 def request_of(path: Path) -> str | None:
     """The request digest of a picture of ours, or None if it is not there, not whole or not ours."""
     try:
-        if path.suffix == ".exr":
-            return exr_request(path)
-        if not path.read_bytes().endswith(PNG_END):
-            return None
-        with Image.open(path) as picture:
-            picture.load()
-            return picture.info.get("StyleRigRequest")
+        return texts_of(path).get("StyleRigRequest")
     except Exception:  # whatever is wrong with the file, it is to be made again
         return None
 
 
-def exr_request(path: Path) -> str | None:
+def recipe_of(path: Path) -> bytes | None:
+    """The rig file, as JSON, that a picture of ours or of Blender's says it was made from; None if it says none."""
+    try:
+        return unpack_recipe(texts_of(path)["StyleRigRecipe"])
+    except Exception:  # whatever is wrong with the file, nothing can be made from it
+        return None
+
+
+def texts_of(path: Path) -> dict[str, str]:
+    """The texts in a whole picture's metadata, by name. Raises OSError and what the decoders raise."""
+    if path.suffix.lower() == ".exr":
+        return exr_texts(path)
+    if not path.read_bytes().endswith(PNG_END):
+        raise OSError(f"{path} is not whole")
+    with Image.open(path) as picture:
+        picture.load()
+        return {name: str(text) for name, text in picture.info.items()}
+
+
+def exr_texts(path: Path) -> dict[str, str]:
     import OpenEXR
 
     if not path.is_file():
-        return None
+        raise FileNotFoundError(path)
     with OpenEXR.File(str(path)) as file:
-        return file.parts[0].header.get("styleRigRequest")
+        header = file.parts[0].header
+        return {name[0].upper() + name[1:]: text for name, text in header.items() if isinstance(text, str)}

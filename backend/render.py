@@ -2,7 +2,8 @@
 
 A rig file is JSON: {"portrait": a portrait or {"seed": 7}, "frames": [controls, …], "output": {"size",
 "passes"}}. Frame n becomes frame_000n.png, or .exr with all passes. A picture holds a digest of all it
-was made from, so ``--resume`` makes again what is missing, damaged or out of date, and nothing else.
+was made from, so ``--resume`` makes again what is missing, damaged or out of date, and nothing else; and
+the rig file of its own frame, so that a picture of ours, Blender's too, can stand for a rig file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import sys
 import time
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +31,7 @@ LARGEST_RIG_FILE = 256 << 20  # bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("rigfile", type=Path, help="JSON with portrait, frames and output")
+    parser.add_argument("rigfile", type=Path, help="JSON with portrait, frames and output; or a picture, to make it again")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--format", choices=("png", "exr"), default="png", help="exr holds the passes too")
     parser.add_argument("--resume", action="store_true", help="leave frames that are there and up to date")
@@ -58,12 +60,26 @@ def read_rig_file(path: Path) -> schema.RigFile:
     try:
         if path.stat().st_size > LARGEST_RIG_FILE:
             raise StyleRigError(f"{path} is over {LARGEST_RIG_FILE >> 20} MiB.", "Split it.", code="too_large")
-        text = path.read_bytes()
+        text = recipe_in(path) if path.suffix.lower() in (".png", ".exr") else path.read_bytes()
     except OSError as error:
         raise StyleRigError(
             f"Cannot read {path}: {error.strerror}.", "Choose a rig file that exists.", code="cannot_read"
         ) from error
     return parse_rig_file(text, str(path))
+
+
+def recipe_in(path: Path) -> bytes:
+    """The rig file that a picture holds. Raises StyleRigError when it holds none."""
+    from backend.images import recipe_of
+
+    recipe = recipe_of(path)
+    if recipe is None:
+        raise StyleRigError(
+            f"{path} does not say what it was made from.",
+            "Choose a whole PNG or EXR that StyleRig made and no other program saved again.",
+            code="no_recipe",
+        )
+    return recipe
 
 
 def make_folder(folder: Path) -> None:
@@ -125,17 +141,24 @@ class Sequence:
 
         return request_of(self.path(index)) == self.request(index)
 
-    def request(self, index: int) -> str:
-        """A digest of all that the frame is made from."""
+    @cached_property
+    def whole_portrait(self) -> dict:
+        """The portrait by value, also when the file has only its seed."""
         from backend import portraits
 
-        made_from = [
-            __version__,
-            portraits.portrait_to_schema(self.portrait, self.rig.face).model_dump(),
-            self.rig_file.frames[index].model_dump(),
-            self.rig_file.output.size,
-            self.passes,
-        ]
+        return portraits.portrait_to_schema(self.portrait, self.rig.face).model_dump()
+
+    def recipe(self, index: int) -> dict:
+        """A rig file of this frame alone."""
+        return {
+            "portrait": self.whole_portrait,
+            "frames": [self.rig_file.frames[index].model_dump()],
+            "output": {"size": self.rig_file.output.size, "passes": self.passes},
+        }
+
+    def request(self, index: int) -> str:
+        """A digest of all that the frame is made from."""
+        made_from = [__version__, self.recipe(index)]
         return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
     def picture(self, index: int) -> bytes:
@@ -144,7 +167,7 @@ class Sequence:
 
         controls = portraits.controls_from_schema(self.rig_file.frames[index], self.rig.face)
         frame = draw(self.rig, self.portrait, controls, self.rig_file.output.size, self.passes)
-        origin: Origin = replace(self.origin, request=self.request(index))
+        origin: Origin = replace(self.origin, request=self.request(index), recipe=self.recipe(index))
         if self.kind == "png":
             return images.png_bytes(frame, origin)
         return images.exr_bytes(frame, self.passes, origin)

@@ -14,7 +14,7 @@ from models.errors import StyleRigError
 
 SMALLEST_SIZE, LARGEST_SIZE = 16, 2048  # pixels
 MOST_FRAMES = 100_000
-PassName = Literal["FaceMask", "Normal", "Albedo", "Shading", "Depth"]
+PassName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position"]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$", max_length=64)]
 Number = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
@@ -106,7 +106,7 @@ class Layers(Message):
     size: Annotated[int, Field(ge=SMALLEST_SIZE, le=LARGEST_SIZE)] | None = Field(
         None, description="width and height in pixels; null is the generator's own"
     )
-    passes: Annotated[list[PassName], Field(max_length=5)] = Field(default_factory=list)
+    passes: Annotated[list[PassName], Field(max_length=9)] = Field(default_factory=list)
 
     @field_validator("passes")
     @classmethod

@@ -30,7 +30,7 @@ from models.stylerig.controls import Controls, Frame, Portrait
 from tests.synthetic_face import synthetic_face
 
 RESOLUTION, NUM_WS, W_DIM = 32, 6, 512
-WIDTHS = {"FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3, "Depth": 1}
+WIDTHS = {"HeadMatte": 1, "FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3, "Depth": 1, "UV": 2, "Position": 3}
 OUTSIDE = 1e10  # depth where there is no face
 
 
@@ -70,7 +70,7 @@ class FakeRig:
         alpha = np.clip((0.3 - distance) * size / 4 + 0.5, 0, 1)
         colour = np.abs(np.concatenate((x[..., None], y[..., None], distance), axis=2) + 0.1 * portrait.w[0, :3])
         arrays = {"Combined": np.concatenate((colour * alpha, alpha), axis=2), "Portrait": colour}
-        for name in passes:
+        for name in (name for name in passes if name in WIDTHS):
             random = np.random.default_rng((portrait.seed, len(name)))
             arrays[name] = np.where(alpha > 0, random.random((size, size, WIDTHS[name])), 0)
         if "Depth" in passes:

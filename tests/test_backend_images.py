@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
+import zlib
 
 import numpy as np
 import OpenEXR
@@ -13,7 +16,7 @@ from backend import images
 from models.stylerig.controls import Controls
 from tests import fake_rig
 
-PASSES = ["FaceMask", "Normal", "Albedo", "Shading", "Depth"]
+PASSES = [name for name in images.CHANNELS if name != "Combined"]
 ORIGIN = images.Origin("studio", "ab" * 32, 7, "digest")
 
 
@@ -33,7 +36,9 @@ def test_exr_channels_come_back_equal(frame, tmp_path):
     for name, letters in images.CHANNELS.items():
         for i, letter in enumerate(letters):
             wanted[letter if name == "Combined" else f"{name}.{letter}"] = frame[name][..., i]
-    assert set(channels) == set(wanted) and len(wanted) == 15
+    for letter in "RGB":  # sRGB in the frame
+        wanted[f"Portrait.{letter}"] = images.srgb_to_linear(wanted[f"Portrait.{letter}"]).astype(np.float32)
+    assert set(channels) == set(wanted) and len(wanted) == 24
     for name, pixels in wanted.items():
         assert channels[name].dtype == np.float32
         np.testing.assert_array_equal(channels[name], pixels, err_msg=name)
@@ -55,6 +60,24 @@ def test_png_says_that_it_is_synthetic_and_what_made_it(frame):
     assert picture.info["Description"].startswith("Synthetic portrait")
     assert picture.info["Source"] == f"studio {'ab' * 32}, seed 7"
     assert "trainedAlgorithmicMedia" in picture.info["XML:com.adobe.xmp"]
+
+
+@pytest.mark.parametrize("kind", ["png", "exr"])
+def test_a_picture_holds_what_it_takes_to_make_it_again(frame, tmp_path, kind):
+    recipe = {"portrait": {"seed": 7}, "frames": [{"rotation": [0.1, 0.0, 0.0]}], "output": {"size": 24}}
+    origin = images.Origin("studio", "ab" * 32, 7, "digest", recipe)
+    path = tmp_path / f"frame.{kind}"
+    path.write_bytes(images.png_bytes(frame, origin) if kind == "png" else images.exr_bytes(frame, [], origin))
+    assert json.loads(images.recipe_of(path)) == recipe
+    assert json.loads(images.texts_of(path)["StyleRigControls"]) == recipe["frames"][0]
+    path.write_bytes(images.png_bytes(frame, ORIGIN) if kind == "png" else b"not a picture")
+    assert images.recipe_of(path) is None
+
+
+def test_a_recipe_that_would_fill_the_memory_is_refused():
+    bomb = base64.b64encode(zlib.compress(bytes(images.LARGEST_RECIPE + 1))).decode()
+    with pytest.raises(ValueError, match="too long"):
+        images.unpack_recipe(bomb)
 
 
 def test_half_covered_pixel_keeps_its_colour():

@@ -116,6 +116,23 @@ def test_a_portrait_by_value_is_the_portrait_of_its_seed(tmp_path, render):
     assert pictures(tmp_path / "seed") == pictures(tmp_path / "value")
 
 
+@pytest.mark.parametrize("kind", ["png", "exr"])
+def test_a_picture_is_made_again_from_itself(tmp_path, render, kind):
+    output = {"size": 20, "passes": ["UV", "Position", "HeadMatte"]}
+    render(write_rig_file(tmp_path, output=output), "--output", tmp_path / "out", "--format", kind)
+    picture = tmp_path / "out" / f"frame_0003.{kind}"
+    status, _, errors = render(picture, "--output", tmp_path / "again", "--format", kind)
+    assert status == 0, errors
+    assert list(pictures(tmp_path / "again").values()) == [picture.read_bytes()]
+
+
+def test_a_picture_that_does_not_say_what_made_it(tmp_path, render):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (8, 8)).save(path)
+    status, _, errors = render(path, "--output", tmp_path / "out")
+    assert_refused(status, errors, "does not say what it was made from")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

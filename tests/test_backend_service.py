@@ -24,7 +24,7 @@ from backend.serve import listen
 from models.errors import StyleRigError
 from tests import fake_rig
 
-PASSES = ["FaceMask", "Normal", "Albedo", "Shading", "Depth"]
+PASSES = [name for name in images.CHANNELS if name != "Combined"]
 
 
 def client_of(backend, **headers: str) -> httpx.Client:
@@ -106,10 +106,11 @@ def test_raw_frame_is_the_rigs_own_arrays(client, portrait):
     rig = fake_rig.load()
     asked = portraits.controls_from_schema(schema.Controls.model_validate(controls), rig.face)
     frame = rig.frame(rig.new_portrait(7), asked, size=40)
+    frame["Portrait"] = images.srgb_to_linear(frame["Portrait"])
     wanted = np.concatenate([frame[name] for name in ["Combined", *PASSES]], axis=2)
-    np.testing.assert_array_equal(array, wanted)
-    assert channels[:6] == ["Combined.R", "Combined.G", "Combined.B", "Combined.A", "FaceMask.X", "Normal.X"]
-    assert channels[-1] == "Depth.Z" and len(channels) == array.shape[2]
+    np.testing.assert_array_equal(array, wanted.astype(np.float32))
+    assert channels[:5] == ["Combined.R", "Combined.G", "Combined.B", "Combined.A", "Portrait.R"]
+    assert channels[-5:] == ["UV.U", "UV.V", "Position.X", "Position.Y", "Position.Z"] and len(channels) == array.shape[2]
     assert [float(part) for part in answer.headers["X-StyleRig-Placement"].split(",")] == list(frame.placement)
 
 
@@ -507,7 +508,7 @@ def test_the_real_rig_answers_every_request():
         npz = client.post("/v1/portraits/mesh", json={"portrait": portrait}).content
     mesh = np.load(io.BytesIO(npz), allow_pickle=False)
     assert len(model["expressions"]) == len(portrait["parameters"]["expression"]) == 57
-    assert array.shape == (64, 64, 15) == (64, 64, len(channels)) and np.isfinite(array).all()
+    assert array.shape == (64, 64, 24) == (64, 64, len(channels)) and np.isfinite(array).all()
     assert np.count_nonzero(array[..., channels.index("FaceMask.X")]) > 300
     assert mesh["polygon_sizes"].max() == 4 and mesh["expression"].shape[0] == 57
     assert mesh["corners"].shape[0] == mesh["uv"].shape[0] == mesh["polygon_sizes"].sum()

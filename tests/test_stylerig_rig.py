@@ -11,7 +11,9 @@ from synthetic_face import synthetic_face
 
 from models.errors import StyleRigError
 from models.face.alignment import project_landmarks
+from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.generators import Generator, GeneratorConfig
+from models.generators.config import StyleGAN2Config
 from models.stylerig import Controls, Rig
 from models.stylerig.reconstruction import Reconstruction
 from models.colour import linear_to_srgb, srgb_to_linear
@@ -60,7 +62,10 @@ def test_controls_change_w_and_each_network_only_sees_its_own_part(rig, portrait
 def test_frames_are_deterministic_and_have_the_promised_shapes(rig, portrait):
     controls = Controls(rotation=(0.3, 0.1, 0.2), expression={"expression1": 0.7}, scale=1.1)
     first, second = (rig.frame(portrait, controls, size=48) for _ in range(2))
-    channels = {"Combined": 4, "Portrait": 3, "FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3, "Depth": 1}
+    channels = {
+        "Combined": 4, "Portrait": 3, "HeadMatte": 1, "FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3,
+        "Depth": 1, "UV": 2, "Position": 3,
+    }  # fmt: skip
     assert {name: array.shape for name, array in first.items()} == {n: (48, 48, c) for n, c in channels.items()}
     for name, array in first.items():
         assert array.dtype == np.float32 and np.isfinite(array).all()
@@ -168,3 +173,60 @@ def test_the_linear_path_of_the_reconstruction_is_fitted_in_closed_form(rig):
     network.fit_linear(w, wanted, ridge=1e-4)
     network.mlp[-1].weight.data.zero_()
     assert (network.vector(w) - wanted).square().mean() < 1e-4 * before
+
+
+def seen_by_camera(rig, frame, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """NDC of the pixels that see the mesh (P, 2), and what Position says of them (P, 3)."""
+    covered = frame["Depth"][..., 0] < 1e9
+    return pixel_centres(size, size).numpy()[covered], frame["Position"][covered]
+
+
+def inner(mask: np.ndarray) -> np.ndarray:
+    """Pixels (H, W) whose neighbours are of the mask too: the fringe of a soft outline has its neighbour's values."""
+    padded = np.pad(mask, 1)
+    return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+
+
+def test_position_and_depth_lead_back_to_their_pixel(rig, portrait):
+    frame = rig.frame(portrait, Controls(), size=64)
+    ndc, points = seen_by_camera(rig, frame, 64)
+    projected = PORTRAIT_CAMERA.project(torch.from_numpy(points)[None])[0].numpy()
+    sure = inner(frame["Depth"][..., 0] < 1e9)[frame["Depth"][..., 0] < 1e9]
+    assert np.abs(projected[sure, :2] - ndc[sure]).max() < 1e-4 and sure.sum() > 500
+    assert np.abs(projected[:, 2] - frame["Depth"][frame["Depth"] < 1e9]).max() < 1e-3
+
+
+def test_passes_of_a_moved_head_are_those_of_the_head_at_its_placement(rig, portrait):
+    """Position and Normal, taken back into the head, are points and normals of its surface; UV is theirs."""
+    rolled = Controls(rotation=(0.2, -0.1, 0.7), translation=(0.1, -0.05), scale=0.6)
+    frame = rig.frame(portrait, rolled, size=96)
+    at = torch.tensor(frame.placement, dtype=torch.float32)
+    covered = inner(frame["Depth"][..., 0] < 1e9)
+    turn = rotation_matrix(at[None, :3])[0].numpy()
+    points = (frame["Position"][covered] - at[3:].numpy()) @ turn
+    request = rig.request(portrait, rolled)
+    own = request.parameters
+    vertices = rig.face.vertices(own.identity, own.expression)[0].numpy()
+    corners = vertices[rig.face.triangles.numpy()]
+    nearest = np.linalg.norm(points[:, None] - corners.mean(1)[None], axis=2).argmin(1)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
+    distance = np.abs(((points - corners[nearest, 0]) * normals[nearest]).sum(1))
+    assert np.median(distance) < 0.05 and distance.max() < 0.6  # cm, of the triangles' planes
+    smooth = frame["Normal"][covered] @ turn
+    assert np.median((smooth * normals[nearest]).sum(1)) > 0.98
+    uv = rig.face.uv.numpy()[rig.face.uv_triangles.numpy()][nearest]
+    near = (frame["UV"][covered][:, None] - uv)
+    assert np.median(np.abs(near).min(axis=1)) < 0.05
+
+
+def test_a_generator_without_a_matte_gets_one_grown_from_the_mesh():
+    config = StyleGAN2Config(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16})
+    rig = Rig.create_untrained(synthetic_face(), Generator.create(config), seed=3)
+    portrait = rig.new_portrait(seed=1)
+    frame = rig.frame(portrait, Controls(), size=64)
+    matte, face = frame["HeadMatte"][..., 0], frame["FaceMask"][..., 0]
+    assert np.array_equal(matte, frame["Combined"][..., 3])
+    assert matte[face > 0.99].min() > 0.99 and matte[0, 0] < 0.01 and np.unique(matte).size > 100
+    plain = rig.frame(portrait, Controls(), size=64, passes=())["Portrait"]
+    assert plain[0, 0].std() >= 0 and np.abs(plain[0, 0] - 0.5).max() > 1e-3  # the picture's own background

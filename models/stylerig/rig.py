@@ -138,8 +138,8 @@ class Rig:
         size = size or self.generator.resolution
         self.check_request(portrait, controls, size, passes, precision)
         request = self.request(portrait, controls)
-        arrays = combine(*self.moved_picture(portrait, request, size, precision))
-        arrays.update(self.render_passes(request, size, passes))
+        arrays = combine(self.moved_picture(portrait, request, size, precision))
+        arrays.update(self.render_passes(request, size, [name for name in passes if PASSES[name]]))
         return Frame({name: to_array(image) for name, image in arrays.items()}, request.placement)
 
     def check_request(self, portrait: Portrait, controls: Controls, size: int, passes: Sequence[str],
@@ -189,20 +189,24 @@ class Rig:
         similarity, moved = beyond_alignment(parameters.translation[0], reference, angle, controls)
         return Request(parameters, similarity, (*rotation[0].tolist(), *moved), still)
 
-    def moved_picture(self, portrait: Portrait, request: Request, size: int, precision: str) -> tuple[Tensor, Tensor]:
-        """Premultiplied sRGB (1, 3, size, size) and alpha (1, 1, size, size) of a request, in its place.
+    def moved_picture(self, portrait: Portrait, request: Request, size: int, precision: str) -> Tensor:
+        """A request's picture in its place, (1, 4 or 5, size, size): premultiplied sRGB, alpha, and where the
+        generator has no matte, one grown from the mesh.
 
         Where the networks are made to ``keep``, an expression changes nothing outside the face.
         """
         keep = self.networks.keep and request.still is not None
         states = [request, request.still] if keep else [request]
         colour, alpha = self.picture(torch.cat([self.edit(portrait, state) for state in states]), precision)
-        whole = torch.cat((colour, alpha), dim=1).split(1)
-        layers = [state.similarity.warp(resize(image, size)) for state, image in zip(states, whole, strict=True)]
+        whole = torch.cat((colour, alpha), dim=1)
+        if self.generator.img_channels == 3:
+            mattes = [grown_matte(self.face, state.parameters, alpha.shape[-1]) for state in states]
+            whole = torch.cat((whole, torch.cat(mattes)), dim=1)
+        layers = [move(image, state.similarity, size) for state, image in zip(states, whole.split(1), strict=True)]
         if keep:
             area = edited_area(self.face, [(state.parameters, state.similarity) for state in states], size)
             layers[0] = layers[1].lerp(layers[0], area)
-        return layers[0][:, :3], layers[0][:, 3:]
+        return layers[0]
 
     def edit(self, portrait: Portrait, request: Request) -> Tensor:
         """The portrait's w (1, L, 512) after RigNet; unchanged when the request is the portrait itself."""
@@ -271,18 +275,24 @@ def beyond_alignment(aligned: Tensor, reference: Tensor, angle: float, controls:
     return similarity, PORTRAIT_CAMERA.unproject(ndc.view(1, 1, 3))[0, 0].tolist()
 
 
-def combine(colour: Tensor, alpha: Tensor) -> dict[str, Tensor]:
-    """Premultiplied sRGB and alpha -> "Combined", scene-linear premultiplied RGBA."""
+def combine(layers: Tensor) -> dict[str, Tensor]:
+    """"Combined" (scene-linear, premultiplied), "Portrait" (sRGB) and "HeadMatte" of what ``moved_picture`` returns."""
+    colour, alpha = layers[:, :3], layers[:, 3:4]
+    portrait = (colour + (1 - alpha) * BACKDROP).clamp(0, 1)
+    if layers.shape[1] == 5:
+        alpha = layers[:, 4:]
+        colour = colour * alpha
     straight = (colour / alpha.clamp(min=1e-4)).clamp(0, 1)
-    return {"Combined": torch.cat((srgb_to_linear(straight) * alpha, alpha), dim=1)}
+    combined = torch.cat((srgb_to_linear(straight) * alpha, alpha), dim=1)
+    return {"Combined": combined, "Portrait": portrait, "HeadMatte": alpha.clamp(0, 1)}
 
 
-def move(image: Tensor, similarity: Similarity, size: int, outside: float = 0.0) -> Tensor:
+def move(image: Tensor, similarity: Similarity, size: int) -> Tensor:
     """A crop (N, C, H, H) into a picture of ``size``²: filtered down first where it is shown smaller, read only once."""
     if similarity.is_identity:
         return resize(image, size)
     shown = max(round(size * similarity.scale), 1)
-    return similarity.warp(resize(image, min(shown, image.shape[-1])), size, outside)
+    return similarity.warp(resize(image, min(shown, image.shape[-1])), size)
 
 
 def resize(image: Tensor, size: int) -> Tensor:

@@ -50,7 +50,7 @@ class Similarity:
         ``outside`` fills what the crop does not show.
         """
         height, width = (size, size) if size else image.shape[2:]
-        if self.is_identity and (height, width) == image.shape[2:]:
+        if self.is_identity and (height, width) == tuple(image.shape[2:]):
             return image
         source = self.to_crop(pixel_centres(height, width))
         inside = (source.abs().amax(dim=-1) <= 1 + MARGIN).to(image.dtype)
