@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 PACKAGE = __package__
 
@@ -14,6 +14,18 @@ def preferences() -> bpy.types.AddonPreferences | None:
     """The extension's preferences, or None when it is registered without being enabled as an extension."""
     addon = bpy.context.preferences.addons.get(PACKAGE)
     return addon.preferences if addon else None
+
+
+def setting(name: str):
+    """A preference; its default while the extension is registered without being enabled as one."""
+    found = preferences()
+    return getattr(found, name) if found else StyleRigPreferences.bl_rna.properties[name].default
+
+
+def live_setting_changed(_preferences, _context: bpy.types.Context) -> None:
+    from .link import live
+
+    live.setting_changed()
 
 
 def user_folder() -> Path:
@@ -51,19 +63,55 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
     live_size: IntProperty(
-        name="Live Size", description="Width of the live picture in pixels; 0 is the generator's own", default=0, min=0, max=1024
+        name="Live Size", description="Width of the live picture in pixels; 0 is the generator's own", default=0, min=0, max=1024,
+        update=live_setting_changed,
+    )  # fmt: skip
+    live_playback: EnumProperty(
+        name="Playback",
+        description="What the live view does while an animation plays",
+        items=(
+            ("AUTO", "Automatic", "Follow playback where at least every second frame can be shown, else pause"),
+            ("FOLLOW", "Follow", "Show as many frames as can be drawn"),
+            ("PAUSE", "Pause", "Show the frame at which playback stops"),
+        ),
+        update=live_setting_changed,
     )
+    overlay: BoolProperty(
+        name="Viewport Overlay", description="Show the live portrait in the 3D views, where these show overlays", default=True,
+        update=live_setting_changed,
+    )  # fmt: skip
+    overlay_place: EnumProperty(
+        name="Place",
+        description="Where the portrait is shown in a 3D view",
+        items=(
+            ("BOTTOM_RIGHT", "Bottom Right", "In the lower right corner"),
+            ("BOTTOM_LEFT", "Bottom Left", "In the lower left corner"),
+            ("TOP_RIGHT", "Top Right", "In the upper right corner"),
+            ("TOP_LEFT", "Top Left", "In the upper left corner"),
+            ("HEAD", "Over the Head", "Over the mesh where it is seen from the front, else in the lower right corner"),
+        ),
+        update=live_setting_changed,
+    )
+    overlay_size: FloatProperty(
+        name="Size", description="Width of the portrait in a corner, as part of the view's shorter side", subtype="FACTOR",
+        default=0.35, min=0.1, max=1.0, update=live_setting_changed,
+    )  # fmt: skip
+    overlay_opacity: FloatProperty(
+        name="Opacity", description="How much of the view the portrait hides", subtype="FACTOR", default=1.0, min=0.0, max=1.0,
+        update=live_setting_changed,
+    )  # fmt: skip
 
     def draw(self, context: bpy.types.Context) -> None:
-        from .ui import environment, status
+        from .ui import environment, overlay, status
 
         layout = self.layout
         layout.use_property_split = True
         status.draw_backend(layout)
         environment.draw(layout, context, self)
         layout.separator()
-        layout.prop(self, "live_size")
         layout.prop(self, "backend_python")
+        layout.separator()
+        overlay.draw_settings(layout)
 
 
 CLASSES = (StyleRigPreferences,)

@@ -113,7 +113,11 @@ CLASSES = (StyleRigObject,)
 
 def register() -> None:
     bpy.types.Object.stylerig = PointerProperty(name="StyleRig", type=StyleRigObject, override=OVERRIDABLE)
+    bpy.types.Scene.stylerig_live = BoolProperty(
+        name="Live View", description="Whether the live view ran when the file was saved: it then goes on", options={"HIDDEN"}
+    )
 
 
 def unregister() -> None:
+    del bpy.types.Scene.stylerig_live
     del bpy.types.Object.stylerig

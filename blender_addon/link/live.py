@@ -7,21 +7,40 @@ render thread, and an edit may call them many times.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
-from ..preferences import preferences
+from ..preferences import setting
 from ..rig.controls import RigError, active_rig, read_controls
+from ..translations import said, told
 from . import session
+from .client import BackendError
+from .live_image import editors, keep_image, live_image, redraw, restore, show_pixels
 from .newest import Answer, NewestWorker
+from .pace import Pace
 from .process import LaunchSettings
 
-IMAGE = "StyleRig Portrait"
-INTERVAL = 1 / 60  # seconds between looks; the pause of an idle look costs nothing
+__all__ = ["VIEW", "LiveView", "live_image", "redraw"]
+
+INTERVAL = 1 / 60  # seconds between looks; a look at an idle rig costs microseconds
+BUSY_INTERVAL = 1 / 200  # while a picture is awaited
+REST_SECONDS = 0.15  # without an edit, then a coarse picture is followed by the full one
+PATIENT_SECONDS = 3.0  # after which the status tells how long a picture has been under way
 RESTARTING = "The backend stopped; starting it again…"
+WAITING = "Waiting for the first picture…"
+PATIENCE = "Waiting for a picture: {seconds} s"
+SHOWN = "{time} per picture"
+COARSE = "Coarse while it moves: {size} of {full} px, {time} per picture"
+PAUSED = "Paused during playback"
+TOO_SLOW = "Paused during playback: a picture takes {time}"
+HINTS = {  # what to do in the live view, where the backend's own hint speaks of requests
+    "out_of_memory": "Choose a smaller size in the live view's settings, or close other programs.",
+}
 
 
 @dataclass(frozen=True)
@@ -30,15 +49,41 @@ class FrameRequest:
 
     portrait: dict
     controls: dict
-    size: int | None
+    size: int | None  # to ask for; None is the generator's own
+    full: int | None  # to show; larger than ``size`` where a coarse picture comes first
     settings: LaunchSettings
 
 
-def render_frame(request: FrameRequest) -> np.ndarray:
-    """The portrait (H, W, 4), scene-linear, premultiplied, row 0 at the bottom. Runs in the thread."""
+@dataclass(frozen=True)
+class Picture:
+    """A portrait and what is to be known of it."""
+
+    pixels: np.ndarray  # (H, W, 4) float32, scene-linear, premultiplied, row 0 at the bottom
+    size: int  # that it was drawn at; its pixels are repeated to the size that is shown
+    seconds: float  # from request to answer, without starting the backend
+    placement: tuple[float, ...] | None  # yaw, pitch, roll in radians, x, y, z in cm, where the backend tells
+
+
+def render_frame(request: FrameRequest) -> Picture:
+    """Have the backend draw a frame, after starting it if need be. Runs in the thread; raises BackendError."""
     client = session.BACKEND.client(request.settings)
-    combined = client.frame(request.portrait, request.controls, request.size)["Combined"]
-    return np.ascontiguousarray(combined[::-1], dtype=np.float32)
+    started = time.perf_counter()
+    passes = client.frame(request.portrait, request.controls, request.size)
+    seconds = time.perf_counter() - started
+    combined = passes["Combined"][::-1]
+    placement = passes.get("placement")
+    return Picture(
+        enlarged(np.ascontiguousarray(combined, dtype=np.float32), request.full),
+        len(combined), seconds, None if placement is None else tuple(placement.tolist()),
+    )  # fmt: skip
+
+
+def enlarged(pixels: np.ndarray, size: int | None) -> np.ndarray:
+    """A square picture (S, S, C) with its pixels repeated to ``size``; None leaves it as it is."""
+    if size is None or size == len(pixels):
+        return pixels
+    nearest = np.arange(size) * len(pixels) // size
+    return pixels[nearest][:, nearest]
 
 
 class LiveView:
@@ -47,12 +92,23 @@ class LiveView:
     def __init__(self) -> None:
         self.worker: NewestWorker | None = None
         self.changed = False  # set by handlers
+        self.editors: set[int] | None = None  # set by handlers: those that showed the image before undo or redo
         self.status = ""  # for the panel
         self.failed = False  # whether the status tells of an error
-        self.seconds = 0.0  # of the last frame, request to pixels
-        self._asked: tuple | None = None
+        self.seconds = 0.0  # of the last picture, request to pixels
+        self.picture: Picture | None = None  # the one that is shown
+        self.listeners: list[Callable[[], None]] = []  # called when the view starts, stops or has a new picture
+        self._forget()
+
+    def _forget(self) -> None:
+        self.pace = Pace()
+        self.picture = None
+        self._asked: tuple | None = None  # stored portrait, controls and full size of the last request
+        self._coarse: FrameRequest | None = None  # the last request, where it was for less than the full size
+        self._own = 0  # the generator's own size, 0 until known
         self._rig = ""
         self._settings: LaunchSettings | None = None  # looking for it costs file accesses
+        self._edited = self._submitted = 0.0  # time of the last edit, of the last request
 
     @property
     def running(self) -> bool:
@@ -61,13 +117,14 @@ class LiveView:
     def start(self) -> None:
         if self.running:
             return
+        self._forget()
         self.worker = NewestWorker(render_frame)
-        self._asked, self._settings, self.changed = None, None, True
-        self._say("Waiting for the first picture…")
-        for handlers in watched_handlers():
-            handlers.append(mark_changed)
-        bpy.app.handlers.load_pre.append(stop_before_load)
+        self.changed = True
+        self._say(said(WAITING))
+        for handlers, function in watched_handlers():
+            handlers.append(function)
         bpy.app.timers.register(tick, first_interval=0)
+        self.tell()
 
     def stop(self) -> None:
         if self.worker is None:
@@ -75,11 +132,11 @@ class LiveView:
         self.worker.stop()
         self.worker = None
         self._say("")
-        for handlers in watched_handlers():
-            handlers.remove(mark_changed)
-        bpy.app.handlers.load_pre.remove(stop_before_load)
+        for handlers, function in watched_handlers():
+            handlers.remove(function)
         if bpy.app.timers.is_registered(tick):
             bpy.app.timers.unregister(tick)
+        self.tell()
 
     def poll(self) -> None:
         """Show what has come, ask for what has changed. Never blocks."""
@@ -87,56 +144,137 @@ class LiveView:
         if answer is not None:
             self._show(answer)
         # While a render runs in the window, the scene is its own thread's.
-        if self.changed and not bpy.app.is_job_running("RENDER"):
+        if bpy.app.is_job_running("RENDER"):
+            return
+        if self.editors is not None and self.picture is not None:
+            restore(self.picture.pixels, self.editors)
+        self.editors = None
+        if self.changed and not self._paused():
             self.changed = False
             self._ask()
+        elif self._coarse is not None and not self.worker.busy and time.monotonic() - self._edited > REST_SECONDS:
+            self._submit(replace(self._coarse, size=self._coarse.full))
+        elif self.worker.busy and not self.failed:
+            self._tell_patience()
 
     def _ask(self) -> None:
         rig = self._followed_rig()
         if rig is None:
-            self._say("There is no rig to show. Make a new portrait.", failed=True)
+            self._say(said("There is no rig to show. Make a new portrait."), failed=True)
             return
         try:
             portrait, controls = read_controls(rig, bpy.context.evaluated_depsgraph_get())
         except RigError as error:
-            self._say(str(error), failed=True)
+            self._say(told(error), failed=True)
             return
-        size = getattr(preferences(), "live_size", 0) or None
-        asked = (rig.stylerig.portrait, controls, size)
-        if asked != self._asked:
-            self._asked = asked
-            self._settings = self._settings or session.launch_settings()
-            self.worker.submit(FrameRequest(portrait, controls, size, self._settings))
+        wanted = setting("live_size")
+        asked = (rig.stylerig.portrait, controls, wanted)
+        if asked == self._asked:
+            return
+        if self._asked is None or self._asked[0] != asked[0]:
+            self._own = 0  # another portrait may be of another generator
+        self._asked, self._edited = asked, time.monotonic()
+        self._settings = self._settings or session.launch_settings()
+        full = wanted or self._own or None
+        size = self.pace.moving_size(full) if full else None
+        self._submit(FrameRequest(portrait, controls, size, full, self._settings))
+
+    def _submit(self, request: FrameRequest) -> None:
+        self._coarse = request if request.size != request.full else None
+        self._submitted = time.monotonic()
+        self.worker.submit(request)
 
     def _followed_rig(self) -> bpy.types.Object | None:
         """The active rig, else the one that was shown last."""
-        rig = active_rig(bpy.context) or bpy.context.scene.objects.get(self._rig)
+        rig = active_rig(bpy.context) or self.rig
         if rig is not None:
             self._rig = rig.name
         return rig
 
+    @property
+    def rig(self) -> bpy.types.Object | None:
+        """The rig that is shown; None when it is not in the scene any more."""
+        return bpy.context.scene.objects.get(self._rig)
+
+    def _paused(self) -> bool:
+        """Whether playback goes on without the live view, as the person chose or because pictures come too slowly."""
+        choice = setting("live_playback")
+        if choice == "FOLLOW" or not playing():
+            return False
+        full, render = setting("live_size") or self._own, bpy.context.scene.render
+        if choice == "AUTO" and (not full or self.pace.follows(full, render.fps_base / render.fps)):
+            return False
+        slow = choice == "AUTO"
+        self._say(said(TOO_SLOW, time=milliseconds(self.picture.seconds)) if slow else said(PAUSED))
+        return True
+
     def _show(self, answer: Answer) -> None:
-        if answer.error is None:
-            show_pixels(answer.value)
-            self.seconds = answer.seconds
-            self._say(f"{answer.seconds * 1000:.0f} ms per picture")
+        if answer.error is not None:
+            self._fail(answer.error)
             return
-        self._asked = self._settings = None  # the next edit asks again, whatever it is
-        gone = answer.error.code == "backend_gone" and self.worker.busy
-        self._say(RESTARTING if gone else str(answer.error), failed=True)
+        picture: Picture = answer.value
+        first = self.picture is None  # the backend may still have been loading
+        self.picture, self.seconds = picture, answer.seconds
+        show_pixels(picture.pixels)
+        if not setting("live_size"):
+            self._own = len(picture.pixels)
+        if not first:
+            self.pace.measured(picture.size, picture.seconds)
+        self._say(self._progress(picture))
+        self.tell()
+
+    def _progress(self, picture: Picture) -> str:
+        shown = len(picture.pixels)
+        if picture.size == shown:
+            return said(SHOWN, time=milliseconds(picture.seconds))
+        return said(COARSE, size=picture.size, full=shown, time=milliseconds(picture.seconds))
+
+    def _fail(self, error: BackendError) -> None:
+        self._asked = self._settings = self._coarse = None  # the next edit asks again, whatever it is
+        gone = error.code == "backend_gone" and self.worker.busy
+        words = told(BackendError(error.code, error.message, HINTS.get(error.code, error.hint)))
+        self._say(said(RESTARTING) if gone else words, failed=True)
+
+    def _tell_patience(self) -> None:
+        waited = int(time.monotonic() - self._submitted)
+        if waited >= PATIENT_SECONDS:
+            self._say(said(PATIENCE, seconds=waited))
 
     def _say(self, status: str, failed: bool = False) -> None:
         if (status, failed) != (self.status, self.failed):
             self.status, self.failed = status, failed
-            redraw("VIEW_3D")
+            redraw("VIEW_3D", "UI")
+
+    def tell(self) -> None:
+        for listener in self.listeners:
+            listener()
 
 
 VIEW = LiveView()
 
 
-def watched_handlers() -> tuple[list, ...]:
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
+
+
+def playing() -> bool:
+    """Whether an animation plays in any window."""
+    return any(window.screen.is_animation_playing for window in bpy.context.window_manager.windows)
+
+
+def watched_handlers() -> tuple[tuple[list, Callable], ...]:
+    """Handler lists of Blender and what is in them while the live view runs."""
     handlers = bpy.app.handlers
-    return handlers.depsgraph_update_post, handlers.frame_change_post, handlers.undo_post, handlers.redo_post
+    return (
+        (handlers.depsgraph_update_post, mark_changed),
+        (handlers.frame_change_post, mark_changed),
+        (handlers.undo_pre, note_editors),
+        (handlers.redo_pre, note_editors),
+        (handlers.undo_post, mark_changed),
+        (handlers.redo_post, mark_changed),
+        (handlers.load_pre, stop_before_load),
+        (handlers.save_pre, keep_before_save),
+    )
 
 
 @persistent
@@ -145,60 +283,60 @@ def mark_changed(*_arguments) -> None:
 
 
 @persistent
+def note_editors(*_arguments) -> None:
+    """Undo takes the image and its pixels back to what they were, and away where it goes to before the start."""
+    VIEW.editors = editors()
+
+
+@persistent
 def stop_before_load(*_arguments) -> None:
     VIEW.stop()
 
 
+@persistent
+def keep_before_save(*_arguments) -> None:
+    keep_image()
+
+
+@persistent
+def note_before_save(*_arguments) -> None:
+    """Whether the live view runs is stored in the file. Not when it starts: undo would take that back."""
+    for scene in bpy.data.scenes:
+        if scene.library is None and scene.stylerig_live != VIEW.running:
+            scene.stylerig_live = VIEW.running
+
+
+@persistent
+def resume_after_load(*_arguments) -> None:
+    """Go on with the live view that was running when the file was saved."""
+    if has_window() and bpy.context.scene.stylerig_live and active_rig(bpy.context) is not None:
+        VIEW.start()
+
+
+def has_window() -> bool:
+    return not bpy.app.background
+
+
+def setting_changed() -> None:
+    """To be called when a setting of the live view was changed."""
+    VIEW.changed = True
+    VIEW.tell()
+
+
 def tick() -> float | None:
-    """The timer: once more after INTERVAL, or None to end."""
+    """The timer: once more after some milliseconds, or None to end."""
     if not VIEW.running:
         return None
     VIEW.poll()
-    return INTERVAL
+    return BUSY_INTERVAL if VIEW.worker.busy else INTERVAL
 
 
-def live_image(width: int, height: int) -> bpy.types.Image:
-    """The live view's image at this size; made when missing (undo may take it away)."""
-    image = bpy.data.images.get(IMAGE)
-    if image is None:
-        # Float, because pixels come scene-linear; Blender shows linear floats as sRGB.
-        image = bpy.data.images.new(IMAGE, width, height, alpha=True, float_buffer=True)
-        image.alpha_mode = "PREMUL"
-    elif tuple(image.size) != (width, height):
-        image.scale(width, height)
-    return image
-
-
-def show_pixels(pixels: np.ndarray) -> None:
-    """Put (H, W, 4) into the image; 0.3 ms at 512²."""
-    height, width, _ = pixels.shape
-    image = bpy.data.images.get(IMAGE)
-    resized = image is None or tuple(image.size) != (width, height)
-    image = live_image(width, height)
-    image.pixels.foreach_set(pixels.ravel())
-    image.update()
-    if resized:
-        fit_views(image)
-    redraw("IMAGE_EDITOR")
-
-
-def fit_views(image: bpy.types.Image) -> None:
-    """Zoom the editors that show the image so that it fills them."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "IMAGE_EDITOR" and area.spaces.active.image == image:
-                region = next(region for region in area.regions if region.type == "WINDOW")
-                with bpy.context.temp_override(window=window, area=area, region=region):
-                    bpy.ops.image.view_all(fit_view=True)
-
-
-def redraw(kind: str) -> None:
-    """Have all areas of a kind drawn again."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == kind:
-                area.tag_redraw()
+def register() -> None:
+    bpy.app.handlers.save_pre.append(note_before_save)
+    bpy.app.handlers.load_post.append(resume_after_load)
 
 
 def unregister() -> None:
     VIEW.stop()
+    bpy.app.handlers.save_pre.remove(note_before_save)
+    bpy.app.handlers.load_post.remove(resume_after_load)

@@ -10,6 +10,8 @@ from typing import Any
 
 from .client import BackendError
 
+RETRY_SECONDS = 0.3  # a process that was killed closes its connections some moments before it is gone
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -60,6 +62,7 @@ class NewestWorker:
             answer = self._try(request)
             if answer.error is not None and answer.error.code == "backend_gone":
                 self._put(answer, busy=True)
+                time.sleep(RETRY_SECONDS)
                 answer = self._try(self._newest_of(request))
             self._put(answer, busy=False)
 

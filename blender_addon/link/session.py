@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tomllib
+from functools import cache
 from pathlib import Path
 
 import bpy
@@ -28,7 +30,13 @@ def backend_client() -> Client:
 
 def launch_settings() -> LaunchSettings:
     """What starts the backend, from preferences and environment variables."""
-    return LaunchSettings(python=backend_python(), payload=payload_folder(), log=log_file())
+    return LaunchSettings(python=backend_python(), payload=payload_folder(), log=log_file(), version=addon_version())
+
+
+@cache
+def addon_version() -> str:
+    """The extension's version as its manifest has it."""
+    return tomllib.loads((ADDON_FOLDER / "blender_manifest.toml").read_text(encoding="utf-8"))["version"]
 
 
 def backend_python() -> Path | None:

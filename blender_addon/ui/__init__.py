@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import environment, light, operators, panels, pose, portraits
+from . import environment, light, operators, overlay, panels, pose, portraits
 
-PARTS = (environment, operators, portraits, pose, light, panels)
+PARTS = (environment, operators, portraits, pose, light, overlay, panels)
 CLASSES = tuple(cls for part in PARTS for cls in part.CLASSES)
 
 

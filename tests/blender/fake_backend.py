@@ -20,7 +20,9 @@ import struct
 import sys
 import threading
 import time
+import tomllib
 import zlib
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -31,6 +33,7 @@ WIDTHS = {"FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "
 RADII = np.array((7.5, 11.0, 9.5), dtype=np.float32)  # cm
 EYES = np.array(((3.0, 3.0, 8.0), (-3.0, 3.0, 8.0)), dtype=np.float32)
 SIZE = 64
+MANIFEST = Path(__file__).parents[2] / "blender_addon" / "blender_manifest.toml"
 LAYERS = 10
 
 
@@ -234,7 +237,10 @@ class Handler(BaseHTTPRequestHandler):
         size = output.get("size") or SIZE
         if not 16 <= size <= 2048:
             raise Refused(422, "bad_request", "size must be 16 to 2048")
-        time.sleep(self.server.delay)
+        delay = self.server.delay
+        time.sleep(delay(size) if callable(delay) else delay)
+        if self.server.refusal is not None:
+            raise self.server.refusal
         combined = draw(request["controls"], portrait, size)
         if output.get("format") == "png":
             return png_of(combined), {"Content-Type": "image/png"}
@@ -248,13 +254,18 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class FakeBackend(ThreadingHTTPServer):
-    """The server, in a thread of this process, as a context manager. ``requests``: (path, body) so far."""
+    """The server, in a thread of this process, as a context manager.
+
+    ``requests``: (path, body) so far. ``delay``: seconds that a frame takes, or a function of its size.
+    ``refusal``: what each frame is answered with instead.
+    """
 
     daemon_threads = True
 
-    def __init__(self, token: str = "secret", port: int = 0, delay: float = 0.0):
+    def __init__(self, token: str = "secret", port: int = 0, delay: float | Callable[[int], float] = 0.0):
         super().__init__(("127.0.0.1", port), Handler)
         self.token, self.delay, self.requests = token, delay, []
+        self.refusal: Refused | None = None
         self.port = self.server_address[1]
 
     def __enter__(self) -> FakeBackend:
@@ -266,11 +277,11 @@ class FakeBackend(ThreadingHTTPServer):
         self.server_close()
 
 
-def make_payload(folder: Path) -> Path:
-    """A payload folder whose ``python -m backend serve`` is this file."""
+def make_payload(folder: Path, version: str | None = None) -> Path:
+    """A payload folder whose ``python -m backend serve`` is this file; of the extension's version if none is given."""
     package = Path(folder) / "backend"
     package.mkdir(parents=True)
-    (package / "__init__.py").touch()
+    (package / "__init__.py").write_text(f"__version__ = {version or tomllib.loads(MANIFEST.read_text())['version']!r}\n")
     shutil.copy(__file__, package / "__main__.py")
     return Path(folder)
 
@@ -287,10 +298,12 @@ def main() -> None:
     if mode == "silent":
         sys.stdin.read()
         return
+    from backend import __version__  # the payload's
+
     delay = float(os.environ.get("STYLERIG_FAKE_DELAY", "0"))
     server = FakeBackend(os.environ["STYLERIG_TOKEN"], int(sys.argv[sys.argv.index("--port") + 1]), delay)
     with server:
-        print(json.dumps({"event": "ready", "port": server.port, "pid": os.getpid(), "version": "fake"}), flush=True)
+        print(json.dumps({"event": "ready", "port": server.port, "pid": os.getpid(), "version": __version__}), flush=True)
         sys.stdin.read() if "--exit-with-stdin" in sys.argv else threading.Event().wait()
 
 

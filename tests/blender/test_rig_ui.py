@@ -235,8 +235,8 @@ def test_loading_a_file_stops_the_live_view(live, part):
 def test_stopping_the_live_view_leaves_nothing(part, live):
     bpy.ops.stylerig.live_view()
     assert not live.running and not bpy.app.timers.is_registered(part("link.live").tick)
-    for handlers in part("link.live").watched_handlers():
-        assert part("link.live").mark_changed not in handlers
+    for handlers, function in part("link.live").watched_handlers():
+        assert function not in handlers
 
 
 def test_stop_backend_stops_the_live_view_too(backend, live):
