@@ -20,7 +20,7 @@ from models.errors import StyleRigError
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = (3, 11)
-SET_UP = "Make the environment again with: python build.py setup"
+SET_UP = "Make the environment again with python build.py setup, or with Make Environment in the extension's preferences."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

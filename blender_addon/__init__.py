@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import bpy
 
-from . import output, preferences, properties, ui
+from . import output, preferences, properties, translations, ui
 from .link import live, session
 
-PARTS = (preferences, properties, session, live, ui, output)  # in the order of registering
+PARTS = (translations, preferences, properties, session, live, ui, output)  # in the order of registering
 
 
 def register() -> None:

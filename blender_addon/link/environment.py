@@ -25,7 +25,7 @@ from pathlib import Path
 
 from . import interpreters
 from .client import BackendError
-from .failures import doctor_failure, explain
+from .failures import doctor_failure, explain, file_failure
 from .process import WINDOWS, clean_environment, kill_group, own_group
 
 MARKER = "stylerig-environment.json"
@@ -38,6 +38,7 @@ TORCH_BYTES = {"cpu": 220e6, "cuda": 3200e6}  # to download, about
 PACKAGES_BYTES = 130e6
 # Settings of a person's pip that would lead packages elsewhere than into the environment.
 MISLEADING = ("PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV", "PIP_PYTHON", "PIP_LOG")
+LOG_TEXT = {"encoding": "utf-8", "errors": "backslashreplace"}  # names of files may be no text
 KEPT_LINES = 200  # of a step's output, searched for a known failure
 # step -> (what it says, where its progress begins and ends)
 STEPS = {
@@ -196,14 +197,13 @@ class EnvironmentMaker:
             self.cancelled = True
         except BackendError as error:
             self.error = error
-            if error.code == "disk_full":  # nothing can be done with the half of it but give the space back
-                shutil.rmtree(recipe.cache, ignore_errors=True)
-                shutil.rmtree(recipe.folder, ignore_errors=True)
         except OSError as error:
-            self.error = BackendError("not_writable", f"A file cannot be written: {error}.", "Check the folder's rights and free space.")
+            self.error = file_failure(error)
         except Exception as error:  # a fault of ours must reach the person too, not end in a thread
             self.error = BackendError("internal", f"{type(error).__name__}: {error}.", "This is a fault of StyleRig.")
         finally:
+            if self.error is not None and self.error.code == "disk_full":
+                give_space_back(recipe)
             self._ended = time.monotonic()
             self._process = None
 
@@ -275,7 +275,7 @@ class EnvironmentMaker:
         self._lines.clear()
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **own_group()}
         command = [str(word) for word in command]
-        with open(recipe.log, "a", encoding="utf-8") as log:
+        with open(recipe.log, "a", **LOG_TEXT) as log:
             log.write(f"\n$ {' '.join(command)}\n")
             log.flush()
             with subprocess.Popen(command, cwd=recipe.payload, env=command_environment(), **options) as self._process:
@@ -309,7 +309,7 @@ class EnvironmentMaker:
         self.progress = replace(self.progress, fraction=begin + (end - begin) * fraction, detail=detail)
 
     def _note(self, recipe: Recipe, text: str) -> None:
-        with open(recipe.log, "a", encoding="utf-8") as log:
+        with open(recipe.log, "a", **LOG_TEXT) as log:
             log.write(text + "\n")
 
 
@@ -363,6 +363,12 @@ def check_sources(recipe: Recipe) -> None:
             "Blender is not allowed to go online.",
             "Enable Allow Online Access in the preferences under System, or choose a folder of wheels.",
         )
+
+
+def give_space_back(recipe: Recipe) -> None:
+    """Remove what is half made: nothing else can be done with it on a full disk."""
+    shutil.rmtree(recipe.cache, ignore_errors=True)
+    shutil.rmtree(recipe.folder, ignore_errors=True)
 
 
 def check_space(recipe: Recipe) -> None:

@@ -16,7 +16,7 @@ NETWORK = (
 # (sign in the output, code, message, next step); the first that fits is told.
 FAILURES = (
     (
-        r"No space left|Disk quota exceeded|not enough space|WinError 112|ENOSPC",
+        r"No space left|[Dd]isk quota exceeded|not enough space|WinError 112|ENOSPC",
         "disk_full", "The disk is full.", "Free some space and try again; what was half made is removed.",
     ),
     (
@@ -41,6 +41,11 @@ FAILURES = (
     (
         r"Permission denied|WinError 5\b|Read-only file system|Access is denied",
         "not_writable", "A file or folder may not be written.", "Stop the backend, check the folder's rights, and try again.",
+    ),
+    (
+        r"Windows Long Path support|File name too long|WinError 206|ENAMETOOLONG",
+        "path_too_long", "A path in the environment's folder is too long for this system.",
+        "Switch on long paths in Windows, or choose as Other Python that of an environment in a folder with a short path.",
     ),
     (
         r"DO NOT MATCH THE HASHES|BadZipFile|is corrupted|invalid wheel|IncompleteRead",
@@ -72,6 +77,15 @@ def explain(kind: str, output: str, log: Path, offline: bool) -> BackendError:
             return BackendError(code, message.format(**words), step.format(**words))
     last = last_error(output)
     return BackendError(f"{kind}_failed", f"{kind} stopped{': ' + last if last else ' without a word'}.", f"The log says more: {log}")
+
+
+def file_failure(error: OSError) -> BackendError:
+    """The error for a file that we could not write or a program that we could not start."""
+    for sign, code, message, step in FAILURES:
+        if code in {"disk_full", "not_writable", "path_too_long"} and re.search(sign, str(error)):
+            name = f" ({error.filename})" if error.filename else ""
+            return BackendError(code, f"{message.rstrip('.')}{name}.", step)
+    return BackendError("not_writable", f"A file cannot be written: {error}.", "Check the folder's rights and free space.")
 
 
 def last_error(output: str) -> str:

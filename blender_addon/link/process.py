@@ -25,8 +25,11 @@ LOG_TAIL = 4000  # bytes of the log that are searched for a known failure
 FOREIGN_ENVIRONMENT = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "VIRTUAL_ENV")
 # A line of the log -> what it means and what to do.
 KNOWN_FAILURES = {
-    "No module named": ("A package is missing in the backend's environment", "Make the environment again."),
+    "No module named": ("A package is missing in the backend's environment", "Make the environment again, or choose another Python."),
+    "SyntaxError": ("The backend's Python is too old", "Make the environment, or choose a Python 3.11 in the preferences."),
+    "DLL load failed": ("A package of the backend's environment does not run", "Make the environment again."),
     "out of memory": ("The device ran out of memory", "Close other programs that use it, or choose the CPU."),
+    "MemoryError": ("The computer ran out of memory", "Close other programs and start the backend again."),
     "No space left": ("The disk is full", "Free some space and start the backend again."),
     "Permission denied": ("A file or folder may not be read or written", "The log says which."),
 }

@@ -25,15 +25,20 @@ def shape_keys_of(rig: bpy.types.Object) -> bpy.types.Key:
 
 
 def editable_keys(rig: bpy.types.Object) -> bpy.types.Key:
-    """The shape keys, where a change to them is kept. Raises RigError for those of a linked mesh."""
-    keys = shape_keys_of(rig)
-    if not keys.is_editable:
-        raise RigError(
-            "linked_head",
-            "The head's shape keys are linked: Blender would forget the change.",
-            "Make the head's mesh local: Object, Relations, Make Local, Selected Objects and Data.",
-        )
-    return keys
+    """The shape keys, where a change to them is kept; those of an overridden head are overridden too.
+
+    Raises RigError for those of a linked head.
+    """
+    keys, head = shape_keys_of(rig), head_of(rig)
+    if keys.is_editable:
+        return keys
+    if head.override_library is not None and head.data.override_create(remap_local_usages=True) is not None:
+        return shape_keys_of(rig)
+    raise RigError(
+        "linked_head",
+        "The head's shape keys are linked: Blender would forget the change.",
+        "Make a library override of the rig with its head, or make both local.",
+    )
 
 
 def key_path(name: str) -> str:

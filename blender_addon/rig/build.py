@@ -53,24 +53,48 @@ def replace_portrait(
 ) -> None:
     """Give a rig another face; its pose, expression, light, animation and material stay.
 
-    Needs Object mode and a head whose vertices and expressions are still those of the face model;
-    raises RigError otherwise, with nothing changed.
+    Needs Object mode, a rig in sight and a head whose vertices are still those of the face model;
+    raises RigError otherwise, with nothing changed. Data shared with other objects (Alt D) become
+    the rig's own; expressions without a shape key get one again.
     """
     head = head_of(rig)
-    editable = head and head.data.is_editable and head.data.shape_keys
-    keys = head.data.shape_keys.key_blocks if editable else None
-    names = [str(name) for name in mesh["expression_names"]]
-    if keys is None or len(head.data.vertices) != len(mesh["vertices"]) or not set(names) <= set(keys.keys()):
-        raise RigError("other_mesh", "The rig's head was edited, is linked, or belongs to another face model.", "Make a new portrait instead.")
-    keys[0].points.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"])))
-    head.data.vertices.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"])))
-    for name, change in zip(names, mesh["expression"]):
-        keys[name].points.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"] + change)))
+    check_replaceable(context, rig, head, mesh)
+    own_data(rig, head)
+    basis = flat(conversions.points_model_to_blender(mesh["vertices"]))
+    head.data.vertices.foreach_set("co", basis)
+    if head.data.shape_keys is None:
+        head.shape_key_add(name="Basis", from_mix=False)
+    keys = head.data.shape_keys.key_blocks
+    keys[0].points.foreach_set("co", basis)
+    for name, change in zip(map(str, mesh["expression_names"]), mesh["expression"]):
+        key = keys[name] if name in keys else head.shape_key_add(name=name, from_mix=False)
+        key.points.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"] + change)))
     set_albedo(head.data, mesh)
     head.data.update()
     move_eyes(context, rig, mesh["eye_centers"])
     rig.stylerig.portrait = json.dumps(portrait, separators=(",", ":"))
     rig.stylerig.gaze = json.dumps(gaze_angles(mesh))
+
+
+def check_replaceable(
+    context: bpy.types.Context, rig: bpy.types.Object, head: bpy.types.Object | None, mesh: dict[str, np.ndarray]
+) -> None:
+    """Raise RigError for a rig that cannot be given another face."""
+    if head is None or any(item.library or item.override_library for item in (rig, rig.data, head, head.data)):
+        raise RigError("linked_rig", "The rig's head is gone, or the rig is linked.", "Make it local first, or make a new portrait.")
+    if len(head.data.vertices) != len(mesh["vertices"]):
+        raise RigError(
+            "other_mesh", "The vertices of the rig's head were edited, or belong to another face model.", "Make a new portrait instead."
+        )
+    if rig.name not in context.view_layer.objects or not rig.visible_get(view_layer=context.view_layer):
+        raise RigError("hidden_rig", "The rig is hidden or not in this view layer.", "Show it first: its bones can only be changed in sight.")
+
+
+def own_data(rig: bpy.types.Object, head: bpy.types.Object) -> None:
+    """Give rig and head data of their own where they share it with linked duplicates."""
+    for item in (rig, head):
+        if item.data.users - item.data.use_fake_user > 1:
+            item.data = item.data.copy()
 
 
 def move_eyes(context: bpy.types.Context, rig: bpy.types.Object, centres: np.ndarray) -> None:

@@ -94,7 +94,8 @@ def read_live_link(path: Path) -> Capture:
 
 
 def no_capture(path: Path, reason: str) -> RigError:
-    return RigError("no_capture", f"{path.name} is not a recording of Live Link Face: {reason}.", "Choose the .csv file of a take.")
+    message = "{name} is not a recording of Live Link Face: {reason}."
+    return RigError("no_capture", message, "Choose the .csv file of a take.", name=path.name, reason=reason)
 
 
 def seconds_of(timecodes: list[str]) -> np.ndarray:

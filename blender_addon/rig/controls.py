@@ -17,6 +17,8 @@ from .light import final_light
 
 EYE_BONES = {"L": "eye_L", "R": "eye_R"}
 DIGITS = 6  # requests are rounded, so that the float noise of an evaluation is no new request
+# What the backend takes; a rig that asks for more gets the most that there is.
+MOST_LIGHT, MOST_SHIFT, SCALES = 1000.0, 100.0, (0.125, 8.0)
 # eyeLook expression -> (index into (yaw, pitch) of the eye bone, its sign), per side
 GAZE = {
     "L": {"eyeLookOut": (0, 1), "eyeLookIn": (0, -1), "eyeLookDown": (1, 1), "eyeLookUp": (1, -1)},
@@ -33,11 +35,26 @@ def rigs_in(source: bpy.types.Depsgraph | bpy.types.Scene) -> list[bpy.types.Obj
     return sorted((item for item in source.objects if is_rig(item)), key=lambda rig: rig.name)
 
 
+def placed_rigs(depsgraph: bpy.types.Depsgraph) -> list[tuple[bpy.types.Object, Matrix]]:
+    """The evaluated rigs of a dependency graph with where they stand (4, 4), those in collection instances too."""
+    placed = [(rig, rig.matrix_world.copy()) for rig in rigs_in(depsgraph)]
+    if any(item.is_instancer for item in depsgraph.objects):
+        for instance in depsgraph.object_instances:
+            if instance.is_instance and is_rig(instance.object):
+                # The instance's object lives until the next one: the evaluated one it was made of stays.
+                placed.append((instance.object.original.evaluated_get(depsgraph), instance.matrix_world.copy()))
+    return placed
+
+
 def rig_of(candidate: bpy.types.Object | None) -> bpy.types.Object | None:
-    """The rig that an object is, or that it hangs on."""
-    while candidate is not None and not is_rig(candidate):
-        candidate = candidate.parent
-    return candidate
+    """The rig that an object is, that it hangs on, or that is the only one in the collection it shows."""
+    rig = candidate
+    while rig is not None and not is_rig(rig):
+        rig = rig.parent
+    if rig is None and candidate is not None and candidate.instance_type == "COLLECTION" and candidate.instance_collection:
+        rigs = [item for item in candidate.instance_collection.all_objects if is_rig(item)]
+        return rigs[0] if len(rigs) == 1 else None
+    return rig
 
 
 def active_rig(context: bpy.types.Context) -> bpy.types.Object | None:
@@ -56,6 +73,7 @@ def head_of(rig: bpy.types.Object) -> bpy.types.Object | None:
     """
     rig = rig.original
     head = rig.stylerig.head
+    head = head if head is not None and head.type == "MESH" else None  # converted to something else
     if head is not None and head.parent == rig:
         return head
     children = (child for child in rig.children if child.type == "MESH" and child.data.shape_keys)
@@ -73,8 +91,10 @@ def parse_portrait(text: str) -> dict:
     try:
         portrait = json.loads(text)
         parameters = portrait["parameters"]
-        complete = {"expression", "rotation", "light"} <= parameters.keys() and isinstance(portrait["w"], str)
-    except (ValueError, LookupError, TypeError, AttributeError):
+        shapes = tuple(np.shape(np.array(parameters[name], dtype=float)) for name in ("rotation", "light"))
+        values = np.array(list(parameters["expression"].values()), dtype=float)
+        complete = shapes == ((3,), (9, 3)) and values.ndim == 1 and isinstance(portrait["w"], str)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         complete = False
     if not complete:
         raise RigError("no_portrait", "The rig holds no portrait that can be read.", "Make a new portrait.")
@@ -83,15 +103,20 @@ def parse_portrait(text: str) -> dict:
 
 @lru_cache(maxsize=16)
 def parse_gaze(text: str) -> dict[str, float]:
-    return json.loads(text) if text else {}
+    """Angle in radians by eyeLook expression; {} where the text holds none that can be read."""
+    try:
+        return {str(name): float(angle) for name, angle in json.loads(text).items() if angle > 0}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return {}
 
 
-def read_controls(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[dict, dict]:
+def read_controls(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matrix: Matrix | None = None) -> tuple[dict, dict]:
     """(portrait, controls) of a rig at the state that ``depsgraph`` has evaluated.
 
     ``controls`` is the object of the same name in a frame request: rotation (yaw, pitch, roll) in
     radians, expression by name, light (9, 3), translation in frame widths, scale. Pose is measured
-    in the rig's own space: moving the armature object does not turn the portrait. About 0.2 ms.
+    in the rig's own space: moving the armature object does not turn the portrait. ``matrix`` (4, 4):
+    where the rig stands if it is seen through a collection instance. About 0.2 ms.
     """
     portrait = portrait_of(rig)
     evaluated = rig.original.evaluated_get(depsgraph)
@@ -99,7 +124,7 @@ def read_controls(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tupl
     return portrait, {
         "rotation": rotation,
         "expression": read_expression(evaluated, depsgraph, portrait),
-        "light": read_light(evaluated, depsgraph),
+        "light": read_light(evaluated, depsgraph, matrix),
         "translation": translation,
         "scale": scale,
     }
@@ -109,12 +134,18 @@ def read_pose(evaluated: bpy.types.Object) -> tuple[list[float], list[float], fl
     """Rotation (yaw, pitch, roll), shift in frame widths and scale of the head bone against its rest."""
     moved = bone_motion(evaluated, HEAD_BONE)
     if moved is None:
-        raise RigError("no_head_bone", f"The armature has no bone named {HEAD_BONE!r}.", "Name it so again, or undo.")
+        raise RigError("no_head_bone", "The armature has no bone named “{name}”.", "Name it so again, or undo.", name=HEAD_BONE)
     motion = np.array(moved)
     size = np.linalg.norm(motion[:3, :3], axis=0)
-    rotation = conversions.matrix_blender_to_model(motion[:3, :3] / np.maximum(size, 1e-9))
+    rotation = conversions.matrix_blender_to_model(unmirrored(motion[:3, :3]) / np.maximum(size, 1e-9))
     shift, scale = conversions.offset_model_to_frame(conversions.points_blender_to_model(motion[:3, 3]))
-    return rounded(conversions.rotation_from_matrix(rotation)), rounded(shift), round(scale * float(size.mean()), DIGITS)
+    shift, scale = np.clip(shift, -MOST_SHIFT, MOST_SHIFT), np.clip(scale * size.mean(), *SCALES)
+    return rounded(conversions.rotation_from_matrix(rotation)), rounded(shift), rounded([scale])[0]
+
+
+def unmirrored(axes: np.ndarray) -> np.ndarray:
+    """Columns (3, 3) with the first one turned round where they are left-handed: a mirrored head is not upside down."""
+    return axes * (-1, 1, 1) if np.dot(np.cross(axes[:, 0], axes[:, 1]), axes[:, 2]) < 0 else axes
 
 
 def bone_motion(evaluated: bpy.types.Object, name: str) -> Matrix | None:
@@ -148,7 +179,7 @@ def read_expression(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph,
 
 def within(values: np.ndarray | float) -> np.ndarray:
     """Expression values, at least 0 and at most 1, rounded."""
-    return np.clip(np.asarray(values, dtype=float), 0, 1).round(DIGITS)
+    return np.clip(np.nan_to_num(np.asarray(values, dtype=float)), 0, 1).round(DIGITS)
 
 
 def read_gaze(evaluated: bpy.types.Object) -> dict[str, float]:
@@ -169,16 +200,19 @@ def read_gaze(evaluated: bpy.types.Object) -> dict[str, float]:
     return added
 
 
-def read_light(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> list[list[float]]:
-    """The light that falls on the portrait, (9, 3), model frame."""
+def read_light(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matrix: Matrix | None = None) -> list[list[float]]:
+    """The light that falls on the portrait, (9, 3), model frame; ``matrix`` as in ``read_controls``."""
     settings = evaluated.stylerig
     if settings.light_source == "SCENE":
-        light = conversions.light_blender_to_model(scene_light.scene_light(evaluated, depsgraph))
+        light = conversions.light_blender_to_model(scene_light.scene_light(evaluated, depsgraph, matrix))
         light = light * (settings.light_strength * np.array(settings.light_tint[:]))
     else:
         light = final_light(settings.light[:], settings.light_strength, settings.light_tint[:], settings.light_direction[:])
+    light = np.nan_to_num(light)
+    light = light * min(1.0, MOST_LIGHT / max(float(np.abs(light).max()), 1e-9))  # dimmed as a whole: it keeps its direction
     return [rounded(row) for row in light.tolist()]
 
 
 def rounded(values: Iterable[float]) -> list[float]:
-    return [round(float(value), DIGITS) + 0.0 for value in values]  # + 0.0: no negative zero
+    finite = (value if math.isfinite(value) else 0.0 for value in map(float, values))
+    return [round(value, DIGITS) + 0.0 for value in finite]  # + 0.0: no negative zero

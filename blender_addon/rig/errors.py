@@ -6,10 +6,14 @@ HEAD_BONE = "head"
 
 
 class RigError(Exception):
-    """A rig that cannot be read: what is wrong (message), what to do (hint), a code."""
+    """A rig that cannot be read: what is wrong (message), what to do (hint), a code.
 
-    def __init__(self, code: str, message: str, hint: str = ""):
-        super().__init__(f"{message} {hint}".strip())
+    ``values`` go into the places that the message has in braces, so that it can be translated.
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "", **values):
         self.code = code
-        self.message = message
+        self.template, self.values = message, values
+        self.message = message.format(**values) if values else message
         self.hint = hint
+        super().__init__(f"{self.message} {hint}".strip())

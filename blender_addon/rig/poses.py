@@ -47,7 +47,7 @@ def pose_named(name: str) -> dict[str, float]:
     if action is not None and MARK in action.keys():
         return pose_of(action)
     if name not in POSES:
-        raise RigError("no_pose", f"There is no pose named {name!r}.", "Choose one of the list.")
+        raise RigError("no_pose", "There is no pose named “{name}”.", "Choose one of the list.", name=name)
     return POSES[name]
 
 

@@ -11,6 +11,7 @@ import math
 
 import bpy
 import numpy as np
+from mathutils import Matrix, Vector
 
 from . import harmonics
 from .errors import HEAD_BONE, RigError
@@ -19,21 +20,34 @@ AREA_NODES = 4  # points per side that an area lamp is summed over
 MAP_WIDTH = 128  # pixels that a world's picture is brought down to before it is projected; order 2 needs far fewer
 
 
-def scene_light(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> np.ndarray:
-    """Light (9, 3) in the rig's own Blender axes, of an evaluated rig."""
+def scene_light(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matrix: Matrix | None = None) -> np.ndarray:
+    """Light (9, 3) in the own Blender axes of an evaluated rig that stands at ``matrix`` (4, 4), by default its own."""
+    matrix = rig.matrix_world if matrix is None else matrix
     light = world_light(depsgraph.scene.world, rig)
-    place = head_place(rig)
+    place = head_place(rig, matrix)
     for lamp in depsgraph.objects:
         if lamp.type == "LIGHT" and not lamp.hide_render:
             light = light + lamp_light(lamp, place)
-    axes = np.array(rig.matrix_world.to_quaternion().to_matrix())
-    return harmonics.rotate(light, axes.T)
+    return harmonics.rotate(light, axes_of(matrix).T)
 
 
-def head_place(rig: bpy.types.Object) -> np.ndarray:
+def head_place(rig: bpy.types.Object, matrix: Matrix) -> np.ndarray:
     """Where the middle of the head is in the scene, (3,) metres."""
     bone = rig.pose.bones.get(HEAD_BONE)
-    return np.array(rig.matrix_world @ (bone.head if bone else rig.location * 0))
+    return np.array(matrix @ (bone.head if bone else Vector()))
+
+
+def axes_of(matrix: Matrix) -> np.ndarray:
+    """The axes of an object as columns (3, 3) of length 1, left-handed for a mirrored one, at right angles.
+
+    Its light is mirrored with it; sheared by its parents, it keeps the axis that its face looks along.
+    """
+    face = matrix.col[1].xyz.normalized()
+    up = (matrix.col[2].xyz - face * matrix.col[2].xyz.dot(face)).normalized()
+    if not (face.length and up.length):  # scaled to nothing
+        return np.eye(3)
+    across = face.cross(up)
+    return np.array((across * math.copysign(1, across.dot(matrix.col[0].xyz)), face, up)).T
 
 
 def lamp_light(lamp: bpy.types.Object, place: np.ndarray) -> np.ndarray:
@@ -191,7 +205,7 @@ def pixels_of(image: bpy.types.Image) -> np.ndarray:
     """Scene-linear (H, W, 3) of a picture, at most ``MAP_WIDTH`` wide, row 0 at the bottom. Raises RigError."""
     width, height = image.size
     if not width or not height or len(image.pixels) != 4 * width * height:
-        raise RigError("no_image", f"The world's picture {image.name} cannot be read.", "Find the missing file, or choose another.")
+        raise RigError("no_image", "The world's picture {name} cannot be read.", "Find the missing file, or choose another.", name=image.name)
     pixels = np.empty(4 * width * height, dtype=np.float32)
     image.pixels.foreach_get(pixels)
     pixels = shrunk(pixels.reshape(height, width, 4)[..., :3])

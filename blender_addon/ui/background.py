@@ -11,6 +11,7 @@ from ..link import live
 from ..link.client import BackendError
 from ..link.tasks import Task
 from ..rig.controls import RigError
+from ..translations import said, told
 
 LOOK_SECONDS = 0.05  # how often a waiting operator looks whether its work is done
 
@@ -37,7 +38,7 @@ class BackgroundOperator:
         manager = context.window_manager
         self._timer = manager.event_timer_add(LOOK_SECONDS, window=context.window)
         manager.modal_handler_add(self)
-        context.workspace.status_text_set(f"{self.waiting}   (Esc: do not wait)")
+        context.workspace.status_text_set(f"{said(self.waiting)}   {said('(Esc: do not wait)')}")
         live.redraw("VIEW_3D")
         return {"RUNNING_MODAL"}
 
@@ -65,12 +66,12 @@ class BackgroundOperator:
         try:
             return Task(self.work())
         except RigError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, told(error))
             return None
 
     def conclude(self, context: bpy.types.Context, task: Task) -> set[str]:
         try:
             return self.finish(context, task.result())
         except (BackendError, RigError) as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, told(error))
             return {"CANCELLED"}

@@ -6,6 +6,7 @@ import bpy
 
 from ..link import environment, live, session
 from ..link.client import BackendError
+from ..translations import said, told
 from .status import draw_wrapped
 
 LOOK_SECONDS = 0.25  # between two drawings of the progress
@@ -41,7 +42,7 @@ class STYLERIG_OT_make_environment(bpy.types.Operator):
         try:
             session.ENVIRONMENT.wait()
         except BackendError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, told(error))
             return {"CANCELLED"}
         if session.ENVIRONMENT.warning:
             self.report({"WARNING"}, session.ENVIRONMENT.warning)
@@ -98,7 +99,7 @@ class STYLERIG_OT_remove_environment(bpy.types.Operator):
         try:
             environment.remove(session.environment_folder())
         except BackendError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, told(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -117,14 +118,14 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bp
         draw_progress(box)
         return
     if session.chosen_python() is not None:
-        box.label(text=f"The backend uses {session.chosen_python()}", icon="CONSOLE")
+        box.label(text=said("The backend uses {path}", path=session.chosen_python()), translate=False, icon="CONSOLE")
         return
     state = environment.state(session.environment_folder(), session.payload_folder())
     text, icon, action = STATES[state]
     box.label(text=text, icon=icon)
     if state == "ready":
         made = environment.read_marker(session.environment_folder())
-        box.label(text=f"Python {made.get('python', '?')}, {made.get('torch', '')}", icon="BLANK1")
+        box.label(text=f"Python {made.get('python', '?')}, {made.get('torch', '')}", translate=False, icon="BLANK1")
     draw_outcome(box, context)
     column = box.column()
     column.prop(preferences, "device", expand=True)
@@ -143,7 +144,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bp
 def draw_progress(box: bpy.types.UILayout) -> None:
     maker = session.ENVIRONMENT
     minutes, seconds = divmod(int(maker.elapsed), 60)
-    box.progress(factor=maker.progress.fraction, text=f"{maker.progress.step}  {minutes}:{seconds:02}")
+    box.progress(factor=maker.progress.fraction, text=f"{said(maker.progress.step)}  {minutes}:{seconds:02}")
     row = box.row()
     row.label(text=maker.progress.detail)
     row.operator("stylerig.cancel_environment", icon="CANCEL")
@@ -154,7 +155,7 @@ def draw_outcome(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What became of the last attempt, where it was not plain success."""
     maker = session.ENVIRONMENT
     if maker.error is not None:
-        draw_wrapped(box, context, str(maker.error), "ERROR")
+        draw_wrapped(box, context, told(maker.error), "ERROR")
     elif maker.cancelled:
         box.label(text="Cancelled", icon="INFO")
     elif maker.warning:

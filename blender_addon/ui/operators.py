@@ -8,8 +8,10 @@ from typing import Any
 import bpy
 
 from ..link import live, session
+from ..link.client import BackendError
 from ..link.process import LaunchSettings
 from ..rig.controls import active_rig
+from ..translations import said, told
 from .background import BackgroundOperator
 
 
@@ -27,9 +29,9 @@ class STYLERIG_OT_start_backend(BackgroundOperator, bpy.types.Operator):
     def finish(self, _context: bpy.types.Context, value: dict) -> set[str]:
         problem = value.get("problem")
         if problem:
-            self.report({"WARNING"}, f"{problem['message']} {problem['hint']}")
+            self.report({"WARNING"}, told(BackendError(problem["code"], problem["message"], problem["hint"])))
             return {"FINISHED"}
-        self.report({"INFO"}, f"The backend runs on {value.get('device', 'this computer')}")
+        self.report({"INFO"}, said("The backend runs on {device}", device=value.get("device", "?")))
         return {"FINISHED"}
 
 

@@ -8,12 +8,15 @@ import bpy
 
 from ..link import live
 from ..rig.controls import HEAD_BONE, RigError, active_rig, head_of, portrait_of
+from ..translations import said
 from . import light, portraits
 from .status import draw_backend, draw_wrapped
 
 WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
 REGIONS = ("brow", "eye", "cheek", "nose", "mouth", "jaw")  # from the top of the face down
 OTHER = "other"
+MOST_NAMED = 5  # expressions that a message names
+RESTORE = "Draw the face again with Onto Active Rig to get the keys back."
 ANGLES = (("Yaw", 1), ("Pitch", 0), ("Roll", 2))  # index into the head bone's Euler angles
 
 
@@ -59,7 +62,8 @@ def draw_rig(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
         row.template_icon(icon_value=rig.preview.icon_id, scale=4)
     column = row.column(align=True)
     column.prop(rig, "name", text="")
-    column.label(text=f"Seed {portrait.get('seed')}, truncation {rig.stylerig.truncation:.2f}")
+    words = said("Seed {seed}, truncation {truncation}", seed=portrait.get("seed"), truncation=f"{rig.stylerig.truncation:.2f}")
+    column.label(text=words, translate=False)
     if rig.stylerig.source:
         column.label(text=rig.stylerig.source)
     column.operator("stylerig.duplicate_portrait", text="Duplicate", icon="DUPLICATE")
@@ -90,7 +94,7 @@ class STYLERIG_PT_head(RigPanel, bpy.types.Panel):
         self.layout.use_property_split = True
         bone = active_rig(context).pose.bones.get(HEAD_BONE)
         if bone is None:
-            self.layout.label(text=f"The bone {HEAD_BONE!r} is missing", icon="ERROR")
+            self.layout.label(text=said("The bone “{name}” is missing", name=HEAD_BONE), translate=False, icon="ERROR")
             return
         column = self.layout.column(align=True)
         for name, index in ANGLES:
@@ -112,10 +116,16 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
         head = head_of(rig)
         keys = head.data.shape_keys if head else None
         if keys is None:
-            self.layout.label(text="The head has no shape keys", icon="ERROR")
+            draw_wrapped(self.layout, context, f"{said('The head has no shape keys.')} {said(RESTORE)}", "ERROR")
             return
+        if rig.is_editable and not keys.is_editable:
+            self.layout.operator("stylerig.override_expression", icon="LIBRARY_DATA_OVERRIDE")
         draw_pose_buttons(self.layout)
         known = portrait_expressions(rig)
+        missing = [name for name in known if name not in keys.key_blocks]
+        if missing:
+            words = said("Without a shape key: {names}.", names=", ".join(missing[:MOST_NAMED]))
+            draw_wrapped(self.layout, context, f"{words} {said(RESTORE)}", "INFO")
         for region, names in by_region([name for name in keys.key_blocks.keys() if name in known]).items():
             header, body = self.layout.panel(f"stylerig_expression_{region}", default_closed=True)
             header.label(text=region.capitalize())

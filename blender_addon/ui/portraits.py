@@ -14,6 +14,7 @@ from ..link.gallery import Candidate, Gallery, draw_candidate, thumbnail
 from ..rig import mixing
 from ..rig.build import build_rig, duplicate_rig, place_beside, replace_portrait
 from ..rig.controls import RigError, active_rig, is_rig, portrait_of, rigs_in
+from ..translations import said, told
 from . import thumbnails
 from .background import BackgroundOperator
 from .status import draw_wrapped
@@ -71,7 +72,7 @@ class PortraitOperator(BackgroundOperator):
         portrait, mesh, picture = value
         rig = self.build(context, portrait, mesh)
         thumbnails.fill(rig.preview_ensure(), thumbnails.display(picture))
-        self.report({"INFO"}, f"Built {rig.name}")
+        self.report({"INFO"}, said("Built {name}", name=rig.name))
         return {"FINISHED"}
 
     def build(self, context: bpy.types.Context, portrait: dict, mesh: dict) -> bpy.types.Object:
@@ -155,7 +156,7 @@ class STYLERIG_OT_mix_portraits(PortraitOperator, bpy.types.Operator):
         settings, rig = session.launch_settings(), active_rig(bpy.context)
         other = bpy.context.scene.objects.get(self.other)
         if not is_rig(other) or other == rig:
-            raise RigError("no_other", f"There is no other rig named {self.other!r}.", "Choose one of the scene's other portraits.")
+            raise RigError("no_other", "There is no other rig named “{name}”.", "Choose one of the scene's other portraits.", name=self.other)
         portrait = portrait_of(rig)
         self._base, self._source = rig, mixing.describe(other.name, self.layers, self.amount)
         w = mixing.encode_w(mixing.mix(portrait, portrait_of(other), self.layers, self.amount))
@@ -196,7 +197,7 @@ class STYLERIG_OT_duplicate_portrait(bpy.types.Operator):
         try:
             duplicate_rig(context, active_rig(context))
         except RigError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, told(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -245,7 +246,7 @@ def draw_gallery(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     row.operator("stylerig.draw_gallery", icon="IMGDISPLAY").page = 0
     row.operator("stylerig.draw_gallery", text="", icon="TRIA_RIGHT").page = 1
     if GALLERY.error is not None:
-        draw_wrapped(layout, context, str(GALLERY.error), "ERROR")
+        draw_wrapped(layout, context, told(GALLERY.error), "ERROR")
     grid = layout.grid_flow(row_major=True, columns=COLUMNS, even_columns=True, even_rows=True, align=True)
     for seed in page_of(gallery):
         candidate = CANDIDATES.get(candidate_key(seed, gallery.truncation))
@@ -270,7 +271,7 @@ def draw_mixing(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy
     column.prop(gallery, "replace")
     others = [other for other in rigs_in(context.scene) if other != rig]
     for other in others:
-        mix = column.operator("stylerig.mix_portraits", text=f"With {other.name}", icon="USER")
+        mix = column.operator("stylerig.mix_portraits", text=said("With {name}", name=other.name), translate=False, icon="USER")
         mix.other, mix.layers, mix.amount, mix.replace = other.name, gallery.layers, gallery.amount, gallery.replace
     if not others:
         column.label(text="Needs a second portrait", icon="INFO")

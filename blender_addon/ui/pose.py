@@ -10,7 +10,8 @@ from mathutils import Matrix
 
 from ..rig import animation, capture, conversions, poses
 from ..rig.build import set_light
-from ..rig.controls import EYE_BONES, HEAD_BONE, RigError, active_rig, portrait_of
+from ..rig.controls import EYE_BONES, HEAD_BONE, RigError, active_rig, head_of, portrait_of
+from ..translations import said, told
 
 MIRROR = Matrix.Diagonal((-1, 1, 1, 1))  # the bones' rest axes are the model's: x is across the face
 SHOWN = 1e-3  # a shape key's value that counts as showing
@@ -35,7 +36,7 @@ class RigOperator:
         try:
             self.change(context, active_rig(context))
         except RigError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, told(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -84,6 +85,26 @@ class STYLERIG_OT_mirror_pose(RigOperator, bpy.types.Operator):
             source = moved.get(others.get(bone.name, bone.name), moved[bone.name])
             bone.matrix_basis = MIRROR @ source @ MIRROR
         key_pose(context, rig)
+
+
+class STYLERIG_OT_override_expression(RigOperator, bpy.types.Operator):
+    """Override the shape keys of a linked head, so that they can be changed and keyed in this file"""
+
+    bl_idname = "stylerig.override_expression"
+    bl_label = "Override Shape Keys"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not super().poll(context):
+            return False
+        head = head_of(active_rig(context))
+        if head is None or head.data.is_editable:
+            cls.poll_message_set("The head's shape keys can be changed already")
+            return False
+        return True
+
+    def change(self, _context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        animation.editable_keys(rig)
 
 
 def set_expression(context: bpy.types.Context, rig: bpy.types.Object, values: dict[str, float]) -> None:
@@ -149,7 +170,7 @@ class STYLERIG_OT_keep_pose(RigOperator, bpy.types.Operator):
         keys = animation.shape_keys_of(rig).key_blocks
         shown = {name: keys[name].value for name in animation.expressions_of(rig) if keys[name].value > SHOWN}
         action = poses.keep_pose(self.name.strip() or "My Expression", shown)
-        self.report({"INFO"}, f"Kept {action.name}")
+        self.report({"INFO"}, said("Kept {name}", name=action.name))
 
 
 class STYLERIG_OT_add_pose_assets(RigOperator, bpy.types.Operator):
@@ -188,7 +209,7 @@ class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator):
         render = context.scene.render
         recording = recording.resampled(render.fps / render.fps_base)
         count = animation.apply_capture(rig, recording, self.start, self.head, tuple(self.invert))
-        self.report({"INFO"}, f"Keyed {count} expressions at {len(recording.seconds)} frames")
+        self.report({"INFO"}, said("Keyed {count} expressions at {frames} frames", count=count, frames=len(recording.seconds)))
 
     def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
@@ -225,8 +246,8 @@ class STYLERIG_OT_copy_capture(RigOperator, bpy.types.Operator):
         copied = 0 if self.bake else animation.copy_curves(rig, source.data.shape_keys)
         copied = copied or animation.bake_values(rig, source, context.scene)
         if not copied:
-            raise RigError("no_names", f"{source.name} has no shape keys with ARKit's names.", "Name them as ARKit does: eyeBlinkLeft.")
-        self.report({"INFO"}, f"Copied {copied} expressions from {source.name}")
+            raise RigError("no_names", "{name} has no shape keys with ARKit's names.", "Name them as ARKit does: eyeBlinkLeft.", name=source.name)
+        self.report({"INFO"}, said("Copied {count} expressions from {name}", count=copied, name=source.name))
 
 
 def source_mesh(context: bpy.types.Context) -> bpy.types.Object | None:
@@ -249,6 +270,7 @@ CLASSES = (
     STYLERIG_OT_add_pose_assets,
     STYLERIG_OT_import_capture,
     STYLERIG_OT_copy_capture,
+    STYLERIG_OT_override_expression,
 )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+import unicodedata
+
 import bpy
 
 from ..link import session
 from ..preferences import PACKAGE
+from ..translations import said
 
 
 def backend_state() -> tuple[str, str]:
@@ -16,7 +20,7 @@ def backend_state() -> tuple[str, str]:
     if backend.running:
         return "Backend runs", "CHECKMARK"
     if session.ENVIRONMENT.busy:
-        return f"Setting up… {session.ENVIRONMENT.progress.fraction:.0%}", "SORTTIME"
+        return f"{said('Setting up…')} {session.ENVIRONMENT.progress.fraction:.0%}", "SORTTIME"
     if session.backend_python() is None:
         return "No environment", "ERROR"
     return "Backend is off", "PAUSE"
@@ -45,13 +49,12 @@ def in_preferences() -> bool:
 
 
 def draw_wrapped(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
-    """A message over as many lines as the region's width asks for."""
+    """A message, in Blender's language already, over as many lines as the region's width asks for."""
     width = context.region.width if context.region else 300
-    letters = max(20, int(width / (7 * context.preferences.system.ui_scale)) - 4)
+    letters = max(20, int(width / (7 * (context.preferences.system.ui_scale or 1))) - 4)  # no scale without a window
+    if any(unicodedata.east_asian_width(letter) == "W" for letter in text):
+        letters = letters // 2
     column = layout.column(align=True)
-    line = ""
-    for word in [*text.split(), None]:
-        if word is None or len(line) + len(word) > letters:
-            column.label(text=line.strip(), icon=icon)
-            line, icon = "", "BLANK1"
-        line += f"{word} "
+    for line in textwrap.wrap(text, letters):
+        column.label(text=line, translate=False, icon=icon)
+        icon = "BLANK1"

@@ -129,13 +129,43 @@ def test_another_face_on_a_rig_keeps_its_animation(part, backend):
     assert np.allclose(eye, other["eye_centers"][0], atol=1e-4)
 
 
-def test_another_face_needs_the_same_mesh(backend):
+@pytest.mark.parametrize(("edit", "words"), [("vertices", "vertices.*were edited.*Make a new portrait"), ("hide", "hidden.*Show it first")])
+def test_another_face_needs_the_same_mesh_in_sight(backend, edit, words):
     rig = new(1)
-    rig.stylerig.head.shape_key_clear()
+    if edit == "hide":
+        rig.hide_set(True)
+    else:
+        rig.stylerig.head.shape_key_clear()
+        rig.stylerig.head.data.clear_geometry()
     before = rig.stylerig.portrait
-    with pytest.raises(RuntimeError, match="was edited.*Make a new portrait"):
+    with pytest.raises(RuntimeError, match=words):
         bpy.ops.stylerig.new_portrait(seed=2, replace=True)
     assert rig.stylerig.portrait == before
+
+
+@pytest.mark.parametrize("removed", ["all", "one"])
+def test_another_face_brings_lost_shape_keys_back(part, backend, removed):
+    rig = new(1)
+    head = rig.stylerig.head
+    head.shape_key_clear() if removed == "all" else head.shape_key_remove(head.data.shape_keys.key_blocks["jawOpen"])
+    assert bpy.ops.stylerig.new_portrait(seed=2, truncation=0.5, replace=True) == {"FINISHED"}
+    keys, other = head.data.shape_keys.key_blocks, fake_backend.mesh_of(fake_backend.new_portrait(2, 0.5))
+    assert set(keys.keys()) == {"Basis", *fake_backend.EXPRESSIONS}
+    points = np.empty((len(head.data.vertices), 3), dtype=np.float32)
+    keys["jawOpen"].points.foreach_get("co", points.ravel())
+    opened = other["vertices"] + other["expression"][fake_backend.EXPRESSIONS.index("jawOpen")]
+    assert np.allclose(part("rig.conversions").points_blender_to_model(points), opened, atol=1e-4)
+
+
+def test_a_linked_duplicate_gets_a_face_of_its_own(backend):
+    rig = new(1)
+    rig.stylerig.head.select_set(True)
+    bpy.ops.object.duplicate(linked=True)
+    twin, before = bpy.context.view_layer.objects.active, points_of(rig).copy()
+    assert twin != rig and twin.stylerig.head.data == rig.stylerig.head.data
+    assert bpy.ops.stylerig.new_portrait(seed=2, truncation=0.5, replace=True) == {"FINISHED"}
+    assert np.array_equal(points_of(rig), before) and not np.allclose(points_of(twin), before, atol=1e-5)
+    assert rig.stylerig.seed == "1" and twin.stylerig.seed == "2" and twin.data != rig.data
 
 
 def test_mixing_takes_layers(part, backend):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 import threading
@@ -87,74 +88,16 @@ def test_unregister_leaves_nothing(extension, part, rig):
 
 def test_registering_is_quick(extension):
     times = []
-    for _ in range(3):
-        extension.unregister()
-        started = time.perf_counter()
-        extension.register()
-        times.append(time.perf_counter() - started)
+    gc.disable()  # as timeit does: a collection of all that Blender and pytest hold is not ours
+    try:
+        for _ in range(3):
+            extension.unregister()
+            started = time.perf_counter()
+            extension.register()
+            times.append(time.perf_counter() - started)
+    finally:
+        gc.enable()
     assert min(times) < 0.05  # seconds
-
-
-def undone(operate, observe) -> None:
-    """``operate()`` changes what ``observe()`` sees, and undo brings it back."""
-    bpy.ops.ed.undo_push(message="before")
-    before = observe()
-    operate()
-    bpy.ops.ed.undo_push(message="after")  # as Blender does for an operator with UNDO that a person ran
-    assert observe() != before
-    bpy.ops.ed.undo()
-    assert observe() == before
-
-
-def the_rig() -> bpy.types.Object:
-    return bpy.data.objects["Portrait 11"]
-
-
-def state() -> tuple:
-    """What operators of the rig may change, as plain values."""
-    rig = the_rig()
-    keys = rig.stylerig.head.data.shape_keys
-    return (
-        tuple(round(key.value, 5) for key in keys.key_blocks),
-        tuple(round(value, 5) for bone in rig.pose.bones for row in bone.matrix_basis for value in row),
-        tuple(rig.stylerig.light), rig.stylerig.light_source, rig.stylerig.portrait,
-        keys.animation_data is not None and keys.animation_data.action is not None,
-        tuple(sorted(item.name for item in bpy.data.objects)),
-        tuple(sorted(action.name for action in bpy.data.actions)),
-    )  # fmt: skip
-
-
-OPERATIONS = {
-    "neutral_expression": {},
-    "mirror_pose": {},
-    "apply_pose": {"pose": "Ah"},
-    "keep_pose": {"name": "Kept"},
-    "add_pose_assets": {},
-    "light_preset": {"preset": "Sunset"},
-    "light_from_scene": {},
-    "light_bake": {},
-    "duplicate_portrait": {},
-    "new_portrait": {"seed": 12, "truncation": 0.5},
-}
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_undo(rig, name):
-    undone(lambda: getattr(bpy.ops.stylerig, name)(**OPERATIONS[name]), state)
-
-
-def test_undo_of_reset_another_face_and_mixing(rig):
-    undone(lambda: bpy.ops.stylerig.new_portrait(seed=12, truncation=0.5, replace=True), state)
-    the_rig().pose.bones["head"].rotation_euler = (1, 0, 0)
-    undone(lambda: bpy.ops.stylerig.reset_rig(), state)
-    bpy.ops.stylerig.new_portrait(seed=12, truncation=0.5)
-    undone(lambda: bpy.ops.stylerig.mix_portraits(other="Portrait 11", layers={"FINE"}), state)
-
-
-def test_undo_of_a_capture(rig, tmp_path):
-    path = tmp_path / "take.csv"
-    path.write_text("Timecode,BlendShapeCount,JawOpen\n0:0:0:0.0,61,0\n0:0:0:1.0,61,0.5\n0:0:0:2.0,61,1\n")
-    undone(lambda: bpy.ops.stylerig.import_capture(filepath=str(path)), state)
 
 
 CHANGING = {"new_portrait", "mix_portraits"}  # besides those of the rig; the others change no data of the file
@@ -234,8 +177,26 @@ def test_an_overridden_rig_keeps_its_light_and_pose(part, override, tmp_path):
     assert abs(controls["light"][3][0] - expected[3, 0]) < 1e-4 and abs(controls["rotation"][0] - 0.3) < 1e-5
 
 
-def test_linked_shape_keys_are_not_changed_in_vain(override):
+def test_an_overridden_rigs_expression_is_kept_too(part, override, tmp_path):
+    """Its shape keys are overridden when they are first changed, or by the button."""
     bpy.context.view_layer.objects.active = override
-    for name, options in (("neutral_expression", {}), ("apply_pose", {"pose": "Ah"}), ("mirror_pose", {})):
-        with pytest.raises(RuntimeError, match="shape keys are linked.*Make Local"):
-            getattr(bpy.ops.stylerig, name)(**options)
+    assert not part("rig.animation").shape_keys_of(override).is_editable and bpy.ops.stylerig.override_expression.poll()
+    assert bpy.ops.stylerig.apply_pose(pose="Ah") == {"FINISHED"}
+    assert not bpy.ops.stylerig.override_expression.poll()
+    keys = part("rig.animation").editable_keys(override)
+    for frame, value in ((1, 0.0), (11, 1.0)):
+        keys.key_blocks["mouthSmile_L"].value = value
+        keys.key_blocks["mouthSmile_L"].keyframe_insert("value", frame=frame)
+    path = str(tmp_path / "shot.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    bpy.context.scene.frame_set(6)
+    expression = part("rig.controls").read_controls(overridden(), bpy.context.evaluated_depsgraph_get())[1]["expression"]
+    assert abs(expression["jawOpen"] - 0.6) < 1e-5 and abs(expression["mouthSmile_L"] - 0.5) < 1e-5
+
+
+def test_an_overridden_rig_keeps_its_face(part, override):
+    portrait = fake_backend.new_portrait(12, 0.5)
+    with pytest.raises(part("rig.controls").RigError, match="is linked.*Make it local first"):
+        part("rig.build").replace_portrait(bpy.context, override, portrait, fake_backend.mesh_of(portrait))
+    assert part("rig.controls").portrait_of(override)["seed"] == 11
