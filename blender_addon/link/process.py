@@ -43,6 +43,7 @@ class LaunchSettings:
     payload: Path  # the folder that holds the packages backend and models
     log: Path
     start_timeout: float = START_TIMEOUT
+    version: str = ""  # that the backend must have; empty: any
 
 
 class BackendProcess:
@@ -97,6 +98,7 @@ class BackendProcess:
         self._process = launch(settings, token)
         try:
             ready = wait_until_ready(self._process, settings)
+            check_version(ready.get("version"), settings)
         except BaseException:
             self._end()
             raise
@@ -125,6 +127,16 @@ def check_settings(settings: LaunchSettings) -> None:
         )
     if not (settings.payload / "backend").is_dir():
         raise BackendError("no_payload", f"There is no backend in {settings.payload}.", "Install the extension again.")
+
+
+def check_version(version: object, settings: LaunchSettings) -> None:
+    """BackendError when the backend is not of the extension's version, as after an update without a restart."""
+    if settings.version and version != settings.version:
+        raise BackendError(
+            "wrong_version",
+            f"The backend in {settings.payload} is of version {version}, the extension of version {settings.version}.",
+            "Restart Blender; if that does not help, install the extension again.",
+        )
 
 
 def launch(settings: LaunchSettings, token: str) -> subprocess.Popen:
