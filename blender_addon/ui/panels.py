@@ -9,7 +9,7 @@ import bpy
 from ..link import live
 from ..rig.controls import HEAD_BONE, RigError, active_rig, head_of, portrait_of
 from ..translations import said
-from . import light, portraits
+from . import light, overlay, portraits
 from .status import draw_backend, draw_wrapped
 
 WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
@@ -67,6 +67,15 @@ def draw_rig(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
     if rig.stylerig.source:
         column.label(text=rig.stylerig.source)
     column.operator("stylerig.duplicate_portrait", text="Duplicate", icon="DUPLICATE")
+
+
+class STYLERIG_PT_live(RigPanel, bpy.types.Panel):
+    bl_label = "Live View"
+    bl_parent_id = "STYLERIG_PT_portrait"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        overlay.draw_settings(self.layout)
 
 
 class STYLERIG_PT_gallery(SidebarPanel, bpy.types.Panel):
@@ -163,6 +172,8 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         column = self.layout.column()
         column.prop(context.scene.render, "engine")
+        column.prop(context.scene.stylerig, "placement")
+        column.prop(context.scene.render, "film_transparent")
         column.operator("stylerig.setup_sequence", icon="RENDER_ANIMATION")
         column.operator("stylerig.setup_compositor", icon="NODE_COMPOSITING")
         column.operator("stylerig.portrait_texture", icon="TEXTURE")
@@ -191,6 +202,7 @@ def readable(name: str) -> str:
 
 CLASSES = (
     STYLERIG_PT_portrait,
+    STYLERIG_PT_live,
     STYLERIG_PT_gallery,
     STYLERIG_PT_mixing,
     STYLERIG_PT_head,

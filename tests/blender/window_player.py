@@ -1,0 +1,209 @@
+"""What the scripts for a Blender with its window share: running steps, clicking, looking at the screen.
+
+A script gives its steps to ``play``: a generator of conditions to wait for, so that Blender draws and
+handles events between them. A click is real: it goes through the X server (``xdotool``), and pictures
+of the screen are ImageMagick's ``import``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+EXTENSION = "bl_ext.user_default.stylerig"
+IMAGE = "StyleRig Portrait"
+PATIENCE = 240.0  # seconds for any one step
+
+
+def part(name: str):
+    """A module of the installed extension."""
+    return sys.modules[f"{EXTENSION}.{name}"]
+
+
+def install(extension: str) -> None:
+    """Install and enable a zip; the backend is the one STYLERIG_PYTHON leads to, else the fake one."""
+    if "STYLERIG_PYTHON" not in os.environ:
+        sys.path.insert(0, str(Path(__file__).parent))
+        import fake_backend
+
+        os.environ["STYLERIG_PAYLOAD"] = str(fake_backend.make_payload(Path(tempfile.mkdtemp()) / "payload"))
+        os.environ["STYLERIG_PYTHON"] = "/usr/bin/python3"
+    bpy.ops.extensions.package_install_files(filepath=extension, repo="user_default", enable_on_install=True)
+
+
+def empty_scene() -> None:
+    for item in list(bpy.data.objects):
+        bpy.data.objects.remove(item)
+
+
+def find_area(kind: str, window: bpy.types.Window | None = None) -> bpy.types.Area:
+    window = window or bpy.context.window_manager.windows[0]
+    return next(area for area in window.screen.areas if area.type == kind)
+
+
+def find_region(area: bpy.types.Area, kind: str) -> bpy.types.Region:
+    return next(region for region in area.regions if region.type == kind)
+
+
+def view_3d() -> dict:
+    """The context of the 3D view, for operators that a person would start there."""
+    area = find_area("VIEW_3D")
+    return {"window": bpy.context.window_manager.windows[0], "area": area, "region": find_region(area, "WINDOW")}
+
+
+def the_rig() -> bpy.types.Object:
+    return next(item for item in bpy.data.objects if item.type == "ARMATURE" and item.stylerig.is_rig)
+
+
+def new_portrait(seed: int) -> Iterator:
+    """Through the modal operator: Blender goes on while the backend starts."""
+    with bpy.context.temp_override(**view_3d()):
+        answer = bpy.ops.stylerig.new_portrait("INVOKE_DEFAULT", True, seed=seed)
+    assert answer == {"RUNNING_MODAL"}, answer
+    assert not any(item.type == "ARMATURE" for item in bpy.data.objects)
+    yield lambda: any(item.type == "ARMATURE" and item.stylerig.is_rig for item in bpy.data.objects)
+    print("rig built", flush=True)
+
+
+def arrange(rig: bpy.types.Object) -> None:
+    """The sidebar's tab, a frontal view, colours."""
+    context = view_3d()
+    space = context["area"].spaces.active
+    space.show_region_ui = True
+    space.shading.type, space.shading.color_type = "SOLID", "VERTEX"
+    show_tab(find_region(context["area"], "UI"))
+    with bpy.context.temp_override(**context):
+        bpy.ops.view3d.view_axis(type="FRONT")
+        bpy.ops.view3d.view_selected()
+    rig.show_in_front = False
+
+
+def show_tab(sidebar: bpy.types.Region) -> None:
+    try:
+        sidebar.active_panel_category = "StyleRig"
+    except (AttributeError, TypeError):  # not before the sidebar was drawn once
+        bpy.app.timers.register(lambda: setattr(sidebar, "active_panel_category", "StyleRig"), first_interval=0.5)
+
+
+def open_panels(is_open: Callable[[str], bool]) -> None:
+    """Register the panels anew, open or closed by their class's name; Blender remembers what it has drawn once."""
+    classes = part("ui.panels").CLASSES
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)
+    for cls in classes:
+        cls.bl_options = set() if is_open(cls.__name__) else {"DEFAULT_CLOSED"}
+        bpy.utils.register_class(cls)
+
+
+def changed_in_sidebar(first: Iterator, then: Iterator) -> Iterator:
+    """Run both; returns rows and columns (N,) of the 3D view's sidebar that differ after them, in Blender's pixels."""
+    seen = []
+    for steps in (first, then):
+        yield from steps
+        yield from pause(0.5)
+        seen.append(screen().astype(int))
+    sidebar = find_region(find_area("VIEW_3D"), "UI")
+    top = len(seen[0]) - sidebar.y - sidebar.height
+    place = (slice(top, top + sidebar.height), slice(sidebar.x, sidebar.x + sidebar.width))
+    rows, columns = np.nonzero(np.abs(seen[1] - seen[0])[place].max(axis=2) > 20)
+    assert len(rows), "nothing changed in the sidebar"
+    return sidebar.y + sidebar.height - 1 - rows, sidebar.x + columns
+
+
+def live_pixels() -> np.ndarray:
+    """The live image (H, W, 4), row 0 at the top."""
+    image = bpy.data.images[IMAGE]
+    values = np.empty((image.size[1], image.size[0], 4), dtype=np.float32)
+    image.pixels.foreach_get(values.ravel())
+    return values[::-1]
+
+
+def settled() -> Iterator:
+    """Until the live view shows the newest edit."""
+    view = part("link.live").VIEW
+    yield from pause(0.3)
+    yield lambda: view.running and view.picture is not None and not view.changed and not view.worker.busy
+    yield from pause(0.3)
+
+
+def pause(seconds: float) -> Iterator:
+    end = time.monotonic() + seconds
+    yield lambda: time.monotonic() >= end
+
+
+def pointer(x: int, y: int, *actions: str) -> None:
+    """Move the mouse to a place in Blender's window (pixels from its lower left), then e.g. "click", "1"."""
+    window = bpy.context.window_manager.windows[0]
+    place = [str(int(window.x + x)), str(int(screen_height() - window.y - y))]
+    subprocess.run(["xdotool", "mousemove", *place, *actions], check=True)
+
+
+def press(*keys: str) -> None:
+    subprocess.run(["xdotool", "key", *keys], check=True)
+
+
+def screen_height() -> int:
+    return int(subprocess.run(["xdotool", "getdisplaygeometry"], capture_output=True, text=True, check=True).stdout.split()[1])
+
+
+def screenshot(path: Path, settle: float = 1.5) -> Iterator:
+    yield from pause(settle)
+    subprocess.run(["import", "-window", "root", str(path)], check=True)
+
+
+def screen() -> np.ndarray:
+    """What is on the screen, (H, W, 3) uint8, row 0 at the top."""
+    with tempfile.NamedTemporaryFile(suffix=".ppm") as file:
+        subprocess.run(["import", "-window", "root", "-depth", "8", file.name], check=True)
+        content = Path(file.name).read_bytes()
+    _kind, width, height, _most, pixels = content.split(maxsplit=4) if content[:2] == b"P6" else (None,) * 5
+    count = 3 * int(width) * int(height)
+    return np.frombuffer(content[-count:], dtype=np.uint8).reshape(int(height), int(width), 3)
+
+
+class Player:
+    """Runs the steps from a timer."""
+
+    def __init__(self, steps: Iterator[Callable[[], bool]]):
+        self.steps = steps
+        self.condition = lambda: True
+        self.deadline = time.monotonic() + PATIENCE
+
+    def __call__(self) -> float | None:
+        try:
+            assert time.monotonic() < self.deadline, f"waited over {PATIENCE:g} s; live view: {part('link.live').VIEW.status}"
+            if self.condition():
+                self.condition = next(self.steps)
+                self.deadline = time.monotonic() + PATIENCE
+            return 0.01
+        except StopIteration:
+            end(0)
+        except Exception:
+            traceback.print_exc()
+            end(1)
+        return None
+
+
+def play(steps: Iterator[Callable[[], bool]]) -> None:
+    """Run the steps, then leave Blender with status 0 if all went well."""
+    bpy.context.preferences.view.show_splash = False
+    # Persistent: one of the steps may open a file.
+    bpy.app.timers.register(Player(steps), first_interval=2.0, persistent=True)
+
+
+def end(status: int) -> None:
+    """Leave with a status; Blender's own way out has none for scripts."""
+    print("passed" if status == 0 else "FAILED", flush=True)
+    module = sys.modules.get(f"{EXTENSION}.link.session")
+    if module is not None:
+        module.BACKEND.stop()
+    os._exit(status)

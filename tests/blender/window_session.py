@@ -1,0 +1,305 @@
+"""An artist's session in a Blender with its window: every step asserted, and pictures of the screen to look at.
+
+    blender --python window_session.py -- --zip STYLERIG.zip --output FOLDER [--seed N]
+
+Install the zip, draw a portrait, drag a slider with the mouse, see the live picture change in the Image
+Editor and over the 3D view, play, set up the compositor, render with F12, undo with Ctrl Z, save, load
+again. Use a private BLENDER_USER_RESOURCES and a screen of at least 1600 x 1000. The backend is the
+extension's own if STYLERIG_PYTHON leads to one, else the fake one beside this file. Needs xdotool and
+ImageMagick. Ends Blender with status 0 if all went well. pytest does not collect this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+import window_player as window  # noqa: E402
+from window_player import live_pixels, part, screen, screenshot, settled, the_rig, view_3d  # noqa: E402
+
+HELD = 0.004  # seconds that a look of the live view's timer may hold the main thread
+NEAR = 4  # of 255: what the overlay's 8 bits and the scaling on screen may change
+SLIDER = "jawOpen"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="window_session.py")
+    parser.add_argument("--zip", required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=7)
+    return parser.parse_args(sys.argv[sys.argv.index("--") + 1 :])
+
+
+def steps(options: argparse.Namespace) -> Iterator:
+    assert window.EXTENSION not in bpy.context.preferences.addons
+    window.install(options.zip)
+    assert window.EXTENSION in bpy.context.preferences.addons
+    window.empty_scene()
+    yield from window.new_portrait(options.seed)
+    window.arrange(the_rig())
+    yield from start_live_view()
+    yield from drag_slider()
+    yield from screenshot(options.output / "live.png")
+    yield from undo()
+    yield from overlay(options)
+    yield from keys_and_playback()
+    yield from render(options)
+    yield from save_and_load(options)
+
+
+def start_live_view() -> Iterator:
+    with bpy.context.temp_override(**view_3d()):
+        bpy.ops.stylerig.live_view()
+    yield from settled()
+    editor = window.find_area("IMAGE_EDITOR")
+    assert editor.spaces.active.image.name == window.IMAGE
+    assert part("ui.overlay").OVERLAY.shown and live_pixels()[..., 3].max() > 0.9
+    print("live view runs", flush=True)
+
+
+def slider_key() -> bpy.types.ShapeKey:
+    return the_rig().stylerig.head.data.shape_keys.key_blocks[SLIDER]
+
+
+def set_slider(value: float) -> Iterator:
+    slider_key().value = value
+    yield from settled()
+
+
+def open_jaw_panel() -> Iterator:
+    """The sidebar with no more than the slider: its panel is opened by a click on its name."""
+    panels = part("ui.panels")
+
+    def only(region: str) -> Iterator:
+        panels.by_region = lambda _names: {region: [SLIDER]}
+        part("link.live").redraw("VIEW_3D")
+        yield from window.pause(0.5)
+
+    window.open_panels(lambda name: name in ("STYLERIG_PT_portrait", "STYLERIG_PT_expression"))
+    window.arrange(the_rig())
+    yield from window.pause(1.0)
+    rows, columns = yield from window.changed_in_sidebar(only("another name"), only("jaw"))
+    window.pointer(int(columns.mean()), int(rows.mean()), "click", "1")
+    yield from window.pause(1.0)
+
+
+def find_slider() -> Iterator:
+    """Where the slider is: what changes with its value over most of a line. Returns x, y of its left end, its width."""
+    rows, columns = yield from window.changed_in_sidebar(set_slider(0.0), set_slider(1.0))
+    lines, counts = np.unique(rows, return_counts=True)
+    lines = lines[counts > 0.9 * counts.max()]
+    bar = columns[rows == lines[len(lines) // 2]]
+    return int(bar.min()), int(lines[len(lines) // 2]), int(np.ptp(bar))
+
+
+def drag_slider() -> Iterator:
+    """With the mouse: each move changes the value, and the live picture follows while the button is down."""
+    yield from open_jaw_panel()
+    x, y, width = yield from find_slider()
+    assert width > 50, "the slider was not found"
+    yield from set_slider(0.0)
+    view, times, seen = part("link.live").VIEW, [], []
+    poll = view.poll
+
+    def timed() -> None:
+        started = time.perf_counter()
+        poll()
+        times.append(time.perf_counter() - started)
+
+    view.poll = timed
+    view.listeners.append(lambda: seen.append(view.picture.pixels.tobytes()))
+    window.pointer(x + width // 10, y, "mousedown", "1")
+    for step in range(2, 16):
+        window.pointer(x + width * step // 20, y)
+        yield from window.pause(0.15)
+    assert len(set(seen)) > 3, "the picture did not follow while the mouse was down"
+    window.pointer(x + width * 16 // 20, y, "mouseup", "1")
+    yield from settled()
+    view.listeners.pop()
+    del view.poll
+    assert slider_key().value > 0.4, slider_key().value
+    busy = sorted(times)[-len(seen) :]
+    print(f"{len(seen)} pictures; main thread held {1e3 * np.median(busy):.1f} ms, at most {1e3 * busy[-1]:.1f} ms", flush=True)
+    assert np.median(busy) < HELD
+
+
+def undo() -> Iterator:
+    """Ctrl Z over the 3D view takes the drag back, and the picture with it."""
+    dragged, value = live_pixels(), slider_key().value
+    region = view_3d()["region"]
+    window.pointer(region.x + region.width // 3, region.y + region.height // 2)
+    yield from window.pause(0.3)
+    window.press("ctrl+z")
+    yield from settled()
+    assert slider_key().value < value, slider_key().value
+    assert not np.array_equal(live_pixels(), dragged), "the picture did not follow undo"
+    assert window.find_area("IMAGE_EDITOR").spaces.active.image is not None
+    window.press("ctrl+shift+z")
+    yield from settled()
+    assert abs(slider_key().value - value) < 1e-5
+    assert np.allclose(live_pixels(), dragged, atol=1e-5)
+    print("undo and redo reach the picture", flush=True)
+
+
+def preferences() -> bpy.types.AddonPreferences:
+    return bpy.context.preferences.addons[window.EXTENSION].preferences
+
+
+def corners() -> np.ndarray:
+    """The overlay's corners in the 3D view (4, 2), pixels of the screen with row 0 at the top."""
+    context = view_3d()
+    with bpy.context.temp_override(**context):
+        found = part("ui.overlay").portrait_corners(bpy.context)
+    found = found + (context["region"].x, context["region"].y)
+    return np.stack((found[:, 0], window.screen_height() - found[:, 1]), axis=-1)
+
+
+def overlay(options: argparse.Namespace) -> Iterator:
+    """In the corner with the generator's own colours; then over the head."""
+    settings = preferences()
+    settings.overlay_size = 0.5
+    yield from screenshot(options.output / "overlay_corner.png")
+    difference = compare_colours(corners())
+    print(f"overlay: colours differ by {difference.max():.1f} of 255 at most", flush=True)
+    assert difference.max() < NEAR, difference
+    settings.overlay_place, settings.overlay_opacity = "HEAD", 0.8
+    yield from screenshot(options.output / "overlay_head.png")
+    place = corners()
+    pivot = screen_place((the_rig().matrix_world @ the_rig().pose.bones["head"].matrix).translation)
+    assert (place.min(axis=0) < pivot).all() and (pivot < place.max(axis=0)).all()
+    settings.overlay = False
+    assert not part("ui.overlay").OVERLAY.shown
+    yield from window.pause(0.5)
+    bare = screen()
+    settings.overlay, settings.overlay_place, settings.overlay_opacity = True, "BOTTOM_RIGHT", 1.0
+    yield from window.pause(1.0)
+    assert not np.array_equal(screen(), bare)
+
+
+def screen_place(point) -> np.ndarray:
+    from bpy_extras.view3d_utils import location_3d_to_region_2d
+
+    context = view_3d()
+    place = location_3d_to_region_2d(context["region"], context["area"].spaces.active.region_3d, point)
+    return np.array((context["region"].x + place[0], window.screen_height() - context["region"].y - place[1]))
+
+
+def compare_colours(place: np.ndarray) -> np.ndarray:
+    """How far opaque, even patches on the screen are from the portrait's sRGB values, of 255."""
+    picture, pixels = screen().astype(float), live_pixels()
+    low, high = place.min(axis=0), place.max(axis=0)
+    size, differences = len(pixels), []
+    half = max(size // 64, 1)
+    for row in range(size // 4, 3 * size // 4, size // 16):
+        for column in range(size // 4, 3 * size // 4, size // 16):
+            patch = pixels[row - half : row + half, column - half : column + half]
+            if patch[..., 3].min() < 0.999 or np.ptp(patch[..., :3], axis=(0, 1)).max() > 0.03:
+                continue
+            x, y = low + (high - low) * (np.array((column, row)) / size)
+            reach = 0.5 * half * (high - low)[0] / size
+            shown = picture[int(y - reach) : int(y + reach) + 1, int(x - reach) : int(x + reach) + 1].mean(axis=(0, 1))
+            light = patch[..., :3].mean(axis=(0, 1))
+            expected = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
+            differences.append(np.abs(shown - expected))
+    assert len(differences) > 3, "no even patch of the portrait was found"
+    return np.array(differences)
+
+
+def keys_and_playback() -> Iterator:
+    """Keyframes of the head; while they play, the live view follows or says that it pauses."""
+    bone, scene = the_rig().pose.bones["head"], bpy.context.scene
+    scene.frame_end = 24
+    for frame, angle in ((1, -0.3), (24, 0.3)):
+        bone.rotation_euler.y = angle
+        bone.keyframe_insert("rotation_euler", frame=frame)
+    scene.frame_set(1)
+    yield from settled()
+    view, seen = part("link.live").VIEW, []
+    view.listeners.append(lambda: seen.append(view.status))
+    with bpy.context.temp_override(**view_3d()):
+        bpy.ops.screen.animation_play()
+    yield from window.pause(3.0)
+    status = view.status
+    with bpy.context.temp_override(**view_3d()):
+        bpy.ops.screen.animation_cancel(restore_frame=True)
+    view.listeners.pop()
+    assert len(seen) > 3 or status.startswith("Paused during playback"), (len(seen), status)
+    print(f"playback: {len(seen)} pictures in 3 s, {status!r}", flush=True)
+    scene.frame_set(8)
+    yield from settled()
+    assert not view.failed and "Paused" not in view.status
+
+
+def render(options: argparse.Namespace) -> Iterator:
+    """The compositor is set up and F12 pressed: the result holds portrait and plate."""
+    scene, done = bpy.context.scene, []
+    scene.render.engine = "STYLERIG"
+    scene.render.resolution_x, scene.render.resolution_y = 640, 480
+    with bpy.context.temp_override(**view_3d()):
+        assert bpy.ops.stylerig.setup_compositor() == {"FINISHED"}
+    bpy.app.handlers.render_complete.append(done.append)
+    bpy.app.handlers.render_cancel.append(done.append)
+    region = view_3d()["region"]
+    window.pointer(region.x + region.width // 3, region.y + region.height // 2)
+    yield from window.pause(0.3)
+    window.press("F12")
+    yield lambda: bool(done)
+    bpy.app.handlers.render_complete.remove(done.append)
+    bpy.app.handlers.render_cancel.remove(done.append)
+    yield from screenshot(options.output / "render.png")
+    path = options.output / "rendered.png"
+    bpy.data.images["Render Result"].save_render(str(path))
+    image = bpy.data.images.load(str(path))
+    values = np.array(image.pixels[:]).reshape(480, 640, 4)[::-1]
+    bpy.data.images.remove(image)
+    middle, edge = values[160:320, 260:380, :3], values[:, :20, :3]
+    assert values[..., 3].min() > 0.99, "the plate is missing"
+    assert middle.std() > 2 * edge.std() > 0 or middle.std() > 0.05, (middle.std(), edge.std())
+    press_escape_in_render_window()
+    yield from window.pause(0.5)
+    assert part("link.live").VIEW.running and not part("link.live").VIEW.failed
+    print("rendered in the window", flush=True)
+
+
+def press_escape_in_render_window() -> None:
+    """Close what F12 has opened."""
+    windows = bpy.context.window_manager.windows
+    if len(windows) > 1:
+        with bpy.context.temp_override(window=windows[-1]):
+            bpy.ops.wm.window_close()
+
+
+def save_and_load(options: argparse.Namespace) -> Iterator:
+    """Portrait, keyframes, the last picture and the live view come back."""
+    path, stored = options.output / "session.blend", the_rig().stylerig.portrait
+    yield from settled()
+    shown = live_pixels()
+    with bpy.context.temp_override(**view_3d()):
+        bpy.ops.wm.save_as_mainfile(filepath=str(path))
+        part("link.session").BACKEND.stop()  # as in another Blender, which has none yet
+        bpy.ops.wm.open_mainfile(filepath=str(path))
+    view = part("link.live").VIEW
+    assert view.running and the_rig().stylerig.portrait == stored
+    assert np.allclose(live_pixels(), shown, atol=2e-3), "the last picture is not there while the backend starts"
+    curves = the_rig().animation_data.action.layers[0].strips[0].channelbags[0].fcurves
+    assert {len(curve.keyframe_points) for curve in curves} == {2}
+    yield from settled()
+    assert not view.failed and np.allclose(live_pixels(), shown, atol=1e-4)
+    assert part("ui.overlay").OVERLAY.shown
+    assert window.find_area("IMAGE_EDITOR").spaces.active.image.name == window.IMAGE
+    yield from screenshot(options.output / "loaded.png")
+    with bpy.context.temp_override(**view_3d()):
+        bpy.ops.stylerig.live_view()
+    assert not view.running and not part("ui.overlay").OVERLAY.shown
+    print("portrait, keys and live view came back", flush=True)
+
+
+if __name__ == "__main__":
+    window.play(steps(arguments()))
