@@ -100,9 +100,6 @@ def test_registering_is_quick(extension):
     assert min(times) < 0.05  # seconds
 
 
-CHANGING = {"new_portrait", "mix_portraits"}  # besides those of the rig; the others change no data of the file
-
-
 def operators(extension) -> list[type]:
     found = [cls for cls in bpy.types.Operator.__subclasses__() if cls.__module__.startswith(extension.__name__)]
     nested = [cls for cls in found if cls.is_registered]
@@ -118,12 +115,6 @@ def test_names_and_tooltips_are_as_blender_writes_them(extension):
         for prop in cls.bl_rna.properties:
             if not prop.is_readonly and prop.identifier not in ("rna_type", "filepath", "filter_glob", "check_existing"):
                 assert prop.name and not prop.description.endswith("."), (cls, prop.identifier)
-
-
-def test_what_changes_the_file_can_be_undone(extension, part):
-    for cls in operators(extension):
-        if issubclass(cls, (part("ui.pose").RigOperator, part("ui.portraits").PortraitOperator)):
-            assert {"REGISTER", "UNDO"} <= cls.bl_options, cls
 
 
 def test_every_icon_exists(extension):
