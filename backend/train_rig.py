@@ -1,4 +1,7 @@
-"""``train rig``: reconstruction and RigNet for a generator, with the networks that measure pictures."""
+"""``train rig``: reconstruction and RigNet for a generator, with the networks that measure pictures.
+
+Several processes: ``torchrun --nproc-per-node N -m backend train rig ...``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from pathlib import Path
 
 from models.errors import StyleRigError
 
-STAGES = ("all", "estimators", "landmarks", "judge")
+ESTIMATORS = ("estimators", "landmarks", "judge")
+STAGES = ("all", *ESTIMATORS, "ablations")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--landmarks", type=Path, help="landmark network trained before, instead of --studio")
     parser.add_argument("--output", type=Path, required=True, help="folder for states, weights and the results page")
     parser.add_argument("--config", type=Path, help="settings (default: those of the weights that ship)")
-    parser.add_argument("--stage", choices=STAGES, default="all", help="train only the networks that read pictures")
+    parser.add_argument("--stage", choices=STAGES, default="all", help="only the networks that read pictures, or the"
+                        " published losses with and without each term, on what a training has left in --output")  # fmt: skip
     parser.add_argument("--threads", type=int, help="processor threads")
 
 
@@ -29,24 +34,38 @@ def run(arguments: argparse.Namespace) -> int:
     from models.face import load_face_model
     from models.stylerig.training import run as training
     from models.stylerig.training.config import read_config
+    from models.training.distributed import World
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     config = read_config(arguments.config)
     face = load_face_model(arguments.face_model)
-    report = lambda line: print(line, flush=True)
-    for line in (face.licence, *face.notes):
+    world = World("cpu")
+    try:
+        return train(arguments, training.Run.open(config, face, arguments.output, say, world))
+    finally:
+        world.close()
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def train(arguments: argparse.Namespace, run) -> int:
+    """The stages that are asked for."""
+    from models.stylerig.training import run as training
+    from models.stylerig.training.ablations import ablate
+
+    for line in (run.face.licence, *run.face.notes):
         if line:
-            report(f"{face.name}: {line}")
-    if arguments.stage != "all":
-        pictures = needed(arguments.studio, "--studio")
-        stages = {"estimators": training.train_estimators, "landmarks": training.train_landmarks,
-                  "judge": training.train_judge}  # fmt: skip
-        stages[arguments.stage](config, face, pictures, arguments.output, report)
+            run.report(f"{run.face.name}: {line}")
+    if arguments.stage in ESTIMATORS:
+        stages = {"estimators": training.train_estimators, "landmarks": training.train_landmarks, "judge": training.train_judge}
+        stages[arguments.stage](run, needed(arguments.studio, "--studio"))
         return 0
-    generator = needed(arguments.generator, "--generator")
-    page = training.train_rig(generator, face, arguments.studio, arguments.output, config, report, arguments.landmarks)
-    report(f"Results: {page}")
+    inputs = (needed(arguments.generator, "--generator"), arguments.studio, arguments.landmarks)
+    page = ablate(run, *inputs) if arguments.stage == "ablations" else training.train_rig(run, *inputs)
+    run.report(f"Results: {page}")
     return 0
 
 

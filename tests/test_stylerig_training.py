@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
-from picture_sets import paths, write_set
-from PIL import Image
+from rig_training import GENERATOR, population, prepare, small_pools, tiny_config, train
 from synthetic_face import synthetic_face
 
 from backend import cli
 from models.errors import StyleRigError
-from models.face.alignment import align, project_landmarks
-from models.face.parameters import RigParameters
-from models.face.rasterizer import render
-from models.generators import Generator, GeneratorConfig
+from models.face.alignment import align
+from models.generators import Generator
 from models.stylerig import Controls, Rig
 from models.stylerig.estimator import Estimator
-from models.colour import linear_to_srgb
 from models.stylerig.training import pool as pool_module
-from models.stylerig.training.config import DEFAULT, PoolSettings, Stage, TrainingConfig, read_config
+from models.stylerig.training.ablations import VARIANTS, ablate
+from models.stylerig.training.config import DEFAULT, Stage, read_config
 from models.stylerig.training.estimators import explained
 from models.stylerig.training.loop import Loop
 from models.stylerig.training.pictures import HALVES, StudioPictures, over_backgrounds
-from models.stylerig.training.run import parameter_count, train_rig
-from models.stylerig.training.scenes import draw_pairs, parameters_of
+from models.stylerig.training.run import Run, parameter_count, train_rig
+from models.stylerig.training.scenes import draw_pairs, parameters_of, turned_lights, with_expression
 from models.stylerig.training.wishes import draw_wishes
-
-GENERATOR = GeneratorConfig(resolution=16, channels={4: 8, 8: 8, 16: 8})
+from models.studio.scene import LIGHTS, THRESHOLD, layout
 
 
 @pytest.fixture(scope="module")
@@ -39,85 +40,113 @@ def face():
 
 
 @pytest.fixture(scope="module")
-def studio_folder(face, tmp_path_factory):
-    """A set of 64 pictures of 32² with their truth."""
-    parameters = population(face, 64, torch.Generator().manual_seed(0))
-    drawn = render(face, parameters, 32, outputs=("colour", "mask"))
-    colour = linear_to_srgb(drawn["colour"]) * drawn["mask"]
-    pictures = (torch.cat((colour, drawn["mask"]), dim=-1) * 255).floor().byte().numpy()
-    landmarks = project_landmarks(face, parameters)[..., :2].numpy()
-    folder = write_set(tmp_path_factory.mktemp("studio"), range(64), 32)
-    index = json.loads((folder / "index.json").read_text())
-    places = {name: [place.start, place.stop] for name, place in RigParameters.slices(face).items()}
-    (folder / "index.json").write_text(json.dumps(index | {"parameters": places}))
-    for number, (picture, vector, points) in enumerate(zip(pictures, parameters.vector().numpy(), landmarks, strict=True)):
-        png, truth = paths(folder, number)
-        np.savez(truth, parameters=vector, landmarks=points)
-        Image.fromarray(picture, "RGBA").save(png)
-    return folder
+def prepared(tmp_path_factory):
+    """A folder with a generator and 64 pictures with their truth."""
+    return prepare(tmp_path_factory.mktemp("prepared"))
 
 
-def population(face, count, random):
-    parameters = RigParameters.neutral(face, count)
-    rotation = 0.3 * torch.randn(count, 3, generator=random)
-    expression = torch.rand(count, len(face.expression_names), generator=random)
-    identity = torch.randn(count, face.identity.shape[0], generator=random)
-    light = parameters.light * (0.7 + 0.3 * torch.rand(count, 1, 1, generator=random))
-    return align(face, parameters.replace(rotation=rotation, expression=expression, identity=identity, light=light))
+@pytest.fixture(scope="module")
+def studio_folder(prepared):
+    return prepared / "pictures"
 
 
-def tiny_config() -> TrainingConfig:
-    """Two steps of each stage, in the settings' own types."""
-    config, changes = TrainingConfig(name="tiny"), {}
-    for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
-        if isinstance(value, Stage):
-            changes[item.name] = dataclasses.replace(value, steps=2, batch=4, minutes=5.0)
-    changes["pool"] = PoolSettings(samples=32, size=16)
-    return dataclasses.replace(config, **changes)
+@pytest.fixture(scope="module")
+def trained(prepared):
+    """A rig trained without a break, and what the training said."""
+    lines = []
+    train(prepared, prepared / "rig", report=lines.append)
+    return prepared / "rig", lines
 
 
-@pytest.fixture
-def small_pool(monkeypatch):
-    """Few samples, and a random generator's pictures pass for faces."""
-    monkeypatch.setattr(pool_module, "CHUNK", 32)
-    monkeypatch.setattr(pool_module, "LEAST_VARIATION", 0.0)
-    monkeypatch.setattr(pool_module, "CROP_TOLERANCE", 100.0)
-
-
-def test_one_command_makes_a_rig_that_loads_and_a_second_run_repeats_nothing(face, studio_folder, tmp_path, small_pool):
-    generator = Generator.create(GENERATOR)
-    generator.save(tmp_path / "generator.safetensors")
-    output, lines = tmp_path / "rig", []
-    page = train_rig(tmp_path / "generator.safetensors", face, studio_folder, output, tiny_config(), lines.append)
-    assert page.is_file() and (output / "overlay.png").is_file() and (output / "edits.png").is_file()
+def test_one_command_makes_a_rig_that_loads_and_a_second_run_repeats_nothing(face, prepared, trained):
+    output, _ = trained
+    assert (output / "results.md").is_file() and (output / "overlay.png").is_file() and (output / "edits.png").is_file()
     assert {path.stem for path in output.glob("tiny-*.md")} == {"tiny-judge", "tiny-reconstruction", "tiny-rignet"}
     rig = Rig.load(output, face=face)
-    assert rig.name == "tiny"
+    assert rig.name == "tiny" and rig.networks.keep and rig.networks.methods == ("paper", "simultaneous", "gated", "joint")
     portrait = rig.new_portrait(seed=5)
     assert np.array_equal(rig.edit(portrait, rig.request(portrait, Controls()))[0].numpy(), portrait.w)
-    first = rig.weights_hash
-    lines.clear()
-    train_rig(tmp_path / "generator.safetensors", face, studio_folder, output, tiny_config(), lines.append)
-    assert Rig.load(output, face=face).weights_hash == first
+    lines = []
+    train(prepared, output, report=lines.append)
+    assert Rig.load(output, face=face).weights_hash == rig.weights_hash
     assert not [line for line in lines if "done," in line]
-    logged = [json.loads(line) for line in (output / "rignet-gated.jsonl").read_text().splitlines()]
-    assert all(np.isfinite(entry["parameter"]) for entry in logged)
+    logged = [json.loads(line) for line in (output / "rignet-joint.jsonl").read_text().splitlines()]
+    assert logged and all(np.isfinite(entry["parameter"]) for entry in logged)
+    record = json.loads((output / "config.json").read_text())
+    assert record["seed"] == 1 and record["joint"]["steps"] == 2 and record["made_with"]["face_model"] == "synthetic"
+
+
+def test_a_training_that_was_killed_ends_where_an_unbroken_one_does(face, prepared, trained, tmp_path):
+    for name in ("generator.safetensors", "pictures"):
+        (tmp_path / name).symlink_to(prepared / name)
+    command = [sys.executable, "-m", "tests.rig_training", str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=DEFAULT.parents[2], env=environment, stdout=subprocess.DEVNULL) as process:
+        limit = time.monotonic() + 120
+        while not (tmp_path / "rig" / "rignet-expression.state").exists() and time.monotonic() < limit:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert not (tmp_path / "rig" / "results.md").exists(), "it was over before it could be killed"
+    train(tmp_path, tmp_path / "rig")
+    assert Rig.load(tmp_path / "rig", face=face).weights_hash == Rig.load(trained[0], face=face).weights_hash
+
+
+def test_two_processes_train_one_rig(face, prepared, tmp_path):
+    for name in ("generator.safetensors", "pictures"):
+        (tmp_path / name).symlink_to(prepared / name)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
+               "tests.rig_training", str(tmp_path)]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    answer = subprocess.run(command, cwd=DEFAULT.parents[2], env=environment, capture_output=True, text=True, timeout=240)
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    assert answer.stdout.count("rignet-joint: done") == 1, "only the first process speaks"
+    rig = Rig.load(tmp_path / "rig", face=face)
+    assert all(torch.isfinite(value).all() for value in rig.networks.state_dict().values())
+    assert json.loads((tmp_path / "rig" / "config.json").read_text())["made_with"]["processes"] == 2
+
+
+def test_the_share_of_a_process(face):
+    config = tiny_config()
+    assert config.shared(1) is config and config.shared(2).gated.batch == 2 and config.shared(2).gated.steps == 2
+
+
+def test_bf16_trains_the_networks_that_see_pictures(prepared, tmp_path):
+    config = dataclasses.replace(tiny_config(), precision="bf16", paper=without_steps(tiny_config().paper))
+    lines = []
+    train(prepared, tmp_path / "rig", config=config, report=lines.append)
+    judge = Estimator.load(tmp_path / "rig" / "tiny-judge.safetensors")
+    assert all(torch.isfinite(value).all() for value in judge.state_dict().values())
+    assert not (tmp_path / "rig" / "rignet-pose.state").exists(), "a stage without steps is left out"
+
+
+def without_steps(stage):
+    return dataclasses.replace(stage, steps=0, minutes=0.0)
+
+
+def test_ablations_measure_every_variant(face, prepared, trained):
+    run = Run.open(tiny_config(), face, trained[0], lambda line: None)
+    with small_pools():
+        page = ablate(run, prepared / "generator.safetensors", prepared / "pictures")
+    table = json.loads((trained[0] / "ablations.json").read_text())
+    assert list(table) == [variant.name for variant in VARIANTS] and len(VARIANTS) == 5
+    assert all(row["off_manifold"] > 0 and row["pose_drift_degrees"] >= 0 for row in table.values())
+    assert "which took no part" in page.read_text() and (trained[0] / "ablations.jpg").is_file()
 
 
 def test_a_generator_without_faces_is_refused(face, studio_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(pool_module, "CHUNK", 32)
     monkeypatch.setattr(pool_module, "LEAST_VARIATION", 10.0)
     Generator.create(GENERATOR).save(tmp_path / "generator.safetensors")
+    run = Run.open(tiny_config(), face, tmp_path, lambda line: None)
     with pytest.raises(StyleRigError) as caught:
-        train_rig(tmp_path / "generator.safetensors", face, studio_folder, tmp_path, tiny_config(), lambda line: None)
+        train_rig(run, tmp_path / "generator.safetensors", studio_folder)
     assert caught.value.code == "no_faces"
 
 
 def test_a_face_without_expressions_is_refused(face, tmp_path):
     bare = dataclasses.replace(face, expression=face.expression[:0], expression_names=[])
     with pytest.raises(StyleRigError, match="no expressions"):
-        train_rig(tmp_path / "g", bare, None, tmp_path, tiny_config(), lambda line: None)
+        train_rig(Run.open(tiny_config(), bare, tmp_path, lambda line: None), tmp_path / "g", None)
 
 
 def test_the_judge_never_sees_a_picture_of_the_training_half(face, studio_folder):
@@ -156,7 +185,7 @@ def line_loop(folder, steps, broken=None):
     module = torch.nn.Linear(1, 1)
     torch.nn.init.zeros_(module.weight)
     torch.nn.init.zeros_(module.bias)
-    loop = Loop("line", folder, module, Stage(minutes=60.0, steps=steps, rate=0.1), 1, "key", lambda line: None)
+    loop = Loop("line", folder, module, Stage(steps=steps, rate=0.1), 1, "key", lambda line: None)
 
     def step(number, random):
         noise = torch.randn(1, 1, generator=random)
@@ -195,17 +224,58 @@ def test_values_that_are_no_numbers_stop_with_the_last_good_state(tmp_path):
     assert again.step == 30 and torch.isfinite(module.weight).all() and module.weight.item() != 0
 
 
-def test_scene_pairs_change_only_the_chosen_controls():
+@pytest.fixture(scope="module")
+def head():
     from models.face import load_face_model
 
-    head = load_face_model(None)
+    return load_face_model(None)
+
+
+def test_scene_pairs_change_only_the_chosen_controls(head):
     generator = Generator.create(GENERATOR)
-    w, before, edited, after = draw_pairs(generator, head, 16, torch.Generator().manual_seed(0))
+    w, before, edited, after = draw_pairs(generator, head, 32, torch.Generator().manual_seed(0))
     assert torch.equal(before.identity, after.identity) and torch.equal(before.reflectance, after.reflectance)
     same_code = (w == edited).flatten(1).all(dim=1)
     same = [(getattr(before, part) == getattr(after, part)).flatten(1).all(dim=1) for part in ("rotation", "expression", "light")]
-    assert torch.equal(same_code, torch.stack(same).all(dim=0)) and not same_code.all()
+    assert torch.equal(same_code, torch.stack(same).all(dim=0)) and same_code.any() and not same_code.all()
+    assert all(one.any() and not one.all() for one in same)
     assert parameters_of(torch.zeros(1, 512), head).rotation.abs().max() < 0.1
+
+
+def test_the_eyes_may_keep_their_direction_when_the_head_turns(head):
+    _, before, _, after = draw_pairs(Generator.create(GENERATOR), head, 64, torch.Generator().manual_seed(1))
+    turned = (before.rotation[:, 0] - after.rotation[:, 0]).abs() > 0.2
+    gaze = [number for number, name in enumerate(head.expression_names) if name.startswith("eyeLook")]
+    moved = (before.expression - after.expression)[:, gaze].abs().amax(dim=1)
+    assert (turned & (moved < 1e-4)).any() and (turned & (moved > 0.05)).any()
+
+
+@pytest.mark.parametrize("name", ["jawOpen", "mouthSmile_L", "browDown_R", "eyeBlink_L"])
+def test_a_scene_shows_the_expression_asked_for(head, name):
+    z = torch.randn(6, 512, generator=torch.Generator().manual_seed(2))
+    z[:, layout(head)["expression"]].clamp_(max=THRESHOLD - 1)
+    number = head.expression_names.index(name)
+    rest = parameters_of(with_expression(z, name, 0.0, head), head).expression
+    for weight in (0.3, 1.0):
+        shown = parameters_of(with_expression(z, name, weight, head), head).expression
+        assert torch.allclose(shown[:, number], torch.full((6,), weight), atol=1e-4)
+        bound = ("eyeWide", "mouthClose")  # these give way to closed lids, and need an open jaw
+        free = [i for i, other in enumerate(head.expression_names) if i != number and not other.startswith(bound)]
+        assert torch.equal(shown[:, free], rest[:, free])
+
+
+def test_turned_lights_turn_the_light_and_not_its_kind(head):
+    place = layout(head)["light"]
+    z = torch.randn(8, 512, generator=torch.Generator().manual_seed(3))
+    z[:, place.start + LIGHTS.index("rim")] = -3  # no light from behind, which would turn to the front
+    turned = z.clone()
+    turned[:, place] = turned_lights(z[:, place], torch.full((8,), 0.5))
+    back = turned_lights(turned[:, place], torch.full((8,), -0.5))
+    assert torch.allclose(back, z[:, place], atol=1e-5)
+    before, after = (parameters_of(value, head).light[:, 1:4].mean(dim=2) for value in (z, turned))
+    angle = torch.atan2(after[:, 2], after[:, 1]) - torch.atan2(before[:, 2], before[:, 1])
+    angle = (angle + torch.pi) % (2 * torch.pi) - torch.pi
+    assert torch.allclose(angle, torch.full((8,), 0.5), atol=0.15)
 
 
 def test_wishes_are_aligned_and_leave_the_person_alone(face):
@@ -229,7 +299,7 @@ def test_explained_variance():
 def test_settings_are_read_and_faults_are_named(tmp_path):
     assert read_config(None).name == "studio" and read_config(DEFAULT).reconstruction.landmark == 17.5
     path = tmp_path / "wrong.toml"
-    for text in ("colour = 3", "[pool]\nsamples = 'many'", "pool = 3", "= ="):
+    for text in ("precision = 'half'", "[landmarks]\nsteps = 0", "method = 'magic'", "colour = 3", "[pool]\nsamples = 'many'", "pool = 3", "= ="):
         path.write_text(text)
         with pytest.raises(StyleRigError) as caught:
             read_config(path)

@@ -1,11 +1,17 @@
 """A convolutional network that reads landmarks and rig parameters from a portrait's pixels.
 
 It is trained on rendered portraits with exact truth, twice and apart: one network gives landmarks to
-the training of the rig, the other judges the finished rig and takes no part in its training.
+the training of the rig, the other judges the finished rig and takes no part in its training. What it
+tells of the person (identity, skin, and looks beyond the rig such as hair) is also the embedding by
+which likeness is measured: pose, expression and light vary freely in what it learned from, so the
+best it can do is not to heed them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -18,6 +24,7 @@ from models.stylerig.reconstruction import default_spread, part_sizes
 from models.stylerig.storage import fill_network, read_network, save_network
 
 LANDMARKS = 136
+PERSON = ("identity", "reflectance")  # the first parts of a vector of rig parameters
 SIZE = 128  # side of the pictures it sees
 CHANNELS = (24, 48, 96, 160, 256)
 
@@ -35,54 +42,86 @@ class Block(nn.Module):
         return relu(self.second(relu(self.first(x))) + self.shortcut(x))
 
 
-class Estimator(nn.Module):
-    """Picture (N, 3, H, W) sRGB 0–1 -> landmarks (N, 68, 2) NDC and parameters (N, P)."""
+@dataclass(eq=False)
+class Seen:
+    """What an estimator reads from N pictures."""
 
-    def __init__(self, sizes: dict[str, int], channels: list[int] = list(CHANNELS)):
+    landmarks: Tensor  # (N, 68, 2) NDC
+    parameters: Tensor  # (N, P)
+    likeness: Tensor  # (N, D) the person's numbers, standardised
+
+
+class Estimator(nn.Module):
+    """Picture (N, 3, H, W) sRGB 0–1 -> landmarks (N, 68, 2) NDC and parameters (N, P).
+
+    ``looks`` is how many further numbers of the person it reads, that are no rig parameters.
+    """
+
+    def __init__(self, sizes: dict[str, int], channels: Sequence[int] = CHANNELS, looks: int = 0):
         super().__init__()
-        self.sizes, self.channels = dict(sizes), list(channels)
-        parameters = sum(sizes.values())
+        self.sizes, self.channels, self.looks = dict(sizes), list(channels), looks
+        self.header: dict = {}
+        parameters, outputs = sum(sizes.values()), LANDMARKS + sum(sizes.values()) + looks
         stem = nn.Sequential(nn.Conv2d(3, channels[0], 3, 2, 1, bias=False), nn.BatchNorm2d(channels[0]), nn.ReLU())
-        blocks = [Block(a, b) for a, b in zip(channels, channels[1:], strict=False)]
+        blocks = [Block(a, b) for a, b in pairwise(channels)]
         self.features = nn.Sequential(stem, *blocks)
         side = SIZE // 2 ** len(channels)
         self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels[-1] * side * side, 256), nn.ELU(), nn.Linear(256, LANDMARKS + parameters)
+            nn.Flatten(), nn.Linear(channels[-1] * side * side, 256), nn.ELU(), nn.Linear(256, outputs)
         )
-        self.register_buffer("mean", torch.zeros(LANDMARKS + parameters))
-        self.register_buffer("spread", torch.ones(LANDMARKS + parameters))
+        self.register_buffer("mean", torch.zeros(outputs))
+        self.register_buffer("spread", torch.ones(outputs))
         self.register_buffer("reliability", torch.ones(parameters))  # R² on pictures held out, 0–1
 
     @classmethod
-    def create(cls, face: FaceModel, parameters: Tensor, landmarks: Tensor, **options) -> Estimator:
-        """Untrained, scaled by the truth of a population: parameters (M, P), landmarks (M, 68, 2)."""
-        network = cls(part_sizes(face), **options)
-        truth = torch.cat((landmarks.flatten(1), parameters), dim=1)
-        least = torch.cat((torch.full((LANDMARKS,), 0.02), 0.05 * default_spread(face)))
+    def create(cls, face: FaceModel, parameters: Tensor, landmarks: Tensor, looks: Tensor | None = None,
+               **options) -> Estimator:
+        """Untrained, scaled by the truth of a population: parameters (M, P), landmarks (M, 68, 2), looks (M, Q)."""
+        looks = parameters.new_zeros(len(parameters), 0) if looks is None else looks
+        network = cls(part_sizes(face), looks=looks.shape[1], **options)
+        truth = torch.cat((landmarks.flatten(1), parameters, looks), dim=1)
+        least = torch.cat((torch.full((LANDMARKS,), 0.02), 0.05 * default_spread(face), torch.full((looks.shape[1],), 0.05)))
         network.mean.copy_(truth.mean(dim=0))
         network.spread.copy_(torch.maximum(truth.std(dim=0), least))
         network.head[-1].weight.data.mul_(0.1)
         return network
 
     def standardised(self, images: Tensor) -> Tensor:
-        """All outputs (N, 136 + P) in units of their spread."""
+        """All outputs (N, 136 + P + looks) in units of their spread."""
         if images.shape[-1] != SIZE:
             images = interpolate(images, size=(SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
         images = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
         return self.head(self.features(images).float())
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        values = self.mean + self.spread * self.standardised(images)
-        return values[:, :LANDMARKS].unflatten(1, (68, 2)), values[:, LANDMARKS:]
+        seen = self.read(images)
+        return seen.landmarks, seen.parameters
+
+    def read(self, images: Tensor) -> Seen:
+        """Everything at once."""
+        standardised = self.standardised(images)
+        values = self.mean + self.spread * standardised
+        end = LANDMARKS + sum(self.sizes.values())
+        person = torch.cat((standardised[:, LANDMARKS : LANDMARKS + self.person], standardised[:, end:]), dim=1)
+        return Seen(values[:, :LANDMARKS].unflatten(1, (68, 2)), values[:, LANDMARKS:end], person)
+
+    @property
+    def person(self) -> int:
+        """How many rig parameters, the first ones, tell who it is."""
+        return sum(self.sizes[name] for name in PERSON)
+
+    @property
+    def floors(self) -> dict:
+        """What it reads of pictures that change one thing only, where that was measured."""
+        return self.header.get("floors", {})
 
     def parameters_of(self, images: Tensor, face: FaceModel) -> RigParameters:
         """The rig parameters seen in pictures, not clamped."""
         return RigParameters.from_vector(self(images)[1], face)
 
     def save(self, path: Path, header: dict) -> Path:
-        return save_network(
-            self, path, "estimator", {**header, "shape": {"sizes": self.sizes, "channels": self.channels}}
-        )
+        shape = {"sizes": self.sizes, "channels": self.channels, "looks": self.looks}
+        return save_network(self, path, "estimator", {**header, "shape": shape})
 
     @classmethod
     def load(cls, path: Path) -> Estimator:

@@ -8,19 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.errors import StyleRigError
+from models.generators.generator import PRECISIONS
+from models.stylerig.rignet import METHODS
 
 DEFAULT = Path(__file__).resolve().parent.parent / "studio.toml"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A time-boxed stage: it ends after ``minutes`` or ``steps``, whichever comes first."""
+    """One network's training: it ends after ``steps``, or ``minutes`` if these come first; 0 is no limit.
 
-    minutes: float = 5.0
-    steps: int = 1_000_000
+    Ended by steps it can be repeated to the bit on the same machine, ended by the clock it cannot. A
+    stage with neither is left out, where the rig does without its network. ``batch`` counts over all
+    processes.
+    """
+
+    minutes: float = 0.0
+    steps: int = 0
     batch: int = 32
     rate: float = 1e-3  # learning rate
     optimizer: str = "adam"  # or "adadelta", the paper's
+
+    @property
+    def off(self) -> bool:
+        return self.minutes <= 0 and self.steps <= 0
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class PoolSettings:
     """Samples of the generator that the later stages learn from."""
 
     samples: int = 6000
-    minutes: float = 6.0  # stops earlier with fewer samples
+    minutes: float = 0.0  # stops earlier with fewer samples; 0 is no limit
     size: int = 64  # side of the pictures that are kept for the photometric terms
 
 
@@ -60,6 +71,8 @@ class RigNetSettings(Stage):
     picture: float = 4.0  # "finish": unchanged pixels where the edit should not reach
     render_batch: int = 8
     hidden: int = 96
+    consist: float = 1.0  # weights of the published terms L_edit and L_consist
+    edit: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,16 +81,40 @@ class TrainingConfig:
 
     name: str = "studio"
     seed: int = 1
-    method: str = "best"  # what ships: "paper", "simultaneous", "gated", or the best measured
-    landmarks: Stage = field(default_factory=lambda: Stage(minutes=6, rate=2e-3))
-    evaluation: Stage = field(default_factory=lambda: Stage(minutes=6, rate=2e-3))
+    method: str = "best"  # what ships: one of rignet.METHODS, or the best measured
+    keep: bool = True  # outside the face an expression changes nothing
+    precision: str = "float32"  # or "bf16", for the networks that see pictures
+    landmarks: Stage = field(default_factory=lambda: Stage(steps=1500, rate=2e-3))
+    evaluation: Stage = field(default_factory=lambda: Stage(steps=1500, rate=2e-3))
     pool: PoolSettings = field(default_factory=PoolSettings)
     reconstruction: ReconstructionSettings = field(
-        default_factory=lambda: ReconstructionSettings(minutes=5, batch=128)
+        default_factory=lambda: ReconstructionSettings(steps=2500, batch=128)
     )
-    paper: RigNetSettings = field(default_factory=lambda: RigNetSettings(minutes=1, batch=32, parameter=0.0))
-    gated: RigNetSettings = field(default_factory=lambda: RigNetSettings(minutes=3, batch=64))
-    finish: RigNetSettings = field(default_factory=lambda: RigNetSettings(minutes=5, batch=6, rate=3e-4))
+    paper: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=350, batch=32, parameter=0.0))
+    gated: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=1200, batch=64))
+    joint: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=1200, batch=128, hidden=512))
+    finish: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=800, batch=6, rate=3e-4))
+
+    def check(self) -> None:
+        """Raise StyleRigError for settings that do not go together."""
+        if self.precision not in PRECISIONS:
+            raise bad_settings(f"precision is one of {PRECISIONS}, not {self.precision!r}")
+        if self.method not in ("best", *METHODS):
+            raise bad_settings(f"method is best or one of {METHODS}, not {self.method!r}")
+        for name in ("landmarks", "evaluation", "reconstruction"):
+            if getattr(self, name).off:
+                raise bad_settings(f"{name} has neither steps nor minutes")
+        if self.gated.off and self.joint.off:
+            raise bad_settings("gated and joint have neither steps nor minutes: one of them is needed")
+
+    def shared(self, processes: int) -> TrainingConfig:
+        """The settings of one of several processes: its share of every batch."""
+        if processes == 1:
+            return self
+        stages = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        share = {name: dataclasses.replace(stage, batch=max(2, -(-stage.batch // processes)))
+                 for name, stage in stages.items() if isinstance(stage, Stage)}  # fmt: skip
+        return dataclasses.replace(self, **share)
 
 
 def read_config(path: Path | None) -> TrainingConfig:
@@ -87,7 +124,9 @@ def read_config(path: Path | None) -> TrainingConfig:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise bad_config(path, str(error)) from error
-    return fill(TrainingConfig(), values, path)
+    config = fill(TrainingConfig(), values, path)
+    config.check()
+    return config
 
 
 def fill(settings, values: dict, path: Path):
@@ -113,3 +152,7 @@ def fill(settings, values: dict, path: Path):
 
 def bad_config(path: Path, reason: str) -> StyleRigError:
     return StyleRigError(f"{path} cannot be used: {reason}.", f"Compare it with {DEFAULT.name}.", code="bad_config")
+
+
+def bad_settings(reason: str) -> StyleRigError:
+    return StyleRigError(f"These settings cannot be used: {reason}.", f"Compare them with {DEFAULT.name}.", code="bad_config")

@@ -12,21 +12,23 @@ from models.face import FaceModel
 from models.face.parameters import RigParameters
 from models.stylerig.estimator import LANDMARKS, Estimator
 from models.stylerig.training.config import Stage
-from models.stylerig.training.loop import Loop, Report
+from models.stylerig.training.loop import Loop, Report, wait_for_all
 from models.stylerig.training.pictures import StudioPictures, degrade, over_backgrounds
+from models.training.distributed import World
 
-PART_WEIGHTS = {"identity": 0.3, "reflectance": 0.3, "expression": 1.0, "light": 0.5, "rotation": 2.0, "translation": 0.2}
+PART_WEIGHTS = {"identity": 0.3, "reflectance": 0.3, "expression": 1.0, "light": 0.5, "rotation": 2.0, "translation": 0.2,
+                "looks": 0.3}  # fmt: skip
 
 
-def train_estimator(name: str, pictures: StudioPictures, face: FaceModel, stage: Stage, seed: int,
-                    folder: Path, key: str, report: Report) -> Estimator:
+def train_estimator(name: str, pictures: StudioPictures, face: FaceModel, stage: Stage, seed: int, folder: Path,
+                    key: str, report: Report, world: World, precision: str = "float32") -> Estimator:
     """Train, measure on the pictures held out, write ``NAME.safetensors``; returns it for use."""
     path = folder / f"{name}.safetensors"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Estimator.create(face, *pictures.truth())
     network.to(memory_format=torch.channels_last).train()
-    loop = Loop(name, folder, network, stage, seed, key, report)
+    loop = Loop(name, folder, network, stage, seed, key, report, world)
     if loop.done and path.is_file():
         report(f"{name}: was finished before")
         return Estimator.load(path)
@@ -36,20 +38,25 @@ def train_estimator(name: str, pictures: StudioPictures, face: FaceModel, stage:
     def step(_: int, random: torch.Generator) -> dict[str, Tensor]:
         batch = pictures.sample(stage.batch, random)
         images = degrade(over_backgrounds(batch.pictures, random), random)
-        truth = torch.cat((batch.landmarks.flatten(1), batch.parameters), dim=1)
+        truth = torch.cat((batch.landmarks.flatten(1), batch.parameters, batch.looks), dim=1)
         wanted = (truth - network.mean) / network.spread
-        found = network.standardised(images)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            found = network.standardised(images)
         terms = {"landmarks": smooth_l1_loss(found[:, :LANDMARKS], wanted[:, :LANDMARKS]) * 2}
         for part, place in places.items():
             terms[part] = PART_WEIGHTS[part] * smooth_l1_loss(found[:, place], wanted[:, place])
+        if network.looks:
+            terms["looks"] = PART_WEIGHTS["looks"] * smooth_l1_loss(found[:, -network.looks :], wanted[:, -network.looks :])
         return terms
 
     loop.run(step)
     network.eval()
-    measured = validate(network, pictures)
-    report(f"{name}: landmarks {measured['landmark_pixels']:.2f} px of {measured['size']} on pictures held out")
-    header = {"half": pictures.half, "pictures": len(pictures.numbers()), "measured": measured}
-    network.save(path, header)
+    if world.leads:
+        measured = validate(network, pictures)
+        report(f"{name}: landmarks {measured['landmark_pixels']:.2f} px of {measured['size']} on pictures held out")
+        header = {"half": pictures.half, "pictures": len(pictures.numbers()), "measured": measured}
+        network.save(path, header)
+    wait_for_all(world)
     return Estimator.load(path)
 
 

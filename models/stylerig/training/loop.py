@@ -1,4 +1,4 @@
-"""A training loop that is bounded in time, can be continued, and stops at the first value that is no number."""
+"""A training loop that can be continued, runs in several processes, and stops at the first value that is no number."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from models.errors import StyleRigError
 from models.files import write_atomic
 from models.stylerig.training.config import Stage
+from models.training.distributed import World
+from models.training.state import load_checkpoint, save_checkpoint
 
 SAVE_SECONDS = 30
 REPORT_SECONDS = 10
@@ -27,34 +29,49 @@ class Loop:
 
     ``folder`` receives ``NAME.state`` (weights, optimiser, step and time spent) and ``NAME.jsonl``
     (a line every few seconds). ``key`` says what the state depends on: a state with another key is
-    not continued. Step n draws from a generator seeded by (seed, n), so that a run that was
-    stopped draws what it would have drawn.
+    not continued. Step n draws from a generator seeded by (seed, n, process), so that a run that was
+    stopped draws what it would have drawn. A stage that ends by steps (``minutes`` 0) then has the
+    same result as one that ran through; the rate of one that ends by minutes follows the clock.
+
+    In several processes each draws its own share of the batch, and the gradients are averaged.
     """
 
-    def __init__(self, name: str, folder: Path, module: nn.Module, stage: Stage, seed: int, key: str, report: Report):
+    def __init__(self, name: str, folder: Path, module: nn.Module, stage: Stage, seed: int, key: str, report: Report,
+                 world: World | None = None):
         self.name, self.folder, self.module, self.stage = name, folder, module, stage
-        self.seed, self.key, self.report = seed, key, report
+        self.seed, self.key, self.report, self.world = seed, key, report, world or World("cpu")
         self.parameters = [value for value in module.parameters() if value.requires_grad]
         self.optimizer = make_optimizer(self.parameters, stage)
         self.step, self.spent, self.done = 0, 0.0, False
         self.path, self.log = folder / f"{name}.state", folder / f"{name}.jsonl"
         self.read()
-        if self.step == 0:
-            write_atomic(self.log, b"")  # also shows now, not after the first minutes, whether one may write here
+        if self.world.leads:
+            # Also shows now, not after the first minutes, whether one may write here.
+            write_atomic(self.log, "".join(self.lines_before(self.step)).encode())
+        wait_for_all(self.world)
 
     def read(self) -> None:
         """Continue from the state in the folder, if there is one with the same key."""
         if not self.path.is_file():
             return
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
-        if state["key"] != self.key:
+        state = load_checkpoint(self.path)
+        if state.get("key") != self.key:
             self.report(f"{self.name}: starts again, because its settings or its inputs have changed")
             return
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.spent, self.done = state["step"], state["spent"], state["done"]
 
+    def lines_before(self, step: int) -> list[str]:
+        """The log up to a step: what was written after the state that is continued is written again."""
+        if step == 0 or not self.log.is_file():
+            return []
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        return [line + "\n" for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+
     def write(self) -> None:
+        if not self.world.leads:
+            return
         state = {
             "key": self.key,
             "module": self.module.state_dict(),
@@ -63,26 +80,30 @@ class Loop:
             "spent": self.spent,
             "done": self.done,
         }
-        write_atomic(self.path, lambda path: torch.save(state, path))
+        save_checkpoint(self.path, state)
 
     @property
     def fraction(self) -> float:
         """How much of the stage is behind, 0–1."""
-        return min(1.0, max(self.step / self.stage.steps, self.spent / (60 * self.stage.minutes + 1e-9)))
+        by_steps = self.step / self.stage.steps if self.stage.steps else 0.0
+        by_time = self.spent / (60 * self.stage.minutes) if self.stage.minutes else 0.0
+        return min(1.0, max(by_steps, by_time))
 
     def run(self, step: Callable[[int, torch.Generator], dict[str, Tensor]]) -> None:
-        """Call ``step(n, random)`` for terms whose sum is minimised, until time or steps are used up."""
+        """Call ``step(n, random)`` for terms whose sum is minimised, until steps or time are used up."""
         if self.done:
             self.report(f"{self.name}: was finished before")
             return
         last = reported = saved = time.monotonic()
         while self.fraction < 1:
-            random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+            random = torch.Generator().manual_seed((self.seed * 1_000_003 + self.step) * 64 + self.world.rank)
             terms = step(self.step, random)
             self.update(terms)
             self.step += 1
             now = time.monotonic()
             self.spent, last = self.spent + now - last, now
+            if self.stage.minutes:  # all processes shall end at the same step
+                self.spent = self.world.largest([self.spent])[0]
             if now - reported > REPORT_SECONDS or self.step == 1:
                 self.progress(terms)
                 reported = now
@@ -91,6 +112,7 @@ class Loop:
                 saved = now
         self.done = True
         self.write()
+        wait_for_all(self.world)
         self.report(f"{self.name}: done, {self.step} steps in {self.spent / 60:.1f} min")
 
     def update(self, terms: dict[str, Tensor]) -> None:
@@ -100,8 +122,10 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         total = sum(terms.values())
         total.backward()
+        self.world.average_gradients(self.parameters)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, LARGEST_GRADIENT)
-        if not math.isfinite(float(total.detach()) + float(norm)):
+        good = math.isfinite(float(total.detach()) + float(norm))
+        if not all_good(good, self.world):
             self.write()
             wrong = [name for name, term in terms.items() if not torch.isfinite(term).all()] or ["the gradient"]
             raise StyleRigError(
@@ -113,16 +137,26 @@ class Loop:
 
     def progress(self, terms: dict[str, Tensor]) -> None:
         """A line for the person and one for the log."""
+        if not self.world.leads:
+            return
         values = {name: float(term.detach()) for name, term in terms.items()}
-        left = 60 * self.stage.minutes - self.spent
-        if self.fraction > 0:
-            left = min(left, self.spent * (1 - self.fraction) / self.fraction)
+        left = self.spent * (1 - self.fraction) / self.fraction if self.fraction > 0 else 0.0
         shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
         clock = f"{int(left) // 60}:{int(left) % 60:02d} left"
         self.report(f"{self.name}: {100 * self.fraction:3.0f} %  {clock}  step {self.step}  {shown}")
         line = json.dumps({"stage": self.name, "step": self.step, "seconds": round(self.spent, 2), **values})
         with open(self.log, "a", encoding="utf-8") as log:
             log.write(line + "\n")
+
+
+def wait_for_all(world: World) -> None:
+    """Return when every process has come this far."""
+    world.largest([0.0])
+
+
+def all_good(good: bool, world: World) -> bool:
+    """Whether no process met a value that is no number."""
+    return world.largest([0.0 if good else 1.0])[0] == 0.0
 
 
 def make_optimizer(parameters: list[nn.Parameter], stage: Stage) -> torch.optim.Optimizer:

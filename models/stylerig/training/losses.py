@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.colour import linear_to_srgb
 from models.face import FaceModel
 from models.face.alignment import align, project_landmarks
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
-from models.colour import linear_to_srgb
 
 READ_PARTS = ("identity", "reflectance", "expression", "light", "rotation")
 

@@ -26,6 +26,7 @@ class Batch:
     pictures: Tensor  # (N, 4, H, W) premultiplied sRGB 0–1
     parameters: Tensor  # (N, P) vectors of RigParameters
     landmarks: Tensor  # (N, 68, 2) NDC, y up
+    looks: Tensor  # (N, Q) the scene's numbers of hair, age, clothes and the like; Q may be 0
 
 
 class StudioPictures:
@@ -47,7 +48,8 @@ class StudioPictures:
             )
         smaller = SIZE if source.size % SIZE == 0 else 0
         self.half = half
-        self.set = PictureSet(folder, smaller, fields=("parameters", "landmarks"))
+        self.set = PictureSet(folder, smaller, fields=("parameters", "landmarks", "latent"))
+        self.looks = slice(*(source.index or {})["layout"].get("looks", (0, 0)))
         mine = np.flatnonzero(self.set.numbers % 2 == HALVES.index(half))
         held = self.set.numbers[mine] // 2 % HELD_OUT == HELD_OUT - 1
         self.train, self.held = mine[~held], mine[held]
@@ -66,11 +68,16 @@ class StudioPictures:
     def batch(self, rows: np.ndarray) -> Batch:
         """The pictures at ``rows`` (N,) of the set."""
         pictures = torch.from_numpy(self.set.pictures[rows]).permute(0, 3, 1, 2).float() / 255
-        return Batch(pictures, *(torch.from_numpy(self.set.truth[name][rows]) for name in ("parameters", "landmarks")))
+        return Batch(pictures, *self.truth_of(rows))
 
-    def truth(self) -> tuple[Tensor, Tensor]:
-        """Parameters (M, P) and landmarks (M, 68, 2) of all pictures for training."""
-        return tuple(torch.from_numpy(self.set.truth[name][self.train]) for name in ("parameters", "landmarks"))
+    def truth_of(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Parameters (M, P), landmarks (M, 68, 2) and looks (M, Q) of pictures."""
+        parameters, landmarks, latent = (self.set.truth[name][rows] for name in ("parameters", "landmarks", "latent"))
+        return tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in (parameters, landmarks, latent[:, self.looks]))
+
+    def truth(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of all pictures for training."""
+        return self.truth_of(self.train)
 
 
 def uniform(count: int, low: float, high: float, random: torch.Generator) -> Tensor:

@@ -23,7 +23,8 @@ from models.generators import Generator
 from models.stylerig.estimator import Estimator
 from models.stylerig.rig import BACKDROP
 from models.stylerig.training.config import PoolSettings
-from models.stylerig.training.loop import Report
+from models.stylerig.training.loop import Report, wait_for_all
+from models.training.distributed import World
 
 CHUNK = 256
 BATCH = 16
@@ -101,27 +102,24 @@ def shrink(image: Tensor, size: int) -> Tensor:
 
 
 def make_pool(generator: Generator, detector: Estimator, settings: PoolSettings, folder: Path, seed: int,
-              key: str, report: Report) -> Pool:
-    """Draw samples until there are enough or time is up; chunks already on disk are kept."""
-    folder = folder / "pool"
-    start, made = time.monotonic(), 0
-    numbers = range(-(-settings.samples // CHUNK))
-    chunks: list[dict] = []
-    for number in numbers:
-        path = folder / f"{number:03d}.safetensors"
-        chunk = read_chunk(path, key)
-        if chunk is None:
-            spent = time.monotonic() - start
-            if chunks and spent > 60 * settings.minutes:
-                break
-            random = torch.Generator().manual_seed(seed * 1_000_003 + number)
-            chunk = make_chunk(generator, detector, settings, random)
-            write_chunk(path, chunk, key)
-            made += 1
-            each = (time.monotonic() - start) / made
-            left = min(each * (len(numbers) - number - 1), 60 * settings.minutes - spent)
-            report(f"pool: {(number + 1) * CHUNK} samples  {max(left, 0) / 60:.1f} min left")
-        chunks.append(chunk)
+              key: str, report: Report, world: World) -> Pool:
+    """Draw samples until there are enough or time is up; chunks already on disk are kept.
+
+    Several processes draw every n-th chunk each; all read all of them.
+    """
+    paths = [folder / "pool" / f"{number:03d}.safetensors" for number in range(-(-settings.samples // CHUNK))]
+    mine = list(enumerate(paths))[world.rank :: world.size]
+    missing = [(number, path) for number, path in mine if read_chunk(path, key) is None]
+    start, spent = time.monotonic(), 0.0
+    for done, (number, path) in enumerate(missing, 1):
+        if number >= world.size and settings.minutes and spent > 60 * settings.minutes:
+            break
+        random = torch.Generator().manual_seed(seed * 1_000_003 + number)
+        write_chunk(path, make_chunk(generator, detector, settings, random), key)
+        spent = time.monotonic() - start
+        report(f"pool: {(number + 1) * CHUNK} samples  {spent / done * (len(missing) - done) / 60:.1f} min left")
+    wait_for_all(world)
+    chunks = [chunk for chunk in (read_chunk(path, key) for path in paths) if chunk is not None]
     pool = Pool(**{name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]})
     check_faces(pool, detector)
     return pool

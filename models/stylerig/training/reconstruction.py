@@ -14,9 +14,16 @@ from models.stylerig.estimator import LANDMARKS, Estimator
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.training.config import ReconstructionSettings
 from models.stylerig.training.loop import Loop, Report
-from models.stylerig.training.losses import landmark_term, parameter_term, part_weights, photometric_term, prior_term
+from models.stylerig.training.losses import (
+    landmark_term,
+    parameter_term,
+    part_weights,
+    photometric_term,
+    prior_term,
+)
 from models.stylerig.training.pool import Pool
 from models.stylerig.training.scenes import draw_scenes
+from models.training.distributed import World
 
 LINEAR_SAMPLES = 6000  # scenes for the linear path
 HELD_OUT = 0.04  # last samples of the pool
@@ -29,14 +36,14 @@ def training_rows(pool: Pool) -> int:
 
 def train_reconstruction(generator: Generator, pool: Pool, detector: Estimator, face: FaceModel,
                          settings: ReconstructionSettings, seed: int, folder: Path, key: str,
-                         report: Report) -> Reconstruction:
+                         report: Report, world: World) -> Reconstruction:
     """Train, then freeze: photometric and landmark terms, the regulariser, the landmark network as teacher."""
     network = start_network(pool, detector, face, settings, seed)
     if settings.linear:
         fit_linear(network, generator, pool, face, settings)
     weights = part_weights(face, network.spread, detector.reliability)
     exact_weights = part_weights(face, network.spread, torch.ones_like(network.spread))
-    loop = Loop("reconstruction", folder, network, settings, seed, key, report)
+    loop = Loop("reconstruction", folder, network, settings, seed, key, report, world)
     rows = training_rows(pool)
 
     def step(number: int, random: torch.Generator) -> dict[str, Tensor]:
@@ -69,7 +76,8 @@ def start_network(pool: Pool, detector: Estimator, face: FaceModel, settings: Re
         network = Reconstruction.create(face, *pool.w.shape[1:], hidden=settings.hidden, linear=settings.linear)
     network.w_mean.copy_(pool.w[pool.plain].mean(dim=0))
     network.w_scale.copy_(pool.w.std(dim=(0, 2)).unsqueeze(1).expand_as(network.w_scale) + 1e-6)
-    network.set_statistics(detector.mean[LANDMARKS:], detector.spread[LANDMARKS:])
+    places = slice(LANDMARKS, LANDMARKS + sum(detector.sizes.values()))
+    network.set_statistics(detector.mean[places], detector.spread[places])
     return network
 
 

@@ -12,12 +12,12 @@ from torch.nn.functional import interpolate, max_pool2d
 from models.face import FaceModel
 from models.face.alignment import project_landmarks
 from models.face.parameters import RigParameters
-from models.face.rasterizer import render
 from models.generators import Generator
 from models.stylerig.estimator import Estimator
+from models.stylerig.keep import face_area
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rig import BACKDROP
-from models.stylerig.rignet import CONTROLS, METHODS, SIMULTANEOUS, RigNets
+from models.stylerig.rignet import CONTROLS, SIMULTANEOUS, RigNets
 from models.stylerig.training.config import RigNetSettings, TrainingConfig
 from models.stylerig.training.loop import Loop, Report
 from models.stylerig.training.losses import (
@@ -32,6 +32,7 @@ from models.stylerig.training.pool import Pool
 from models.stylerig.training.reconstruction import training_rows
 from models.stylerig.training.scenes import draw_pairs, draw_scenes
 from models.stylerig.training.wishes import ACTIVE, draw_wishes
+from models.training.distributed import World
 
 LINEAR_SAMPLES = 4096
 RIDGE = 0.02  # of the number of samples, in standardised units
@@ -48,12 +49,13 @@ class Studio:
     face: FaceModel
     pool: Pool
     parameters: RigParameters  # of the pool's codes, as the reconstruction reads them
+    precision: str = "float32"  # of the networks that draw and read pictures: or "bf16"
 
     @classmethod
-    def open(cls, generator, detector, reconstruction, face, pool) -> Studio:
+    def open(cls, generator, detector, reconstruction, face, pool, precision: str = "float32") -> Studio:
         with torch.no_grad():
             parameters = reconstruction(pool.w, face)
-        return cls(generator, detector, reconstruction, face, pool, parameters)
+        return cls(generator, detector, reconstruction, face, pool, parameters, precision)
 
     @property
     def weights(self) -> Tensor:
@@ -74,21 +76,32 @@ class Studio:
         return torch.randint(training_rows(self.pool), (count,), generator=random)
 
 
-def train_rignet(studio: Studio, config: TrainingConfig, folder: Path, key: str, report: Report) -> RigNets:
+def train_rignet(studio: Studio, config: TrainingConfig, folder: Path, key: str, report: Report, world: World) -> RigNets:
     """Train all networks; the method is left to ``choose_method``."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        nets = RigNets.create(studio.reconstruction, studio.face, hidden=config.gated.hidden)
+    nets = start_networks(studio, config)
+    run = lambda name, module, settings, step: (
+        None if settings.off else Loop(name, folder, module, settings, config.seed, key, report, world).run(step)
+    )
     for name, parts in (*CONTROLS.items(), ("simultaneous", SIMULTANEOUS)):
         network = nets.simultaneous if name == "simultaneous" else nets.paper[name]
-        loop = Loop(f"rignet-{name}", folder, network, config.paper, config.seed, key, report)
-        loop.run(PaperStep(studio, nets, network, parts, config.paper))
-    fit_linear(studio, nets, exact=config.gated.scenes > 0)
-    loop = Loop("rignet-gated", folder, nets.gated, config.gated, config.seed, key, report)
-    loop.run(GatedStep(studio, nets, config.gated))
-    loop = Loop("rignet-finish", folder, nets.gated, config.finish, config.seed, key, report)
-    loop.run(FinishStep(studio, nets, config.finish))
+        run(f"rignet-{name}", network, config.paper, PaperStep(studio, nets, network, parts, config.paper))
+    fit_linear(studio, nets, exact=config.gated.scenes > 0 or config.joint.scenes > 0)
+    run("rignet-gated", nets.gated, config.gated, GatedStep(studio, nets, config.gated, "gated"))
+    method = "gated" if config.joint.off else "joint"
+    ours = getattr(nets, method)
+    if method == "joint":
+        run("rignet-joint", ours, config.joint, GatedStep(studio, nets, config.joint, "joint"))
+    run("rignet-finish", ours, config.finish, FinishStep(studio, nets, config.finish, method))
     return nets.eval().requires_grad_(False)
+
+
+def start_networks(studio: Studio, config: TrainingConfig) -> RigNets:
+    """All networks, untrained; the joint one only where it is to be trained."""
+    joint = 0 if config.joint.off else config.joint.hidden
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        options = {"hidden": config.gated.hidden, "joint": joint, "keep": config.keep}
+        return RigNets.create(studio.reconstruction, studio.face, **options)
 
 
 class PaperStep:
@@ -107,24 +120,28 @@ class PaperStep:
         wanted = exchange(face, p_w, p_v, edited_parts)
         w = studio.pool.w[sources]
         code = self.nets.code(w)
-        found = studio.read(w + self.nets.w_scale * self.network.step(code, self.nets.standardised(wanted, self.parts)))
-        rec = self.network.step(code, self.nets.standardised(p_w, self.parts)).square().mean()
+        found = studio.read(w + self.nets.w_scale * self.change(code, p_w, wanted))
+        rec = self.change(code, p_w, p_w).square().mean()
         others = tuple(part for part in ("identity", "reflectance", *SIMULTANEOUS) if part not in edited_parts)
         terms = {"rec": settings.rec * rec}
-        terms |= self.rerender("edit", exchange(face, p_v, found, edited_parts), targets, random)
-        terms |= self.rerender("consist", exchange(face, p_w, found, others), sources, random)
+        terms["edit"] = settings.edit * self.rerender(exchange(face, p_v, found, edited_parts), targets, random)
+        terms["consist"] = settings.consist * self.rerender(exchange(face, p_w, found, others), sources, random)
         if settings.parameter:
             terms["parameter"] = settings.parameter * parameter_term(found.vector(), wanted.vector(), studio.weights)
         return terms
 
-    def rerender(self, name: str, parameters: RigParameters, rows: Tensor, random: torch.Generator) -> dict[str, Tensor]:
+    def change(self, code: Tensor, own: RigParameters, wanted: RigParameters) -> Tensor:
+        """The published d(w, p), in standardised codes; it is told nothing of what the head is like now."""
+        return self.network.step(code, self.nets.standardised(wanted, self.parts))
+
+    def rerender(self, parameters: RigParameters, rows: Tensor, random: torch.Generator) -> Tensor:
         """Landmark and photometric terms of parameters against the samples at ``rows``."""
         studio, settings = self.studio, self.settings
         few = torch.randperm(len(rows), generator=random)[: settings.render_batch]
         images = studio.pool.images(rows[few])
         landmarks = landmark_term(studio.face, parameters, studio.pool.landmarks[rows])
         photometric = photometric_term(studio.face, rows_of(parameters, few), images)
-        return {name: settings.photometric * photometric + settings.landmark * landmarks}
+        return settings.photometric * photometric + settings.landmark * landmarks
 
 
 @torch.no_grad()
@@ -143,47 +160,77 @@ def fit_linear(studio: Studio, nets: RigNets, exact: bool) -> None:
     codes = nets.code(w).flatten(1).double()
     damping = RIDGE * len(w) * torch.eye(values.shape[1], dtype=torch.float64)
     slopes = torch.linalg.solve(values.mT @ values + damping, values.mT @ codes).float()
+    slopes = slopes[: controls.shape[1]].unflatten(1, (nets.layers, nets.width))
     start = 0
     for network in nets.gated.values():
         size = network.linear.shape[0]
-        network.linear.copy_(slopes[start : start + size].unflatten(1, network.linear.shape[1:]))
+        network.linear.copy_(slopes[start : start + size])
         start += size
+    if nets.joint is not None:
+        nets.joint.linear.copy_(slopes)
 
 
 class GatedStep:
     """Our networks, composed as at inference, judged by the reconstruction and by exact pairs."""
 
-    def __init__(self, studio: Studio, nets: RigNets, settings: RigNetSettings):
-        self.studio, self.nets, self.settings = studio, nets, settings
+    def __init__(self, studio: Studio, nets: RigNets, settings: RigNetSettings, method: str):
+        self.studio, self.nets, self.settings, self.method = studio, nets, settings, method
 
     def __call__(self, number: int, random: torch.Generator) -> dict[str, Tensor]:
         studio, settings = self.studio, self.settings
-        rows = studio.draw(settings.batch, random)
-        own = rows_of(studio.parameters, rows)
-        wanted, _ = draw_wishes(own, studio.parameters, studio.face, studio.active, random)
-        w = studio.pool.w[rows]
-        edited = self.edit(w, own, wanted)
-        found = studio.read(edited)
-        terms = {
-            "parameter": settings.parameter * parameter_term(found.vector(), wanted.vector(), studio.weights),
-            "landmark": settings.landmark * self.landmarks(found, wanted),
-            "change": settings.change * ((edited - w) / self.nets.w_scale).square().mean(),
-        }
+        terms = {}
+        if settings.parameter or settings.landmark or settings.change:
+            rows = studio.draw(settings.batch, random)
+            own = rows_of(studio.parameters, rows)
+            wanted, _ = draw_wishes(own, studio.parameters, studio.face, studio.active, random)
+            w = studio.pool.w[rows]
+            edited = self.edit(w, own, wanted)
+            found = studio.read(edited)
+            terms |= {
+                "parameter": settings.parameter * parameter_term(found.vector(), wanted.vector(), studio.weights),
+                "landmark": settings.landmark * self.landmarks(found, wanted),
+                "change": settings.change * ((edited - w) / self.nets.w_scale).square().mean(),
+            }
         if settings.scenes:
             terms["scenes"] = settings.scenes * self.scene_pairs(random)
         return terms
 
     def edit(self, w: Tensor, own: RigParameters, wanted: RigParameters) -> Tensor:
-        return self.nets(w, own, wanted, self.studio.reconstruction, self.studio.face, "gated")
+        return self.nets(w, own, wanted, self.studio.reconstruction, self.studio.face, self.method)
 
     def landmarks(self, found: RigParameters, wanted: RigParameters) -> Tensor:
         return landmark_term(self.studio.face, found, project_landmarks(self.studio.face, wanted)[..., :2])
 
     def scene_pairs(self, random: torch.Generator) -> Tensor:
-        """Distance, in standardised codes, to the code of the same person after the edit."""
-        studio = self.studio
-        w, own, wanted_w, wanted = draw_pairs(studio.generator, studio.face, self.settings.batch, random)
-        return ((self.edit(w, own, wanted) - wanted_w) / self.nets.w_scale).square().mean()
+        """Squared distance to the code of the same person after the edit, in units of the mean change.
+
+        The network is told what it will be told by an artist: the portrait's own values as the
+        reconstruction reads them, and the true ones of what the edit changes. Half of the codes are
+        drawn towards the mean, as truncated portraits are; these make the same step.
+        """
+        studio, count = self.studio, self.settings.batch
+        with torch.no_grad():
+            w, before, wanted_w, after = draw_pairs(studio.generator, studio.face, count, random)
+            psi = 0.5 + 0.5 * torch.rand(count, 1, 1, generator=random)
+            psi[torch.rand(count, generator=random) < 0.5] = 1.0
+            start = studio.generator.w_avg + psi * (w - studio.generator.w_avg)
+            own = studio.read(start)
+            wanted = told(own, before, after, psi.flatten() == 1, studio.face)
+            goal = start + wanted_w - w
+            unit = ((wanted_w - w) / self.nets.w_scale).square().mean()
+        return ((self.edit(start, own, wanted) - goal) / self.nets.w_scale).square().mean() / unit
+
+
+def told(own: RigParameters, before: RigParameters, after: RigParameters, exact: Tensor, face: FaceModel) -> RigParameters:
+    """What to ask of heads that read ``own`` for the step from ``before`` to ``after``.
+
+    What the step changes is asked for by its true value where the head is ``exact`` (N,) bool the one
+    before, else by the same difference; all else stays as read.
+    """
+    read, step = own.vector(), after.vector() - before.vector()
+    asked = torch.where(exact.unsqueeze(1), after.vector(), read + step)
+    wanted = RigParameters.from_vector(torch.where(step.abs() < SAME, read, asked), face)
+    return wanted.replace(expression=wanted.expression.clamp(0, 1))
 
 
 class FinishStep(GatedStep):
@@ -196,9 +243,10 @@ class FinishStep(GatedStep):
         wanted, chosen = draw_wishes(own, studio.parameters, studio.face, studio.active, random)
         w = studio.pool.w[rows]
         edited = self.edit(w, own, wanted)
-        colour, alpha = studio.generator.foreground(edited)
-        portrait = colour + (1 - alpha) * BACKDROP
-        _, seen = studio.detector(portrait)
+        with torch.autocast("cpu", torch.bfloat16, enabled=studio.precision == "bf16"):
+            colour, alpha = (part.float() for part in studio.generator.foreground(edited))
+            portrait = colour + (1 - alpha) * BACKDROP
+            _, seen = studio.detector(portrait)
         # What is not edited shall read as it did before, which also cancels the reader's own error.
         before = studio.pool.parameters[rows]
         same = (wanted.vector() - own.vector()).abs() < SAME
@@ -216,22 +264,13 @@ class FinishStep(GatedStep):
              chosen: Tensor) -> Tensor:
         """Difference outside the face: of colour under expression edits, of the matte under light edits."""
         pool, size = self.studio.pool, self.studio.pool.pictures.shape[-1]
-        outside = 1 - face_area(self.studio.face, own, wanted, size)
+        areas = [face_area(self.studio.face, parameters, size) for parameters in (own, wanted)]
+        outside = 1 - max_pool2d(torch.maximum(*areas), 5, 1, 2).clamp(0, 1)
         colour = (smaller(portrait, size) - pool.images(rows)) * outside
         matte = (smaller(alpha, size) - pool.alpha[rows].float() / 255) * outside
         still = (~chosen[:, 0]).float().view(-1, 1, 1, 1)
         unlit = still * (~chosen[:, 2]).float().view(-1, 1, 1, 1)
         return (colour.square() * unlit).mean() + (matte.square() * still).mean()
-
-
-@torch.no_grad()
-def face_area(face: FaceModel, first: RigParameters, second: RigParameters, size: int) -> Tensor:
-    """Where the face is in either of two states (N, 1, size, size), with a small margin."""
-    masks = [
-        render(face.proxy or face, parameters, size, outputs=("face_mask",))["face_mask"].permute(0, 3, 1, 2)
-        for parameters in (first, second)
-    ]
-    return max_pool2d(torch.maximum(*masks), 5, 1, 2).clamp(0, 1)
 
 
 def smaller(image: Tensor, size: int) -> Tensor:
@@ -251,7 +290,7 @@ def choose_method(studio: Studio, nets: RigNets, wanted_method: str, seed: int) 
     own = rows_of(studio.parameters, rows)
     wanted, _ = draw_wishes(own, studio.parameters, studio.face, studio.active, random)
     errors = {}
-    for method in METHODS:
+    for method in nets.methods:
         edited = nets(studio.pool.w[rows], own, wanted, studio.reconstruction, studio.face, method)
         errors[method] = picture_error(studio, edited, wanted)
     nets.method = min(errors, key=errors.get) if wanted_method == "best" else wanted_method

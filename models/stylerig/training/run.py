@@ -6,9 +6,12 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 
 from models.errors import StyleRigError
 from models.face import FaceModel
@@ -16,79 +19,112 @@ from models.face.parameters import RigParameters
 from models.files import write_atomic
 from models.generators import Generator, load_generator
 from models.stylerig.estimator import Estimator
-from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rig import hash_files
 from models.stylerig.rignet import RigNets
-from models.stylerig.training.config import TrainingConfig
+from models.stylerig.training.config import Stage, TrainingConfig
 from models.stylerig.training.estimators import train_estimator
-from models.stylerig.training.loop import Report
+from models.stylerig.training.loop import Report, wait_for_all
 from models.stylerig.training.pictures import HALVES, StudioPictures
 from models.stylerig.training.pool import make_pool
-from models.stylerig.training.reconstruction import measure_reconstruction, train_reconstruction
+from models.stylerig.training.reconstruction import (
+    measure_reconstruction,
+    train_reconstruction,
+)
 from models.stylerig.training.results import write_cards, write_results
 from models.stylerig.training.rignet import Studio, choose_method, train_rignet
 from models.stylerig.training.scenes import check_scenes
+from models.training.distributed import World
 
 EVALUATION_SEED = 7919  # added to the seed for the network that judges
 
 
-def train_estimators(config: TrainingConfig, face: FaceModel, pictures: Path, output: Path, report: Report) -> None:
+@dataclass
+class Run:
+    """What all stages of one training share."""
+
+    config: TrainingConfig
+    face: FaceModel
+    output: Path
+    report: Report
+    world: World
+
+    @classmethod
+    def open(cls, config: TrainingConfig, face: FaceModel, output: Path, report: Report, world: World | None = None) -> Run:
+        """In several processes: each with its share of every batch, and only the first one speaks."""
+        config.check()
+        world = world or World("cpu")
+        output.mkdir(parents=True, exist_ok=True)
+        return cls(config.shared(world.size), face, output, report if world.leads else lambda line: None, world)
+
+    def estimator(self, name: str, half: str, stage: Stage, seed: int, pictures: Path) -> Estimator:
+        source = StudioPictures(pictures, half, parameter_count(self.face))
+        key = key_of(stage, seed, self.face.name, self.config.precision, self.world.size)
+        return train_estimator(name, source, self.face, stage, seed, self.output, key, self.report, self.world,
+                               self.config.precision)  # fmt: skip
+
+
+def train_estimators(run: Run, pictures: Path) -> None:
     """Both networks that read pictures: one for training the rig, one, on other pictures, for judging it."""
-    train_landmarks(config, face, pictures, output, report)
-    train_judge(config, face, pictures, output, report)
+    train_landmarks(run, pictures)
+    train_judge(run, pictures)
 
 
-def train_landmarks(config: TrainingConfig, face: FaceModel, pictures: Path, output: Path, report: Report) -> Estimator:
-    half = StudioPictures(pictures, HALVES[0], parameter_count(face))
-    key = key_of(config.landmarks, config.seed, face.name)
-    return train_estimator("landmarks", half, face, config.landmarks, config.seed, output, key, report)
+def train_landmarks(run: Run, pictures: Path) -> Estimator:
+    return run.estimator("landmarks", HALVES[0], run.config.landmarks, run.config.seed, pictures)
 
 
-def train_judge(config: TrainingConfig, face: FaceModel, pictures: Path, output: Path, report: Report) -> Estimator:
-    half = StudioPictures(pictures, HALVES[1], parameter_count(face))
-    seed = config.seed + EVALUATION_SEED
-    key = key_of(config.evaluation, seed, face.name)
-    return train_estimator(f"{config.name}-judge", half, face, config.evaluation, seed, output, key, report)
+def train_judge(run: Run, pictures: Path) -> Estimator:
+    seed = run.config.seed + EVALUATION_SEED
+    return run.estimator(f"{run.config.name}-judge", HALVES[1], run.config.evaluation, seed, pictures)
 
 
-def train_rig(generator_path: Path, face: FaceModel, pictures: Path | None, output: Path, config: TrainingConfig,
-              report: Report, landmarks: Path | None = None) -> Path:
+def train_rig(run: Run, generator_path: Path, pictures: Path | None, landmarks: Path | None = None) -> Path:
     """Everything, in order; finished stages are not repeated. Returns the results page.
 
     ``landmarks`` is a landmark network trained before; without it, and for the judge, ``pictures``
     is the studio's folder.
     """
     start = time.monotonic()
-    generator = open_generator(generator_path, face, config)
-    output.mkdir(parents=True, exist_ok=True)
-    detector, measured = open_readers(config, face, pictures, landmarks, output, report)
-    key = hash_files([generator_path, landmarks or output / "landmarks.safetensors"])
-    pool = make_pool(generator, detector, config.pool, output, config.seed, key_of(config.pool, key), report)
-    key = key_of(config.pool, config.reconstruction, key)
-    reconstruction = train_reconstruction(
-        generator, pool, detector, face, config.reconstruction, config.seed, output, key, report
-    )
-    measured["reconstruction"] = measure_reconstruction(reconstruction, pool, face)
-    report(f"reconstruction: {measured['reconstruction']}")
-    studio = Studio.open(generator, detector, reconstruction, face, pool)
-    nets = train_rignet(studio, config, output, key_of(config.paper, config.gated, config.finish, key), report)
+    config, report = run.config, run.report
+    studio, measured = open_studio(run, generator_path, pictures, landmarks)
+    key = key_of(config.paper, config.gated, config.joint, config.finish, config.precision, run.world.size, measured["inputs"])
+    nets = train_rignet(studio, config, run.output, key, report, run.world)
     measured["rignet"] = choose_method(studio, nets, config.method, config.seed)
     report(f"rignet: error by method {measured['rignet']}; uses {nets.method}")
-    write_rig(output, generator_path, config, reconstruction, nets, measured, len(pool))
-    return write_results(output, studio, nets, measured, (time.monotonic() - start) / 60)
+    page = run.output / "results.md"
+    if run.world.leads:
+        write_rig(run, generator_path, studio, nets, measured)
+        page = write_results(run.output, studio, nets, measured, (time.monotonic() - start) / 60)
+    wait_for_all(run.world)
+    return page
+
+
+def open_studio(run: Run, generator_path: Path, pictures: Path | None, landmarks: Path | None) -> tuple[Studio, dict]:
+    """All that RigNet learns from, trained as far as it is not yet, and the figures so far."""
+    config, face, output, report, world = run.config, run.face, run.output, run.report, run.world
+    generator = open_generator(generator_path, face, config)
+    detector, measured = open_readers(run, pictures, landmarks)
+    key = hash_files([generator_path, landmarks or output / "landmarks.safetensors"])
+    pool = make_pool(generator, detector, config.pool, output, config.seed, key_of(config.pool, key), report, world)
+    measured["inputs"] = key = key_of(config.pool, config.reconstruction, config.seed, world.size, key)
+    network = train_reconstruction(
+        generator, pool, detector, face, config.reconstruction, config.seed, output, key, report, world
+    )
+    measured["reconstruction"] = measure_reconstruction(network, pool, face)
+    report(f"reconstruction: {measured['reconstruction']}")
+    return Studio.open(generator, detector, network, face, pool, config.precision), measured
 
 
 def open_generator(path: Path, face: FaceModel, config: TrainingConfig) -> Generator:
     """The generator to rig, after everything that can be checked before hours are spent."""
     check_face(face)
     generator = load_generator(path).fast()
-    if config.reconstruction.scenes or config.gated.scenes or config.finish.scenes:
+    if any(stage.scenes and not stage.off for stage in (config.reconstruction, config.gated, config.joint, config.finish)):
         check_scenes(generator, face)
     return generator
 
 
-def open_readers(config: TrainingConfig, face: FaceModel, pictures: Path | None, landmarks: Path | None, output: Path,
-                 report: Report) -> tuple[Estimator, dict]:
+def open_readers(run: Run, pictures: Path | None, landmarks: Path | None) -> tuple[Estimator, dict]:
     """The landmark network, given or trained; the judge is trained too where there are pictures. And their figures."""
     if landmarks is None and pictures is None:
         raise StyleRigError(
@@ -96,22 +132,24 @@ def open_readers(config: TrainingConfig, face: FaceModel, pictures: Path | None,
             "Give --studio DIR (made by python -m models.studio) or --landmarks FILE.",
             code="no_landmarks",
         )
-    detector = Estimator.load(landmarks) if landmarks else train_landmarks(config, face, pictures, output, report)
+    detector = Estimator.load(landmarks) if landmarks else train_landmarks(run, pictures)
     if pictures is None:
         return detector, {}
-    judge = train_judge(config, face, pictures, output, report)
+    judge = train_judge(run, pictures)
     return detector, {"judge": {"landmark_pixels_of_128": judge.header["measured"]["landmark_pixels"]}}
 
 
-def write_rig(output: Path, generator_path: Path, config: TrainingConfig, reconstruction: Reconstruction, nets: RigNets,
-              measured: dict, samples: int) -> None:
+def write_rig(run: Run, generator_path: Path, studio: Studio, nets: RigNets, measured: dict) -> None:
     """Weights, cards and settings: the folder is a whole rig."""
+    output, config = run.output, run.config
     header = {"config": dataclasses.asdict(config), "measured": measured, "generator": hash_files([generator_path])}
-    reconstruction.save(output / f"{config.name}-reconstruction.safetensors", header)
+    studio.reconstruction.save(output / f"{config.name}-reconstruction.safetensors", header)
     nets.save(output / f"{config.name}-rignet.safetensors", header)
     copy_generator(generator_path, output / f"{config.name}-generator.safetensors")
-    write_atomic(output / "config.json", json.dumps(dataclasses.asdict(config), indent=1).encode())
-    write_cards(output, config.name, header["generator"], measured, samples)
+    versions = {"python": sys.version.split()[0], "torch": torch.__version__, "processes": run.world.size}
+    record = {**header["config"], "made_with": {**versions, "generator": header["generator"], "face_model": run.face.name}}
+    write_atomic(output / "config.json", json.dumps(record, indent=1).encode())
+    write_cards(output, config.name, header["generator"], measured, len(studio.pool))
 
 
 def copy_generator(source: Path, target: Path) -> None:
@@ -135,5 +173,3 @@ def key_of(*parts) -> str:
     """A short name for settings and inputs; another name means that a state does not belong to them."""
     values = [dataclasses.asdict(part) if dataclasses.is_dataclass(part) else part for part in parts]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-
-

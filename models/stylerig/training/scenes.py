@@ -7,6 +7,8 @@ before and after an edit. Other generators have no such pairs; everything works 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -14,11 +16,30 @@ from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.parameters import RigParameters
 from models.generators import Generator
-from models.studio.scene import latent_size, layout, scene_from_latent
+from models.studio.scene import (
+    CALM,
+    GAIN,
+    GAZE,
+    GAZE_SPREAD,
+    LID_CLOSERS,
+    LIGHTS,
+    LOOK_BACK,
+    PITCH,
+    RARER,
+    THRESHOLD,
+    YAW,
+    latent_size,
+    layout,
+    scene_from_latent,
+)
 
-POSE_STRETCH = 1.3
+REACH = {"yaw": math.radians(38), "pitch": math.radians(17)}  # poses that edits go to
+SIDES = (0.94, 0.342)  # how a pair's two numbers drive its sides: as in models.studio.scene.expression_weights
+LOW, HIGH = -0.2, 3.4  # numbers of an expression, from rest to its full weight
+CHANGED = 3.0  # expressions that a sparse edit changes, on average
 STRONG_SHARE, STRONG_STRETCH = 0.1, 2.2
-CONTROL_PARTS = {"pose": ("pose",), "expression": ("expression", "mood", "gaze"), "light": ("light",)}
+TURN = math.radians(75)  # how far an edit turns the light
+TURNS = {"key_azimuth": 0.75, "rim_azimuth": 0.9}  # radians of one unit: as in models.studio.scene.lighting
 
 
 def check_scenes(generator: Generator, face: FaceModel) -> None:
@@ -38,8 +59,11 @@ def parameters_of(z: Tensor, face: FaceModel) -> RigParameters:
 
 @torch.no_grad()
 def draw_scenes(generator: Generator, face: FaceModel, count: int, random: torch.Generator) -> tuple[Tensor, RigParameters]:
-    """Codes (N, L, 512) and their parameters."""
+    """Codes (N, L, 512) and their parameters; half of the scenes show strong expressions and poses."""
     z = torch.randn(count, generator.z_dim, generator=random)
+    varied = edited_scenes(z, face, random)
+    half = (torch.arange(count) % 2 == 0).unsqueeze(1)
+    z = torch.where(half, z, varied)
     return generator.mapping(z), parameters_of(z, face)
 
 
@@ -47,26 +71,97 @@ def draw_scenes(generator: Generator, face: FaceModel, count: int, random: torch
 def draw_pairs(generator: Generator, face: FaceModel, count: int, random: torch.Generator):
     """Codes and parameters before and after the edit of a random choice of controls: (w, p, w', p')."""
     z = torch.randn(count, generator.z_dim, generator=random)
-    edited, fresh = z.clone(), torch.randn(count, generator.z_dim, generator=random)
-    places = layout(face)
-    spread_out(fresh, places, random)
-    chosen = torch.rand(count, len(CONTROL_PARTS), generator=random) < 0.5
-    for column, parts in enumerate(CONTROL_PARTS.values()):
-        for part in parts:
-            place = places[part]
-            edited[:, place] = torch.where(chosen[:, column, None], fresh[:, place], z[:, place])
-    both = torch.cat((z, edited))
+    both = torch.cat((z, edited_scenes(z, face, random)))
     w, parameters = generator.mapping(both), parameters_of(both, face)
     rows = (torch.arange(count), torch.arange(count, 2 * count))
     return w[rows[0]], parameters[rows[0]], w[rows[1]], parameters[rows[1]]
 
 
-def spread_out(z: Tensor, places: dict[str, slice], random: torch.Generator) -> None:
-    """Make strong poses and expressions more common than in the population, in place.
+def edited_scenes(z: Tensor, face: FaceModel, random: torch.Generator) -> Tensor:
+    """z (N, z_dim) after edits such as an artist asks for, each control with even chance.
 
-    An artist asks for full weights; by chance a scene holds one of a rare expression in 250.
+    Poses are even over their reach, and the eyes keep their direction in half of them; expressions
+    change singly at any weight, or all; light turns, or is another one.
     """
-    z[:, places["pose"]] *= POSE_STRETCH
-    expression = z[:, places["expression"]]
-    strong = torch.rand(expression.shape, generator=random) < STRONG_SHARE
-    expression[strong] *= STRONG_STRETCH
+    places, count = layout(face), len(z)
+    pose, expression, light = (torch.rand(count, 1, generator=random) < 0.5 for _ in range(3))
+    edited = z.clone()
+    poses = (2 * torch.rand(count, 3, generator=random) - 1) * torch.tensor((REACH["yaw"] / YAW, REACH["pitch"] / PITCH, 2.0))
+    set_where(edited, places["pose"], pose, poses)
+    kept = pose & (torch.rand(count, 1, generator=random) < 0.5)
+    set_where(edited, places["gaze"], kept, kept_gaze(z, edited, places))
+    set_where(edited, places["expression"], expression, new_expressions(z[:, places["expression"]], random))
+    for part in ("mood", "gaze"):
+        fresh = torch.randn(count, places[part].stop - places[part].start, generator=random)
+        set_where(edited, places[part], expression & (torch.rand(count, 1, generator=random) < 0.4), fresh)
+    set_where(edited, places["light"], light, new_lights(z[:, places["light"]], random))
+    return edited
+
+
+def set_where(z: Tensor, place: slice, chosen: Tensor, values: Tensor) -> None:
+    """Put ``values`` at ``place`` into the rows that are ``chosen`` (N, 1), in place."""
+    z[:, place] = torch.where(chosen, values, z[:, place])
+
+
+def kept_gaze(before: Tensor, after: Tensor, places: dict[str, slice]) -> Tensor:
+    """The gaze numbers (N, 2) with which the eyes look, after a turn of the head, as they did in it before."""
+    turned = after[:, places["pose"]] - before[:, places["pose"]]
+    back = torch.stack((LOOK_BACK * YAW * turned[:, 0] / GAZE_SPREAD, -1.2 * LOOK_BACK * PITCH * turned[:, 1] / GAZE_SPREAD), dim=1)
+    return before[:, places["gaze"]] + back
+
+
+def new_expressions(numbers: Tensor, random: torch.Generator) -> Tensor:
+    """Expression numbers (N, E): mostly a few changed at any weight, the others at rest or as they are."""
+    count, size = numbers.shape
+    wide = LOW + (HIGH - LOW) * torch.rand(count, size, generator=random)
+    rest = torch.where(torch.rand(count, 1, generator=random) < 0.4, numbers.clamp(max=0.5), numbers)
+    sparse = torch.where(torch.rand(count, size, generator=random) < CHANGED / size, wide, rest)
+    fresh = torch.randn(count, size, generator=random)
+    fresh = torch.where(torch.rand(count, size, generator=random) < STRONG_SHARE, STRONG_STRETCH * fresh, fresh)
+    return torch.where(torch.rand(count, 1, generator=random) < 0.75, sparse, fresh)
+
+
+def new_lights(numbers: Tensor, random: torch.Generator) -> Tensor:
+    """Light numbers (N, len(LIGHTS)): other ones, or the same turned about the vertical."""
+    count = len(numbers)
+    fresh = torch.randn(count, len(LIGHTS), generator=random)
+    turned = turned_lights(numbers, (2 * torch.rand(count, generator=random) - 1) * TURN)
+    return torch.where(torch.rand(count, 1, generator=random) < 0.5, fresh, turned)
+
+
+def turned_lights(numbers: Tensor, angle: Tensor) -> Tensor:
+    """The same surroundings and lamps turned by ``angle`` (N,) radians, from +z towards +x."""
+    turned = numbers.clone()
+    cosine, sine = (LIGHTS.index(name) for name in ("turn_cos", "turn_sin"))
+    turned[:, cosine] = angle.cos() * numbers[:, cosine] - angle.sin() * numbers[:, sine]
+    turned[:, sine] = angle.sin() * numbers[:, cosine] + angle.cos() * numbers[:, sine]
+    for name, radians in TURNS.items():
+        turned[:, LIGHTS.index(name)] += angle / radians
+    return turned
+
+
+def with_expression(z: Tensor, name: str, weight: float, face: FaceModel) -> Tensor:
+    """z (N, z_dim) whose scene shows the expression ``name`` at ``weight`` (0–1), without moods.
+
+    The other side of a pair stays, except for the eyes, which only look the same way together: gaze
+    is left as it is.
+    """
+    places, names = layout(face), face.expression_names
+    stem, side = (name[:-2], name[-2:]) if name[-2:] in ("_L", "_R") else (name, "")
+    z = z.clone()
+    mood, first = places["mood"], places["expression"].start
+    z[:, mood.start : mood.stop - 1] = 0.0
+    if stem in GAZE:
+        return z
+    rest = THRESHOLD + CALM * z[:, mood.stop - 1] + (RARER if stem in LID_CLOSERS else 0.0)
+    drive = rest + weight / GAIN
+    if not side:
+        z[:, first + names.index(name)] = drive
+        return z
+    columns = [first + names.index(f"{stem}{end}") for end in ("_L", "_R")]
+    left, right = z[:, columns].unbind(1)
+    drives = {"_L": SIDES[0] * left + SIDES[1] * right, "_R": SIDES[0] * left - SIDES[1] * right}
+    drives[side] = drive
+    z[:, columns[0]] = (drives["_L"] + drives["_R"]) / (2 * SIDES[0])
+    z[:, columns[1]] = (drives["_L"] - drives["_R"]) / (2 * SIDES[1])
+    return z
