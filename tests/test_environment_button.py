@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -190,6 +191,7 @@ def test_payload_without_pins(maker, recipe):
         ("ERROR: No matching distribution found for torch==2.13.0+cpu", "wrong_platform"),
         ("ERROR: No matching distribution found for h5py==3.16.0", "no_package"),
         ("ERROR: [Errno 13] Permission denied: '/x'", "not_writable"),
+        ("ERROR: [Errno 2] No such file or directory: 'C:\\\\x'\nHINT: this system does not have Windows Long Path support", "path_too_long"),
         ("ERROR: Something new\nmore", "pip_failed"),
     ],
 )
@@ -244,6 +246,45 @@ def test_weights_are_not_the_environments_fault(link, maker, recipe, monkeypatch
     assert maker.warning.startswith("weights: ")
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "left"), [("ENOSPC", "disk_full", "absent"), ("EDQUOT", "disk_full", "absent"), ("EACCES", "not_writable", "half made")]
+)
+def test_a_file_of_ours_that_cannot_be_written(link, maker, recipe, monkeypatch, number, code, left):
+    def refuse(*_arguments):
+        raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)), "/the/file")
+
+    monkeypatch.setattr(link("environment"), "write_marker", refuse)
+    error = fails(maker, recipe)
+    assert error.code == code and "/the/file" in error.message
+    assert link("environment").state(recipe.folder, recipe.payload) == left
+
+
+def test_a_folder_that_cannot_be_made(maker, recipe):
+    recipe.folder.parent.write_text("a file in the way")
+    error = fails(maker, recipe)
+    assert error.code == "not_writable" and str(recipe.folder.parent) in error.message
+
+
+@pytest.mark.parametrize("name", ["a folder  with spaces", "Größe Äöü", "emoji 🙂 顔", "100% (x) 'q' & $HOME", "/".join(3 * ["y" * 200])])
+def test_folders_of_any_name(link, maker, recipe, tmp_path, name):
+    folder = tmp_path / name
+    (folder / "payload" / "backend").mkdir(parents=True)
+    (folder / "payload" / "pyproject.toml").write_text((recipe.payload / "pyproject.toml").read_text())
+    user = folder / "user"
+    there = change(
+        recipe, folder=user / "backend-env", payload=folder / "payload", log=user / "environment.log", cache=user / "pip-cache",
+        python=actor(folder / "python" / "python3.11"),
+    )  # fmt: skip
+    make(maker, there)
+    assert link("environment").state(there.folder, there.payload) == "ready" and maker.error is None
+    assert str(there.folder) in there.log.read_text(encoding="utf-8")
+
+
+def test_a_folder_whose_name_is_too_long(maker, recipe, tmp_path):
+    error = fails(maker, change(recipe, folder=tmp_path / ("x" * 300) / "backend-env"))
+    assert error.code == "path_too_long" and "short path" in error.hint
+
+
 def wait_for(condition, seconds=20.0):
     end = time.monotonic() + seconds
     while not condition():
@@ -254,7 +295,7 @@ def wait_for(condition, seconds=20.0):
 def test_progress_and_cancel(link, maker, recipe, monkeypatch):
     monkeypatch.setenv("STYLERIG_ACT", "slow")
     maker.start(recipe)
-    wait_for(lambda: "of 200 MB" in maker.progress.detail)
+    wait_for(lambda: "of 200 MB" in maker.progress.detail and maker.progress.fraction > 0.08)
     assert maker.progress.step == "Installing torch" and maker.progress.detail.startswith("torch: ")
     assert 0.08 < maker.progress.fraction < 0.6 and maker.elapsed > 0 and maker.busy
     started = time.monotonic()
