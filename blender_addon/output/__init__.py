@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import compositor, engine, sequence, texture
+from . import compositor, engine, metadata, sequence, texture
 
 CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES, *texture.CLASSES)
 
@@ -10,8 +10,10 @@ CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES, *texture.CLA
 def register() -> None:
     engine.register()
     sequence.register()
+    metadata.register()
 
 
 def unregister() -> None:
+    metadata.unregister()
     sequence.unregister()
     engine.unregister()

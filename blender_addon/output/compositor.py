@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 import numpy as np
-from bpy.props import StringProperty
+from bpy.props import FloatProperty, StringProperty
 
 from .camera import ensure_camera
 from .errors import OutputError
@@ -12,6 +12,8 @@ from .errors import OutputError
 OURS = "StyleRig"  # names of the nodes that are made here begin with this
 PLATE = f"{OURS} Plate"
 GRADIENT_SIZE = 256
+LIGHT_WRAP = 0.25  # how much of the plate's light goes round the head's edges
+WRAP_WIDTH = 0.02  # of the picture's shorter side
 
 
 def has_group_tree() -> bool:
@@ -96,11 +98,12 @@ def set_exact_colours(scene: bpy.types.Scene) -> None:
         scene.render.compositor_device = "CPU"
 
 
-def setup_compositor(scene: bpy.types.Scene, plate: str = "") -> bpy.types.NodeTree:
+def setup_compositor(scene: bpy.types.Scene, plate: str = "", light_wrap: float = LIGHT_WRAP) -> bpy.types.NodeTree:
     """Put the scene's render over a plate: the picture or movie ``plate``, else a plain gradient.
 
-    Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is added where the
-    scene has none. Raises OutputError.
+    ``light_wrap``: how much of the plate's light goes round the edges of the head; 0 makes no
+    nodes for it. Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is
+    added where the scene has none, and the film becomes transparent. Raises OutputError.
     """
     image = load_plate(plate) if plate else gradient_plate()
     tree = ensure_tree(scene)
@@ -114,8 +117,12 @@ def setup_compositor(scene: bpy.types.Scene, plate: str = "") -> bpy.types.NodeT
     pictures = [socket for socket in over.inputs if socket.type == "RGBA"]  # background, foreground
     tree.links.new(source.outputs["Image"], pictures[0])
     tree.links.new(layers.outputs["Image"], pictures[1])
-    tree.links.new(over.outputs["Image"], target)
-    arrange((layers, 0, 0), (over, 320, -60), (target.node, 560, -60))
+    result = over.outputs["Image"]
+    if light_wrap > 0:
+        result = wrap_nodes(tree, result, source.outputs["Image"], layers.outputs["HeadMatte"], light_wrap, scene)
+    tree.links.new(result, target)
+    arrange((layers, 0, 0), (over, 320, -60), (target.node, 1160, -60))
+    scene.render.film_transparent = True
     set_exact_colours(scene)
     ensure_camera(scene)
     return tree
@@ -141,6 +148,52 @@ def plate_nodes(tree: bpy.types.NodeTree, image: bpy.types.Image) -> bpy.types.N
     set_option(opaque, "mode", "Type", "REPLACE_ALPHA", "Replace Alpha")
     arrange((picture, -620, -420), (scale, -340, -420), (straight, -160, -420), (opaque, 20, -420))
     return opaque
+
+
+def wrap_nodes(tree, over, plate, matte, strength: float, scene: bpy.types.Scene) -> bpy.types.NodeSocket:
+    """Nodes that add the plate's light to the inner edge of the matte, as bright surroundings wrap round a head.
+
+    over + strength · blurred plate · matte · 2 (1 - blurred matte): nothing but a rim as wide as
+    the blur. All arguments but the last two are sockets.
+    """
+    radius = max(round(WRAP_WIDTH * min(scene.render.resolution_x, scene.render.resolution_y)), 1)
+    around = blur_node(tree, plate, "Wrap Light", 2 * radius)
+    soft = blur_node(tree, matte, "Wrap Matte", radius)
+    outside = math_node(tree, "Wrap Outside", "SUBTRACT", 1.0, soft.outputs["Image"])
+    rim = math_node(tree, "Wrap Rim", "MULTIPLY", matte, outside.outputs["Value"])
+    amount = math_node(tree, "Wrap Strength", "MULTIPLY", 2 * strength, rim.outputs["Value"])
+    add = tree.nodes.new("ShaderNodeMix")
+    add.name = add.label = f"{PLATE} Wrap"
+    add.data_type, add.blend_type, add.clamp_factor = "RGBA", "ADD", True
+    colours = [socket for socket in (*add.inputs, *add.outputs) if socket.type == "RGBA"]
+    tree.links.new(amount.outputs["Value"], add.inputs[0])
+    tree.links.new(over, colours[0])
+    tree.links.new(around.outputs["Image"], colours[1])
+    arrange((around, 320, -420), (soft, 320, -700), (outside, 520, -700), (rim, 700, -640), (amount, 880, -560), (add, 940, -60))
+    return colours[2]
+
+
+def blur_node(tree: bpy.types.NodeTree, source: bpy.types.NodeSocket, name: str, radius: int) -> bpy.types.Node:
+    """A Gaussian blur of ``radius`` pixels."""
+    node = tree.nodes.new("CompositorNodeBlur")
+    node.name = node.label = f"{PLATE} {name}"
+    set_option(node, "filter_type", "Type", "GAUSS", "Gaussian")
+    node.inputs["Size"].default_value = (radius, radius)
+    tree.links.new(source, node.inputs["Image"])
+    return node
+
+
+def math_node(tree: bpy.types.NodeTree, name: str, operation: str, first, second: bpy.types.NodeSocket) -> bpy.types.Node:
+    """A Math node of a number or a socket and a socket."""
+    node = tree.nodes.new("ShaderNodeMath")
+    node.name = node.label = f"{PLATE} {name}"
+    node.operation = operation
+    if isinstance(first, float):
+        node.inputs[0].default_value = first
+    else:
+        tree.links.new(first, node.inputs[0])
+    tree.links.new(second, node.inputs[1])
+    return node
 
 
 def plate_step(tree: bpy.types.NodeTree, source: bpy.types.Node, kind: str, name: str) -> bpy.types.Node:
@@ -181,7 +234,7 @@ def gradient_plate() -> bpy.types.Image:
 
 
 class STYLERIG_OT_setup_compositor(bpy.types.Operator):
-    """Put the portrait over a background plate in the compositor, with exact colours"""
+    """Put the portrait over a background plate in the compositor, with light wrap and exact colours"""
 
     bl_idname = "stylerig.setup_compositor"
     bl_label = "Set Up Compositor"
@@ -192,9 +245,14 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
         subtype="FILE_PATH", default="", options={"SKIP_SAVE", "PATH_SUPPORTS_BLEND_RELATIVE"},
     )  # fmt: skip
 
+    light_wrap: FloatProperty(
+        name="Light Wrap", description="How much of the plate's light goes round the edges of the head; 0 for none",
+        default=LIGHT_WRAP, min=0, max=1, subtype="FACTOR",
+    )  # fmt: skip
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            setup_compositor(context.scene, self.filepath)
+            setup_compositor(context.scene, self.filepath, self.light_wrap)
         except OutputError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -9,10 +9,11 @@ from collections.abc import Callable
 import bpy
 import numpy as np
 
-from ..link.client import BackendError
+from ..link.client import BackendError, Client
 from ..link.session import backend_client
-from ..rig.controls import RigError, read_controls, rigs_in
-from . import frame, sequence
+from ..rig import scene_light
+from ..rig.controls import RigError, placed_rigs, read_controls
+from . import frame, metadata, placement, sequence
 from .errors import OutputError
 from .passes import BACKEND_PASSES, COMBINED, PASSES, RenderPass
 
@@ -23,9 +24,9 @@ RESTART_SECONDS = 0.5  # a process that was killed closes its connections some m
 class StyleRigEngine(bpy.types.RenderEngine):
     """Renders every rig of the scene through the backend.
 
-    The portrait is a centred square as large as the shorter side of the picture and transparent
-    around it: Combined always has its alpha, whatever the scene's film setting, and the world is
-    not drawn. Several rigs lie over each other, the one nearest to the camera in front.
+    Where a portrait goes, ``Scene.stylerig.placement`` says: at the mesh, as the scene camera sees
+    it, or as a bare crop in the middle. Of several, the one nearest to the camera is in front. With
+    the film not transparent, Combined lies over the world's colour; a world's picture is not drawn.
     """
 
     bl_idname = "STYLERIG"
@@ -39,6 +40,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
             self.register_pass(scene, renderlayer, entry.name, entry.count, entry.channels, entry.kind)
 
     def render(self, depsgraph: bpy.types.Depsgraph) -> None:
+        metadata.begin(depsgraph.scene)
         try:
             pixels = self.picture(depsgraph)
         except (BackendError, OutputError, RigError) as error:
@@ -48,37 +50,53 @@ class StyleRigEngine(bpy.types.RenderEngine):
             self.write(pixels, depsgraph)
 
     def picture(self, depsgraph: bpy.types.Depsgraph) -> dict[str, np.ndarray]:
-        """All passes of the frame at its full size. Empty when the person cancelled meanwhile."""
+        """All passes of the part of the frame that is rendered. Empty when the person cancelled meanwhile."""
         scene = depsgraph.scene
         sequence.check_output(scene, self.is_animation)
-        size = (self.resolution_x, self.resolution_y)
-        square = frame.portrait_square(*size)
-        portraits = None
-        for rig in rigs_back_to_front(depsgraph):
-            passes = self.portrait(rig, depsgraph, square.width)
+        area = result_area(scene.render, self.resolution_x, self.resolution_y)
+        heads = self.heads(depsgraph, area)
+        if heads is None:
+            return {}
+        picture = frame.empty(area)
+        for rig, portrait, placed in sorted(heads, key=lambda head: -head[2].distance):
+            self.update_stats("", f"StyleRig: {rig.name}")
+            passes = self.ask(lambda client: client.frame(portrait, placed.controls, placed.size, BACKEND_PASSES))
             if passes is None:
                 return {}
-            portraits = frame.layer(passes, portraits)
-        outside = {entry.name: entry.outside for entry in (COMBINED, *PASSES)}
-        return {
-            name: frame.place(pixels, size, square, outside[name]) for name, pixels in portraits.items()
-        }
+            metadata.note(scene, rig.name, portrait, placed.controls, placed.size)
+            picture = frame.layer(frame.place(placed.finished(passes), placed.square, area), picture)
+        background = None if scene.render.film_transparent else world_colour(scene.world)
+        if background is not None:
+            picture["Combined"] = frame.over_colour(picture["Combined"], background)
+        return picture
 
-    def portrait(self, rig, depsgraph, side: int) -> dict[str, np.ndarray] | None:
-        """The passes of one rig, ``side`` pixels square; None when the person cancelled."""
-        self.update_stats("", f"StyleRig: {rig.name}")
-        portrait, controls = read_controls(rig, depsgraph)
-        passes = self.ask(portrait, controls, frame.backend_size(side))
-        return None if passes is None else frame.to_blender(passes, side)
+    def heads(self, depsgraph, area: frame.Rectangle) -> list[tuple] | None:
+        """(rig, portrait, where it is placed) of every head that is seen; None when the person cancelled."""
+        render, size = depsgraph.scene.render, (self.resolution_x, self.resolution_y)
+        bare = depsgraph.scene.stylerig.placement == "CROP"
+        view = None if bare else placement.View.of_scene(depsgraph, *size)
+        heads = []
+        for rig, matrix in rigs_to_render(depsgraph):
+            portrait, controls = read_controls(rig, depsgraph, matrix)
+            if bare:
+                aspect = render.pixel_aspect_x / render.pixel_aspect_y
+                placed = placement.bare_crop(controls, size, aspect, distance_of(matrix, depsgraph))
+            else:
+                landmarks = self.ask(lambda client: landmarks_of(portrait, client))
+                if landmarks is None:
+                    return None
+                matrices = placement.head_matrices(rig, matrix, depsgraph)
+                placed = placement.in_shot(controls, portrait, landmarks, matrices, view, area)
+            if placed is not None:
+                heads.append((rig, portrait, placed))
+        return heads
 
-    def ask(self, portrait: dict, controls: dict, size: int) -> dict[str, np.ndarray] | None:
-        """The backend's frame; None when the person cancelled. A backend that died is started again, once."""
+    def ask(self, question: Callable[[Client], object]) -> object | None:
+        """The backend's answer; None when the person cancelled. A backend that died is started again, once."""
         for last in (False, True):
             client = backend_client()
             try:
-                return unless_cancelled(
-                    lambda: client.frame(portrait, controls, size, BACKEND_PASSES), self.test_break
-                )
+                return unless_cancelled(lambda: question(client), self.test_break)
             except BackendError as error:
                 if last or error.code != "backend_gone":
                     raise
@@ -92,12 +110,13 @@ class StyleRigEngine(bpy.types.RenderEngine):
             self.add_pass(entry.name, entry.count, entry.channels, layer=view_layer)
         result = self.begin_result(0, 0, self.resolution_x, self.resolution_y, layer=view_layer)
         try:
-            area = result_area(depsgraph.scene.render, self.resolution_x, self.resolution_y)
             for entry in (COMBINED, *PASSES):
                 if entry.name in pixels:
-                    write_pass(result, entry, pixels[entry.name][area.rows, area.columns])
+                    write_pass(result, entry, pixels[entry.name])
         finally:
             self.end_result(result)
+        for name, text in metadata.texts(depsgraph.scene).items():
+            self.get_result().stamp_data_add_field(name, text)
 
     def fail(self, message: str) -> None:
         """Show the message and end the render; an animation stops with it."""
@@ -112,19 +131,44 @@ class StyleRigEngine(bpy.types.RenderEngine):
         self.update_stats("StyleRig", "Press F12, or open the live view")
 
 
-def rigs_back_to_front(depsgraph: bpy.types.Depsgraph) -> list[bpy.types.Object]:
-    """The rigs to render, farthest from the camera first. Raises OutputError when there is none."""
-    rigs = [rig for rig in rigs_in(depsgraph) if not rig.hide_render]
+def rigs_to_render(depsgraph: bpy.types.Depsgraph) -> list[tuple]:
+    """The evaluated rigs with where they stand (4, 4). Raises OutputError when there is none."""
+    rigs = [(rig, matrix) for rig, matrix in placed_rigs(depsgraph) if not rig.hide_render]
     if not rigs:
         raise OutputError(
             "There is no StyleRig portrait to render in this view layer.",
             "Add one in the sidebar, or enable the rig for renders in the Outliner.",
         )
+    return rigs
+
+
+def distance_of(matrix, depsgraph: bpy.types.Depsgraph) -> float:
+    """How far from the scene camera a rig at ``matrix`` (4, 4) stands; 0 without a camera."""
     camera = depsgraph.scene.camera
-    if camera is None or len(rigs) == 1:
-        return rigs
-    eye = camera.evaluated_get(depsgraph).matrix_world.translation
-    return sorted(rigs, key=lambda rig: -(rig.matrix_world.translation - eye).length)
+    return (matrix.translation - camera.evaluated_get(depsgraph).matrix_world.translation).length if camera else 0.0
+
+
+LANDMARKS: dict[tuple[str, str], placement.Landmarks] = {}  # by weights and latent; a few, the newest last
+MOST_LANDMARKS = 16
+
+
+def landmarks_of(portrait: dict, client: Client) -> placement.Landmarks:
+    """The landmarks of a portrait's head: asked for once."""
+    key = portrait["weights_hash"], portrait["w"]
+    if key not in LANDMARKS:
+        LANDMARKS[key] = placement.Landmarks.of_mesh(client.mesh(portrait))
+        for oldest in list(LANDMARKS)[:-MOST_LANDMARKS]:
+            LANDMARKS.pop(oldest, None)
+    return LANDMARKS[key]
+
+
+def world_colour(world: bpy.types.World | None) -> tuple | None:
+    """What the world shows behind everything, linear (3,); None where it shows a picture."""
+    source = scene_light.background(world)
+    if source is None:
+        return tuple(world.color) if world is not None else (0.0, 0.0, 0.0)
+    colour, strength, picture = source
+    return None if picture else tuple(strength * channel for channel in colour)
 
 
 def unless_cancelled(work: Callable[[], object], cancelled: Callable[[], bool]) -> object | None:

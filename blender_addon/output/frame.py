@@ -6,6 +6,7 @@ from them has row 0 at the bottom, as Blender's render passes have.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from .passes import COMBINED, FAR, PASSES
 
 SMALLEST, LARGEST = 16, 2048  # sizes that the backend renders
 BACKDROP = 0.5  # sRGB grey that a generator's whole picture lies over
+FEATHER = 0.15  # of the crop's half width, inside its border: in a shot it has a soft end
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,37 @@ class Rectangle:
     def columns(self) -> slice:
         return slice(self.x, self.x + self.width)
 
+    def within(self, other: Rectangle) -> Rectangle:
+        """The part that lies in ``other``, seen from its corner; without area where they do not meet."""
+        x, y = max(self.x, other.x), max(self.y, other.y)
+        right, top = min(self.x + self.width, other.x + other.width), min(self.y + self.height, other.y + other.height)
+        return Rectangle(x - other.x, y - other.y, max(right - x, 0), max(top - y, 0))
 
-def portrait_square(width: int, height: int) -> Rectangle:
-    """Where the portrait goes in a picture: a centred square as large as the shorter side."""
-    side = min(width, height)
-    return Rectangle((width - side) // 2, (height - side) // 2, side, side)
+
+@dataclass(frozen=True)
+class Square:
+    """Where a square frame lies in a picture whose pixels may be wider than high."""
+
+    x: int  # pixels, its lower left corner
+    y: int
+    side: float  # heights of a pixel
+    aspect: float = 1.0  # width of a pixel / its height
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """How many columns and rows it takes."""
+        return self.side / self.aspect, self.side
+
+    @property
+    def rectangle(self) -> Rectangle:
+        """The whole pixels that it reaches into."""
+        columns, rows = (math.ceil(length - 1e-6) for length in self.spread)
+        return Rectangle(self.x, self.y, columns, rows)
+
+    def in_frame(self, centre: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A place and a vector (2,) in heights of a pixel -> in NDC of the frame."""
+        half = self.side / 2
+        return (centre - (self.x * self.aspect, self.y)) / half - 1, axis / half
 
 
 def border_rectangle(width: int, height: int, border: tuple[float, float, float, float]) -> Rectangle:
@@ -48,33 +76,75 @@ def border_rectangle(width: int, height: int, border: tuple[float, float, float,
     return Rectangle(x, y, int(right * np.float32(width)) - x, int(top * np.float32(height)) - y)
 
 
-def backend_size(side: int) -> int:
+def backend_size(side: float) -> int:
     """The size to ask the backend for, to fill a square of ``side`` pixels."""
-    return min(max(side, SMALLEST), LARGEST)
+    return min(max(round(side), SMALLEST), LARGEST)
 
 
-def to_blender(passes: dict[str, np.ndarray], side: int) -> dict[str, np.ndarray]:
-    """The backend's passes in Blender's units, axes and row order, at ``side`` by ``side`` pixels.
+def to_blender(
+    passes: dict[str, np.ndarray], head_to_world: np.ndarray | None = None, world_to_camera: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """The backend's passes in Blender's units and row order.
 
-    Colours are scene-linear, normals in Blender's axes, depth in metres.
+    With the matrices (4, 4) of a head in a shot, Normal and Position are in the world and Depth is
+    along the scene camera's axis; without, all are as the portrait's camera sees them, in Blender's
+    axes and metres.
     """
-    passes = {**passes, "Portrait": over_backdrop(passes["Combined"])}
-    converted = {}
-    for entry in (COMBINED, *PASSES):
-        if entry.name in passes:
-            pixels = convert(entry.name, passes[entry.name])[::-1]
-            converted[entry.name] = resample(pixels, side, smooth=entry.kind == "COLOR")
-    return converted
+    to_world = portrait_to_world(passes.get("placement"), head_to_world)
+    covered = passes["Depth"] < FAR
+    converted = {name: passes[name] for name in passes if name != "placement"}
+    converted["Normal"] = (passes["Normal"] @ unit_rotation(to_world).T).astype(np.float32)
+    converted["Position"] = (points_in(to_world, passes["Position"]) * covered).astype(np.float32)
+    converted["UV"] = np.concatenate((passes["UV"] * covered, covered), axis=-1).astype(np.float32)
+    metres = passes["Depth"] / np.float32(conversions.CENTIMETRES_PER_METRE)
+    if world_to_camera is not None:
+        metres = -points_in(world_to_camera, converted["Position"])[..., 2:]
+    converted["Depth"] = np.where(covered, metres, FAR).astype(np.float32)
+    return {entry.name: converted[entry.name][::-1] for entry in (COMBINED, *PASSES) if entry.name in converted}
 
 
-def convert(name: str, pixels: np.ndarray) -> np.ndarray:
-    """One pass (H, W, C) from the backend's conventions to Blender's."""
-    if name == "Normal":
-        return conversions.directions_model_to_blender(pixels).astype(np.float32)
-    if name == "Depth":
-        metres = pixels / np.float32(conversions.CENTIMETRES_PER_METRE)
-        return np.where(pixels < FAR, metres, np.float32(FAR)).astype(np.float32)
-    return pixels
+def portrait_to_world(placement: np.ndarray | None, head_to_world: np.ndarray | None) -> np.ndarray:
+    """(4, 4) from the world of the portrait's camera (cm) to Blender's, where ``placement`` says how the head stands in the first."""
+    if head_to_world is None:
+        matrix = np.eye(4)
+        matrix[:3, :3] = conversions.AXES / conversions.CENTIMETRES_PER_METRE
+        return matrix
+    standing = np.eye(4)
+    standing[:3, :3] = conversions.rotation_to_matrix(placement[:3])
+    standing[:3, 3] = placement[3:]
+    return head_to_world @ np.linalg.inv(standing)
+
+
+def points_in(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (…, 3) through a matrix (4, 4)."""
+    return points @ matrix[:3, :3].T.astype(np.float32) + matrix[:3, 3].astype(np.float32)
+
+
+def unit_rotation(matrix: np.ndarray) -> np.ndarray:
+    """The rotation (3, 3) float32 of a matrix (4, 4) with a scale."""
+    axes = matrix[:3, :3]
+    return (axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-12)).astype(np.float32)
+
+
+def feathered(passes: dict[str, np.ndarray], to_crop: np.ndarray) -> dict[str, np.ndarray]:
+    """The portrait fading out towards the border of its crop, so that shoulders have no hard end.
+
+    ``to_crop`` (2, 3): NDC of the frame -> of the crop. The passes of the mesh stay as they are.
+    """
+    size = passes["Combined"].shape[0]
+    line = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
+    inside = np.ones((size, size), dtype=np.float32)
+    for across, up, offset in to_crop.astype(np.float32):
+        place = np.abs(across * line[None] + up * line[:, None] + offset)
+        inside *= smooth_step((1 - place) / FEATHER)
+    faded = {name: passes[name] * inside[..., None] for name in ("Combined", "HeadMatte") if name in passes}
+    return {**passes, **faded}
+
+
+def smooth_step(value: np.ndarray) -> np.ndarray:
+    """0 below 0, 1 above 1, smooth between."""
+    t = np.clip(value, 0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def over_backdrop(combined: np.ndarray) -> np.ndarray:
@@ -102,42 +172,68 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     return np.where(linear <= 0.0031308, linear * 12.92, curve).astype(np.float32)
 
 
-def resample(pixels: np.ndarray, side: int, smooth: bool) -> np.ndarray:
-    """A square picture (S, S, C) at another size: by a triangle filter, or its nearest pixels."""
-    size = pixels.shape[0]
-    if size == side:
-        return pixels
+def place(passes: dict[str, np.ndarray], square: Square, area: Rectangle) -> dict[str, np.ndarray]:
+    """Passes of a square frame in a picture of the ``area``, which is otherwise empty.
+
+    Where a pixel of the frame is one of the picture they are copied; else colours go through a
+    triangle filter and the rest takes its nearest pixel.
+    """
+    target = square.rectangle.within(area)
+    seen = Rectangle(target.x + area.x - square.x, target.y + area.y - square.y, target.width, target.height)
+    placed = {}
+    for entry in (COMBINED, *PASSES):
+        if entry.name in passes:
+            pixels = passes[entry.name]
+            picture = np.full((area.height, area.width, pixels.shape[2]), entry.outside, dtype=np.float32)
+            picture[target.rows, target.columns] = resample(pixels, square, seen, entry.smooth)
+            placed[entry.name] = picture
+    return placed
+
+
+def resample(pixels: np.ndarray, square: Square, seen: Rectangle, smooth: bool) -> np.ndarray:
+    """The part ``seen`` (h, w, C) of a frame (S, S, C) that fills ``square``, whose pixels may have another size."""
+    for axis, spread, part in ((1, square.spread[0], seen.columns), (0, square.spread[1], seen.rows)):
+        source = picked(pixels.shape[axis], spread, part, smooth)
+        if isinstance(source, slice):
+            pixels = pixels[:, source] if axis else pixels[source]
+        elif source.ndim == 1:
+            pixels = pixels.take(source, axis)
+        else:
+            pixels = np.moveaxis(np.tensordot(source, pixels, axes=(1, axis)), 0, axis)
+    return pixels
+
+
+def picked(size: int, spread: float, part: slice, smooth: bool) -> slice | np.ndarray:
+    """Which of ``size`` pixels, or what mixture (N, size) of them, shows ``part`` of those that they are spread over."""
+    if size == spread:
+        return part
+    centres = (np.arange(part.start, part.stop) + 0.5) * size / spread
     if not smooth:
-        nearest = ((np.arange(side) + 0.5) * size / side).astype(int)
-        return pixels[nearest][:, nearest]
-    weights = triangle_weights(size, side)
-    return np.einsum("yr,rcn,xc->yxn", weights, pixels, weights, optimize=True).astype(np.float32)
-
-
-def triangle_weights(size: int, side: int) -> np.ndarray:
-    """(side, size) weights of a triangle filter, as wide as the larger of the two pixels."""
-    scale = size / side
-    centres = (np.arange(side) + 0.5) * scale - 0.5
-    distance = np.abs(np.arange(size)[None] - centres[:, None]) / max(scale, 1.0)
+        return np.clip(centres.astype(int), 0, size - 1)
+    distance = np.abs(np.arange(size)[None] - (centres[:, None] - 0.5)) / max(size / spread, 1.0)
     weights = np.maximum(1.0 - distance, 0.0)
-    return weights / weights.sum(axis=1, keepdims=True)
+    return (weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32)
 
 
-def layer(front: dict[str, np.ndarray], back: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
-    """One portrait over another: Combined by its alpha, other passes where that is at least half."""
-    if back is None:
-        return front
+def empty(area: Rectangle) -> dict[str, np.ndarray]:
+    """All passes of a picture without a portrait. They may be views of a single value: not to be written to."""
+    shape = area.height, area.width
+    return {entry.name: np.broadcast_to(np.float32(entry.outside), (*shape, entry.count)) for entry in (COMBINED, *PASSES)}
+
+
+def layer(front: dict[str, np.ndarray], back: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One portrait over another: Combined and HeadMatte by its alpha, other passes where that is at least half, or nothing is behind."""
     alpha = front["Combined"][..., 3:]
-    result = {"Combined": front["Combined"] + (1 - alpha) * back["Combined"]}
-    for name in front.keys() & back.keys() - {"Combined"}:
-        result[name] = np.where(alpha >= 0.5, front[name], back[name])
+    covers = (alpha >= 0.5) | ((back["Depth"] >= FAR) & (back["Combined"][..., 3:] == 0))
+    result = {}
+    for name in front.keys() & back.keys():
+        if name in ("Combined", "HeadMatte"):
+            result[name] = front[name] + (1 - alpha) * back[name]
+        else:
+            result[name] = np.where(covers, front[name], back[name])
     return result
 
 
-def place(pixels: np.ndarray, size: tuple[int, int], square: Rectangle, outside: float) -> np.ndarray:
-    """A square picture (S, S, C) set into an otherwise empty one of ``size`` (width, height)."""
-    if square == Rectangle(0, 0, *size):
-        return pixels
-    picture = np.full((size[1], size[0], pixels.shape[2]), outside, dtype=np.float32)
-    picture[square.rows, square.columns] = pixels
-    return picture
+def over_colour(combined: np.ndarray, colour: tuple[float, float, float]) -> np.ndarray:
+    """Premultiplied (H, W, 4) over a colour, opaque."""
+    return combined + (1 - combined[..., 3:]) * np.float32((*colour, 1.0))

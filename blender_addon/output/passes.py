@@ -20,20 +20,28 @@ class RenderPass:
     def count(self) -> int:
         return len(self.channels)
 
+    @property
+    def smooth(self) -> bool:
+        """Whether values may be mixed: not where their mean belongs to no surface."""
+        return self.kind == "COLOR" or self.name in {"HeadMatte", "FaceMask"}
+
 
 COMBINED = RenderPass("Combined", "RGBA", "COLOR")  # scene-linear, premultiplied
 
+# "Bare" is the placement Aligned Crop, where there is no scene camera.
 PASSES = (
-    RenderPass("Portrait", "RGB", "COLOR"),  # scene-linear, over the backdrop, no alpha
+    RenderPass("Portrait", "RGB", "COLOR"),  # scene-linear, the generator's whole picture, no alpha
+    RenderPass("HeadMatte", "X", "VALUE"),  # 0 to 1, coverage of head, hair and shoulders
     RenderPass("FaceMask", "X", "VALUE"),  # 0 to 1, coverage of the rig's face
-    RenderPass("Normal", "XYZ", "VECTOR"),  # Blender's axes, the portrait's camera looks along +Y
+    RenderPass("Normal", "XYZ", "VECTOR"),  # world; bare: Blender's axes, the portrait's camera looks along +Y
     RenderPass("Albedo", "RGB", "COLOR"),  # scene-linear
     RenderPass("Shading", "RGB", "COLOR"),  # scene-linear light that albedo is multiplied with
-    RenderPass("Depth", "Z", "VALUE", FAR),  # Blender units (metres) along the portrait's view axis
+    RenderPass("Depth", "Z", "VALUE", FAR),  # Blender units along the camera's axis
+    RenderPass("UV", "UVA", "VECTOR"),  # u, v up, and 1 where the mesh is, as Map UV reads it
+    RenderPass("Position", "XYZ", "VECTOR"),  # world, Blender units; bare: from the rig's head at rest, its axes
 )
 
-PORTRAIT = PASSES[0]
-# What the backend is asked for; Combined always comes, and Portrait is made from it.
-BACKEND_PASSES = tuple(entry.name for entry in PASSES if entry is not PORTRAIT)
+# What the backend is asked for; Combined always comes.
+BACKEND_PASSES = tuple(entry.name for entry in PASSES)
 
 SOCKET_TYPES = {"VALUE": "FLOAT", "VECTOR": "VECTOR", "COLOR": "RGBA"}  # of File Output items

@@ -30,7 +30,7 @@ def setup_sequence(scene: bpy.types.Scene, folder: str, name: str = "frame_") ->
 
     ``folder`` may be relative to the .blend file ("//render"). The EXR holds Combined as the
     engine made it, before the compositor, and all passes, 32 bits each. A camera is added where
-    the scene has none. Raises OutputError if the folder cannot be written.
+    the scene has none, and the film becomes transparent. Raises OutputError if the folder cannot be written.
     """
     check_folder(Path(bpy.path.abspath(folder)))
     tree = compositor.ensure_tree(scene)
@@ -41,6 +41,7 @@ def setup_sequence(scene: bpy.types.Scene, folder: str, name: str = "frame_") ->
     render.filepath = os.path.join(folder, "frames", f"{name}####")
     render.use_file_extension = True
     render.use_overwrite = False
+    render.film_transparent = True
     compositor.set_exact_colours(scene)
     passes_node(tree, scene, os.path.join(folder, "passes"), f"{name}####")
     ensure_camera(scene)

@@ -29,7 +29,10 @@ from pathlib import Path
 import numpy as np
 
 EXPRESSIONS = ("eyeBlink_L", "eyeBlink_R", "eyeLookOut_L", "eyeLookIn_L", "eyeLookUp_L", "jawOpen", "mouthSmile_L", "mouthSmile_R")
-WIDTHS = {"FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "Depth": "Z"}
+WIDTHS = {
+    "Portrait": "RGB", "HeadMatte": "X", "FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "Depth": "Z",
+    "UV": "UV", "Position": "XYZ",
+}  # fmt: skip
 RADII = np.array((7.5, 11.0, 9.5), dtype=np.float32)  # cm
 EYES = np.array(((3.0, 3.0, 8.0), (-3.0, 3.0, 8.0)), dtype=np.float32)
 SIZE = 64
@@ -102,11 +105,19 @@ def mesh_of(portrait: dict) -> dict[str, np.ndarray]:
         "corners": corners.astype(np.int32).ravel(),
         "uv": np.concatenate((skin_uv, eye_uv, eye_uv)),
         "albedo": albedo.astype(np.float32),
-        "landmarks": np.arange(68, dtype=np.int32),
+        "landmarks": landmarks(vertices),
         "group_names": np.array(("head", "neck", "eye_L", "eye_R")),
         "groups": groups,
         "eye_centers": EYES,
     }
+
+
+def landmarks(vertices: np.ndarray) -> np.ndarray:
+    """68 vertex indices: where the eyes (36 to 47) and the corners of the mouth (48, 54) are, the chin for the rest."""
+    places = np.tile(np.float32((0, -8, 8)), (68, 1))
+    places[36:42], places[42:48] = (-3.2, 2.5, 8), (3.2, 2.5, 8)
+    places[48], places[54] = (-2.5, -4.5, 8), (2.5, -4.5, 8)
+    return np.linalg.norm(vertices[None] - places[:, None], axis=2).argmin(axis=1).astype(np.int32)
 
 
 def expressions(vertices: np.ndarray, groups: np.ndarray) -> np.ndarray:

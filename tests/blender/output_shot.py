@@ -22,7 +22,7 @@ with OpenEXR.File(sys.argv[1], separate_channels=True) as file:
 
 @dataclass
 class KnownClient:
-    """Stands in for the backend's client: frames are drawn by ``draw(controls, size)``; requests are kept."""
+    """Stands in for the backend's client: frames are drawn by ``draw(controls, size)``; requests for them are kept."""
 
     draw: object
     requests: list = field(default_factory=list)
@@ -31,11 +31,14 @@ class KnownClient:
         self.requests.append({"portrait": portrait, "controls": controls, "size": size, "passes": tuple(passes)})
         return self.draw(controls, size)
 
+    def mesh(self, portrait) -> dict[str, np.ndarray]:
+        return fake_backend.mesh_of(portrait)
+
 
 def random_frame(_controls: dict, size: int) -> dict[str, np.ndarray]:
     """Passes of noise, the same for the same size; Combined is opaque and made of sRGB bytes."""
     random = np.random.default_rng(size)
-    widths = {"FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3}
+    widths = {"Portrait": 3, "HeadMatte": 1, "FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3, "UV": 2, "Position": 3}
     passes = {name: random.random((size, size, width), dtype=np.float32) for name, width in widths.items()}
     passes["Depth"] = np.where(passes["FaceMask"] > 0.3, 100 + 40 * passes["FaceMask"], np.float32(1e10))
     passes["Combined"] = np.ones((size, size, 4), dtype=np.float32)
@@ -69,9 +72,13 @@ def add_rig(extension, seed: int = 7) -> bpy.types.Object:
     return module(extension, "rig.build").build_rig(bpy.context, portrait, fake_backend.mesh_of(portrait))
 
 
-def prepare(extension, scene: bpy.types.Scene, width: int = 48, height: int = 48) -> bpy.types.Object:
-    """A rig, a camera and the engine in an empty scene; returns the rig."""
+def prepare(
+    extension, scene: bpy.types.Scene, width: int = 48, height: int = 48, placement: str = "CROP"
+) -> bpy.types.Object:
+    """A rig, a camera, the engine and transparent film in an empty scene; returns the rig."""
     rig = add_rig(extension)
+    scene.stylerig.placement = placement
+    scene.render.film_transparent = True
     scene.render.engine = "STYLERIG"
     scene.render.resolution_x, scene.render.resolution_y = width, height
     scene.render.resolution_percentage = 100
@@ -112,3 +119,54 @@ def render_still(scene: bpy.types.Scene, path: Path) -> np.ndarray:
     scene.render.filepath = str(path)
     bpy.ops.render.render(write_still=True)
     return read_png(path)
+
+
+POINTS = {"left eye": slice(36, 42), "right eye": slice(42, 48), "mouth": [48, 54]}  # of the 68 landmarks
+
+
+def point_frame(extension, portrait: dict):
+    """draw(controls, size) of a backend whose picture is three dots: red and green eyes, a blue mouth.
+
+    It aligns the head's landmarks and moves the crop as the real one does, and says the same placement.
+    """
+    placement = module(extension, "output.placement")
+    landmarks = placement.Landmarks.of_mesh(fake_backend.mesh_of(portrait))
+
+    def draw(controls: dict, size: int) -> dict[str, np.ndarray]:
+        yaw, pitch, roll = controls["rotation"]
+        points = landmarks.points(controls["expression"])
+        own_roll, place = placement.align(points, yaw, pitch)
+        _, reference = placement.align(landmarks.points(portrait["parameters"]["expression"]), yaw, pitch)
+        angle, scale = roll - own_roll, controls["scale"] * placement.depth_of(place) / placement.depth_of(reference)
+        turn = scale * np.array(((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))))
+        pivot = placement.project(place)
+        target = placement.project(reference) + 2 * np.array(controls["translation"])
+        placed = points @ module(extension, "rig.conversions").rotation_to_matrix((yaw, pitch, own_roll)).T + place
+        crop = placed[:, :2] * (placement.FOCAL / (120 - placed[:, 2]))[:, None]
+        seen = (crop - pivot) @ turn.T + target
+        depth = placement.depth_of(reference) / controls["scale"]
+        where = np.array((*(target * depth / placement.FOCAL), 120 - depth))
+        return dots(seen, size) | {"placement": np.array((yaw, pitch, roll, *where))}
+
+    return draw
+
+
+def dots(seen: np.ndarray, size: int) -> dict[str, np.ndarray]:
+    """A frame of opaque black with a soft dot at each of the points, given as NDC of 68 landmarks (68, 2)."""
+    line = (np.arange(size) + 0.5) * 2 / size - 1
+    passes = random_frame({}, size)
+    passes["Combined"] = np.zeros((size, size, 4), dtype=np.float32)
+    passes["Combined"][..., 3] = 1
+    for channel, rows in enumerate(POINTS.values()):
+        x, y = seen[rows].mean(axis=0)
+        squared = (line[None] - x) ** 2 + (-line[:, None] - y) ** 2
+        passes["Combined"][..., channel] = np.exp(-squared * size**2 / 32)
+    return passes
+
+
+def dots_in(picture: np.ndarray) -> np.ndarray:
+    """Where the three dots of a rendered picture (H, W, C) lie (3, 2): x, y in pixels from its lower left corner."""
+    height, width = picture.shape[:2]
+    x, y = np.meshgrid(np.arange(width) + 0.5, height - np.arange(height) - 0.5)
+    light = picture[..., :3].astype(float)
+    return np.stack([(light * axis[..., None]).sum((0, 1)) / light.sum((0, 1)) for axis in (x, y)], axis=-1)

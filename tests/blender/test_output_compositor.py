@@ -12,6 +12,7 @@ from output_shot import KnownClient, module, prepare, random_frame, render_still
 def upper_half_empty(controls: dict, size: int) -> dict[str, np.ndarray]:
     frame = random_frame(controls, size)
     frame["Combined"][: size // 2] = 0
+    frame["HeadMatte"] = frame["Combined"][..., 3:]
     return frame
 
 
@@ -39,7 +40,7 @@ def ours(extension, scene) -> list[str]:
 
 
 def test_portrait_over_a_plate_keeps_both_colours_exactly(scene, plate, tmp_path):
-    assert bpy.ops.stylerig.setup_compositor(filepath=plate) == {"FINISHED"}
+    assert bpy.ops.stylerig.setup_compositor(filepath=plate, light_wrap=0) == {"FINISHED"}
     picture = render_still(scene, tmp_path / "over.png")
     np.testing.assert_array_equal(picture[24:, :, :3], srgb_bytes(48)[24:])
     assert (picture[:24] == (200, 100, 50, 255)).all()
@@ -52,11 +53,22 @@ def test_half_transparent_pixels_mix_with_the_plate_in_linear_light(extension, s
         return frame
 
     use_client(extension, monkeypatch, KnownClient(veil))
-    bpy.ops.stylerig.setup_compositor(filepath=plate)
+    bpy.ops.stylerig.setup_compositor(filepath=plate, light_wrap=0)
     picture = render_still(scene, tmp_path / "veil.png")
     under = ((np.array((200, 100, 50)) / 255 + 0.055) / 1.055) ** 2.4
     expected = 255 * (1.055 * (0.25 + 0.5 * under) ** (1 / 2.4) - 0.055)
     assert np.abs(picture[..., :3] - expected).max() < 0.6
+
+
+def test_light_wrap_brightens_the_rim_and_nothing_else(extension, scene, plate, tmp_path):
+    scene.render.resolution_x = scene.render.resolution_y = 200  # a rim of 4 pixels
+    pictures = []
+    for strength in (0.0, 0.5):
+        bpy.ops.stylerig.setup_compositor(filepath=plate, light_wrap=strength)
+        pictures.append(render_still(scene, tmp_path / f"{strength}.png").astype(int))
+    change = pictures[1] - pictures[0]
+    assert change.min() >= 0 and change[100:103, 10:-10, 0].mean() > 5  # the red plate
+    assert change[:100].max() == 0 and change[120:, 20:-20].max() == 0
 
 
 def test_without_a_plate_there_is_a_gradient_that_a_saved_file_keeps(extension, scene, tmp_path):
@@ -73,7 +85,7 @@ def test_doing_it_twice_leaves_one_set_of_nodes(extension, scene, plate):
     bpy.ops.stylerig.setup_compositor()
     once = ours(extension, scene)
     bpy.ops.stylerig.setup_compositor(filepath=plate)
-    assert ours(extension, scene) == once and len(once) == 5
+    assert ours(extension, scene) == once and len(once) == 11
 
 
 def test_an_artists_nodes_stay(extension, scene):
@@ -90,7 +102,7 @@ def test_colours_are_set_so_that_nothing_changes_them(scene):
     scene.render.dither_intensity = 1.0
     bpy.ops.stylerig.setup_compositor()
     assert scene.view_settings.view_transform == "Standard" and scene.view_settings.exposure == 0
-    assert scene.render.dither_intensity == 0 and scene.render.compositor_device == "CPU"
+    assert scene.render.film_transparent and scene.render.dither_intensity == 0 and scene.render.compositor_device == "CPU"
 
 
 @pytest.mark.parametrize("content", [None, b"not a picture"])

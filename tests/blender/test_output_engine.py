@@ -34,13 +34,17 @@ def test_all_passes_arrive_exactly(extension, scene, client, tmp_path):
     bpy.ops.render.render(animation=True)
     channels = read_exr(tmp_path / "passes" / "frame_0001.exr", tmp_path)
     sent = random_frame({}, 48)
-    for name, letters in (("Combined", "RGBA"), ("FaceMask", "X"), ("Albedo", "RGB"), ("Shading", "RGB")):
+    same = ("Portrait", "RGB"), ("HeadMatte", "X"), ("FaceMask", "X"), ("Albedo", "RGB"), ("Shading", "RGB")
+    for name, letters in (("Combined", "RGBA"), *same):
         np.testing.assert_array_equal(stacked(channels, name, letters), sent[name])
     x, y, z = np.moveaxis(sent["Normal"], -1, 0)  # model: y up, z to the camera; Blender: z up, -Y to it
     np.testing.assert_allclose(stacked(channels, "Normal", "XYZ"), np.stack((x, -z, y), axis=-1), atol=1e-7)
-    np.testing.assert_array_equal(stacked(channels, "Portrait", "RGB"), stacked(channels, "Portrait", "RGB").clip(0, 1))
-    np.testing.assert_allclose(stacked(channels, "Portrait", "RGB"), sent["Combined"][..., :3], atol=2e-6)
     depth, near = stacked(channels, "Depth", "Z"), sent["Depth"] < 1e9
+    x, y, z = np.moveaxis(sent["Position"] * near / 100, -1, 0)
+    np.testing.assert_allclose(stacked(channels, "Position", "XYZ"), np.stack((x, -z, y), axis=-1), atol=1e-7)
+    uv = stacked(channels, "UV", "XYZ")
+    np.testing.assert_array_equal(uv[..., :2], sent["UV"] * near)
+    np.testing.assert_array_equal(uv[..., 2:], near)
     np.testing.assert_allclose(depth[near], sent["Depth"][near] / 100, rtol=1e-6)
     assert (depth[~near] == np.float32(1e10)).all() and near.any() and not near.all()
 
@@ -118,7 +122,8 @@ def test_passes_are_sockets_of_render_layers(extension, scene):
     compositor = module(extension, "output.compositor")
     sockets = compositor.render_layers(compositor.ensure_tree(scene), scene).outputs
     types = {socket.name: socket.type for socket in sockets if socket.enabled}
-    assert types["Depth"] == types["FaceMask"] == "VALUE" and types["Normal"] == "VECTOR"
+    assert types["Depth"] == types["FaceMask"] == types["HeadMatte"] == "VALUE"
+    assert types["Normal"] == types["UV"] == types["Position"] == "VECTOR"
     assert types["Albedo"] == types["Shading"] == types["Portrait"] == "RGBA"
 
 

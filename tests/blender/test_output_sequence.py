@@ -54,7 +54,7 @@ def test_an_animation_writes_png_and_exr(rendered, tmp_path):
         np.testing.assert_array_equal(read_png(path)[..., :3], srgb_bytes(48))
     channels = read_exr(rendered / "passes" / "frame_0003.exr", tmp_path)
     assert {name.partition(".")[0] for name in channels} == {
-        "Combined", "Portrait", "FaceMask", "Normal", "Albedo", "Shading", "Depth",
+        "Combined", "Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position",
     }
 
 

@@ -1,0 +1,275 @@
+"""Where a portrait goes in a picture: at the mesh, through the scene camera, or as a bare centred crop.
+
+A generator's picture shows the head as the FFHQ alignment crops it: eyes and mouth decide where the
+crop lies. The same eyes and mouth of the rig, seen by the scene camera, say where that crop goes:
+a similarity, exact in place, size and roll. The head is asked for as it is turned to the line of
+sight, the light with it.
+
+Coordinates in a picture: x right, y up from its lower left corner, in heights of a pixel, so that
+circles are round whatever the pixel aspect. numpy only but for ``View.of_scene`` and ``head_matrix``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+
+from ..rig import conversions, harmonics
+from ..rig.controls import bone_motion, head_of, rounded
+from ..rig.errors import HEAD_BONE, RigError
+from ..rig.scene_light import axes_of
+from . import frame
+from .errors import OutputError
+from .frame import Rectangle, Square, backend_size
+
+LEFT_EYE, RIGHT_EYE, MOUTH_CORNERS, FROM_EYES = slice(36, 42), slice(42, 48), (48, 54), slice(36, 68)
+FOCAL = 2 * conversions.CAMERA_DISTANCE / conversions.FRAME_WIDTH  # of the portrait's camera, in half frames
+ROUNDS = 6  # of the alignment, as in the backend
+SMALLEST_AXIS = 0.25  # heights of a pixel; a head that is smaller is not drawn
+LARGEST_SCALE = 8.0  # of a crop against the frame that the backend draws
+MODEL_TO_BLENDER = np.eye(4)
+MODEL_TO_BLENDER[:3, :3] = conversions.AXES / conversions.CENTIMETRES_PER_METRE
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """The 68 landmarks of a portrait's head in model space, cm."""
+
+    neutral: np.ndarray  # (68, 3)
+    changes: dict[str, np.ndarray]  # expression -> (68, 3) at 1
+
+    @classmethod
+    def of_mesh(cls, mesh: dict[str, np.ndarray]) -> Landmarks:
+        """From the arrays of /v1/portraits/mesh."""
+        rows = np.asarray(mesh["landmarks"], dtype=int)
+        changes = np.asarray(mesh["expression"])[:, rows].astype(float)
+        names = map(str, mesh["expression_names"])
+        return cls(np.asarray(mesh["vertices"])[rows].astype(float), dict(zip(names, changes)))
+
+    def points(self, expression: dict[str, float]) -> np.ndarray:
+        """(68, 3) with this expression, 0 to 1 by name."""
+        known = ((self.changes[name], value) for name, value in expression.items() if value and name in self.changes)
+        return self.neutral + sum((change * value for change, value in known), np.zeros(3))
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera's picture."""
+
+    world_to_camera: np.ndarray  # (4, 4); the camera looks along its -z, x right, y up
+    projection: np.ndarray  # (4, 4) as OpenGL has it
+    width: int  # pixels
+    height: int
+    aspect: float  # width of a pixel / its height
+    near: float  # metres
+
+    @classmethod
+    def of_scene(cls, depsgraph: bpy.types.Depsgraph, width: int, height: int) -> View:
+        """Of the evaluated scene camera. Raises OutputError for one that has no flat picture."""
+        scene = depsgraph.scene
+        if scene.camera is None:
+            raise OutputError("The scene has no camera.", "Add one, or choose the placement Aligned Crop.")
+        camera = scene.camera.evaluated_get(depsgraph)
+        if camera.type != "CAMERA" or camera.data.type not in {"PERSP", "ORTHO"}:
+            raise OutputError(
+                "A portrait can only be placed for a perspective or an orthographic camera.",
+                "Change the camera's type, or choose the placement Aligned Crop.",
+            )
+        render = scene.render
+        scales = {"scale_x": render.pixel_aspect_x, "scale_y": render.pixel_aspect_y}
+        projection = camera.calc_matrix_camera(depsgraph, x=width, y=height, **scales)
+        matrix = camera.matrix_world.normalized().inverted_safe()  # a camera's scale changes nothing
+        aspect = render.pixel_aspect_x / render.pixel_aspect_y
+        return cls(np.array(matrix), np.array(projection), width, height, aspect, camera.data.clip_start)
+
+    @property
+    def perspective(self) -> bool:
+        return self.projection[3, 3] == 0
+
+    def to_camera(self, points: np.ndarray) -> np.ndarray:
+        """World points (N, 3) in the camera's axes."""
+        return points @ self.world_to_camera[:3, :3].T + self.world_to_camera[:3, 3]
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """World points (N, 3) before the camera -> their place in the picture (N, 2)."""
+        clip = np.pad(self.to_camera(points), ((0, 0), (0, 1)), constant_values=1.0) @ self.projection.T
+        return (clip[:, :2] / clip[:, 3:] + 1) * (0.5 * self.width * self.aspect, 0.5 * self.height)
+
+    def sight(self, point: np.ndarray) -> np.ndarray:
+        """Axes (3, 3) in the world, as columns, of a camera at the same place that looks at ``point`` (3,), held as level."""
+        ahead = np.array((0.0, 0.0, -1.0))
+        towards = self.to_camera(point[None])[0] if self.perspective else ahead
+        turn = harmonics.rotation_between(ahead, towards / np.linalg.norm(towards))
+        return self.world_to_camera[:3, :3].T @ turn
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A head in a picture: the frame to ask the backend for and where it goes."""
+
+    controls: dict
+    size: int  # pixels of the backend's square frame
+    square: Square  # where the frame goes in the picture, pixels
+    distance: float  # metres from the camera; nearer heads cover those behind
+    head_to_world: np.ndarray | None = None  # (4, 4), cm to metres; None for the bare crop
+    view: View | None = None
+    to_crop: np.ndarray | None = None  # (2, 3) affine: NDC of the frame -> of the aligned crop
+
+    def finished(self, passes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The backend's passes of the frame as they go into the picture, row 0 at the bottom."""
+        if self.view is None:
+            return frame.to_blender(passes)
+        made = frame.to_blender(passes, self.head_to_world, self.view.world_to_camera)
+        return frame.feathered(made, self.to_crop)
+
+
+def bare_crop(controls: dict, size: tuple[int, int], aspect: float, distance: float) -> Placed:
+    """A centred square as large as the shorter side of a picture of this size, as the portrait's own camera sees the rig."""
+    width, height = size
+    side = math.floor(min(width * aspect, height))
+    square = Square(math.floor(width - side / aspect) // 2, (height - side) // 2, side, aspect)
+    return Placed(controls, backend_size(side), square, distance)
+
+
+def in_shot(
+    controls: dict, portrait: dict, landmarks: Landmarks, matrices: tuple[np.ndarray, np.ndarray], view: View, area: Rectangle
+) -> Placed | None:
+    """The head where the mesh stands, as far as it reaches into ``area`` of the picture.
+
+    ``matrices`` (4, 4): model space (cm) of the head to the world, and the rig's own axes to the
+    world. None for a head that the camera does not see: outside the area, behind the camera, or
+    turned away by more than 90°.
+    """
+    head, rig_axes = matrices
+    points = landmarks.points(controls["expression"])
+    world = points @ head[:3, :3].T + head[:3, 3]
+    depths = -view.to_camera(world)[:, 2]
+    if depths.min() <= view.near:
+        return None
+    centre, axis = ffhq_crop(view.project(world))
+    middle = middle_of(world)
+    sight = view.sight(middle)
+    turned = sight.T @ unit_columns(head[:3, :3])
+    square = square_around(centre, axis, view, area)
+    if square is None or turned[2, 2] <= 0:
+        return None
+    yaw, pitch, _ = conversions.rotation_from_matrix(turned)
+    light = harmonics.rotate(np.array(controls["light"]), sight.T @ rig_axes @ conversions.AXES)
+    still = landmarks.points(portrait["parameters"]["expression"])
+    asked, to_crop = frame_controls(points, still, (yaw, pitch), square.in_frame(centre, axis))
+    asked = {**controls, **asked, "light": [rounded(row) for row in light.tolist()]}
+    return Placed(asked, backend_size(square.side), square, float(depths.mean()), head, view, to_crop)
+
+
+def frame_controls(
+    points: np.ndarray, still: np.ndarray, turned: tuple[float, float], crop: tuple[np.ndarray, np.ndarray]
+) -> tuple[dict, np.ndarray]:
+    """Rotation, translation and scale that bring the aligned crop of ``points`` (68, 3) to ``crop``, and (2, 3) back.
+
+    ``crop``: centre and half axis x (2,) in the frame, NDC. The backend turns and scales about the
+    head's origin, and keeps the head where it stands with the portrait's own expression (``still``).
+    """
+    centre, axis = crop
+    roll, place = align(points, *turned)
+    _, reference = align(still, *turned)
+    angle, scale = math.atan2(axis[1], axis[0]), math.hypot(*axis)
+    similarity = np.array(((axis[0], -axis[1]), (axis[1], axis[0])))
+    shift = centre - project(reference) + similarity @ project(place)
+    enlarged = depth_of(place) / depth_of(reference)
+    back = np.linalg.inv(similarity)
+    controls = {
+        "rotation": rounded((*turned, wrapped(roll + angle))),
+        "translation": rounded(shift / 2),
+        "scale": min(max(rounded([scale / enlarged])[0], 1 / LARGEST_SCALE), LARGEST_SCALE),
+    }
+    return controls, np.column_stack((back, -back @ centre))
+
+
+def square_around(centre: np.ndarray, axis: np.ndarray, view: View, area: Rectangle) -> Square | None:
+    """Whole pixels around the part of a crop that lies in the area; None if nothing does, or hardly anything.
+
+    As a square in the picture it may reach beyond the area, and where the crop is very large it
+    takes in more of it, so that the backend need not enlarge it more than it can.
+    """
+    length = math.hypot(*axis)
+    if not SMALLEST_AXIS < length < math.inf:
+        return None
+    reach = float(np.abs(axis).sum())  # the upright square around the turned one
+    step = np.array((view.aspect, 1.0))
+    low = np.maximum(np.floor((centre - reach) / step), (area.x, area.y))
+    high = np.minimum(np.ceil((centre + reach) / step), (area.x + area.width, area.y + area.height))
+    if (high <= low).any():
+        return None
+    side = max(float(((high - low) * step).max()), 2.05 * length / LARGEST_SCALE)
+    return Square(int(low[0]), int(low[1]), math.ceil(side - 1e-6), view.aspect)
+
+
+def ffhq_crop(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (2,) and half axis x (2,) of the FFHQ crop of landmarks (68, 2), y up (Karras et al. 2019)."""
+    left, right = points[LEFT_EYE].mean(axis=0), points[RIGHT_EYE].mean(axis=0)
+    eyes, mouth = (left + right) / 2, points[list(MOUTH_CORNERS)].mean(axis=0)
+    to_right, to_mouth = right - left, mouth - eyes
+    direction = to_right + (-to_mouth[1], to_mouth[0])
+    size = max(2.0 * math.hypot(*to_right), 1.8 * math.hypot(*to_mouth))
+    return eyes + 0.1 * to_mouth, direction * (size / max(math.hypot(*direction), 1e-12))
+
+
+def align(points: np.ndarray, yaw: float, pitch: float) -> tuple[float, np.ndarray]:
+    """Roll (radians) and place (3,) cm at which the portrait's camera sees landmarks (68, 3) as the FFHQ crop.
+
+    The fixed point of models/face/alignment.py, which proves it.
+    """
+    roll, place = 0.0, np.zeros(3)
+    for _ in range(ROUNDS):
+        placed = points @ conversions.rotation_to_matrix((yaw, pitch, roll)).T + place
+        depths = conversions.CAMERA_DISTANCE - placed[:, 2]
+        centre, axis = ffhq_crop(placed[:, :2] * (FOCAL / depths)[:, None])
+        depth, turn = depths[FROM_EYES].mean(), math.atan2(axis[1], axis[0])
+        middle = np.array((*(centre * depth / FOCAL), conversions.CAMERA_DISTANCE - depth))
+        roll -= turn
+        place = conversions.rotation_to_matrix((0.0, 0.0, -turn)) @ (place - middle)
+        place[2] += conversions.CAMERA_DISTANCE - depth * math.hypot(*axis)
+    return roll, place
+
+
+def middle_of(points: np.ndarray) -> np.ndarray:
+    """The point (3,) between landmarks (68, 3) that the crop is centred at."""
+    eyes = (points[LEFT_EYE].mean(axis=0) + points[RIGHT_EYE].mean(axis=0)) / 2
+    return eyes + 0.1 * (points[list(MOUTH_CORNERS)].mean(axis=0) - eyes)
+
+
+def depth_of(place: np.ndarray) -> float:
+    """cm from the portrait's camera."""
+    return conversions.CAMERA_DISTANCE - float(place[2])
+
+
+def project(place: np.ndarray) -> np.ndarray:
+    """NDC (2,) of a point (3,) in the portrait camera's world."""
+    return place[:2] * (FOCAL / depth_of(place))
+
+
+def wrapped(angle: float) -> float:
+    """The same angle in ±π."""
+    return math.remainder(angle, 2 * math.pi)
+
+
+def unit_columns(matrix: np.ndarray) -> np.ndarray:
+    """The rotation (3, 3) of a matrix with scale."""
+    return matrix / np.maximum(np.linalg.norm(matrix, axis=0), 1e-12)
+
+
+def head_matrices(rig: bpy.types.Object, matrix, depsgraph: bpy.types.Depsgraph) -> tuple[np.ndarray, np.ndarray]:
+    """(4, 4) from the head's model space (cm) to the world, and (3, 3) the rig's axes, of an evaluated rig at ``matrix``.
+
+    Raises RigError.
+    """
+    motion = bone_motion(rig, HEAD_BONE)
+    if motion is None:
+        raise RigError("no_head_bone", "The armature has no bone named “{name}”.", "Name it so again, or undo.", name=HEAD_BONE)
+    head = head_of(rig)
+    offset = rig.matrix_world.inverted_safe() @ head.evaluated_get(depsgraph).matrix_world if head else None
+    to_world = matrix @ motion @ offset if head else matrix @ motion
+    return np.array(to_world) @ MODEL_TO_BLENDER, axes_of(matrix)
