@@ -108,11 +108,26 @@ class StyleRigObject(bpy.types.PropertyGroup):
     )
 
 
-CLASSES = (StyleRigObject,)
+class StyleRigScene(bpy.types.PropertyGroup):
+    """What a scene says about rendering its portraits."""
+
+    placement: EnumProperty(
+        name="Placement",
+        description="Where portraits go in the render",
+        items=(
+            ("SHOT", "In the Shot", "Where the mesh stands, as the scene camera sees it", "CAMERA_DATA", 0),
+            ("CROP", "Aligned Crop", "In the middle of the picture, as the portrait's own camera sees the rig", "IMAGE_PLANE", 1),
+        ),
+        options=set(),
+    )
+
+
+CLASSES = (StyleRigObject, StyleRigScene)
 
 
 def register() -> None:
     bpy.types.Object.stylerig = PointerProperty(name="StyleRig", type=StyleRigObject, override=OVERRIDABLE)
+    bpy.types.Scene.stylerig = PointerProperty(name="StyleRig", type=StyleRigScene)
     bpy.types.Scene.stylerig_live = BoolProperty(
         name="Live View", description="Whether the live view ran when the file was saved: it then goes on", options={"HIDDEN"}
     )
@@ -120,4 +135,4 @@ def register() -> None:
 
 def unregister() -> None:
     del bpy.types.Scene.stylerig_live
-    del bpy.types.Object.stylerig
+    del bpy.types.Object.stylerig, bpy.types.Scene.stylerig
