@@ -94,7 +94,7 @@ class StyleRigObject(bpy.types.PropertyGroup):
         default=light.NEUTRAL_STRENGTH, min=0, soft_max=3, precision=3, update=tag, override=OVERRIDABLE,
     )  # fmt: skip
     light_tint: FloatVectorProperty(
-        name="Tint", description="Colour the light is multiplied by", subtype="COLOR", size=3,
+        name="Tint", description="Color the light is multiplied by", subtype="COLOR", size=3,
         default=light.NEUTRAL_TINT, min=0, soft_max=1, update=tag, override=OVERRIDABLE,
     )  # fmt: skip
     light_direction: FloatVectorProperty(

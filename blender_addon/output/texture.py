@@ -182,7 +182,7 @@ class STYLERIG_OT_portrait_texture(bpy.types.Operator):
         description="How the material uses the texture",
         items=(
             ("OWN", "Portrait's Light", "Shadeless: the light is in the picture already"),
-            ("SCENE", "Scene's Light", "As base colour, lit by the scene on top"),
+            ("SCENE", "Scene's Light", "As base color, lit by the scene on top"),
         ),
         default="OWN",
     )

@@ -12,7 +12,7 @@ from .status import draw_wrapped
 LOOK_SECONDS = 0.25  # between two drawings of the progress
 STATES = {  # state -> (text, icon, what the button says)
     "absent": ("The environment is not made yet", "INFO", "Make Environment"),
-    "half made": ("The environment is half made", "ERROR", "Go On Making It"),
+    "half made": ("The environment is half made", "ERROR", "Resume"),
     "outdated": ("The environment is of another version", "ERROR", "Update Environment"),
     "ready": ("The environment is ready", "CHECKMARK", "Check and Repair"),
 }

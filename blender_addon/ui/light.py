@@ -16,7 +16,7 @@ from .pose import RigOperator
 
 BALL_SCALE = 5.0  # in units of the interface
 _SHOWN: dict[str, tuple] = {}  # icon name -> the light it shows
-PRESET_ITEMS = tuple((name, name, f"Light the face as in the preset {name}") for name in PRESETS)
+PRESET_ITEMS = tuple((name, name, "Light the face as in this preset") for name in PRESETS)
 
 
 class STYLERIG_OT_light_preset(RigOperator, bpy.types.Operator):

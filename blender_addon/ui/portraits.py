@@ -28,7 +28,7 @@ MOST_CANDIDATES = 240  # kept; 64 KB of picture each
 LAYERS = (
     ("COARSE", "Coarse", "Pose and the shape of head and face", 1),
     ("MIDDLE", "Middle", "Features and hair", 2),
-    ("FINE", "Fine", "Colours and small detail", 4),
+    ("FINE", "Fine", "Colors and small detail", 4),
 )
 TRUNCATION = {
     "name": "Truncation",

@@ -12,25 +12,29 @@ from ..preferences import PACKAGE
 from ..translations import said
 
 
-def backend_state() -> tuple[str, str]:
-    """(text, icon) of the backend's state."""
+# What the backend is at -> the icon that stands before it.
+STARTING, RUNNING, MAKING, MISSING, OFF = "Starting…", "Backend runs", "Setting up…", "No environment", "Backend is off"
+STATES = {STARTING: "SORTTIME", RUNNING: "CHECKMARK", MAKING: "SORTTIME", MISSING: "ERROR", OFF: "PAUSE"}
+
+
+def backend_state() -> str:
+    """What the backend is at, one of ``STATES``."""
     backend = session.BACKEND
     if backend.starting:
-        return "Starting…", "SORTTIME"
+        return STARTING
     if backend.running:
-        return "Backend runs", "CHECKMARK"
+        return RUNNING
     if session.ENVIRONMENT.busy:
-        return f"{said('Setting up…')} {session.ENVIRONMENT.progress.fraction:.0%}", "SORTTIME"
-    if session.backend_python() is None:
-        return "No environment", "ERROR"
-    return "Backend is off", "PAUSE"
+        return MAKING
+    return MISSING if session.backend_python() is None else OFF
 
 
 def draw_backend(layout: bpy.types.UILayout) -> None:
     """One row: the state, and a button."""
-    text, icon = backend_state()
+    state = backend_state()
+    share = f" {session.ENVIRONMENT.progress.fraction:.0%}" if state == MAKING else ""
     row = layout.split(factor=0.65)
-    row.label(text=text, icon=icon)
+    row.label(text=said(state) + share, translate=False, icon=STATES[state])
     backend = session.BACKEND
     idle = not (backend.running or backend.starting)
     if idle and session.backend_python() is None and not in_preferences():

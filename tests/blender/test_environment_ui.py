@@ -49,10 +49,10 @@ def actor(folder: Path, delay: float = 0) -> Path:
 
 def test_one_button(part, preferences):
     session = part("link.session")
-    assert session.backend_python() is None and part("ui.status").backend_state()[0] == "No environment"
+    assert session.backend_python() is None and part("ui.status").backend_state() == "No environment"
     assert bpy.ops.stylerig.make_environment() == {"FINISHED"}
     assert session.backend_python() == part("link.environment").executable(session.environment_folder())
-    assert part("ui.status").backend_state()[0] == "Backend is off"
+    assert part("ui.status").backend_state() == "Backend is off"
     assert bpy.ops.stylerig.remove_environment() == {"FINISHED"}
     assert session.backend_python() is None and not bpy.ops.stylerig.remove_environment.poll()
 
@@ -73,7 +73,7 @@ def test_blender_goes_on_meanwhile(part, preferences, tmp_path):
         assert time.monotonic() < end
         time.sleep(0.02)
     assert environment.watch() == environment.LOOK_SECONDS
-    assert part("ui.status").backend_state()[0].startswith("Setting up… 8%")
+    assert part("ui.status").backend_state() == "Setting up…"
     assert not bpy.ops.stylerig.make_environment.poll() and not bpy.ops.stylerig.remove_environment.poll()
     assert bpy.ops.stylerig.cancel_environment() == {"FINISHED"}
     session.ENVIRONMENT.wait()
@@ -123,6 +123,6 @@ def test_preferences_tell_the_state(part, preferences):
     bpy.ops.stylerig.make_environment()
     assert "is ready" in words() and "torch 2.13.0 on cpu" in words() and "Open Log" in words()
     (part("link.session").environment_folder() / part("link.environment").MARKER).unlink()
-    assert "half made" in words() and "Go On" in words()
+    assert "half made" in words() and "Resume" in words()
     preferences.backend_python = "/elsewhere/python"
     assert "/elsewhere/python" in words()
