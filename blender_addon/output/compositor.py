@@ -65,7 +65,7 @@ def output_socket(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
     pictures = [socket for socket in node.inputs if socket.type == "RGBA"]
     if not pictures:
         raise OutputError(
-            f"The compositor group “{tree.name}” has no colour output.",
+            f"The compositor group “{tree.name}” has no color output.",
             "Add an output socket of type Color to it, or choose another group.",
         )
     return pictures[0]
@@ -234,7 +234,7 @@ def gradient_plate() -> bpy.types.Image:
 
 
 class STYLERIG_OT_setup_compositor(bpy.types.Operator):
-    """Put the portrait over a background plate in the compositor, with light wrap and exact colours"""
+    """Put the portrait over a background plate in the compositor, with light wrap and exact colors"""
 
     bl_idname = "stylerig.setup_compositor"
     bl_label = "Set Up Compositor"
