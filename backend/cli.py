@@ -17,6 +17,7 @@ PROGRAM = "python -m backend"
 COMMANDS = {  # name: (module, what it does)
     "serve": ("backend.serve", "answer the add-on over HTTP on this machine"),
     "render": ("backend.render", "render a rig file into a sequence of pictures"),
+    "sample": ("backend.sample", "draw people, with components held, or from one to another"),
     "convert": ("backend.convert", "turn a generator checkpoint into safetensors"),
     "train generator": ("backend.train_generator", "train a generator on a folder of pictures"),
     "train features": ("backend.train_features", "train the network whose features measure generators"),

@@ -11,7 +11,12 @@ from pathlib import Path
 from models.errors import StyleRigError
 
 ESTIMATORS = ("estimators", "landmarks", "judge")
-STAGES = ("all", *ESTIMATORS, "ablations")
+STAGES = ("all", *ESTIMATORS, "variations", "floors", "ablations")
+PEOPLE, SIZE, SEED = 60, 256, 77  # of the variations; another seed than the studio's sets
+
+STAGE_HELP = """only a part: the networks that read pictures; variations: photograph people with one thing changed
+into --output; floors: measure the judge in --output on --variations; ablations: the published losses with and
+without each term, on what a training has left in --output"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--landmarks", type=Path, help="landmark network trained before, instead of --studio")
     parser.add_argument("--output", type=Path, required=True, help="folder for states, weights and the results page")
     parser.add_argument("--config", type=Path, help="settings (default: those of the weights that ship)")
-    parser.add_argument("--stage", choices=STAGES, default="all", help="only the networks that read pictures, or the"
-                        " published losses with and without each term, on what a training has left in --output")  # fmt: skip
+    parser.add_argument("--stage", choices=STAGES, default="all", help=STAGE_HELP)
+    parser.add_argument("--variations", type=Path, help="folder of variations, for the judge's own error (--stage floors)")
+    parser.add_argument("--heads", type=Path, help="ICT-FaceKit folder whose heads are photographed (--stage variations)")
     parser.add_argument("--threads", type=int, help="processor threads")
 
 
@@ -55,6 +61,7 @@ def train(arguments: argparse.Namespace, run) -> int:
     """The stages that are asked for."""
     from models.stylerig.training import run as training
     from models.stylerig.training.ablations import ablate
+    from models.stylerig.training.variations import add_floors, photograph_variations
 
     for line in (run.face.licence, *run.face.notes):
         if line:
@@ -62,6 +69,13 @@ def train(arguments: argparse.Namespace, run) -> int:
     if arguments.stage in ESTIMATORS:
         stages = {"estimators": training.train_estimators, "landmarks": training.train_landmarks, "judge": training.train_judge}
         stages[arguments.stage](run, needed(arguments.studio, "--studio"))
+        return 0
+    if arguments.stage == "variations":
+        photograph_variations(arguments.output, PEOPLE, SIZE, SEED, arguments.heads)
+        return 0
+    if arguments.stage == "floors":
+        judge = arguments.output / f"{run.config.name}-judge.safetensors"
+        run.report(f"{judge}: {add_floors(judge, needed(arguments.variations, '--variations'), run.face).floors}")
         return 0
     inputs = (needed(arguments.generator, "--generator"), arguments.studio, arguments.landmarks)
     page = ablate(run, *inputs) if arguments.stage == "ablations" else training.train_rig(run, *inputs)

@@ -12,14 +12,37 @@ from synthetic_face import synthetic_face
 
 from backend import evaluate_rig
 from models.errors import StyleRigError
+from models.face import load_face_model
+from models.face.parameters import RigParameters
 from models.generators import Generator, GeneratorConfig
-from models.metrics.control import leakage, response, usable_range
-from models.metrics.plots import Series, line_plot
+from models.metrics.control import (
+    disentanglement,
+    leakage,
+    leaks,
+    psnr,
+    response,
+    smoothness,
+    usable_range,
+)
+from models.metrics.plots import Series, grid, heat_map, histogram, line_plot
+from models.metrics.registration import Motion, find_motion
 from models.stylerig import Rig
 from models.stylerig import rig as rig_module
 from models.stylerig.estimator import Estimator
-from models.stylerig.evaluation import azimuth, load_judge
+from models.stylerig.evaluation import (
+    azimuth,
+    coverage,
+    evaluate,
+    load_judge,
+    placement,
+    stability,
+)
+from models.stylerig.evaluation.axes import YAW
+from models.stylerig.evaluation.ceiling import measure_ceiling
+from models.stylerig.evaluation.likeness import other_people, similarity
 from models.stylerig.reconstruction import part_sizes
+from models.stylerig.similarity import Similarity
+from models.stylerig.training.scenes import check_scenes
 
 
 def test_response_finds_slope_and_error():
@@ -40,7 +63,55 @@ def test_usable_range_stops_at_the_first_gap_and_may_be_empty():
 
 def test_leakage_counts_other_axes_in_units_of_their_spread():
     changes = {"yaw": np.full((2, 3), 9.0), "pitch": np.full((2, 3), 0.5), "smile": np.zeros((2, 3))}
-    assert leakage(changes, {"yaw": 1.0, "pitch": 5.0, "smile": 1.0}, {"yaw"}) == (0.05, "pitch")
+    found = leaks(changes, {"yaw": 1.0, "pitch": 5.0, "smile": 1.0}, {"yaw"})
+    assert found == {"pitch": 0.1, "smile": 0.0}
+    assert leakage(found, None) == {
+        "leakage": 0.05, "leaks_most_into": "pitch", "leakage_floor": None, "leakage_above_floor": None
+    }  # fmt: skip
+
+
+def test_what_the_judge_shows_of_itself_does_not_count_as_leakage():
+    figures = leakage({"pitch": 0.5, "smile": 0.1}, {"pitch": 0.3, "smile": 0.2})
+    assert figures["leakage_floor"] == 0.25 and figures["leakage_above_floor"] == pytest.approx(0.2)
+
+
+def test_disentanglement_is_the_product_of_ratios():
+    scores = disentanglement({"pose": {"pose": 1.0, "light": 0.1, "identity": 0.2}, "light": {"pose": 0.5, "light": 0.5, "identity": 0.25}})
+    assert scores == {"pose": 50.0, "light": 2.0}
+
+
+def test_psnr_looks_only_where_it_is_told():
+    first, second = np.zeros((3, 4, 4)), np.zeros((3, 4, 4))
+    second[:, 0] = 0.1
+    where = np.zeros((4, 4))
+    assert psnr(first, second, where) == 99
+    where[0] = 1
+    assert psnr(first, second, where) == pytest.approx(20)
+
+
+def test_smoothness_tells_even_motion_from_flicker():
+    t = np.linspace(0, 1, 20)[:, None]
+    random = np.random.default_rng(0)
+    even, noise = smoothness(np.tile(t, (1, 50))), smoothness(random.normal(size=(20, 50)))
+    assert even["jitter"] < 1e-6 and even["worst_jump"] == 1 and noise["jitter"] == pytest.approx(1.73, abs=0.1)
+
+
+@pytest.mark.parametrize("asked", [Motion(12.0, 1.0, (0.0, 0.0)), Motion(0.0, 1.1, (0.0, 0.0)), Motion(0.0, 1.0, (0.06, -0.04))])
+def test_a_motion_is_found_in_the_pixels(asked):
+    y, x = np.mgrid[:96, :96] / 48 - 1
+    before = np.exp(-20 * ((x - 0.2) ** 2 + (y - 0.1) ** 2)) + 0.6 * np.exp(-12 * ((x + 0.3) ** 2 + (y + 0.2) ** 2))
+    shift = tuple(2 * value for value in asked.shift)
+    moved = Similarity(np.radians(asked.angle), asked.scale, (0.0, 0.0), shift).warp(torch.from_numpy(before)[None, None])
+    start = Motion(asked.angle + 2, asked.scale * 1.03, (asked.shift[0] + 0.01, asked.shift[1]))
+    found = find_motion(before, moved[0, 0].numpy(), start)
+    assert found.angle == pytest.approx(asked.angle, abs=0.1) and found.scale == pytest.approx(asked.scale, abs=0.003)
+    assert found.shift == pytest.approx(asked.shift, abs=0.001)
+
+
+def test_likeness_is_one_for_the_same_and_none_for_others():
+    rows = np.eye(4)
+    assert similarity(rows, 3 * rows) == pytest.approx(1) and other_people(rows) == pytest.approx(0)
+    assert other_people(rows[:1]) == 0
 
 
 def test_azimuth_is_positive_to_the_left_of_the_face():
@@ -54,6 +125,15 @@ def test_plot_shows_its_points():
     assert image.shape == (3, 320, 420) and (image < 0.5).any()
 
 
+def test_maps_and_histograms_show_their_values():
+    values = np.array([[0.0, 1.0], [np.nan, 0.5]])
+    image = heat_map("leaks", ["a", "b"], ["c", "d"], values, 1.0)
+    dark = image[:, 121, 125]  # the cell of 1.0
+    assert dark[0] > 0.5 and dark[1] < 0.2 and image[:, 121, 113].min() == 1
+    shown = histogram("yaw", {"psi 1": np.arange(10.0), "psi 0.7": np.arange(10.0) / 2}, "degrees")
+    assert grid([shown] * 3, 2).shape == (3, 640, 840)
+
+
 @pytest.fixture
 def rig_folder(tmp_path, monkeypatch):
     face = synthetic_face(vertices=150)
@@ -62,26 +142,70 @@ def rig_folder(tmp_path, monkeypatch):
     rig.generator.save(tmp_path / "tiny-generator.safetensors")
     rig.reconstruction.save(tmp_path / "tiny-reconstruction.safetensors", {})
     rig.networks.save(tmp_path / "tiny-rignet.safetensors", {})
-    judge = Estimator(part_sizes(face), channels=[4, 4, 8, 8, 8]).eval()
-    judge.save(tmp_path / "tiny-judge.safetensors", {"half": "evaluation"})
+    judge = Estimator(part_sizes(face), channels=[4, 4, 8, 8, 8], looks=3).eval()
+    floors = {"leakage": {"yaw": {"pitch": 0.5}}, "likeness": {"pose": 0.9, "expression": 0.9, "light": 0.9}}
+    judge.save(tmp_path / "tiny-judge.safetensors", {"half": "evaluation", "floors": floors})
     judge.save(tmp_path / "wrong.safetensors", {"half": "training"})
     monkeypatch.setattr(rig_module, "load_face_model", lambda path: face)
     return tmp_path
 
 
-def test_evaluate_rig_writes_figures_for_every_axis(rig_folder, capsys):
+def test_evaluate_rig_writes_figures_for_every_axis(rig_folder, capsys, monkeypatch):
+    # A random generator draws noise, whose pixels say nothing of a motion.
+    monkeypatch.setattr(placement, "find_motion", lambda before, after, start: start)
+    monkeypatch.setattr(stability, "FRAMES", 3)
+    monkeypatch.setattr(coverage, "SAMPLES", 20)
     arguments = SimpleNamespace(
         rig=rig_folder, judge=None, json=rig_folder / "out.json", plots=rig_folder / "plots", portraits=2,
-        truncation=0.7, method=None,
+        truncation=0.7, method=None, axes_only=False, ceiling=False, threads=None,
     )  # fmt: skip
     assert evaluate_rig.run(arguments) == 0
     figures = json.loads((rig_folder / "out.json").read_text())
-    expected = {"yaw", "pitch", "light_direction", *(f"light_band_{b}" for b in range(3)), *(f"expression{i}" for i in range(5))}
-    assert set(figures) == expected
+    sections = figures.pop("rig")
+    axes = {"yaw", "pitch", "roll", "translation_x", "translation_y", "scale", "light_direction"}
+    assert set(figures) == axes | {f"light_band_{b}" for b in range(3)} | {f"expression{i}" for i in range(5)}
     for item in figures.values():
         assert {"slope", "r2", "median_error", "range", "leakage"} <= set(item)
-    assert (rig_folder / "plots" / "yaw.png").is_file()
+    assert figures["yaw"]["leakage_floor"] == 0.5 and figures["pitch"]["leakage_floor"] is None
+    assert figures["roll"]["leakage"] == 0 and figures["scale"]["slope"] == pytest.approx(1.02, abs=0.01)
+    check_sections(sections)
+    assert {"yaw.png", "all-axes.png", "leakage.png", "covered.png"} <= {path.name for path in (rig_folder / "plots").iterdir()}
     assert "| yaw |" in capsys.readouterr().out
+
+
+def check_sections(sections: dict) -> None:
+    assert set(sections) == {"identity", "outside_face", "disentanglement", "stability", "coverage", "measured", "goals"}
+    assert sections["identity"]["same_person_from"] == "renders" and set(sections["identity"]["edits"]) == {"pose", "expression", "light"}
+    assert set(sections["outside_face"]) == {"expression", "light_direction"}
+    assert sections["outside_face"]["expression"]["hair_and_clothes"] > 0
+    assert set(sections["disentanglement"]["scores"]) == {"pose", "expression", "light"}
+    assert sections["stability"]["still"] == 0 and sections["stability"]["moving"]["step"] >= 0
+    low, high = (sections["coverage"]["truncation"]["1.0"]["yaw"][place] for place in (0, -1))
+    assert low <= high and sections["measured"]["portraits"] == 2
+    assert all({"goal", "found", "reached"} == set(item) for item in sections["goals"])
+
+
+def test_the_axes_alone(rig_folder):
+    rig = Rig.load(rig_folder)
+    results = evaluate(rig, load_judge(rig_folder, None, rig), 2, 0.7, "paper", lambda line: None, ())
+    assert set(results.sections) == {"measured", "goals"} and results.sections["measured"]["method"] == "paper"
+    rows, columns, matrix = results.leakage_matrix()
+    assert "yaw" in rows and matrix.shape == (len(rows), len(columns))
+    assert np.isnan(matrix[rows.index("yaw"), columns.index("yaw")])
+
+
+def test_the_ceiling_of_a_generator_taught_by_scenes():
+    head = load_face_model(None)
+    rig = Rig.create_untrained(head, Generator.create(GeneratorConfig(resolution=16, channels={4: 8, 8: 8, 16: 8})))
+    judge = Estimator(part_sizes(head), channels=[4, 4, 8, 8, 8]).eval()
+    trust = judge.reliability
+    trust.zero_()[RigParameters.slices(head)["expression"].start + head.expression_names.index("jawOpen")] = 1
+    results = measure_ceiling(rig, judge, 2, lambda line: None)
+    assert set(results.axes) == {"yaw", "pitch", "jawOpen", *(f"light_band_{band}" for band in range(3))}
+    assert np.allclose(results.axes["jawOpen"].requested, (0, 0.5, 1), atol=1e-4)
+    assert np.allclose(results.axes["yaw"].requested, YAW, atol=1e-3)
+    with pytest.raises(StyleRigError, match="a scene of the studio"):
+        check_scenes(SimpleNamespace(z_dim=3), head)
 
 
 def test_a_judge_that_learned_with_the_rig_is_refused(rig_folder):

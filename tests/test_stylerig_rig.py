@@ -9,14 +9,15 @@ import pytest
 import torch
 from synthetic_face import synthetic_face
 
+from models.colour import linear_to_srgb, srgb_to_linear
 from models.errors import StyleRigError
 from models.face.alignment import project_landmarks
 from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.generators import Generator, GeneratorConfig
 from models.generators.config import StyleGAN2Config
 from models.stylerig import Controls, Rig
+from models.stylerig.keep import edited_area
 from models.stylerig.reconstruction import Reconstruction
-from models.colour import linear_to_srgb, srgb_to_linear
 from models.stylerig.similarity import Similarity, pixel_centres
 
 CONFIG = GeneratorConfig(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16})
@@ -32,10 +33,10 @@ def portrait(rig):
     return rig.new_portrait(seed=7)
 
 
-@pytest.mark.parametrize("method", ["paper", "simultaneous", "gated"])
+@pytest.mark.parametrize("method", ["paper", "simultaneous", "gated", "joint"])
 @pytest.mark.parametrize("closed", [True, False])
 def test_own_parameters_return_the_portrait_itself(method, closed):
-    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), method=method, closed=closed)
+    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), method=method, closed=closed, joint=8, keep=True)
     portrait = rig.new_portrait(seed=1)
     own = portrait.parameters
     controls = Controls(
@@ -57,6 +58,33 @@ def test_controls_change_w_and_each_network_only_sees_its_own_part(rig, portrait
     for name, parts in (("pose", ("rotation",)), ("expression", ("expression",)), ("light", ("light",))):
         edited = networks.apply_one(networks.gated[name], parts, w, own, wanted)
         assert torch.equal(edited, w) == (name != "light")
+
+
+def test_an_expression_neither_moves_nor_shrinks_the_head(rig, portrait):
+    own = portrait.parameters.rotation[0].tolist()
+    asked = {"rotation": (own[0] + 0.1, own[1], own[2] + 0.2), "scale": 1.2, "translation": (0.05, 0.0)}
+    still, moved = (rig.request(portrait, Controls(expression=weights, **asked)) for weights in ({}, {"expression2": 1.0}))
+    assert moved.parameters.translation.sub(still.parameters.translation).abs().max() > 1e-3, "the alignment follows"
+    assert moved.placement == pytest.approx(still.placement, abs=1e-4)
+    eyes = project_landmarks(rig.face, moved.parameters.replace(expression=still.parameters.expression))[0, :, :2].double()
+    before = project_landmarks(rig.face, still.parameters)[0, :, :2].double()
+    assert (moved.similarity.to_output(eyes) - still.similarity.to_output(before)).abs().max() < 0.01
+
+
+def test_where_the_networks_keep_an_expression_changes_only_the_face():
+    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3, keep=True)
+    portrait = rig.new_portrait(seed=7)
+    controls = Controls(expression={"expression1": 1.0}, rotation=(0.2, 0.0, 0.0))
+    request = rig.request(portrait, controls)
+    states = [(state.parameters, state.similarity) for state in (request, request.still)]
+    outside = edited_area(rig.face, states, 32)[0, 0].numpy() == 0
+    still = rig.frame(portrait, Controls(rotation=(0.2, 0.0, 0.0)), passes=())["Combined"]
+    frame = rig.frame(portrait, controls, passes=())["Combined"]
+    assert outside.any() and not outside.all()
+    assert np.array_equal(frame[outside], still[outside]) and np.abs(frame - still)[~outside].max() > 1e-3
+    assert np.array_equal(frame, rig.frame(portrait, controls, passes=())["Combined"])
+    rig.networks.keep = False
+    assert np.abs(rig.frame(portrait, controls, passes=())["Combined"] - still)[outside].max() > 1e-4
 
 
 def test_frames_are_deterministic_and_have_the_promised_shapes(rig, portrait):

@@ -1,4 +1,4 @@
-"""How long one frame takes: synthesis alone, the portrait, and the portrait with its passes."""
+"""How long one frame takes: RigNet and synthesis alone, the portrait, and the portrait with its passes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,19 @@ def run() -> dict[str, float]:
     portrait = rig.new_portrait(seed=7)
     controls = Controls(rotation=(0.2, 0.0, 0.0))
     w = torch.as_tensor(portrait.w)[None]
+    request = rig.request(portrait, controls)
+    asked = (w, portrait.parameters, request.parameters, rig.reconstruction, rig.face)
     with torch.inference_mode():
         synthesis = median_milliseconds(lambda: rig.engine().synthesis(w))
+        methods = {
+            f"rignet_{name}_ms": median_milliseconds(lambda name=name: rig.networks(*asked, name))
+            for name in rig.networks.methods
+        }
     return {
         "resolution_px": float(rig.generator.resolution),
         "load_ms": 1e3 * loading,
         "synthesis_ms": synthesis,
+        **methods,
         "portrait_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=())),
         "portrait_and_passes_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=PASSES)),
     }

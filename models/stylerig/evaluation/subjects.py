@@ -35,12 +35,18 @@ class Reading:
     def of(cls, judge: Estimator, images: Tensor, face: FaceModel, names: list[str]) -> Reading:
         """Pictures (M, 3, H, W) sRGB 0–1, read for pose, light and the expressions ``names``."""
         seen = judge.read(images)
-        parameters = RigParameters.from_vector(seen.parameters, face)
+        return cls.of_vector(seen.parameters, face, names, seen.likeness)
+
+    @classmethod
+    def of_vector(cls, vector: Tensor, face: FaceModel, names: list[str], likeness: Tensor | None = None) -> Reading:
+        """The same of rig parameters (M, P)."""
+        likeness = vector[:, :0] if likeness is None else likeness
+        parameters = RigParameters.from_vector(vector, face)
         brightness = luminance(parameters.light)
         values = {"yaw": parameters.rotation[:, 0].rad2deg(), "pitch": parameters.rotation[:, 1].rad2deg()}
         values |= {name: parameters.expression[:, face.expression_names.index(name)] for name in names}
         values |= {f"light_{number}": brightness[:, number] for number in range(9)}
-        return cls({name: value.numpy() for name, value in values.items()}, seen.likeness.numpy(), seen.parameters)
+        return cls({name: value.numpy() for name, value in values.items()}, likeness.numpy(), vector)
 
     @classmethod
     def joined(cls, parts: list[Reading]) -> Reading:

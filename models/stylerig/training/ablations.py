@@ -76,7 +76,7 @@ class SteeringStep(PaperStep):
         return self.network(self.nets.standardised(wanted, self.parts) - self.nets.standardised(own, self.parts))
 
 
-def ablate(run: Run, generator_path: Path, pictures: Path | None, landmarks: Path | None) -> Path:
+def ablate(run: Run, generator_path: Path, pictures: Path | None, landmarks: Path | None = None) -> Path:
     """Train all variants for the steps of the settings' ``paper``, measure them, write ablations.md and .json.
 
     Earlier stages are taken from the folder, and made where they are missing. Returns the page.
