@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import bpy
 import numpy as np
@@ -57,14 +58,16 @@ class StyleRigEngine(bpy.types.RenderEngine):
         heads = self.heads(depsgraph, area)
         if heads is None:
             return {}
-        picture = frame.empty(area)
+        picture = None
         for rig, portrait, placed in sorted(heads, key=lambda head: -head[2].distance):
             self.update_stats("", f"StyleRig: {rig.name}")
-            passes = self.ask(lambda client: client.frame(portrait, placed.controls, placed.size, BACKEND_PASSES))
+            passes = self.ask(frame_of, portrait, placed)
             if passes is None:
                 return {}
             metadata.note(scene, rig.name, portrait, placed.controls, placed.size)
-            picture = frame.layer(frame.place(placed.finished(passes), placed.square, area), picture)
+            placed_passes = frame.place(placed.finished(passes), placed.square, area)
+            picture = frame.layer(placed_passes, picture) if picture else placed_passes
+        picture = picture or frame.empty(area)
         background = None if scene.render.film_transparent else world_colour(scene.world)
         if background is not None:
             picture["Combined"] = frame.over_colour(picture["Combined"], background)
@@ -82,7 +85,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 aspect = render.pixel_aspect_x / render.pixel_aspect_y
                 placed = placement.bare_crop(controls, size, aspect, distance_of(matrix, depsgraph))
             else:
-                landmarks = self.ask(lambda client: landmarks_of(portrait, client))
+                landmarks = self.ask(landmarks_of, portrait)
                 if landmarks is None:
                     return None
                 matrices = placement.head_matrices(rig, matrix, depsgraph)
@@ -91,12 +94,11 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 heads.append((rig, portrait, placed))
         return heads
 
-    def ask(self, question: Callable[[Client], object]) -> object | None:
-        """The backend's answer; None when the person cancelled. A backend that died is started again, once."""
+    def ask(self, question: Callable, *arguments) -> object | None:
+        """What ``question(client, *arguments)`` answers; None when the person cancelled. A backend that died is started again, once."""
         for last in (False, True):
-            client = backend_client()
             try:
-                return unless_cancelled(lambda: question(client), self.test_break)
+                return unless_cancelled(partial(question, backend_client(), *arguments), self.test_break)
             except BackendError as error:
                 if last or error.code != "backend_gone":
                     raise
@@ -152,7 +154,12 @@ LANDMARKS: dict[tuple[str, str], placement.Landmarks] = {}  # by weights and lat
 MOST_LANDMARKS = 16
 
 
-def landmarks_of(portrait: dict, client: Client) -> placement.Landmarks:
+def frame_of(client: Client, portrait: dict, placed: placement.Placed) -> dict[str, np.ndarray]:
+    """All passes of the frame that a place asks for."""
+    return client.frame(portrait, placed.controls, placed.size, BACKEND_PASSES)
+
+
+def landmarks_of(client: Client, portrait: dict) -> placement.Landmarks:
     """The landmarks of a portrait's head: asked for once."""
     key = portrait["weights_hash"], portrait["w"]
     if key not in LANDMARKS:

@@ -93,12 +93,14 @@ def to_blender(
     to_world = portrait_to_world(passes.get("placement"), head_to_world)
     covered = passes["Depth"] < FAR
     converted = {name: passes[name] for name in passes if name != "placement"}
-    converted["Normal"] = (passes["Normal"] @ unit_rotation(to_world).T).astype(np.float32)
-    converted["Position"] = (points_in(to_world, passes["Position"]) * covered).astype(np.float32)
-    converted["UV"] = np.concatenate((passes["UV"] * covered, covered), axis=-1).astype(np.float32)
+    inside = covered.astype(np.float32)
+    converted["Normal"] = turned(passes["Normal"], unit_rotation(to_world))
+    converted["Position"] = points_in(to_world, passes["Position"]) * inside
+    converted["UV"] = np.concatenate((passes["UV"] * inside, inside), axis=-1)
     metres = passes["Depth"] / np.float32(conversions.CENTIMETRES_PER_METRE)
     if world_to_camera is not None:
-        metres = -points_in(world_to_camera, converted["Position"])[..., 2:]
+        row = world_to_camera[2].astype(np.float32)
+        metres = -(converted["Position"].reshape(-1, 3) @ row[:3] + row[3]).reshape(covered.shape)
     converted["Depth"] = np.where(covered, metres, FAR).astype(np.float32)
     return {entry.name: converted[entry.name][::-1] for entry in (COMBINED, *PASSES) if entry.name in converted}
 
@@ -116,8 +118,15 @@ def portrait_to_world(placement: np.ndarray | None, head_to_world: np.ndarray | 
 
 
 def points_in(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (…, 3) through a matrix (4, 4)."""
-    return points @ matrix[:3, :3].T.astype(np.float32) + matrix[:3, 3].astype(np.float32)
+    """Points (H, W, 3) through a matrix (4, 4)."""
+    moved = turned(points, matrix[:3, :3].astype(np.float32))
+    moved += matrix[:3, 3].astype(np.float32)
+    return moved
+
+
+def turned(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Vectors (H, W, 3) through a matrix (3, 3): one product of two dimensions, which numpy has fast."""
+    return (vectors.reshape(-1, 3) @ matrix.T).reshape(vectors.shape)
 
 
 def unit_rotation(matrix: np.ndarray) -> np.ndarray:
@@ -184,7 +193,7 @@ def place(passes: dict[str, np.ndarray], square: Square, area: Rectangle) -> dic
     for entry in (COMBINED, *PASSES):
         if entry.name in passes:
             pixels = passes[entry.name]
-            picture = np.full((area.height, area.width, pixels.shape[2]), entry.outside, dtype=np.float32)
+            picture = filled(area, pixels.shape[2], entry.outside)
             picture[target.rows, target.columns] = resample(pixels, square, seen, entry.smooth)
             placed[entry.name] = picture
     return placed
@@ -216,9 +225,14 @@ def picked(size: int, spread: float, part: slice, smooth: bool) -> slice | np.nd
 
 
 def empty(area: Rectangle) -> dict[str, np.ndarray]:
-    """All passes of a picture without a portrait. They may be views of a single value: not to be written to."""
-    shape = area.height, area.width
-    return {entry.name: np.broadcast_to(np.float32(entry.outside), (*shape, entry.count)) for entry in (COMBINED, *PASSES)}
+    """All passes of a picture without a portrait."""
+    return {entry.name: filled(area, entry.count, entry.outside) for entry in (COMBINED, *PASSES)}
+
+
+def filled(area: Rectangle, channels: int, value: float) -> np.ndarray:
+    """A picture of one value; zeros come from the system without being written."""
+    shape = area.height, area.width, channels
+    return np.full(shape, value, dtype=np.float32) if value else np.zeros(shape, dtype=np.float32)
 
 
 def layer(front: dict[str, np.ndarray], back: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

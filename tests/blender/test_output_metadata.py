@@ -87,7 +87,8 @@ def test_a_still_without_stamps_and_an_artists_own_file_output(extension, scene,
     assert len(files) == 2
     for path in files:
         assert_told(texts_in(path), client.requests[0])
-        assert (read_png(path)[..., :3] == srgb_bytes(48)).all()
+        assert read_png(path).shape == (48, 48, 4)
+    assert (read_png(files[0])[..., :3] == srgb_bytes(48)).all()
 
 
 def test_saved_from_the_image_editor_and_two_portraits(extension, scene, client, tmp_path):

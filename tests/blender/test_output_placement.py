@@ -15,7 +15,8 @@ from mathutils import Matrix, Vector
 
 import fake_backend
 from output_shot import (
-    POINTS, KnownClient, add_rig, dots_in, module, point_frame, prepare, random_frame, read_exr, render_still, stacked, use_client,
+    POINTS, KnownClient, add_rig, dots_in, module, point_frame, prepare, random_frame, read_exr, read_png, render_still, stacked,
+    use_client,
 )  # fmt: skip
 
 ALIGN = """
@@ -268,6 +269,35 @@ def test_the_real_backend_in_a_shot(extension, empty_scene, tmp_path):
     alpha, matte = stacked(channels, "Combined", "A")[..., 0], stacked(channels, "HeadMatte", "X")[..., 0]
     np.testing.assert_allclose(alpha, matte, atol=1e-6)
     assert alpha[face].mean() > 0.95
+
+
+def test_the_real_generators_colours_come_back(extension, empty_scene, tmp_path):
+    """The bare crop at the generator's size: EXR within 1e-3, PNG to the byte but for values half-way between two.
+
+    That bytes come back exactly, test_output_engine shows with a picture made of bytes.
+    """
+    bpy.ops.stylerig.new_portrait(seed=17, truncation=0.7)
+    rig, scene = bpy.context.view_layer.objects.active, empty_scene
+    session = module(extension, "link.session")
+    try:
+        portrait, controls = module(extension, "rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())
+        own = session.backend_client().frame(portrait, controls)
+        png = tmp_path / "own.png"
+        png.write_bytes(session.backend_client().frame_png(portrait, controls))
+        scene.render.engine, scene.stylerig.placement = "STYLERIG", "CROP"
+        scene.render.resolution_y, scene.render.resolution_x = own["Combined"].shape[:2]
+        scene.render.resolution_percentage, scene.frame_end = 100, 1
+        module(extension, "output.sequence").setup_sequence(scene, str(tmp_path))
+        bpy.ops.render.render(animation=True)
+    finally:
+        session.BACKEND.stop()
+    channels = read_exr(tmp_path / "passes" / "frame_0001.exr", tmp_path)
+    assert np.abs(stacked(channels, "Combined", "RGBA") - own["Combined"]).max() <= 1e-3
+    wanted, found = read_png(png), read_png(tmp_path / "frames" / "frame_0001.png")
+    opaque = wanted[..., 3] == 255
+    assert opaque.mean() > 0.1
+    change = np.abs(found[opaque] - wanted[opaque])
+    assert change.max() <= 1 and (change == 0).mean() > 0.998
 
 
 def surface_distance(rig: bpy.types.Object, points: np.ndarray) -> np.ndarray:
