@@ -20,6 +20,8 @@ import traceback
 from pathlib import Path
 
 import bpy
+
+# isort: split
 import addon_utils  # Blender's own; importable only after bpy
 import numpy as np
 

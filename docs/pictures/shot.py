@@ -71,7 +71,9 @@ def prepare(seed: int):
 def render_inside(folder: Path, seed: int) -> None:
     """Every shot by both engines, as PNG with alpha. Runs in Blender."""
     import bpy
-    import addon_utils
+
+    # isort: split
+    import addon_utils  # importable only after bpy
 
     addon_utils.enable("bl_ext.user_default.stylerig")
     addon_utils.enable("cycles")
