@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def people(arguments: argparse.Namespace, rig: Rig) -> Iterator[tuple[str, Portr
     if arguments.between is None:
         yield from ((f"person_{seed}", portrait) for seed, portrait in zip(arguments.seeds, portraits, strict=True))
         return
-    steps = [(start, end, number / arguments.between) for start, end in zip(portraits, portraits[1:], strict=False)
+    steps = [(start, end, number / arguments.between) for start, end in pairwise(portraits)
              for number in range(arguments.between)]  # fmt: skip
     for number, (start, end, t) in enumerate([*steps, (portraits[-2], portraits[-1], 1.0)], 1):
         yield f"frame_{number:04}", between(rig, start, end, t)

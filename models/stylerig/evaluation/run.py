@@ -39,7 +39,8 @@ class Results:
     def leakage_matrix(self) -> tuple[list[str], list[str], np.ndarray]:
         """Names of the axes requested, of the axes read, and the leakage of each into each (A, B); nan within."""
         rows = [name for name, axis in self.axes.items() if axis.leaks]
-        columns = list(dict.fromkeys(column for name in rows for column in self.axes[name].leaks))
+        read = self.axes[rows[0]].found[0].values if rows else {}
+        columns = [name for name in read if any(name in self.axes[row].leaks for row in rows)]
         matrix = [[self.axes[row].leaks.get(column, np.nan) for column in columns] for row in rows]
         return rows, columns, np.array(matrix).reshape(len(rows), len(columns))
 
