@@ -30,8 +30,6 @@ RESOLUTION = (480, 270)  # the portrait fills the height, the plate the rest
 RATE = 24  # frames per second
 TEXTURE_SIZE = 512
 TURN = math.radians(25)
-CAMERA_DISTANCE = 1.2  # metres; the portrait camera of the face model, so that the viewport agrees
-PORTRAIT_HEIGHT = 0.25  # metres that it sees at the head
 
 # Keys by time, 0 to 1 of the shot.
 YAW = ((0.0, 0.0), (0.25, -TURN), (0.5, 0.0), (0.75, TURN), (1.0, 0.0))
@@ -82,7 +80,7 @@ def make(output: Path, frames: int, seed: int) -> dict:
 
 
 def new_scene(frames: int) -> bpy.types.Scene:
-    """An empty scene with the portrait's camera, rendered by StyleRig."""
+    """An empty scene rendered by StyleRig; setting up its output adds the portrait's camera."""
     bpy.ops.wm.read_homefile(use_empty=True)
     scene = bpy.context.scene
     scene.render.engine = "STYLERIG"
@@ -90,13 +88,6 @@ def new_scene(frames: int) -> bpy.types.Scene:
     scene.render.resolution_percentage = 100
     scene.render.fps = RATE
     scene.frame_start, scene.frame_end = 1, frames
-    data = bpy.data.cameras.new("Camera")
-    data.sensor_fit, data.sensor_height = "VERTICAL", 36
-    data.lens = data.sensor_height * CAMERA_DISTANCE / PORTRAIT_HEIGHT
-    camera = bpy.data.objects.new("Camera", data)
-    camera.location, camera.rotation_euler = (0, -CAMERA_DISTANCE, 0), (math.pi / 2, 0, 0)
-    scene.collection.objects.link(camera)
-    scene.camera = camera
     return scene
 
 

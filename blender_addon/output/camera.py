@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 
 import bpy
+import numpy as np
 
 from ..rig import conversions
+
+HEAD_STANDS = (0.0, -2.75, -14.0)  # cm, in the world of the portrait's camera: the mean head, aligned, from the front
 
 
 def ensure_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     """The scene's camera, else a new one: Blender renders nothing without.
 
-    The new one stands before the world's origin, where a new rig turns its head, with the
-    distance and the field of view of the portrait's camera on the shorter side of the picture.
+    The new one sees a new rig at the world's origin about as its portrait shows it: the crop of
+    an average head fills the shorter side of the picture.
     """
     if scene.camera is not None:
         return scene.camera
@@ -23,7 +26,7 @@ def ensure_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     data.sensor_height = data.sensor_width
     data.angle = 2 * math.atan(0.5 * conversions.FRAME_WIDTH / conversions.CAMERA_DISTANCE)
     camera = bpy.data.objects.new(data.name, data)
-    camera.location = conversions.points_model_to_blender((0.0, 0.0, conversions.CAMERA_DISTANCE))
+    camera.location = conversions.points_model_to_blender(np.array((0, 0, conversions.CAMERA_DISTANCE)) - HEAD_STANDS)
     camera.rotation_euler = (math.pi / 2, 0.0, 0.0)  # looks along +Y
     scene.collection.objects.link(camera)
     scene.camera = camera

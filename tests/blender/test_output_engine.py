@@ -170,13 +170,15 @@ def test_cancelling_does_not_wait_for_the_backend(extension):
         engine.unless_cancelled(lambda: 1 / 0, lambda: False)
 
 
-def test_new_camera_frames_the_portrait_as_its_own_does(extension, scene):
+def test_new_camera_frames_a_head_as_its_portrait_does(extension, scene):
+    """The corner of the crop, on the plane through the pivot of an average head, is the picture's corner."""
     from bpy_extras.object_utils import world_to_camera_view
     from mathutils import Vector
 
     bpy.context.view_layer.update()
-    edge = world_to_camera_view(scene, scene.camera, Vector((0.125, 0.0, 0.125)))  # 12.5 cm, at the head's pivot
-    np.testing.assert_allclose(edge[:2], (1.0, 1.0), atol=1e-5)
+    half = 0.125 * 1.34 / 1.2  # metres: the head stands 14 cm behind the plane that is 25 cm wide
+    corner = world_to_camera_view(scene, scene.camera, Vector((half, 0.0, 0.0275 + half)))
+    np.testing.assert_allclose(corner[:2], (1.0, 1.0), atol=1e-5)
 
 
 def test_unregistering_leaves_nothing_behind(extension):
