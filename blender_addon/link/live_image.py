@@ -46,11 +46,14 @@ def editors() -> set[int]:
 def restore(pixels: np.ndarray, shown_in: set[int]) -> None:
     """Put the pixels back after undo, and the image into the editors that showed it."""
     show_pixels(pixels)
+    image, lost = bpy.data.images[IMAGE], False
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             space = area.spaces.active
             if area.type == "IMAGE_EDITOR" and space.image is None and space.as_pointer() in shown_in:
-                space.image = bpy.data.images[IMAGE]
+                space.image, lost = image, True
+    if lost:
+        fit_views(image)
 
 
 def keep_image() -> None:

@@ -258,6 +258,8 @@ class Handler(BaseHTTPRequestHandler):
         pixels, channels = passes_of(combined, output.get("passes") or [])
         shape = ",".join(str(number) for number in pixels.shape)
         headers = {"X-Array-Shape": shape, "X-Array-Type": "<f4", "X-Array-Channels": ",".join(channels)}
+        rotation = request["controls"].get("rotation") or portrait["parameters"]["rotation"]
+        headers["X-StyleRig-Placement"] = ",".join(map(repr, map(float, (*rotation, 0, 0, 0))))
         return np.ascontiguousarray(pixels, dtype="<f4").tobytes(), headers
 
     def log_message(self, *_arguments) -> None:

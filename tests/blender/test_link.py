@@ -67,6 +67,7 @@ def test_health_portrait_and_mesh(client):
 
 def test_frame_is_cut_into_passes(client):
     passes = client.frame(PORTRAIT, CONTROLS, 32, ("FaceMask", "Normal", "Depth"))
+    assert passes.pop("placement").tolist() == [0.2, 0, 0, 0, 0, 0]
     assert {name: pixels.shape for name, pixels in passes.items()} == {
         "Combined": (32, 32, 4), "FaceMask": (32, 32, 1), "Normal": (32, 32, 3), "Depth": (32, 32, 1)
     }  # fmt: skip

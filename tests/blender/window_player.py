@@ -21,7 +21,8 @@ import numpy as np
 
 EXTENSION = "bl_ext.user_default.stylerig"
 IMAGE = "StyleRig Portrait"
-PATIENCE = 240.0  # seconds for any one step
+F12 = "96"  # its key code: for the name, xdotool presses Alt too
+PATIENCE = 120.0  # seconds for any one step
 
 
 def part(name: str):
@@ -84,6 +85,9 @@ def arrange(rig: bpy.types.Object) -> None:
     with bpy.context.temp_override(**context):
         bpy.ops.view3d.view_axis(type="FRONT")
         bpy.ops.view3d.view_selected()
+    view = space.region_3d
+    view.view_distance *= 1.3
+    view.view_location.x += 0.06  # what the sidebar covers
     rig.show_in_front = False
 
 
@@ -148,7 +152,9 @@ def pointer(x: int, y: int, *actions: str) -> None:
 
 
 def press(*keys: str) -> None:
-    subprocess.run(["xdotool", "key", *keys], check=True)
+    """Keys for Blender's window, which a window manager need not have given the focus."""
+    found = subprocess.run(["xdotool", "search", "--onlyvisible", "--class", "blender"], capture_output=True, text=True, check=True)
+    subprocess.run(["xdotool", "windowfocus", "--sync", found.stdout.split()[0], "key", *keys], check=True)
 
 
 def screen_height() -> int:
@@ -189,6 +195,7 @@ class Player:
             end(0)
         except Exception:
             traceback.print_exc()
+            subprocess.run(["import", "-window", "root", str(Path(tempfile.gettempdir()) / "failed.png")], check=False)
             end(1)
         return None
 
@@ -196,6 +203,7 @@ class Player:
 def play(steps: Iterator[Callable[[], bool]]) -> None:
     """Run the steps, then leave Blender with status 0 if all went well."""
     bpy.context.preferences.view.show_splash = False
+    bpy.context.preferences.inputs.use_mouse_continuous = False  # Blender would move the mouse that xdotool moves
     # Persistent: one of the steps may open a file.
     bpy.app.timers.register(Player(steps), first_interval=2.0, persistent=True)
 

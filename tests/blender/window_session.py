@@ -26,7 +26,9 @@ from window_player import live_pixels, part, screen, screenshot, settled, the_ri
 
 HELD = 0.004  # seconds that a look of the live view's timer may hold the main thread
 NEAR = 4  # of 255: what the overlay's 8 bits and the scaling on screen may change
+EVEN = 12  # of 255: the most that colours in a patch differ which is compared
 SLIDER = "jawOpen"
+OPEN = ("STYLERIG_PT_portrait", "STYLERIG_PT_expression")
 
 
 def arguments() -> argparse.Namespace:
@@ -41,6 +43,7 @@ def steps(options: argparse.Namespace) -> Iterator:
     assert window.EXTENSION not in bpy.context.preferences.addons
     window.install(options.zip)
     assert window.EXTENSION in bpy.context.preferences.addons
+    window.open_panels(lambda name: name in OPEN)
     window.empty_scene()
     yield from window.new_portrait(options.seed)
     window.arrange(the_rig())
@@ -70,11 +73,12 @@ def slider_key() -> bpy.types.ShapeKey:
 
 def set_slider(value: float) -> Iterator:
     slider_key().value = value
+    part("link.live").redraw("VIEW_3D")
     yield from settled()
 
 
 def open_jaw_panel() -> Iterator:
-    """The sidebar with no more than the slider: its panel is opened by a click on its name."""
+    """With no more than the slider in it, opened by a click on its name."""
     panels = part("ui.panels")
 
     def only(region: str) -> Iterator:
@@ -82,9 +86,6 @@ def open_jaw_panel() -> Iterator:
         part("link.live").redraw("VIEW_3D")
         yield from window.pause(0.5)
 
-    window.open_panels(lambda name: name in ("STYLERIG_PT_portrait", "STYLERIG_PT_expression"))
-    window.arrange(the_rig())
-    yield from window.pause(1.0)
     rows, columns = yield from window.changed_in_sidebar(only("another name"), only("jaw"))
     window.pointer(int(columns.mean()), int(rows.mean()), "click", "1")
     yield from window.pause(1.0)
@@ -115,12 +116,16 @@ def drag_slider() -> Iterator:
 
     view.poll = timed
     view.listeners.append(lambda: seen.append(view.picture.pixels.tobytes()))
+    window.pointer(x + width // 10, y)
+    yield from window.pause(0.5)
     window.pointer(x + width // 10, y, "mousedown", "1")
-    for step in range(2, 16):
-        window.pointer(x + width * step // 20, y)
-        yield from window.pause(0.15)
-    assert len(set(seen)) > 3, "the picture did not follow while the mouse was down"
-    window.pointer(x + width * 16 // 20, y, "mouseup", "1")
+    window.pointer(x + width // 5, y)  # the first move only begins the drag
+    yield from window.pause(0.5)
+    for step in range(3, 8):
+        before = len(set(seen))
+        window.pointer(x + width * step // 10, y)
+        yield lambda: len(set(seen)) > before  # the picture follows while the button is down
+    window.pointer(x + width * 7 // 10, y, "mouseup", "1")
     yield from settled()
     view.listeners.pop()
     del view.poll
@@ -194,20 +199,18 @@ def screen_place(point) -> np.ndarray:
 def compare_colours(place: np.ndarray) -> np.ndarray:
     """How far opaque, even patches on the screen are from the portrait's sRGB values, of 255."""
     picture, pixels = screen().astype(float), live_pixels()
+    light = np.clip(pixels[..., :3], 0, 1)
+    srgb = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
     low, high = place.min(axis=0), place.max(axis=0)
-    size, differences = len(pixels), []
-    half = max(size // 64, 1)
+    size, reach, differences = len(pixels), 0.5 * (high - low)[0] / len(pixels), []
     for row in range(size // 4, 3 * size // 4, size // 16):
         for column in range(size // 4, 3 * size // 4, size // 16):
-            patch = pixels[row - half : row + half, column - half : column + half]
-            if patch[..., 3].min() < 0.999 or np.ptp(patch[..., :3], axis=(0, 1)).max() > 0.03:
+            around = (slice(row - 2, row + 2), slice(column - 2, column + 2))
+            if pixels[around][..., 3].min() < 0.999 or np.ptp(srgb[around], axis=(0, 1)).max() > EVEN:
                 continue
             x, y = low + (high - low) * (np.array((column, row)) / size)
-            reach = 0.5 * half * (high - low)[0] / size
             shown = picture[int(y - reach) : int(y + reach) + 1, int(x - reach) : int(x + reach) + 1].mean(axis=(0, 1))
-            light = patch[..., :3].mean(axis=(0, 1))
-            expected = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
-            differences.append(np.abs(shown - expected))
+            differences.append(np.abs(shown - srgb[row - 1 : row + 1, column - 1 : column + 1].mean(axis=(0, 1))))
     assert len(differences) > 3, "no even patch of the portrait was found"
     return np.array(differences)
 
@@ -225,13 +228,11 @@ def keys_and_playback() -> Iterator:
     view.listeners.append(lambda: seen.append(view.status))
     with bpy.context.temp_override(**view_3d()):
         bpy.ops.screen.animation_play()
-    yield from window.pause(3.0)
-    status = view.status
+    yield lambda: len(seen) > 3 or view.status.startswith("Paused during playback")
+    print(f"playback: {len(seen)} pictures, {view.status!r}", flush=True)
     with bpy.context.temp_override(**view_3d()):
         bpy.ops.screen.animation_cancel(restore_frame=True)
     view.listeners.pop()
-    assert len(seen) > 3 or status.startswith("Paused during playback"), (len(seen), status)
-    print(f"playback: {len(seen)} pictures in 3 s, {status!r}", flush=True)
     scene.frame_set(8)
     yield from settled()
     assert not view.failed and "Paused" not in view.status
@@ -244,15 +245,16 @@ def render(options: argparse.Namespace) -> Iterator:
     scene.render.resolution_x, scene.render.resolution_y = 640, 480
     with bpy.context.temp_override(**view_3d()):
         assert bpy.ops.stylerig.setup_compositor() == {"FINISHED"}
-    bpy.app.handlers.render_complete.append(done.append)
-    bpy.app.handlers.render_cancel.append(done.append)
+    ended = (bpy.app.handlers.render_complete, bpy.app.handlers.render_cancel)
+    for handlers in ended:
+        handlers.append(lambda *_arguments: done.append(True))
     region = view_3d()["region"]
     window.pointer(region.x + region.width // 3, region.y + region.height // 2)
     yield from window.pause(0.3)
-    window.press("F12")
+    window.press(window.F12)
     yield lambda: bool(done)
-    bpy.app.handlers.render_complete.remove(done.append)
-    bpy.app.handlers.render_cancel.remove(done.append)
+    for handlers in ended:
+        handlers.pop()
     yield from screenshot(options.output / "render.png")
     path = options.output / "rendered.png"
     bpy.data.images["Render Result"].save_render(str(path))
