@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import bpy
 import fake_backend
 import numpy as np
@@ -299,3 +301,57 @@ def test_poses_and_light_in_the_nla(part, rig, keys, read):
 def test_pose_operators_need_a_rig(empty_scene):
     for name in ("mirror_pose", "apply_pose", "keep_pose", "add_pose_assets", "import_capture", "copy_capture"):
         assert not getattr(bpy.ops.stylerig, name).poll()
+
+
+def test_bones_in_the_nla(rig, read):
+    """Two strips of the armature's own, the second one added to the first."""
+    bone = rig.pose.bones["head"]
+    for name, frames in (("Turn", ((1, 0.0), (11, 0.4))), ("Nod", ((1, 0.2), (11, 0.2)))):
+        for frame, value in frames:
+            bone.rotation_euler = (0, value, 0)
+            bone.keyframe_insert("rotation_euler", index=1, frame=frame)
+        rig.animation_data.action.name = name
+        strip = rig.animation_data.nla_tracks.new().strips.new(name, 1, rig.animation_data.action)
+        strip.action_slot = rig.animation_data.action_slot
+        rig.animation_data.action = None
+    rig.animation_data.nla_tracks[1].strips[0].blend_type = "ADD"
+    assert [read(frame)["rotation"][0] for frame in (1, 6, 11)] == pytest.approx([0.2, 0.4, 0.6], abs=1e-5)
+    rig.animation_data.nla_tracks[1].mute = True
+    assert read(11)["rotation"][0] == pytest.approx(0.4, abs=1e-5)
+    rig.animation_data.nla_tracks[0].strips[0].scale = 2
+    assert read(11)["rotation"][0] == pytest.approx(0.2, abs=1e-2)
+
+
+def test_bones_and_keys_drive_each_other(rig, keys, read):
+    """A control of the artist's own turns the head, and the head opens the mouth."""
+    control = bpy.data.objects.new("Control", None)
+    bpy.context.scene.collection.objects.link(control)
+    turn = rig.pose.bones["head"].driver_add("rotation_euler", 1).driver
+    follow = keys["jawOpen"].driver_add("value").driver
+    for driver, target, path in ((turn, control, "location.x"), (follow, rig, 'pose.bones["head"].rotation_euler[1]')):
+        variable = driver.variables.new()
+        variable.name, variable.targets[0].id, variable.targets[0].data_path = "value", target, path
+        driver.expression = "value"
+    for frame, place in ((1, 0.0), (11, 0.5)):
+        control.location.x = place
+        control.keyframe_insert("location", frame=frame)
+    for frame, expected in ((1, 0.0), (6, 0.25), (11, 0.5)):
+        controls = read(frame)
+        assert controls["rotation"][0] == pytest.approx(expected, abs=1e-5)
+        assert controls["expression"]["jawOpen"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_constraints_on_the_head_count(rig, read):
+    target = bpy.data.objects.new("Target", None)
+    target.rotation_euler = (0, 0, 0.3)
+    bpy.context.scene.collection.objects.link(target)
+    constraint = rig.pose.bones["head"].constraints.new("COPY_ROTATION")
+    constraint.target = target
+    bpy.context.view_layer.update()
+    assert all(math.isfinite(angle) for angle in read()["rotation"])
+    constraint.influence = 0
+    bpy.context.view_layer.update()
+    still = read()["rotation"]
+    rig.pose.bones["head"].constraints.remove(constraint)
+    bpy.context.view_layer.update()
+    assert read()["rotation"] == pytest.approx(still, abs=1e-5)

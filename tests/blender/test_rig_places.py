@@ -6,8 +6,10 @@ import math
 
 import bpy
 import fake_backend
+import numpy as np
 import pytest
 from mathutils import Matrix
+from output_shot import KnownClient, prepare, random_frame, render_still, use_client
 
 
 @pytest.fixture
@@ -126,6 +128,19 @@ def test_the_instance_that_is_active_leads_to_its_rig(part, rig):
     assert rig.stylerig.head.data.shape_keys.key_blocks["jawOpen"].value == 0
     empty.instance_collection.objects.link(rig.copy())
     assert active_rig(bpy.context) is None  # of two, which?
+
+
+@pytest.mark.parametrize("placement", ["SHOT", "CROP"])
+def test_instances_are_rendered(extension, empty_scene, monkeypatch, tmp_path, placement):
+    client = KnownClient(lambda controls, size: {**random_frame(controls, size), "placement": np.zeros(6)})
+    use_client(extension, monkeypatch, client)
+    rig = prepare(extension, empty_scene, placement=placement)
+    collection = into_collection(rig, "Character")
+    for x in (-0.05, 0.05):
+        show(collection, Matrix.Translation((x, 0, 0)))
+    rig.stylerig.light_source = "SCENE"
+    render_still(empty_scene, tmp_path / "shot.png")
+    assert len(client.requests) == 2 and client.requests[0]["portrait"] == client.requests[1]["portrait"]
 
 
 @pytest.fixture

@@ -115,6 +115,10 @@ def actor(_extension, _part, _monkeypatch, _tmp_path) -> None:
     other.select_set(True)
 
 
+def engine(_extension, _part, _monkeypatch, _tmp_path) -> None:
+    bpy.context.scene.render.engine = "STYLERIG"
+
+
 def folder(_extension, _part, _monkeypatch, tmp_path) -> dict:
     bpy.context.scene.render.engine = "STYLERIG"
     return {"directory": str(tmp_path / "shot")}
@@ -130,6 +134,7 @@ SITUATIONS = {
     "mix_portraits": second,
     "import_capture": take,
     "copy_capture": actor,
+    "setup_compositor": engine,
     "setup_sequence": folder,
     "portrait_texture": known_frames,
 }
