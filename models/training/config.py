@@ -24,7 +24,8 @@ class Stage:
     (styles mixed with probability ``mixing``), 1 for pictures without latents; the others are pairs,
     whose losses are kept, without their ``pair_skip`` finest levels. Regularisers act every ``_interval`` steps, path lengths with
     ``path_weight`` 0 not at all; ADA with ``ada_target`` 0 not at all, ``ada_images`` take its
-    probability from 0 to 1. ``flip`` lets the discriminator see mirrored pictures.
+    probability from 0 to 1. ``flip`` lets the discriminator see mirrored pictures. In the likeness to
+    pairs the middle of a picture weighs 1 + ``focus``, and eyes, brows and mouth ``feature_focus`` more.
     """
 
     kind: str = "pairs"
@@ -40,6 +41,7 @@ class Stage:
     pair_skip: int = 0
     gradient_weight: float = 1.0
     focus: float = 2.0
+    feature_focus: float = 0.0
     adversarial_weight: float = 1.0
     adversarial_ramp: int = 2000
     feature_weight: float = 1.0
@@ -57,7 +59,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The generator, the stages one after another, and the habits of the loop."""
+    """The generator, the stages one after another, and the habits of the loop.
+
+    ``mapping_lesson`` scenes teach the mapping before the first picture (see lesson.py, 0 for none);
+    ``mapping_rate`` is its learning rate in the stages, as a part of theirs.
+    """
 
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator_channels: dict[int, int] = field(
@@ -65,6 +71,8 @@ class TrainingConfig:
     )
     stages: tuple[Stage, ...] = (Stage(),)
     seed: int = 0
+    mapping_lesson: int = 0
+    mapping_rate: float = 1.0
     precision: str = "auto"
     compile: bool = True
     ema_images: float = 2000.0
@@ -75,6 +83,8 @@ class TrainingConfig:
     def check(self) -> None:
         if self.generator.img_channels != 4:
             raise bad_plan("the pictures carry a matte, so the generator needs img_channels = 4")
+        if self.mapping_lesson < 0 or self.mapping_rate < 0:
+            raise bad_plan("mapping_lesson and mapping_rate cannot be negative")
         if not self.stages:
             raise bad_plan("it has no stages")
         if self.precision not in ("auto", "float32", "bf16"):

@@ -152,6 +152,10 @@ class PictureSet:
         """Places of the held-out pictures, or of all others."""
         return np.flatnonzero((self.numbers % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == held_out)
 
+    def landmarks(self, rows: np.ndarray) -> Tensor | None:
+        """Landmarks (N, 68, 2), x and y in [-1, 1], y up; None where the set has none or they were not read."""
+        return torch.from_numpy(self.truth["landmarks"][rows]) if "landmarks" in self.truth else None
+
     def batch(self, rows: np.ndarray, size: int = 0) -> tuple[Tensor, Tensor]:
         """Pictures (N, 4, size, size) in [-1, 1] and latents (N, S), S = 0 in a plain folder."""
         tensor = as_tensor(self.pictures[rows])

@@ -14,6 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SMALLEST = 16
+FEATURES = slice(17, 27), slice(36, 68)  # of the 68 landmarks: brows; eyes and mouth
+FEATURE_RADIUS = 0.07  # of half the picture's width
+FEATURE_MAP = 64  # side at which the surroundings of features are drawn
 
 
 def focus_map(resolution: int, strength: float) -> Tensor:
@@ -25,10 +28,20 @@ def focus_map(resolution: int, strength: float) -> Tensor:
     return (weight / weight.mean())[None, None]
 
 
+def feature_map(landmarks: Tensor, resolution: int) -> Tensor:
+    """How near eyes, brows and mouth are (N, 1, R, R), 0..1, from landmarks (N, 68, 2), y up."""
+    points = torch.cat([landmarks[:, part] for part in FEATURES], dim=1)
+    size = min(resolution, FEATURE_MAP)
+    axis = (torch.arange(size, device=points.device) + 0.5) / size * 2 - 1
+    across, down = (torch.exp(-(((axis - place.unsqueeze(-1)) / FEATURE_RADIUS) ** 2)) for place in (points[..., 0], -points[..., 1]))
+    near = (down.unsqueeze(-1) * across.unsqueeze(-2)).amax(dim=1, keepdim=True)
+    return F.interpolate(near, size=(resolution, resolution), mode="bilinear", align_corners=False)
+
+
 def pair_loss(picture: Tensor, target: Tensor, focus: Tensor, gradient_weight: float = 1.0, skip: int = 0) -> Tensor:
     """L1 of colour and matte over a pyramid, and of their differences between neighbours: a scalar.
 
-    Both (N, 4, R, R) in [-1, 1]; ``focus`` (1, 1, R, R) weighs the places. The ``skip`` finest
+    Both (N, 4, R, R) in [-1, 1]; ``focus`` (1 or N, 1, R, R) weighs the places. The ``skip`` finest
     levels are left out (of the matte one less): where strands of hair lie is for a discriminator,
     L1 would blur them.
     """

@@ -36,7 +36,9 @@ class Networks:
         self.generator.to(device)
         self.discriminator.to(device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), betas=(0.9, 0.99), fused=True)
+        mapping, synthesis = self.generator.mapping.parameters(), self.generator.synthesis.parameters()
+        groups = [{"params": mapping, "share": config.mapping_rate}, {"params": synthesis, "share": 1.0}]
+        self.generator_optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
         self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), betas=(0.0, 0.99), fused=True)
 
     @torch.no_grad()
@@ -59,6 +61,11 @@ class Networks:
         """Exponential average of the weights; its half-life grows to ``half_life`` pictures at the start."""
         keep = 0.5 ** (batch / max(min(half_life, 0.05 * (images + batch)), 1e-6))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - keep)
+
+    @torch.no_grad()
+    def forget_average(self) -> None:
+        """Begin the running average anew at the generator as it is."""
+        self.average.load_state_dict(self.generator.state_dict())
 
     @torch.no_grad()
     def refresh_w_avg(self) -> None:

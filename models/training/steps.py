@@ -7,6 +7,7 @@ seen before and the process, so that a checkpoint needs no state of theirs.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +31,7 @@ class Teacher:
         self.order = Order(seed)
         self.adaptive = Adaptive()
         self.path_mean = 0.0
-        self.focus: dict[tuple[int, float], Tensor] = {}
+        self.middles: dict[tuple[int, float], Tensor] = {}  # what focus_map begins with
 
     def step(self, stage: Stage, images: int, stage_images: int, steps: int) -> dict[str, float]:
         """``images`` and ``steps`` were done before in all, ``stage_images`` in this stage."""
@@ -40,6 +41,7 @@ class Teacher:
         taken = self.order.take(images + self.world.rank * local, local, len(rows))
         target, latents = self.data.batch(rows[taken], stage.resolution)
         target, latents = target.to(self.world.device), latents.to(self.world.device)
+        self.focus = self.focus_map(stage, rows[taken])
         if stage.kind == "pairs":
             return self.pair_step(stage, target, latents)
         # The discriminator starts from nothing: its word gains weight slowly.
@@ -62,11 +64,21 @@ class Teacher:
         free = torch.randn(len(latents), self.networks.generator.z_dim - latents.shape[1], generator=rng)
         return torch.cat((latents, free.to(latents)), dim=1)
 
-    def pair_loss(self, stage: Stage, picture: Tensor, target: Tensor) -> Tensor:
+    def focus_map(self, stage: Stage, rows: np.ndarray) -> Tensor:
+        """What each place of the pictures weighs (N, 1, R, R), mean 1."""
         key = (stage.resolution, stage.focus)
-        if key not in self.focus:
-            self.focus[key] = losses.focus_map(*key).to(target.device)
-        return losses.pair_loss(picture, target, self.focus[key], stage.gradient_weight, stage.pair_skip)
+        if key not in self.middles:
+            self.middles[key] = losses.focus_map(*key).to(self.world.device)
+        landmarks = self.data.landmarks(rows) if stage.feature_focus > 0 else None
+        if landmarks is None:
+            return self.middles[key].expand(len(rows), -1, -1, -1)
+        near = losses.feature_map(landmarks.to(self.world.device), stage.resolution)
+        weight = self.middles[key] + stage.feature_focus * near
+        return weight / weight.mean()
+
+    def pair_loss(self, stage: Stage, picture: Tensor, target: Tensor) -> Tensor:
+        focus = self.focus[: len(picture)]
+        return losses.pair_loss(picture, target, focus, stage.gradient_weight, stage.pair_skip)
 
     def pair_step(self, stage: Stage, target: Tensor, latents: Tensor) -> dict[str, float]:
         generator = self.networks.generator
