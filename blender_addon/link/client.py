@@ -67,7 +67,7 @@ class Client:
 
         Combined is scene-linear with premultiplied alpha. ``size`` None is the generator's own.
         "placement" (6,) says where the head stands in it: yaw, pitch, roll in radians, x, y, z in
-        cm, model frame; it is there if the backend tells.
+        cm, model frame.
         """
         body, headers = self._call("POST", "/v1/frames", frame_request(portrait, controls, size, passes, "raw"))
         return split_passes(body, headers) | read_placement(headers)
@@ -158,11 +158,11 @@ def split_passes(body: bytes, headers: dict[str, str]) -> dict[str, np.ndarray]:
 
 
 def read_placement(headers: dict[str, str]) -> dict[str, np.ndarray]:
-    """{"placement": (6,)} from the header, {} without it."""
-    text = headers.get("x-stylerig-placement")
-    if text is None:
-        return {}
+    """{"placement": (6,)} from the header. Raises BackendError."""
     try:
-        return {"placement": np.array([float(number) for number in text.split(",")]).reshape(6)}
+        numbers = [float(number) for number in headers["x-stylerig-placement"].split(",")]
+        return {"placement": np.array(numbers).reshape(6)}
+    except KeyError as error:
+        raise bad_answer("it does not say where the head stands") from error
     except ValueError as error:
         raise bad_answer("the head's placement is not six numbers") from error

@@ -6,6 +6,7 @@ import bpy
 import numpy as np
 from bpy.props import FloatProperty, StringProperty
 
+from ..translations import told
 from .camera import ensure_camera
 from .errors import OutputError
 
@@ -51,6 +52,7 @@ def node_of(tree: bpy.types.NodeTree, kind: str) -> bpy.types.Node:
 
 def render_layers(tree: bpy.types.NodeTree, scene: bpy.types.Scene) -> bpy.types.Node:
     """The Render Layers node of this scene, with the sockets of the engine's passes."""
+    scene.render.engine = "STYLERIG"  # no other has these passes
     node = node_of(tree, "CompositorNodeRLayers")
     node.scene = scene
     for view_layer in scene.view_layers:
@@ -254,7 +256,7 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
         try:
             setup_compositor(context.scene, self.filepath, self.light_wrap)
         except OutputError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, told(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 

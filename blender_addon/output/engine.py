@@ -14,6 +14,7 @@ from ..link.client import BackendError, Client
 from ..link.session import backend_client
 from ..rig import scene_light
 from ..rig.controls import RigError, placed_rigs, read_controls
+from ..translations import told
 from . import frame, metadata, placement, sequence
 from .errors import OutputError
 from .passes import BACKEND_PASSES, COMBINED, PASSES, RenderPass
@@ -46,7 +47,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
             pixels = self.picture(depsgraph)
         except (BackendError, OutputError, RigError) as error:
             pixels = {}
-            self.fail(str(error))
+            self.fail(told(error))
         if not self.test_break():
             self.write(pixels, depsgraph)
 

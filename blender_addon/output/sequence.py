@@ -15,6 +15,7 @@ import bpy
 from bpy.app.handlers import persistent
 from bpy.props import StringProperty
 
+from ..translations import told
 from . import compositor
 from .camera import ensure_camera
 from .errors import OutputError
@@ -22,6 +23,7 @@ from .passes import COMBINED, PASSES, SOCKET_TYPES
 from .whole import is_whole
 
 PASSES_NODE = f"{compositor.OURS} Passes"
+CUT_OFF: set[str] = set()  # names of scenes whose last frame was not written to its end
 OTHERS_WRITE_SECONDS = 60  # with placeholders on, another Blender may be writing a young file
 
 
@@ -39,6 +41,8 @@ def setup_sequence(scene: bpy.types.Scene, folder: str, name: str = "frame_") ->
     set_format(render.image_settings, "IMAGE", "PNG", depth="8")
     render.image_settings.color_mode = "RGBA"
     render.filepath = os.path.join(folder, "frames", f"{name}####")
+    if not render.filepath.endswith("####"):
+        raise OutputError("The path of the output folder is too long for Blender.", "Choose a folder with a shorter path.")
     render.use_file_extension = True
     render.use_overwrite = False
     render.film_transparent = True
@@ -126,6 +130,7 @@ def unfinished_files(scene: bpy.types.Scene) -> Iterator[Path]:
 @persistent
 def before_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
     """Before an animation that goes on where it stopped: remove what only looks done."""
+    CUT_OFF.discard(scene.name)
     render = scene.render
     if render.engine != "STYLERIG" or render.use_overwrite or render.is_movie_format:
         return
@@ -133,8 +138,28 @@ def before_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
         path.unlink(missing_ok=True)
 
 
+@persistent
+def after_write(scene: bpy.types.Scene, _depsgraph=None) -> None:
+    """After each frame of an animation: remove one that was cut off, as on a full disk, which Blender calls saved."""
+    if scene.render.engine != "STYLERIG" or scene.render.is_movie_format:
+        return
+    picture, passes = frame_path(scene, scene.frame_current), passes_path(scene, scene.frame_current)
+    files = [path for path in (picture, passes) if path is not None and path.is_file()]
+    if all(is_whole(path) for path in files):
+        return
+    for path in files:
+        path.unlink(missing_ok=True)
+    CUT_OFF.add(scene.name)
+
+
 def check_output(scene: bpy.types.Scene, animation: bool) -> None:
     """Raise OutputError, before any work is done, if a frame of this render could not be written."""
+    if scene.name in CUT_OFF:
+        CUT_OFF.discard(scene.name)
+        raise OutputError(
+            "The frame before this one could not be written whole and was removed: the disk may be full.",
+            "Free some space and render again: it goes on with that frame.",
+        )
     if animation:
         check_folder(frame_path(scene, scene.frame_current).parent)
     passes = passes_path(scene, scene.frame_current)
@@ -172,7 +197,7 @@ class STYLERIG_OT_setup_sequence(bpy.types.Operator):
         try:
             setup_sequence(context.scene, self.directory)
         except OutputError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, told(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -182,7 +207,10 @@ CLASSES = (STYLERIG_OT_setup_sequence,)
 
 def register() -> None:
     bpy.app.handlers.render_init.append(before_render)
+    bpy.app.handlers.render_write.append(after_write)
 
 
 def unregister() -> None:
+    bpy.app.handlers.render_write.remove(after_write)
     bpy.app.handlers.render_init.remove(before_render)
+    CUT_OFF.clear()

@@ -14,6 +14,7 @@ from ..link.session import backend_client
 from ..rig import conversions
 from ..rig.build import ALBEDO
 from ..rig.controls import RigError, active_rig, head_of, read_controls
+from ..translations import told
 from . import frame, projection
 from .errors import OutputError
 
@@ -33,10 +34,6 @@ def make_texture(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: in
     portrait, controls = read_controls(rig, depsgraph)
     mesh = head_mesh(head, controls["expression"])
     passes = backend_client().frame(portrait, {**controls, **CENTRED}, frame.backend_size(size), ("Depth",))
-    if "placement" not in passes:
-        raise OutputError(
-            "The backend does not say where the head stands.", "Backend and add-on must be of one version."
-        )
     placement = np.asarray(passes["placement"], dtype=float).reshape(-1)
     texture = projection.portrait_texture(mesh, passes, placement, size)
     return store(f"{rig.name} Portrait", frame.linear_to_srgb(np.clip(texture, 0, 1)))
@@ -199,7 +196,7 @@ class STYLERIG_OT_portrait_texture(bpy.types.Operator):
             if self.filepath:
                 save_png(image, Path(bpy.path.abspath(self.filepath)))
         except (BackendError, RigError, OutputError) as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, told(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 
