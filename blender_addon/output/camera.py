@@ -10,13 +10,14 @@ import numpy as np
 from ..rig import conversions
 
 HEAD_STANDS = (0.0, -2.75, -14.0)  # cm, in the world of the portrait's camera: the mean head, aligned, from the front
+SHOWN = 0.86  # of the crop's side: its lower end, where the neck fades out, lies below the picture
 
 
 def ensure_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     """The scene's camera, else a new one: Blender renders nothing without.
 
     The new one sees a new rig at the world's origin about as its portrait shows it: the crop of
-    an average head fills the shorter side of the picture.
+    an average head fills the shorter side of the picture, and goes on below it.
     """
     if scene.camera is not None:
         return scene.camera
@@ -24,7 +25,8 @@ def ensure_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     render = scene.render
     data.sensor_fit = "VERTICAL" if render.resolution_x > render.resolution_y else "HORIZONTAL"
     data.sensor_height = data.sensor_width
-    data.angle = 2 * math.atan(0.5 * conversions.FRAME_WIDTH / conversions.CAMERA_DISTANCE)
+    data.angle = 2 * math.atan(0.5 * SHOWN * conversions.FRAME_WIDTH / conversions.CAMERA_DISTANCE)
+    data.shift_y = 0.5 * (1 / SHOWN - 1)  # the crop's upper border stays the picture's
     camera = bpy.data.objects.new(data.name, data)
     camera.location = conversions.points_model_to_blender(np.array((0, 0, conversions.CAMERA_DISTANCE)) - HEAD_STANDS)
     camera.rotation_euler = (math.pi / 2, 0.0, 0.0)  # looks along +Y
