@@ -95,14 +95,13 @@ class LiveView:
         self.editors: set[int] | None = None  # set by handlers: those that showed the image before undo or redo
         self.status = ""  # for the panel
         self.failed = False  # whether the status tells of an error
-        self.seconds = 0.0  # of the last picture, request to pixels
-        self.picture: Picture | None = None  # the one that is shown
         self.listeners: list[Callable[[], None]] = []  # called when the view starts, stops or has a new picture
         self._forget()
 
     def _forget(self) -> None:
         self.pace = Pace()
-        self.picture = None
+        self.picture: Picture | None = None  # the one that is shown
+        self.seconds = 0.0  # that it took, with the start of the backend where that was needed
         self._asked: tuple | None = None  # stored portrait, controls and full size of the last request
         self._coarse: FrameRequest | None = None  # the last request, where it was for less than the full size
         self._own = 0  # the generator's own size, 0 until known
@@ -220,7 +219,7 @@ class LiveView:
             self._own = len(picture.pixels)
         if not first:
             self.pace.measured(picture.size, picture.seconds)
-        self._say(self._progress(picture))
+        self._say("" if first else self._progress(picture))
         self.tell()
 
     def _progress(self, picture: Picture) -> str:

@@ -33,7 +33,8 @@ void main()
 FRAGMENT = """
 void main()
 {
-  vec4 portrait = texture(image, place);
+  vec2 rim = 0.5 / vec2(textureSize(image, 0));  /* beyond it, the texture begins again at the other side */
+  vec4 portrait = texture(image, clamp(place, rim, 1.0 - rim));
   vec3 light = clamp(portrait.rgb / max(portrait.a, 1e-4), 0.0, 1.0);
   vec3 curve = 1.055 * pow(max(light, vec3(0.0031308)), vec3(1.0 / 2.4)) - 0.055;
   vec3 srgb = mix(12.92 * light, curve, step(vec3(0.0031308), light));

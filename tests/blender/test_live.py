@@ -116,7 +116,14 @@ def test_pace_where_coarse_pictures_are_not_quicker(part):
     assert pace.moving_size(100) == 100  # below that, a face says nothing
 
 
-def test_a_coarse_picture_first_where_pictures_are_slow(part, server, view, rig, settings):
+@pytest.fixture
+def rest(part, monkeypatch):
+    """Say after how many seconds the rig counts as resting."""
+    return lambda seconds: monkeypatch.setattr(part("link.live"), "REST_SECONDS", seconds)
+
+
+def test_a_coarse_picture_first_where_pictures_are_slow(part, server, view, rig, settings, rest):
+    rest(1000)
     settings.live_size = 128
     settle(view)
     server.delay = lambda size: 0.25 * (size / 128) ** 2
@@ -130,12 +137,14 @@ def test_a_coarse_picture_first_where_pictures_are_slow(part, server, view, rig,
     assert "64 of 128 px" in view.status
     coarse = drawn(part, rig, 64)
     assert np.allclose(pixels(), coarse.repeat(2, axis=0).repeat(2, axis=1), atol=1e-6)  # the image keeps its size
+    rest(0.05)
     poll_until(view, lambda: view.picture.size == 128)
     assert sizes_asked(server) == [64, 128]
     assert np.allclose(pixels(), drawn(part, rig, 128), atol=1e-6) and not view.failed
 
 
-def test_an_edit_during_the_rest_is_shown_coarse_again(server, view, rig, settings):
+def test_an_edit_during_the_rest_is_shown_coarse_again(server, view, rig, settings, rest):
+    rest(1000)
     settings.live_size = 128
     settle(view)
     server.delay = lambda size: 0.2 * (size / 128) ** 2

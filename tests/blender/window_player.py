@@ -116,8 +116,8 @@ def changed_in_sidebar(first: Iterator, then: Iterator) -> Iterator:
         yield from pause(0.5)
         seen.append(screen().astype(int))
     sidebar = find_region(find_area("VIEW_3D"), "UI")
-    top = len(seen[0]) - sidebar.y - sidebar.height
-    place = (slice(top, top + sidebar.height), slice(sidebar.x, sidebar.x + sidebar.width))
+    left, top = on_screen((sidebar.x, sidebar.y + sidebar.height))
+    place = (slice(top, top + sidebar.height), slice(left, left + sidebar.width))
     rows, columns = np.nonzero(np.abs(seen[1] - seen[0])[place].max(axis=2) > 20)
     assert len(rows), "nothing changed in the sidebar"
     return sidebar.y + sidebar.height - 1 - rows, sidebar.x + columns
@@ -144,11 +144,16 @@ def pause(seconds: float) -> Iterator:
     yield lambda: time.monotonic() >= end
 
 
+def on_screen(places) -> np.ndarray:
+    """Places (…, 2) in Blender's window, pixels from its lower left, as columns and rows of the screen."""
+    window, places = bpy.context.window_manager.windows[0], np.asarray(places)
+    return np.stack((window.x + places[..., 0], screen_height() - window.y - places[..., 1]), axis=-1)
+
+
 def pointer(x: int, y: int, *actions: str) -> None:
     """Move the mouse to a place in Blender's window (pixels from its lower left), then e.g. "click", "1"."""
-    window = bpy.context.window_manager.windows[0]
-    place = [str(int(window.x + x)), str(int(screen_height() - window.y - y))]
-    subprocess.run(["xdotool", "mousemove", *place, *actions], check=True)
+    column, row = on_screen((x, y))
+    subprocess.run(["xdotool", "mousemove", str(int(column)), str(int(row)), *actions], check=True)
 
 
 def press(*keys: str) -> None:
@@ -202,7 +207,8 @@ class Player:
 
 def play(steps: Iterator[Callable[[], bool]]) -> None:
     """Run the steps, then leave Blender with status 0 if all went well."""
-    bpy.context.preferences.view.show_splash = False
+    view = bpy.context.preferences.view
+    view.show_splash = view.show_tooltips = False
     bpy.context.preferences.inputs.use_mouse_continuous = False  # Blender would move the mouse that xdotool moves
     # Persistent: one of the steps may open a file.
     bpy.app.timers.register(Player(steps), first_interval=2.0, persistent=True)

@@ -162,8 +162,7 @@ def corners() -> np.ndarray:
     context = view_3d()
     with bpy.context.temp_override(**context):
         found = part("ui.overlay").portrait_corners(bpy.context)
-    found = found + (context["region"].x, context["region"].y)
-    return np.stack((found[:, 0], window.screen_height() - found[:, 1]), axis=-1)
+    return window.on_screen(found + (context["region"].x, context["region"].y))
 
 
 def overlay(options: argparse.Namespace) -> Iterator:
@@ -193,7 +192,7 @@ def screen_place(point) -> np.ndarray:
 
     context = view_3d()
     place = location_3d_to_region_2d(context["region"], context["area"].spaces.active.region_3d, point)
-    return np.array((context["region"].x + place[0], window.screen_height() - context["region"].y - place[1]))
+    return window.on_screen((context["region"].x + place[0], context["region"].y + place[1]))
 
 
 def compare_colours(place: np.ndarray) -> np.ndarray:
