@@ -84,3 +84,13 @@ def empty_scene():
 def no_backend_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine where the backend's environment was never made."""
     monkeypatch.delenv("STYLERIG_PYTHON", raising=False)
+
+
+@pytest.fixture
+def client(extension, monkeypatch):
+    """Requests are kept and answered with random frames, without a backend."""
+    from output_shot import KnownClient, random_frame, use_client
+
+    client = KnownClient(random_frame)
+    use_client(extension, monkeypatch, client)
+    return client

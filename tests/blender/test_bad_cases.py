@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 import fake_backend
 import pytest
-from output_shot import KnownClient, module, prepare, random_frame, use_client
+from output_shot import module, prepare, random_frame
 
 SIDE = 48  # pixels of a frame
 ERRORS = {  # as they come from the link and from the backend's own words: code -> (message, hint)
@@ -27,13 +27,6 @@ NAMES = {
     "signs": "100% #1 (x) 'q' & $HOME",
     "long": "/".join(f"{letter * 180}" for letter in "abcd"),
 }
-
-
-@pytest.fixture
-def client(extension, monkeypatch) -> KnownClient:
-    client = KnownClient(random_frame)
-    use_client(extension, monkeypatch, client)
-    return client
 
 
 @pytest.fixture

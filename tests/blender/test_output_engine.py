@@ -15,13 +15,6 @@ from output_shot import (
 
 
 @pytest.fixture
-def client(extension, monkeypatch) -> KnownClient:
-    client = KnownClient(random_frame)
-    use_client(extension, monkeypatch, client)
-    return client
-
-
-@pytest.fixture
 def scene(extension, empty_scene, client):
     prepare(extension, empty_scene)
     module(extension, "output.compositor").set_exact_colours(empty_scene)

@@ -13,7 +13,7 @@ from pathlib import Path
 import bpy
 import pytest
 
-from output_shot import KnownClient, add_rig, module, prepare, random_frame, read_png, srgb_bytes, use_client
+from output_shot import add_rig, module, prepare, read_png, srgb_bytes
 
 READ = "import sys; from pathlib import Path; from backend import images; import json; print(json.dumps(images.texts_of(Path(sys.argv[1]))))"
 
@@ -22,13 +22,6 @@ def texts_in(path: Path) -> dict[str, str]:
     """The texts of a picture as the backend reads them."""
     answer = subprocess.run([os.environ["STYLERIG_PYTHON"], "-c", READ, str(path)], capture_output=True, text=True, timeout=120, check=True)
     return json.loads(answer.stdout)
-
-
-@pytest.fixture
-def client(extension, monkeypatch) -> KnownClient:
-    client = KnownClient(random_frame)
-    use_client(extension, monkeypatch, client)
-    return client
 
 
 @pytest.fixture

@@ -15,14 +15,7 @@ import numpy as np
 import pytest
 
 import fake_backend
-from output_shot import KnownClient, module, prepare, random_frame, read_exr, read_png, srgb_bytes, use_client
-
-
-@pytest.fixture
-def client(extension, monkeypatch) -> KnownClient:
-    client = KnownClient(random_frame)
-    use_client(extension, monkeypatch, client)
-    return client
+from output_shot import module, prepare, read_exr, read_png, srgb_bytes, use_client
 
 
 @pytest.fixture
