@@ -31,16 +31,6 @@ INTERVAL = 1 / 60  # seconds between looks; a look at an idle rig costs microsec
 BUSY_INTERVAL = 1 / 200  # while a picture is awaited
 REST_SECONDS = 0.15  # without an edit, then a coarse picture is followed by the full one
 PATIENT_SECONDS = 3.0  # after which the status tells how long a picture has been under way
-RESTARTING = "The backend stopped; starting it again…"
-WAITING = "Waiting for the first picture…"
-PATIENCE = "Waiting for a picture: {seconds} s"
-SHOWN = "{time} per picture"
-COARSE = "Coarse while it moves: {size} of {full} px, {time} per picture"
-PAUSED = "Paused during playback"
-TOO_SLOW = "Paused during playback: a picture takes {time}"
-HINTS = {  # what to do in the live view, where the backend's own hint speaks of requests
-    "out_of_memory": "Choose a smaller size in the live view's settings, or close other programs.",
-}
 
 
 @dataclass(frozen=True)
@@ -119,7 +109,7 @@ class LiveView:
         self._forget()
         self.worker = NewestWorker(render_frame)
         self.changed = True
-        self._say(said(WAITING))
+        self._say(said("Waiting for the first picture…"))
         for handlers, function in watched_handlers():
             handlers.append(function)
         bpy.app.timers.register(tick, first_interval=0)
@@ -203,8 +193,10 @@ class LiveView:
         full, render = setting("live_size") or self._own, bpy.context.scene.render
         if choice == "AUTO" and (not full or self.pace.follows(full, render.fps_base / render.fps)):
             return False
-        slow = choice == "AUTO"
-        self._say(said(TOO_SLOW, time=milliseconds(self.picture.seconds)) if slow else said(PAUSED))
+        if choice == "PAUSE":
+            self._say(said("Paused during playback"))
+        else:
+            self._say(said("Paused during playback: a picture takes {time}", time=milliseconds(self.picture.seconds)))
         return True
 
     def _show(self, answer: Answer) -> None:
@@ -219,25 +211,33 @@ class LiveView:
             self._own = len(picture.pixels)
         if not first:
             self.pace.measured(picture.size, picture.seconds)
-        self._say("" if first else self._progress(picture))
+        # The first picture's time may be that of loading the model.
+        self._say(said("Follows the rig") if first else self._progress(picture))
         self.tell()
 
     def _progress(self, picture: Picture) -> str:
         shown = len(picture.pixels)
         if picture.size == shown:
-            return said(SHOWN, time=milliseconds(picture.seconds))
-        return said(COARSE, size=picture.size, full=shown, time=milliseconds(picture.seconds))
+            return said("{time} per picture", time=milliseconds(picture.seconds))
+        return said(
+            "Coarse while it moves: {size} of {full} px, {time} per picture",
+            size=picture.size, full=shown, time=milliseconds(picture.seconds),
+        )  # fmt: skip
 
     def _fail(self, error: BackendError) -> None:
         self._asked = self._settings = self._coarse = None  # the next edit asks again, whatever it is
-        gone = error.code == "backend_gone" and self.worker.busy
-        words = told(BackendError(error.code, error.message, HINTS.get(error.code, error.hint)))
-        self._say(said(RESTARTING) if gone else words, failed=True)
+        if error.code == "backend_gone" and self.worker.busy:
+            self._say(said("The backend stopped; starting it again…"), failed=True)
+        elif error.code == "out_of_memory":  # the backend's own hint speaks of requests
+            hint = said("Choose a smaller size in the live view's settings, or close other programs.")
+            self._say(f"{said(error.message)} {hint}", failed=True)
+        else:
+            self._say(told(error), failed=True)
 
     def _tell_patience(self) -> None:
         waited = int(time.monotonic() - self._submitted)
         if waited >= PATIENT_SECONDS:
-            self._say(said(PATIENCE, seconds=waited))
+            self._say(said("Waiting for a picture: {seconds} s", seconds=waited))
 
     def _say(self, status: str, failed: bool = False) -> None:
         if (status, failed) != (self.status, self.failed):

@@ -93,18 +93,22 @@ def open_jaw_panel() -> Iterator:
 
 def find_slider() -> Iterator:
     """Where the slider is: what changes with its value over most of a line. Returns x, y of its left end, its width."""
-    rows, columns = yield from window.changed_in_sidebar(set_slider(0.0), set_slider(1.0))
-    lines, counts = np.unique(rows, return_counts=True)
-    lines = lines[counts > 0.9 * counts.max()]
-    bar = columns[rows == lines[len(lines) // 2]]
-    return int(bar.min()), int(lines[len(lines) // 2]), int(np.ptp(bar))
+    broad = 0.6 * window.find_region(window.find_area("VIEW_3D"), "UI").width
+    for _ in range(10):  # a slow screen may still show what was before
+        rows, columns = yield from window.changed_in_sidebar(set_slider(0.0), set_slider(1.0))
+        lines, counts = np.unique(rows, return_counts=True)
+        lines = lines[counts > broad]
+        if len(lines):
+            bar = columns[rows == lines[len(lines) // 2]]
+            return int(bar.min()), int(lines[len(lines) // 2]), int(np.ptp(bar))
+    raise AssertionError("the slider was not found")
 
 
 def drag_slider() -> Iterator:
     """With the mouse: each move changes the value, and the live picture follows while the button is down."""
     yield from open_jaw_panel()
     x, y, width = yield from find_slider()
-    assert width > 50, "the slider was not found"
+    print(f"slider at {x}, {y}, {width} pixels wide", flush=True)
     yield from set_slider(0.0)
     view, times, seen = part("link.live").VIEW, [], []
     poll = view.poll
