@@ -73,7 +73,7 @@ def enlarged(pixels: np.ndarray, size: int | None) -> np.ndarray:
     if size is None or size == len(pixels):
         return pixels
     nearest = np.arange(size) * len(pixels) // size
-    return pixels[nearest][:, nearest]
+    return np.ascontiguousarray(pixels[nearest][:, nearest])  # else the main thread would have to
 
 
 class LiveView:

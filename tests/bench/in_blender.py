@@ -97,8 +97,8 @@ class Slider:
 def slider_to_pixels() -> dict[str, float]:
     """The live view at the generator's own size, then how long larger pictures hold the main thread.
 
-    Held: the longest look of the timer in each step, as the wall clock has it (median), and the
-    longest of all in the thread's own time, which other work on the machine does not lengthen.
+    Held: the longest look of the timer in each step, as the wall clock has it; own: in the thread's own
+    time, which other work on the machine lengthens less. Medians over the steps, and the largest own time.
     """
     slider, longest = Slider(), []
 
@@ -108,21 +108,25 @@ def slider_to_pixels() -> dict[str, float]:
         longest.append(tuple(max(times) for times in zip(*slider.held, strict=True)))
 
     times = milliseconds(timed, 40, warm=5)
-    wall, own = zip(*longest[5:], strict=True)
-    figures = {
-        "slider_to_pixels_ms": statistics.median(times), "slider_to_pixels_shortest_ms": min(times),
-        "main_thread_held_ms": statistics.median(wall), "main_thread_held_most_ms": max(own),
-    }  # fmt: skip
+    figures = {"slider_to_pixels_ms": statistics.median(times), "slider_to_pixels_shortest_ms": min(times)} | held("", longest[5:])
     settings = bpy.context.preferences.addons[EXTENSION].preferences
     for size in (512, 1024):
         settings.live_size = size
         longest.clear()
         milliseconds(timed, 10)
-        wall, own = zip(*longest[3:], strict=True)
-        figures |= {f"main_thread_held_{size}_ms": statistics.median(wall), f"main_thread_held_{size}_most_ms": max(own)}
+        figures |= held(f"_{size}", longest[3:])
     bpy.ops.stylerig.live_view()
     part("link.session").BACKEND.stop()
     return figures
+
+
+def held(suffix: str, longest: list[tuple[float, float]]) -> dict[str, float]:
+    wall, own = zip(*longest, strict=True)
+    return {
+        f"main_thread_held{suffix}_ms": statistics.median(wall),
+        f"main_thread_own{suffix}_ms": statistics.median(own),
+        f"main_thread_own_most{suffix}_ms": max(own),
+    }
 
 
 def big_head() -> tuple[dict, dict]:
@@ -168,7 +172,7 @@ def playback() -> dict[str, float]:
 
 def main() -> int:
     try:
-        addon_utils.enable(EXTENSION)
+        addon_utils.enable(EXTENSION, default_set=True)  # with its preferences
         bpy.ops.wm.read_homefile(use_empty=True)
         figures = registering() | idle()
         bpy.ops.wm.read_homefile(use_empty=True)
