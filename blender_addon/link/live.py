@@ -30,6 +30,7 @@ __all__ = ["VIEW", "LiveView", "live_image", "redraw"]
 INTERVAL = 1 / 60  # seconds between looks; a look at an idle rig costs microseconds
 BUSY_INTERVAL = 1 / 200  # while a picture is awaited
 REST_SECONDS = 0.15  # without an edit, then a coarse picture is followed by the full one
+RESTARTING = "The backend stopped; starting it again…"
 PATIENT_SECONDS = 3.0  # after which the status tells how long a picture has been under way
 
 
@@ -143,8 +144,8 @@ class LiveView:
             self._ask()
         elif self._coarse is not None and not self.worker.busy and time.monotonic() - self._edited > REST_SECONDS:
             self._submit(replace(self._coarse, size=self._coarse.full))
-        elif self.worker.busy and not self.failed:
-            self._tell_patience()
+        if self.worker.busy and not self.failed:
+            self._tell_wait()
 
     def _ask(self) -> None:
         rig = self._followed_rig()
@@ -227,16 +228,18 @@ class LiveView:
     def _fail(self, error: BackendError) -> None:
         self._asked = self._settings = self._coarse = None  # the next edit asks again, whatever it is
         if error.code == "backend_gone" and self.worker.busy:
-            self._say(said("The backend stopped; starting it again…"), failed=True)
+            self._say(said(RESTARTING), failed=True)
         elif error.code == "out_of_memory":  # the backend's own hint speaks of requests
             hint = said("Choose a smaller size in the live view's settings, or close other programs.")
             self._say(f"{said(error.message)} {hint}", failed=True)
         else:
             self._say(told(error), failed=True)
 
-    def _tell_patience(self) -> None:
+    def _tell_wait(self) -> None:
         waited = int(time.monotonic() - self._submitted)
-        if waited >= PATIENT_SECONDS:
+        if session.BACKEND.starting and self.picture is not None:  # it was gone before the request
+            self._say(said(RESTARTING), failed=True)
+        elif waited >= PATIENT_SECONDS:
             self._say(said("Waiting for a picture: {seconds} s", seconds=waited))
 
     def _say(self, status: str, failed: bool = False) -> None:

@@ -128,7 +128,7 @@ def drag_slider() -> Iterator:
     for step in range(3, 8):
         before = len(set(seen))
         window.pointer(x + width * step // 10, y)
-        yield lambda: len(set(seen)) > before  # the picture follows while the button is down
+        yield lambda before=before: len(set(seen)) > before  # the picture follows while the button is down
     window.pointer(x + width * 7 // 10, y, "mouseup", "1")
     yield from settled()
     view.listeners.pop()
