@@ -83,5 +83,8 @@ class Networks:
         return {name: getattr(self, name).state_dict() for name in PARTS}
 
     def load(self, state: dict[str, Any]) -> None:
+        shares = [group["share"] for group in self.generator_optimizer.param_groups]
         for name in PARTS:
             getattr(self, name).load_state_dict(state[name])
+        for group, share in zip(self.generator_optimizer.param_groups, shares, strict=True):
+            group["share"] = share  # the plan's, which may have changed
