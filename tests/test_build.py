@@ -49,7 +49,7 @@ def test_layers_import_only_what_they_may(root, folder, forbidden):
 
 @pytest.mark.parametrize(
     ("folder", "more"),
-    [("blender_addon", {"bpy", "addon_utils", "gpu", "gpu_extras", "mathutils", "numpy"}), ("backend/project", {"backend"})],
+    [("blender_addon", {"bpy", "bpy_extras", "addon_utils", "gpu", "gpu_extras", "mathutils", "numpy"}), ("backend/project", {"backend"})],
 )
 def test_some_layers_need_nothing_installed(root, folder, more):
     allowed = sys.stdlib_module_names | more

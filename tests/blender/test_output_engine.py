@@ -164,14 +164,19 @@ def test_cancelling_does_not_wait_for_the_backend(extension):
 
 
 def test_new_camera_frames_a_head_as_its_portrait_does(extension, scene):
-    """The corner of the crop, on the plane through the pivot of an average head, is the picture's corner."""
+    """The upper border of the crop, on the plane through the pivot of an average head, is the picture's; the lower
+    lies below it."""
     from bpy_extras.object_utils import world_to_camera_view
     from mathutils import Vector
 
     bpy.context.view_layer.update()
     half = 0.125 * 1.34 / 1.2  # metres: the head stands 14 cm behind the plane that is 25 cm wide
-    corner = world_to_camera_view(scene, scene.camera, Vector((half, 0.0, 0.0275 + half)))
-    np.testing.assert_allclose(corner[:2], (1.0, 1.0), atol=1e-5)
+    upper, lower = (
+        world_to_camera_view(scene, scene.camera, Vector((half, 0.0, 0.0275 + side * half))) for side in (1, -1)
+    )
+    past = 1 / module(extension, "output.camera").SHOWN - 1
+    np.testing.assert_allclose(upper[:2], (1 + past / 2, 1.0), atol=1e-5)
+    np.testing.assert_allclose(lower[:2], (1 + past / 2, -past), atol=1e-5)
 
 
 def test_unregistering_leaves_nothing_behind(extension):
