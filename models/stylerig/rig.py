@@ -175,8 +175,10 @@ class Rig:
         turned = own.replace(rotation=rotation)
         if torch.equal(expression, own.expression):
             return self.placed(align(self.face, turned), None, rotation, controls)
-        still = self.placed(align(self.face, turned), None, rotation, controls)
-        return self.placed(align(self.face, turned.replace(expression=expression)), still, rotation, controls)
+        # At rest and with the expression, in one solution: a live view waits for it.
+        both = align(self.face, turned[torch.tensor((0, 0))].replace(expression=torch.cat((own.expression, expression))))
+        still = self.placed(both[:1], None, rotation, controls)
+        return self.placed(both[1:], still, rotation, controls)
 
     def placed(self, parameters: RigParameters, still: Request | None, rotation: Tensor, controls: Controls) -> Request:
         """The request of an aligned head: light in the crop, and the similarity to where ``still`` stands."""
