@@ -24,12 +24,11 @@ from models.studio.scene import latent_size, layout, scene_from_latent
 
 BATCH = 512
 POPULATION = 8192  # scenes that means, spreads and the first readout are taken from
-LINEAR = 2.0  # bias that keeps a unit of spread 1 on the straight side of its leaky ReLU
+LINEAR = 3.0  # bias that keeps a unit of spread 1 on the straight side of its leaky ReLU
 THRESHOLDS = (0.8, 1.6)  # where units of the first layer bend whose numbers act above a threshold
 LIGHT_SCALE = 1.5  # length of the first layer's random directions among the light's numbers
 STRAIGHT = 1.0  # bias of later layers, in spreads
 RATE, READOUT_RATE = 0.01, 0.001
-CENTRING = 0.1  # weight of the squared mean of w beside the error
 RIDGE = 1e-5  # of the first readout, relative to the number of scenes
 TELL_EVERY = 100  # steps
 
@@ -129,20 +128,14 @@ class Lesson:
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * pace
             z = self.draw(BATCH)
-            w = self.mapping.single(z)
-            loss = (self.readout(w) - self.wanted(z)).square().mean()
+            loss = (self.readout(self.mapping.single(z)) - self.wanted(z)).square().mean()
             optimizer.zero_grad(set_to_none=True)
-            (loss + CENTRING * self.offset(w)).backward()
+            loss.backward()
             layers_of(self.mapping)[0].weight.grad[:, self.latent_dim :] = 0  # Adam would make much of free numbers' noise
             optimizer.step()
             if step % TELL_EVERY == TELL_EVERY - 1 or step == steps - 1:
                 yield (step + 1) * BATCH, loss.item()
         self.settle()
-
-    def offset(self, w: Tensor) -> Tensor:
-        """Squared mean of w (N, D) in units of its spread. A large one is common to all people: each step
-        of the synthesis network's styles would move all of them together."""
-        return w.mean(0).square().mean() / w.var(0).mean()
 
     @torch.no_grad()
     def settle(self) -> None:
