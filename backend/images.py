@@ -85,11 +85,6 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
 
 
-def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
-    """Scene-linear values of display values 0..1, the inverse."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4)
-
-
 def straight_srgb(combined: np.ndarray) -> np.ndarray:
     """Scene-linear premultiplied (H, W, 4) -> 8-bit sRGB with straight alpha (H, W, 4)."""
     alpha = np.clip(combined[..., 3:], 0.0, 1.0)
@@ -110,8 +105,12 @@ def png_bytes(frame: dict[str, np.ndarray], origin: Origin) -> bytes:
 
 def stacked(frame: dict[str, np.ndarray], passes: list[str]) -> tuple[np.ndarray, list[str]]:
     """Combined and ``passes`` as one little-endian float32 array (H, W, C) and its channels' names."""
+    import torch
+
+    from models.colour import srgb_to_linear
+
     order = ["Combined", *passes]
-    layers = [srgb_to_linear(frame[name]) if name == "Portrait" else frame[name] for name in order]
+    layers = [srgb_to_linear(torch.from_numpy(frame[name])).numpy() if name == "Portrait" else frame[name] for name in order]
     array = np.concatenate(layers, axis=2).astype("<f4", copy=False)
     return np.ascontiguousarray(array), [f"{name}.{letter}" for name in order for letter in CHANNELS[name]]
 

@@ -109,7 +109,7 @@ class StyleRigObject(bpy.types.PropertyGroup):
 
 
 class StyleRigScene(bpy.types.PropertyGroup):
-    """What a scene says about rendering its portraits."""
+    """What a scene says about showing its portraits."""
 
     placement: EnumProperty(
         name="Placement",
@@ -120,6 +120,9 @@ class StyleRigScene(bpy.types.PropertyGroup):
         ),
         options=set(),
     )
+    live: BoolProperty(
+        name="Live View", description="Whether the live view ran when the file was saved: it then goes on", options={"HIDDEN"}
+    )
 
 
 CLASSES = (StyleRigObject, StyleRigScene)
@@ -128,11 +131,7 @@ CLASSES = (StyleRigObject, StyleRigScene)
 def register() -> None:
     bpy.types.Object.stylerig = PointerProperty(name="StyleRig", type=StyleRigObject, override=OVERRIDABLE)
     bpy.types.Scene.stylerig = PointerProperty(name="StyleRig", type=StyleRigScene)
-    bpy.types.Scene.stylerig_live = BoolProperty(
-        name="Live View", description="Whether the live view ran when the file was saved: it then goes on", options={"HIDDEN"}
-    )
 
 
 def unregister() -> None:
-    del bpy.types.Scene.stylerig_live
     del bpy.types.Object.stylerig, bpy.types.Scene.stylerig

@@ -20,12 +20,10 @@ from ..rig.controls import RigError, active_rig, read_controls
 from ..translations import said, told
 from . import session
 from .client import BackendError
-from .live_image import editors, keep_image, live_image, redraw, restore, show_pixels
+from .live_image import editors, keep_image, redraw, restore, show_pixels
 from .newest import Answer, NewestWorker
 from .pace import Pace
 from .process import LaunchSettings
-
-__all__ = ["VIEW", "LiveView", "live_image", "redraw"]
 
 INTERVAL = 1 / 60  # seconds between looks; a look at an idle rig costs microseconds
 BUSY_INTERVAL = 1 / 200  # while a picture is awaited
@@ -52,7 +50,7 @@ class Picture:
     pixels: np.ndarray  # (H, W, 4) float32, scene-linear, premultiplied, row 0 at the bottom
     size: int  # that it was drawn at; its pixels are repeated to the size that is shown
     seconds: float  # from request to answer, without starting the backend
-    placement: tuple[float, ...] | None  # yaw, pitch, roll in radians, x, y, z in cm, where the backend tells
+    placement: tuple[float, ...]  # where the head stands: yaw, pitch, roll in radians, x, y, z in cm
 
 
 def render_frame(request: FrameRequest) -> Picture:
@@ -62,11 +60,8 @@ def render_frame(request: FrameRequest) -> Picture:
     passes = client.frame(request.portrait, request.controls, request.size)
     seconds = time.perf_counter() - started
     combined = passes["Combined"][::-1]
-    placement = passes.get("placement")
-    return Picture(
-        enlarged(np.ascontiguousarray(combined, dtype=np.float32), request.full),
-        len(combined), seconds, None if placement is None else tuple(placement.tolist()),
-    )  # fmt: skip
+    shown = enlarged(np.ascontiguousarray(combined, dtype=np.float32), request.full)
+    return Picture(shown, len(combined), seconds, tuple(passes["placement"].tolist()))
 
 
 def enlarged(pixels: np.ndarray, size: int | None) -> np.ndarray:
@@ -304,14 +299,14 @@ def keep_before_save(*_arguments) -> None:
 def note_before_save(*_arguments) -> None:
     """Whether the live view runs is stored in the file. Not when it starts: undo would take that back."""
     for scene in bpy.data.scenes:
-        if scene.library is None and scene.stylerig_live != VIEW.running:
-            scene.stylerig_live = VIEW.running
+        if scene.library is None and scene.stylerig.live != VIEW.running:
+            scene.stylerig.live = VIEW.running
 
 
 @persistent
 def resume_after_load(*_arguments) -> None:
     """Go on with the live view that was running when the file was saved."""
-    if has_window() and bpy.context.scene.stylerig_live and active_rig(bpy.context) is not None:
+    if has_window() and bpy.context.scene.stylerig.live and active_rig(bpy.context) is not None:
         VIEW.start()
 
 

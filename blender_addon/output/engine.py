@@ -21,6 +21,8 @@ from .passes import BACKEND_PASSES, COMBINED, PASSES, RenderPass
 
 POLL_SECONDS = 0.05  # how often a waiting render looks whether it was cancelled
 RESTART_SECONDS = 0.5  # a process that was killed closes its connections some moments before it is gone
+LANDMARKS: dict[tuple[str, str], placement.Landmarks] = {}  # by weights and latent; a few, the newest last
+MOST_LANDMARKS = 16
 
 
 class StyleRigEngine(bpy.types.RenderEngine):
@@ -149,10 +151,6 @@ def distance_of(matrix, depsgraph: bpy.types.Depsgraph) -> float:
     """How far from the scene camera a rig at ``matrix`` (4, 4) stands; 0 without a camera."""
     camera = depsgraph.scene.camera
     return (matrix.translation - camera.evaluated_get(depsgraph).matrix_world.translation).length if camera else 0.0
-
-
-LANDMARKS: dict[tuple[str, str], placement.Landmarks] = {}  # by weights and latent; a few, the newest last
-MOST_LANDMARKS = 16
 
 
 def frame_of(client: Client, portrait: dict, placed: placement.Placed) -> dict[str, np.ndarray]:

@@ -94,7 +94,7 @@ def to_blender(
     covered = passes["Depth"] < FAR
     converted = {name: passes[name] for name in passes if name != "placement"}
     inside = covered.astype(np.float32)
-    converted["Normal"] = turned(passes["Normal"], unit_rotation(to_world))
+    converted["Normal"] = turned(passes["Normal"], unit_columns(to_world[:3, :3]).astype(np.float32))
     converted["Position"] = points_in(to_world, passes["Position"]) * inside
     converted["UV"] = np.concatenate((passes["UV"] * inside, inside), axis=-1)
     metres = passes["Depth"] / np.float32(conversions.CENTIMETRES_PER_METRE)
@@ -108,9 +108,7 @@ def to_blender(
 def portrait_to_world(placement: np.ndarray | None, head_to_world: np.ndarray | None) -> np.ndarray:
     """(4, 4) from the world of the portrait's camera (cm) to Blender's, where ``placement`` says how the head stands in the first."""
     if head_to_world is None:
-        matrix = np.eye(4)
-        matrix[:3, :3] = conversions.AXES / conversions.CENTIMETRES_PER_METRE
-        return matrix
+        return conversions.MODEL_TO_BLENDER
     standing = np.eye(4)
     standing[:3, :3] = conversions.rotation_to_matrix(placement[:3])
     standing[:3, 3] = placement[3:]
@@ -129,10 +127,9 @@ def turned(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return (vectors.reshape(-1, 3) @ matrix.T).reshape(vectors.shape)
 
 
-def unit_rotation(matrix: np.ndarray) -> np.ndarray:
-    """The rotation (3, 3) float32 of a matrix (4, 4) with a scale."""
-    axes = matrix[:3, :3]
-    return (axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-12)).astype(np.float32)
+def unit_columns(matrix: np.ndarray) -> np.ndarray:
+    """The rotation (3, 3) of a matrix with scale."""
+    return matrix / np.maximum(np.linalg.norm(matrix, axis=0), 1e-12)
 
 
 def feathered(passes: dict[str, np.ndarray], to_crop: np.ndarray) -> dict[str, np.ndarray]:

@@ -23,15 +23,13 @@ from ..rig.errors import HEAD_BONE, RigError
 from ..rig.scene_light import axes_of
 from . import frame
 from .errors import OutputError
-from .frame import Rectangle, Square, backend_size
+from .frame import Rectangle, Square, backend_size, unit_columns
 
 LEFT_EYE, RIGHT_EYE, MOUTH_CORNERS, FROM_EYES = slice(36, 42), slice(42, 48), (48, 54), slice(36, 68)
 FOCAL = 2 * conversions.CAMERA_DISTANCE / conversions.FRAME_WIDTH  # of the portrait's camera, in half frames
 ROUNDS = 6  # of the alignment, as in the backend
 SMALLEST_AXIS = 0.25  # heights of a pixel; a head that is smaller is not drawn
 LARGEST_SCALE = 8.0  # of a crop against the frame that the backend draws
-MODEL_TO_BLENDER = np.eye(4)
-MODEL_TO_BLENDER[:3, :3] = conversions.AXES / conversions.CENTIMETRES_PER_METRE
 
 
 @dataclass(frozen=True)
@@ -256,11 +254,6 @@ def wrapped(angle: float) -> float:
     return math.remainder(angle, 2 * math.pi)
 
 
-def unit_columns(matrix: np.ndarray) -> np.ndarray:
-    """The rotation (3, 3) of a matrix with scale."""
-    return matrix / np.maximum(np.linalg.norm(matrix, axis=0), 1e-12)
-
-
 def head_matrices(rig: bpy.types.Object, matrix, depsgraph: bpy.types.Depsgraph) -> tuple[np.ndarray, np.ndarray]:
     """(4, 4) from the head's model space (cm) to the world, and (3, 3) the rig's axes, of an evaluated rig at ``matrix``.
 
@@ -272,4 +265,4 @@ def head_matrices(rig: bpy.types.Object, matrix, depsgraph: bpy.types.Depsgraph)
     head = head_of(rig)
     offset = rig.matrix_world.inverted_safe() @ head.evaluated_get(depsgraph).matrix_world if head else None
     to_world = matrix @ motion @ offset if head else matrix @ motion
-    return np.array(to_world) @ MODEL_TO_BLENDER, axes_of(matrix)
+    return np.array(to_world) @ conversions.MODEL_TO_BLENDER, axes_of(matrix)

@@ -16,6 +16,8 @@ CENTIMETRES_PER_METRE = 100.0
 AXES = np.array(((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)))  # model -> Blender, a rotation
 CAMERA_DISTANCE = 120.0  # cm; the portrait camera that every generator of the backend is aligned to
 FRAME_WIDTH = 25.0  # cm that its picture shows across, on the plane through the head's pivot
+MODEL_TO_BLENDER = np.eye(4)  # for points: cm to metres, too
+MODEL_TO_BLENDER[:3, :3] = AXES / CENTIMETRES_PER_METRE
 
 
 def directions_model_to_blender(directions: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..link import live
+from ..link import live_image
 from ..link.client import BackendError
 from ..link.tasks import Task
 from ..rig.controls import RigError
@@ -39,7 +39,7 @@ class BackgroundOperator:
         self._timer = manager.event_timer_add(LOOK_SECONDS, window=context.window)
         manager.modal_handler_add(self)
         context.workspace.status_text_set(f"{said(self.waiting)}   {said('(Esc: do not wait)')}")
-        live.redraw("VIEW_3D")
+        live_image.redraw("VIEW_3D")
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -54,8 +54,8 @@ class BackgroundOperator:
     def cancel(self, context: bpy.types.Context) -> None:
         context.window_manager.event_timer_remove(self._timer)
         context.workspace.status_text_set(None)
-        live.redraw("VIEW_3D")
-        live.redraw("PREFERENCES")
+        live_image.redraw("VIEW_3D")
+        live_image.redraw("PREFERENCES")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         task = self.begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..link import environment, live, session
+from ..link import environment, live, live_image, session
 from ..link.client import BackendError
 from ..translations import said, told
 from .status import draw_wrapped
@@ -106,8 +106,8 @@ class STYLERIG_OT_remove_environment(bpy.types.Operator):
 
 def watch() -> float | None:
     """The timer: draw the progress until the attempt has ended."""
-    live.redraw("PREFERENCES")
-    live.redraw("VIEW_3D")
+    live_image.redraw("PREFERENCES")
+    live_image.redraw("VIEW_3D")
     return LOOK_SECONDS if session.ENVIRONMENT.busy else None
 
 

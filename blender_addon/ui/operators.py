@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..link import live, session
+from ..link import live, live_image, session
 from ..link.client import BackendError
 from ..link.process import LaunchSettings
 from ..rig.controls import active_rig
@@ -72,7 +72,7 @@ class STYLERIG_OT_live_view(bpy.types.Operator):
             live.VIEW.stop()
             return {"FINISHED"}
         unknown = 16  # pixels; the first picture brings its own size
-        show_in_editor(context, live.live_image(unknown, unknown))
+        show_in_editor(context, live_image.live_image(unknown, unknown))
         live.VIEW.start()
         return {"FINISHED"}
 

@@ -12,7 +12,7 @@ import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Matrix, Vector
 
-from ..link import live
+from ..link import live, live_image
 from ..link.live_image import IMAGE
 from ..preferences import preferences, setting
 from ..rig.conversions import CAMERA_DISTANCE, CENTIMETRES_PER_METRE, FRAME_WIDTH
@@ -64,7 +64,7 @@ class Overlay:
             self.remove()
         elif not self.shown:
             return
-        live.redraw("VIEW_3D", "WINDOW")
+        live_image.redraw("VIEW_3D", "WINDOW")
 
     def remove(self) -> None:
         if self.shown:
@@ -191,7 +191,7 @@ def head_square(rig: Matrix, head: Matrix, placement, view: Matrix) -> list[Vect
         return None
     above.normalize()
     beside = above.cross(back)
-    x, y, z = placement[3:] if placement else (0.0, 0.0, 0.0)
+    x, y, z = placement[3:]
     scale = head.median_scale / CENTIMETRES_PER_METRE
     half = 0.5 * FRAME_WIDTH * (CAMERA_DISTANCE - z) / CAMERA_DISTANCE
     return [head.translation + scale * ((across * half - x) * beside + (along * half - y) * above) for across, along in CORNERS]

@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
-from ..link import live, session
+from ..link import live_image, session
 from ..link.client import Client
 from ..link.gallery import Candidate, Gallery, draw_candidate, thumbnail
 from ..rig import mixing
@@ -230,7 +230,7 @@ def collect() -> float | None:
     while len(CANDIDATES) > MOST_CANDIDATES:
         del CANDIDATES[next(iter(CANDIDATES))]
     if come or not busy:
-        live.redraw("VIEW_3D")
+        live_image.redraw("VIEW_3D")
     return LOOK_SECONDS if busy else None
 
 

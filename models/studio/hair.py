@@ -166,18 +166,23 @@ class Skull:
         return CENTRE + (points - CENTRE) * factor[:, None]
 
 
-def blended_style(look: dict[str, float]) -> dict[str, float]:
-    """The person's haircut: mostly the style of the highest score, its neighbours mixed in where scores tie."""
-    scores = np.array([look[f"style_{name}"] for name in STYLE_NAMES])
-    share = np.exp(7.0 * (scores - scores.max()))
-    mixed = share @ np.array([STYLES[name] for name in STYLE_NAMES]) / share.sum()
+def style_shares(look: dict) -> np.ndarray:
+    """How much of each style (16, …) is in a haircut: mostly the one of the highest score; of those that tie, a mixture."""
+    scores = np.stack([look[f"style_{name}"] for name in STYLE_NAMES])
+    share = np.exp(7.0 * (scores - scores.max(axis=0)))
+    return share / share.sum(axis=0)
+
+
+def blended_style(look: dict) -> dict:
+    """The haircut by its fields, of one person (numbers) or of many (arrays)."""
+    mixed = np.array([STYLES[name] for name in STYLE_NAMES]).T @ style_shares(look)
     style = dict(zip(FIELDS, mixed, strict=True))
-    stretch = float(np.clip(np.exp(0.22 * look["hair_length"]), 0.6, 1.6))
+    stretch = np.clip(np.exp(0.22 * look["hair_length"]), 0.6, 1.6)
     for name in ("front", "top", "side", "back"):
-        style[name] *= stretch
-    style["lift"] *= float(np.exp(0.25 * look["hair_volume"]))
-    style["curl"] = style["curl"] * float(np.exp(0.3 * look["hair_curl"])) + 0.05
-    style["recede"] += max(0.0, 1.0 + 2.5 * look["hairline"])
+        style[name] = style[name] * stretch
+    style["lift"] = style["lift"] * np.exp(0.25 * look["hair_volume"])
+    style["curl"] = style["curl"] * np.exp(0.3 * look["hair_curl"]) + 0.05
+    style["recede"] = style["recede"] + np.maximum(0.0, 1.0 + 2.5 * look["hairline"])
     return style
 
 
@@ -275,11 +280,10 @@ def fibre_lines(points: np.ndarray, direction: np.ndarray, length: np.ndarray, b
 
 def beard_strands(roots: Roots, corners, vertices, normals, look: dict) -> np.ndarray:
     """Beard and moustache (R, 6, 3) of one person; most have none."""
-    cheek = float(np.clip((look["beard"] - 0.75) * 1.6, 0, 1)) * (1 - make_up(look))
-    lip = float(np.clip((look["moustache"] - 0.9) * 1.6, 0, 1)) * (1 - make_up(look))
+    cheek, lip = beard_amounts(look)
     points, normal = roots.place(corners, vertices, normals)
     upper = (roots.home[:, 1] > -3.1) & (np.abs(roots.home[:, 0]) < 2.7)  # between nose and lip
-    density = np.where(upper, max(cheek, lip), cheek) * np.clip(roots.margin / 0.25, 0.25, 1)
+    density = np.where(upper, lip, cheek) * np.clip(roots.margin / 0.25, 0.25, 1)
     keep = roots.chance[:, 0] < density
     points, normal, chance, upper = points[keep], normal[keep], roots.chance[keep], upper[keep]
     long = 0.35 + 1.3 * float(np.clip(np.exp(0.9 * look["beard_length"]) - 0.4, 0.0, 3.0))
@@ -290,9 +294,16 @@ def beard_strands(roots: Roots, corners, vertices, normals, look: dict) -> np.nd
     return fibre_lines(points, d, length, bend, 5)
 
 
-def make_up(look: dict) -> float:
-    """How much make-up a person wears, 0–1."""
-    return float(np.clip(0.9 * (look["make_up"] - 0.1), 0, 1))
+def make_up(look: dict) -> np.ndarray:
+    """How much make-up a person, or each of many, wears, 0–1."""
+    return np.clip(0.9 * (look["make_up"] - 0.1), 0, 1)
+
+
+def beard_amounts(look: dict) -> tuple[np.ndarray, np.ndarray]:
+    """How dense the beard is on cheeks and chin, and above the lip, 0–1; of one person or of many."""
+    cheek = np.clip((look["beard"] - 0.75) * 1.6, 0, 1) * (1 - make_up(look))
+    moustache = np.clip((look["moustache"] - 0.9) * 1.6, 0, 1) * (1 - make_up(look))
+    return cheek, np.maximum(cheek, moustache)
 
 
 def brow_strands(roots: Roots, corners, vertices, normals, look: dict) -> np.ndarray:
@@ -330,10 +341,16 @@ def lash_strands(loop: np.ndarray, inner: np.ndarray, outer: np.ndarray, normals
 
 
 def hair_colour(look: dict) -> np.ndarray:
-    """Linear colour (3,) of hair from melanin and red pigment."""
+    """Linear colour (…, 3) of hair from melanin and red pigment; of one person or of many."""
     melanin = 4.3 + 2.3 * np.tanh(look["hair_dark"] * 0.7 + 0.3)
-    red = max(0.0, float(np.tanh(look["hair_red"] - 0.8)))
-    return 0.42 * np.exp(-melanin * np.array([0.66 - 0.17 * red, 0.88, 1.12 + 0.25 * red]))
+    red = np.maximum(0.0, np.tanh(look["hair_red"] - 0.8))
+    absorbed = np.stack((0.66 - 0.17 * red, 0.88 + 0.0 * red, 1.12 + 0.25 * red), axis=-1)
+    return 0.42 * np.exp(-melanin[..., None] * absorbed)
+
+
+def greyness(look: dict) -> np.ndarray:
+    """The share of strands that are grey, 0–1; of one person or of many."""
+    return np.clip(0.35 * (look["grey"] + 0.8 * look["age"]) - 0.35, 0, 1)
 
 
 def strand_colours(colour: np.ndarray, grey: float, chance: np.ndarray) -> np.ndarray:

@@ -198,7 +198,7 @@ def glasses_for(face: FaceModel, identity: torch.Tensor, rest: np.ndarray, look:
 def all_hair(assets: Assets, head, rest, normals, down, look, to_world) -> dict[str, np.ndarray]:
     """Points, radius and colour of scalp hair, brows, lashes and beard."""
     corners = assets.face.triangles.numpy()
-    colour, grey = hair.hair_colour(look), float(np.clip(0.35 * (look["grey"] + 0.8 * look["age"]) - 0.35, 0, 1))
+    colour, grey = hair.hair_colour(look), float(hair.greyness(look))
     skull = hair.Skull(rest[assets.skull_points])
     style = hair.blended_style(look)
     short = style["top"] < 1.2

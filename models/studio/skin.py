@@ -127,8 +127,8 @@ def iris_maps() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def skin_tone(reflectance: np.ndarray) -> np.ndarray:
-    """The base colour (3,) of one person's skin: along melanin between the measured ends, in logarithms."""
-    tone = 1 / (1 + np.exp(-(0.55 + 1.15 * reflectance[0])))
+    """The base colour (…, 3) of skin of ``reflectance`` (…, M): along melanin between the measured ends, in logarithms."""
+    tone = 1 / (1 + np.exp(-(0.55 + 1.15 * reflectance[..., :1])))
     return np.exp(tone * np.log(LIGHT) + (1 - tone) * np.log(DARK))
 
 

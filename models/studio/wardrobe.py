@@ -44,9 +44,10 @@ def shirt(look: dict) -> np.ndarray:
 
 
 def shirt_colour(look: dict) -> np.ndarray:
-    """Linear colour (3,), mostly muted."""
-    raw = np.array([look["shirt_r"], look["shirt_g"], look["shirt_b"]])
-    muted = 0.75 * raw.mean() + 0.55 * (raw - raw.mean()) + 0.5 * raw.mean()
+    """Linear colour (…, 3), mostly muted; of one person or of many."""
+    raw = np.stack((look["shirt_r"], look["shirt_g"], look["shirt_b"]), axis=-1)
+    mean = raw.mean(axis=-1, keepdims=True)
+    muted = 0.75 * mean + 0.55 * (raw - mean) + 0.5 * mean
     return 0.62 / (1 + np.exp(-(muted * 1.1 - 0.9)))
 
 
@@ -118,12 +119,13 @@ def glasses(eyes: np.ndarray, bridge: np.ndarray, half_head: float, look: dict) 
     return np.concatenate((*rims, *lenses, *lines))
 
 
-def wears_glasses(look: dict) -> bool:
-    """About one person in eight."""
+def wears_glasses(look: dict) -> np.ndarray:
+    """About one person in eight; of one person or of many."""
     return look["glasses"] > 1.15
 
 
 def frame_colour(look: dict) -> np.ndarray:
-    """Linear colour (3,): black to brown to pale."""
+    """Linear colour (…, 3): black to brown to pale; of one person or of many."""
     light = np.exp(-2.6 + 1.1 * look["frame_dark"])
-    return np.clip(light * np.array([1 + 0.5 * max(0, look["frame_red"]), 0.8, 0.65]), 0.005, 0.6)
+    red = np.maximum(0, look["frame_red"])
+    return np.clip(light[..., None] * np.stack((1 + 0.5 * red, 0.8 + 0 * red, 0.65 + 0 * red), axis=-1), 0.005, 0.6)

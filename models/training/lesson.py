@@ -1,10 +1,11 @@
 """The mapping's lesson: before any picture, w learns to hold what a scene's numbers mean.
 
-A scene's numbers reach the picture by thresholds (an expression shows only above one) and turns (the
-light's), and rare ones reach few pictures. Taught from pictures alone, a mapping is slow to find them.
-But what they mean is known exactly, for as many scenes as one likes: so the mapping is first
-trained to make the rig's parameters linear in w, each as large as any other. The linear readout
-that asks for it is forgotten afterwards.
+A scene's numbers reach the picture by thresholds (an expression shows only above one), by choices (of
+sixteen haircuts, the one of the highest number) and by turns (the light's), and rare ones reach few
+pictures. Taught from pictures alone, a mapping is slow to find them. But what they mean is known
+exactly, for as many scenes as one likes: so the mapping is first trained to make the rig's parameters
+and the visible looks linear in w, each as large as any other. The linear readout that asks for it is
+forgotten afterwards.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from models.face import FaceModel, load_face_model
 from models.generators import Generator
 from models.generators.layers import FullyConnectedLayer
 from models.generators.stylegan2 import MappingNetwork, normalize_2nd_moment
+from models.studio.hair import STYLE_NAMES
+from models.studio.looks import visible_looks
 from models.studio.scene import latent_size, layout, scene_from_latent
 
 BATCH = 512
 POPULATION = 8192  # scenes that means, spreads and the first readout are taken from
 LINEAR = 3.0  # bias that keeps a unit of spread 1 on the straight side of its leaky ReLU
 THRESHOLDS = (0.8, 1.6)  # where units of the first layer bend whose numbers act above a threshold
+CHOICES = (0.4, 0.9, 1.4, 1.9)  # the same for numbers of which the highest counts
 LIGHT_SCALE = 1.5  # length of the first layer's random directions among the light's numbers
 STRAIGHT = 1.0  # bias of later layers, in spreads
 RATE, READOUT_RATE = 0.01, 0.001
@@ -34,13 +38,13 @@ TELL_EVERY = 100  # steps
 
 
 def meaning(latents: Tensor, face: FaceModel) -> Tensor:
-    """What scene vectors (N, S) mean: (N, T) rig parameters, and the numbers a rig does not describe."""
-    parameters = scene_from_latent(latents, face).parameters
-    places = layout(face)
+    """What scene vectors (N, S) mean: (N, T) rig parameters, visible looks, and the numbers a rig does not describe."""
+    scene, places = scene_from_latent(latents, face), layout(face)
+    parameters, looks = scene.parameters, visible_looks(scene)
     beyond = (latents[:, places["pose"].start + 2 : places["pose"].stop], latents[:, places["light"]], latents[:, places["looks"]])
     pose = parameters.rotation[:, :2]
     known = (parameters.identity, parameters.reflectance, parameters.expression, parameters.light.flatten(1), pose)
-    return torch.cat((*known, *beyond), dim=1)
+    return torch.cat((*known, looks, *beyond), dim=1)
 
 
 class Lesson:
@@ -97,11 +101,14 @@ class Lesson:
     def first_units(self, width: int) -> tuple[Tensor, Tensor]:
         """Weights (width, S) and biases (width,): numbers as they are, thresholds, mixtures of light."""
         places, one = layout(self.face), torch.eye(self.latent_dim)
-        expression, light = places["expression"], places["light"]
-        passed = torch.cat((one[: expression.start], one[expression.stop :]))
-        bent = torch.cat([one[places[name]] for name in ("expression", "mood")])
-        units = [passed, *[bent] * len(THRESHOLDS)]
-        biases = [torch.full((len(passed),), LINEAR), *[torch.full((len(bent),), -at) for at in THRESHOLDS]]
+        expression, light, looks = places["expression"], places["light"], places["looks"]
+        styles, amounts = one[looks.start : looks.start + len(STYLE_NAMES)], one[looks.start + len(STYLE_NAMES) : looks.stop]
+        passed = torch.cat((one[: expression.start], one[expression.stop : looks.start], amounts))
+        bent = torch.cat((one[expression], one[places["mood"]]))
+        units = [passed, amounts, *[bent] * len(THRESHOLDS), *[styles] * len(CHOICES)]
+        biases = [torch.full((len(passed),), LINEAR), torch.full((len(amounts),), -THRESHOLDS[0])]
+        biases += [torch.full((len(bent),), -at) for at in THRESHOLDS]
+        biases += [torch.full((len(styles),), -at) for at in CHOICES]
         left = max(0, width - sum(map(len, units)))
         mixed = torch.zeros(left, self.latent_dim)
         directions = torch.randn(left, light.stop - light.start, generator=self.rng)
@@ -160,7 +167,8 @@ class Lesson:
         wanted = self.wanted(z)
         r2 = 1 - (self.readout(self.mapping.single(z)) - wanted).square().mean(0) / wanted.var(0).clamp(min=1e-6)
         sizes = {"identity": len(self.face.identity), "reflectance": len(self.face.albedo),
-                 "expression": len(self.face.expression), "light": 27, "pose": 2}
+                 "expression": len(self.face.expression), "light": 27, "pose": 2,
+                 "looks": visible_looks(scene_from_latent(z[:1, : self.latent_dim], self.face)).shape[1]}
         parts = r2[: sum(sizes.values())].split(list(sizes.values()))
         return {name: part.mean().item() for name, part in zip(sizes, parts, strict=True)}
 

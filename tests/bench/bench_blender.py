@@ -10,8 +10,6 @@ import os
 import statistics
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,20 +19,11 @@ from backend.project.environments import ENVIRONMENTS
 from backend.project.extension import package
 from models.errors import StyleRigError
 from models.stylerig import Rig
+from tests.bench.timing import milliseconds
 
 SCRIPT = Path(__file__).with_name("in_blender.py")
 LIMIT_SECONDS = 600
 REPEATS = 40
-
-
-def milliseconds(work: Callable[[int], object], repeats: int, warm: int = 3) -> list[float]:
-    """Wall-clock times of ``work(step)``, without the first ``warm``."""
-    times = []
-    for step in range(warm + repeats):
-        started = time.perf_counter()
-        work(step)
-        times.append(1e3 * (time.perf_counter() - started))
-    return times[warm:]
 
 
 def synthesis_times() -> list[float]:

@@ -14,6 +14,7 @@ import traceback
 import bpy
 import addon_utils  # Blender's own; importable only after bpy
 import numpy as np
+from timing import milliseconds  # beside this file
 
 EXTENSION = "bl_ext.user_default.stylerig"
 SHAPE_KEYS, VERTICES = 224, 5000
@@ -22,16 +23,6 @@ PATIENCE = 120.0  # seconds for any one picture
 
 def part(name: str):
     return importlib.import_module(f"{EXTENSION}.{name}")
-
-
-def milliseconds(work, repeats: int, warm: int = 3) -> list[float]:
-    """Wall-clock times of ``work(step)``, without the first ``warm``."""
-    times = []
-    for step in range(warm + repeats):
-        started = time.perf_counter()
-        work(step)
-        times.append(1e3 * (time.perf_counter() - started))
-    return times[warm:]
 
 
 def registering() -> dict[str, float]:

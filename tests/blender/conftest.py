@@ -94,3 +94,25 @@ def client(extension, monkeypatch):
     client = KnownClient(random_frame)
     use_client(extension, monkeypatch, client)
     return client
+
+
+@pytest.fixture
+def rig(part, empty_scene):
+    """A rig built from the fake backend's face, without a backend."""
+    import bpy
+    import fake_backend
+
+    portrait = fake_backend.new_portrait(7, 0.7)
+    return part("rig.build").build_rig(bpy.context, portrait, fake_backend.mesh_of(portrait))
+
+
+@pytest.fixture
+def backend(part, monkeypatch, tmp_path):
+    """The extension's own backend process is the fake one."""
+    import fake_backend
+
+    monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)
+    monkeypatch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path / "payload")))
+    yield part("link.session").BACKEND
+    part("link.live").VIEW.stop()
+    part("link.session").BACKEND.stop()

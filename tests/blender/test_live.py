@@ -269,7 +269,7 @@ def test_the_picture_is_kept_in_the_file_and_the_view_comes_back(part, view, rig
     shown = pixels()
     assert bpy.data.images[IMAGE].is_dirty
     bpy.ops.wm.save_as_mainfile(filepath=path)
-    assert not bpy.data.images[IMAGE].is_dirty and bpy.context.scene.stylerig_live
+    assert not bpy.data.images[IMAGE].is_dirty and bpy.context.scene.stylerig.live
     bpy.ops.wm.open_mainfile(filepath=path)
     assert not view.running  # this Blender has no window
     assert np.allclose(pixels(), shown, atol=1e-3)  # packed as half floats
@@ -335,6 +335,9 @@ def test_a_narrow_view_makes_the_corner_smaller(part):
     assert np.allclose(corners, [(10, 10), (90, 10), (10, 90), (90, 90)])
 
 
+AT_ORIGIN = (0.0,) * 6  # placement of a head that looks straight ahead from the world's origin
+
+
 def looking(matrix):
     """The view matrix of a camera that stands so."""
     return Matrix(matrix).inverted()
@@ -344,7 +347,7 @@ def test_the_portrait_lies_over_the_head(part):
     """Seen from the front: the portrait camera's frame, moved against the head as the head is in it."""
     overlay = part("ui.overlay")
     front = looking(Matrix.Rotation(np.pi / 2, 4, "X"))
-    square = overlay.head_square(Matrix(), Matrix.Translation((0, 0, 0.1)), None, front)
+    square = overlay.head_square(Matrix(), Matrix.Translation((0, 0, 0.1)), AT_ORIGIN, front)
     assert np.allclose(square, [(-0.125, 0, -0.025), (0.125, 0, -0.025), (-0.125, 0, 0.225), (0.125, 0, 0.225)], atol=1e-6)
     near = (0, 0, 0, 1.0, -2.0, 20.0)  # cm: 20 nearer to the camera, where the frame is 25 * 100 / 120 across
     square = overlay.head_square(Matrix(), Matrix(), near, front)
@@ -355,7 +358,7 @@ def test_the_portrait_lies_over_the_head(part):
 def test_the_portrait_turns_and_grows_with_the_rig(part):
     overlay, front = part("ui.overlay"), looking(Matrix.Rotation(np.pi / 2, 4, "X"))
     rig = Matrix.Translation((1, 0, 2)) @ Matrix.Rotation(0.5, 4, "Y") @ Matrix.Scale(2, 4)
-    square = overlay.head_square(rig, rig, None, front)
+    square = overlay.head_square(rig, rig, AT_ORIGIN, front)
     expected = [rig @ Vector((0.125 * x, 0, 0.125 * z)) for x, z in overlay.CORNERS]
     assert np.allclose(square, expected, atol=1e-6)
 
@@ -363,5 +366,5 @@ def test_the_portrait_turns_and_grows_with_the_rig(part):
 def test_a_head_seen_from_behind_has_no_portrait_over_it(part):
     overlay = part("ui.overlay")
     behind = looking(Matrix.Rotation(np.pi, 4, "Z") @ Matrix.Rotation(np.pi / 2, 4, "X"))
-    assert overlay.head_square(Matrix(), Matrix(), None, behind) is None
-    assert overlay.head_square(Matrix(), Matrix(), None, Matrix()) is None  # from above
+    assert overlay.head_square(Matrix(), Matrix(), AT_ORIGIN, behind) is None
+    assert overlay.head_square(Matrix(), Matrix(), AT_ORIGIN, Matrix()) is None  # from above

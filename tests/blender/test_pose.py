@@ -5,17 +5,10 @@ from __future__ import annotations
 import math
 
 import bpy
-import fake_backend
 import numpy as np
 import pytest
 
 BILATERAL = ("EyeBlinkLeft", "EyeBlinkRight", "MouthSmileLeft", "MouthSmileRight")
-
-
-@pytest.fixture
-def rig(part, empty_scene):
-    portrait = fake_backend.new_portrait(7, 0.7)
-    return part("rig.build").build_rig(bpy.context, portrait, fake_backend.mesh_of(portrait))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import sys
 import threading
 import time
 
@@ -16,15 +15,6 @@ MINE = "stylerig"
 KINDS = (
     bpy.types.Operator, bpy.types.Panel, bpy.types.Menu, bpy.types.PropertyGroup, bpy.types.RenderEngine, bpy.types.AddonPreferences,
 )  # fmt: skip
-
-
-@pytest.fixture
-def backend(part, monkeypatch, tmp_path):
-    monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)
-    monkeypatch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path / "payload")))
-    yield part("link.session").BACKEND
-    part("link.live").VIEW.stop()
-    part("link.session").BACKEND.stop()
 
 
 @pytest.fixture

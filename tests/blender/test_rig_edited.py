@@ -6,16 +6,9 @@ import json
 import math
 
 import bpy
-import fake_backend
 import numpy as np
 import pytest
 from mathutils import Matrix
-
-
-@pytest.fixture
-def rig(part, empty_scene):
-    portrait = fake_backend.new_portrait(7, 0.7)
-    return part("rig.build").build_rig(bpy.context, portrait, fake_backend.mesh_of(portrait))
 
 
 @pytest.fixture

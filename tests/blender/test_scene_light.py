@@ -6,18 +6,11 @@ import math
 import time
 
 import bpy
-import fake_backend
 import numpy as np
 import pytest
 from mathutils import Euler, Vector
 
 UP = np.array((0.0, 0.0, 1.0))
-
-
-@pytest.fixture
-def rig(part, empty_scene):
-    portrait = fake_backend.new_portrait(7, 0.7)
-    return part("rig.build").build_rig(bpy.context, portrait, fake_backend.mesh_of(portrait))
 
 
 @pytest.fixture

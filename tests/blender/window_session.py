@@ -73,7 +73,7 @@ def slider_key() -> bpy.types.ShapeKey:
 
 def set_slider(value: float) -> Iterator:
     slider_key().value = value
-    part("link.live").redraw("VIEW_3D")
+    part("link.live_image").redraw("VIEW_3D")
     yield from settled()
 
 
@@ -83,7 +83,7 @@ def open_jaw_panel() -> Iterator:
 
     def only(region: str) -> Iterator:
         panels.by_region = lambda _names: {region: [SLIDER]}
-        part("link.live").redraw("VIEW_3D")
+        part("link.live_image").redraw("VIEW_3D")
         yield from window.pause(0.5)
 
     rows, columns = yield from window.changed_in_sidebar(only("another name"), only("jaw"))

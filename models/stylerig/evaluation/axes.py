@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.face.camera import rotation_matrix
 from models.face.harmonics import luminance, rotate
+from models.face.parameters import RigParameters
 from models.metrics.control import leakage, leaks, response
 from models.stylerig.evaluation.judging import VARIES, expressions, reading_r2
 from models.stylerig.evaluation.subjects import Reading, Subjects
@@ -84,21 +85,19 @@ def angle(subjects: Subjects, name: str, column: int, values) -> Axis:
 
 def expression(subjects: Subjects, name: str) -> Axis:
     number = subjects.face.expression_names.index(name)
-    place = slice(*expression_place(subjects, number))
 
     def edit(weight: float) -> dict[str, Tensor]:
         weights = subjects.own.expression.clone()
         weights[:, number] = weight
         return {"expression": weights}
 
-    read = lambda reading: reading.vector[:, place].squeeze(1).numpy()
-    return measure(subjects, "expression", WEIGHT, edit, TOLERANCE["expression"], {name}, read)
+    return measure(subjects, "expression", WEIGHT, edit, TOLERANCE["expression"], {name}, read_expression(subjects, number))
 
 
-def expression_place(subjects: Subjects, number: int) -> tuple[int, int]:
-    """Where an expression lies in a vector of parameters."""
-    first = subjects.own.identity.shape[1] + subjects.own.reflectance.shape[1] + number
-    return first, first + 1
+def read_expression(subjects: Subjects, number: int) -> Callable[[Reading], np.ndarray]:
+    """What a reading says of one expression, readable or not: (N,)."""
+    place = RigParameters.slices(subjects.face)["expression"].start + number
+    return lambda reading: reading.vector[:, place].numpy()
 
 
 def light_direction(subjects: Subjects) -> Axis:

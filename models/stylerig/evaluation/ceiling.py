@@ -17,7 +17,7 @@ from torch import Tensor
 from models.face.harmonics import luminance
 from models.generators import latents_from_seed
 from models.metrics.control import response
-from models.studio.scene import GAZE, PITCH, YAW, layout
+from models.studio.scene import PITCH, YAW, layout
 from models.stylerig.estimator import Estimator
 from models.stylerig.evaluation import axes as measured
 from models.stylerig.evaluation.axes import Axis
@@ -27,6 +27,7 @@ from models.stylerig.evaluation.subjects import FIRST_SEED, Subjects
 from models.stylerig.rig import Rig
 from models.stylerig.training.scenes import (
     check_scenes,
+    is_gaze,
     kept_gaze,
     parameters_of,
     with_expression,
@@ -39,7 +40,7 @@ def measure_ceiling(rig: Rig, judge: Estimator, portraits: int, report: Callable
     check_scenes(rig.generator, rig.face)
     ceiling = Ceiling(Subjects(rig, judge, portraits, 1.0))
     axes = {"yaw": ceiling.angle("yaw", 0, measured.YAW), "pitch": ceiling.angle("pitch", 1, measured.PITCH)}
-    names = [name for name in expressions(judge, rig.face, VARIES) if name.removesuffix("_L").removesuffix("_R") not in GAZE]
+    names = [name for name in expressions(judge, rig.face, VARIES) if not is_gaze(name)]
     for number, name in enumerate(names, 1):
         axes[name] = ceiling.expression(name)
         if number % 10 == 0 or number == len(names):
@@ -86,10 +87,9 @@ class Ceiling:
 
     def expression(self, name: str) -> Axis:
         number = self.face.expression_names.index(name)
-        place, _ = measured.expression_place(self.subjects, number)
         scenes = [with_expression(self.z, name, weight, self.face) for weight in measured.WEIGHT]
         truth = lambda parameters: parameters.expression[:, number].numpy()
-        read = lambda reading: reading.vector[:, place].numpy()
+        read = measured.read_expression(self.subjects, number)
         return self.axis("expression", scenes, truth, read, measured.TOLERANCE["expression"], {name})
 
     def light_bands(self) -> dict[str, Axis]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 
 from models.metrics.control import response
 from models.metrics.registration import Motion, find_motion
@@ -61,16 +62,9 @@ def moved(subjects: Subjects, portrait: Portrait, name: str, value: float) -> fl
 
 def guess(similarity) -> Motion:
     """Where to seek: what was asked for, about the picture's centre, and then astray."""
-    centre = similarity.to_output(np_point(0.0, 0.0)).tolist()
+    centre = similarity.to_output(torch.zeros(2, dtype=torch.float64)).tolist()
     shift = (centre[0] / 2 + ASTRAY.shift[0], centre[1] / 2 + ASTRAY.shift[1])
     return Motion(math.degrees(similarity.angle) + ASTRAY.angle, similarity.scale * ASTRAY.scale, shift)
-
-
-def np_point(x: float, y: float):
-    """A point in NDC as the similarity takes it."""
-    import torch
-
-    return torch.tensor([x, y], dtype=torch.float64)
 
 
 def grey(picture: np.ndarray) -> np.ndarray:

@@ -57,6 +57,11 @@ def parameters_of(z: Tensor, face: FaceModel) -> RigParameters:
     return scene_from_latent(z[:, : latent_size(face)], face).parameters
 
 
+def is_gaze(name: str) -> bool:
+    """Whether an expression follows from where a scene's eyes look, and has no number of its own."""
+    return name.removesuffix("_L").removesuffix("_R") in GAZE
+
+
 @torch.no_grad()
 def draw_scenes(generator: Generator, face: FaceModel, count: int, random: torch.Generator) -> tuple[Tensor, RigParameters]:
     """Codes (N, L, 512) and their parameters; half of the scenes show strong expressions and poses."""

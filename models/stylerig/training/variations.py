@@ -26,8 +26,8 @@ from models.stylerig.evaluation.judging import READABLE, expressions
 from models.stylerig.evaluation.likeness import other_people, similarity
 from models.stylerig.evaluation.subjects import BATCH, Reading
 from models.stylerig.rig import BACKDROP
-from models.stylerig.training.scenes import kept_gaze, with_expression
-from models.studio.scene import GAZE, PITCH, YAW, latent_size, layout
+from models.stylerig.training.scenes import is_gaze, kept_gaze, with_expression
+from models.studio.scene import PITCH, YAW, latent_size, layout
 from models.training.data import PictureSet
 from models.training.pictures import open_folder
 
@@ -56,7 +56,7 @@ def variation_latent(seed: int, number: int, face: FaceModel) -> Tensor:
     elif kind == "light":
         edited[:, places["light"]] = fresh[:, places["light"]]
     elif kind == "expression":
-        names = [name for name in face.expression_names if name.removesuffix("_L").removesuffix("_R") not in GAZE]
+        names = [name for name in face.expression_names if not is_gaze(name)]
         return with_expression(z, names[person % len(names)], 1.0, face)
     return edited
 
