@@ -26,6 +26,7 @@ from models.studio.__main__ import main, picture_path
 from models.studio.develop import develop, tone
 from models.studio.environments import environment_harmonics, mixed_panorama
 from models.studio.heads import borrow, studio_head
+from models.studio.looks import visible_looks
 from models.studio.person import head_surface, person_message, prepare, stage_message
 from models.studio.process import CyclesProcess
 from models.studio.scene import ENVIRONMENTS, LOOKS, PITCH_END, ROLL_END, YAW_END, latent_size, scene_from_latent
@@ -95,6 +96,19 @@ def test_a_person_is_the_same_every_time_and_others_differ(assets, scene):
     assert all(np.array_equal(first[key], second[key]) for key in first)
     assert np.abs(first["head"] - other["head"]).max() > 0.3
     assert all(np.isfinite(array).all() for array in first.values())
+
+
+def test_visible_looks_are_those_that_a_person_is_made_of(assets, scene):
+    seen = visible_looks(scene)
+    styles = np.stack([scene.looks[f"style_{name}"].numpy() for name in hair.STYLE_NAMES], axis=1)
+    count = len(hair.STYLE_NAMES)
+    assert np.array_equal(seen[:, :count].numpy().argmax(axis=1), styles.argmax(axis=1))
+    assert torch.allclose(seen[:, :count].sum(dim=1), torch.ones(len(seen)))
+    for row in (0, 7):
+        look = {name: float(values[row]) for name, values in scene.looks.items()}
+        assert np.allclose(seen[row, count : count + len(hair.FIELDS)], list(hair.blended_style(look).values()), atol=1e-4)
+    glasses = [bool(person_message(scene, row, assets, 1)["has_glasses"]) for row in range(12)]
+    assert (seen[:12].unbind(1)[count + len(hair.FIELDS) + 4] > 0.5).tolist() == glasses and 0 < sum(glasses) < 12
 
 
 def test_there_are_many_haircuts_and_they_stay_outside_the_head(assets, face):

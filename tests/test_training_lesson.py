@@ -36,8 +36,8 @@ def test_w_holds_expressions_linearly_and_begins_with_plain_styles(face):
     lesson = taught(face, 80 * BATCH)
     explained = lesson.explained()
     assert min(explained["identity"], explained["pose"], explained["reflectance"]) > 0.85
-    # Of the numbers themselves a linear function reaches 0.40 and 0.31.
-    assert explained["expression"] > 0.45 and explained["light"] > 0.36
+    # Of the numbers themselves a linear function reaches 0.40, 0.31 and 0.41.
+    assert explained["expression"] > 0.45 and explained["light"] > 0.36 and explained["looks"] > 0.5
     w = lesson.mapping.single(lesson.draw(4096)).detach()
     assert float(w.std(0).mean()) == pytest.approx(1, abs=0.05)
     affine = lesson.generator.synthesis.b8.conv0.affine

@@ -32,6 +32,7 @@ FORMAT = "stylerig-generator-1"
 # "kind" in the header's configuration; the studio generator's has none.
 KINDS = {None: GeneratorConfig, "stylegan2": StyleGAN2Config, "stylegan3": StyleGAN3Config,
          "stylegan1": StyleGAN1Config, "progan": ProGANConfig}  # fmt: skip
+EXACT = ("mapping.w_avg", "mapping.mean", "mapping.spread")  # stay float32 in the studio generator's file
 LARGEST_PICKLE = 2 << 30
 LICENCES = {  # what NVIDIA's own models come under, by the beginning of the kind
     "ProGAN": "NVIDIA's own models: Creative Commons BY-NC 4.0, not for commercial use.",
@@ -41,11 +42,11 @@ LICENCES = {  # what NVIDIA's own models come under, by the beginning of the kin
 
 
 def save_generator(generator: Generator, path: str | Path, metadata: dict[str, Any]) -> Path:
-    """Write ``generator`` whole, in float16 (studio; the average of w as float32) or float32; returns the path."""
+    """Write ``generator`` whole, in float16 (studio; means and spreads as float32) or float32; returns the path."""
     kind = next(name for name, config in KINDS.items() if type(generator.config) is config)
     state = {}
     for name, value in generator.state_dict().items():
-        exact = kind is not None or name == "mapping.w_avg"
+        exact = kind is not None or name in EXACT
         state[name] = value.detach().to("cpu", torch.float32 if exact else torch.float16).contiguous()
         if not torch.isfinite(state[name]).all():
             raise bad_file(path, f"{name} has values that are not numbers or too large")

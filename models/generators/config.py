@@ -9,14 +9,16 @@ from typing import Any
 from models.generators.errors import bad_config
 
 STUDIO_CHANNELS = {4: 256, 8: 256, 16: 160, 32: 96, 64: 48, 128: 32}
-LARGEST = {"resolution": 2048, "z_dim": 4096, "w_dim": 4096, "c_dim": 4096, "mapping_layers": 16}
+LARGEST = {"resolution": 2048, "z_dim": 4096, "w_dim": 4096, "c_dim": 4096, "mapping_layers": 16, "meanings": 4096}
+MAY_BE_ZERO = ("c_dim", "meanings")
 
 
 @dataclass(frozen=True)
 class GeneratorConfig:
     """``channels`` maps each resolution from 4 up to ``resolution`` to its feature maps.
 
-    ``img_channels`` is 3 (a picture) or 4 (premultiplied foreground and its matte).
+    ``img_channels`` is 3 (a picture) or 4 (premultiplied foreground and its matte). ``meanings`` is how many
+    meanings of a scene's numbers the mapping begins with (see scene_mapping.py); with 0 it begins with z.
     """
 
     resolution: int = 128
@@ -26,6 +28,7 @@ class GeneratorConfig:
     img_channels: int = 4
     mapping_layers: int = 2
     mapping_lr_multiplier: float = 0.1
+    meanings: int = 0
     channels: dict[int, int] = field(default_factory=lambda: dict(STUDIO_CHANNELS))
     # Not a field: files and training states of ours hold exactly the fields above.
     conv_clamp = None
@@ -33,7 +36,7 @@ class GeneratorConfig:
     def __post_init__(self):
         for name, largest in LARGEST.items():
             value = getattr(self, name)
-            smallest = 0 if name == "c_dim" else 1
+            smallest = 0 if name in MAY_BE_ZERO else 1
             if not isinstance(value, int) or not smallest <= value <= largest:
                 raise bad_config(f"{name} is {value!r}, expected {smallest} to {largest}")
         if self.resolution < 4 or self.resolution & (self.resolution - 1):
@@ -57,7 +60,7 @@ class GeneratorConfig:
     @property
     def size(self) -> int:
         """How many numbers a generator of this configuration holds."""
-        total, before = mapping_size(self), 0
+        total, before = mapping_size(self, self.meanings or self.z_dim) + 2 * self.meanings, 0
         for resolution in self.block_resolutions:
             channels = self.channels[resolution]
             convolutions = [(before, channels), (channels, channels)] if before else [(channels, channels)]
@@ -90,11 +93,11 @@ class GeneratorConfig:
         return cls(**values)
 
 
-def mapping_size(config: Any) -> int:
-    """How many numbers a mapping network of this configuration holds."""
+def mapping_size(config: Any, inputs: int) -> int:
+    """How many numbers a mapping network of this configuration holds that takes ``inputs`` beside a label's."""
     embedded = config.w_dim if config.c_dim else 0
     hidden = (config.w_dim + 1) * config.w_dim * (config.mapping_layers - 1)
-    return embedded * (config.c_dim + 1) + (config.z_dim + embedded + 1) * config.w_dim + hidden + config.w_dim
+    return embedded * (config.c_dim + 1) + (inputs + embedded + 1) * config.w_dim + hidden + config.w_dim
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,11 @@ def normalize_2nd_moment(x: Tensor) -> Tensor:
 class MappingNetwork(nn.Module):
     """z (N, z_dim), label c (N, c_dim) or None -> w (N, num_ws, w_dim), optionally truncated."""
 
-    def __init__(self, config: GeneratorConfig):
+    def __init__(self, config: GeneratorConfig, inputs: int | None = None):
         super().__init__()
         self.z_dim, self.c_dim, self.num_ws = config.z_dim, config.c_dim, config.num_ws
         self.num_layers = config.mapping_layers
-        in_features = config.z_dim
+        in_features = inputs or config.z_dim
         if config.c_dim:
             self.embed = FullyConnectedLayer(config.c_dim, config.w_dim)
             in_features += config.w_dim
@@ -46,13 +46,18 @@ class MappingNetwork(nn.Module):
 
     def single(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """One w for each z, before truncation: (N, w_dim)."""
+        x = self.inputs(z, c)
+        for index in range(self.num_layers):
+            x = getattr(self, f"fc{index}")(x)
+        return x
+
+    def inputs(self, z: Tensor, c: Tensor | None) -> Tensor:
+        """What the first layer takes: z, and the label's embedding, each scaled to mean square 1."""
         x = normalize_2nd_moment(z.float())
         if self.c_dim:
             if c is None:
                 c = torch.zeros(len(z), self.c_dim, device=z.device)
             x = torch.cat((x, normalize_2nd_moment(self.embed(c.float()))), dim=1)
-        for index in range(self.num_layers):
-            x = getattr(self, f"fc{index}")(x)
         return x
 
     def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0,

@@ -124,7 +124,7 @@ class StyleGAN3Config:
     def size(self) -> int:
         """How many numbers a generator of this configuration holds."""
         features = self.input_channels**2 + 3 * self.input_channels + 9 + 4 * (self.w_dim + 1)
-        return mapping_size(self) + features + sum(layer.parameters(self.w_dim) for layer in self.layers)
+        return mapping_size(self, self.z_dim) + features + sum(layer.parameters(self.w_dim) for layer in self.layers)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

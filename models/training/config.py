@@ -61,8 +61,7 @@ class Stage:
 class TrainingConfig:
     """The generator, the stages one after another, and the habits of the loop.
 
-    ``mapping_lesson`` scenes teach the mapping before the first picture (see lesson.py, 0 for none);
-    ``mapping_rate`` is its learning rate in the stages, as a part of theirs.
+    ``mapping_rate`` is the mapping's learning rate, as a part of the stage's.
     """
 
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
@@ -71,7 +70,6 @@ class TrainingConfig:
     )
     stages: tuple[Stage, ...] = (Stage(),)
     seed: int = 0
-    mapping_lesson: int = 0
     mapping_rate: float = 1.0
     precision: str = "auto"
     compile: bool = True
@@ -83,8 +81,8 @@ class TrainingConfig:
     def check(self) -> None:
         if self.generator.img_channels != 4:
             raise bad_plan("the pictures carry a matte, so the generator needs img_channels = 4")
-        if self.mapping_lesson < 0 or self.mapping_rate < 0:
-            raise bad_plan("mapping_lesson and mapping_rate cannot be negative")
+        if self.mapping_rate < 0:
+            raise bad_plan("mapping_rate cannot be negative")
         if not self.stages:
             raise bad_plan("it has no stages")
         if self.precision not in ("auto", "float32", "bf16"):

@@ -44,13 +44,6 @@ class World:
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view(gradient.shape))
 
-    def share(self, module: nn.Module) -> None:
-        """Give all processes the leader's parameters and buffers of ``module``."""
-        if self.size == 1:
-            return
-        for value in (*module.parameters(), *module.buffers()):
-            distributed.broadcast(value.data, 0)
-
     def mean(self, values: Iterable[float]) -> list[float]:
         """The mean of each number over the processes."""
         return (self.reduce(values, distributed.ReduceOp.SUM) / self.size).tolist()

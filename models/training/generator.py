@@ -21,7 +21,6 @@ from models.generators.pointwise import gathered_passes
 from models.training.config import Stage, TrainingConfig
 from models.training.data import PictureSet
 from models.training.distributed import World
-from models.training.lesson import teach_mapping
 from models.training.networks import Networks
 from models.training.report import COLUMNS, Log, encode, results_page, sample_sheet
 from models.training.state import StopRequest, keep_memory, load_checkpoint, remove_leftovers, save_checkpoint
@@ -81,7 +80,6 @@ class GeneratorTraining:
     def run(self) -> bool:
         """Train until the last stage is done (True) or a stop is asked for (False)."""
         keep_memory()
-        self.prepare_mapping()
         self.told = self.saved = self.shown = self.scanned = time.monotonic()
         with StopRequest() as stop, gathered_passes(self.config.compile and has_compiler(self.world.device)):
             while self.stage_number < len(self.config.stages):
@@ -93,16 +91,6 @@ class GeneratorTraining:
                 self.stage_images, self.stage_seconds = 0, 0.0
         self.finish()
         return True
-
-    def prepare_mapping(self) -> None:
-        """The mapping's lesson, at the very beginning: the first process learns it for all."""
-        if self.images or not self.config.mapping_lesson:
-            return
-        generator = self.networks.generator.cpu()
-        if self.world.leads:
-            teach_mapping(generator, self.data.latent_dim, self.config.mapping_lesson, self.config.seed, self.say)
-        self.world.share(generator.to(self.world.device))
-        self.networks.forget_average()
 
     def run_stage(self, stage: Stage, stop: StopRequest) -> bool:
         for group in self.networks.generator_optimizer.param_groups:

@@ -43,29 +43,28 @@ class Networks:
 
     @torch.no_grad()
     def prepare_for_pairs(self, config: TrainingConfig, latent_dim: int) -> None:
-        """Noise must not matter: it begins unseen. What the scene's numbers say must reach w: an
-        orthogonal mapping keeps more of it linearly readable than a random one. The picture begins
-        almost plain, not as many random ones above each other, and blocks to come begin silent."""
+        """Noise must not matter: it begins unseen. What the scene's numbers say must reach w: where the
+        mapping begins with z, an orthogonal one keeps more of it linearly readable than a random one. The
+        picture begins almost plain, not as many random ones above each other, and blocks to come begin silent."""
+        for size in config.generator.block_resolutions:
+            later = size > config.stages[0].resolution
+            getattr(self.generator.synthesis, f"b{size}").torgb.weight.mul_(0.0 if later else 0.1)
         mapping = self.generator.mapping
+        if config.generator.meanings:
+            mapping.begin(config.seed)
+            mapping.centre_styles(self.generator.synthesis)
+            return
         for index in range(mapping.num_layers):
             layer = getattr(mapping, f"fc{index}")
             gain = math.sqrt(layer.weight.shape[1]) / config.generator.mapping_lr_multiplier
             nn.init.orthogonal_(layer.weight, gain)
         mapping.fc0.weight[:, latent_dim : config.generator.z_dim] = 0
-        for size in config.generator.block_resolutions:
-            later = size > config.stages[0].resolution
-            getattr(self.generator.synthesis, f"b{size}").torgb.weight.mul_(0.0 if later else 0.1)
 
     @torch.no_grad()
     def update_average(self, images: int, batch: int, half_life: float) -> None:
         """Exponential average of the weights; its half-life grows to ``half_life`` pictures at the start."""
         keep = 0.5 ** (batch / max(min(half_life, 0.05 * (images + batch)), 1e-6))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - keep)
-
-    @torch.no_grad()
-    def forget_average(self) -> None:
-        """Begin the running average anew at the generator as it is."""
-        self.average.load_state_dict(self.generator.state_dict())
 
     @torch.no_grad()
     def refresh_w_avg(self) -> None:

@@ -1,0 +1,82 @@
+"""The mapping of a generator that the studio taught: z -> scene -> what its numbers mean -> w."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.errors import StyleRigError
+from models.face import load_face_model
+from models.generators.config import GeneratorConfig
+from models.generators.layers import FullyConnectedLayer
+from models.generators.stylegan2 import MappingNetwork
+from models.studio.meaning import scene_meaning
+from models.studio.scene import latent_size
+
+POPULATION = 8192  # scenes that means and spreads are taken from
+LEAST_SPREAD = 0.05  # of a meaning that hardly varies
+STRAIGHT = 1.0  # bias of a unit that stays on the straight side of its leaky ReLU, in spreads
+
+
+class SceneMapping(MappingNetwork):
+    """The first numbers of z are a scene of ``models.studio``; the others do nothing.
+
+    A scene's numbers reach its picture by thresholds (an expression shows only above one), by choices (of
+    sixteen haircuts, the one of the highest number) and by turns (the light's), and rare ones reach few
+    pictures: a mapping that learns from pictures alone is slow to find them. But what they mean is known
+    exactly. So it is computed, by the formulas that the pictures were made with, and the layers begin there.
+    The rig's parameters are thereby nearly linear in w.
+    """
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__(config, config.meanings)
+        self.register_buffer("mean", torch.zeros(config.meanings))
+        self.register_buffer("spread", torch.ones(config.meanings))
+
+    def inputs(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Meanings (N, M), each with mean 0 and spread 1. Raises StyleRigError when the studio's scenes have others by now."""
+        meaning = meanings_of(z)
+        if meaning.shape[1] != len(self.mean):
+            raise StyleRigError(
+                f"This generator was taught scenes of {len(self.mean)} meanings; those of this version have {meaning.shape[1]}.",
+                "Use the version of StyleRig that trained it, or train it anew.",
+                code="bad_generator",
+            )
+        return (meaning.to(self.mean.device) - self.mean) / self.spread
+
+    @torch.no_grad()
+    def begin(self, seed: int) -> None:
+        """Weights to begin a training with: w holds the meanings by turned axes, half of each hidden layer bent; spread 1."""
+        random = torch.Generator().manual_seed(seed)
+        z = torch.randn(POPULATION, self.z_dim, generator=random)
+        meaning = meanings_of(z)
+        self.mean.copy_(meaning.mean(0))
+        self.spread.copy_(meaning.std(0).clamp(min=LEAST_SPREAD))
+        x = self.inputs(z)
+        layers = [getattr(self, f"fc{index}") for index in range(self.num_layers)]
+        for layer in layers:
+            nn.init.orthogonal_(layer.weight, 1 / layer.weight_gain, random)
+            y = x @ layer.weight.mT * layer.weight_gain
+            straight = torch.full_like(layer.bias, STRAIGHT)
+            if layer is not layers[-1]:
+                straight[::2] = 0.0
+            layer.bias.copy_((straight * y.std(0) - y.mean(0)) / layer.bias_gain)
+            x = layer(x)
+        spread = x.std(0).mean()
+        layers[-1].weight.div_(spread)  # leaky ReLU keeps factors
+        layers[-1].bias.div_(spread)
+        self.w_avg.copy_((x / spread).mean(0))
+
+    @torch.no_grad()
+    def centre_styles(self, synthesis: nn.Module) -> None:
+        """Let the styles of the mean w be 1, as those of a new generator are."""
+        for name, layer in synthesis.named_modules():
+            if isinstance(layer, FullyConnectedLayer) and name.endswith("affine"):
+                layer.bias.sub_(layer.weight @ self.w_avg * (layer.weight_gain / layer.bias_gain))
+
+
+@torch.no_grad()
+def meanings_of(z: Tensor) -> Tensor:
+    """Meanings (N, M) of z (N, z_dim), on the processor."""
+    face = load_face_model(None)
+    return scene_meaning(z[:, : latent_size(face)].float().cpu(), face)
