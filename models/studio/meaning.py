@@ -9,18 +9,39 @@ from torch import Tensor
 from models.colour import linear_to_srgb
 from models.face import FaceModel
 from models.studio import hair, skin, wardrobe
-from models.studio.scene import Scene, layout, scene_from_latent
+from models.studio.scene import PITCH, YAW, Scene, layout, scene_from_latent
 
 
-def scene_meaning(latents: Tensor, face: FaceModel) -> Tensor:
-    """Meanings (N, M) of scene vectors (N, S) in float32: the rig's exact parameters, the visible looks,
-    and the numbers of pose, light and looks themselves, for what else these decide.
+# How large each kind of meaning enters a mapping: after how much of the pictures a linear function of it explains
+# (one unit of yaw changes a picture twenty times as much as one of the average meaning), but expressions, which
+# change few pixels and are looked at most.
+WEIGHT = {"identity": 0.8, "reflectance": 0.8, "expression": 1.0, "light": 1.5, "rotation": 3.0, "turned": 2.0,
+          "looks": 1.5, "pose_numbers": 1.0, "light_numbers": 0.6, "look_numbers": 0.6}  # fmt: skip
+KNOTS, KNOT_WIDTH = torch.linspace(-2.0, 2.0, 7), 2 / 3  # of yaw and pitch, in spreads
+
+
+def scene_meaning(latents: Tensor, face: FaceModel) -> dict[str, Tensor]:
+    """What scene vectors (N, S) mean, by the names of ``WEIGHT``, each (N, …) in float32.
+
+    The rig's exact parameters, how far the head is turned as a row of bumps, the visible looks, and the
+    numbers of pose, light and looks themselves, for what else these decide.
     """
     scene, places = scene_from_latent(latents, face), layout(face)
     parameters = scene.parameters
-    rig = (parameters.identity, parameters.reflectance, parameters.expression, parameters.light.flatten(1), parameters.rotation[:, :2])
-    beyond = [latents[:, places[name]] for name in ("pose", "light", "looks")]
-    return torch.cat((*rig, visible_looks(scene), *beyond), dim=1)
+    rotation = parameters.rotation[:, :2]
+    turned = ((rotation / torch.tensor((YAW, PITCH)))[:, :, None] - KNOTS) / KNOT_WIDTH
+    return {
+        "identity": parameters.identity,
+        "reflectance": parameters.reflectance,
+        "expression": parameters.expression,
+        "light": parameters.light.flatten(1),
+        "rotation": rotation,
+        "turned": torch.exp(-0.5 * turned.square()).flatten(1),
+        "looks": visible_looks(scene),
+        "pose_numbers": latents[:, places["pose"]],
+        "light_numbers": latents[:, places["light"]],
+        "look_numbers": latents[:, places["looks"]],
+    }
 
 
 def visible_looks(scene: Scene) -> Tensor:
