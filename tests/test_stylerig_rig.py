@@ -16,7 +16,7 @@ from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.generators import Generator, GeneratorConfig
 from models.generators.config import StyleGAN2Config
 from models.stylerig import Controls, Rig
-from models.stylerig.keep import edited_area
+from models.stylerig.keep import placed_area, softened
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.similarity import Similarity, pixel_centres
 
@@ -76,13 +76,21 @@ def test_where_the_networks_keep_an_expression_changes_only_the_face():
     portrait = rig.new_portrait(seed=7)
     controls = Controls(expression={"expression1": 1.0}, rotation=(0.2, 0.0, 0.0))
     request = rig.request(portrait, controls)
-    states = [(state.parameters, state.similarity) for state in (request, request.still)]
-    outside = edited_area(rig.face, states, 32)[0, 0].numpy() == 0
+    areas = [placed_area(rig.face, state.parameters, state.similarity) for state in (request, request.still)]
+    outside = softened(torch.maximum(*areas), 32)[0, 0].numpy() == 0
     still = rig.frame(portrait, Controls(rotation=(0.2, 0.0, 0.0)), passes=())["Combined"]
     frame = rig.frame(portrait, controls, passes=())["Combined"]
     assert outside.any() and not outside.all()
     assert np.array_equal(frame[outside], still[outside]) and np.abs(frame - still)[~outside].max() > 1e-3
     assert np.array_equal(frame, rig.frame(portrait, controls, passes=())["Combined"])
+    drawn = []
+    rig.picture = lambda w, precision, picture=rig.picture: drawn.append(len(w)) or picture(w, precision)
+    rig.frame(portrait, Controls(expression={"expression1": 0.5}, rotation=(0.2, 0.0, 0.0)), passes=())
+    assert drawn == [1], "what stays is remembered while an expression alone changes"
+    turned = {"expression": {"expression1": 0.5}, "rotation": (0.1, 0.0, 0.0)}
+    fresh = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3, keep=True)
+    again = rig.frame(portrait, Controls(**turned), passes=())["Combined"]
+    assert np.array_equal(again, fresh.frame(portrait, Controls(**turned), passes=())["Combined"])
     rig.networks.keep = False
     assert np.abs(rig.frame(portrait, controls, passes=())["Combined"] - still)[outside].max() > 1e-4
 

@@ -28,10 +28,9 @@ def face_area(face: FaceModel, parameters: RigParameters, size: int) -> Tensor:
     return drawn["face_mask"].permute(0, 3, 1, 2)
 
 
-def edited_area(face: FaceModel, states: list[tuple[RigParameters, Similarity]], size: int) -> Tensor:
-    """Where the face is in any of the ``states`` (N = 1, moved as said), wider and soft: (1, 1, size, size)."""
-    areas = [similarity.warp(face_area(face, parameters, SIZE)) for parameters, similarity in states]
-    return softened(torch.stack(areas).amax(dim=0), size)
+def placed_area(face: FaceModel, parameters: RigParameters, similarity: Similarity) -> Tensor:
+    """Where the face of a head (N = 1) is in the picture that ``similarity`` moves: (1, 1, SIZE, SIZE), 0–1."""
+    return similarity.warp(face_area(face, parameters, SIZE))
 
 
 def softened(area: Tensor, size: int) -> Tensor:

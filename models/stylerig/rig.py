@@ -23,7 +23,7 @@ from models.face.parameters import RigParameters
 from models.face.rasterizer import BACKGROUND_DEPTH, render
 from models.generators import Engine, Generator, GeneratorConfig, latents_from_seed, load_engine, load_generator
 from models.stylerig.controls import Controls, Frame, Portrait, bad_controls
-from models.stylerig.keep import edited_area
+from models.stylerig.keep import placed_area, softened
 from models.stylerig.matte import grown_matte
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rignet import RigNets
@@ -67,6 +67,7 @@ class Rig:
         self.reconstruction, self.networks = reconstruction, networks
         self.lock = threading.Lock()  # an engine is prepared once
         self.engines: dict[str, Engine] = {}
+        self.last_still: tuple[tuple, tuple[Tensor, Tensor]] | None = None
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: str = "cpu", face: FaceModel | None = None) -> Rig:
@@ -197,18 +198,30 @@ class Rig:
 
         Where the networks are made to ``keep``, an expression changes nothing outside the face.
         """
-        keep = self.networks.keep and request.still is not None
-        states = [request, request.still] if keep else [request]
-        colour, alpha = self.picture(torch.cat([self.edit(portrait, state) for state in states]), precision)
-        whole = torch.cat((colour, alpha), dim=1)
+        drawn = self.placed_picture(portrait, request, size, precision)
+        if not self.networks.keep or request.still is None:
+            return drawn
+        still, still_area = self.still_picture(portrait, request.still, size, precision)
+        area = torch.maximum(still_area, placed_area(self.face, request.parameters, request.similarity))
+        return still.lerp(drawn, softened(area, size))
+
+    def still_picture(self, portrait: Portrait, still: Request, size: int, precision: str) -> tuple[Tensor, Tensor]:
+        """The picture without the asked expression and where its face is. The last is remembered: an expression
+        that is dragged or keyed alone asks for the same again."""
+        numbers = (portrait.w, portrait.parameters.vector().numpy(), still.parameters.vector().cpu().numpy())
+        key = (*(values.tobytes() for values in numbers), still.similarity, size, precision)
+        if self.last_still is None or self.last_still[0] != key:
+            picture = self.placed_picture(portrait, still, size, precision)
+            self.last_still = key, (picture, placed_area(self.face, still.parameters, still.similarity))
+        return self.last_still[1]
+
+    def placed_picture(self, portrait: Portrait, state: Request, size: int, precision: str) -> Tensor:
+        """One state's picture, warped to where it stands: as ``moved_picture``, as the generator draws it."""
+        colour, alpha = self.picture(self.edit(portrait, state), precision)
+        layers = [colour, alpha]
         if self.generator.img_channels == 3:
-            mattes = [grown_matte(self.face, state.parameters, alpha.shape[-1]) for state in states]
-            whole = torch.cat((whole, torch.cat(mattes)), dim=1)
-        layers = [move(image, state.similarity, size) for state, image in zip(states, whole.split(1), strict=True)]
-        if keep:
-            area = edited_area(self.face, [(state.parameters, state.similarity) for state in states], size)
-            layers[0] = layers[1].lerp(layers[0], area)
-        return layers[0]
+            layers.append(grown_matte(self.face, state.parameters, alpha.shape[-1]))
+        return move(torch.cat(layers, dim=1), state.similarity, size)
 
     def edit(self, portrait: Portrait, request: Request) -> Tensor:
         """The portrait's w (1, L, 512) after RigNet; unchanged when the request is the portrait itself."""
