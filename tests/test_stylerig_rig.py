@@ -18,9 +18,17 @@ from models.generators.config import StyleGAN2Config
 from models.stylerig import Controls, Rig
 from models.stylerig.keep import placed_area, softened
 from models.stylerig.reconstruction import Reconstruction
-from models.stylerig.similarity import Similarity, pixel_centres
+from models.stylerig.similarity import Similarity
 
 CONFIG = GeneratorConfig(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16})
+
+
+def pixel_centres(height: int, width: int) -> Tensor:
+    """NDC (H, W, 2) of the pixel centres, float64, y up."""
+    x = (torch.arange(width, dtype=torch.float64) + 0.5) * (2 / width) - 1
+    y = 1 - (torch.arange(height, dtype=torch.float64) + 0.5) * (2 / height)
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack((columns, rows), dim=-1)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import affine_grid, grid_sample
 
 from models.face.camera import Camera
 
@@ -44,6 +44,12 @@ class Similarity:
         c, s = value.cos(), value.sin()
         return torch.stack((torch.stack((c, -s)), torch.stack((s, c))))
 
+    def sources(self) -> Tensor:
+        """(2, 3) float64 from a pixel of the output to the crop's, in NDC with y down as torch samples pictures."""
+        corners = torch.tensor(((0.0, 0.0), (1.0, 0.0), (0.0, -1.0)), dtype=torch.float64)
+        middle, right, below = self.to_crop(corners) * torch.tensor((1.0, -1.0), dtype=torch.float64)
+        return torch.stack((right - middle, below - middle, middle), dim=1)
+
     def warp(self, image: Tensor, size: int | None = None, outside: float = 0.0) -> Tensor:
         """Move a crop (1, C, H, W), row 0 at the top, into a picture of ``size``² pixels (None: its own size).
 
@@ -52,9 +58,8 @@ class Similarity:
         height, width = (size, size) if size else image.shape[2:]
         if self.is_identity and (height, width) == tuple(image.shape[2:]):
             return image
-        source = self.to_crop(pixel_centres(height, width))
-        inside = (source.abs().amax(dim=-1) <= 1 + MARGIN).to(image.dtype)
-        grid = (source * torch.tensor((1.0, -1.0), dtype=torch.float64)).to(image).unsqueeze(0)
+        grid = affine_grid(self.sources().to(image).unsqueeze(0), [1, 1, height, width], align_corners=False)
+        inside = (grid.abs().amax(dim=-1) <= 1 + MARGIN).to(image)
         moved = grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
         return moved * inside + outside * (1 - inside)
 
@@ -70,11 +75,3 @@ class MovedCamera:
         """World points (N, V, 3) cm -> (N, V, 3): NDC x, NDC y, depth in cm along the camera's own axis."""
         ndc = self.camera.project(points)
         return torch.cat((self.similarity.to_output(ndc[..., :2]), ndc[..., 2:]), dim=-1)
-
-
-def pixel_centres(height: int, width: int) -> Tensor:
-    """NDC (H, W, 2) of the pixel centres, float64, y up."""
-    x = (torch.arange(width, dtype=torch.float64) + 0.5) * (2 / width) - 1
-    y = 1 - (torch.arange(height, dtype=torch.float64) + 0.5) * (2 / height)
-    rows, columns = torch.meshgrid(y, x, indexing="ij")
-    return torch.stack((columns, rows), dim=-1)
