@@ -23,6 +23,11 @@ class Task:
     def done(self) -> bool:
         return not self._thread.is_alive()
 
+    def wait(self, seconds: float) -> bool:
+        """Whether it is done; waits for that, at most so long."""
+        self._thread.join(seconds)
+        return self.done
+
     def result(self) -> Any:
         """What the function returned, or what it raised; waits for it."""
         self._thread.join()

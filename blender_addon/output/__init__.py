@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import compositor, engine, metadata, sequence, texture
+from . import ahead, compositor, engine, metadata, sequence, texture
 
 CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES, *texture.CLASSES)
 
@@ -11,9 +11,11 @@ def register() -> None:
     engine.register()
     sequence.register()
     metadata.register()
+    ahead.register()
 
 
 def unregister() -> None:
+    ahead.unregister()
     metadata.unregister()
     sequence.unregister()
     engine.unregister()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import bpy
@@ -12,17 +12,31 @@ import numpy as np
 
 from ..link.client import BackendError, Client
 from ..link.session import backend_client
+from ..link.tasks import Task
 from ..rig import scene_light
 from ..rig.controls import RigError, placed_rigs, read_controls
 from ..translations import told
-from . import frame, metadata, placement, sequence
+from . import ahead, compositor, frame, metadata, placement, sequence
 from .errors import OutputError
-from .passes import BACKEND_PASSES, COMBINED, PASSES, RenderPass
+from .passes import COMBINED, PASSES, RenderPass
 
 POLL_SECONDS = 0.05  # how often a waiting render looks whether it was cancelled
 RESTART_SECONDS = 0.5  # a process that was killed closes its connections some moments before it is gone
 LANDMARKS: dict[tuple[str, str], placement.Landmarks] = {}  # by weights and latent; a few, the newest last
 MOST_LANDMARKS = 16
+
+
+@dataclass(frozen=True)
+class Head:
+    """A rig that is seen in a frame."""
+
+    name: str
+    portrait: dict
+    placed: placement.Placed
+
+    def request(self, passes: tuple[RenderPass, ...]) -> tuple:
+        """The arguments of ``Client.frame``."""
+        return self.portrait, self.placed.controls, self.placed.size, tuple(entry.name for entry in passes)
 
 
 class StyleRigEngine(bpy.types.RenderEngine):
@@ -54,30 +68,32 @@ class StyleRigEngine(bpy.types.RenderEngine):
             self.write(pixels, depsgraph)
 
     def picture(self, depsgraph: bpy.types.Depsgraph) -> dict[str, np.ndarray]:
-        """All passes of the part of the frame that is rendered. Empty when the person cancelled meanwhile."""
-        scene = depsgraph.scene
-        sequence.check_output(scene, self.is_animation)
-        area = result_area(scene.render, self.resolution_x, self.resolution_y)
-        heads = self.heads(depsgraph, area)
+        """The passes of the part of the frame that is rendered. Empty when the person cancelled meanwhile."""
+        sequence.check_output(depsgraph.scene, self.is_animation)
+        passes, area = passes_to_draw(depsgraph.scene, self.is_animation), self.area(depsgraph)
+        heads = self.heads(depsgraph)
         if heads is None:
             return {}
         picture = None
-        for rig, portrait, placed in sorted(heads, key=lambda head: -head[2].distance):
-            self.update_stats("", f"StyleRig: {rig.name}")
-            passes = self.ask(frame_of, portrait, placed)
-            if passes is None:
+        for head, drawn in zip(heads, self.drawn(heads, passes, depsgraph)):
+            if drawn is None:
                 return {}
-            metadata.note(scene, rig.name, portrait, placed.controls, placed.size)
-            placed_passes = frame.place(placed.finished(passes), placed.square, area)
+            metadata.note(depsgraph.scene, head.name, head.portrait, head.placed.controls, head.placed.size)
+            placed_passes = frame.place(head.placed.finished(drawn), head.placed.square, area)
             picture = frame.layer(placed_passes, picture) if picture else placed_passes
-        picture = picture or frame.empty(area)
+        picture = picture or frame.empty(area, passes)
+        scene = depsgraph.scene
         background = None if scene.render.film_transparent else world_colour(scene.world)
         if background is not None:
             picture["Combined"] = frame.over_colour(picture["Combined"], background)
         return picture
 
-    def heads(self, depsgraph, area: frame.Rectangle) -> list[tuple] | None:
-        """(rig, portrait, where it is placed) of every head that is seen; None when the person cancelled."""
+    def area(self, depsgraph: bpy.types.Depsgraph) -> frame.Rectangle:
+        """The part of the full picture that the render result holds."""
+        return result_area(depsgraph.scene.render, self.resolution_x, self.resolution_y)
+
+    def heads(self, depsgraph: bpy.types.Depsgraph) -> list[Head] | None:
+        """Every head that is seen, the farthest first; None when the person cancelled."""
         render, size = depsgraph.scene.render, (self.resolution_x, self.resolution_y)
         bare = depsgraph.scene.stylerig.placement == "CROP"
         view = None if bare else placement.View.of_scene(depsgraph, *size)
@@ -88,31 +104,74 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 aspect = render.pixel_aspect_x / render.pixel_aspect_y
                 placed = placement.bare_crop(controls, size, aspect, distance_of(matrix, depsgraph))
             else:
-                landmarks = self.ask(landmarks_of, portrait)
+                landmarks = self.ask(partial(begin_landmarks, portrait=portrait))
                 if landmarks is None:
                     return None
                 matrices = placement.head_matrices(rig, matrix, depsgraph)
-                placed = placement.in_shot(controls, portrait, landmarks, matrices, view, area)
+                placed = placement.in_shot(controls, portrait, landmarks, matrices, view, self.area(depsgraph))
             if placed is not None:
-                heads.append((rig, portrait, placed))
-        return heads
+                heads.append(Head(rig.name, portrait, placed))
+        return sorted(heads, key=lambda head: -head.placed.distance)
 
-    def ask(self, question: Callable, *arguments) -> object | None:
-        """What ``question(client, *arguments)`` answers; None when the person cancelled. A backend that died is started again, once."""
+    def drawn(self, heads: list[Head], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph) -> Iterator[dict | None]:
+        """What the backend draws of each head, in turn; None when the person cancelled. Meanwhile looks ahead."""
+        requests = [head.request(passes) for head in heads]
+        foreseen = ahead.of_layer(depsgraph) if self.is_animation else ahead.Ahead()
+        begun = foreseen.take(requests)
+        look = partial(self.look_ahead, foreseen, passes, depsgraph)
+        for head, request, drawing in zip(heads, requests, begun):
+            self.update_stats("", f"StyleRig: {head.name}")
+            yield self.ask(partial(ahead.Drawing, request=request), drawing, look if head is heads[0] else None)
+
+    def look_ahead(self, foreseen: ahead.Ahead, passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph) -> None:
+        """Have the backend draw the animation's next frame after this one, where that is of use.
+
+        The next frame is evaluated in the engine's own dependency graph, which then goes back to this one:
+        evaluated data that was read before may no longer be there.
+        """
+        if not foreseen.useful or ahead.others_follow_frames():
+            return
+        now, following = depsgraph.scene.frame_current, sequence.frame_after(depsgraph.scene)
+        if following is None:
+            return
+        started = time.perf_counter()
+        self.frame_set(following, 0.0)
+        try:
+            requests = [head.request(passes) for head in self.heads(depsgraph) or ()]
+            foreseen.begin(backend_client(), requests)
+        except (BackendError, OutputError, RigError):
+            pass  # told when Blender comes to that frame
+        finally:
+            self.frame_set(now, 0.0)
+        foreseen.looked = time.perf_counter() - started
+
+    def ask(self, begin: Callable[[Client], Task], begun: Task | None = None, meanwhile: Callable[[], None] | None = None) -> object | None:
+        """The result of the task that ``begin(client)`` starts; None when the person cancelled.
+
+        A backend that died is started again, once. ``begun``: the same task, started before; if it
+        fails, for whatever reason, it is started again. ``meanwhile`` is called while the task runs.
+        """
         for last in (False, True):
+            if self.test_break():
+                return None
             try:
-                return unless_cancelled(partial(question, backend_client(), *arguments), self.test_break)
+                task = begun if begun and not last else begin(backend_client())
+                if meanwhile and not last:
+                    meanwhile()
+                return unless_cancelled(task, self.test_break)
             except BackendError as error:
-                if last or error.code != "backend_gone":
+                if last or not (begun or error.code == "backend_gone"):
                     raise
-                time.sleep(RESTART_SECONDS)
+                if error.code == "backend_gone":
+                    time.sleep(RESTART_SECONDS)
         return None
 
     def write(self, pixels: dict[str, np.ndarray], depsgraph: bpy.types.Depsgraph) -> None:
-        """Fill the passes of the result with pictures (H, W, C); those without one stay empty."""
+        """Fill the passes of the result with pictures (H, W, C)."""
         view_layer = depsgraph.view_layer.name
         for entry in PASSES:
-            self.add_pass(entry.name, entry.count, entry.channels, layer=view_layer)
+            if entry.name in pixels:
+                self.add_pass(entry.name, entry.count, entry.channels, layer=view_layer)
         result = self.begin_result(0, 0, self.resolution_x, self.resolution_y, layer=view_layer)
         try:
             for entry in (COMBINED, *PASSES):
@@ -153,9 +212,19 @@ def distance_of(matrix, depsgraph: bpy.types.Depsgraph) -> float:
     return (matrix.translation - camera.evaluated_get(depsgraph).matrix_world.translation).length if camera else 0.0
 
 
-def frame_of(client: Client, portrait: dict, placed: placement.Placed) -> dict[str, np.ndarray]:
-    """All passes of the frame that a place asks for."""
-    return client.frame(portrait, placed.controls, placed.size, BACKEND_PASSES)
+def passes_to_draw(scene: bpy.types.Scene, animation: bool) -> tuple[RenderPass, ...]:
+    """The passes besides Combined that something can be made of: none in an animation whose frames have room for nothing else.
+
+    A still shows all of them in the Image Editor. Another scene's compositor may show this one.
+    """
+    render = scene.render
+    composited = any(one.render.use_compositing and compositor.scene_tree(one) is not None for one in bpy.data.scenes)
+    layered = render.image_settings.file_format == "OPEN_EXR_MULTILAYER" or render.use_render_cache
+    return () if animation and not composited and not layered else PASSES
+
+
+def begin_landmarks(client: Client, portrait: dict) -> Task:
+    return Task(partial(landmarks_of, client, portrait))
 
 
 def landmarks_of(client: Client, portrait: dict) -> placement.Landmarks:
@@ -177,31 +246,16 @@ def world_colour(world: bpy.types.World | None) -> tuple | None:
     return None if picture else tuple(strength * channel for channel in colour)
 
 
-def unless_cancelled(work: Callable[[], object], cancelled: Callable[[], bool]) -> object | None:
-    """What ``work()`` returns, or raises; None as soon as ``cancelled()`` is true.
+def unless_cancelled(task: Task, cancelled: Callable[[], bool]) -> object | None:
+    """What a task returns, or raises; None as soon as ``cancelled()`` is true.
 
-    The work goes on in a thread of its own and its result is then dropped: a request to the
-    backend cannot be taken back, but the person need not wait for it.
+    The task then goes on in its thread and its result is dropped: a request to the backend cannot
+    be taken back, but the person need not wait for it.
     """
-    outcome: dict[str, object] = {}
-
-    def run() -> None:
-        try:
-            outcome["result"] = work()
-        except Exception as error:  # handed to the caller's thread, which knows what to expect
-            outcome["error"] = error
-
-    if cancelled():
-        return None
-    thread = threading.Thread(target=run, name="StyleRig frame", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(POLL_SECONDS)
-        if thread.is_alive() and cancelled():
+    while not task.wait(POLL_SECONDS):
+        if cancelled():
             return None
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["result"]
+    return task.result()
 
 
 def result_area(render: bpy.types.RenderSettings, width: int, height: int) -> frame.Rectangle:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..rig import conversions
-from .passes import COMBINED, FAR, PASSES
+from .passes import COMBINED, FAR, PASSES, RenderPass
 
 SMALLEST, LARGEST = 16, 2048  # sizes that the backend renders
 BACKDROP = 0.5  # sRGB grey that a generator's whole picture lies over
@@ -88,21 +88,31 @@ def to_blender(
 
     With the matrices (4, 4) of a head in a shot, Normal and Position are in the world and Depth is
     along the scene camera's axis; without, all are as the portrait's camera sees them, in Blender's
-    axes and metres.
+    axes and metres. There may be no passes of the mesh.
     """
+    made = geometry(passes, head_to_world, world_to_camera) if "Depth" in passes else {}
+    converted = {**passes, **made}
+    return {entry.name: converted[entry.name][::-1] for entry in (COMBINED, *PASSES) if entry.name in converted}
+
+
+def geometry(
+    passes: dict[str, np.ndarray], head_to_world: np.ndarray | None, world_to_camera: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Normal, Position, UV and Depth as ``to_blender`` has them, row 0 at the top."""
     to_world = portrait_to_world(passes.get("placement"), head_to_world)
     covered = passes["Depth"] < FAR
-    converted = {name: passes[name] for name in passes if name != "placement"}
     inside = covered.astype(np.float32)
-    converted["Normal"] = turned(passes["Normal"], unit_columns(to_world[:3, :3]).astype(np.float32))
-    converted["Position"] = points_in(to_world, passes["Position"]) * inside
-    converted["UV"] = np.concatenate((passes["UV"] * inside, inside), axis=-1)
+    position = points_in(to_world, passes["Position"]) * inside
     metres = passes["Depth"] / np.float32(conversions.CENTIMETRES_PER_METRE)
     if world_to_camera is not None:
         row = world_to_camera[2].astype(np.float32)
-        metres = -(converted["Position"].reshape(-1, 3) @ row[:3] + row[3]).reshape(covered.shape)
-    converted["Depth"] = np.where(covered, metres, FAR).astype(np.float32)
-    return {entry.name: converted[entry.name][::-1] for entry in (COMBINED, *PASSES) if entry.name in converted}
+        metres = -(position.reshape(-1, 3) @ row[:3] + row[3]).reshape(covered.shape)
+    return {
+        "Normal": turned(passes["Normal"], unit_columns(to_world[:3, :3]).astype(np.float32)),
+        "Position": position,
+        "UV": np.concatenate((passes["UV"] * inside, inside), axis=-1),
+        "Depth": np.where(covered, metres, FAR).astype(np.float32),
+    }
 
 
 def portrait_to_world(placement: np.ndarray | None, head_to_world: np.ndarray | None) -> np.ndarray:
@@ -221,9 +231,9 @@ def picked(size: int, spread: float, part: slice, smooth: bool) -> slice | np.nd
     return (weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32)
 
 
-def empty(area: Rectangle) -> dict[str, np.ndarray]:
-    """All passes of a picture without a portrait."""
-    return {entry.name: filled(area, entry.count, entry.outside) for entry in (COMBINED, *PASSES)}
+def empty(area: Rectangle, passes: tuple[RenderPass, ...]) -> dict[str, np.ndarray]:
+    """Combined and ``passes`` of a picture without a portrait."""
+    return {entry.name: filled(area, entry.count, entry.outside) for entry in (COMBINED, *passes)}
 
 
 def filled(area: Rectangle, channels: int, value: float) -> np.ndarray:
@@ -235,7 +245,9 @@ def filled(area: Rectangle, channels: int, value: float) -> np.ndarray:
 def layer(front: dict[str, np.ndarray], back: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """One portrait over another: Combined and HeadMatte by its alpha, other passes where that is at least half, or nothing is behind."""
     alpha = front["Combined"][..., 3:]
-    covers = (alpha >= 0.5) | ((back["Depth"] >= FAR) & (back["Combined"][..., 3:] == 0))
+    covers = alpha >= 0.5
+    if "Depth" in back:
+        covers |= (back["Depth"] >= FAR) & (back["Combined"][..., 3:] == 0)
     result = {}
     for name in front.keys() & back.keys():
         if name in ("Combined", "HeadMatte"):

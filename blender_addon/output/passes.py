@@ -41,7 +41,4 @@ PASSES = (
     RenderPass("Position", "XYZ", "VECTOR"),  # world, Blender units; bare: from the rig's head at rest, its axes
 )
 
-# What the backend is asked for; Combined always comes.
-BACKEND_PASSES = tuple(entry.name for entry in PASSES)
-
 SOCKET_TYPES = {"VALUE": "FLOAT", "VECTOR": "VECTOR", "COLOR": "RGBA"}  # of File Output items

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from output_shot import (
-    KnownClient, add_rig, module, prepare, random_frame, read_exr, render_still, srgb_bytes, stacked, use_client,
+    KnownClient, add_rig, module, prepare, random_frame, read_exr, read_png, render_still, srgb_bytes, stacked, use_client,
 )
 
 
@@ -111,6 +111,69 @@ def test_of_two_rigs_the_nearer_one_is_in_front(extension, scene, client, tmp_pa
         assert picture[-1, 0].tolist() == [0, 0, 0, 255] and picture[0, 0, 3] == 0
 
 
+ALL = ("Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position")
+
+
+def composited(extension, scene: bpy.types.Scene) -> None:
+    compositor = module(extension, "output.compositor")
+    compositor.ensure_output(compositor.ensure_tree(scene), scene)
+
+
+def other_scene_composites(extension, _scene: bpy.types.Scene) -> None:
+    composited(extension, bpy.data.scenes.new("Comp"))
+
+
+def not_composited(extension, scene: bpy.types.Scene) -> None:
+    composited(extension, scene)
+    scene.render.use_compositing = False
+
+
+def layered(extension, scene: bpy.types.Scene) -> None:
+    settings = scene.render.image_settings
+    module(extension, "output.sequence").set_format(settings, "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", "32")
+
+
+def one_layer(extension, scene: bpy.types.Scene) -> None:
+    module(extension, "output.sequence").set_format(scene.render.image_settings, "IMAGE", "OPEN_EXR", "32")
+
+
+def cached(_extension, scene: bpy.types.Scene) -> None:
+    scene.render.use_render_cache = True
+
+
+@pytest.mark.parametrize(
+    ("set_up", "passes"),
+    [(composited, ALL), (other_scene_composites, ALL), (layered, ALL), (cached, ALL), (not_composited, ()), (one_layer, ())],
+)
+def test_an_animation_asks_for_the_passes_that_something_can_show(extension, scene, client, tmp_path, set_up, passes):
+    set_up(extension, scene)
+    scene.render.filepath = str(tmp_path / "f####")
+    bpy.ops.render.render(animation=True)
+    assert [request["passes"] for request in client.requests] == [passes] * 3
+    bpy.ops.render.render()  # a person looks at these
+    assert client.requests[-1]["passes"] == ALL
+
+
+@pytest.mark.parametrize("placement", ["CROP", "SHOT"])
+def test_an_animation_without_passes_shows_what_a_still_with_them_shows(extension, scene, client, tmp_path, placement):
+    """Two heads, over the world's color."""
+    add_rig(extension, seed=8).location = (0.05, 0.1, 0.02)
+    client.draw = lambda controls, size: random_frame(controls, size) | {"placement": np.zeros(6)}
+    scene.stylerig.placement, scene.render.film_transparent, scene.frame_end = placement, False, 1
+    still = render_still(scene, tmp_path / "still.png")
+    scene.render.filepath = str(tmp_path / "f####")
+    bpy.ops.render.render(animation=True)
+    assert [request["passes"] for request in client.requests] == [ALL, ALL, (), ()]
+    np.testing.assert_array_equal(read_png(tmp_path / "f0001.png"), still)
+
+
+def test_an_animation_without_a_portrait_in_sight_is_empty(scene, client, tmp_path):
+    scene.stylerig.placement, scene.camera.location, scene.frame_end = "SHOT", (5.0, 0.0, 0.0), 1
+    scene.render.filepath, scene.render.image_settings.color_mode = str(tmp_path / "f####"), "RGBA"
+    bpy.ops.render.render(animation=True)
+    assert not client.requests and not read_png(tmp_path / "f0001.png").any()
+
+
 def test_passes_are_sockets_of_render_layers(extension, scene):
     compositor = module(extension, "output.compositor")
     sockets = compositor.render_layers(compositor.ensure_tree(scene), scene).outputs
@@ -152,15 +215,15 @@ def test_the_backends_words_reach_the_person(extension, scene, monkeypatch, tmp_
 
 
 def test_cancelling_does_not_wait_for_the_backend(extension):
-    engine, go_on = module(extension, "output.engine"), threading.Event()
+    engine, task, go_on = module(extension, "output.engine"), module(extension, "link.tasks").Task, threading.Event()
     looks = iter((False, False, True))
     started = time.monotonic()
-    assert engine.unless_cancelled(lambda: go_on.wait(20), lambda: next(looks)) is None
+    assert engine.unless_cancelled(task(lambda: go_on.wait(20)), lambda: next(looks)) is None
     assert time.monotonic() - started < 5
     go_on.set()
-    assert engine.unless_cancelled(lambda: 3, lambda: False) == 3
-    with pytest.raises(ZeroDivisionError):
-        engine.unless_cancelled(lambda: 1 / 0, lambda: False)
+    assert engine.unless_cancelled(task(lambda: 3), lambda: False) == 3
+    with pytest.raises(module(extension, "link.client").BackendError, match="ZeroDivisionError"):
+        engine.unless_cancelled(task(lambda: 1 / 0), lambda: False)
 
 
 def test_new_camera_frames_a_head_as_its_portrait_does(extension, scene):
