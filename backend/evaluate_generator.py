@@ -29,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--output", type=Path, help="folder for sheets, nearest pictures and the video")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                        help="where pictures are drawn (default: a GPU if there is one); they are measured on the processor")
     parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
 
 
@@ -36,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print a table; write JSON and sheets where asked."""
     import torch
 
+    from backend.rigs import choose_device
     from models.files import write_atomic
     from models.generators import load_generator
     from models.metrics.features import load_features
@@ -44,7 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.threads > 0:
         torch.set_num_threads(arguments.threads)
-    generator, features = load_generator(arguments.generator), load_features(arguments.features)
+    torch.backends.cudnn.allow_tf32 = False  # its rounding would drown the steps that path length takes
+    generator = load_generator(arguments.generator, device=choose_device(arguments.device))
+    features = load_features(arguments.features)
     inception = load_inception(arguments.inception) if arguments.inception else None
     evaluation = GeneratorEvaluation(generator, arguments.data, features, max(arguments.samples, 1), inception,
                                      arguments.seed, say=lambda line: None)  # fmt: skip

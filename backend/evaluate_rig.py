@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--axes-only", action="store_true", help="leave out likeness, stability and all that is no axis")
     parser.add_argument("--ceiling", action="store_true", help="measure the generator itself: the numbers of the scene in z are"
                         " changed, no rig (for generators that the studio taught)")  # fmt: skip
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where (default: a GPU if there is one)")
     parser.add_argument("--threads", type=int, help="processor threads")
 
 
@@ -30,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write JSON and plots, print a table."""
     import torch
 
+    from backend.rigs import choose_device
     from models.files import write_atomic
     from models.stylerig import Rig
     from models.stylerig.evaluation import SECTIONS, evaluate, load_judge
@@ -37,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    rig = Rig.load(arguments.rig)
+    rig = Rig.load(arguments.rig, choose_device(arguments.device))
     judge = load_judge(arguments.rig, arguments.judge, rig)
     report = lambda line: print(line, flush=True)
     if arguments.ceiling:

@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", choices=STAGES, default="all", help=STAGE_HELP)
     parser.add_argument("--variations", type=Path, help="folder of variations, for the judge's own error (--stage floors)")
     parser.add_argument("--heads", type=Path, help="ICT-FaceKit folder whose heads are photographed (--stage variations)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where (default: a GPU if there is one)")
     parser.add_argument("--threads", type=int, help="processor threads")
 
 
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         torch.set_num_threads(arguments.threads)
     config = read_config(arguments.config)
     face = load_face_model(arguments.face_model)
-    world = World("cpu")
+    world = World(arguments.device)
     try:
         return train(arguments, training.Run.open(config, face, arguments.output, say, world))
     finally:
@@ -74,8 +75,8 @@ def train(arguments: argparse.Namespace, run) -> int:
         photograph_variations(arguments.output, PEOPLE, SIZE, SEED, arguments.heads)
         return 0
     if arguments.stage == "floors":
-        judge = arguments.output / f"{run.config.name}-judge.safetensors"
-        run.report(f"{judge}: {add_floors(judge, needed(arguments.variations, '--variations'), run.face).floors}")
+        judge, pictures = arguments.output / f"{run.config.name}-judge.safetensors", needed(arguments.variations, "--variations")
+        run.report(f"{judge}: {add_floors(judge, pictures, run.face, run.world.device).floors}")
         return 0
     inputs = (needed(arguments.generator, "--generator"), arguments.studio, arguments.landmarks)
     page = ablate(run, *inputs) if arguments.stage == "ablations" else training.train_rig(run, *inputs)

@@ -157,7 +157,7 @@ def test_evaluate_rig_writes_figures_for_every_axis(rig_folder, capsys, monkeypa
     monkeypatch.setattr(coverage, "SAMPLES", 20)
     arguments = SimpleNamespace(
         rig=rig_folder, judge=None, json=rig_folder / "out.json", plots=rig_folder / "plots", portraits=2,
-        truncation=0.7, method=None, axes_only=False, ceiling=False, threads=None,
+        truncation=0.7, method=None, axes_only=False, ceiling=False, threads=None, device="cpu",
     )  # fmt: skip
     assert evaluate_rig.run(arguments) == 0
     figures = json.loads((rig_folder / "out.json").read_text())

@@ -26,6 +26,7 @@ from models.stylerig.estimator import Estimator
 from models.stylerig.training import pool as pool_module
 from models.stylerig.training.ablations import VARIANTS, ablate
 from models.stylerig.training.config import DEFAULT, Stage, read_config
+from models.stylerig.training.draws import Draws
 from models.stylerig.training.estimators import explained
 from models.stylerig.training.loop import Loop
 from models.stylerig.training.pictures import HALVES, StudioPictures, over_backgrounds
@@ -173,7 +174,7 @@ def test_an_estimator_learns_the_pictures(face, studio_folder):
     torch.manual_seed(0)
     network = Estimator.create(face, *pictures.truth(), channels=[8, 8, 16, 16, 16]).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    random, losses = torch.Generator().manual_seed(0), []
+    random, losses = Draws(0), []
     for _ in range(25):
         batch = pictures.sample(16, random)
         found, _ = network(over_backgrounds(batch.pictures, random))
@@ -193,7 +194,7 @@ def line_loop(folder, steps, broken=None):
     loop = Loop("line", folder, module, Stage(steps=steps, rate=0.1), 1, "key", lambda line: None)
 
     def step(number, random):
-        noise = torch.randn(1, 1, generator=random)
+        noise = random.normal(1, 1)
         error = (module(1 + 0.1 * noise) - 3).square().sum()
         return {"error": error * float("nan") if number == broken else error}
 
@@ -238,7 +239,7 @@ def head():
 
 def test_scene_pairs_change_only_the_chosen_controls(head):
     generator = Generator.create(GENERATOR)
-    w, before, edited, after = draw_pairs(generator, head, 32, torch.Generator().manual_seed(0))
+    w, before, edited, after = draw_pairs(generator, head, 32, Draws(0))
     assert torch.equal(before.identity, after.identity) and torch.equal(before.reflectance, after.reflectance)
     same_code = (w == edited).flatten(1).all(dim=1)
     same = [(getattr(before, part) == getattr(after, part)).flatten(1).all(dim=1) for part in ("rotation", "expression", "light")]
@@ -248,7 +249,7 @@ def test_scene_pairs_change_only_the_chosen_controls(head):
 
 
 def test_the_eyes_may_keep_their_direction_when_the_head_turns(head):
-    _, before, _, after = draw_pairs(Generator.create(GENERATOR), head, 64, torch.Generator().manual_seed(1))
+    _, before, _, after = draw_pairs(Generator.create(GENERATOR), head, 64, Draws(1))
     turned = (before.rotation[:, 0] - after.rotation[:, 0]).abs() > 0.2
     gaze = [number for number, name in enumerate(head.expression_names) if name.startswith("eyeLook")]
     moved = (before.expression - after.expression)[:, gaze].abs().amax(dim=1)
@@ -287,7 +288,7 @@ def test_wishes_are_aligned_and_leave_the_person_alone(face):
     random = torch.Generator().manual_seed(0)
     own, people = population(face, 12, random), population(face, 30, random)
     active = torch.tensor([True, False, True, True, False])
-    wanted, chosen = draw_wishes(own, people, face, active, random)
+    wanted, chosen = draw_wishes(own, people, face, active, Draws(0))
     assert chosen.any(dim=1).all() and torch.equal(wanted.identity, own.identity)
     changed = (wanted.light != own.light).flatten(1).any(dim=1)
     assert torch.equal(changed, chosen[:, 2])

@@ -112,8 +112,8 @@ def light_direction(subjects: Subjects) -> Axis:
 
 def turned_to(light: Tensor, degrees: float) -> Tensor:
     """Light (N, 9, 3) turned about the vertical so that most of it comes from ``degrees``."""
-    turn = torch.zeros(len(light), 3)
-    turn[:, 0] = torch.from_numpy(np.radians(degrees - azimuth(luminance(light).numpy().T))).float()
+    turn = light.new_zeros(len(light), 3)
+    turn[:, 0] = torch.from_numpy(np.radians(degrees - azimuth(luminance(light).cpu().numpy().T))).to(light)
     return rotate(light, rotation_matrix(turn))
 
 
@@ -126,7 +126,7 @@ def light_bands(subjects: Subjects) -> dict[str, Axis]:
     """Other people's light on every portrait: the luminance of each coefficient, together by band."""
     lights = subjects.others.light[:LIGHTS]
     found = [subjects.request(light=light.expand(len(subjects.w), 9, 3)) for light in lights]
-    wanted, axes = luminance(lights).numpy(), {}
+    wanted, axes = luminance(lights).cpu().numpy(), {}
     for band in range(3):
         numbers = range(band * band, (band + 1) ** 2)
         achieved = np.stack([[reading.values[f"light_{n}"] for reading in found] for n in numbers])

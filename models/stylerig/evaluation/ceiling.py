@@ -27,6 +27,7 @@ from models.stylerig.evaluation.subjects import FIRST_SEED, Subjects
 from models.stylerig.rig import Rig
 from models.stylerig.training.scenes import (
     check_scenes,
+    codes_of,
     is_gaze,
     kept_gaze,
     parameters_of,
@@ -62,13 +63,13 @@ class Ceiling:
         self.places = layout(self.face)
         mood = self.places["mood"]
         self.z[:, mood.start : mood.stop - 1] = 0.0  # as every edited scene has it
-        subjects.w = subjects.rig.generator.mapping(self.z)
+        subjects.w = codes_of(subjects.rig.generator, self.z)
         subjects.before = subjects.readings(subjects.w)
 
     def axis(self, group: str, scenes: list[Tensor], requested: Callable, read: Callable, tolerance: float, within) -> Axis:
         """Pictures of ``scenes`` (K of z (N, z_dim)); what is requested is each scene's own truth."""
-        found = [self.subjects.readings(self.subjects.rig.generator.mapping(z)) for z in scenes]
-        wanted = np.stack([requested(parameters_of(z, self.face)) for z in scenes], axis=1)
+        found = [self.subjects.readings(codes_of(self.subjects.rig.generator, z)) for z in scenes]
+        wanted = np.stack([requested(parameters_of(z, self.face).to("cpu")) for z in scenes], axis=1)
         achieved = np.stack([read(reading) for reading in found], axis=1)
         axis = Axis(group, wanted, achieved, response(wanted, achieved, tolerance), found=found)
         measured.add_leakage(self.subjects, axis, within)

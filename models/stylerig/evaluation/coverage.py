@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from models.face.harmonics import luminance
+from models.generators import latents_from_seed
 from models.stylerig.evaluation.axes import azimuth
 from models.stylerig.rig import Rig
 
@@ -17,8 +18,9 @@ TRUNCATIONS = (0.7, 1.0)
 
 def covered(rig: Rig, truncation: float, samples: int = SAMPLES) -> dict[str, np.ndarray]:
     """Parameter -> its value in each sample: yaw, pitch, light, and every expression."""
-    z = torch.randn(samples, rig.generator.z_dim, generator=torch.Generator().manual_seed(FIRST_SEED))
-    parts = [rig.reconstruction(rig.generator.mapping(part, truncation_psi=truncation), rig.face) for part in z.split(256)]
+    z = latents_from_seed(FIRST_SEED, samples, rig.generator.z_dim).to(rig.device)
+    codes = (rig.generator.mapping(part, truncation_psi=truncation) for part in z.split(256))
+    parts = [rig.reconstruction(w, rig.face).to("cpu") for w in codes]
     rotation = torch.cat([part.rotation for part in parts]).rad2deg().numpy()
     brightness = luminance(torch.cat([part.light for part in parts])).numpy().T
     expression = torch.cat([part.expression for part in parts]).numpy()

@@ -33,13 +33,13 @@ def measure_factors(subjects: Subjects) -> dict:
 def taken(subjects: Subjects, parts: tuple[str, ...], draw: int) -> dict[str, Tensor]:
     """Components of other people, another one for each portrait and draw."""
     count = len(subjects.w)
-    rows = (torch.arange(count) + draw * count) % len(subjects.others)
+    rows = (torch.arange(count, device=subjects.w.device) + draw * count) % len(subjects.others)
     return {part: getattr(subjects.others, part)[rows] for part in parts}
 
 
 def coefficient_places(subjects: Subjects) -> dict[str, Tensor]:
     """Factor -> where its readable coefficients lie in a vector; roll follows from the alignment."""
-    slices, trust = RigParameters.slices(subjects.face), subjects.judge.reliability
+    slices, trust = RigParameters.slices(subjects.face), subjects.judge.reliability.cpu()
     parts = {"pose": ("rotation",), "expression": ("expression",), "light": ("light",), "identity": ("identity",)}
     places = {}
     for name, of in parts.items():

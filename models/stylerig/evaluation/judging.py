@@ -15,12 +15,12 @@ VARIES = 0.005  # R² from which the training pictures vary it
 
 
 def load_judge(rig_folder: Path | None, path: Path | None, rig: Rig) -> Estimator:
-    """The judge in ``path``, else the one beside the rig's weights.
+    """The judge in ``path``, else the one beside the rig's weights, on the rig's device.
 
     Raises StyleRigError for a network that learned from the rig's half of the pictures.
     """
     path = path or (rig_folder or WEIGHTS) / f"{rig.name}-judge.safetensors"
-    judge = Estimator.load(path)
+    judge = Estimator.load(path).to(rig.device)
     if judge.header.get("half") != "evaluation":
         raise StyleRigError(
             f"{path} learned from the pictures that the rig was trained with and cannot judge it.",

@@ -50,7 +50,7 @@ def compare(subjects: Subjects, portrait: Portrait, asked: Controls) -> dict[str
     rig = subjects.rig
     requests = [rig.request(portrait, controls) for controls in (Controls(), asked)]
     size = rig.generator.resolution
-    pictures = [rig.moved_picture(portrait, request, size, "exact")[0, :4].numpy() for request in requests]
+    pictures = [rig.moved_picture(portrait, request, size, "exact")[0, :4].cpu().numpy() for request in requests]
     outside = 1 - np.maximum(*(area(subjects, request, size) for request in requests))
     colours = [picture[:3] + (1 - picture[3:]) * BACKDROP for picture in pictures]
     shown = outside * (np.maximum(pictures[0][3], pictures[1][3]) > SEEN)
@@ -65,4 +65,4 @@ def area(subjects: Subjects, request: Request, size: int) -> np.ndarray:
     """The face with a small margin (size, size), 0 or 1, in its place in the frame."""
     mask = request.similarity.warp(face_area(subjects.face, request.parameters, 128))
     wide = torch.nn.functional.max_pool2d(mask, 2 * MARGIN + 1, 1, MARGIN)
-    return (torch.nn.functional.interpolate(wide, size=(size, size))[0, 0] > 0.01).float().numpy()
+    return (torch.nn.functional.interpolate(wide, size=(size, size))[0, 0] > 0.01).float().cpu().numpy()

@@ -75,6 +75,6 @@ def grey(picture: np.ndarray) -> np.ndarray:
 def leak_of(subjects: Subjects, portrait: Portrait, name: str, value: float) -> dict:
     """What the axis leaks: nothing where the code, and so the crop, stays the same to the bit."""
     request = subjects.rig.request(portrait, controls_for(portrait, name, value))
-    code = subjects.rig.edit(portrait, request)[0].numpy()
+    code = subjects.rig.edit(portrait, request)[0].cpu().numpy()
     change = float(np.abs(code - portrait.w).max() / max(np.abs(portrait.w).max(), 1e-9))
     return {"leakage": round(change, 6), "leaks_most_into": ""}

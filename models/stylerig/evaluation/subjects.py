@@ -25,7 +25,7 @@ FIRST_SEED = 100_000  # portraits that nothing was trained on
 
 @dataclass(eq=False)
 class Reading:
-    """What the judge sees in M pictures."""
+    """What the judge sees in M pictures, on the processor."""
 
     values: dict[str, np.ndarray]  # axis -> (M,)
     likeness: np.ndarray  # (M, D) who it is
@@ -35,7 +35,7 @@ class Reading:
     def of(cls, judge: Estimator, images: Tensor, face: FaceModel, names: list[str]) -> Reading:
         """Pictures (M, 3, H, W) sRGB 0–1, read for pose, light and the expressions ``names``."""
         seen = judge.read(images)
-        return cls.of_vector(seen.parameters, face, names, seen.likeness)
+        return cls.of_vector(seen.parameters.cpu(), face, names, seen.likeness.cpu())
 
     @classmethod
     def of_vector(cls, vector: Tensor, face: FaceModel, names: list[str], likeness: Tensor | None = None) -> Reading:
@@ -73,7 +73,7 @@ class Subjects:
         """w of ``count`` seeds from ``seed`` on."""
         generator = self.rig.generator
         z = torch.cat([latents_from_seed(seed + i, 1, generator.z_dim) for i in range(count)])
-        return generator.mapping(z, truncation_psi=truncation)
+        return generator.mapping(z.to(self.rig.device), truncation_psi=truncation)
 
     def portrait(self, row: int) -> Portrait:
         """One of them as the rig's own portrait."""

@@ -26,7 +26,7 @@ from models.stylerig.rignet import CONTROLS, PaperRigNet, RigNets
 from models.stylerig.training.config import RigNetSettings
 from models.stylerig.training.loop import Loop, wait_for_all
 from models.stylerig.training.losses import exchange, rows_of
-from models.stylerig.training.reconstruction import training_rows
+from models.stylerig.training.reconstruction import held_out, training_rows
 from models.stylerig.training.rignet import PaperStep, Studio
 from models.stylerig.training.run import Run, key_of, open_studio
 
@@ -94,7 +94,7 @@ def ablate(run: Run, generator_path: Path, pictures: Path | None, landmarks: Pat
         run.report(f"{variant.name}: {table[variant.name]}")
     page = run.output / "ablations.md"
     if run.world.leads:
-        save_picture(run.output / "ablations.jpg", torch.cat(rows, dim=1))
+        save_picture(run.output / "ablations.jpg", torch.cat(rows, dim=1).cpu())
         write_atomic(run.output / "ablations.json", (json.dumps(table, indent=1) + "\n").encode())
         write_atomic(page, page_text(table, by, run.config.paper).encode())
     wait_for_all(run.world)
@@ -105,7 +105,7 @@ def find_judge(run: Run, studio: Studio) -> tuple[Estimator, str]:
     """The judge beside the rig, else the landmark network, and which it is."""
     path = run.output / f"{run.config.name}-judge.safetensors"
     if path.is_file():
-        return Estimator.load(path), "the judge, which took no part in training"
+        return Estimator.load(path).to(run.world.device), "the judge, which took no part in training"
     return studio.detector, "the landmark network of the training, as there is no judge"
 
 
@@ -118,6 +118,8 @@ def train_variant(run: Run, studio: Studio, variant: Variant, edit: str, inputs:
         nets = RigNets.create(studio.reconstruction, studio.face)
         size = sum(nets.sizes[part] for part in parts)
         network = (Steering if variant.steering else PaperRigNet)(nets.layers, nets.width, size)
+    nets.to(run.world.device)
+    network.to(run.world.device)
     step = (SteeringStep if variant.steering else PaperStep)(studio, nets, network, parts, settings)
     name = f"ablation-{'-'.join(variant.name.lower().replace(',', '').replace(':', '').split())}-{edit}"
     key = key_of(settings, run.config.seed, variant.name, inputs, run.world.size)
@@ -143,14 +145,11 @@ class Bench:
     @torch.no_grad()
     def open(cls, studio: Studio, judge: Estimator) -> Bench:
         pool, first = studio.pool, min(training_rows(studio.pool), len(studio.pool) - 1)
-        held = torch.arange(first, len(pool))
-        rows = held[pool.plain[held]][:PEOPLE]
-        rows = rows if len(rows) else held[:PEOPLE]
+        rows = held_out(pool)[:PEOPLE]
         network = studio.reconstruction
-        codes = ((pool.w[:first] - network.w_mean) / network.w_scale).flatten(1)
-        _, _, span = torch.svd_lowrank(codes, min(COMPONENTS, *codes.shape), niter=2)
+        span = span_of(((pool.w[:first] - network.w_mean) / network.w_scale).flatten(1))
         own = rows_of(studio.parameters, rows)
-        bench = cls(studio, judge, pool.w[rows], own, own[torch.arange(len(rows)).roll(1)], own, span, 1.0)
+        bench = cls(studio, judge, pool.w[rows], own, own[torch.arange(len(rows), device=rows.device).roll(1)], own, span, 1.0)
         bench.before = bench.seen(bench.w)
         bench.residual = bench.off(bench.w)
         return bench
@@ -183,7 +182,7 @@ class Bench:
         asked_light = (self.others.light - self.own.light)[:, 1:4].flatten()
         drift = (seen["light"].rotation - self.before.rotation)[:, :2].rad2deg()
         colour, alpha = self.pictures(torch.cat(list(edited.values())))
-        rate = detection_rate([torch.cat((colour, alpha), dim=1) * 2 - 1])
+        rate = detection_rate([torch.cat((colour, alpha), dim=1).cpu() * 2 - 1])
         return {
             "yaw_slope": slope(asked_yaw, (seen["pose"].rotation - self.before.rotation)[:, 0]),
             "light_slope": slope(asked_light, (seen["light"].light - self.before.light)[:, 1:4].flatten()),
@@ -197,6 +196,14 @@ class Bench:
         """A row of pictures (3, R, W): people under the pose, then under the light of others."""
         colour, alpha = self.pictures(torch.cat([self.edited(step)[:SHOWN] for step in steps.values()]))
         return torch.cat(list(colour + (1 - alpha) * BACKDROP), dim=2)
+
+
+def span_of(codes: Tensor) -> Tensor:
+    """The directions (C, K), orthonormal, that codes (N, C) vary most along; the same on every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # for the random projection that it begins with
+        _, _, span = torch.svd_lowrank(codes.cpu(), min(COMPONENTS, *codes.shape), niter=2)
+    return span.to(codes.device)
 
 
 def slope(asked: Tensor, found: Tensor) -> float:

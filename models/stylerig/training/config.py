@@ -11,6 +11,7 @@ from models.errors import StyleRigError
 from models.generators.generator import PRECISIONS
 from models.stylerig.rignet import METHODS
 
+SCENE_STAGES = ("reconstruction", "gated", "joint", "finish")
 DEFAULT = Path(__file__).resolve().parent.parent / "studio.toml"
 
 
@@ -18,7 +19,7 @@ DEFAULT = Path(__file__).resolve().parent.parent / "studio.toml"
 class Stage:
     """One network's training: it ends after ``steps``, or ``minutes`` if these come first; 0 is no limit.
 
-    Ended by steps it can be repeated to the bit on the same machine, ended by the clock it cannot. A
+    Ended by steps it can be repeated, to the bit on the same processor, ended by the clock it cannot. A
     stage with neither is left out, where the rig does without its network. ``batch`` counts over all
     processes.
     """
@@ -106,6 +107,15 @@ class TrainingConfig:
                 raise bad_settings(f"{name} has neither steps nor minutes")
         if self.gated.off and self.joint.off:
             raise bad_settings("gated and joint have neither steps nor minutes: one of them is needed")
+
+    @property
+    def uses_scenes(self) -> bool:
+        """Whether any stage learns from exact scenes of the studio."""
+        return any(getattr(self, name).scenes and not getattr(self, name).off for name in SCENE_STAGES)
+
+    def without_scenes(self) -> TrainingConfig:
+        """The same for a generator whose z holds no scene."""
+        return dataclasses.replace(self, **{name: dataclasses.replace(getattr(self, name), scenes=0.0) for name in SCENE_STAGES})
 
     def shared(self, processes: int) -> TrainingConfig:
         """The settings of one of several processes: its share of every batch."""

@@ -12,7 +12,8 @@ from models.face import FaceModel
 from models.face.parameters import RigParameters
 from models.stylerig.estimator import LANDMARKS, Estimator
 from models.stylerig.training.config import Stage
-from models.stylerig.training.loop import Loop, Report, wait_for_all
+from models.stylerig.training.draws import Draws
+from models.stylerig.training.loop import Loop, Report, mixed, wait_for_all
 from models.stylerig.training.pictures import StudioPictures, degrade, over_backgrounds
 from models.training.distributed import World
 
@@ -27,20 +28,20 @@ def train_estimator(name: str, pictures: StudioPictures, face: FaceModel, stage:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Estimator.create(face, *pictures.truth())
-    network.to(memory_format=torch.channels_last).train()
+    network.to(world.device, memory_format=torch.channels_last).train()
     loop = Loop(name, folder, network, stage, seed, key, report, world)
     if loop.done and path.is_file():
         report(f"{name}: was finished before")
-        return Estimator.load(path)
+        return Estimator.load(path).to(world.device)
     places = {part: slice(LANDMARKS + place.start, LANDMARKS + place.stop)
               for part, place in RigParameters.slices(face).items()}  # fmt: skip
 
-    def step(_: int, random: torch.Generator) -> dict[str, Tensor]:
+    def step(_: int, random: Draws) -> dict[str, Tensor]:
         batch = pictures.sample(stage.batch, random)
         images = degrade(over_backgrounds(batch.pictures, random), random)
         truth = torch.cat((batch.landmarks.flatten(1), batch.parameters, batch.looks), dim=1)
         wanted = (truth - network.mean) / network.spread
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with mixed(precision, world.device):
             found = network.standardised(images)
         terms = {"landmarks": smooth_l1_loss(found[:, :LANDMARKS], wanted[:, :LANDMARKS]) * 2}
         for part, place in places.items():
@@ -57,13 +58,13 @@ def train_estimator(name: str, pictures: StudioPictures, face: FaceModel, stage:
         header = {"half": pictures.half, "pictures": len(pictures.numbers()), "measured": measured}
         network.save(path, header)
     wait_for_all(world)
-    return Estimator.load(path)
+    return Estimator.load(path).to(world.device)
 
 
 @torch.no_grad()
 def validate(network: Estimator, pictures: StudioPictures) -> dict:
     """Errors on the pictures held out; fills ``network.reliability``."""
-    random = torch.Generator().manual_seed(0)
+    random = Draws(0, pictures.device)
     found, wanted, errors = [], [], []
     for start in range(0, min(len(pictures.held), 1024), 64):
         batch = pictures.batch(pictures.held[start : start + 64])

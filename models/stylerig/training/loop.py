@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from models.errors import StyleRigError
 from models.files import write_atomic
 from models.stylerig.training.config import Stage
+from models.stylerig.training.draws import Draws
 from models.training.distributed import World
 from models.training.state import load_checkpoint, save_checkpoint
 
@@ -31,7 +33,8 @@ class Loop:
     (a line every few seconds). ``key`` says what the state depends on: a state with another key is
     not continued. Step n draws from a generator seeded by (seed, n, process), so that a run that was
     stopped draws what it would have drawn. A stage that ends by steps (``minutes`` 0) then has the
-    same result as one that ran through; the rate of one that ends by minutes follows the clock.
+    same result as one that ran through (on a GPU up to rounding, because sums are taken there in any
+    order); the rate of one that ends by minutes follows the clock. A state goes on on any device.
 
     In several processes each draws its own share of the batch, and the gradients are averaged.
     """
@@ -89,14 +92,14 @@ class Loop:
         by_time = self.spent / (60 * self.stage.minutes) if self.stage.minutes else 0.0
         return min(1.0, max(by_steps, by_time))
 
-    def run(self, step: Callable[[int, torch.Generator], dict[str, Tensor]]) -> None:
+    def run(self, step: Callable[[int, Draws], dict[str, Tensor]]) -> None:
         """Call ``step(n, random)`` for terms whose sum is minimised, until steps or time are used up."""
         if self.done:
             self.report(f"{self.name}: was finished before")
             return
         last = reported = saved = time.monotonic()
         while self.fraction < 1:
-            random = torch.Generator().manual_seed((self.seed * 1_000_003 + self.step) * 64 + self.world.rank)
+            random = Draws((self.seed * 1_000_003 + self.step) * 64 + self.world.rank, self.world.device)
             terms = step(self.step, random)
             self.update(terms)
             self.step += 1
@@ -147,6 +150,11 @@ class Loop:
         line = json.dumps({"stage": self.name, "step": self.step, "seconds": round(self.spent, 2), **values})
         with open(self.log, "a", encoding="utf-8") as log:
             log.write(line + "\n")
+
+
+def mixed(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """Within: networks compute in bfloat16 where ``precision`` is "bf16"."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
 
 
 def wait_for_all(world: World) -> None:

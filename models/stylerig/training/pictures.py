@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from models.errors import StyleRigError
 from models.stylerig.estimator import SIZE
+from models.stylerig.training.draws import Draws
 from models.training.data import PictureSet
 from models.training.pictures import open_folder
 
@@ -33,11 +34,11 @@ class StudioPictures:
     """One half of a set that models.studio rendered: even numbers train the rig, odd ones the network
     that judges it, so that both stay apart also when pictures are added.
 
-    Pictures are shrunk to what the estimators see. Raises StyleRigError when the set cannot be used or
+    Pictures are shrunk to what the estimators see; batches of them come on ``device``. Raises StyleRigError when the set cannot be used or
     its truth does not have ``size`` parameters.
     """
 
-    def __init__(self, folder: Path, half: str, size: int):
+    def __init__(self, folder: Path, half: str, size: int, device: torch.device | str = "cpu"):
         source = open_folder(folder)
         if source.shapes().get("parameters") != (size,):
             found = source.shapes().get("parameters", ("no",))[0]
@@ -47,7 +48,7 @@ class StudioPictures:
                 code="bad_pictures",
             )
         smaller = SIZE if source.size % SIZE == 0 else 0
-        self.half = half
+        self.half, self.device = half, device
         self.set = PictureSet(folder, smaller, fields=("parameters", "landmarks", "latent"))
         self.looks = slice(*(source.index or {})["layout"].get("looks", (0, 0)))
         mine = np.flatnonzero(self.set.numbers % 2 == HALVES.index(half))
@@ -61,17 +62,17 @@ class StudioPictures:
         """The numbers of all pictures of this half."""
         return set(self.set.numbers[np.concatenate((self.train, self.held))].tolist())
 
-    def sample(self, count: int, random: torch.Generator) -> Batch:
+    def sample(self, count: int, random: Draws) -> Batch:
         """Pictures for training, drawn with replacement."""
-        return self.batch(self.train[torch.randint(len(self.train), (count,), generator=random).numpy()])
+        return self.batch(self.train[random.on("cpu").whole(0, len(self.train), count).numpy()])
 
     def batch(self, rows: np.ndarray) -> Batch:
-        """The pictures at ``rows`` (N,) of the set."""
-        pictures = torch.from_numpy(self.set.pictures[rows]).permute(0, 3, 1, 2).float() / 255
-        return Batch(pictures, *self.truth_of(rows))
+        """The pictures at ``rows`` (N,) of the set, from the processor's memory to the device."""
+        pictures = torch.from_numpy(self.set.pictures[rows]).to(self.device).permute(0, 3, 1, 2).float() / 255
+        return Batch(pictures, *(part.to(self.device) for part in self.truth_of(rows)))
 
     def truth_of(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Parameters (M, P), landmarks (M, 68, 2) and looks (M, Q) of pictures."""
+        """Parameters (M, P), landmarks (M, 68, 2) and looks (M, Q) of pictures, on the processor."""
         parameters, landmarks, latent = (self.set.truth[name][rows] for name in ("parameters", "landmarks", "latent"))
         return tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in (parameters, landmarks, latent[:, self.looks]))
 
@@ -80,28 +81,28 @@ class StudioPictures:
         return self.truth_of(self.train)
 
 
-def uniform(count: int, low: float, high: float, random: torch.Generator) -> Tensor:
+def uniform(count: int, low: float, high: float, random: Draws) -> Tensor:
     """(count, 1, 1, 1) numbers between ``low`` and ``high``."""
-    return low + (high - low) * torch.rand(count, 1, 1, 1, generator=random)
+    return low + (high - low) * random.uniform(count, 1, 1, 1)
 
 
-def over_backgrounds(pictures: Tensor, random: torch.Generator, neutral: float = 0.5) -> Tensor:
+def over_backgrounds(pictures: Tensor, random: Draws, neutral: float = 0.5) -> Tensor:
     """RGBA (N, 4, H, W) -> RGB over smooth random colours; a share ``neutral`` lies over grey 0.5."""
     count = len(pictures)
-    colours = torch.rand(count, 3, 3, 3, generator=random)
+    colours = random.uniform(count, 3, 3, 3)
     smooth = interpolate(colours, size=pictures.shape[2:], mode="bilinear", align_corners=True)
-    grey = (torch.rand(count, 1, 1, 1, generator=random) < neutral).float()
+    grey = (random.uniform(count, 1, 1, 1) < neutral).float()
     background = 0.5 * grey + smooth * (1 - grey)
     return pictures[:, :3] + (1 - pictures[:, 3:]) * background
 
 
-def degrade(images: Tensor, random: torch.Generator) -> Tensor:
+def degrade(images: Tensor, random: Draws) -> Tensor:
     """Soften half of the batch (a generator's pictures are softer than rendered ones) and add noise."""
     size = images.shape[-1]
-    small = int(size / (1 + 1.5 * torch.rand((), generator=random)))
+    small = int(size / (1 + 1.5 * random.on("cpu").uniform()))
     soft = interpolate(images, size=(small, small), mode="bilinear", antialias=True, align_corners=False)
     soft = interpolate(soft, size=(size, size), mode="bicubic", align_corners=False)
-    chosen = (torch.rand(len(images), 1, 1, 1, generator=random) < 0.5).float()
+    chosen = (random.uniform(len(images), 1, 1, 1) < 0.5).float()
     mixed = images + chosen * (soft - images)
-    noise = torch.randn(images.shape, generator=random) * uniform(len(images), 0, 0.03, random)
+    noise = random.normal(*images.shape) * uniform(len(images), 0, 0.03, random)
     return (mixed + noise).clamp(0, 1)

@@ -23,6 +23,7 @@ from models.generators import Generator
 from models.stylerig.estimator import Estimator
 from models.stylerig.rig import BACKDROP
 from models.stylerig.training.config import PoolSettings
+from models.stylerig.training.draws import Draws
 from models.stylerig.training.loop import Report, wait_for_all
 from models.training.distributed import World
 
@@ -35,7 +36,7 @@ CROP_TOLERANCE = 0.35  # NDC by which the crop of the landmarks may differ from 
 
 @dataclass(eq=False)
 class Pool:
-    """N samples; pictures are small, over the neutral backdrop."""
+    """N samples, all on one device; pictures are small, over the neutral backdrop."""
 
     w: Tensor  # (N, L, 512)
     plain: Tensor  # (N,) bool: straight from the mapping network
@@ -48,39 +49,43 @@ class Pool:
     def __len__(self) -> int:
         return len(self.w)
 
+    def rows(self, first: int = 0) -> Tensor:
+        """The numbers of the samples from ``first`` on."""
+        return torch.arange(first, len(self), device=self.w.device)
+
     def images(self, rows: Tensor) -> Tensor:
         """Pictures (M, 3, S, S) as float 0–1."""
         return self.pictures[rows].float() / 255
 
 
-def draw_codes(generator: Generator, count: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def draw_codes(generator: Generator, count: int, random: Draws) -> tuple[Tensor, Tensor, Tensor]:
     """Codes (N, L, 512), which of them are plain, and the z (N, z_dim) of these."""
     layers = generator.num_ws
-    z = torch.randn(3, count, generator.z_dim, generator=random)
+    z = random.normal(3, count, generator.z_dim)
     first, second, third = (generator.mapping(part) for part in z)
-    kind = torch.multinomial(torch.tensor(SHARES), count, replacement=True, generator=random)
-    psi = 0.5 + 0.5 * torch.rand(count, 1, 1, generator=random)
+    kind = random.kinds(SHARES, count)
+    psi = 0.5 + 0.5 * random.uniform(count, 1, 1)
     # Two crossing points per code: layers before the first, between them, after the second.
-    cuts = torch.randint(1, layers, (count, 2), generator=random).sort(dim=1).values
-    layer = torch.arange(layers)
+    cuts = random.whole(1, layers, count, 2).sort(dim=1).values
+    layer = torch.arange(layers, device=cuts.device)
     owner = (layer >= cuts[:, :1]).long() + (layer >= cuts[:, 1:]).long()
     mixed = torch.where((owner == 0)[..., None], first, torch.where((owner == 1)[..., None], second, third))
-    varied = (psi + 0.25 * torch.randn(count, layers, 1, generator=random)).clamp(0.1, 1.2)
+    varied = (psi + 0.25 * random.normal(count, layers, 1)).clamp(0.1, 1.2)
     average = generator.w_avg
     spread = (first - average).std(dim=(0, 1))
-    noise = 0.25 * spread * torch.randn(count, layers, first.shape[-1], generator=random)
+    noise = 0.25 * spread * random.normal(count, layers, first.shape[-1])
     options = torch.stack((
         average + psi * (first - average),
         average + psi * (mixed - average),
         average + varied * (first - average),
         average + psi * (first - average) + noise,
     ))  # fmt: skip
-    return options[kind, torch.arange(count)], kind == 0, z[0]
+    return options[kind, torch.arange(count, device=kind.device)], kind == 0, z[0]
 
 
 @torch.no_grad()
-def make_chunk(generator: Generator, detector: Estimator, settings: PoolSettings, random: torch.Generator) -> dict:
-    """The tensors of one chunk."""
+def make_chunk(generator: Generator, detector: Estimator, settings: PoolSettings, random: Draws) -> dict:
+    """The tensors of one chunk, on the processor."""
     w, plain, z = draw_codes(generator, CHUNK, random)
     parts = {"pictures": [], "alpha": [], "landmarks": [], "parameters": []}
     for rows in w.split(BATCH):
@@ -91,8 +96,8 @@ def make_chunk(generator: Generator, detector: Estimator, settings: PoolSettings
         parts["alpha"].append(shrink(alpha, settings.size))
         parts["landmarks"].append(landmarks)
         parts["parameters"].append(parameters)
-    joined = {name: torch.cat(values).contiguous() for name, values in parts.items()}
-    return {"w": w.contiguous(), "plain": plain, "z": z.contiguous(), **joined}
+    joined = {name: torch.cat(values) for name, values in parts.items()}
+    return {name: value.cpu().contiguous() for name, value in {"w": w, "plain": plain, "z": z, **joined}.items()}
 
 
 def shrink(image: Tensor, size: int) -> Tensor:
@@ -105,7 +110,7 @@ def make_pool(generator: Generator, detector: Estimator, settings: PoolSettings,
               key: str, report: Report, world: World) -> Pool:
     """Draw samples until there are enough or time is up; chunks already on disk are kept.
 
-    Several processes draw every n-th chunk each; all read all of them.
+    Several processes draw every n-th chunk each; all read all of them, each to its device.
     """
     paths = [folder / "pool" / f"{number:03d}.safetensors" for number in range(-(-settings.samples // CHUNK))]
     mine = list(enumerate(paths))[world.rank :: world.size]
@@ -114,13 +119,13 @@ def make_pool(generator: Generator, detector: Estimator, settings: PoolSettings,
     for done, (number, path) in enumerate(missing, 1):
         if number >= world.size and settings.minutes and spent > 60 * settings.minutes:
             break
-        random = torch.Generator().manual_seed(seed * 1_000_003 + number)
+        random = Draws(seed * 1_000_003 + number, world.device)
         write_chunk(path, make_chunk(generator, detector, settings, random), key)
         spent = time.monotonic() - start
         report(f"pool: {(number + 1) * CHUNK} samples  {spent / done * (len(missing) - done) / 60:.1f} min left")
     wait_for_all(world)
     chunks = [chunk for chunk in (read_chunk(path, key) for path in paths) if chunk is not None]
-    pool = Pool(**{name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]})
+    pool = Pool(**{name: torch.cat([chunk[name] for chunk in chunks]).to(world.device) for name in chunks[0]})
     check_faces(pool, detector)
     return pool
 

@@ -13,6 +13,7 @@ from models.generators import Generator
 from models.stylerig.estimator import LANDMARKS, Estimator
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.training.config import ReconstructionSettings
+from models.stylerig.training.draws import Draws
 from models.stylerig.training.loop import Loop, Report
 from models.stylerig.training.losses import (
     landmark_term,
@@ -46,8 +47,8 @@ def train_reconstruction(generator: Generator, pool: Pool, detector: Estimator, 
     loop = Loop("reconstruction", folder, network, settings, seed, key, report, world)
     rows = training_rows(pool)
 
-    def step(number: int, random: torch.Generator) -> dict[str, Tensor]:
-        picked = torch.randint(rows, (settings.batch,), generator=random)
+    def step(number: int, random: Draws) -> dict[str, Tensor]:
+        picked = random.whole(0, rows, settings.batch)
         parameters = network(pool.w[picked], face)
         terms = {
             "landmark": settings.landmark * landmark_term(face, parameters, pool.landmarks[picked]),
@@ -74,6 +75,7 @@ def start_network(pool: Pool, detector: Estimator, face: FaceModel, settings: Re
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Reconstruction.create(face, *pool.w.shape[1:], hidden=settings.hidden, linear=settings.linear)
+    network.to(pool.w.device)
     network.w_mean.copy_(pool.w[pool.plain].mean(dim=0))
     network.w_scale.copy_(pool.w.std(dim=(0, 2)).unsqueeze(1).expand_as(network.w_scale) + 1e-6)
     places = slice(LANDMARKS, LANDMARKS + sum(detector.sizes.values()))
@@ -87,17 +89,24 @@ def fit_linear(network: Reconstruction, generator: Generator, pool: Pool, face: 
     rows = training_rows(pool)
     codes, wanted = [pool.w[:rows]], [pool.parameters[:rows]]
     if settings.scenes:
-        w, truth = draw_scenes(generator, face, LINEAR_SAMPLES, torch.Generator().manual_seed(0))
+        w, truth = draw_scenes(generator, face, LINEAR_SAMPLES, Draws(0))
         codes, wanted = [*codes, w], [*wanted, truth.vector()]
     network.fit_linear(torch.cat(codes), torch.cat(wanted))
+
+
+def held_out(pool: Pool) -> Tensor:
+    """Plain samples that are not for training; others where none of these is plain."""
+    held = pool.rows(min(training_rows(pool), len(pool) - 1))
+    plain = held[pool.plain[held]]
+    return plain if len(plain) else held
 
 
 @torch.no_grad()
 def measure_reconstruction(network: Reconstruction, pool: Pool, face: FaceModel) -> dict[str, float]:
     """Errors on samples held out: landmarks in pixels of a 128² picture, photometric RMS in sRGB."""
-    rows = torch.arange(training_rows(pool), len(pool))
+    rows = pool.rows(training_rows(pool))
     if len(rows) == 0:
-        rows = torch.arange(len(pool))
+        rows = pool.rows()
     parameters = network(pool.w[rows], face)
     pixels = landmark_distance(face, parameters, pool.landmarks[rows]) * 64
     few = rows[:32]

@@ -19,7 +19,7 @@ from models.metrics.plots import Series, line_plot
 from models.stylerig.rig import BACKDROP
 from models.stylerig.rignet import RigNets
 from models.stylerig.training.losses import rows_of
-from models.stylerig.training.reconstruction import training_rows
+from models.stylerig.training.reconstruction import held_out
 from models.stylerig.training.rignet import Studio
 
 PEOPLE = 6
@@ -28,7 +28,7 @@ PEOPLE = 6
 @torch.no_grad()
 def write_results(folder: Path, studio: Studio, nets: RigNets, measured: dict, minutes: float) -> Path:
     """Write results.md with its pictures into ``folder``; returns its path."""
-    rows = example_rows(studio)
+    rows = held_out(studio.pool)[:PEOPLE]
     save_image(folder / "overlay.png", overlay_sheet(studio, rows))
     save_image(folder / "edits.png", edit_sheet(studio, nets, rows))
     lines = ["# Rig training", "", f"{minutes:.1f} minutes in this run, {len(studio.pool)} samples of the generator.", ""]
@@ -74,13 +74,6 @@ def last_seconds(log: Path) -> float:
     return json.loads(lines[-1])["seconds"] if lines else 0.0
 
 
-def example_rows(studio: Studio) -> Tensor:
-    """Plain samples, held out where there are any."""
-    held = torch.arange(min(training_rows(studio.pool), len(studio.pool) - 1), len(studio.pool))
-    plain = held[studio.pool.plain[held]]
-    return (plain if len(plain) else held)[:PEOPLE]
-
-
 def portraits(studio: Studio, w: Tensor) -> Tensor:
     """Pictures (N, 3, R, R) over the backdrop."""
     colour, alpha = studio.generator.foreground(w)
@@ -108,7 +101,7 @@ def mark(images: Tensor, points: Tensor, colour: tuple[float, float, float]) -> 
     columns = ((points[..., 0] + 1) / 2 * size).long().clamp(0, size - 1)
     rows = ((1 - points[..., 1]) / 2 * size).long().clamp(0, size - 1)
     for number in range(len(images)):
-        images[number, :, rows[number], columns[number]] = torch.tensor(colour, dtype=images.dtype)[:, None]
+        images[number, :, rows[number], columns[number]] = images.new_tensor(colour)[:, None]
 
 
 def edit_sheet(studio: Studio, nets: RigNets, rows: Tensor) -> Tensor:
@@ -156,7 +149,7 @@ def sheet(lines: list[Tensor]) -> Tensor:
 
 def save_image(path: Path, image: Tensor) -> None:
     """(3, H, W) 0–1 -> PNG."""
-    array = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    array = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "PNG")
     write_atomic(path, buffer.getvalue())

@@ -19,7 +19,8 @@ from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rig import BACKDROP
 from models.stylerig.rignet import CONTROLS, SIMULTANEOUS, RigNets
 from models.stylerig.training.config import RigNetSettings, TrainingConfig
-from models.stylerig.training.loop import Loop, Report
+from models.stylerig.training.draws import Draws
+from models.stylerig.training.loop import Loop, Report, mixed
 from models.stylerig.training.losses import (
     exchange,
     landmark_term,
@@ -29,7 +30,7 @@ from models.stylerig.training.losses import (
     rows_of,
 )
 from models.stylerig.training.pool import Pool
-from models.stylerig.training.reconstruction import training_rows
+from models.stylerig.training.reconstruction import held_out, training_rows
 from models.stylerig.training.scenes import draw_pairs, draw_scenes
 from models.stylerig.training.wishes import ACTIVE, draw_wishes
 from models.training.distributed import World
@@ -71,9 +72,9 @@ class Studio:
     def read(self, w: Tensor) -> RigParameters:
         return self.reconstruction(w, self.face)
 
-    def draw(self, count: int, random: torch.Generator) -> Tensor:
+    def draw(self, count: int, random: Draws) -> Tensor:
         """Rows of the pool for training."""
-        return torch.randint(training_rows(self.pool), (count,), generator=random)
+        return random.whole(0, training_rows(self.pool), count)
 
 
 def train_rignet(studio: Studio, config: TrainingConfig, folder: Path, key: str, report: Report, world: World) -> RigNets:
@@ -101,7 +102,7 @@ def start_networks(studio: Studio, config: TrainingConfig) -> RigNets:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         options = {"hidden": config.gated.hidden, "joint": joint, "keep": config.keep}
-        return RigNets.create(studio.reconstruction, studio.face, **options)
+        return RigNets.create(studio.reconstruction, studio.face, **options).to(studio.pool.w.device)
 
 
 class PaperStep:
@@ -110,7 +111,7 @@ class PaperStep:
     def __init__(self, studio: Studio, nets: RigNets, network: nn.Module, parts: tuple[str, ...], settings: RigNetSettings):
         self.studio, self.nets, self.network, self.parts, self.settings = studio, nets, network, parts, settings
 
-    def __call__(self, number: int, random: torch.Generator) -> dict[str, Tensor]:
+    def __call__(self, number: int, random: Draws) -> dict[str, Tensor]:
         studio, settings, face = self.studio, self.settings, self.studio.face
         first, second = studio.draw(settings.batch // 2, random), studio.draw(settings.batch // 2, random)
         # Two-way: each sample is once the source and once the target.
@@ -134,10 +135,10 @@ class PaperStep:
         """The published d(w, p), in standardised codes; it is told nothing of what the head is like now."""
         return self.network.step(code, self.nets.standardised(wanted, self.parts))
 
-    def rerender(self, parameters: RigParameters, rows: Tensor, random: torch.Generator) -> Tensor:
+    def rerender(self, parameters: RigParameters, rows: Tensor, random: Draws) -> Tensor:
         """Landmark and photometric terms of parameters against the samples at ``rows``."""
         studio, settings = self.studio, self.settings
-        few = torch.randperm(len(rows), generator=random)[: settings.render_batch]
+        few = random.order(len(rows))[: settings.render_batch]
         images = studio.pool.images(rows[few])
         landmarks = landmark_term(studio.face, parameters, studio.pool.landmarks[rows])
         photometric = photometric_term(studio.face, rows_of(parameters, few), images)
@@ -151,14 +152,14 @@ def fit_linear(studio: Studio, nets: RigNets, exact: bool) -> None:
     ``exact`` takes the studio's scenes for the codes, otherwise the pool's plain ones.
     """
     if exact:
-        w, own = draw_scenes(studio.generator, studio.face, LINEAR_SAMPLES, torch.Generator().manual_seed(0))
+        w, own = draw_scenes(studio.generator, studio.face, LINEAR_SAMPLES, Draws(0))
     else:
         rows = torch.nonzero(studio.pool.plain[: training_rows(studio.pool)]).flatten()
         w, own = studio.pool.w[rows], rows_of(studio.parameters, rows)
     controls = nets.standardised(own, SIMULTANEOUS)
-    values = torch.cat((controls, own.identity, own.reflectance, torch.ones(len(w), 1)), dim=1).double()
+    values = torch.cat((controls, own.identity, own.reflectance, w.new_ones(len(w), 1)), dim=1).double()
     codes = nets.code(w).flatten(1).double()
-    damping = RIDGE * len(w) * torch.eye(values.shape[1], dtype=torch.float64)
+    damping = RIDGE * len(w) * torch.eye(values.shape[1], dtype=torch.float64, device=w.device)
     slopes = torch.linalg.solve(values.mT @ values + damping, values.mT @ codes).float()
     slopes = slopes[: controls.shape[1]].unflatten(1, (nets.layers, nets.width))
     start = 0
@@ -176,7 +177,7 @@ class GatedStep:
     def __init__(self, studio: Studio, nets: RigNets, settings: RigNetSettings, method: str):
         self.studio, self.nets, self.settings, self.method = studio, nets, settings, method
 
-    def __call__(self, number: int, random: torch.Generator) -> dict[str, Tensor]:
+    def __call__(self, number: int, random: Draws) -> dict[str, Tensor]:
         studio, settings = self.studio, self.settings
         terms = {}
         if settings.parameter or settings.landmark or settings.change:
@@ -201,7 +202,7 @@ class GatedStep:
     def landmarks(self, found: RigParameters, wanted: RigParameters) -> Tensor:
         return landmark_term(self.studio.face, found, project_landmarks(self.studio.face, wanted)[..., :2])
 
-    def scene_pairs(self, random: torch.Generator) -> Tensor:
+    def scene_pairs(self, random: Draws) -> Tensor:
         """Squared distance to the code of the same person after the edit, in units of the mean change.
 
         The network is told what it will be told by an artist: the portrait's own values as the
@@ -211,8 +212,8 @@ class GatedStep:
         studio, count = self.studio, self.settings.batch
         with torch.no_grad():
             w, before, wanted_w, after = draw_pairs(studio.generator, studio.face, count, random)
-            psi = 0.5 + 0.5 * torch.rand(count, 1, 1, generator=random)
-            psi[torch.rand(count, generator=random) < 0.5] = 1.0
+            psi = 0.5 + 0.5 * random.uniform(count, 1, 1)
+            psi[random.uniform(count) < 0.5] = 1.0
             start = studio.generator.w_avg + psi * (w - studio.generator.w_avg)
             own = studio.read(start)
             wanted = told(own, before, after, psi.flatten() == 1, studio.face)
@@ -236,14 +237,14 @@ def told(own: RigParameters, before: RigParameters, after: RigParameters, exact:
 class FinishStep(GatedStep):
     """The same edits judged in the generator's pictures, by the landmark network and by what must stay."""
 
-    def __call__(self, number: int, random: torch.Generator) -> dict[str, Tensor]:
+    def __call__(self, number: int, random: Draws) -> dict[str, Tensor]:
         studio, settings = self.studio, self.settings
         rows = studio.draw(settings.batch, random)
         own = rows_of(studio.parameters, rows)
         wanted, chosen = draw_wishes(own, studio.parameters, studio.face, studio.active, random)
         w = studio.pool.w[rows]
         edited = self.edit(w, own, wanted)
-        with torch.autocast("cpu", torch.bfloat16, enabled=studio.precision == "bf16"):
+        with mixed(studio.precision, w.device):
             colour, alpha = (part.float() for part in studio.generator.foreground(edited))
             portrait = colour + (1 - alpha) * BACKDROP
             _, seen = studio.detector(portrait)
@@ -283,10 +284,8 @@ def choose_method(studio: Studio, nets: RigNets, wanted_method: str, seed: int) 
 
     Measured on samples held out from training, by the landmark network. Returns each method's error.
     """
-    random = torch.Generator().manual_seed(seed)
-    held = torch.arange(min(training_rows(studio.pool), len(studio.pool) - 1), len(studio.pool))
-    rows = held[studio.pool.plain[held]][:96]
-    rows = rows if len(rows) else held
+    rows = held_out(studio.pool)[:96]
+    random = Draws(seed, rows.device)
     own = rows_of(studio.parameters, rows)
     wanted, _ = draw_wishes(own, studio.parameters, studio.face, studio.active, random)
     errors = {}

@@ -32,7 +32,7 @@ from models.stylerig.training.reconstruction import (
 )
 from models.stylerig.training.results import write_cards, write_results
 from models.stylerig.training.rignet import Studio, choose_method, train_rignet
-from models.stylerig.training.scenes import check_scenes
+from models.stylerig.training.scenes import knows_scenes
 from models.training.distributed import World
 
 EVALUATION_SEED = 7919  # added to the seed for the network that judges
@@ -50,14 +50,14 @@ class Run:
 
     @classmethod
     def open(cls, config: TrainingConfig, face: FaceModel, output: Path, report: Report, world: World | None = None) -> Run:
-        """In several processes: each with its share of every batch, and only the first one speaks."""
+        """On the world's device; in several processes each with its share of every batch, and only the first one speaks."""
         config.check()
         world = world or World("cpu")
         output.mkdir(parents=True, exist_ok=True)
-        return cls(config.shared(world.size), face, output, report if world.leads else lambda line: None, world)
+        return cls(config.shared(world.size), face.to(world.device), output, report if world.leads else lambda line: None, world)
 
     def estimator(self, name: str, half: str, stage: Stage, seed: int, pictures: Path) -> Estimator:
-        source = StudioPictures(pictures, half, parameter_count(self.face))
+        source = StudioPictures(pictures, half, parameter_count(self.face), self.world.device)
         key = key_of(stage, seed, self.face.name, self.config.precision, self.world.size)
         return train_estimator(name, source, self.face, stage, seed, self.output, key, self.report, self.world,
                                self.config.precision)  # fmt: skip
@@ -85,8 +85,8 @@ def train_rig(run: Run, generator_path: Path, pictures: Path | None, landmarks: 
     is the studio's folder.
     """
     start = time.monotonic()
-    config, report = run.config, run.report
     studio, measured = open_studio(run, generator_path, pictures, landmarks)
+    config, report = run.config, run.report
     key = key_of(config.paper, config.gated, config.joint, config.finish, config.precision, run.world.size, measured["inputs"])
     nets = train_rignet(studio, config, run.output, key, report, run.world)
     measured["rignet"] = choose_method(studio, nets, config.method, config.seed)
@@ -101,8 +101,8 @@ def train_rig(run: Run, generator_path: Path, pictures: Path | None, landmarks: 
 
 def open_studio(run: Run, generator_path: Path, pictures: Path | None, landmarks: Path | None) -> tuple[Studio, dict]:
     """All that RigNet learns from, trained as far as it is not yet, and the figures so far."""
+    generator = open_generator(run, generator_path)
     config, face, output, report, world = run.config, run.face, run.output, run.report, run.world
-    generator = open_generator(generator_path, face, config)
     detector, measured = open_readers(run, pictures, landmarks)
     key = hash_files([generator_path, landmarks or output / "landmarks.safetensors"])
     pool = make_pool(generator, detector, config.pool, output, config.seed, key_of(config.pool, key), report, world)
@@ -115,12 +115,16 @@ def open_studio(run: Run, generator_path: Path, pictures: Path | None, landmarks
     return Studio.open(generator, detector, network, face, pool, config.precision), measured
 
 
-def open_generator(path: Path, face: FaceModel, config: TrainingConfig) -> Generator:
-    """The generator to rig, after everything that can be checked before hours are spent."""
-    check_face(face)
-    generator = load_generator(path).fast()
-    if any(stage.scenes and not stage.off for stage in (config.reconstruction, config.gated, config.joint, config.finish)):
-        check_scenes(generator, face)
+def open_generator(run: Run, path: Path) -> Generator:
+    """The generator to rig, after everything that can be checked before hours are spent.
+
+    Where the studio did not teach it, the settings become those without exact scenes.
+    """
+    check_face(run.face)
+    generator = load_generator(path, device=run.world.device).fast()
+    if run.config.uses_scenes and not knows_scenes(generator, run.face):
+        run.report("This generator was not taught by scenes of this face model: it is rigged without exact pairs.")
+        run.config = run.config.without_scenes()
     return generator
 
 
@@ -132,7 +136,7 @@ def open_readers(run: Run, pictures: Path | None, landmarks: Path | None) -> tup
             "Give --studio DIR (made by python -m models.studio) or --landmarks FILE.",
             code="no_landmarks",
         )
-    detector = Estimator.load(landmarks) if landmarks else train_landmarks(run, pictures)
+    detector = Estimator.load(landmarks).to(run.world.device) if landmarks else train_landmarks(run, pictures)
     if pictures is None:
         return detector, {}
     judge = train_judge(run, pictures)
@@ -146,7 +150,8 @@ def write_rig(run: Run, generator_path: Path, studio: Studio, nets: RigNets, mea
     studio.reconstruction.save(output / f"{config.name}-reconstruction.safetensors", header)
     nets.save(output / f"{config.name}-rignet.safetensors", header)
     copy_generator(generator_path, output / f"{config.name}-generator.safetensors")
-    versions = {"python": sys.version.split()[0], "torch": torch.__version__, "processes": run.world.size}
+    versions = {"python": sys.version.split()[0], "torch": torch.__version__, "device": run.world.device.type,
+                "processes": run.world.size}  # fmt: skip
     record = {**header["config"], "made_with": {**versions, "generator": header["generator"], "face_model": run.face.name}}
     write_atomic(output / "config.json", json.dumps(record, indent=1).encode())
     write_cards(output, config.name, header["generator"], measured, len(studio.pool))

@@ -3,11 +3,15 @@
 The first numbers of such a generator's z are the numbers that determine a scene, so the rig
 parameters of z are known, and two z that differ in the numbers of one control are the same person
 before and after an edit. Other generators have no such pairs; everything works without them.
+
+Scenes and their formulas are computed on the processor; what the functions that take a generator
+return lies where the generator does, parameters lie where the face model does.
 """
 
 from __future__ import annotations
 
 import math
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -32,6 +36,7 @@ from models.studio.scene import (
     layout,
     scene_from_latent,
 )
+from models.stylerig.training.draws import Draws
 
 REACH = {"yaw": math.radians(38), "pitch": math.radians(17)}  # poses that edits go to
 SIDES = (0.94, 0.342)  # how a pair's two numbers drive its sides: as in models.studio.scene.expression_weights
@@ -40,6 +45,11 @@ CHANGED = 3.0  # expressions that a sparse edit changes, on average
 STRONG_SHARE, STRONG_STRETCH = 0.1, 2.2
 TURN = math.radians(75)  # how far an edit turns the light
 TURNS = {"key_azimuth": 0.75, "rim_azimuth": 0.9}  # radians of one unit: as in models.studio.scene.lighting
+
+
+def knows_scenes(generator: Generator, face: FaceModel) -> bool:
+    """Whether the studio taught the generator, and with scenes of the kind that it makes for this face model now."""
+    return generator.metadata.get("scene_latents") == latent_size(face)
 
 
 def check_scenes(generator: Generator, face: FaceModel) -> None:
@@ -54,7 +64,25 @@ def check_scenes(generator: Generator, face: FaceModel) -> None:
 
 def parameters_of(z: Tensor, face: FaceModel) -> RigParameters:
     """The exact, aligned parameters of z (N, z_dim)."""
-    return scene_from_latent(z[:, : latent_size(face)], face).parameters
+    scene = scene_from_latent(z[:, : latent_size(face)].cpu(), on_processor(face))
+    return scene.parameters.to(face.mean.device)
+
+
+_COPIES: WeakKeyDictionary[FaceModel, FaceModel] = WeakKeyDictionary()
+
+
+def on_processor(face: FaceModel) -> FaceModel:
+    """A face model as the processor reads it, copied once for each."""
+    if face.mean.device.type == "cpu":
+        return face
+    if face not in _COPIES:
+        _COPIES[face] = face.to("cpu")
+    return _COPIES[face]
+
+
+def codes_of(generator: Generator, z: Tensor) -> Tensor:
+    """w (N, L, 512) of scenes z (N, z_dim)."""
+    return generator.mapping(z.to(generator.w_avg.device))
 
 
 def is_gaze(name: str) -> bool:
@@ -63,42 +91,43 @@ def is_gaze(name: str) -> bool:
 
 
 @torch.no_grad()
-def draw_scenes(generator: Generator, face: FaceModel, count: int, random: torch.Generator) -> tuple[Tensor, RigParameters]:
+def draw_scenes(generator: Generator, face: FaceModel, count: int, random: Draws) -> tuple[Tensor, RigParameters]:
     """Codes (N, L, 512) and their parameters; half of the scenes show strong expressions and poses."""
-    z = torch.randn(count, generator.z_dim, generator=random)
+    random = random.on("cpu")
+    z = random.normal(count, generator.z_dim)
     varied = edited_scenes(z, face, random)
     half = (torch.arange(count) % 2 == 0).unsqueeze(1)
     z = torch.where(half, z, varied)
-    return generator.mapping(z), parameters_of(z, face)
+    return codes_of(generator, z), parameters_of(z, face)
 
 
 @torch.no_grad()
-def draw_pairs(generator: Generator, face: FaceModel, count: int, random: torch.Generator):
+def draw_pairs(generator: Generator, face: FaceModel, count: int, random: Draws):
     """Codes and parameters before and after the edit of a random choice of controls: (w, p, w', p')."""
-    z = torch.randn(count, generator.z_dim, generator=random)
+    random = random.on("cpu")
+    z = random.normal(count, generator.z_dim)
     both = torch.cat((z, edited_scenes(z, face, random)))
-    w, parameters = generator.mapping(both), parameters_of(both, face)
-    rows = (torch.arange(count), torch.arange(count, 2 * count))
-    return w[rows[0]], parameters[rows[0]], w[rows[1]], parameters[rows[1]]
+    w, parameters = codes_of(generator, both), parameters_of(both, face)
+    return w[:count], parameters[:count], w[count:], parameters[count:]
 
 
-def edited_scenes(z: Tensor, face: FaceModel, random: torch.Generator) -> Tensor:
-    """z (N, z_dim) after edits such as an artist asks for, each control with even chance.
+def edited_scenes(z: Tensor, face: FaceModel, random: Draws) -> Tensor:
+    """z (N, z_dim), on the processor, after edits such as an artist asks for, each control with even chance.
 
     Poses are even over their reach, and the eyes keep their direction in half of them; expressions
     change singly at any weight, or all; light turns, or is another one.
     """
     places, count = layout(face), len(z)
-    pose, expression, light = (torch.rand(count, 1, generator=random) < 0.5 for _ in range(3))
+    pose, expression, light = (random.uniform(count, 1) < 0.5 for _ in range(3))
     edited = z.clone()
-    poses = (2 * torch.rand(count, 3, generator=random) - 1) * torch.tensor((REACH["yaw"] / YAW, REACH["pitch"] / PITCH, 2.0))
+    poses = (2 * random.uniform(count, 3) - 1) * torch.tensor((REACH["yaw"] / YAW, REACH["pitch"] / PITCH, 2.0))
     set_where(edited, places["pose"], pose, poses)
-    kept = pose & (torch.rand(count, 1, generator=random) < 0.5)
+    kept = pose & (random.uniform(count, 1) < 0.5)
     set_where(edited, places["gaze"], kept, kept_gaze(z, edited, places))
     set_where(edited, places["expression"], expression, new_expressions(z[:, places["expression"]], random))
     for part in ("mood", "gaze"):
-        fresh = torch.randn(count, places[part].stop - places[part].start, generator=random)
-        set_where(edited, places[part], expression & (torch.rand(count, 1, generator=random) < 0.4), fresh)
+        fresh = random.normal(count, places[part].stop - places[part].start)
+        set_where(edited, places[part], expression & (random.uniform(count, 1) < 0.4), fresh)
     set_where(edited, places["light"], light, new_lights(z[:, places["light"]], random))
     return edited
 
@@ -115,23 +144,23 @@ def kept_gaze(before: Tensor, after: Tensor, places: dict[str, slice]) -> Tensor
     return before[:, places["gaze"]] + back
 
 
-def new_expressions(numbers: Tensor, random: torch.Generator) -> Tensor:
+def new_expressions(numbers: Tensor, random: Draws) -> Tensor:
     """Expression numbers (N, E): mostly a few changed at any weight, the others at rest or as they are."""
     count, size = numbers.shape
-    wide = LOW + (HIGH - LOW) * torch.rand(count, size, generator=random)
-    rest = torch.where(torch.rand(count, 1, generator=random) < 0.4, numbers.clamp(max=0.5), numbers)
-    sparse = torch.where(torch.rand(count, size, generator=random) < CHANGED / size, wide, rest)
-    fresh = torch.randn(count, size, generator=random)
-    fresh = torch.where(torch.rand(count, size, generator=random) < STRONG_SHARE, STRONG_STRETCH * fresh, fresh)
-    return torch.where(torch.rand(count, 1, generator=random) < 0.75, sparse, fresh)
+    wide = LOW + (HIGH - LOW) * random.uniform(count, size)
+    rest = torch.where(random.uniform(count, 1) < 0.4, numbers.clamp(max=0.5), numbers)
+    sparse = torch.where(random.uniform(count, size) < CHANGED / size, wide, rest)
+    fresh = random.normal(count, size)
+    fresh = torch.where(random.uniform(count, size) < STRONG_SHARE, STRONG_STRETCH * fresh, fresh)
+    return torch.where(random.uniform(count, 1) < 0.75, sparse, fresh)
 
 
-def new_lights(numbers: Tensor, random: torch.Generator) -> Tensor:
+def new_lights(numbers: Tensor, random: Draws) -> Tensor:
     """Light numbers (N, len(LIGHTS)): other ones, or the same turned about the vertical."""
     count = len(numbers)
-    fresh = torch.randn(count, len(LIGHTS), generator=random)
-    turned = turned_lights(numbers, (2 * torch.rand(count, generator=random) - 1) * TURN)
-    return torch.where(torch.rand(count, 1, generator=random) < 0.5, fresh, turned)
+    fresh = random.normal(count, len(LIGHTS))
+    turned = turned_lights(numbers, (2 * random.uniform(count) - 1) * TURN)
+    return torch.where(random.uniform(count, 1) < 0.5, fresh, turned)
 
 
 def turned_lights(numbers: Tensor, angle: Tensor) -> Tensor:

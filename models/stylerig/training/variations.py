@@ -134,7 +134,7 @@ def axis_floors(read: dict[str, np.ndarray], truth: dict[str, np.ndarray], colum
 
 def read(judge: Estimator, pictures: PictureSet, rows: np.ndarray, face: FaceModel, names: list[str]) -> Reading:
     """What the judge sees of some pictures, over the neutral backdrop."""
-    rgba = torch.from_numpy(pictures.pictures[rows]).permute(0, 3, 1, 2).float() / 255
+    rgba = torch.from_numpy(pictures.pictures[rows]).to(judge.mean.device).permute(0, 3, 1, 2).float() / 255
     return Reading.of(judge, rgba[:, :3] + (1 - rgba[:, 3:]) * BACKDROP, face, names)
 
 
@@ -146,9 +146,9 @@ def not_variations(folder: Path) -> StyleRigError:
     )
 
 
-def add_floors(path: Path, folder: Path, face: FaceModel) -> Estimator:
+def add_floors(path: Path, folder: Path, face: FaceModel, device: torch.device | str = "cpu") -> Estimator:
     """Measure the judge at ``path`` and keep the floors in its file."""
-    judge = Estimator.load(path)
+    judge = Estimator.load(path).to(device)
     floors = measure_floors(judge, folder, face)
     judge.save(path, {**judge.header, "floors": floors})
     return Estimator.load(path)

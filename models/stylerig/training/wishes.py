@@ -13,22 +13,23 @@ from models.face.camera import rotation_matrix
 from models.face.harmonics import rotate
 from models.face.parameters import RigParameters
 from models.stylerig.rignet import CONTROLS
+from models.stylerig.training.draws import Draws
 from models.stylerig.training.losses import rows_of
 
 YAW, PITCH = math.radians(35), math.radians(14)
 ACTIVE = 0.1  # reliability from which an expression is practised
 
 
-def chosen_controls(count: int, random: torch.Generator) -> Tensor:
+def chosen_controls(count: int, random: Draws) -> Tensor:
     """Which of pose, expression, light each row edits (N, 3) bool; always at least one."""
-    chosen = torch.rand(count, len(CONTROLS), generator=random) < 0.4
-    fallback = torch.randint(len(CONTROLS), (count,), generator=random)
-    chosen[torch.arange(count), fallback] = True
+    chosen = random.uniform(count, len(CONTROLS)) < 0.4
+    fallback = random.whole(0, len(CONTROLS), count)
+    chosen.scatter_(1, fallback.unsqueeze(1), True)
     return chosen
 
 
 def draw_wishes(own: RigParameters, population: RigParameters, face: FaceModel, active: Tensor,
-                random: torch.Generator) -> tuple[RigParameters, Tensor]:
+                random: Draws) -> tuple[RigParameters, Tensor]:
     """Wanted parameters, aligned, and which controls they edit (N, 3).
 
     Half of the edits take another sample's component, half are drawn evenly from what the controls
@@ -36,8 +37,8 @@ def draw_wishes(own: RigParameters, population: RigParameters, face: FaceModel, 
     """
     count = len(own)
     chosen = chosen_controls(count, random)
-    other = rows_of(population, torch.randint(len(population), (count,), generator=random))
-    even = torch.rand(count, 3, generator=random) < 0.5
+    other = rows_of(population, random.whole(0, len(population), count))
+    even = random.uniform(count, 3) < 0.5
     candidates = {
         "rotation": (other.rotation, even_rotation(count, random)),
         "expression": (other.expression, sparse_expression(own.expression, active, random)),
@@ -51,25 +52,25 @@ def draw_wishes(own: RigParameters, population: RigParameters, face: FaceModel, 
     return align(face, own.replace(**parts)), chosen
 
 
-def even_rotation(count: int, random: torch.Generator) -> Tensor:
+def even_rotation(count: int, random: Draws) -> Tensor:
     """Yaw and pitch evenly over the range of use (N, 3)."""
-    angles = 2 * torch.rand(count, 3, generator=random) - 1
-    return angles * torch.tensor([YAW, PITCH, 0.0])
+    angles = 2 * random.uniform(count, 3) - 1
+    return angles * angles.new_tensor([YAW, PITCH, 0.0])
 
 
-def sparse_expression(own: Tensor, active: Tensor, random: torch.Generator) -> Tensor:
+def sparse_expression(own: Tensor, active: Tensor, random: Draws) -> Tensor:
     """A few active expressions at any weight, the others rest or stay as they are (N, E)."""
     count, size = own.shape
     share = 2.0 / active.sum().clamp(min=1)
-    on = (torch.rand(count, size, generator=random) < share) & active
-    base = own * (torch.rand(count, 1, generator=random) < 0.5)
-    return torch.where(on, torch.rand(count, size, generator=random), base)
+    on = (random.uniform(count, size) < share) & active
+    base = own * (random.uniform(count, 1) < 0.5)
+    return torch.where(on, random.uniform(count, size), base)
 
 
-def turned_light(population: RigParameters, count: int, random: torch.Generator) -> Tensor:
+def turned_light(population: RigParameters, count: int, random: Draws) -> Tensor:
     """Other samples' light, turned about the vertical by up to 60° and made stronger or weaker (N, 9, 3)."""
-    light = population.light[torch.randint(len(population), (count,), generator=random)]
-    yaw = (2 * torch.rand(count, generator=random) - 1) * math.radians(60)
+    light = population.light[random.whole(0, len(population), count)]
+    yaw = (2 * random.uniform(count) - 1) * math.radians(60)
     turn = rotation_matrix(torch.stack((yaw, torch.zeros_like(yaw), torch.zeros_like(yaw)), dim=1))
-    strength = torch.exp(0.2 * torch.randn(count, 1, 1, generator=random))
+    strength = torch.exp(0.2 * random.normal(count, 1, 1))
     return rotate(light, turn) * strength
