@@ -104,7 +104,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 aspect = render.pixel_aspect_x / render.pixel_aspect_y
                 placed = placement.bare_crop(controls, size, aspect, distance_of(matrix, depsgraph))
             else:
-                landmarks = self.ask(partial(begin_landmarks, portrait=portrait))
+                landmarks = self.landmarks(portrait)
                 if landmarks is None:
                     return None
                 matrices = placement.head_matrices(rig, matrix, depsgraph)
@@ -112,6 +112,18 @@ class StyleRigEngine(bpy.types.RenderEngine):
             if placed is not None:
                 heads.append(Head(rig.name, portrait, placed))
         return sorted(heads, key=lambda head: -head.placed.distance)
+
+    def landmarks(self, portrait: dict) -> placement.Landmarks | None:
+        """The landmarks of a portrait's head, asked for once; None when the person cancelled."""
+        key = portrait["weights_hash"], portrait["w"]
+        if key not in LANDMARKS:
+            mesh = self.ask(lambda client: Task(partial(client.mesh, portrait)))
+            if mesh is None:
+                return None
+            LANDMARKS[key] = placement.Landmarks.of_mesh(mesh)
+            for oldest in list(LANDMARKS)[:-MOST_LANDMARKS]:
+                LANDMARKS.pop(oldest, None)
+        return LANDMARKS[key]
 
     def drawn(self, heads: list[Head], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph) -> Iterator[dict | None]:
         """What the backend draws of each head, in turn; None when the person cancelled. Meanwhile looks ahead."""
@@ -131,18 +143,19 @@ class StyleRigEngine(bpy.types.RenderEngine):
         """
         if not foreseen.useful or ahead.others_follow_frames():
             return
-        now, following = depsgraph.scene.frame_current, sequence.frame_after(depsgraph.scene)
+        now, part = depsgraph.scene.frame_current, depsgraph.scene.frame_subframe
+        following = sequence.frame_after(depsgraph.scene)
         if following is None:
             return
         started = time.perf_counter()
-        self.frame_set(following, 0.0)
+        self.frame_set(following, part)
         try:
             requests = [head.request(passes) for head in self.heads(depsgraph) or ()]
             foreseen.begin(backend_client(), requests)
         except (BackendError, OutputError, RigError):
             pass  # told when Blender comes to that frame
         finally:
-            self.frame_set(now, 0.0)
+            self.frame_set(now, part)
         foreseen.looked = time.perf_counter() - started
 
     def ask(self, begin: Callable[[Client], Task], begun: Task | None = None, meanwhile: Callable[[], None] | None = None) -> object | None:
@@ -221,20 +234,6 @@ def passes_to_draw(scene: bpy.types.Scene, animation: bool) -> tuple[RenderPass,
     composited = any(one.render.use_compositing and compositor.scene_tree(one) is not None for one in bpy.data.scenes)
     layered = render.image_settings.file_format == "OPEN_EXR_MULTILAYER" or render.use_render_cache
     return () if animation and not composited and not layered else PASSES
-
-
-def begin_landmarks(client: Client, portrait: dict) -> Task:
-    return Task(partial(landmarks_of, client, portrait))
-
-
-def landmarks_of(client: Client, portrait: dict) -> placement.Landmarks:
-    """The landmarks of a portrait's head: asked for once."""
-    key = portrait["weights_hash"], portrait["w"]
-    if key not in LANDMARKS:
-        LANDMARKS[key] = placement.Landmarks.of_mesh(client.mesh(portrait))
-        for oldest in list(LANDMARKS)[:-MOST_LANDMARKS]:
-            LANDMARKS.pop(oldest, None)
-    return LANDMARKS[key]
 
 
 def world_colour(world: bpy.types.World | None) -> tuple | None:
