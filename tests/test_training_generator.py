@@ -327,15 +327,25 @@ def test_skipped_levels_leave_fine_detail_free():
 
 def test_the_discriminator_sees_growing_pictures():
     discriminator = Discriminator(SIZE, 4, TINY.discriminator_channels)
-    for size, depths in ((16, 2), (8, 1)):
+    for size, depths, patches in ((16, 2, [(3, 1, 8, 8)]), (8, 1, [])):
         logits, features = discriminator(torch.randn(3, 4, size, size))
-        assert logits.shape == (3, 1) and len(features) == depths
+        assert [tuple(one.shape) for one in logits] == [(3, 1), *patches] and len(features) == depths
+
+
+def test_a_patch_is_judged_by_what_is_near_it():
+    discriminator = Discriminator(64, 4, {4: 8, 8: 8, 16: 8, 32: 8, 64: 8})
+    picture = torch.zeros(1, 4, 64, 64)
+    other = picture.clone()
+    other[:, :, :8, :8] = 1
+    finest = [discriminator(x)[0][1][0, 0] for x in (picture, other)]
+    changed = (finest[0] - finest[1]).abs() > 1e-7
+    assert finest[0].shape == (32, 32) and changed[:4, :4].any() and not changed[12:].any() and not changed[:, 12:].any()
 
 
 def test_r1_is_the_squared_gradient():
     discriminator = Discriminator(SIZE, 4, TINY.discriminator_channels)
     real = torch.randn(2, 4, SIZE, SIZE, requires_grad=True)
-    (gradient,) = torch.autograd.grad(discriminator(real)[0].sum(), real)
+    (gradient,) = torch.autograd.grad(sum(one.flatten(1).mean(1).sum() for one in discriminator(real)[0]), real)
     assert float(losses.r1_penalty(discriminator, real).detach()) == pytest.approx(float(gradient.square().sum() / 2), rel=1e-4)
 
 

@@ -1,4 +1,9 @@
-"""StyleGAN2's residual discriminator, named as in NVIDIA's stylegan2-ada-pytorch."""
+"""StyleGAN2's residual discriminator, named as in NVIDIA's stylegan2-ada-pytorch, that also judges patches.
+
+A verdict on the whole picture takes long to learn and says little about where a picture is blurred. Verdicts on
+patches (Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks") are learned
+from a few hundred pictures, and they are about texture.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,8 @@ from torch import Tensor, nn
 
 from models.generators.layers import GAIN, FullyConnectedLayer, blur_kernel, channels_last, filter_depthwise
 from models.generators.pointwise import LEAK
+
+PATCHES = (8, 16, 32)  # sides of the feature maps of which each place is judged
 
 
 class Conv2dLayer(nn.Module):
@@ -43,16 +50,19 @@ class Conv2dLayer(nn.Module):
 class DiscriminatorBlock(nn.Module):
     """Two convolutions and a skip: (N, I, R, R) -> (N, O, R/2, R/2).
 
-    ``fromrgb`` takes the pictures where they are of this block's size: the networks grow.
+    ``fromrgb`` takes the pictures where they are of this block's size: the networks grow. ``patches``
+    (None where R/2 is not among PATCHES) judges each place of what comes out.
     """
 
-    def __init__(self, channels: int, out_channels: int, img_channels: int):
+    def __init__(self, channels: int, out_channels: int, img_channels: int, resolution: int):
         super().__init__()
         self.fromrgb = Conv2dLayer(img_channels, channels, 1)
         self.conv0 = Conv2dLayer(channels, channels, 3)
         self.conv1 = Conv2dLayer(channels, out_channels, 3, down=True, gain=math.sqrt(0.5))
         self.skip = Conv2dLayer(channels, out_channels, 1, down=True, activation="linear", bias=False,
                                 gain=math.sqrt(0.5))
+        judges = resolution // 2 in PATCHES
+        self.patches = Conv2dLayer(out_channels, 1, 1, activation="linear") if judges else None
 
     def forward(self, x: Tensor) -> Tensor:
         return self.skip(x) + self.conv1(self.conv0(x))
@@ -75,7 +85,9 @@ class DiscriminatorEpilogue(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures (N, C, R, R) in [-1, 1] -> logits (N, 1) and each block's features.
+    """Pictures (N, C, R, R) in [-1, 1] -> logits and each block's features.
+
+    The logits are those of the whole picture (N, 1), then those of its patches (N, 1, P, P), fine to coarse.
 
     R is ``resolution`` or, while the networks grow, a smaller power of two from 8 up.
     """
@@ -85,14 +97,18 @@ class Discriminator(nn.Module):
         self.dtype = torch.float32
         self.resolutions = [2**power for power in range(resolution.bit_length() - 1, 2, -1)]
         for size in self.resolutions:
-            setattr(self, f"b{size}", DiscriminatorBlock(channels[size], channels[size // 2], img_channels))
+            setattr(self, f"b{size}", DiscriminatorBlock(channels[size], channels[size // 2], img_channels, size))
         self.b4 = DiscriminatorEpilogue(channels[4])
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, pictures: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         x = channels_last(pictures.to(self.dtype))
         sizes = [size for size in self.resolutions if size <= pictures.shape[-1]]
         x, features = getattr(self, f"b{sizes[0]}").fromrgb(x), []
+        patches = []
         for size in sizes:
-            x = getattr(self, f"b{size}")(x)
+            block = getattr(self, f"b{size}")
+            x = block(x)
             features.append(x)
-        return self.b4(x), features
+            if block.patches is not None:
+                patches.append(block.patches(x).float())
+        return [self.b4(x), *patches], features

@@ -72,18 +72,22 @@ def feature_loss(fake: list[Tensor], real: list[Tensor]) -> Tensor:
     return torch.stack(terms).mean()
 
 
-def generator_loss(fake_logits: Tensor) -> Tensor:
-    return F.softplus(-fake_logits).mean()
+def generator_loss(fake: list[Tensor]) -> Tensor:
+    """Of a discriminator's logits of generated pictures: of the whole and of patches of each size alike."""
+    return torch.stack([F.softplus(-logits).mean() for logits in fake]).mean()
 
 
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Of its logits of real and of generated pictures."""
+    terms = [F.softplus(-a).mean() + F.softplus(b).mean() for a, b in zip(real, fake, strict=True)]
+    return torch.stack(terms).mean()
 
 
 def r1_penalty(discriminator: torch.nn.Module, real: Tensor) -> Tensor:
     """Mean squared gradient norm of the logits with respect to the pictures (N, C, R, R) that it sees."""
     real = real.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(discriminator(real)[0].sum(), real, create_graph=True)
+    verdict = sum(logits.flatten(1).mean(dim=1).sum() for logits in discriminator(real)[0])
+    (gradient,) = torch.autograd.grad(verdict, real, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 

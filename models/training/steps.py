@@ -138,7 +138,7 @@ class Teacher:
         (gradient,) = torch.autograd.grad(wish * ramp, fake, retain_graph=True)
         loss = losses.discriminator_loss(real_logits, fake_logits)
         loss.backward(inputs=list(discriminator.parameters()))
-        values |= {"discriminator": loss.item(), "real_sign": real_logits.sign().mean().item()}
+        values |= {"discriminator": loss.item(), "real_sign": real_logits[0].sign().mean().item()}
         if steps % stage.r1_interval == 0:
             penalty = losses.r1_penalty(discriminator, seen)
             (penalty * (stage.r1_gamma / 2 * stage.r1_interval)).backward()
