@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -23,13 +24,16 @@ from models.stylerig.estimator import Estimator
 from models.stylerig.evaluation import (
     coverage,
     evaluate,
+    factors,
     load_judge,
+    outside,
     placement,
     stability,
+    subjects,
 )
+from models.stylerig.training import ablations
 from models.stylerig.training import reconstruction as reconstruction_module
 from models.stylerig.training import rignet as rignet_module
-from models.stylerig.training.ablations import ablate
 from models.stylerig.training.config import ReconstructionSettings, RigNetSettings
 from models.stylerig.training.draws import Draws
 from models.stylerig.training.pool import Pool, draw_codes
@@ -74,11 +78,12 @@ def trained_elsewhere(prepared):
 
 
 def train_all(prepared, output, world, config=None):
-    """Every stage of a training, on the world's device."""
+    """Every stage of a training, on the world's device; of the ablations the published losses and steering."""
     train(prepared, output, world, config)
     run = Run.open(config or tiny_config(), synthetic_face(vertices=200), output, lambda line: None, world)
-    with small_pools():
-        ablate(run, prepared / "generator.safetensors", prepared / "pictures")
+    variants = tuple(variant for variant in ablations.VARIANTS if variant.steering or not variant.changes)
+    with small_pools(), mock.patch.object(ablations, "VARIANTS", variants):
+        ablations.ablate(run, prepared / "generator.safetensors", prepared / "pictures")
     return output
 
 
@@ -163,10 +168,14 @@ def plain_pictures(rig, w, precision="exact"):
 
 
 def small_evaluation(monkeypatch):
-    """Few frames and samples; a random generator draws noise, whose pixels say nothing of a motion."""
+    """Few people and frames; a random generator draws noise, whose pixels say nothing of a motion."""
     monkeypatch.setattr(placement, "find_motion", lambda before, after, start: start)
-    monkeypatch.setattr(stability, "FRAMES", 2)
+    monkeypatch.setattr(stability, "FRAMES", 3)
     monkeypatch.setattr(coverage, "SAMPLES", 20)
+    monkeypatch.setattr(subjects, "POPULATION", 12)
+    monkeypatch.setattr(factors, "DRAWS", 2)
+    for module in (placement, stability, outside):
+        monkeypatch.setattr(module, "HEADS", 1)
 
 
 def figures_on(device, folder, face) -> dict:
