@@ -25,7 +25,8 @@ class Stage:
     whose losses are kept, without their ``pair_skip`` finest levels. Regularisers act every ``_interval`` steps, path lengths with
     ``path_weight`` 0 not at all; ADA with ``ada_target`` 0 not at all, ``ada_images`` take its
     probability from 0 to 1. ``flip`` lets the discriminator see mirrored pictures. In the likeness to
-    pairs the middle of a picture weighs 1 + ``focus``, and eyes, brows and mouth ``feature_focus`` more.
+    pairs the middle of a picture weighs 1 + ``focus``, and eyes, brows and mouth ``feature_focus`` more;
+    ``texture_weight`` is that of the likeness of texture (texture.py) in stages of pairs.
     """
 
     kind: str = "pairs"
@@ -42,6 +43,7 @@ class Stage:
     gradient_weight: float = 1.0
     focus: float = 2.0
     feature_focus: float = 0.0
+    texture_weight: float = 0.0
     adversarial_weight: float = 1.0
     adversarial_ramp: int = 2000
     feature_weight: float = 1.0

@@ -18,6 +18,7 @@ from models.training.config import Stage
 from models.training.data import Order, PictureSet
 from models.training.distributed import World
 from models.training.networks import Networks
+from models.training.texture import texture_loss
 
 PATH_SHRINK = 2  # path lengths are measured on half of a batch
 PATH_DECAY = 0.01  # of the running mean of path lengths
@@ -83,10 +84,16 @@ class Teacher:
     def pair_step(self, stage: Stage, target: Tensor, latents: Tensor) -> dict[str, float]:
         generator = self.networks.generator
         codes = generator.mapping(self.complete(latents, self.rng))
-        loss = self.pair_loss(stage, generator.synthesis.raw(codes, "const", stage.resolution), target)
+        picture = generator.synthesis.raw(codes, "const", stage.resolution)
+        loss = self.pair_loss(stage, picture, target)
+        values = {"pair": loss.item()}
+        if stage.texture_weight > 0:
+            texture = texture_loss(picture, target)
+            values["texture"] = texture.item()
+            loss = loss + stage.texture_weight * texture
         loss.backward()
         self.update("generator")
-        return {"pair": loss.item()}
+        return values
 
     def free_codes(self, count: int, mixing: float) -> Tensor:
         """w+ (count, num_ws, w_dim) of random z, part of them mixed at a random layer."""
