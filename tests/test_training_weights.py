@@ -6,9 +6,11 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from models.training import losses
 from models.training.config import Stage
+from models.training.texture import texture_loss
 from tests.picture_sets import write_set
 from tests.test_training_generator import TINY, training
 
@@ -31,3 +33,23 @@ def test_pairs_are_learned_with_more_weight_on_features(tmp_path):
     assert rates[0.1] == pytest.approx(0.1 * rates[1.0])
     weight = run.teacher.focus
     assert weight.shape == (8, 1, 8, 8) and float(weight.mean()) == pytest.approx(1, rel=1e-5)
+
+
+def test_texture_is_how_much_detail_there_is_not_where():
+    random = torch.Generator().manual_seed(0)
+    grain = torch.randn(2, 4, 64, 64, generator=random)
+    blurred = F.interpolate(F.avg_pool2d(grain, 4), scale_factor=4, mode="bilinear", align_corners=False)
+    assert float(texture_loss(grain, grain)) == 0
+    elsewhere, lost = float(texture_loss(grain.flip(3), grain)), float(texture_loss(blurred, grain))
+    assert elsewhere < 0.5 * lost
+    across = torch.sin(torch.arange(64.0) * (3.1416 / 2)).expand(1, 4, 64, 64)
+    moved, turned = across.roll(1, 3), across.mT
+    assert float(texture_loss(moved, across)) < 0.1 * float(texture_loss(turned, across)), "directions are told apart"
+
+
+def test_pairs_learn_texture_where_it_is_asked_for(tmp_path):
+    folder = write_set(tmp_path / "set", range(96))
+    stage = Stage(resolution=16, batch=8, images=16, texture_weight=0.2)
+    run = training(folder, tmp_path / "out", dataclasses.replace(TINY, stages=(stage,)))
+    assert run.run()
+    assert any("texture" in line for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines())

@@ -42,6 +42,8 @@ def energies(pictures: Tensor) -> list[Tensor]:
     planes = torch.stack((luminance, pictures[:, 3]), dim=1).flatten(0, 1).unsqueeze(1).float()
     found = []
     for _ in range(LEVELS):
+        if planes.shape[-1] < 2 * PLACE:
+            break
         even, odd = F.conv2d(F.pad(planes, (KERNEL // 2,) * 4, mode="replicate"), filters(planes.device), stride=STRIDE).chunk(2, dim=1)
         energy = (even.square() + odd.square() + 1e-6).sqrt()
         found.append(F.avg_pool2d(energy, PLACE // STRIDE, PLACE // STRIDE // 2))
