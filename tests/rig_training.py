@@ -102,7 +102,6 @@ def train(folder: Path, output: Path, world: World | None = None, config: Traini
 
 
 def main() -> None:
-    torch.set_num_threads(1)
     loop_module.SAVE_SECONDS = 0.0
     folder, world = Path(sys.argv[1]), World("cpu")
     try:
