@@ -26,10 +26,18 @@ from models.studio.__main__ import main, picture_path
 from models.studio.develop import develop, tone
 from models.studio.environments import environment_harmonics, mixed_panorama
 from models.studio.heads import borrow, studio_head
-from models.studio.looks import visible_looks
+from models.studio.meaning import visible_looks
 from models.studio.person import head_surface, person_message, prepare, stage_message
 from models.studio.process import CyclesProcess
-from models.studio.scene import ENVIRONMENTS, LOOKS, PITCH_END, ROLL_END, YAW_END, latent_size, scene_from_latent
+from models.studio.scene import (
+    ENVIRONMENTS,
+    LOOKS,
+    PITCH_END,
+    ROLL_END,
+    YAW_END,
+    latent_size,
+    scene_from_latent,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 BLENDER = ROOT / ".venv-bpy-5.2" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")

@@ -11,7 +11,6 @@ from models.face import FaceModel
 from models.studio import hair, skin, wardrobe
 from models.studio.scene import PITCH, YAW, Scene, layout, scene_from_latent
 
-
 # How large each kind of meaning enters a mapping: after how much of the pictures a linear function of it explains
 # (one unit of yaw changes a picture twenty times as much as one of the average meaning), but expressions, which
 # change few pixels and are looked at most.

@@ -14,7 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.errors import StyleRigError
-from models.training.pictures import DAMAGE, Entry, bad_files, open_folder, read_picture, read_truth, shrink
+from models.training.pictures import (
+    DAMAGE,
+    Entry,
+    bad_files,
+    open_folder,
+    read_picture,
+    read_truth,
+    shrink,
+)
 
 HELD_OUT_EVERY = 32  # every 32nd number (3.1 %) is held out: the split stays the same while a set grows
 FEWEST = 64

@@ -13,7 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.generators.layers import GAIN, FullyConnectedLayer, blur_kernel, channels_last, filter_depthwise
+from models.generators.layers import (
+    GAIN,
+    FullyConnectedLayer,
+    blur_kernel,
+    channels_last,
+    filter_depthwise,
+)
 from models.generators.pointwise import LEAK
 
 PATCHES = (8, 16, 32)  # sides of the feature maps of which each place is judged

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 
 from models.errors import StyleRigError
-from models.metrics.features import BATCH, FIELDS, NAME, SIZE, FeatureNetwork, StudioFeatures
+from models.metrics.features import (
+    BATCH,
+    FIELDS,
+    NAME,
+    SIZE,
+    FeatureNetwork,
+    StudioFeatures,
+)
 from models.training.data import Order, PictureSet
 
 RATE = 2e-3

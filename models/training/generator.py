@@ -23,7 +23,13 @@ from models.training.data import PictureSet
 from models.training.distributed import World
 from models.training.networks import Networks
 from models.training.report import COLUMNS, Log, encode, results_page, sample_sheet
-from models.training.state import StopRequest, keep_memory, load_checkpoint, remove_leftovers, save_checkpoint
+from models.training.state import (
+    StopRequest,
+    keep_memory,
+    load_checkpoint,
+    remove_leftovers,
+    save_checkpoint,
+)
 from models.training.steps import Teacher
 
 COUNTERS = ("stage_number", "stage_images", "stage_seconds", "images", "steps", "seconds")

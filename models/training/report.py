@@ -18,7 +18,6 @@ from models.errors import StyleRigError
 from models.files import write_atomic
 from models.generators import Generator, latents_from_seed
 
-
 COLUMNS = 8  # of a sample sheet
 SHEET_TEXT = "Held-out pictures, the same by the generator (where latents determine them), samples at psi 0.7, 0.7 and 1.0."
 PLOT = (640, 200)  # pixels
