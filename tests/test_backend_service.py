@@ -16,11 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from backend import cli, images, portraits, schema
 from backend.rigs import RigHolder, Worker
 from backend.serve import listen
+from models.colour import srgb_to_linear
 from models.errors import StyleRigError
 from tests import fake_rig
 
@@ -106,7 +108,7 @@ def test_raw_frame_is_the_rigs_own_arrays(client, portrait):
     rig = fake_rig.load()
     asked = portraits.controls_from_schema(schema.Controls.model_validate(controls), rig.face)
     frame = rig.frame(rig.new_portrait(7), asked, size=40)
-    frame["Portrait"] = images.srgb_to_linear(frame["Portrait"])
+    frame["Portrait"] = srgb_to_linear(torch.from_numpy(frame["Portrait"])).numpy()
     wanted = np.concatenate([frame[name] for name in ["Combined", *PASSES]], axis=2)
     np.testing.assert_array_equal(array, wanted.astype(np.float32))
     assert channels[:5] == ["Combined.R", "Combined.G", "Combined.B", "Combined.A", "Portrait.R"]
