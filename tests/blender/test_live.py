@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 
 import bpy
@@ -221,22 +220,12 @@ def test_a_long_wait_is_told(part, server, view, rig, monkeypatch):
     assert "per picture" in view.status
 
 
-@pytest.fixture
-def process(part, monkeypatch, tmp_path):
-    """Paths of a backend of its own process."""
-    monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)
-    monkeypatch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path / "payload")))
-    yield part("link.session").BACKEND
-    part("link.live").VIEW.stop()
-    part("link.session").BACKEND.stop()
-
-
-def test_killed_while_scrubbing(part, process, empty_scene):
+def test_killed_while_scrubbing(part, backend, empty_scene):
     bpy.ops.stylerig.new_portrait(seed=11, truncation=0.5)
     rig, view, told = bpy.context.view_layer.objects.active, part("link.live").VIEW, set()
     bpy.ops.stylerig.live_view()
     settle(view)
-    pid = process.pid
+    pid = backend.pid
     for step in range(60):
         edit(rig, step / 60)
         if step == 20:
@@ -247,18 +236,18 @@ def test_killed_while_scrubbing(part, process, empty_scene):
     edit(rig, 1)
     settle(view)
     assert "The backend stopped; starting it again…" in told
-    assert process.running and process.pid != pid and not view.failed
+    assert backend.running and backend.pid != pid and not view.failed
     assert np.allclose(pixels(), drawn(part, rig, fake_backend.SIZE), atol=1e-6)
 
 
-def test_a_backend_of_another_version(part, process, monkeypatch, tmp_path, empty_scene):
+def test_a_backend_of_another_version(part, backend, monkeypatch, tmp_path, empty_scene):
     assert part("link.session").launch_settings().version
-    assert process.client(part("link.session").launch_settings()).health()["status"] == "ok"
-    process.stop()
+    assert backend.client(part("link.session").launch_settings()).health()["status"] == "ok"
+    backend.stop()
     monkeypatch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path / "other", version="0.0.9")))
     with pytest.raises(RuntimeError, match="is of version 0.0.9, the extension of version .* Restart Blender"):
         bpy.ops.stylerig.start_backend()
-    assert not process.running
+    assert not backend.running
 
 
 def test_the_picture_is_kept_in_the_file_and_the_view_comes_back(part, view, rig, monkeypatch, tmp_path):
