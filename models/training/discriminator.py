@@ -1,8 +1,7 @@
 """StyleGAN2's residual discriminator, named as in NVIDIA's stylegan2-ada-pytorch, that also judges patches.
 
-A verdict on the whole picture takes long to learn and says little about where a picture is blurred. Verdicts on
-patches (Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks") are learned
-from a few hundred pictures, and they are about texture.
+A verdict on the whole picture says little about where it is blurred. Verdicts on patches (Isola et al. 2017,
+"Image-to-Image Translation with Conditional Adversarial Networks") are about texture.
 """
 
 from __future__ import annotations

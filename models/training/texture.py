@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.face.harmonics import LUMINANCE
+
 DIRECTIONS, LEVELS = 4, 3
 KERNEL, WAVELENGTH, WIDTH = 7, 4.0, 1.6  # pixels of each level: side, period and standard deviation of a filter
 STRIDE, PLACE = 2, 8  # pixels of each level between measured points, and over which energies are averaged
 LEAST = 0.01  # energy below which detail is as good as none
-LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 
 @lru_cache(maxsize=4)
