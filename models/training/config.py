@@ -13,6 +13,7 @@ from models.errors import StyleRigError
 from models.generators import GeneratorConfig
 
 KINDS = ("pairs", "adversarial")
+DISCRIMINATORS = {"stylegan2": 8, "patches": 32}  # what judges, and the fewest pixels it takes
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Stage:
     ``path_weight`` 0 not at all; ADA with ``ada_target`` 0 not at all, ``ada_images`` take its
     probability from 0 to 1. ``flip`` lets the discriminator see mirrored pictures. In the likeness to
     pairs the middle of a picture weighs 1 + ``focus``, and eyes, brows and mouth ``feature_focus`` more;
-    ``texture_weight`` is that of the likeness of texture (texture.py) in stages of pairs.
+    ``texture_weight`` is that of the likeness of texture (texture.py).
     """
 
     kind: str = "pairs"
@@ -63,10 +64,12 @@ class Stage:
 class TrainingConfig:
     """The generator, the stages one after another, and the habits of the loop.
 
-    ``mapping_rate`` is the mapping's learning rate, as a part of the stage's.
+    ``mapping_rate`` is the mapping's learning rate, as a part of the stage's. ``discriminator`` judges
+    the whole picture ("stylegan2", of ``discriminator_channels``) or its patches ("patches").
     """
 
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: str = "stylegan2"
     discriminator_channels: dict[int, int] = field(
         default_factory=lambda: {4: 192, 8: 192, 16: 128, 32: 96, 64: 48, 128: 16}
     )
@@ -89,6 +92,8 @@ class TrainingConfig:
             raise bad_plan("it has no stages")
         if self.precision not in ("auto", "float32", "bf16"):
             raise bad_plan(f"precision is {self.precision!r}, expected auto, float32 or bf16")
+        if self.discriminator not in DISCRIMINATORS:
+            raise bad_plan(f"discriminator is {self.discriminator!r}, expected one of {tuple(DISCRIMINATORS)}")
         for number, stage in enumerate(self.stages, 1):
             check_stage(stage, f"stage {number}", self)
 
@@ -107,10 +112,10 @@ def check_stage(stage: Stage, name: str, config: TrainingConfig) -> None:
     if stage.resolution not in config.generator.block_resolutions:
         raise bad_plan(f"{name} has the resolution {stage.resolution}, which the generator does not pass through")
     if stage.kind == "adversarial":
-        if stage.resolution < 8:
-            raise bad_plan(f"{name} is adversarial, which takes at least 8 pixels")
+        if stage.resolution < (least := DISCRIMINATORS[config.discriminator]):
+            raise bad_plan(f"{name} is adversarial, which takes at least {least} pixels")
         needed = {r: config.discriminator_channels.get(r, 0) for r in config.generator.block_resolutions}
-        if min(needed.values()) < 1:
+        if config.discriminator == "stylegan2" and min(needed.values()) < 1:
             raise bad_plan("discriminator_channels lacks a resolution")
 
 

@@ -1,7 +1,9 @@
-"""StyleGAN2's residual discriminator, named as in NVIDIA's stylegan2-ada-pytorch, that also judges patches.
+"""StyleGAN2's residual discriminator, named as in NVIDIA's stylegan2-ada-pytorch, and a small one of patches.
 
-A verdict on the whole picture says little about where it is blurred. Verdicts on patches (Isola et al. 2017,
-"Image-to-Image Translation with Conditional Adversarial Networks") are about texture.
+The first judges the whole picture; to learn that takes it some 100,000 pictures. Where pairs already teach what a
+picture shows, only its texture is left to judge: that of patches (Isola et al. 2017, "Image-to-Image
+Translation with Conditional Adversarial Networks", at two scales as in Wang et al. 2018, pix2pixHD),
+and with plain weights instead of equalised learning rates it is learned from hundreds.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from models.generators.layers import (
 )
 from models.generators.pointwise import LEAK
 
-PATCHES = (8, 16, 32)  # sides of the feature maps of which each place is judged
+PATCH_CHANNELS, PATCH_SCALES = (32, 64, 128), 2
+DETAIL, DETAIL_GAIN = 4, 4.0  # pixels of a picture's coarse part; how much stronger the rest is shown
 
 
 class Conv2dLayer(nn.Module):
@@ -55,19 +58,16 @@ class Conv2dLayer(nn.Module):
 class DiscriminatorBlock(nn.Module):
     """Two convolutions and a skip: (N, I, R, R) -> (N, O, R/2, R/2).
 
-    ``fromrgb`` takes the pictures where they are of this block's size: the networks grow. ``patches``
-    (None where R/2 is not among PATCHES) judges each place of what comes out.
+    ``fromrgb`` takes the pictures where they are of this block's size: the networks grow.
     """
 
-    def __init__(self, channels: int, out_channels: int, img_channels: int, resolution: int):
+    def __init__(self, channels: int, out_channels: int, img_channels: int):
         super().__init__()
         self.fromrgb = Conv2dLayer(img_channels, channels, 1)
         self.conv0 = Conv2dLayer(channels, channels, 3)
         self.conv1 = Conv2dLayer(channels, out_channels, 3, down=True, gain=math.sqrt(0.5))
         self.skip = Conv2dLayer(channels, out_channels, 1, down=True, activation="linear", bias=False,
                                 gain=math.sqrt(0.5))
-        judges = resolution // 2 in PATCHES
-        self.patches = Conv2dLayer(out_channels, 1, 1, activation="linear") if judges else None
 
     def forward(self, x: Tensor) -> Tensor:
         return self.skip(x) + self.conv1(self.conv0(x))
@@ -90,9 +90,7 @@ class DiscriminatorEpilogue(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures (N, C, R, R) in [-1, 1] -> logits and each block's features.
-
-    The logits are those of the whole picture (N, 1), then those of its patches (N, 1, P, P), fine to coarse.
+    """Pictures (N, C, R, R) in [-1, 1] -> logits [(N, 1)] and each block's features.
 
     R is ``resolution`` or, while the networks grow, a smaller power of two from 8 up.
     """
@@ -102,18 +100,49 @@ class Discriminator(nn.Module):
         self.dtype = torch.float32
         self.resolutions = [2**power for power in range(resolution.bit_length() - 1, 2, -1)]
         for size in self.resolutions:
-            setattr(self, f"b{size}", DiscriminatorBlock(channels[size], channels[size // 2], img_channels, size))
+            setattr(self, f"b{size}", DiscriminatorBlock(channels[size], channels[size // 2], img_channels))
         self.b4 = DiscriminatorEpilogue(channels[4])
 
     def forward(self, pictures: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         x = channels_last(pictures.to(self.dtype))
         sizes = [size for size in self.resolutions if size <= pictures.shape[-1]]
         x, features = getattr(self, f"b{sizes[0]}").fromrgb(x), []
-        patches = []
         for size in sizes:
-            block = getattr(self, f"b{size}")
-            x = block(x)
+            x = getattr(self, f"b{size}")(x)
             features.append(x)
-            if block.patches is not None:
-                patches.append(block.patches(x).float())
-        return [self.b4(x), *patches], features
+        return [self.b4(x)], features
+
+
+class PatchDiscriminator(nn.Module):
+    """Pictures (N, C, R, R) in [-1, 1] -> logits of patches, one (N, 1, P, P) a scale, and features.
+
+    Each scale sees 38 of its pixels at a time; R is any power of two from 32 up.
+    """
+
+    def __init__(self, img_channels: int):
+        super().__init__()
+        self.dtype = torch.float32
+        self.scales = nn.ModuleList(patch_layers(2 * img_channels) for _ in range(PATCH_SCALES))
+
+    def forward(self, pictures: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        logits, features = [], []
+        for layers in self.scales:
+            coarse = F.interpolate(F.avg_pool2d(pictures, DETAIL), scale_factor=DETAIL, mode="bilinear", align_corners=False)
+            x = channels_last(torch.cat((pictures, DETAIL_GAIN * (pictures - coarse)), dim=1).to(self.dtype))
+            for layer in layers[:-1]:
+                x = F.leaky_relu(layer(x), LEAK)
+                features.append(x)
+            logits.append(layers[-1](x).float())
+            pictures = F.avg_pool2d(pictures, 2)
+        return logits, features
+
+
+def patch_layers(in_channels: int) -> nn.ModuleList:
+    """Three halving convolutions and one that judges, with He's beginning."""
+    sizes = (in_channels, *PATCH_CHANNELS)
+    layers = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(sizes, sizes[1:]))
+    layers.append(nn.Conv2d(sizes[-1], 1, 3, padding=1))
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, LEAK)
+        nn.init.zeros_(layer.bias)
+    return layers

@@ -99,8 +99,9 @@ class GeneratorTraining:
         return True
 
     def run_stage(self, stage: Stage, stop: StopRequest) -> bool:
-        for group in self.networks.generator_optimizer.param_groups:
-            group["betas"] = (stage.beta1, 0.99)
+        for optimizer in (self.networks.generator_optimizer, self.networks.discriminator_optimizer):
+            for group in optimizer.param_groups:
+                group["betas"] = (stage.beta1, 0.99)
         while (progress := self.progress(stage)) < 1.0:
             begun = time.monotonic()
             self.set_rates(stage, progress)
@@ -267,7 +268,8 @@ class GeneratorTraining:
         """What a checkpoint must agree in; stages may be changed between two runs."""
         return {
             "generator": dataclasses.asdict(self.config.generator),
-            "discriminator": dict(self.config.discriminator_channels),
+            "discriminator": self.config.discriminator,
+            "discriminator_channels": dict(self.config.discriminator_channels),
             "latents": self.data.latent_dim,
         }
 

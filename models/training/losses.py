@@ -73,7 +73,7 @@ def feature_loss(fake: list[Tensor], real: list[Tensor]) -> Tensor:
 
 
 def generator_loss(fake: list[Tensor]) -> Tensor:
-    """Of a discriminator's logits of generated pictures: of the whole and of patches of each size alike."""
+    """Of a discriminator's logits of generated pictures, of each scale alike."""
     return torch.stack([F.softplus(-logits).mean() for logits in fake]).mean()
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from models.generators import Generator
 from models.generators.generator import has_fast_bf16
 from models.training.config import TrainingConfig
-from models.training.discriminator import Discriminator
+from models.training.discriminator import Discriminator, PatchDiscriminator
 
 AVERAGED_CODES = 4096
 PARTS = ("generator", "average", "discriminator", "generator_optimizer", "discriminator_optimizer")
@@ -25,9 +25,7 @@ class Networks:
         self.generator = Generator.create(config.generator, config.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed + 1)
-            self.discriminator = Discriminator(
-                config.generator.resolution, config.generator.img_channels, config.discriminator_channels
-            )
+            self.discriminator = create_discriminator(config)
             if latent_dim:
                 self.prepare_for_pairs(config, latent_dim)
         if config.precision == "bf16" or config.precision == "auto" and has_fast_bf16(device):
@@ -87,3 +85,9 @@ class Networks:
             getattr(self, name).load_state_dict(state[name])
         for group, share in zip(self.generator_optimizer.param_groups, shares, strict=True):
             group["share"] = share  # the plan's, which may have changed
+
+
+def create_discriminator(config: TrainingConfig) -> Discriminator | PatchDiscriminator:
+    if config.discriminator == "patches":
+        return PatchDiscriminator(config.generator.img_channels)
+    return Discriminator(config.generator.resolution, config.generator.img_channels, config.discriminator_channels)

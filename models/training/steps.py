@@ -77,21 +77,23 @@ class Teacher:
         weight = self.middles[key] + stage.feature_focus * near
         return weight / weight.mean()
 
-    def pair_loss(self, stage: Stage, picture: Tensor, target: Tensor) -> Tensor:
+    def pair_loss(self, stage: Stage, picture: Tensor, target: Tensor, values: dict[str, float]) -> Tensor:
+        """Unlikeness to the pair; its parts go to ``values``."""
         focus = self.focus[: len(picture)]
-        return losses.pair_loss(picture, target, focus, stage.gradient_weight, stage.pair_skip)
+        loss = losses.pair_loss(picture, target, focus, stage.gradient_weight, stage.pair_skip)
+        values["pair"] = loss.item()
+        if stage.texture_weight > 0:
+            texture = texture_loss(picture, target)
+            values["texture"] = texture.item()
+            loss = loss + stage.texture_weight * texture
+        return loss
 
     def pair_step(self, stage: Stage, target: Tensor, latents: Tensor) -> dict[str, float]:
         generator = self.networks.generator
         codes = generator.mapping(self.complete(latents, self.rng))
         picture = generator.synthesis.raw(codes, "const", stage.resolution)
-        loss = self.pair_loss(stage, picture, target)
-        values = {"pair": loss.item()}
-        if stage.texture_weight > 0:
-            texture = texture_loss(picture, target)
-            values["texture"] = texture.item()
-            loss = loss + stage.texture_weight * texture
-        loss.backward()
+        values: dict[str, float] = {}
+        self.pair_loss(stage, picture, target, values).backward()
         self.update("generator")
         return values
 
@@ -118,9 +120,7 @@ class Teacher:
         values, gradient = self.judge(stage, fake, target, pairs, ramp, augmentation, steps)
         loss = (fake * gradient).sum()  # carries what the discriminator says on to the generator
         if pairs:
-            pair = self.pair_loss(stage, fake[:pairs], target[:pairs])
-            loss = loss + stage.pair_weight * pair
-            values["pair"] = pair.item()
+            loss = loss + stage.pair_weight * self.pair_loss(stage, fake[:pairs], target[:pairs], values)
         loss.backward()
         return values
 
