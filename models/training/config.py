@@ -13,7 +13,7 @@ from models.errors import StyleRigError
 from models.generators import GeneratorConfig
 
 KINDS = ("pairs", "adversarial")
-DISCRIMINATORS = {"stylegan2": 8, "patches": 32}  # what judges, and the fewest pixels it takes
+DISCRIMINATORS = {"stylegan2": 8, "patches": 16}  # what judges, and the fewest pixels it takes
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ class Discriminator(nn.Module):
 class PatchDiscriminator(nn.Module):
     """Pictures (N, C, R, R) in [-1, 1] -> logits of patches, one (N, 1, P, P) a scale, and features.
 
-    Each scale sees 38 of its pixels at a time; R is any power of two from 32 up.
+    Each scale sees 38 of its pixels at a time; R is any power of two from 16 up.
     """
 
     def __init__(self, img_channels: int):

@@ -22,7 +22,7 @@ import numpy as np
 EXTENSION = "bl_ext.user_default.stylerig"
 IMAGE = "StyleRig Portrait"
 F12 = "96"  # its key code: for the name, xdotool presses Alt too
-PATIENCE = 120.0  # seconds for any one step
+PATIENCE = 300.0  # seconds for any one step
 
 
 def part(name: str):
