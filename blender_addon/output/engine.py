@@ -173,9 +173,12 @@ class StyleRigEngine(bpy.types.RenderEngine):
                     meanwhile()
                 return unless_cancelled(task, self.test_break)
             except BackendError as error:
-                if last or not (begun or error.code == "backend_gone"):
+                gone = error.code == "backend_gone"
+                if last and gone:
+                    raise gone_again() from error
+                if last or not (begun or gone):
                     raise
-                if error.code == "backend_gone":
+                if gone:
                     time.sleep(RESTART_SECONDS)
         return None
 
@@ -206,6 +209,15 @@ class StyleRigEngine(bpy.types.RenderEngine):
     def view_draw(self, context, depsgraph) -> None:
         """Leave the viewport's background; the live view shows the portrait."""
         self.update_stats("StyleRig", "Press F12, or open the live view")
+
+
+def gone_again() -> BackendError:
+    """The backend was started again for a frame and died again."""
+    return BackendError(
+        "backend_gone",
+        "The backend is not running any more.",
+        "Render again: it is started anew, and with Overwrite off finished frames stay. Its log says why it ended.",
+    )
 
 
 def rigs_to_render(depsgraph: bpy.types.Depsgraph) -> list[tuple]:

@@ -3,7 +3,7 @@
     blender --python window_panels.py -- --zip STYLERIG.zip --output FOLDER
 
 Installs the zip (use a private BLENDER_USER_RESOURCES), draws a gallery, builds, mixes and lights a
-portrait, and leaves sidebar.png and preferences.png (a high window shows more). The backend is the extension's own if
+portrait, and leaves sidebar.png, mesh.png and preferences.png (a high window shows more). The backend is the extension's own if
 STYLERIG_PYTHON leads to one, else the fake one beside this file. Needs ImageMagick's ``import``.
 Ends Blender with status 0 if all went well. pytest does not collect this file.
 """
@@ -48,11 +48,15 @@ def steps(options: argparse.Namespace) -> Iterator:
         bpy.ops.stylerig.apply_pose(pose="Smile")
     window.open_panels(lambda name: name not in SHUT)
     window.arrange(rig)
-    yield from window.screenshot(options.output / "sidebar.png")
+    yield from window.screenshot(options.output / "sidebar.png", window.find_region(window.find_area("VIEW_3D"), "UI"))
+    yield from window.screenshot(options.output / "mesh.png", window.find_area("VIEW_3D"))
     os.environ.pop("STYLERIG_PYTHON", None)
     with bpy.context.temp_override(**window.view_3d()):
         bpy.ops.preferences.addon_show(module=window.EXTENSION)
-    yield from window.screenshot(options.output / "preferences.png")
+    yield from window.pause(1.0)
+    shown = bpy.context.window_manager.windows[-1]
+    region = window.find_region(window.find_area("PREFERENCES", shown), "WINDOW")
+    yield from window.screenshot(options.output / "preferences.png", region, shown)
 
 
 if __name__ == "__main__":

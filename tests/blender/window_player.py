@@ -21,6 +21,7 @@ import numpy as np
 
 EXTENSION = "bl_ext.user_default.stylerig"
 IMAGE = "StyleRig Portrait"
+SENSOR = 72.0  # mm; what a 3D view's lens looks at
 F12 = "96"  # its key code: for the name, xdotool presses Alt too
 PATIENCE = 300.0  # seconds for any one step
 
@@ -85,9 +86,10 @@ def arrange(rig: bpy.types.Object) -> None:
     with bpy.context.temp_override(**context):
         bpy.ops.view3d.view_axis(type="FRONT")
         bpy.ops.view3d.view_selected()
-    view = space.region_3d
+    view, region = space.region_3d, context["region"]
     view.view_distance *= 1.3
-    view.view_location.x += 0.06  # what the sidebar covers
+    pixel = SENSOR / space.lens * view.view_distance / max(region.width, region.height)
+    view.view_location.x += pixel * find_region(context["area"], "UI").width / 2  # what the sidebar covers
     rig.show_in_front = False
 
 
@@ -144,9 +146,9 @@ def pause(seconds: float) -> Iterator:
     yield lambda: time.monotonic() >= end
 
 
-def on_screen(places) -> np.ndarray:
-    """Places (…, 2) in Blender's window, pixels from its lower left, as columns and rows of the screen."""
-    window, places = bpy.context.window_manager.windows[0], np.asarray(places)
+def on_screen(places, window: bpy.types.Window | None = None) -> np.ndarray:
+    """Places (…, 2) in a window of Blender's, pixels from its lower left, as columns and rows of the screen."""
+    window, places = window or bpy.context.window_manager.windows[0], np.asarray(places)
     return np.stack((window.x + places[..., 0], screen_height() - window.y - places[..., 1]), axis=-1)
 
 
@@ -162,13 +164,38 @@ def press(*keys: str) -> None:
     subprocess.run(["xdotool", "windowfocus", "--sync", found.stdout.split()[0], "key", *keys], check=True)
 
 
+def rendered(keys: str, meanwhile: tuple[Callable[[], bool], Callable[[], None]] | None = None) -> Iterator:
+    """Press keys that begin a render; until it is over. ``meanwhile``: a condition, and what is done once it is true."""
+    done, note = [], lambda *_arguments: done.append(True)
+    ended = (bpy.app.handlers.render_complete, bpy.app.handlers.render_cancel)
+    for handlers in ended:
+        handlers.append(note)
+    region = view_3d()["region"]
+    pointer(region.x + region.width // 3, region.y + region.height // 2)
+    yield from pause(0.3)
+    press(keys)
+    if meanwhile:
+        happened, act = meanwhile
+        yield lambda: happened() or bool(done)
+        assert not done, "the render was over too soon"
+        act()
+    yield lambda: bool(done) and not bpy.app.is_job_running("RENDER")
+    for handlers in ended:
+        handlers.remove(note)
+
+
 def screen_height() -> int:
     return int(subprocess.run(["xdotool", "getdisplaygeometry"], capture_output=True, text=True, check=True).stdout.split()[1])
 
 
-def screenshot(path: Path, settle: float = 1.5) -> Iterator:
-    yield from pause(settle)
-    subprocess.run(["import", "-window", "root", str(path)], check=True)
+def screenshot(path: Path, of: bpy.types.Region | bpy.types.Area | None = None, window: bpy.types.Window | None = None) -> Iterator:
+    """A picture of the screen, or of a part of a window, as PNG."""
+    yield from pause(1.5)
+    crop = []
+    if of is not None:
+        left, top = on_screen((of.x, of.y + of.height), window).astype(int)
+        crop = ["-crop", f"{of.width}x{of.height}+{left}+{top}", "+repage"]
+    subprocess.run(["import", "-window", "root", *crop, str(path)], check=True)
 
 
 def screen() -> np.ndarray:

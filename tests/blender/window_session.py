@@ -1,17 +1,23 @@
 """An artist's session in a Blender with its window: every step asserted, and pictures of the screen to look at.
 
     blender --python window_session.py -- --zip STYLERIG.zip --output FOLDER [--seed N]
+    blender FOLDER/session.blend --python window_session.py -- --zip STYLERIG.zip --output FOLDER --again
 
 Install the zip, draw a portrait, drag a slider with the mouse, see the live picture change in the Image
-Editor and over the 3D view, play, set up the compositor, render with F12, undo with Ctrl Z, save, load
-again. Use a private BLENDER_USER_RESOURCES and a screen of at least 1600 x 1000. The backend is the
-extension's own if STYLERIG_PYTHON leads to one, else the fake one beside this file. Needs xdotool and
-ImageMagick. Ends Blender with status 0 if all went well. pytest does not collect this file.
+Editor and over the 3D view, undo with Ctrl Z, play, set up the compositor, render a frame and an animation
+with F12, stop it, lose the backend, go on, save, load again. Then, in another Blender that has the extension
+installed, all is there again, and the frame that it renders is the same. Use a private
+BLENDER_USER_RESOURCES and a screen of at least 1600 x 1000. The backend is the extension's own if
+STYLERIG_PYTHON leads to one, else the fake one beside this file. Needs xdotool and ImageMagick. Ends Blender
+with status 0 if all went well. ``full_blender.py`` runs both. pytest does not collect this file.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -22,13 +28,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 import window_player as window  # noqa: E402
-from window_player import live_pixels, part, screen, screenshot, settled, the_rig, view_3d  # noqa: E402
+from window_player import live_pixels, part, rendered, screen, screenshot, settled, the_rig, view_3d  # noqa: E402
 
 HELD = 0.004  # seconds that a look of the live view's timer may hold the main thread
 NEAR = 4  # of 255: what the overlay's 8 bits and the scaling on screen may change
 EVEN = 12  # of 255: the most that colours in a patch differ which is compared
 SLIDER = "jawOpen"
 OPEN = ("STYLERIG_PT_portrait", "STYLERIG_PT_expression")
+KEYED = (1, 60)  # first and last frame of the head's turn
+STILL = 8  # the frame that is rendered as a still, as one of an animation, and in another Blender
+RESOLUTION = (640, 480)
 
 
 def arguments() -> argparse.Namespace:
@@ -36,6 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--zip", required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--again", action="store_true")
     return parser.parse_args(sys.argv[sys.argv.index("--") + 1 :])
 
 
@@ -48,12 +58,15 @@ def steps(options: argparse.Namespace) -> Iterator:
     yield from window.new_portrait(options.seed)
     window.arrange(the_rig())
     yield from start_live_view()
+    window.arrange(the_rig())  # its view has become narrower
     yield from drag_slider()
     yield from screenshot(options.output / "live.png")
     yield from undo()
     yield from overlay(options)
-    yield from keys_and_playback()
+    yield from playback(options)
     yield from render(options)
+    yield from render_animation(options)
+    yield from stop_and_go_on(options)
     yield from save_and_load(options)
 
 
@@ -173,12 +186,12 @@ def overlay(options: argparse.Namespace) -> Iterator:
     """In the corner with the generator's own colours; then over the head."""
     settings = preferences()
     settings.overlay_size = 0.5
-    yield from screenshot(options.output / "overlay_corner.png")
+    yield from screenshot(options.output / "overlay_corner.png", view_3d()["area"])
     difference = compare_colours(corners())
     print(f"overlay: colours differ by {difference.max():.1f} of 255 at most", flush=True)
     assert difference.max() < NEAR, difference
     settings.overlay_place, settings.overlay_opacity = "HEAD", 0.8
-    yield from screenshot(options.output / "overlay_head.png")
+    yield from screenshot(options.output / "overlay_head.png", view_3d()["area"])
     place = corners()
     pivot = screen_place((the_rig().matrix_world @ the_rig().pose.bones["head"].matrix).translation)
     assert (place.min(axis=0) < pivot).all() and (pivot < place.max(axis=0)).all()
@@ -218,62 +231,91 @@ def compare_colours(place: np.ndarray) -> np.ndarray:
     return np.array(differences)
 
 
-def keys_and_playback() -> Iterator:
-    """Keyframes of the head; while they play, the live view follows or says that it pauses."""
-    bone, scene = the_rig().pose.bones["head"], bpy.context.scene
-    scene.frame_end = 24
-    for frame, angle in ((1, -0.3), (24, 0.3)):
+def playback(options: argparse.Namespace) -> Iterator:
+    """The head turns; the live view follows where it can keep up, else it pauses, as the person chose."""
+    bone = the_rig().pose.bones["head"]
+    for frame, angle in zip(KEYED, (-0.4, 0.4)):
         bone.rotation_euler.y = angle
         bone.keyframe_insert("rotation_euler", frame=frame)
-    scene.frame_set(1)
+    scene, settings = bpy.context.scene, preferences()
+    scene.frame_end = KEYED[1]
+    yield from played("AUTO", 1, follows=True)
+    yield from played("AUTO", 240, follows=False)
+    yield from played("FOLLOW", 240, follows=True)
+    yield from played("PAUSE", 1, follows=False)
+    settings.live_playback, scene.render.fps = "AUTO", 24
+    scene.frame_set(STILL)
     yield from settled()
-    view, seen = part("link.live").VIEW, []
-    view.listeners.append(lambda: seen.append(view.status))
+    assert_shows_present_pose()
+
+
+def played(choice: str, rate: int, follows: bool) -> Iterator:
+    """Play at ``rate`` frames per second from frame 1 for a while; then stop, and the present frame is shown."""
+    scene, view, turns = bpy.context.scene, part("link.live").VIEW, []
+    preferences().live_playback, scene.render.fps = choice, rate
+    scene.frame_set(KEYED[0])
+    yield from settled()
+    view.listeners.append(lambda: turns.append(view.picture.placement[0]))
     with bpy.context.temp_override(**view_3d()):
         bpy.ops.screen.animation_play()
-    yield lambda: len(seen) > 3 or view.status.startswith("Paused during playback")
-    print(f"playback: {len(seen)} pictures, {view.status!r}", flush=True)
+    if follows:
+        yield lambda: len(turns) > 3
+        assert view.status.endswith("per picture") and not view.failed, view.status
+    else:
+        yield lambda: view.status.startswith("Paused during playback") and not view.worker.busy
+        turns.clear()
+        yield lambda reached=scene.frame_current + 3: scene.frame_current >= reached
+        assert not turns, "a picture was shown although the live view says that it pauses"
+    print(f"playback, {choice} at {rate} frames per second: {len(turns)} pictures to frame {scene.frame_current}, {view.status!r}", flush=True)
     with bpy.context.temp_override(**view_3d()):
-        bpy.ops.screen.animation_cancel(restore_frame=True)
-    view.listeners.pop()
-    scene.frame_set(8)
+        bpy.ops.screen.animation_cancel(restore_frame=False)
+    assert (np.diff(turns) > 0).all(), turns  # one pose after another, none twice
     yield from settled()
-    assert not view.failed and "Paused" not in view.status
+    view.listeners.pop()
+    assert scene.frame_current > KEYED[0] and "Paused" not in view.status
+    assert_shows_present_pose()
+
+
+def assert_shows_present_pose() -> None:
+    """The live picture is of the pose that the rig has in this frame."""
+    _portrait, controls = part("rig.controls").read_controls(the_rig(), bpy.context.evaluated_depsgraph_get())
+    shown = part("link.live").VIEW.picture.placement[:3]
+    assert np.allclose(shown, controls["rotation"], atol=1e-3), (shown, controls["rotation"])
 
 
 def render(options: argparse.Namespace) -> Iterator:
     """The compositor is set up and F12 pressed: the result holds portrait and plate."""
-    scene, done = bpy.context.scene, []
+    scene = bpy.context.scene
     scene.render.engine = "STYLERIG"
-    scene.render.resolution_x, scene.render.resolution_y = 640, 480
+    scene.render.resolution_x, scene.render.resolution_y = RESOLUTION
     with bpy.context.temp_override(**view_3d()):
         assert bpy.ops.stylerig.setup_compositor() == {"FINISHED"}
-    ended = (bpy.app.handlers.render_complete, bpy.app.handlers.render_cancel)
-    for handlers in ended:
-        handlers.append(lambda *_arguments: done.append(True))
-    region = view_3d()["region"]
-    window.pointer(region.x + region.width // 3, region.y + region.height // 2)
-    yield from window.pause(0.3)
-    window.press(window.F12)
-    yield lambda: bool(done)
-    for handlers in ended:
-        handlers.pop()
+    yield from rendered(window.F12)
     yield from screenshot(options.output / "render.png")
-    path = options.output / "rendered.png"
-    bpy.data.images["Render Result"].save_render(str(path))
-    image = bpy.data.images.load(str(path))
-    values = np.array(image.pixels[:]).reshape(480, 640, 4)[::-1]
-    bpy.data.images.remove(image)
+    values = save_render(options.output / "rendered.png")
     middle, edge = values[160:320, 260:380, :3], values[:, :20, :3]
     assert values[..., 3].min() > 0.99, "the plate is missing"
     assert middle.std() > 2 * edge.std() > 0 or middle.std() > 0.05, (middle.std(), edge.std())
-    press_escape_in_render_window()
+    close_render_window()
     yield from window.pause(0.5)
     assert part("link.live").VIEW.running and not part("link.live").VIEW.failed
     print("rendered in the window", flush=True)
 
 
-def press_escape_in_render_window() -> None:
+def save_render(path: Path) -> np.ndarray:
+    """Save what was rendered as PNG and return what is in it, (H, W, 4), row 0 at the top."""
+    bpy.data.images["Render Result"].save_render(str(path))
+    return picture(path)
+
+
+def picture(path: Path) -> np.ndarray:
+    image = bpy.data.images.load(str(path))
+    values = np.array(image.pixels[:], dtype=np.float32).reshape(image.size[1], image.size[0], 4)[::-1]
+    bpy.data.images.remove(image)
+    return values
+
+
+def close_render_window() -> None:
     """Close what F12 has opened."""
     windows = bpy.context.window_manager.windows
     if len(windows) > 1:
@@ -281,12 +323,96 @@ def press_escape_in_render_window() -> None:
             bpy.ops.wm.window_close()
 
 
+def render_animation(options: argparse.Namespace) -> Iterator:
+    """Ctrl F12: the frames that are foreseen are those that come, and the same as one alone."""
+    scene, foreseen = bpy.context.scene, []
+    scene.frame_start, scene.frame_end = STILL - 4, STILL + 1
+    scene.render.filepath = str(options.output / "animation" / "####")
+    began = part("output.ahead").BEGAN
+
+    def note(*_arguments) -> None:
+        foreseen.append([(one.right, one.lost) for one in began.values()])
+
+    bpy.app.handlers.render_write.append(note)
+    yield from rendered(f"ctrl+{window.F12}")
+    bpy.app.handlers.render_write.remove(note)
+    yield from screenshot(options.output / "animation.png")
+    close_render_window()
+    files = sorted((options.output / "animation").iterdir())
+    assert len(files) == 6 and all(map(part("output.whole").is_whole, files)), files
+    pictures = [picture(path) for path in files]
+    assert all((one != other).any() for one, other in zip(pictures, pictures[1:])), "two frames are the same"
+    still = picture(options.output / "rendered.png")
+    difference = 255 * np.abs(pictures[4] - still).max()
+    print(f"animation in the window: foreseen rightly and in vain {foreseen}; frame {STILL} differs from the still by {difference:.2g} of 255", flush=True)
+    assert difference == 0 and foreseen[-1][0][0] > 0, (difference, foreseen)
+    yield from settled()
+    assert not part("link.live").VIEW.failed
+
+
+def stop_and_go_on(options: argparse.Namespace) -> Iterator:
+    """Esc stops an animation; with Overwrite off it goes on, also over the backend's death."""
+    scene, folder, whole = bpy.context.scene, options.output / "stopped", part("output.whole").is_whole
+    scene.frame_start, scene.frame_end = KEYED
+    scene.render.filepath, scene.render.use_overwrite = str(folder / "####"), False
+
+    def two_written() -> bool:
+        return folder.is_dir() and len(list(folder.iterdir())) >= 2
+
+    yield from rendered(f"ctrl+{window.F12}", meanwhile=(two_written, lambda: window.press("Escape")))
+    close_render_window()
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert 2 <= len(before) < 20 and all(map(whole, before)), before
+    yield from settled()
+    scene.frame_end = len(before) + 4
+
+    def more_written() -> bool:
+        return len(list(folder.iterdir())) > len(before)
+
+    def kill() -> None:
+        os.kill(part("link.session").BACKEND.pid, signal.SIGKILL)
+
+    yield from rendered(f"ctrl+{window.F12}", meanwhile=(more_written, kill))
+    close_render_window()
+    files = sorted(folder.iterdir())
+    assert [path.stem for path in files] == [f"{frame:04}" for frame in range(1, len(before) + 5)] and all(map(whole, files))
+    assert all(path.stat().st_mtime_ns == written for path, written in before.items())
+    print(f"stopped with Esc after {len(before)} frames, gone on with the next over the backend's death", flush=True)
+    scene.frame_set(STILL)
+    yield from settled()
+    assert not part("link.live").VIEW.failed
+
+
+def state() -> dict:
+    """What was made in this session and another Blender must find again."""
+    scene, rig = bpy.context.scene, the_rig()
+    render, settings = scene.render, preferences()
+    _portrait, controls = part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())
+    keys = rig.stylerig.head.data.shape_keys.key_blocks
+    curves = rig.animation_data.action.layers[0].strips[0].channelbags[0].fcurves
+    values = {
+        "portrait": rig.stylerig.portrait,
+        "controls": controls,
+        "shape keys": {key.name: key.value for key in keys},
+        "keyframes": {f"{curve.data_path} {curve.array_index}": [list(point.co) for point in curve.keyframe_points] for curve in curves},
+        "scene": [scene.frame_current, scene.frame_start, scene.frame_end, scene.stylerig.placement],
+        "render": [render.engine, render.resolution_x, render.resolution_y, render.filepath, render.use_overwrite, render.film_transparent],
+        "view": scene.view_settings.view_transform,
+        "compositor": sorted(node.name for node in part("output.compositor").scene_tree(scene).nodes),
+        "preferences": [settings.live_playback, settings.overlay, settings.overlay_place, settings.overlay_size],
+    }
+    return json.loads(json.dumps(values))
+
+
 def save_and_load(options: argparse.Namespace) -> Iterator:
     """Portrait, keyframes, the last picture and the live view come back."""
     path, stored = options.output / "session.blend", the_rig().stylerig.portrait
     yield from settled()
     shown = live_pixels()
+    np.save(options.output / "live.npy", shown)
+    (options.output / "session.json").write_text(json.dumps(state()))
     with bpy.context.temp_override(**view_3d()):
+        bpy.ops.wm.save_userpref()
         bpy.ops.wm.save_as_mainfile(filepath=str(path))
         part("link.session").BACKEND.stop()  # as in another Blender, which has none yet
         bpy.ops.wm.open_mainfile(filepath=str(path))
@@ -306,5 +432,24 @@ def save_and_load(options: argparse.Namespace) -> Iterator:
     print("portrait, keys and live view came back", flush=True)
 
 
+def again(options: argparse.Namespace) -> Iterator:
+    """In another Blender that opens the file: the same portrait and settings, the same picture, the same render."""
+    view, shown = part("link.live").VIEW, np.load(options.output / "live.npy")
+    assert view.running and part("ui.overlay").OVERLAY.shown
+    assert np.allclose(live_pixels(), shown, atol=2e-3), "the last picture is not there while the backend starts"
+    yield from settled()
+    assert not view.failed and np.allclose(live_pixels(), shown, atol=1e-4)
+    found, before = state(), json.loads((options.output / "session.json").read_text())
+    assert found == before, {name: (found[name], before[name]) for name in found if found[name] != before[name]}
+    yield from screenshot(options.output / "again.png")
+    yield from rendered(window.F12)
+    yield from screenshot(options.output / "again_rendered.png")
+    now = save_render(options.output / "rendered_again.png")
+    difference = 255 * np.abs(now - picture(options.output / "rendered.png")).max()
+    print(f"in another Blender: settings the same, frame {STILL} differs by {difference:.2g} of 255", flush=True)
+    assert difference == 0
+
+
 if __name__ == "__main__":
-    window.play(steps(arguments()))
+    given = arguments()
+    window.play(again(given) if given.again else steps(given))

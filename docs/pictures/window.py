@@ -1,0 +1,81 @@
+"""Makes the docs' pictures of the extension in Blender's window: docs/images/live-view.jpg and addon-*.jpg.
+
+    .venv/bin/python docs/pictures/window.py [--kept] [--blender PROGRAM]
+
+Plays the session and the panels of ``tests/blender/full_blender.py`` anew, with the weights that ship, and
+cuts what they leave. --kept: cut what was left the last time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / "build" / "full-blender"
+IMAGES = ROOT / "docs" / "images"
+GAP = 12  # pixels between pictures that stand side by side
+GREY = (48, 48, 48)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="window.py")
+    parser.add_argument("--kept", action="store_true")
+    parser.add_argument("--blender", metavar="PROGRAM")
+    options = parser.parse_args()
+    if not options.kept:
+        command = [sys.executable, str(ROOT / "tests" / "blender" / "full_blender.py"), "session", "panels"]
+        subprocess.run(command + (["--blender", options.blender] if options.blender else []), check=True)
+    missing = [source for sources, _, _ in PICTURES.values() for source in sources if not (SCREENSHOTS / source).is_file()]
+    if missing:
+        sys.exit(f"Not in {SCREENSHOTS}: {', '.join(missing)}")
+    for name, (sources, scale, arrange) in PICTURES.items():
+        pictures = [Image.open(SCREENSHOTS / source).convert("RGB") for source in sources]
+        write(name, arrange(*pictures), scale)
+    return 0
+
+
+def write(name: str, picture: Image.Image, scale: float) -> None:
+    size = round(scale * picture.width), round(scale * picture.height)
+    path = IMAGES / f"{name}.jpg"
+    picture.resize(size, Image.Resampling.LANCZOS).save(path, quality=85)
+    print(f"{path.relative_to(ROOT)} {size[0]} x {size[1]}, {path.stat().st_size // 1000} kB", flush=True)
+
+
+def side_by_side(*pictures: Image.Image) -> Image.Image:
+    width = sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1)
+    joined, left = Image.new("RGB", (width, max(picture.height for picture in pictures)), GREY), 0
+    for picture in pictures:
+        joined.paste(picture, (left, 0))
+        left += picture.width + GAP
+    return joined
+
+
+def folded(mesh: Image.Image, sidebar: Image.Image) -> Image.Image:
+    """The mesh's middle and the sidebar, which is higher than a page, in two columns."""
+    rows = np.asarray(sidebar).astype(int)
+    filled = np.nonzero(np.ptp(rows[:, : sidebar.width // 2], axis=1).max(axis=1) > 30)[0]
+    end = int(filled.max()) + 8
+    plain = np.nonzero(np.ptp(rows[: end // 2 + 60], axis=1).max(axis=1) < 8)[0]  # a row that cuts through nothing
+    fold = int(plain.max()) if len(plain) and plain.max() > end // 2 - 60 else end // 2
+    height, middle = max(fold, end - fold), mesh.height // 2
+    view = mesh.crop((0, middle - height // 2, mesh.width - sidebar.width, middle - height // 2 + height))
+    return side_by_side(view, sidebar.crop((0, 0, sidebar.width, fold)), sidebar.crop((0, fold, sidebar.width, end)))
+
+
+PICTURES = {
+    "live-view": (("live.png",), 0.75, side_by_side),
+    "addon-render": (("render.png",), 0.75, side_by_side),
+    "addon-overlay": (("overlay_corner.png", "overlay_head.png"), 0.8, side_by_side),
+    "addon-panels": (("mesh.png", "sidebar.png"), 1.0, folded),
+    "addon-preferences": (("preferences.png",), 1.0, side_by_side),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
