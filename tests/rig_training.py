@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -18,6 +19,7 @@ from unittest import mock
 import numpy as np
 import torch
 from PIL import Image
+from torch import distributed
 
 from models.colour import linear_to_srgb
 from models.face.alignment import align, project_landmarks
@@ -104,10 +106,12 @@ def train(folder: Path, output: Path, world: World | None = None, config: Traini
 def main() -> None:
     loop_module.SAVE_SECONDS = 0.0
     folder, world = Path(sys.argv[1]), World("cpu")
+    group = weakref.ref(distributed.group.WORLD) if world.size > 1 else lambda: None
     try:
         train(folder, folder / "rig", world, report=lambda line: print(line, flush=True))
     finally:
         world.close()
+    assert group() is None, "the threads of the group may still run when Python ends"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable
 
@@ -23,9 +24,16 @@ class World:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.device = choose_device(device)
         if self.size > 1:
-            if self.device.type == "cuda":
-                torch.cuda.set_device(self.device)
-            distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+            self.join()
+
+    def join(self) -> None:
+        # Functions of this module keep the group that is there when it is first imported, which any
+        # optimizer does. Gloo's threads would then outlive ``close``, and one that lets go of a tensor
+        # just when Python ends aborts its process.
+        importlib.import_module("torch.distributed.nn")
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
     @property
     def leads(self) -> bool:

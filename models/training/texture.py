@@ -38,9 +38,13 @@ def filters(device: torch.device) -> Tensor:
 
 
 def energies(pictures: Tensor) -> list[Tensor]:
-    """Local energies (2 N, D, P, P) of luminance and matte of pictures (N, 4, R, R), from fine to coarse."""
+    """Local energies (4 N, D, P, P) of pictures (N, 4, R, R), from fine to coarse.
+
+    Of luminance, of red and blue without it, where real pictures have little, and of the matte.
+    """
     luminance = (pictures[:, :3] * pictures.new_tensor(LUMINANCE).view(1, 3, 1, 1)).sum(dim=1)
-    planes = torch.stack((luminance, pictures[:, 3]), dim=1).flatten(0, 1).unsqueeze(1).float()
+    planes = torch.stack((luminance, pictures[:, 0] - luminance, pictures[:, 2] - luminance, pictures[:, 3]), dim=1)
+    planes = planes.flatten(0, 1).unsqueeze(1).float()
     found = []
     for _ in range(LEVELS):
         if planes.shape[-1] < 2 * PLACE:

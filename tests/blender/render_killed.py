@@ -103,11 +103,11 @@ def killed_blender(shot: Shot) -> list[np.ndarray]:
         seen = len(shot.pictures())
         with shot.start() as process:
             wait_for(lambda: len(shot.pictures()) >= seen + 2 or process.poll() is not None)
+            backends = children(process.pid)
             if in_the_file:  # the EXR comes before the PNG
                 wait_for(lambda: len(shot.files()) > 2 * len(shot.pictures()) or process.poll() is not None)
             else:
                 time.sleep(0.3)
-            backends = children(process.pid)
             process.kill()
         assert process.returncode == -signal.SIGKILL and backends
         wait_for(lambda: not any(map(is_running, backends)))
