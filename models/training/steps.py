@@ -88,15 +88,10 @@ class Teacher:
             loss = loss + stage.texture_weight * texture
         return loss
 
-    def draw(self, codes: Tensor, stage: Stage) -> Tensor:
-        """Pictures (N, 4, R, R) in [-1, 1] of w+, colour limited to the matte as where they are shown."""
-        raw = self.networks.generator.synthesis.raw(codes, "const", stage.resolution)
-        return torch.cat((torch.minimum(raw[:, :3], raw[:, 3:]), raw[:, 3:]), dim=1)
-
     def pair_step(self, stage: Stage, target: Tensor, latents: Tensor) -> dict[str, float]:
         generator = self.networks.generator
         codes = generator.mapping(self.complete(latents, self.rng))
-        picture = self.draw(codes, stage)
+        picture = generator.synthesis.raw(codes, "const", stage.resolution)
         values: dict[str, float] = {}
         self.pair_loss(stage, picture, target, values).backward()
         self.update("generator")
@@ -120,7 +115,7 @@ class Teacher:
         codes = [generator.mapping(self.complete(latents[:pairs], self.rng))] if pairs else []
         if pairs < len(target):
             codes.append(self.free_codes(len(target) - pairs, stage.mixing))
-        fake = self.draw(torch.cat(codes), stage)
+        fake = within_matte(generator.synthesis.raw(torch.cat(codes), "const", stage.resolution))
         augmentation = draw(len(target), self.adaptive.p, stage.resolution, self.rng, stage.flip)
         values, gradient = self.judge(stage, fake, target, pairs, ramp, augmentation, steps)
         loss = (fake * gradient).sum()  # carries what the discriminator says on to the generator
@@ -181,6 +176,11 @@ class Teacher:
     def load(self, state: dict) -> None:
         self.adaptive.load(state["adaptive"])
         self.path_mean = float(state["path_mean"])
+
+
+def within_matte(raw: Tensor) -> Tensor:
+    """Pictures (N, 4, R, R) in [-1, 1] with colour limited to the matte, as they are shown."""
+    return torch.cat((torch.minimum(raw[:, :3], raw[:, 3:]), raw[:, 3:]), dim=1)
 
 
 def mix(*numbers: int) -> int:
