@@ -1,4 +1,4 @@
-"""The rig of this process: loaded once, when it is first needed, and used by one request at a time."""
+"""The rig of this process: loaded once, when it is first needed, and used by a few requests at a time."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MODEL = "studio"  # the one that ships
 MOST_WAITING = 64  # requests
+AT_ONCE = 2  # while the generator draws one frame, the next is prepared and the last one encoded
 SLOW_SECONDS = 1.5
 COMPILING = "Preparing the generator for this processor: some seconds, the first time only."
 
@@ -98,14 +99,14 @@ class RigHolder:
 
 
 class Worker:
-    """Runs jobs one after another on a thread of its own.
+    """Runs jobs on threads of its own, ``AT_ONCE`` at a time; the generator itself draws one by one.
 
     Jobs may belong to a stream (a live view): a newer job of a stream takes the place of one that
     still waits, which fails with the code ``superseded``.
     """
 
     def __init__(self):
-        self.executor = ThreadPoolExecutor(1, thread_name_prefix="rig")
+        self.executor = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="rig")
         self.newest: dict[str, Future] = {}
         self.waiting = 0
 

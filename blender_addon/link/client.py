@@ -151,10 +151,11 @@ def split_passes(body: bytes, headers: dict[str, str]) -> dict[str, np.ndarray]:
         assert len(shape) == 3 and shape[2] == len(channels)
     except (KeyError, ValueError, TypeError, AssertionError) as error:
         raise bad_answer("pixels and headers do not agree") from error
-    places: dict[str, list[int]] = {}
+    places: dict[str, list[int]] = {}  # a pass's channels come one after another
     for index, channel in enumerate(channels):
         places.setdefault(channel.rpartition(".")[0], []).append(index)
-    return {name: np.ascontiguousarray(pixels[..., indices], dtype=np.float32) for name, indices in places.items()}
+    parts = {name: pixels[..., indices[0] : indices[-1] + 1] for name, indices in places.items()}
+    return {name: np.ascontiguousarray(part, dtype=np.float32) for name, part in parts.items()}
 
 
 def read_placement(headers: dict[str, str]) -> dict[str, np.ndarray]:

@@ -25,8 +25,7 @@ from .newest import Answer, NewestWorker
 from .pace import Pace
 from .process import LaunchSettings
 
-INTERVAL = 1 / 60  # seconds between looks; a look at an idle rig costs microseconds
-BUSY_INTERVAL = 1 / 200  # while a picture is awaited
+INTERVAL = 0.0  # seconds between looks: once in each turn of Blender's main loop; where nothing changed, microseconds
 REST_SECONDS = 0.15  # without an edit, then a coarse picture is followed by the full one
 RESTARTING = "The backend stopped; starting it again…"
 PATIENT_SECONDS = 3.0  # after which the status tells how long a picture has been under way
@@ -325,7 +324,7 @@ def tick() -> float | None:
     if not VIEW.running:
         return None
     VIEW.poll()
-    return BUSY_INTERVAL if VIEW.worker.busy else INTERVAL
+    return INTERVAL
 
 
 def register() -> None:

@@ -210,10 +210,11 @@ class Rig:
         that is dragged or keyed alone asks for the same again."""
         numbers = (portrait.w, portrait.parameters.vector().numpy(), still.parameters.vector().cpu().numpy())
         key = (*(values.tobytes() for values in numbers), still.similarity, size, precision)
-        if self.last_still is None or self.last_still[0] != key:
+        last = self.last_still  # another thread may remember its own meanwhile
+        if last is None or last[0] != key:
             picture = self.placed_picture(portrait, still, size, precision)
-            self.last_still = key, (picture, placed_area(self.face, still.parameters, still.similarity))
-        return self.last_still[1]
+            last = self.last_still = key, (picture, placed_area(self.face, still.parameters, still.similarity))
+        return last[1]
 
     def placed_picture(self, portrait: Portrait, state: Request, size: int, precision: str) -> Tensor:
         """One state's picture, warped to where it stands: as ``moved_picture``, as the generator draws it."""

@@ -1,4 +1,4 @@
-"""What the add-on costs inside Blender, against the bare synthesis of the same portrait.
+"""What the add-on costs inside Blender, against the bare synthesis of the same portrait by the engine that draws it there.
 
 Blender's part runs in in_blender.py, in the newest bpy wheel, from the built zip.
 """
@@ -27,11 +27,10 @@ REPEATS = 40
 
 
 def synthesis_times() -> list[float]:
-    """Milliseconds of the generator alone, on the portrait that Blender's part shows."""
+    """Milliseconds of the engine alone, on the portrait that Blender's part shows, with as many threads as there."""
     rig = Rig.load()
     w = torch.as_tensor(rig.new_portrait(seed=7).w)[None]
-    with torch.inference_mode():
-        return milliseconds(lambda _step: rig.generator.synthesis(w), REPEATS)
+    return milliseconds(lambda _step: rig.engine().foreground(w), REPEATS)
 
 
 def inside_blender(folder: Path) -> dict[str, float]:

@@ -123,6 +123,14 @@ def test_pixels_that_do_not_fit_their_headers(part, body, headers):
     assert caught.value.code == "bad_answer"
 
 
+def test_pixels_cut_into_passes(part):
+    pixels = np.arange(2 * 2 * 5, dtype="<f4").reshape(2, 2, 5)
+    headers = {"x-array-shape": "2,2,5", "x-array-type": "<f4", "x-array-channels": "Combined.R,Combined.G,Combined.B,Combined.A,Depth.Z"}
+    passes = part("link.client").split_passes(pixels.tobytes(), headers)
+    assert np.array_equal(passes["Combined"], pixels[..., :4]) and np.array_equal(passes["Depth"], pixels[..., 4:])
+    assert all(one.flags.c_contiguous for one in passes.values())
+
+
 def test_placement_header(part):
     read = part("link.client").read_placement
     assert read({"x-stylerig-placement": "0.1,0.2,0.3,1,2,3"})["placement"].tolist() == [0.1, 0.2, 0.3, 1, 2, 3]
