@@ -7,6 +7,7 @@ File Output nodes have none: they get theirs once the frame is rendered.
 from __future__ import annotations
 
 import base64
+import glob
 import json
 import os
 import re
@@ -33,6 +34,7 @@ XMP = (
     f'Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE}"/></rdf:RDF></x:xmpmeta>'
 )
 RECIPE = "StyleRigRecipe"
+HEAD = 1 << 16  # bytes of a file that are searched for a text's name
 PNG_HEADER_END = 33  # after its signature and IHDR
 CLOCKS_DIFFER = 2.0  # seconds, between this computer and the one that holds the files
 END_NUMBER = re.compile(r"\d+$")
@@ -154,12 +156,20 @@ def add_texts(path: Path, texts: dict[str, str]) -> None:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         content = path.read_bytes()
-        if RECIPE.encode() in content[:8192]:
+        if RECIPE.encode() in content[:HEAD]:
             return
+        for left in path.parent.glob(f".{glob.escape(path.stem)}.*{path.suffix}"):  # by a render that was killed just here
+            left.unlink(missing_ok=True)
         temporary.write_bytes(with_png_texts(content, texts) if content.startswith(PNG_START) else with_exr_texts(content, texts))
         os.replace(temporary, path)
     except (OSError, ValueError, struct.error, KeyError):
         temporary.unlink(missing_ok=True)
+
+
+def has_texts(path: Path) -> bool:
+    """Whether a picture says what made it."""
+    with open(path, "rb") as file:
+        return RECIPE.encode() in file.read(HEAD)
 
 
 def with_png_texts(content: bytes, texts: dict[str, str]) -> bytes:

@@ -16,7 +16,7 @@ from bpy.app.handlers import persistent
 from bpy.props import StringProperty
 
 from ..translations import told
-from . import compositor
+from . import compositor, metadata
 from .camera import ensure_camera
 from .errors import OutputError
 from .passes import COMBINED, PASSES, SOCKET_TYPES
@@ -129,9 +129,13 @@ def unfinished_files(scene: bpy.types.Scene) -> Iterator[Path]:
         status = picture.stat()
         if status.st_mtime > newest or (status.st_size == 0 and scene.render.use_placeholder):
             continue
-        broken_passes = passes is not None and passes.is_file() and not is_whole(passes)
-        if broken_passes or not is_whole(picture):
+        if not is_whole(picture) or (passes is not None and passes.is_file() and unfinished_passes(passes, picture)):
             yield picture
+
+
+def unfinished_passes(passes: Path, picture: Path) -> bool:
+    """Whether an EXR is not whole, or has not got the texts that its PNG has: they are written after the PNG."""
+    return not is_whole(passes) or (metadata.has_texts(picture) and not metadata.has_texts(passes))
 
 
 @persistent

@@ -1,6 +1,6 @@
 """The extension in the full Blender: in its window with real clicks, and rendering in the background.
 
-    .venv/bin/python tests/blender/full_blender.py [session again panels render] [--blender PROGRAM]
+    .venv/bin/python tests/blender/full_blender.py [session again panels render] [--blender PROGRAM] [--fake]
 
 session: ``window_session.py``. again: another Blender that opens its file. panels: ``window_panels.py``.
 render: ``blender -b SHOT.blend -a``, killed and gone on with (``render_killed.py``). What they make goes
@@ -9,7 +9,8 @@ into build/full-blender, with screenshots to look at; docs/pictures/window.py ma
 PROGRAM is a Blender 4.5 or newer; its window opens on the display that is there, which must be at
 least 1600 x 1000 (xdotool and ImageMagick are needed). Without it, the Blender of a Debian in a folder
 is used, if ../shared/tools/real_blender.sh has set one up (BASE, as there; for the superuser only).
-Where there is neither it says so and ends with status 0. pytest does not collect this file.
+Where there is neither it says so and ends with status 0. --fake: ``fake_backend.py`` instead of the real one,
+which a busy computer may not start in time. pytest does not collect this file.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 
+import fake_backend  # noqa: E402
+
 from backend.project.blender import Blender, blender_program  # noqa: E402
 from backend.project.common import BUILD, ROOT  # noqa: E402
 from backend.project.environments import MAIN  # noqa: E402
@@ -35,8 +38,11 @@ from backend.project.extension import package  # noqa: E402
 
 FOLDER = BUILD / "full-blender"
 TOOL = ROOT.parent / "shared" / "tools" / "real_blender.sh"
-PASSED_ON = ("BLENDER_USER_RESOURCES", "STYLERIG_PYTHON", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+PASSED_ON = (
+    "BLENDER_USER_RESOURCES", "STYLERIG_PYTHON", "STYLERIG_PAYLOAD", "STYLERIG_FAKE_DELAY", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
+)  # fmt: skip
 SIZES = {"session": "1600x1000", "panels": "1600x1800"}  # of the screen
+FAKE_DELAY = "0.3"  # seconds per frame
 WAIT = 3600  # seconds that one Blender with its window may take
 
 
@@ -142,6 +148,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="full_blender.py")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named")
     parser.add_argument("--blender", metavar="PROGRAM")
+    parser.add_argument("--fake", action="store_true")
     options = parser.parse_args()
     unknown = set(options.parts) - PARTS.keys()
     if unknown:
@@ -151,6 +158,10 @@ def main() -> int:
             print("skipped: no Blender program; name one with --blender", flush=True)
             return 0
         extension = package(FOLDER)
+        if options.fake:
+            shutil.rmtree(FOLDER / "payload", ignore_errors=True)
+            payload = fake_backend.make_payload(FOLDER / "payload")
+            os.environ.update(STYLERIG_PAYLOAD=str(payload), STYLERIG_FAKE_DELAY=FAKE_DELAY)
         for part in options.parts or PARTS:
             print(f"{part}: {found.blender.label}", flush=True)
             PARTS[part](found, extension)

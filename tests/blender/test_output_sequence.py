@@ -109,6 +109,20 @@ def test_half_a_file_does_not_count_as_done(extension, rendered, client, name, l
     assert module(extension, "output.whole").is_whole(rendered / name)
 
 
+def test_a_render_killed_before_an_exr_has_its_texts_draws_that_frame_again(extension, scene, client, tmp_path):
+    metadata = module(extension, "output.metadata")
+    bpy.app.handlers.render_post.remove(metadata.after_frame)
+    bpy.ops.render.render(animation=True)
+    bpy.app.handlers.render_post.append(metadata.after_frame)
+    folder = tmp_path / "shot"
+    (folder / "passes" / ".frame_0002.123.exr").write_bytes(b"")
+    assert not metadata.has_texts(folder / "passes" / "frame_0002.exr")
+    client.requests.clear()
+    bpy.ops.render.render(animation=True)
+    assert len(client.requests) == 3 and files(folder) == whole_sequence()
+    assert all(metadata.has_texts(folder / name) for name in whole_sequence())
+
+
 def test_a_missing_exr_is_the_persons_own_doing(rendered, client):
     shutil.rmtree(rendered / "passes")
     bpy.ops.render.render(animation=True)

@@ -239,17 +239,17 @@ def playback(options: argparse.Namespace) -> Iterator:
         bone.keyframe_insert("rotation_euler", frame=frame)
     scene, settings = bpy.context.scene, preferences()
     scene.frame_end = KEYED[1]
-    yield from played("AUTO", 1, follows=True)
-    yield from played("AUTO", 240, follows=False)
-    yield from played("FOLLOW", 240, follows=True)
-    yield from played("PAUSE", 1, follows=False)
+    yield from played("AUTO", 1, True, options)
+    yield from played("AUTO", 240, False, options)
+    yield from played("FOLLOW", 240, True, options)
+    yield from played("PAUSE", 1, False, options)
     settings.live_playback, scene.render.fps = "AUTO", 24
     scene.frame_set(STILL)
     yield from settled()
     assert_shows_present_pose()
 
 
-def played(choice: str, rate: int, follows: bool) -> Iterator:
+def played(choice: str, rate: int, follows: bool, options: argparse.Namespace) -> Iterator:
     """Play at ``rate`` frames per second from frame 1 for a while; then stop, and the present frame is shown."""
     scene, view, turns = bpy.context.scene, part("link.live").VIEW, []
     preferences().live_playback, scene.render.fps = choice, rate
@@ -266,6 +266,7 @@ def played(choice: str, rate: int, follows: bool) -> Iterator:
         turns.clear()
         yield lambda reached=scene.frame_current + 3: scene.frame_current >= reached
         assert not turns, "a picture was shown although the live view says that it pauses"
+    yield from screenshot(options.output / f"playback_{choice}_{rate}.png")
     print(f"playback, {choice} at {rate} frames per second: {len(turns)} pictures to frame {scene.frame_current}, {view.status!r}", flush=True)
     with bpy.context.temp_override(**view_3d()):
         bpy.ops.screen.animation_cancel(restore_frame=False)
