@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 from models.face import FaceModel
+from models.face.alignment import place
+from models.face.camera import PORTRAIT_CAMERA
+from models.face.fragments import rasterize
 from models.face.parameters import RigParameters
-from models.face.rasterizer import render
 from models.stylerig.similarity import Similarity
 
 SIZE = 128  # side of the mask; it is soft, so that it need not be larger
@@ -23,9 +25,16 @@ GROWN, SOFT = 7, 9  # pixels of the mask by which it is wider than the face, and
 
 @torch.no_grad()
 def face_area(face: FaceModel, parameters: RigParameters, size: int) -> Tensor:
-    """Where the face of each head is (N, 1, size, size), 0–1."""
-    drawn = render(face.proxy or face, parameters, size, outputs=("face_mask",))
-    return drawn["face_mask"].permute(0, 3, 1, 2)
+    """Where the face of each head is (N, 1, size, size), 0–1, by whole triangles: it will be softened."""
+    mesh = face.proxy or face
+    mask = mesh.masks.get("face", torch.ones_like(mesh.mean[:, 0]))
+    in_face = mask[mesh.triangles].mean(dim=1)
+    vertices = place(mesh.vertices(parameters.identity, parameters.expression), parameters)
+    # Only the face's own triangles: nothing of the head lies before them.
+    chosen = in_face > 0
+    seen = rasterize(PORTRAIT_CAMERA.project(vertices), mesh.triangles[chosen], size).triangle
+    values = torch.cat((in_face[chosen], in_face.new_zeros(1)))  # the last is what -1 points at
+    return values[seen].unsqueeze(1)
 
 
 def placed_area(face: FaceModel, parameters: RigParameters, similarity: Similarity) -> Tensor:
@@ -35,6 +44,9 @@ def placed_area(face: FaceModel, parameters: RigParameters, similarity: Similari
 
 def softened(area: Tensor, size: int) -> Tensor:
     """(N, 1, S, S) grown and faded to (N, 1, size, size)."""
-    wide = max_pool2d(area, GROWN, 1, GROWN // 2)
-    soft = avg_pool2d(wide, SOFT, 1, SOFT // 2, count_include_pad=False)
-    return interpolate(soft, size=(size, size), mode="bilinear", align_corners=False).clamp(0, 1)
+    wide, soft = area.contiguous(), SOFT // 2
+    for side, margin in (((GROWN, 1), (GROWN // 2, 0)), ((1, GROWN), (0, GROWN // 2))):  # by rows, then by columns
+        wide = max_pool2d(wide, side, 1, margin)
+    for side, margin in (((SOFT, 1), (soft, 0)), ((1, SOFT), (0, soft))):
+        wide = avg_pool2d(wide, side, 1, margin, count_include_pad=False)
+    return interpolate(wide, size=(size, size), mode="bilinear", align_corners=False).clamp(0, 1)
