@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "build" / "full-blender"
 IMAGES = ROOT / "docs" / "images"
 GAP = 12  # pixels between pictures that stand side by side
+PATH_ENDS = 254  # pixels from the top of the preferences
 GREY = (48, 48, 48)
 
 
@@ -68,12 +69,17 @@ def folded(mesh: Image.Image, sidebar: Image.Image) -> Image.Image:
     return side_by_side(view, sidebar.crop((0, 0, sidebar.width, fold)), sidebar.crop((0, fold, sidebar.width, end)))
 
 
+def below_the_path(preferences: Image.Image) -> Image.Image:
+    """Without the lines that tell where the extension is on this computer."""
+    return preferences.crop((0, PATH_ENDS, *preferences.size))
+
+
 PICTURES = {
     "live-view": (("live.png",), 0.75, side_by_side),
     "addon-render": (("render.png",), 0.75, side_by_side),
     "addon-overlay": (("overlay_corner.png", "overlay_head.png"), 0.8, side_by_side),
     "addon-panels": (("mesh.png", "sidebar.png"), 1.0, folded),
-    "addon-preferences": (("preferences.png",), 1.0, side_by_side),
+    "addon-preferences": (("preferences.png",), 1.0, below_the_path),
 }
 
 

@@ -41,7 +41,7 @@ TOOL = ROOT.parent / "shared" / "tools" / "real_blender.sh"
 PASSED_ON = (
     "BLENDER_USER_RESOURCES", "STYLERIG_PYTHON", "STYLERIG_PAYLOAD", "STYLERIG_FAKE_DELAY", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
 )  # fmt: skip
-SIZES = {"session": "1600x1000", "panels": "1600x1800"}  # of the screen
+SIZES = {"session": "1600x1000", "panels": "1600x2000"}  # of the screen
 FAKE_DELAY = "0.3"  # seconds per frame
 WAIT = 3600  # seconds that one Blender with its window may take
 

@@ -48,6 +48,9 @@ def steps(options: argparse.Namespace) -> Iterator:
         bpy.ops.stylerig.apply_pose(pose="Smile")
     window.open_panels(lambda name: name not in SHUT)
     window.arrange(rig)
+    yield from window.pause(1.0)
+    with bpy.context.temp_override(**window.view_3d()):
+        bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)  # else a slow screen may still show another tab
     yield from window.screenshot(options.output / "sidebar.png", window.find_region(window.find_area("VIEW_3D"), "UI"))
     yield from window.screenshot(options.output / "mesh.png", window.find_area("VIEW_3D"))
     os.environ.pop("STYLERIG_PYTHON", None)
