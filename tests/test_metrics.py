@@ -85,7 +85,7 @@ def test_attributes_are_what_can_be_read():
     layout = {"pose": [0, 2], "looks": [2, 4]}
     assert separability.attributes_of({"layout": layout}, truth, read) == {"pose 0": (0, 0.0)}
     given = {"layout": layout, "attributes": {"glasses": [2, 1.0], "beard": [1, 0.0], "never": [0, 90.0]}}
-    assert separability.attributes_of(given, truth, read) == {"glasses": (2, 1.0)}
+    assert separability.attributes_of(given, truth, read) == {"pose 0": (0, 0.0), "glasses": (2, 1.0)}
 
 
 def test_slerp_keeps_to_the_great_circle():

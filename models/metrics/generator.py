@@ -98,8 +98,9 @@ class GeneratorEvaluation:
         first, second = self.halves()
         for name, measure in (("frechet", frechet_distance), ("kernel", kernel_distance)):
             value, floor = measure(self.features_drawn, first), measure(second, first)
-            self.note(name, value=value, floor=floor, ratio=value / max(floor, 1e-9), samples=self.count,
-                      features=self.features.name)
+            # An unbiased estimate of what is zero may lie below it: no ratio then.
+            ratio = {"ratio": value / floor} if floor > 0 else {}
+            self.note(name, value=value, floor=floor, **ratio, samples=self.count, features=self.features.name)
 
     def see_held_out(self) -> None:
         """Pictures that no training saw."""

@@ -16,15 +16,14 @@ LEAST = 20  # pictures on each side of an attribute's threshold
 def attributes_of(index: dict[str, Any], truth: Tensor, read: Tensor) -> dict[str, tuple[int, float]]:
     """Name -> (latent, threshold) of what the features can tell apart, best first.
 
-    Candidates are the set's own ``attributes`` (name -> [latent, threshold]) where its index has
-    them, else all latents, split at their mean 0 and named by the layout. ``truth`` and ``read``
-    (M, S) are the latents of held-out pictures and what is read off them.
+    Candidates are the latents, split at their mean 0 and named by the layout, and the set's own ``attributes``
+    (name -> [latent, threshold]) where its index has them. ``truth`` and ``read`` (M, S) are the
+    latents of held-out pictures and what is read off them.
     """
+    candidates = {name_of(latent, index["layout"]): (latent, 0.0) for latent in range(truth.shape[1])}
     given = index.get("attributes")
     if isinstance(given, dict):
-        candidates = {name: (int(place[0]), float(place[1])) for name, place in given.items()}
-    else:
-        candidates = {name_of(latent, index["layout"]): (latent, 0.0) for latent in range(truth.shape[1])}
+        candidates |= {name: (int(place[0]), float(place[1])) for name, place in given.items()}
     scores = {name: balanced_accuracy(truth[:, latent] > threshold, read[:, latent] > threshold)
               for name, (latent, threshold) in candidates.items()}  # fmt: skip
     best = sorted(candidates, key=lambda name: -scores[name])[:MOST]
