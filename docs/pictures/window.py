@@ -21,6 +21,8 @@ SCREENSHOTS = ROOT / "build" / "full-blender"
 IMAGES = ROOT / "docs" / "images"
 GAP = 12  # pixels between pictures that stand side by side
 PATH_ENDS = 254  # pixels from the top of the preferences
+TABS = 30  # pixels of the sidebar's width
+LETTERS = 150  # of 255: brighter than the panels, their lines and the grid behind
 GREY = (48, 48, 48)
 
 
@@ -44,7 +46,7 @@ def main() -> int:
 def write(name: str, picture: Image.Image, scale: float) -> None:
     size = round(scale * picture.width), round(scale * picture.height)
     path = IMAGES / f"{name}.jpg"
-    picture.resize(size, Image.Resampling.LANCZOS).save(path, quality=85)
+    picture.resize(size, Image.Resampling.LANCZOS).save(path, quality=80)
     print(f"{path.relative_to(ROOT)} {size[0]} x {size[1]}, {path.stat().st_size // 1000} kB", flush=True)
 
 
@@ -58,15 +60,17 @@ def side_by_side(*pictures: Image.Image) -> Image.Image:
 
 
 def folded(mesh: Image.Image, sidebar: Image.Image) -> Image.Image:
-    """The mesh's middle and the sidebar, which is higher than a page, in two columns."""
-    rows = np.asarray(sidebar).astype(int)
-    filled = np.nonzero(np.ptp(rows[:, : sidebar.width // 2], axis=1).max(axis=1) > 30)[0]
-    end = int(filled.max()) + 8
-    plain = np.nonzero(np.ptp(rows[: end // 2 + 60], axis=1).max(axis=1) < 8)[0]  # a row that cuts through nothing
-    fold = int(plain.max()) if len(plain) and plain.max() > end // 2 - 60 else end // 2
-    height, middle = max(fold, end - fold), mesh.height // 2
-    view = mesh.crop((0, middle - height // 2, mesh.width - sidebar.width, middle - height // 2 + height))
-    return side_by_side(view, sidebar.crop((0, 0, sidebar.width, fold)), sidebar.crop((0, fold, sidebar.width, end)))
+    """The mesh and the sidebar, which is higher than a page, in two columns."""
+    panel = np.asarray(sidebar).astype(int)[:, 12:-TABS].max(axis=2)
+    written = np.nonzero(panel.max(axis=1) > LETTERS)[0]
+    end = int(written[-1]) + 16
+    gaps = np.nonzero(np.diff(written) > 12)[0]  # between one row of widgets and the next
+    middles = (written[gaps] + written[gaps + 1]) // 2
+    fold = int(middles[np.abs(middles - end // 2).argmin()])
+    height, x, y = max(fold, end - fold), (mesh.width - sidebar.width) // 2, mesh.height // 2
+    view = mesh.crop((x - height * 7 // 20, y - height // 2, x + height * 7 // 20, y - height // 2 + height))
+    columns = (sidebar.crop((0, top, sidebar.width - TABS, bottom)) for top, bottom in ((0, fold), (fold, end)))
+    return side_by_side(view, *columns)
 
 
 def below_the_path(preferences: Image.Image) -> Image.Image:
@@ -78,7 +82,7 @@ PICTURES = {
     "live-view": (("live.png",), 0.75, side_by_side),
     "addon-render": (("render.png",), 0.75, side_by_side),
     "addon-overlay": (("overlay_corner.png", "overlay_head.png"), 0.8, side_by_side),
-    "addon-panels": (("mesh.png", "sidebar.png"), 1.0, folded),
+    "addon-panels": (("mesh.png", "sidebar.png"), 0.9, folded),
     "addon-preferences": (("preferences.png",), 1.0, below_the_path),
 }
 
