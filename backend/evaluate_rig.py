@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-METHODS = ("paper", "simultaneous", "gated", "joint")
+METHODS = ("paper", "simultaneous", "joint")
 PLOT_COLUMNS = 6
 MOST_LEAKAGE = 0.5  # where the matrix is darkest
 

@@ -108,7 +108,7 @@ def test_a_training_goes_on_on_the_processor_where_another_device_left_it(face, 
         (folder / f"rignet-{stage}.state").unlink()
     lines = []
     train(prepared, folder, report=lines.append)
-    assert "rignet-gated: was finished before" in lines and any(line.startswith("rignet-joint: done") for line in lines)
+    assert "rignet-simultaneous: was finished before" in lines and any(line.startswith("rignet-joint: done") for line in lines)
     assert Rig.load(folder, face=face).weights_hash == Rig.load(trained, face=face).weights_hash
 
 
@@ -131,7 +131,7 @@ def scene_terms(head, device, folder) -> dict[str, torch.Tensor]:
     studio = rignet_module.Studio.open(generator, detector, network, head, pool)
     nets = rignet_module.start_networks(studio, tiny_config())
     rignet_module.fit_linear(studio, nets, exact=True)
-    step = rignet_module.GatedStep(studio, nets, RigNetSettings(batch=4, render_batch=2, scenes=1.0), "gated")
+    step = rignet_module.JointStep(studio, nets, RigNetSettings(batch=4, render_batch=2, scenes=1.0))
     return {name: term.detach().cpu() for name, term in step(0, Draws(1, device)).items()}
 
 
@@ -276,7 +276,7 @@ def test_every_stage_on_a_gpu(face, prepared, trained, tmp_path, precision):
     assert all(torch.isfinite(value).all() for value in rig.networks.state_dict().values())
     if precision == "float32":  # the estimators' convolutions may run in TF32
         found, wanted = first_losses(folder), first_losses(trained)
-        for stage in ("landmarks", "reconstruction", "rignet-pose", "rignet-gated", "rignet-joint"):
+        for stage in ("landmarks", "reconstruction", "rignet-pose", "rignet-joint"):
             assert found[stage] == pytest.approx(wanted[stage], rel=0.05, abs=0.02), stage
     (folder / "rignet-finish.state").unlink()
     train(prepared, folder, config=config)  # goes on on the processor

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from synthetic_face import synthetic_face
 
 from models.colour import linear_to_srgb, srgb_to_linear
@@ -18,12 +20,14 @@ from models.generators.config import StyleGAN2Config
 from models.stylerig import Controls, Rig
 from models.stylerig.keep import placed_area, softened
 from models.stylerig.reconstruction import Reconstruction
+from models.stylerig.rignet import METHODS
 from models.stylerig.similarity import Similarity
+from models.stylerig.storage import read_network
 
 CONFIG = GeneratorConfig(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16})
 
 
-def pixel_centres(height: int, width: int) -> Tensor:
+def pixel_centres(height: int, width: int) -> torch.Tensor:
     """NDC (H, W, 2) of the pixel centres, float64, y up."""
     x = (torch.arange(width, dtype=torch.float64) + 0.5) * (2 / width) - 1
     y = 1 - (torch.arange(height, dtype=torch.float64) + 0.5) * (2 / height)
@@ -41,10 +45,9 @@ def portrait(rig):
     return rig.new_portrait(seed=7)
 
 
-@pytest.mark.parametrize("method", ["paper", "simultaneous", "gated", "joint"])
-@pytest.mark.parametrize("closed", [True, False])
-def test_own_parameters_return_the_portrait_itself(method, closed):
-    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), method=method, closed=closed, joint=8, keep=True)
+@pytest.mark.parametrize("method", METHODS)
+def test_own_parameters_return_the_portrait_itself(method):
+    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), method=method, hidden=8, keep=True)
     portrait = rig.new_portrait(seed=1)
     own = portrait.parameters
     controls = Controls(
@@ -64,7 +67,7 @@ def test_controls_change_w_and_each_network_only_sees_its_own_part(rig, portrait
     wanted = own.replace(light=own.light + 1)
     w = torch.from_numpy(portrait.w)[None]
     for name, parts in (("pose", ("rotation",)), ("expression", ("expression",)), ("light", ("light",))):
-        edited = networks.apply_one(networks.gated[name], parts, w, own, wanted)
+        edited = networks.apply_one(networks.paper[name], parts, w, own, wanted)
         assert torch.equal(edited, w) == (name != "light")
 
 
@@ -201,6 +204,11 @@ def test_rig_files_round_trip_and_faults_are_named(rig, tmp_path):
     assert np.array_equal(loaded.edit(portrait, loaded.request(portrait, Controls()))[0].numpy(), portrait.w)
     with pytest.raises(StyleRigError, match="another generator or face model"):
         Rig.load(tmp_path, face=synthetic_face(identity=9))
+    header, state = read_network(tmp_path / "tiny-rignet.safetensors", "rignet")
+    shape = {**header["shape"], "networks": 3}
+    save_file(state, tmp_path / "tiny-rignet.safetensors", {"stylerig": json.dumps({**header, "shape": shape})})
+    with pytest.raises(StyleRigError, match="another version"):
+        Rig.load(tmp_path, face=rig.face)
     (tmp_path / "tiny-rignet.safetensors").write_bytes(b"broken")
     with pytest.raises(StyleRigError, match="cannot be used"):
         Rig.load(tmp_path, face=rig.face)

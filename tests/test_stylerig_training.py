@@ -69,7 +69,7 @@ def test_one_command_makes_a_rig_that_loads_and_a_second_run_repeats_nothing(fac
     assert (output / "results.md").is_file() and (output / "overlay.png").is_file() and (output / "edits.png").is_file()
     assert {path.stem for path in output.glob("tiny-*.md")} == {"tiny-judge", "tiny-reconstruction", "tiny-rignet"}
     rig = Rig.load(output, face=face)
-    assert rig.name == "tiny" and rig.networks.keep and rig.networks.methods == ("paper", "simultaneous", "gated", "joint")
+    assert rig.name == "tiny" and rig.networks.keep and rig.networks.hidden == 16
     portrait = rig.new_portrait(seed=5)
     assert np.array_equal(rig.edit(portrait, rig.request(portrait, Controls()))[0].numpy(), portrait.w)
     lines = []
@@ -114,7 +114,7 @@ def test_two_processes_train_one_rig(face, prepared, tmp_path):
 
 def test_the_share_of_a_process(face):
     config = tiny_config()
-    assert config.shared(1) is config and config.shared(2).gated.batch == 2 and config.shared(2).gated.steps == 2
+    assert config.shared(1) is config and config.shared(2).joint.batch == 2 and config.shared(2).joint.steps == 2
 
 
 def test_bf16_trains_the_networks_that_see_pictures(prepared, tmp_path):
@@ -306,7 +306,7 @@ def test_explained_variance():
 def test_settings_are_read_and_faults_are_named(tmp_path):
     assert read_config(None).name == "studio" and read_config(DEFAULT).reconstruction.landmark == 17.5
     path = tmp_path / "wrong.toml"
-    for text in ("precision = 'half'", "[landmarks]\nsteps = 0", "method = 'magic'", "colour = 3", "[pool]\nsamples = 'many'", "pool = 3", "= ="):
+    for text in ("precision = 'half'", "[landmarks]\nsteps = 0", "[joint]\nsteps = 0", "method = 'magic'", "colour = 3", "[pool]\nsamples = 'many'", "pool = 3", "= ="):
         path.write_text(text)
         with pytest.raises(StyleRigError) as caught:
             read_config(path)

@@ -88,7 +88,7 @@ class Rig:
     @classmethod
     def create_untrained(cls, face: FaceModel | None = None, generator: Generator | None = None,
                          seed: int = 0, **options) -> Rig:
-        """A rig with random networks, for tests; ``options`` go to RigNets (method, closed, hidden)."""
+        """A rig with random networks, for tests; ``options`` go to RigNets (method, hidden, keep)."""
         face = face or load_face_model(None)
         generator = generator or Generator.create(GeneratorConfig(), seed)
         generator = generator.eval().requires_grad_(False)

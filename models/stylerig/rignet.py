@@ -1,12 +1,11 @@
-"""RigNet: (w, wanted parameters) -> edited w, one network for each control.
+"""RigNet: (w, wanted parameters) -> edited w.
 
 ``PaperRigNet`` has the published shapes (Tewari et al., StyleRig, CVPR 2020): per style layer a linear
 encoder 512 -> 32 and a linear decoder [code; parameters] -> 512, whose output is added to w.
-``GatedRigNet`` is ours: a linear step that is fitted in closed form, a non-linear part that sees
-the whole code, and a gate for each layer. ``JointRigNet`` is ours too: one network that sees the code and
-all controls, so that it knows what a change does at the pose, expression and light at hand.
+``JointRigNet`` is ours: a linear step that is fitted in closed form, and a non-linear part that sees the
+whole code and all controls, so that it knows what a change does at the pose, expression and light at hand.
 
-All edit relative to the portrait's own parameters, w + d(w, wanted) - d(w, own), so that a
+Both edit relative to the portrait's own parameters, w + d(w, wanted) - d(w, own), so that a
 portrait's own parameters return the portrait itself, exactly.
 """
 
@@ -22,13 +21,17 @@ from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.parameters import RigParameters
 from models.stylerig.reconstruction import Reconstruction
-from models.stylerig.storage import fill_network, read_network, save_network
+from models.stylerig.storage import (
+    bad_weights,
+    fill_network,
+    read_network,
+    save_network,
+)
 
 CONTROLS = {"pose": ("rotation",), "expression": ("expression",), "light": ("light",)}  # order of application
 SIMULTANEOUS = ("rotation", "expression", "light")
 CODE = 32  # size of an encoded style layer, from the paper
-METHODS = ("paper", "simultaneous", "gated", "joint")
-AT_ONCE = ("simultaneous", "joint")  # methods of one network
+METHODS = ("paper", "simultaneous", "joint")
 LAST_CONTROL = tuple(CONTROLS)[-1]
 
 
@@ -68,31 +71,6 @@ class PaperRigNet(nn.Module):
         return self.step(w, wanted) - self.step(w, own)
 
 
-class GatedRigNet(nn.Module):
-    """A linear step plus a non-linear one that depends on the portrait, with a gate per layer."""
-
-    def __init__(self, layers: int, width: int, size: int, hidden: int = 96):
-        super().__init__()
-        self.layers, self.width = layers, width
-        self.linear = nn.Parameter(torch.zeros(size, layers, width))
-        self.encoder = LayerLinear(layers, width, CODE)
-        self.portrait = nn.Linear(layers * CODE, hidden)
-        self.values = nn.Linear(size, hidden, bias=False)
-        self.gate = nn.Linear(layers * CODE, layers)
-        self.decoder = nn.Parameter(torch.randn(hidden, layers, width) * 0.02 / math.sqrt(hidden))
-        nn.init.zeros_(self.gate.weight)
-        nn.init.zeros_(self.gate.bias)
-
-    def forward(self, w: Tensor, own: Tensor, wanted: Tensor) -> Tensor:
-        """The change (N, L, 512) from own to wanted values (N, C)."""
-        codes = self.encoder(w).flatten(1)
-        person = self.portrait(codes)
-        bend = nn.functional.elu(person + self.values(wanted)) - nn.functional.elu(person + self.values(own))
-        change = (wanted - own) @ self.linear.flatten(1) + bend @ self.decoder.flatten(1)
-        gate = 2 * torch.sigmoid(self.gate(codes))
-        return change.unflatten(1, (self.layers, self.width)) * gate.unsqueeze(-1)
-
-
 class JointRigNet(nn.Module):
     """One network for all controls: a linear step and a two-layer one that sees code and controls.
 
@@ -128,26 +106,22 @@ class JointRigNet(nn.Module):
 class RigNets(nn.Module):
     """All editing networks of one generator and how they are put together.
 
-    ``method`` is one of METHODS: "paper" and "gated" apply pose, expression and light one after the
-    other; "simultaneous" is the paper's network that takes all three at once, "joint" is ours (there
-    where its size ``joint`` is not 0). ``closed`` reads the parameters again after each step, so that
-    a later step also takes back what an earlier leaked. ``keep`` has the rig draw what lies outside
-    the face with the portrait's own expression.
+    ``method`` is one of METHODS: "paper" applies pose, expression and light one after the other, and reads
+    the parameters again after each, so that a later step also takes back what an earlier leaked;
+    "simultaneous" is the paper's network that takes all three at once, "joint" is ours, ``hidden`` wide.
+    ``keep`` has the rig draw what lies outside the face with the portrait's own expression.
     """
 
-    def __init__(self, layers: int, width: int, sizes: dict[str, int], method: str = "gated",
-                 closed: bool = True, hidden: int = 96, joint: int = 0, keep: bool = False):
+    def __init__(self, layers: int, width: int, sizes: dict[str, int], method: str = "joint",
+                 hidden: int = 512, keep: bool = False):
         super().__init__()
-        self.layers, self.width, self.sizes, self.hidden, self.wide = layers, width, dict(sizes), hidden, joint
-        self.method, self.closed, self.keep = method, closed, keep
+        self.layers, self.width, self.sizes = layers, width, dict(sizes)
+        self.hidden, self.method, self.keep = hidden, method, keep
         controls = {name: sum(sizes[part] for part in parts) for name, parts in CONTROLS.items()}
         total = sum(controls.values())
         self.paper = nn.ModuleDict({name: PaperRigNet(layers, width, size) for name, size in controls.items()})
         self.simultaneous = PaperRigNet(layers, width, total)
-        self.gated = nn.ModuleDict(
-            {name: GatedRigNet(layers, width, size, hidden) for name, size in controls.items()}
-        )
-        self.joint = JointRigNet(layers, width, total, joint) if joint else None
+        self.joint = JointRigNet(layers, width, total, hidden)
         self.register_buffer("w_mean", torch.zeros(layers, width))
         self.register_buffer("w_scale", torch.ones(layers, width))
         for part in SIMULTANEOUS:
@@ -176,11 +150,6 @@ class RigNets(nn.Module):
         """w (N, L, 512) standardised."""
         return (w - self.w_mean) / self.w_scale
 
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods that these networks can edit by."""
-        return tuple(name for name in METHODS if name != "joint" or self.joint is not None)
-
     def apply_one(self, network: nn.Module, parts: tuple[str, ...], w: Tensor,
                   own: RigParameters, wanted: RigParameters) -> Tensor:
         """w (N, L, 512) edited by one network."""
@@ -191,14 +160,12 @@ class RigNets(nn.Module):
                 reconstruction: Reconstruction, face: FaceModel, method: str | None = None) -> Tensor:
         """w (N, L, 512) of heads with parameters ``own``, edited to ``wanted``: (N, L, 512)."""
         method = method or self.method
-        if method in AT_ONCE:
+        if method != "paper":
             return self.apply_one(getattr(self, method), SIMULTANEOUS, w, own, wanted)
-        networks = self.paper if method == "paper" else self.gated
-        start = reconstruction.vector(w) if self.closed else None
-        current, edited = own, w
+        start, current, edited = reconstruction.vector(w), own, w
         for name, parts in CONTROLS.items():
-            edited = self.apply_one(networks[name], parts, edited, current, wanted)
-            if self.closed and name != LAST_CONTROL:
+            edited = self.apply_one(self.paper[name], parts, edited, current, wanted)
+            if name != LAST_CONTROL:
                 # Only the change is read: no change of w is no change of the parameters, exactly.
                 change = reconstruction.vector(edited) - start
                 current = RigParameters.from_vector(own.vector() + change, face)
@@ -206,8 +173,7 @@ class RigNets(nn.Module):
 
     def save(self, path: Path, header: dict) -> Path:
         shape = {"layers": self.layers, "width": self.width, "sizes": self.sizes, "hidden": self.hidden,
-                 "method": self.method, "closed": self.closed, "joint": self.wide,
-                 "keep": self.keep}  # fmt: skip
+                 "method": self.method, "keep": self.keep}  # fmt: skip
         return save_network(self, path, "rignet", {**header, "shape": shape})
 
     @classmethod
@@ -215,6 +181,9 @@ class RigNets(nn.Module):
         header, state = read_network(path, "rignet")
         if header.get("shape", {}).get("method") not in METHODS:
             raise StyleRigError(f"{path} names no known method.", f"Use one of {METHODS}.", code="bad_weights")
-        network = cls(**header["shape"])
+        try:
+            network = cls(**header["shape"])
+        except TypeError as error:
+            raise bad_weights(path, "its networks are of another version") from error
         network.header = header
         return fill_network(network, state, path)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 
 from models.stylerig import Controls, Rig
+from models.stylerig.rignet import METHODS
 
 PASSES = ("FaceMask", "Normal", "Albedo", "Shading", "Depth")
 
@@ -36,7 +37,7 @@ def run() -> dict[str, float]:
         synthesis = median_milliseconds(lambda: rig.engine().synthesis(w))
         methods = {
             f"rignet_{name}_ms": median_milliseconds(lambda name=name: rig.networks(*asked, name))
-            for name in rig.networks.methods
+            for name in METHODS
         }
     return {
         "resolution_px": float(rig.generator.resolution),

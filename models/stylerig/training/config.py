@@ -11,7 +11,7 @@ from models.errors import StyleRigError
 from models.generators.generator import PRECISIONS
 from models.stylerig.rignet import METHODS
 
-SCENE_STAGES = ("reconstruction", "gated", "joint", "finish")
+SCENE_STAGES = ("reconstruction", "joint", "finish")
 DEFAULT = Path(__file__).resolve().parent.parent / "studio.toml"
 
 
@@ -71,7 +71,7 @@ class RigNetSettings(Stage):
     scenes: float = 0.0  # agreement with exact pairs, for a generator that the studio taught
     picture: float = 4.0  # "finish": unchanged pixels where the edit should not reach
     render_batch: int = 8
-    hidden: int = 96
+    hidden: int = 512  # "joint": the network's width
     consist: float = 1.0  # weights of the published terms L_edit and L_consist
     edit: float = 1.0
 
@@ -92,8 +92,7 @@ class TrainingConfig:
         default_factory=lambda: ReconstructionSettings(steps=2500, batch=128)
     )
     paper: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=350, batch=32, parameter=0.0))
-    gated: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=1200, batch=64))
-    joint: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=1200, batch=128, hidden=512))
+    joint: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=1200, batch=128))
     finish: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=800, batch=6, rate=3e-4))
 
     def check(self) -> None:
@@ -102,11 +101,9 @@ class TrainingConfig:
             raise bad_settings(f"precision is one of {PRECISIONS}, not {self.precision!r}")
         if self.method not in ("best", *METHODS):
             raise bad_settings(f"method is best or one of {METHODS}, not {self.method!r}")
-        for name in ("landmarks", "evaluation", "reconstruction"):
+        for name in ("landmarks", "evaluation", "reconstruction", "joint"):
             if getattr(self, name).off:
                 raise bad_settings(f"{name} has neither steps nor minutes")
-        if self.gated.off and self.joint.off:
-            raise bad_settings("gated and joint have neither steps nor minutes: one of them is needed")
 
     @property
     def uses_scenes(self) -> bool:

@@ -52,7 +52,7 @@ def write_cards(folder: Path, name: str, generator_hash: str, measured: dict, sa
         "reconstruction": "w -> rig parameters p: three-layer MLP with ELU, trained on samples of the generator through "
         "the rasteriser (photometric, landmarks, prior) and by what the landmark network reads.",
         "rignet": "(w, wanted p) -> edited w: the published networks (paper, simultaneous), trained by rerendering "
-        "losses, and ours (gated), trained on parameters and finished through the generator's pictures.",
+        "losses, and ours (joint), trained on parameters and finished through the generator's pictures.",
         "judge": "Picture -> landmarks and rig parameters, to evaluate the rig: trained on rendered portraits that "
         "no other network of the rig has seen.",
     }

@@ -17,7 +17,7 @@ from models.stylerig.estimator import Estimator
 from models.stylerig.keep import face_area
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rig import BACKDROP
-from models.stylerig.rignet import CONTROLS, SIMULTANEOUS, RigNets
+from models.stylerig.rignet import CONTROLS, METHODS, SIMULTANEOUS, RigNets
 from models.stylerig.training.config import RigNetSettings, TrainingConfig
 from models.stylerig.training.draws import Draws
 from models.stylerig.training.loop import Loop, Report, mixed
@@ -86,23 +86,18 @@ def train_rignet(studio: Studio, config: TrainingConfig, folder: Path, key: str,
     for name, parts in (*CONTROLS.items(), ("simultaneous", SIMULTANEOUS)):
         network = nets.simultaneous if name == "simultaneous" else nets.paper[name]
         run(f"rignet-{name}", network, config.paper, PaperStep(studio, nets, network, parts, config.paper))
-    fit_linear(studio, nets, exact=config.gated.scenes > 0 or config.joint.scenes > 0)
-    run("rignet-gated", nets.gated, config.gated, GatedStep(studio, nets, config.gated, "gated"))
-    method = "gated" if config.joint.off else "joint"
-    ours = getattr(nets, method)
-    if method == "joint":
-        run("rignet-joint", ours, config.joint, GatedStep(studio, nets, config.joint, "joint"))
-    run("rignet-finish", ours, config.finish, FinishStep(studio, nets, config.finish, method))
+    fit_linear(studio, nets, exact=config.joint.scenes > 0)
+    run("rignet-joint", nets.joint, config.joint, JointStep(studio, nets, config.joint))
+    run("rignet-finish", nets.joint, config.finish, FinishStep(studio, nets, config.finish))
     return nets.eval().requires_grad_(False)
 
 
 def start_networks(studio: Studio, config: TrainingConfig) -> RigNets:
-    """All networks, untrained; the joint one only where it is to be trained."""
-    joint = 0 if config.joint.off else config.joint.hidden
+    """All networks, untrained."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        options = {"hidden": config.gated.hidden, "joint": joint, "keep": config.keep}
-        return RigNets.create(studio.reconstruction, studio.face, **options).to(studio.pool.w.device)
+        nets = RigNets.create(studio.reconstruction, studio.face, hidden=config.joint.hidden, keep=config.keep)
+    return nets.to(studio.pool.w.device)
 
 
 class PaperStep:
@@ -147,7 +142,7 @@ class PaperStep:
 
 @torch.no_grad()
 def fit_linear(studio: Studio, nets: RigNets, exact: bool) -> None:
-    """Fill the linear steps of our networks: ridge regression of codes on all parameters.
+    """Fill the linear step of our network: ridge regression of codes on all parameters.
 
     ``exact`` takes the studio's scenes for the codes, otherwise the pool's plain ones.
     """
@@ -161,21 +156,14 @@ def fit_linear(studio: Studio, nets: RigNets, exact: bool) -> None:
     codes = nets.code(w).flatten(1).double()
     damping = RIDGE * len(w) * torch.eye(values.shape[1], dtype=torch.float64, device=w.device)
     slopes = torch.linalg.solve(values.mT @ values + damping, values.mT @ codes).float()
-    slopes = slopes[: controls.shape[1]].unflatten(1, (nets.layers, nets.width))
-    start = 0
-    for network in nets.gated.values():
-        size = network.linear.shape[0]
-        network.linear.copy_(slopes[start : start + size])
-        start += size
-    if nets.joint is not None:
-        nets.joint.linear.copy_(slopes)
+    nets.joint.linear.copy_(slopes[: controls.shape[1]].unflatten(1, (nets.layers, nets.width)))
 
 
-class GatedStep:
-    """Our networks, composed as at inference, judged by the reconstruction and by exact pairs."""
+class JointStep:
+    """Our network's edits, judged by the reconstruction and by exact pairs."""
 
-    def __init__(self, studio: Studio, nets: RigNets, settings: RigNetSettings, method: str):
-        self.studio, self.nets, self.settings, self.method = studio, nets, settings, method
+    def __init__(self, studio: Studio, nets: RigNets, settings: RigNetSettings):
+        self.studio, self.nets, self.settings = studio, nets, settings
 
     def __call__(self, number: int, random: Draws) -> dict[str, Tensor]:
         studio, settings = self.studio, self.settings
@@ -197,7 +185,7 @@ class GatedStep:
         return terms
 
     def edit(self, w: Tensor, own: RigParameters, wanted: RigParameters) -> Tensor:
-        return self.nets(w, own, wanted, self.studio.reconstruction, self.studio.face, self.method)
+        return self.nets(w, own, wanted, self.studio.reconstruction, self.studio.face, "joint")
 
     def landmarks(self, found: RigParameters, wanted: RigParameters) -> Tensor:
         return landmark_term(self.studio.face, found, project_landmarks(self.studio.face, wanted)[..., :2])
@@ -234,7 +222,7 @@ def told(own: RigParameters, before: RigParameters, after: RigParameters, exact:
     return wanted.replace(expression=wanted.expression.clamp(0, 1))
 
 
-class FinishStep(GatedStep):
+class FinishStep(JointStep):
     """The same edits judged in the generator's pictures, by the landmark network and by what must stay."""
 
     def __call__(self, number: int, random: Draws) -> dict[str, Tensor]:
@@ -289,7 +277,7 @@ def choose_method(studio: Studio, nets: RigNets, wanted_method: str, seed: int) 
     own = rows_of(studio.parameters, rows)
     wanted, _ = draw_wishes(own, studio.parameters, studio.face, studio.active, random)
     errors = {}
-    for method in nets.methods:
+    for method in METHODS:
         edited = nets(studio.pool.w[rows], own, wanted, studio.reconstruction, studio.face, method)
         errors[method] = picture_error(studio, edited, wanted)
     nets.method = min(errors, key=errors.get) if wanted_method == "best" else wanted_method

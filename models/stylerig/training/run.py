@@ -87,7 +87,7 @@ def train_rig(run: Run, generator_path: Path, pictures: Path | None, landmarks: 
     start = time.monotonic()
     studio, measured = open_studio(run, generator_path, pictures, landmarks)
     config, report = run.config, run.report
-    key = key_of(config.paper, config.gated, config.joint, config.finish, config.precision, run.world.size, measured["inputs"])
+    key = key_of(config.paper, config.joint, config.finish, config.precision, run.world.size, measured["inputs"])
     nets = train_rignet(studio, config, run.output, key, report, run.world)
     measured["rignet"] = choose_method(studio, nets, config.method, config.seed)
     report(f"rignet: error by method {measured['rignet']}; uses {nets.method}")
