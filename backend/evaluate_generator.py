@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-FEATURES = Path(__file__).resolve().parent.parent / "models" / "weights" / "studio-features.safetensors"
 UNITS = {
     "frechet": "squared distance of Gaussians of studio features (this is not FID)",
     "kernel": "squared MMD of studio features, cubic kernel (this is not KID on Inception)",
@@ -23,7 +22,7 @@ UNITS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--generator", type=Path, required=True, help="generator file")
     parser.add_argument("--data", type=Path, required=True, help="set of pictures made by models.studio")
-    parser.add_argument("--features", type=Path, default=FEATURES, help="studio features (default: those that ship)")
+    parser.add_argument("--features", type=Path, required=True, help="studio features, made by train features from --data")
     parser.add_argument("--inception", type=Path, help="pytorch-fid's Inception weights, for FID proper")
     parser.add_argument("--samples", type=int, default=5000, help="generated pictures (default 5000)")
     parser.add_argument("--seed", type=int, default=0)

@@ -71,6 +71,20 @@ def test_controls_change_w_and_each_network_only_sees_its_own_part(rig, portrait
         assert torch.equal(edited, w) == (name != "light")
 
 
+def test_the_gain_of_turns_is_that_of_a_larger_wish():
+    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), hidden=8)
+    portrait = rig.new_portrait(seed=1)
+    own, w = portrait.parameters, torch.as_tensor(portrait.w)[None]
+
+    def turned(yaw: float) -> torch.Tensor:
+        wanted = own.replace(rotation=own.rotation + torch.tensor([yaw, 0.1, 0.0]))
+        return rig.networks(w, own, wanted, rig.reconstruction, rig.face) - w
+
+    twice = turned(0.2)
+    rig.networks.turn_gain.copy_(torch.tensor([2.0, 1.0, 1.0]))
+    assert torch.allclose(turned(0.1), twice, atol=1e-6) and twice.abs().max() > 1e-4
+
+
 def test_an_expression_neither_moves_nor_shrinks_the_head(rig, portrait):
     own = portrait.parameters.rotation[0].tolist()
     asked = {"rotation": (own[0] + 0.1, own[1], own[2] + 0.2), "scale": 1.2, "translation": (0.05, 0.0)}

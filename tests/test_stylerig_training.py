@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from models.stylerig.training.ablations import VARIANTS, ablate
 from models.stylerig.training.config import DEFAULT, Stage, read_config
 from models.stylerig.training.draws import Draws
 from models.stylerig.training.estimators import explained
+from models.stylerig.training.gains import turn_gains
 from models.stylerig.training.loop import Loop
 from models.stylerig.training.pictures import HALVES, StudioPictures, over_backgrounds
 from models.stylerig.training.run import Run, parameter_count, train_rig
@@ -294,6 +296,19 @@ def test_wishes_are_aligned_and_leave_the_person_alone(face):
     changed = (wanted.light != own.light).flatten(1).any(dim=1)
     assert torch.equal(changed, chosen[:, 2])
     assert torch.allclose(align(face, wanted).translation, wanted.translation, atol=1e-3)
+
+
+def test_turns_that_fall_short_are_asked_for_more(face):
+    """A network that turns nine tenths of the yaw and a third of the pitch that is asked for."""
+    own = population(face, 40, torch.Generator().manual_seed(2))
+
+    def network(w, before, wanted, *_):
+        return before.replace(rotation=before.rotation + (wanted.rotation - before.rotation) * torch.tensor([0.9, 0.33, 0.5])).vector()
+
+    pool = SimpleNamespace(w=torch.zeros(40, 2, 4), parameters=own.vector())
+    studio = SimpleNamespace(pool=pool, parameters=own, face=face, reconstruction=None, see=lambda vectors: vectors,
+                             draw=lambda count, random: random.whole(0, 40, count))  # fmt: skip
+    assert turn_gains(studio, network, seed=1).tolist() == pytest.approx([1 / 0.9, 1.25, 1.0], abs=1e-4)
 
 
 def test_explained_variance():

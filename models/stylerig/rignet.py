@@ -109,7 +109,8 @@ class RigNets(nn.Module):
     ``method`` is one of METHODS: "paper" applies pose, expression and light one after the other, and reads
     the parameters again after each, so that a later step also takes back what an earlier leaked;
     "simultaneous" is the paper's network that takes all three at once, "joint" is ours, ``hidden`` wide.
-    ``keep`` has the rig draw what lies outside the face with the portrait's own expression.
+    ``keep`` has the rig draw what lies outside the face with the portrait's own expression. ``turn_gain`` (3,)
+    is what "joint" multiplies changes of yaw, pitch and roll with (training/gains.py).
     """
 
     def __init__(self, layers: int, width: int, sizes: dict[str, int], method: str = "joint",
@@ -122,6 +123,7 @@ class RigNets(nn.Module):
         self.paper = nn.ModuleDict({name: PaperRigNet(layers, width, size) for name, size in controls.items()})
         self.simultaneous = PaperRigNet(layers, width, total)
         self.joint = JointRigNet(layers, width, total, hidden)
+        self.register_buffer("turn_gain", torch.ones(3))
         self.register_buffer("w_mean", torch.zeros(layers, width))
         self.register_buffer("w_scale", torch.ones(layers, width))
         for part in SIMULTANEOUS:
@@ -160,6 +162,9 @@ class RigNets(nn.Module):
                 reconstruction: Reconstruction, face: FaceModel, method: str | None = None) -> Tensor:
         """w (N, L, 512) of heads with parameters ``own``, edited to ``wanted``: (N, L, 512)."""
         method = method or self.method
+        if method == "joint":
+            turn = self.turn_gain * (wanted.rotation - own.rotation)
+            wanted = wanted.replace(rotation=own.rotation + turn)
         if method != "paper":
             return self.apply_one(getattr(self, method), SIMULTANEOUS, w, own, wanted)
         start, current, edited = reconstruction.vector(w), own, w

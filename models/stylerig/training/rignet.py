@@ -72,6 +72,14 @@ class Studio:
     def read(self, w: Tensor) -> RigParameters:
         return self.reconstruction(w, self.face)
 
+    def see(self, w: Tensor) -> Tensor:
+        """Parameters (N, P) that the landmark network sees in the pictures of w (N, L, 512)."""
+        seen = []
+        for part in w.split(16):
+            colour, alpha = self.generator.foreground(part)
+            seen.append(self.detector(colour + (1 - alpha) * BACKDROP)[1])
+        return torch.cat(seen)
+
     def draw(self, count: int, random: Draws) -> Tensor:
         """Rows of the pool for training."""
         return random.whole(0, training_rows(self.pool), count)
@@ -286,8 +294,4 @@ def choose_method(studio: Studio, nets: RigNets, wanted_method: str, seed: int) 
 
 def picture_error(studio: Studio, w: Tensor, wanted: RigParameters) -> float:
     """Weighted squared error of the parameters seen in the pictures of codes."""
-    seen = []
-    for part in w.split(16):
-        colour, alpha = studio.generator.foreground(part)
-        seen.append(studio.detector(colour + (1 - alpha) * BACKDROP)[1])
-    return round(float(parameter_term(torch.cat(seen), wanted.vector(), studio.weights)), 4)
+    return round(float(parameter_term(studio.see(w), wanted.vector(), studio.weights)), 4)

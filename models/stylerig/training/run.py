@@ -23,6 +23,7 @@ from models.stylerig.rig import hash_files
 from models.stylerig.rignet import RigNets
 from models.stylerig.training.config import Stage, TrainingConfig
 from models.stylerig.training.estimators import train_estimator
+from models.stylerig.training.gains import turn_gains
 from models.stylerig.training.loop import Report, wait_for_all
 from models.stylerig.training.pictures import HALVES, StudioPictures
 from models.stylerig.training.pool import make_pool
@@ -89,6 +90,8 @@ def train_rig(run: Run, generator_path: Path, pictures: Path | None, landmarks: 
     config, report = run.config, run.report
     key = key_of(config.paper, config.joint, config.finish, config.precision, run.world.size, measured["inputs"])
     nets = train_rignet(studio, config, run.output, key, report, run.world)
+    nets.turn_gain.copy_(turn_gains(studio, nets, config.seed))
+    report(f"rignet: turns are asked for times {[round(gain, 2) for gain in nets.turn_gain.tolist()]}")
     measured["rignet"] = choose_method(studio, nets, config.method, config.seed)
     report(f"rignet: error by method {measured['rignet']}; uses {nets.method}")
     page = run.output / "results.md"
