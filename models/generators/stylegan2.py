@@ -21,6 +21,8 @@ from models.generators.layers import (
 )
 from models.generators.noise import check_noise, draw_noise
 
+BLACK, WHITE = 0.02, 0.99  # levels of the matte: what counts as nothing and as covered
+
 
 def normalize_2nd_moment(x: Tensor) -> Tensor:
     """Scale each row of (N, C) to mean square 1."""
@@ -172,11 +174,14 @@ def over_backdrop(raw: Tensor) -> Tensor:
 def split_matte(raw: Tensor) -> tuple[Tensor, Tensor]:
     """Channels in [-1, 1] -> premultiplied colour (N, 3, H, W) and alpha (N, 1, H, W), both 0..1.
 
-    Colour is limited to alpha, as no premultiplied pixel can be brighter than its coverage. Without
-    a fourth channel alpha is 1 everywhere.
+    Colour is limited to alpha, as no premultiplied pixel can be brighter than its coverage. What is nearly
+    nothing is nothing and what is nearly covered is covered, as a compositor sets a matte's levels: a
+    network never says quite 0, which would lie as a veil over a plate. Without a fourth channel
+    alpha is 1 everywhere.
     """
     unit = (raw * 0.5 + 0.5).clamp(0.0, 1.0)
     if raw.shape[1] != 4:
         return unit, torch.ones_like(unit[:, :1])
-    alpha = unit[:, 3:]
-    return torch.minimum(unit[:, :3], alpha), alpha
+    drawn = unit[:, 3:]
+    alpha = ((drawn - BLACK) / (WHITE - BLACK)).clamp(0.0, 1.0)
+    return torch.minimum(unit[:, :3] * (alpha / drawn.clamp(min=BLACK)), alpha), alpha
