@@ -94,10 +94,13 @@ def seen(folder: Path, place: Path, writable: bool) -> Iterator[None]:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Two at once would take each other's files away. Raises BlockingIOError."""
+    """Two at once would take each other's files away: the second one ends."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with open(FOLDER / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("full_blender.py is running already")
         yield
 
 

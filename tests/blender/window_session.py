@@ -239,38 +239,39 @@ def playback(options: argparse.Namespace) -> Iterator:
         bone.keyframe_insert("rotation_euler", frame=frame)
     scene, settings = bpy.context.scene, preferences()
     scene.frame_end = KEYED[1]
-    yield from played("AUTO", 1, True, options)
-    yield from played("AUTO", 240, False, options)
-    yield from played("FOLLOW", 240, True, options)
-    yield from played("PAUSE", 1, False, options)
-    settings.live_playback, scene.render.fps = "AUTO", 24
+    slow, quick = max(1.0, 4 * part("link.live").VIEW.picture.seconds), 1 / 240  # seconds per frame
+    yield from played("AUTO", slow, True, options)
+    yield from played("AUTO", quick, False, options)
+    yield from played("FOLLOW", quick, True, options)
+    yield from played("PAUSE", slow, False, options)
+    settings.live_playback, scene.render.fps, scene.render.fps_base = "AUTO", 24, 1.0
     scene.frame_set(STILL)
     yield from settled()
     assert_shows_present_pose()
 
 
-def played(choice: str, rate: int, follows: bool, options: argparse.Namespace) -> Iterator:
-    """Play at ``rate`` frames per second from frame 1 for a while; then stop, and the present frame is shown."""
+def played(choice: str, frame_seconds: float, follows: bool, options: argparse.Namespace) -> Iterator:
+    """Play from the first frame for a while; then stop, and the present frame is shown."""
     scene, view, turns = bpy.context.scene, part("link.live").VIEW, []
-    preferences().live_playback, scene.render.fps = choice, rate
+    preferences().live_playback, scene.render.fps, scene.render.fps_base = choice, 1, frame_seconds
     scene.frame_set(KEYED[0])
     yield from settled()
     view.listeners.append(lambda: turns.append(view.picture.placement[0]))
     with bpy.context.temp_override(**view_3d()):
         bpy.ops.screen.animation_play()
     if follows:
-        yield lambda: len(turns) > 3
-        assert view.status.endswith("per picture") and not view.failed, view.status
+        yield lambda: len(set(turns)) > 3
+        assert "per picture" in view.status and not view.failed, view.status
     else:
         yield lambda: view.status.startswith("Paused during playback") and not view.worker.busy
         turns.clear()
         yield lambda reached=scene.frame_current + 3: scene.frame_current >= reached
         assert not turns, "a picture was shown although the live view says that it pauses"
-    yield from screenshot(options.output / f"playback_{choice}_{rate}.png")
-    print(f"playback, {choice} at {rate} frames per second: {len(turns)} pictures to frame {scene.frame_current}, {view.status!r}", flush=True)
+    yield from screenshot(options.output / f"playback_{choice}_{'followed' if follows else 'paused'}.png")
+    print(f"playback, {choice}, {frame_seconds:.3g} s per frame: {len(turns)} pictures to frame {scene.frame_current}, {view.status!r}", flush=True)
     with bpy.context.temp_override(**view_3d()):
         bpy.ops.screen.animation_cancel(restore_frame=False)
-    assert (np.diff(turns) > 0).all(), turns  # one pose after another, none twice
+    assert (np.diff(turns) >= 0).all(), turns  # one pose after another; twice where a coarse picture came first
     yield from settled()
     view.listeners.pop()
     assert scene.frame_current > KEYED[0] and "Paused" not in view.status
