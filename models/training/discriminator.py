@@ -1,6 +1,6 @@
 """StyleGAN2's residual discriminator, named as in NVIDIA's stylegan2-ada-pytorch, and a small one of patches.
 
-The first judges the whole picture; to learn that takes it some 100,000 pictures. Where pairs already teach what a
+The first judges the whole picture, which takes many pictures to learn. Where pairs already teach what a
 picture shows, only its texture is left to judge: that of patches (Isola et al. 2017, "Image-to-Image
 Translation with Conditional Adversarial Networks", at two scales as in Wang et al. 2018, pix2pixHD),
 and with plain weights instead of equalised learning rates it is learned from hundreds.
