@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MODEL = "studio"  # the one that ships
 MOST_WAITING = 64  # requests
-AT_ONCE = 2  # while the generator draws one frame, the next is prepared and the last one encoded
+AT_ONCE = 2  # while one frame is drawn, the next is prepared and the last one encoded; small ones are drawn side by side
 SLOW_SECONDS = 1.5
 COMPILING = "Preparing the generator for this processor: some seconds, the first time only."
 
@@ -99,7 +99,7 @@ class RigHolder:
 
 
 class Worker:
-    """Runs jobs on threads of its own, ``AT_ONCE`` at a time; the generator itself draws one by one.
+    """Runs jobs on threads of its own, ``AT_ONCE`` at a time.
 
     Jobs may belong to a stream (a live view): a newer job of a stream takes the place of one that
     still waits, which fails with the code ``superseded``.

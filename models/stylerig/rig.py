@@ -198,31 +198,30 @@ class Rig:
 
         Where the networks are made to ``keep``, an expression changes nothing outside the face.
         """
-        drawn = self.placed_picture(portrait, request, size, precision)
         if not self.networks.keep or request.still is None:
-            return drawn
-        still, still_area = self.still_picture(portrait, request.still, size, precision)
+            return self.placed_pictures(portrait, [request], size, precision)[0]
+        # The one without the asked expression is remembered: an expression that is dragged or keyed alone asks for it again.
+        key = still_key(portrait, request.still, size, precision)
+        last = self.last_still  # another thread may remember its own meanwhile
+        if last is not None and last[0] == key:
+            (drawn,), (still, still_area) = self.placed_pictures(portrait, [request], size, precision), last[1]
+        else:
+            drawn, still = self.placed_pictures(portrait, [request, request.still], size, precision)
+            still_area = placed_area(self.face, request.still.parameters, request.still.similarity)
+            self.last_still = key, (still, still_area)
         area = torch.maximum(still_area, placed_area(self.face, request.parameters, request.similarity))
         return still.lerp(drawn, softened(area, size))
 
-    def still_picture(self, portrait: Portrait, still: Request, size: int, precision: str) -> tuple[Tensor, Tensor]:
-        """The picture without the asked expression and where its face is. The last is remembered: an expression
-        that is dragged or keyed alone asks for the same again."""
-        numbers = (portrait.w, portrait.parameters.vector().numpy(), still.parameters.vector().cpu().numpy())
-        key = (*(values.tobytes() for values in numbers), still.similarity, size, precision)
-        last = self.last_still  # another thread may remember its own meanwhile
-        if last is None or last[0] != key:
-            picture = self.placed_picture(portrait, still, size, precision)
-            last = self.last_still = key, (picture, placed_area(self.face, still.parameters, still.similarity))
-        return last[1]
-
-    def placed_picture(self, portrait: Portrait, state: Request, size: int, precision: str) -> Tensor:
-        """One state's picture, warped to where it stands: as ``moved_picture``, as the generator draws it."""
-        colour, alpha = self.picture(self.edit(portrait, state), precision)
-        layers = [colour, alpha]
-        if self.generator.img_channels == 3:
-            layers.append(grown_matte(self.face, state.parameters, alpha.shape[-1]))
-        return move(torch.cat(layers, dim=1), state.similarity, size)
+    def placed_pictures(self, portrait: Portrait, states: list[Request], size: int, precision: str) -> list[Tensor]:
+        """Each state's picture, warped to where it stands: as ``moved_picture``, as the generator draws it."""
+        colour, alpha = self.picture(torch.cat([self.edit(portrait, state) for state in states]), precision)
+        pictures = []
+        for row, state in enumerate(states):
+            layers = [colour[row : row + 1], alpha[row : row + 1]]
+            if self.generator.img_channels == 3:
+                layers.append(grown_matte(self.face, state.parameters, alpha.shape[-1]))
+            pictures.append(move(torch.cat(layers, dim=1), state.similarity, size))
+        return pictures
 
     def edit(self, portrait: Portrait, request: Request) -> Tensor:
         """The portrait's w (1, L, 512) after RigNet; unchanged when the request is the portrait itself."""
@@ -289,6 +288,12 @@ def beyond_alignment(aligned: Tensor, reference: Tensor, angle: float, controls:
     similarity = Similarity(angle, float(controls.scale) * (depth / to_depth), (x, y), shift)
     ndc = points.new_tensor([x + shift[0], y + shift[1], depth / similarity.scale])
     return similarity, PORTRAIT_CAMERA.unproject(ndc.view(1, 1, 3))[0, 0].tolist()
+
+
+def still_key(portrait: Portrait, still: Request, size: int, precision: str) -> tuple:
+    """What a picture without the asked expression depends on."""
+    numbers = (portrait.w, portrait.parameters.vector().numpy(), still.parameters.vector().cpu().numpy())
+    return (*(values.tobytes() for values in numbers), still.similarity, size, precision)
 
 
 def combine(layers: Tensor) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 from torch import Tensor, nn
 
@@ -18,18 +20,19 @@ class CudaRunner:
     def __init__(self, network: nn.Module, dtype: torch.dtype):
         self.network, self.dtype = network, dtype
         self.function = compiled(network.raw)
+        self.lock = threading.Lock()  # a graph has one place for w and one for the picture
         self.graphs: dict[tuple[int, str], tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
 
     def raw(self, w: Tensor, noise: str, seed: int) -> Tensor:
         w = w.to(next(self.network.parameters()).device)
-        before, self.network.dtype = self.network.dtype, self.dtype
-        try:
-            with exact_products():
+        with self.lock, exact_products():
+            before, self.network.dtype = self.network.dtype, self.dtype
+            try:
                 if noise == "random":  # drawn anew for each picture, so nothing to record
                     return self.network.raw(w, noise, seed=seed)
-                return self.replay(w, noise)
-        finally:
-            self.network.dtype = before
+                return self.replay(w, noise).clone()
+            finally:
+                self.network.dtype = before
 
     def replay(self, w: Tensor, noise: str) -> Tensor:
         """The result lies in the graph's own memory until the next picture."""

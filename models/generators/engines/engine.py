@@ -11,15 +11,20 @@ from torch import Tensor
 
 from models.errors import StyleRigError
 from models.generators import stylegan2, stylegan3
+from models.generators.engines.threads import Lanes
 from models.generators.generator import Generator, has_fast_bf16
 from models.generators.noise import check_noise, draw_noise
 from models.generators.stylegan2 import over_backdrop, split_matte
 
 EXACTNESS = ("exact", "fast")
+SMALL = 512  # side of pictures up to which two are drawn at the same time
 
 
 class Runner(Protocol):
-    """How an engine computes: w (N, num_ws, w_dim) -> the network's own channels (N, C, R, R) float32."""
+    """How an engine computes: w (N, num_ws, w_dim) -> the network's own channels (N, C, R, R) float32.
+
+    Safe to call from several threads; the result is the caller's own.
+    """
 
     def raw(self, w: Tensor, noise: str, seed: int) -> Tensor: ...
 
@@ -32,7 +37,6 @@ class Engine:
 
     def __init__(self, generator: Generator, runner: Runner, name: str, notice: str = ""):
         self.generator, self.runner, self.name, self.notice = generator, runner, name, notice
-        self.lock = threading.Lock()  # an engine works in memory of its own
 
     @torch.no_grad()
     def raw(self, w: Tensor, noise: str = "const", seed: int = 0) -> Tensor:
@@ -40,8 +44,7 @@ class Engine:
         check_noise(noise)
         if w.dim() != 3 or tuple(w.shape[1:]) != (self.generator.num_ws, self.generator.w_dim):
             raise ValueError(f"w has the shape {tuple(w.shape)}, expected (N, num_ws, w_dim)")
-        with self.lock:
-            return self.runner.raw(w.float(), noise, seed).clone()
+        return self.runner.raw(w.float(), noise, seed)
 
     def synthesis(self, w: Tensor, noise: str = "const", seed: int = 0) -> Tensor:
         """w (N, num_ws, w_dim) -> picture (N, 3, R, R) in [-1, 1], as the network's ``synthesis``."""
@@ -57,14 +60,16 @@ class Plain:
 
     def __init__(self, generator: Generator, dtype: torch.dtype):
         self.network, self.dtype = generator.synthesis, dtype
+        self.lock = threading.Lock()  # the network's type is changed meanwhile
 
     def raw(self, w: Tensor, noise: str, seed: int) -> Tensor:
-        before = self.network.dtype
-        self.network.dtype = self.dtype
-        try:
-            return self.network.raw(w, noise, seed=seed)
-        finally:
-            self.network.dtype = before
+        with self.lock:
+            before = self.network.dtype
+            self.network.dtype = self.dtype
+            try:
+                return self.network.raw(w, noise, seed=seed)
+            finally:
+                self.network.dtype = before
 
 
 class Fused(Protocol):
@@ -73,22 +78,32 @@ class Fused(Protocol):
     noise_sizes: Sequence[int]
     shape: tuple[int, int, int]
 
-    def raw(self, w: Tensor, noises: Sequence[Tensor | str]) -> Tensor: ...
+    def raw(self, w: Tensor, noises: Sequence[Tensor | str], place: int = 0) -> Tensor:
+        """The result is the caller's own. Calls at the same time need each their own ``place`` in memory."""
 
 
-class OneByOne:
-    """A fused network, which makes one picture at a time. Batches do not pay on a processor."""
+class PictureByPicture:
+    """A fused network, which makes its pictures singly: one batch of them does not pay on a processor.
+
+    What pays is to draw two small ones at the same time, each with half of the threads, where more than one is
+    wanted: threads that share a small picture mostly wait for each other. Which way a picture went cannot be seen in it.
+    """
 
     def __init__(self, fused: Fused):
         self.fused = fused
+        self.small = fused.shape[-1] <= SMALL
+        self.alone = threading.Lock()  # a picture with all threads, in place 0
+        self.lanes = Lanes(2)
 
     def raw(self, w: Tensor, noise: str, seed: int) -> Tensor:
+        if not len(w):
+            return w.new_zeros(0, *self.fused.shape)
         drawn = draw_noise(self.fused.noise_sizes, len(w), seed, w.device) if noise == "random" else None
-        pictures = []
-        for index, code in enumerate(w):
-            noises = [values[index, 0] for values in drawn] if drawn else [noise] * len(self.fused.noise_sizes)
-            pictures.append(self.fused.raw(code, noises))
-        return torch.stack(pictures) if len(w) else w.new_zeros(0, *self.fused.shape)
+        noises = [[values[index, 0] for values in drawn] if drawn else [noise] * len(self.fused.noise_sizes) for index in range(len(w))]
+        if self.small and torch.get_num_threads() > 1 and (len(w) > 1 or self.alone.locked() or self.lanes.busy):
+            return torch.stack(self.lanes.map(self.fused.raw, w, noises))
+        with self.alone:
+            return torch.stack([self.fused.raw(*picture) for picture in zip(w, noises, strict=True)])
 
 
 def load_engine(generator: Generator, exactness: str = "fast", device: str | torch.device = "cpu") -> Engine:
@@ -110,7 +125,7 @@ def load_engine(generator: Generator, exactness: str = "fast", device: str | tor
     if not isinstance(generator.synthesis, stylegan2.SynthesisNetwork | stylegan3.SynthesisNetwork):
         return Engine(generator, Plain(generator, torch.float32), "plain torch, float32", notice)
     try:
-        runner = OneByOne(fuse(generator, dtype))
+        runner = PictureByPicture(fuse(generator, dtype))
     except ImportError as error:
         notice = f"The package numba cannot be used ({error}): the plain network runs, several times as slow."
         return Engine(generator, Plain(generator, dtype), f"plain torch, {name_of(dtype)}", notice)

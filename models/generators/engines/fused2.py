@@ -84,14 +84,14 @@ class Rows:
 
 
 class FusedStyleGAN2:
-    """The synthesis network of ``network`` in ``dtype`` (float32 or bfloat16); one picture at a time."""
+    """The synthesis network of ``network`` in ``dtype`` (float32 or bfloat16); one picture at a time in each ``place``."""
 
     def __init__(self, network: SynthesisNetwork, dtype: torch.dtype):
         self.img_channels, self.dtype = network.img_channels, dtype
         self.noise_sizes = network.noise_sizes
         self.shape = (network.img_channels, network.block_resolutions[-1], network.block_resolutions[-1])
         self.layers, self.colours = [], []
-        self.rooms: Tensor | None = None
+        self.rooms: dict[int, Tensor] = {}
         for size in network.block_resolutions:
             block = getattr(network, f"b{size}")
             self.layers += [Layer(layer, dtype) for layer in ([] if block.first else [block.conv0]) + [block.conv1]]
@@ -116,16 +116,16 @@ class FusedStyleGAN2:
         scales = GAIN / np.sqrt(energies + np.float32(1e-8))
         return np.split(styles, self.affines.ends), np.split(scales, self.energies.ends)
 
-    def raw(self, w: Tensor, noises: Sequence[Tensor | str]) -> Tensor:
+    def raw(self, w: Tensor, noises: Sequence[Tensor | str], place: int = 0) -> Tensor:
         """w (num_ws, w_dim), for each layer its noise as Layer.noise takes it -> (img_channels, R, R) float32."""
         styles, scales = self.styles(w)
         colours = styles[len(self.layers) :]
         image = np.empty((0, 0, 4), np.float32)
-        x = self.room(0, self.layers[0].size, len(styles[0]))
+        x = self.room(place, 0, self.layers[0].size, len(styles[0]))
         torch.mul(self.const, torch.from_numpy(styles[0]), out=x[1:-1])
         for index, layer in enumerate(self.layers):
             last = index + 1 == len(self.layers)
-            out = self.room(index + 1, 0 if last else layer.size, layer.channels)
+            out = self.room(place, index + 1, 0 if last else layer.size, layer.channels)
             after = scales[index] if last else styles[index + 1]
             changes = (scales[index], layer.bias, layer.noise(noises[index]), after, array(out[1:-1]))
             if layer.up:
@@ -139,15 +139,15 @@ class FusedStyleGAN2:
             x = out
         return torch.from_numpy(image).permute(2, 0, 1)[: self.img_channels].contiguous()
 
-    def room(self, index: int, size: int, channels: int) -> Tensor:
+    def room(self, place: int, index: int, size: int, channels: int) -> Tensor:
         """Where layer ``index`` finds its input: (size + 2, size, channels), a row of zeros above and below.
 
         Memory that is asked for anew is cleared by the system first, which costs as much as filling it.
         """
-        if self.rooms is None:
+        if place not in self.rooms:
             most = max((layer.size + 2) * layer.size * layer.channels for layer in self.layers)
-            self.rooms = torch.empty(2, most, dtype=self.dtype)
-        room = self.rooms[index % 2, : (size + 2) * size * channels].view(size + 2, size, channels)
+            self.rooms[place] = torch.empty(2, most, dtype=self.dtype)
+        room = self.rooms[place][index % 2, : (size + 2) * size * channels].view(size + 2, size, channels)
         room[0], room[-1] = 0, 0
         return room
 

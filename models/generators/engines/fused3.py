@@ -87,16 +87,16 @@ def fits(layer: FilteredLayer) -> bool:
 
 
 class FusedStyleGAN3:
-    """The synthesis network of ``network`` in ``dtype`` (float32 or bfloat16); one picture at a time."""
+    """The synthesis network of ``network`` in ``dtype`` (float32 or bfloat16); one picture at a time in each ``place``."""
 
     def __init__(self, network: SynthesisNetwork, dtype: torch.dtype):
         self.network, self.dtype = network, dtype
         self.noise_sizes: tuple[int, ...] = ()
         self.layers = [Layer(getattr(network, name), dtype) for name in network.layer_names]
         self.shape = (3, self.layers[-1].size, self.layers[-1].size)
-        self.rooms: Tensor | None = None
+        self.rooms: dict[int, Tensor] = {}
 
-    def raw(self, w: Tensor, noises: Sequence[Tensor | str] = ()) -> Tensor:
+    def raw(self, w: Tensor, noises: Sequence[Tensor | str] = (), place: int = 0) -> Tensor:
         """w (num_ws, w_dim) -> (3, R, R) float32; there is no noise."""
         styles = [layer.style(code) for layer, code in zip(self.layers, w[1:])]
         features = self.network.input(w[:1])[0].permute(1, 2, 0)
@@ -105,14 +105,14 @@ class FusedStyleGAN3:
         for index, layer in enumerate(self.layers):
             last = index + 1 == len(self.layers)
             after = torch.ones(layer.config.out_channels) if last else styles[index + 1][0]
-            out = self.room(index, layer)
+            out = self.room(place, index, layer)
             layer.filter(layer.convolve(x), styles[index][1], after, out)
             x = out
         return x[:, :, : layer.config.out_channels].permute(2, 0, 1).float() * self.network.output_scale
 
-    def room(self, index: int, layer: Layer) -> Tensor:
+    def room(self, place: int, index: int, layer: Layer) -> Tensor:
         """Where layer ``index`` puts its result: (size, size, channels)."""
-        if self.rooms is None:
+        if place not in self.rooms:
             most = max(layer.size**2 * layer.channels for layer in self.layers)
-            self.rooms = torch.empty(2, most, dtype=self.dtype)
-        return self.rooms[index % 2, : layer.size**2 * layer.channels].view(layer.size, layer.size, layer.channels)
+            self.rooms[place] = torch.empty(2, most, dtype=self.dtype)
+        return self.rooms[place][index % 2, : layer.size**2 * layer.channels].view(layer.size, layer.size, layer.channels)

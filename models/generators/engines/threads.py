@@ -1,13 +1,15 @@
-"""Sharing a compiled kernel's rows or tiles among threads."""
+"""Sharing a compiled kernel's rows or tiles among threads, and threads among pictures."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import torch
+from torch import Tensor
 
 PARTS = 4  # for each thread: one that is held up leaves its parts to the others
 WORTH_SHARING = 1 << 17  # numbers; below, waking a thread costs more than it gives
@@ -39,3 +41,47 @@ def share(kernel: Callable[..., None], arguments: tuple[Any, ...], tiles: int, n
     wait(others)
     for other in others:
         other.result()
+
+
+class Lanes:
+    """``count`` threads that work beside each other, each with its part of the threads that torch uses."""
+
+    def __init__(self, count: int):
+        self.count = count
+        self.lock = threading.Lock()
+        self.executor: ThreadPoolExecutor | None = None
+        self.here = threading.local()
+        self.busy = 0
+
+    def map(self, function: Callable[..., Tensor], *arguments: Iterable[Any]) -> list[Tensor]:
+        """function(*one of each of ``arguments``, place) for all of them, without gradients; places are 1 … count."""
+        with self.lock:
+            self.executor = self.executor or self.start()
+            self.busy += 1
+        try:
+            return list(self.executor.map(functools.partial(self.work, function), *arguments))
+        finally:
+            with self.lock:
+                self.busy -= 1
+
+    @torch.no_grad()
+    def work(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        return function(*arguments, self.here.place)
+
+    def start(self) -> ThreadPoolExecutor:
+        everyone = torch.get_num_threads()
+        places = iter(range(1, self.count + 1))
+        here = threading.Barrier(self.count + 1)
+
+        def settle() -> None:
+            torch.get_num_threads()  # the first time in a thread, torch sets its number anew
+            torch.set_num_threads(max(1, everyone // self.count))
+            self.here.place = next(places)
+            here.wait()
+
+        executor = ThreadPoolExecutor(self.count, "generator-lane", settle)
+        for _ in range(self.count):
+            executor.submit(int)
+        here.wait()
+        torch.set_num_threads(everyone)  # what a lane sets for itself, threads to come would take over
+        return executor
