@@ -16,6 +16,7 @@ STOPPED = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="set made by models.studio, or a folder of pictures")
     parser.add_argument("--config", type=Path, default=PLAN, help="training plan, TOML or JSON (default: the shipped one)")
+    parser.add_argument("--reader", type=Path, help="landmarks.safetensors of `train rig --stage landmarks`, where the plan asks for it")
     parser.add_argument("--output", type=Path, required=True, help="folder for the weights, sheets and checkpoints")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where (default: a GPU if there is one)")
     parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
@@ -28,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
+    from models.stylerig.estimator import Estimator
     from models.training.config import load_config
     from models.training.distributed import World
     from models.training.generator import GeneratorTraining
@@ -35,10 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads > 0:
         torch.set_num_threads(arguments.threads)
     config = load_config(arguments.config)
+    reader = Estimator.load(arguments.reader) if arguments.reader else None
     world = World(arguments.device)
     try:
         say = lambda line: print(line, flush=True)
-        done = GeneratorTraining(arguments.data, config, arguments.output, say, world).run()
+        done = GeneratorTraining(arguments.data, config, arguments.output, say, world, reader).run()
     finally:
         world.close()
     return 0 if done else STOPPED

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from models.generators.engines import engine as engines
 from models.generators.engines import fused2
 from models.generators.engines.convolution import array
 from models.generators.engines.kernels import load, store
+from models.generators.engines.threads import Lanes
 from models.generators.stylegan3_config import StyleGAN3Config
 from tests.bench.networks import stylegan3
 from tests.data.official_format import lively, stylegan3_config
@@ -209,3 +211,39 @@ def test_cuda_equals_the_processor(generator):
         for _ in range(2):
             error = (engine.synthesis(w.cuda()).cpu() - truth).square().mean().sqrt() / truth.abs().max()
             assert -20 * math.log10(float(error)) > decibels
+
+
+def test_two_small_pictures_are_drawn_side_by_side_and_are_the_same():
+    generator = NETWORKS["studio"]()
+    w = generator.mapping(latents_from_seed(1, 5, generator.z_dim))
+    engine, before = load_engine(generator, "exact"), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = engine.raw(w)
+        assert engine.runner.lanes.executor is None
+        torch.set_num_threads(4)
+        together = engine.raw(w)
+        assert engine.runner.lanes.executor is not None
+        assert torch.equal(alone, together)
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_lanes_share_the_threads_and_have_places_of_their_own():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        lanes, both = Lanes(2), threading.Barrier(2)
+
+        def work(number, place):
+            both.wait(timeout=20)  # neither lane does both
+            return number, place, torch.get_num_threads(), torch.is_grad_enabled()
+
+        found = lanes.map(work, [7, 8])
+        assert [entry[0] for entry in found] == [7, 8]
+        assert {entry[1] for entry in found} == {1, 2}
+        assert {entry[2:] for entry in found} == {(2, False)}
+        assert not lanes.busy
+    finally:
+        torch.set_num_threads(before)

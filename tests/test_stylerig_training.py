@@ -19,11 +19,14 @@ from synthetic_face import synthetic_face
 
 from backend import cli
 from models.errors import StyleRigError
-from models.face.alignment import align
+from models.face import load_face_model
+from models.face.alignment import align, project_landmarks
+from models.face.parameters import RigParameters
+from models.face.rasterizer import render
 from models.generators import Generator
 from models.studio.scene import LIGHTS, THRESHOLD, layout
 from models.stylerig import Controls, Rig
-from models.stylerig.estimator import Estimator
+from models.stylerig.estimator import Estimator, close_view
 from models.stylerig.training import pool as pool_module
 from models.stylerig.training.ablations import VARIANTS, ablate
 from models.stylerig.training.config import DEFAULT, Stage, read_config
@@ -31,7 +34,7 @@ from models.stylerig.training.draws import Draws
 from models.stylerig.training.estimators import explained
 from models.stylerig.training.gains import turn_gains
 from models.stylerig.training.loop import Loop
-from models.stylerig.training.pictures import HALVES, StudioPictures, over_backgrounds
+from models.stylerig.training.pictures import HALVES, Mirror, StudioPictures, over_backgrounds
 from models.stylerig.training.run import Run, parameter_count, train_rig
 from models.stylerig.training.scenes import (
     draw_pairs,
@@ -178,7 +181,7 @@ def test_an_estimator_learns_the_pictures(face, studio_folder):
     network = Estimator.create(face, *pictures.truth(), channels=[8, 8, 16, 16, 16]).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     random, losses = Draws(0), []
-    for _ in range(25):
+    for _ in range(40):
         batch = pictures.sample(16, random)
         found, _ = network(over_backgrounds(batch.pictures, random))
         loss = ((found - batch.landmarks) / 0.1).square().mean()
@@ -187,6 +190,41 @@ def test_an_estimator_learns_the_pictures(face, studio_folder):
         optimizer.step()
         losses.append(float(loss.detach()))
     assert np.mean(losses[-5:]) < 0.7 * losses[0]
+
+
+def test_a_mirrored_head_has_the_mirrored_truth():
+    """The truth of the mirror image, drawn, is the mirror image of what was drawn."""
+    head, random = load_face_model(None), torch.Generator().manual_seed(3)
+    own = RigParameters.neutral(head, 3)
+    own.expression.copy_(torch.rand(own.expression.shape, generator=random) * (torch.rand(own.expression.shape, generator=random) < 0.1))
+    own.light.add_(0.4 * torch.randn(own.light.shape, generator=random))
+    own = align(head, own.replace(rotation=0.3 * torch.randn(3, 3, generator=random)))
+    mirror = Mirror(head)
+    other = RigParameters.from_vector(mirror.parameters(own.vector()), head)
+    points = [project_landmarks(head, parameters)[..., :2] for parameters in (own, other)]
+    assert (mirror.landmarks(points[0]) - points[1]).abs().max() < 0.02  # half a pixel of a small picture
+    drawn = [render(head, parameters, 64, outputs=("colour",))["colour"] for parameters in (own, other)]
+    assert (drawn[0].flip(2) - drawn[1]).abs().mean() < 0.01 < (drawn[0] - drawn[1]).abs().mean()
+
+
+def test_only_chosen_pictures_are_mirrored(face, studio_folder):
+    pictures = StudioPictures(studio_folder, HALVES[0], parameter_count(face))
+    batch = pictures.batch(pictures.train[:2])
+    turned = batch.mirrored(Mirror(face), torch.tensor([True, False]))
+    assert torch.equal(turned.pictures[0], batch.pictures[0].flip(2)) and torch.equal(turned.pictures[1], batch.pictures[1])
+    assert torch.equal(turned.landmarks[1], batch.landmarks[1]) and not torch.equal(turned.landmarks[0], batch.landmarks[0])
+
+
+def test_a_face_model_of_one_sided_expressions_cannot_be_mirrored(face):
+    assert not Mirror(dataclasses.replace(face, expression_names=[f"squint{number}_L" for number in range(5)])).known
+
+
+def test_a_close_view_shows_what_lies_about_the_landmarks():
+    axis = (torch.arange(256) + 0.5) / 128 - 1
+    ramps = torch.stack((axis.expand(256, 256), -axis.view(-1, 1).expand(256, 256), torch.zeros(256, 256))).unsqueeze(0)
+    seen = close_view(ramps, torch.tensor([[[0.2, 0.3], [0.4, 0.1]]]), (0.25, 0.1))  # x and y, y up
+    assert float(seen[0, 0].mean()) == pytest.approx(0.3, abs=1e-3) and float(seen[0, 1].mean()) == pytest.approx(0.3, abs=1e-3)
+    assert float(seen[0, 0, 0, -1] - seen[0, 0, 0, 0]) == pytest.approx(0.5 * 63 / 64, abs=1e-3)
 
 
 def line_loop(folder, steps, broken=None):

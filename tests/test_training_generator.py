@@ -20,6 +20,7 @@ from models.errors import StyleRigError
 from models.generators import GeneratorConfig, load_generator
 from models.generators.layers import SynthesisLayer
 from models.generators.pointwise import gathered_passes
+from models.stylerig.estimator import Estimator
 from models.training import losses
 from models.training.augment import draw
 from models.training.config import Stage, TrainingConfig, config_from_json, load_config
@@ -27,6 +28,7 @@ from models.training.data import PictureSet
 from models.training.discriminator import Discriminator, PatchDiscriminator
 from models.training.distributed import choose_device
 from models.training.generator import GeneratorTraining
+from models.training.reading import reading_loss
 from models.training.report import Log, curve
 from tests import picture_sets
 from tests.picture_sets import LATENTS, ellipse, write_set
@@ -325,6 +327,49 @@ def test_skipped_levels_leave_fine_detail_free():
     assert float(losses.pair_loss(matte, target, focus, skip=2)) == 0
     assert float(losses.pair_loss(stripes, target, focus)) > 0.5
     assert float(losses.pair_loss(target + 1, target, focus, skip=1)) == pytest.approx(1, rel=0.01)
+
+
+def test_near_features_fine_detail_counts_all_the_same():
+    target, focus = torch.zeros(1, 4, 32, 32), losses.focus_map(32, 2.0)
+    near = torch.zeros(1, 1, 32, 32)
+    near[..., 8:16, 8:16] = 1
+    stripes = target.clone()
+    stripes[:, :3, :8, ::2], stripes[:, :3, :8, 1::2] = 1, -1
+    assert float(losses.pair_loss(stripes, target, focus, skip=1, near=near)) == 0
+    assert float(losses.pair_loss(stripes.roll(8, 2), target, focus, skip=1, near=near)) > 0.01
+
+
+def reader() -> Estimator:
+    torch.manual_seed(0)
+    sizes = {"identity": 2, "reflectance": 1, "expression": 4, "light": 27, "rotation": 3, "translation": 3}
+    return Estimator(sizes, channels=[4, 4, 8, 8, 8]).eval().requires_grad_(False)
+
+
+def test_a_reading_is_compared_and_can_be_followed():
+    target = torch.rand(2, 4, 64, 64) * 2 - 1
+    assert float(reading_loss(reader(), target, target)) == 0
+    picture = (target + 0.3 * torch.randn_like(target)).requires_grad_()
+    loss = reading_loss(reader(), picture, target)
+    (gradient,) = torch.autograd.grad(loss, picture)
+    assert float(loss.detach()) > 0.01 and bool(gradient[:, :3].any())
+    nearer = (picture - 0.1 * gradient / gradient.abs().max()).detach()
+    assert float(reading_loss(reader(), nearer, target)) < float(loss.detach())
+
+
+def test_a_plan_that_reads_needs_a_reader_that_judges_nothing(folder, tmp_path):
+    stages = tuple(dataclasses.replace(stage, reading_weight=0.1, images=16) for stage in TINY.stages)
+    config = dataclasses.replace(TINY, stages=stages)
+    with pytest.raises(StyleRigError, match="nothing reads") as caught:
+        training(folder, tmp_path / "out", config)
+    assert "--reader" in caught.value.hint
+    judge = reader()
+    judge.header = {"half": "evaluation"}
+    with pytest.raises(StyleRigError, match="judges"):
+        GeneratorTraining(folder, config, tmp_path / "out", reader=judge)
+    assert not (tmp_path / "out").exists()
+    said = []
+    assert GeneratorTraining(folder, config, tmp_path / "out", say=said.append, reader=reader()).run()
+    assert any("reading" in line for line in said)
 
 
 def test_the_discriminator_sees_growing_pictures():

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from models.face.alignment import align
 from models.face.harmonics import disc_light, irradiance, luminance, rotate
+from models.face.gaze import is_gaze
 from models.face.head import GAZE_DEGREES
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
@@ -39,7 +40,6 @@ MOODS = {  # natural combinations: weights of the expressions at full strength
     "closed_eyes": {"eyeBlink": 1.0},
 }
 LID_CLOSERS, RARER = ("eyeBlink", "eyeSquint", "cheekSquint"), 0.45  # portraits show open eyes
-GAZE = ("eyeLookUp", "eyeLookDown", "eyeLookIn", "eyeLookOut")
 WHITE_BALANCE = 0.65
 TARGET, TARGET_BY_TONE = 0.95, -0.22  # irradiance on the face over pi; how its logarithm falls per deviation of tone
 LIGHTS = (*(f"environment_{name}" for name in ENVIRONMENTS), "turn_cos", "turn_sin", "exposure", "key", "key_azimuth",
@@ -140,7 +140,7 @@ def expression_weights(g: Tensor, mood: Tensor, gaze: Tensor, rotation: Tensor, 
     weights = torch.zeros_like(g)
     for name, i in index.items():
         stem, side = (name[:-2], name[-2:]) if name[-2:] in ("_L", "_R") else (name, "")
-        if stem in GAZE:
+        if is_gaze(name):
             weights[:, i] = looking[stem, side]
             continue
         drive = g[:, i]

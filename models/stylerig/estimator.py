@@ -1,5 +1,9 @@
 """A convolutional network that reads landmarks and rig parameters from a portrait's pixels.
 
+It looks twice: at the whole portrait, for landmarks and for what shapes all of it, and then closely at
+each eye with its brow and at the mouth, which it finds by its own landmarks. A lid or a corner of the
+lips moves few pixels; seen closely and always in the same place it can be told from who the person is.
+
 It is trained on rendered portraits with exact truth, twice and apart: one network gives landmarks to
 the training of the rig, the other judges the finished rig and takes no part in its training. What it
 tells of the person (identity, skin, and looks beyond the rig such as hair) is also the embedding by
@@ -16,17 +20,25 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, relu
+from torch.nn.functional import grid_sample, interpolate, relu
 
 from models.face import FaceModel
+from models.face.alignment import LEFT_EYE, RIGHT_EYE
 from models.face.parameters import RigParameters
 from models.stylerig.reconstruction import default_spread, part_sizes
 from models.stylerig.storage import fill_network, read_network, save_network
 
 LANDMARKS = 136
 PERSON = ("identity", "reflectance")  # the first parts of a vector of rig parameters
-SIZE = 128  # side of the pictures it sees
-CHANNELS = (24, 48, 96, 160, 256)
+SIZE = 256  # side of the pictures it looks closely at
+WHOLE = 128  # side at which it sees the whole portrait
+CLOSE = 64  # side of a close view
+CHANNELS = (24, 48, 96, 160, 192)  # of the whole portrait
+CLOSE_CHANNELS = (24, 48, 80, 112)  # of a close view
+# Close views: half their side and how far their centre lies above the landmarks' mean, both in NDC.
+EYE_VIEW, MOUTH_VIEW = (0.26, 0.06), (0.36, 0.02)
+MOUTH = slice(48, 68)
+HIDDEN, CLOSE_HIDDEN = 256, 128
 
 
 class Block(nn.Module):
@@ -40,6 +52,33 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return relu(self.second(relu(self.first(x))) + self.shortcut(x))
+
+
+def trunk(channels: Sequence[int], side: int, outputs: int) -> nn.Sequential:
+    """Picture (N, 3, side, side) -> (N, outputs), halved once for each of ``channels``."""
+    stem = nn.Sequential(nn.Conv2d(3, channels[0], 3, 2, 1, bias=False), nn.BatchNorm2d(channels[0]), nn.ReLU())
+    blocks = [Block(a, b) for a, b in pairwise(channels)]
+    end = channels[-1] * (side // 2 ** len(channels)) ** 2
+    return nn.Sequential(stem, *blocks, nn.Flatten(), nn.Linear(end, outputs), nn.ELU())
+
+
+def shrunk(images: Tensor, size: int) -> Tensor:
+    """Pictures of at most ``size`` a side; smaller ones stay, but for the whole portrait."""
+    if images.shape[-1] > size or size == WHOLE != images.shape[-1]:
+        images = interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def close_view(images: Tensor, points: Tensor, view: tuple[float, float]) -> Tensor:
+    """Squares (N, 3, CLOSE, CLOSE) of pictures about landmarks (N, M, 2) in NDC, y up."""
+    half, above = view
+    axis = (torch.arange(CLOSE, device=images.device) + 0.5) * (2 / CLOSE) - 1
+    across, down = torch.meshgrid(axis, axis, indexing="xy")
+    centre = points.mean(dim=1)
+    centre = torch.stack((centre[:, 0], -centre[:, 1] - above), dim=1)
+    grid = centre[:, None, None] + half * torch.stack((across, down), dim=2)
+    seen = grid_sample(images, grid.to(images.dtype), padding_mode="border", align_corners=False)
+    return seen.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(eq=False)
@@ -62,12 +101,12 @@ class Estimator(nn.Module):
         self.sizes, self.channels, self.looks = dict(sizes), list(channels), looks
         self.header: dict = {}
         parameters, outputs = sum(sizes.values()), LANDMARKS + sum(sizes.values()) + looks
-        stem = nn.Sequential(nn.Conv2d(3, channels[0], 3, 2, 1, bias=False), nn.BatchNorm2d(channels[0]), nn.ReLU())
-        blocks = [Block(a, b) for a, b in pairwise(channels)]
-        self.features = nn.Sequential(stem, *blocks)
-        side = SIZE // 2 ** len(channels)
-        self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels[-1] * side * side, 256), nn.ELU(), nn.Linear(256, outputs)
+        self.whole = trunk(channels, WHOLE, HIDDEN)
+        self.eye = trunk(CLOSE_CHANNELS, CLOSE, CLOSE_HIDDEN)  # both eyes; the one at the right is mirrored
+        self.mouth = trunk(CLOSE_CHANNELS, CLOSE, CLOSE_HIDDEN)
+        self.landmarks = nn.Linear(HIDDEN, LANDMARKS)
+        self.others = nn.Sequential(
+            nn.Linear(HIDDEN + 3 * CLOSE_HIDDEN, HIDDEN), nn.ELU(), nn.Linear(HIDDEN, outputs - LANDMARKS)
         )
         self.register_buffer("mean", torch.zeros(outputs))
         self.register_buffer("spread", torch.ones(outputs))
@@ -83,15 +122,25 @@ class Estimator(nn.Module):
         least = torch.cat((torch.full((LANDMARKS,), 0.02), 0.05 * default_spread(face), torch.full((looks.shape[1],), 0.05)))
         network.mean.copy_(truth.mean(dim=0))
         network.spread.copy_(torch.maximum(truth.std(dim=0), least))
-        network.head[-1].weight.data.mul_(0.1)
+        for last in (network.landmarks, network.others[-1]):
+            last.weight.data.mul_(0.1)
         return network
 
     def standardised(self, images: Tensor) -> Tensor:
         """All outputs (N, 136 + P + looks) in units of their spread."""
-        if images.shape[-1] != SIZE:
-            images = interpolate(images, size=(SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
-        images = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
-        return self.head(self.features(images).float())
+        return self.look(images)[0]
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """All outputs, in units of their spread, and the features (N, F) that they follow from."""
+        images = images * 2 - 1
+        whole = self.whole(shrunk(images, WHOLE)).float()
+        landmarks = self.landmarks(whole)
+        places = (self.mean[:LANDMARKS] + self.spread[:LANDMARKS] * landmarks.detach()).unflatten(1, (68, 2))
+        fine = shrunk(images, SIZE)
+        eyes = torch.cat((close_view(fine, places[:, LEFT_EYE], EYE_VIEW), close_view(fine, places[:, RIGHT_EYE], EYE_VIEW).flip(3)))
+        mouth = self.mouth(close_view(fine, places[:, MOUTH], MOUTH_VIEW)).float()
+        features = torch.cat((whole, *self.eye(eyes).float().chunk(2), mouth), dim=1)
+        return torch.cat((landmarks, self.others(features)), dim=1), features
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.read(images)

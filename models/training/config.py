@@ -27,7 +27,8 @@ class Stage:
     ``path_weight`` 0 not at all; ADA with ``ada_target`` 0 not at all, ``ada_images`` take its
     probability from 0 to 1. ``flip`` lets the discriminator see mirrored pictures. In the likeness to
     pairs the middle of a picture weighs 1 + ``focus``, and eyes, brows and mouth ``feature_focus`` more;
-    ``texture_weight`` is that of the likeness of texture (texture.py).
+    ``texture_weight`` is that of the likeness of texture (texture.py), ``reading_weight`` of what a reader of
+    faces sees (reading.py).
     """
 
     kind: str = "pairs"
@@ -45,6 +46,7 @@ class Stage:
     focus: float = 2.0
     feature_focus: float = 0.0
     texture_weight: float = 0.0
+    reading_weight: float = 0.0
     adversarial_weight: float = 1.0
     adversarial_ramp: int = 2000
     feature_weight: float = 1.0

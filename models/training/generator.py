@@ -18,6 +18,7 @@ from torch import Tensor
 from models.errors import StyleRigError
 from models.files import write_atomic
 from models.generators.pointwise import gathered_passes
+from models.stylerig.estimator import Estimator
 from models.training.config import Stage, TrainingConfig
 from models.training.data import PictureSet
 from models.training.distributed import World
@@ -42,12 +43,13 @@ class GeneratorTraining:
 
     Leaves there: ``generator.safetensors`` (the running average, fresh at every sheet),
     ``checkpoint.pt``, ``log.jsonl``, ``sheet.png``, ``sheets/`` and ``results.html``. Under torchrun
-    only the first process writes. Raises StyleRigError for data, a plan or a checkpoint that do not fit.
+    only the first process writes. ``reader`` is what stages with a ``reading_weight`` read faces with. Raises StyleRigError for data, a plan or a checkpoint that do not fit.
     """
 
     def __init__(self, data: str | Path, config: TrainingConfig, output: str | Path,
-                 say: Callable[[str], None] = print, world: World | None = None):
+                 say: Callable[[str], None] = print, world: World | None = None, reader: Estimator | None = None):
         config.check()
+        check_reader(config, reader)
         self.config, self.output = config, Path(output)
         self.world = world or World("cpu")
         self.say = say if self.world.leads else lambda line: None
@@ -55,7 +57,8 @@ class GeneratorTraining:
         self.check_data()
         self.log = Log(self.output / "log.jsonl")
         self.networks = Networks(config, self.data.latent_dim, self.world.device)
-        self.teacher = Teacher(self.networks, self.data, self.world, config.seed)
+        reader = reader.to(self.world.device) if reader else None
+        self.teacher = Teacher(self.networks, self.data, self.world, config.seed, reader)
         self.stage_number = self.stage_images = self.images = self.steps = 0
         self.stage_seconds = self.seconds = 0.0
         self.validation: dict[str, float] = {}
@@ -288,6 +291,19 @@ class GeneratorTraining:
         if self.world.leads:
             self.log.forget_after(self.images)
         self.say(f"Continuing after {self.images} pictures.")
+
+
+def check_reader(config: TrainingConfig, reader: Estimator | None) -> None:
+    if reader is None and any(stage.reading_weight > 0 for stage in config.stages):
+        raise training_error(
+            "its plan compares what can be read from faces (reading_weight), and nothing reads them",
+            "Give --reader FILE, the landmarks.safetensors of `python -m backend train rig --stage landmarks`.",
+        )
+    if reader is not None and reader.header.get("half") == "evaluation":
+        raise training_error(
+            "the reader is the network that judges rigs, which takes no part in any training",
+            "Give the landmarks.safetensors of `python -m backend train rig --stage landmarks`.",
+        )
 
 
 def has_compiler(device: torch.device) -> bool:

@@ -38,15 +38,18 @@ def feature_map(landmarks: Tensor, resolution: int) -> Tensor:
     return F.interpolate(near, size=(resolution, resolution), mode="bilinear", align_corners=False)
 
 
-def pair_loss(picture: Tensor, target: Tensor, focus: Tensor, gradient_weight: float = 1.0, skip: int = 0) -> Tensor:
+def pair_loss(picture: Tensor, target: Tensor, focus: Tensor, gradient_weight: float = 1.0, skip: int = 0,
+              near: Tensor | None = None) -> Tensor:
     """L1 of colour and matte over a pyramid, and of their differences between neighbours: a scalar.
 
     Both (N, 4, R, R) in [-1, 1]; ``focus`` (1 or N, 1, R, R) weighs the places. The ``skip`` finest
     levels are left out (of the matte one less): where strands of hair lie is for a discriminator,
-    L1 would blur them.
+    L1 would blur them. Only ``near`` (N, 1, R, R), what the eyes, brows and mouth weigh, counts there too.
     """
     difference = picture - target
     colour = pyramid_loss(difference[:, :3], focus, gradient_weight, skip)
+    if near is not None and skip:
+        colour = colour + features_loss(difference[:, :3], near, skip)
     matte = pyramid_loss(difference[:, 3:], focus, gradient_weight, max(skip - 1, 0))
     return 0.75 * colour + 0.25 * matte  # the mean over four channels
 
@@ -64,6 +67,15 @@ def pyramid_loss(difference: Tensor, focus: Tensor, gradient_weight: float, skip
         difference, focus = F.avg_pool2d(difference, 2), F.avg_pool2d(focus, 2)
         levels += 1
     return loss / max(levels, 1)
+
+
+def features_loss(difference: Tensor, near: Tensor, levels: int) -> Tensor:
+    """Mean of |difference| near eyes, brows and mouth over the finest ``levels``."""
+    loss = difference.new_zeros(())
+    for _ in range(levels):
+        loss = loss + (difference.abs() * near).mean()
+        difference, near = F.avg_pool2d(difference, 2), F.avg_pool2d(near, 2)
+    return loss / levels
 
 
 def feature_loss(fake: list[Tensor], real: list[Tensor]) -> Tensor:

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from models.generators.pointwise import plain_passes
+from models.stylerig.estimator import Estimator
 from models.training import losses
 from models.training.augment import Adaptive, Augmentation, draw
 from models.training.config import Stage
 from models.training.data import Order, PictureSet
 from models.training.distributed import World
 from models.training.networks import Networks
+from models.training.reading import reading_loss
 from models.training.texture import texture_loss
 
 PATH_SHRINK = 2  # path lengths are measured on half of a batch
@@ -25,10 +27,13 @@ PATH_DECAY = 0.01  # of the running mean of path lengths
 
 
 class Teacher:
-    """Takes steps with ``networks`` on ``data``; ``step`` returns the losses by name."""
+    """Takes steps with ``networks`` on ``data``; ``step`` returns the losses by name.
 
-    def __init__(self, networks: Networks, data: PictureSet, world: World, seed: int):
-        self.networks, self.data, self.world, self.seed = networks, data, world, seed
+    ``reader`` is needed for stages with a ``reading_weight``.
+    """
+
+    def __init__(self, networks: Networks, data: PictureSet, world: World, seed: int, reader: Estimator | None = None):
+        self.networks, self.data, self.world, self.seed, self.reader = networks, data, world, seed, reader
         self.order = Order(seed)
         self.adaptive = Adaptive()
         self.path_mean = 0.0
@@ -42,7 +47,7 @@ class Teacher:
         taken = self.order.take(images + self.world.rank * local, local, len(rows))
         target, latents = self.data.batch(rows[taken], stage.resolution)
         target, latents = target.to(self.world.device), latents.to(self.world.device)
-        self.focus = self.focus_map(stage, rows[taken])
+        self.focus, self.near = self.focus_maps(stage, rows[taken])
         if stage.kind == "pairs":
             return self.pair_step(stage, target, latents)
         # The discriminator starts from nothing: its word gains weight slowly.
@@ -65,27 +70,31 @@ class Teacher:
         free = torch.randn(len(latents), self.networks.generator.z_dim - latents.shape[1], generator=rng)
         return torch.cat((latents, free.to(latents)), dim=1)
 
-    def focus_map(self, stage: Stage, rows: np.ndarray) -> Tensor:
-        """What each place of the pictures weighs (N, 1, R, R), mean 1."""
+    def focus_maps(self, stage: Stage, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """What each place of the pictures weighs (N, 1, R, R), mean 1, and how much of that is for eyes, brows and mouth."""
         key = (stage.resolution, stage.focus)
         if key not in self.middles:
             self.middles[key] = losses.focus_map(*key).to(self.world.device)
         landmarks = self.data.landmarks(rows) if stage.feature_focus > 0 else None
         if landmarks is None:
-            return self.middles[key].expand(len(rows), -1, -1, -1)
-        near = losses.feature_map(landmarks.to(self.world.device), stage.resolution)
-        weight = self.middles[key] + stage.feature_focus * near
-        return weight / weight.mean()
+            return self.middles[key].expand(len(rows), -1, -1, -1), None
+        near = stage.feature_focus * losses.feature_map(landmarks.to(self.world.device), stage.resolution)
+        weight = self.middles[key] + near
+        return weight / weight.mean(), near / weight.mean()
 
     def pair_loss(self, stage: Stage, picture: Tensor, target: Tensor, values: dict[str, float]) -> Tensor:
         """Unlikeness to the pair; its parts go to ``values``."""
-        focus = self.focus[: len(picture)]
-        loss = losses.pair_loss(picture, target, focus, stage.gradient_weight, stage.pair_skip)
+        focus, near = (None if part is None else part[: len(picture)] for part in (self.focus, self.near))
+        loss = losses.pair_loss(picture, target, focus, stage.gradient_weight, stage.pair_skip, near)
         values["pair"] = loss.item()
         if stage.texture_weight > 0:
             texture = texture_loss(picture, target)
             values["texture"] = texture.item()
             loss = loss + stage.texture_weight * texture
+        if stage.reading_weight > 0:
+            reading = reading_loss(self.reader, picture, target, self.rng)
+            values["reading"] = reading.item()
+            loss = loss + stage.reading_weight * reading
         return loss
 
     def pair_step(self, stage: Stage, target: Tensor, latents: Tensor) -> dict[str, float]:

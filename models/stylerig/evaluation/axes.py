@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from models.face.camera import rotation_matrix
+from models.face.gaze import moves_with, set_expression
 from models.face.harmonics import luminance, rotate
 from models.face.parameters import RigParameters
 from models.metrics.control import leakage, leaks, response
@@ -84,14 +85,14 @@ def angle(subjects: Subjects, name: str, column: int, values) -> Axis:
 
 
 def expression(subjects: Subjects, name: str) -> Axis:
-    number = subjects.face.expression_names.index(name)
+    """One expression alone, but for the eyes: both are asked to look the same way, as every picture shows them."""
+    names = subjects.face.expression_names
 
     def edit(weight: float) -> dict[str, Tensor]:
-        weights = subjects.own.expression.clone()
-        weights[:, number] = weight
-        return {"expression": weights}
+        return {"expression": set_expression(subjects.own.expression, name, weight, names)}
 
-    return measure(subjects, "expression", WEIGHT, edit, TOLERANCE["expression"], {name}, read_expression(subjects, number))
+    read = read_expression(subjects, names.index(name))
+    return measure(subjects, "expression", WEIGHT, edit, TOLERANCE["expression"], moves_with(name), read)
 
 
 def read_expression(subjects: Subjects, number: int) -> Callable[[Reading], np.ndarray]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.face.gaze import is_gaze
 from models.face.harmonics import luminance
 from models.generators import latents_from_seed
 from models.metrics.control import response
@@ -28,7 +29,6 @@ from models.stylerig.rig import Rig
 from models.stylerig.training.scenes import (
     check_scenes,
     codes_of,
-    is_gaze,
     kept_gaze,
     parameters_of,
     with_expression,

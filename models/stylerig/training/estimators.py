@@ -10,11 +10,11 @@ from torch.nn.functional import smooth_l1_loss
 
 from models.face import FaceModel
 from models.face.parameters import RigParameters
-from models.stylerig.estimator import LANDMARKS, Estimator
+from models.stylerig.estimator import LANDMARKS, PERSON, Estimator
 from models.stylerig.training.config import Stage
 from models.stylerig.training.draws import Draws
 from models.stylerig.training.loop import Loop, Report, mixed, wait_for_all
-from models.stylerig.training.pictures import StudioPictures, degrade, over_backgrounds
+from models.stylerig.training.pictures import Mirror, StudioPictures, degrade, over_backgrounds
 from models.training.distributed import World
 
 PART_WEIGHTS = {"identity": 0.3, "reflectance": 0.3, "expression": 1.0, "light": 0.5, "rotation": 2.0, "translation": 0.2,
@@ -36,18 +36,24 @@ def train_estimator(name: str, pictures: StudioPictures, face: FaceModel, stage:
     places = {part: slice(LANDMARKS + place.start, LANDMARKS + place.stop)
               for part, place in RigParameters.slices(face).items()}  # fmt: skip
 
+    mirror = Mirror(face)
+
     def step(_: int, random: Draws) -> dict[str, Tensor]:
-        batch = pictures.sample(stage.batch, random)
+        flipped = random.uniform(stage.batch) < (0.5 if mirror.known else 0.0)
+        batch = pictures.sample(stage.batch, random).mirrored(mirror, flipped)
         images = degrade(over_backgrounds(batch.pictures, random), random)
         truth = torch.cat((batch.landmarks.flatten(1), batch.parameters, batch.looks), dim=1)
         wanted = (truth - network.mean) / network.spread
         with mixed(precision, world.device):
             found = network.standardised(images)
-        terms = {"landmarks": smooth_l1_loss(found[:, :LANDMARKS], wanted[:, :LANDMARKS]) * 2}
+        loss = smooth_l1_loss(found, wanted, reduction="none")
+        person = ~flipped.unsqueeze(1)  # a mirrored face is another person's, of unknown numbers
+        terms = {"landmarks": 2 * loss[:, :LANDMARKS].mean()}
         for part, place in places.items():
-            terms[part] = PART_WEIGHTS[part] * smooth_l1_loss(found[:, place], wanted[:, place])
+            known = loss[:, place] * person if part in PERSON else loss[:, place]
+            terms[part] = PART_WEIGHTS[part] * known.mean()
         if network.looks:
-            terms["looks"] = PART_WEIGHTS["looks"] * smooth_l1_loss(found[:, -network.looks :], wanted[:, -network.looks :])
+            terms["looks"] = PART_WEIGHTS["looks"] * (loss[:, -network.looks :] * person).mean()
         return terms
 
     loop.run(step)

@@ -11,6 +11,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from models.errors import StyleRigError
+from models.face import FaceModel
+from models.face.head_figures import mirrored_name
+from models.face.parameters import RigParameters
 from models.stylerig.estimator import SIZE
 from models.stylerig.training.draws import Draws
 from models.training.data import PictureSet
@@ -18,6 +21,40 @@ from models.training.pictures import open_folder
 
 HALVES = ("training", "evaluation")  # pictures of even and of odd number
 HELD_OUT = 16  # every 16th picture of a half is kept for validation
+
+
+# The 68 landmarks in the order in which a mirror shows them: jaw, brows, nose, eyes, lips.
+MIRRORED_LANDMARKS = (
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
+)  # fmt: skip
+ODD_LIGHT = (3, 4, 7)  # harmonics with x: other signs in the mirror
+
+
+class Mirror:
+    """What a picture's truth is after the picture was mirrored, but for identity, reflectance and looks.
+
+    ``known`` is False for a face model with an expression of one side that the other lacks.
+    """
+
+    def __init__(self, face: FaceModel):
+        places, names = RigParameters.slices(face), face.expression_names
+        self.order = torch.arange(places["translation"].stop)
+        first = places["expression"].start
+        self.known = all(mirrored_name(name) in names for name in names)
+        if self.known:
+            self.order[places["expression"]] = torch.tensor([first + names.index(mirrored_name(name)) for name in names])
+        self.sign = torch.ones(len(self.order))
+        self.sign[places["light"]].view(9, 3)[list(ODD_LIGHT)] = -1
+        self.sign[[places["rotation"].start, places["rotation"].start + 2, places["translation"].start]] = -1
+
+    def parameters(self, vectors: Tensor) -> Tensor:
+        """Of mirrored heads (N, P)."""
+        return vectors[:, self.order.to(vectors.device)] * self.sign.to(vectors.device)
+
+    def landmarks(self, points: Tensor) -> Tensor:
+        """Of mirrored pictures (N, 68, 2)."""
+        return points[:, list(MIRRORED_LANDMARKS)] * points.new_tensor((-1.0, 1.0))
 
 
 @dataclass(eq=False)
@@ -28,6 +65,16 @@ class Batch:
     parameters: Tensor  # (N, P) vectors of RigParameters
     landmarks: Tensor  # (N, 68, 2) NDC, y up
     looks: Tensor  # (N, Q) the scene's numbers of hair, age, clothes and the like; Q may be 0
+
+    def mirrored(self, mirror: Mirror, chosen: Tensor) -> Batch:
+        """Those ``chosen`` (N,) bool as a mirror shows them. Who the person is keeps its numbers, which are then not true."""
+        picture, face = chosen.view(-1, 1, 1, 1), chosen.view(-1, 1)
+        return Batch(
+            torch.where(picture, self.pictures.flip(3), self.pictures),
+            torch.where(face, mirror.parameters(self.parameters), self.parameters),
+            torch.where(face.unsqueeze(2), mirror.landmarks(self.landmarks), self.landmarks),
+            self.looks,
+        )
 
 
 class StudioPictures:
@@ -99,7 +146,7 @@ def over_backgrounds(pictures: Tensor, random: Draws, neutral: float = 0.5) -> T
 def degrade(images: Tensor, random: Draws) -> Tensor:
     """Soften half of the batch (a generator's pictures are softer than rendered ones) and add noise."""
     size = images.shape[-1]
-    small = int(size / (1 + 1.5 * random.on("cpu").uniform()))
+    small = int(size / (1 + 2.5 * random.on("cpu").uniform()))
     soft = interpolate(images, size=(small, small), mode="bilinear", antialias=True, align_corners=False)
     soft = interpolate(soft, size=(size, size), mode="bicubic", align_corners=False)
     chosen = (random.uniform(len(images), 1, 1, 1) < 0.5).float()

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from models.errors import StyleRigError
 from models.face import FaceModel
+from models.face.gaze import is_gaze
 from models.face.parameters import RigParameters
 from models.generators import Generator
 from models.studio.scene import (
     CALM,
     GAIN,
-    GAZE,
     GAZE_SPREAD,
     LID_CLOSERS,
     LIGHTS,
@@ -43,6 +43,7 @@ SIDES = (0.94, 0.342)  # how a pair's two numbers drive its sides: as in models.
 LOW, HIGH = -0.2, 3.4  # numbers of an expression, from rest to its full weight
 CHANGED = 3.0  # expressions that a sparse edit changes, on average
 STRONG_SHARE, STRONG_STRETCH = 0.1, 2.2
+GAZE_STRETCH = 1.8  # an artist turns eyes farther than people do who look at a camera
 TURN = math.radians(75)  # how far an edit turns the light
 TURNS = {"key_azimuth": 0.75, "rim_azimuth": 0.9}  # radians of one unit: as in models.studio.scene.lighting
 
@@ -85,11 +86,6 @@ def codes_of(generator: Generator, z: Tensor) -> Tensor:
     return generator.mapping(z.to(generator.w_avg.device))
 
 
-def is_gaze(name: str) -> bool:
-    """Whether an expression follows from where a scene's eyes look, and has no number of its own."""
-    return name.removesuffix("_L").removesuffix("_R") in GAZE
-
-
 @torch.no_grad()
 def draw_scenes(generator: Generator, face: FaceModel, count: int, random: Draws) -> tuple[Tensor, RigParameters]:
     """Codes (N, L, 512) and their parameters; half of the scenes show strong expressions and poses."""
@@ -125,8 +121,8 @@ def edited_scenes(z: Tensor, face: FaceModel, random: Draws) -> Tensor:
     kept = pose & (random.uniform(count, 1) < 0.5)
     set_where(edited, places["gaze"], kept, kept_gaze(z, edited, places))
     set_where(edited, places["expression"], expression, new_expressions(z[:, places["expression"]], random))
-    for part in ("mood", "gaze"):
-        fresh = random.normal(count, places[part].stop - places[part].start)
+    for part, stretch in (("mood", 1.0), ("gaze", GAZE_STRETCH)):
+        fresh = stretch * random.normal(count, places[part].stop - places[part].start)
         set_where(edited, places[part], expression & (random.uniform(count, 1) < 0.4), fresh)
     set_where(edited, places["light"], light, new_lights(z[:, places["light"]], random))
     return edited
@@ -185,7 +181,7 @@ def with_expression(z: Tensor, name: str, weight: float, face: FaceModel) -> Ten
     z = z.clone()
     mood, first = places["mood"], places["expression"].start
     z[:, mood.start : mood.stop - 1] = 0.0
-    if stem in GAZE:
+    if is_gaze(name):
         return z
     rest = THRESHOLD + CALM * z[:, mood.stop - 1] + (RARER if stem in LID_CLOSERS else 0.0)
     drive = rest + weight / GAIN

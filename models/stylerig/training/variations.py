@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models.errors import StyleRigError
 from models.face import FaceModel, load_face_model
+from models.face.gaze import is_gaze
 from models.files import write_atomic
 from models.metrics.control import mean
 from models.stylerig.estimator import SIZE, Estimator
@@ -26,7 +27,7 @@ from models.stylerig.evaluation.judging import READABLE, expressions
 from models.stylerig.evaluation.likeness import other_people, similarity
 from models.stylerig.evaluation.subjects import BATCH, Reading
 from models.stylerig.rig import BACKDROP
-from models.stylerig.training.scenes import is_gaze, kept_gaze, with_expression
+from models.stylerig.training.scenes import kept_gaze, with_expression
 from models.studio.scene import PITCH, YAW, latent_size, layout
 from models.training.data import PictureSet
 from models.training.pictures import open_folder

@@ -10,6 +10,7 @@ from torch import Tensor
 from models.face import FaceModel
 from models.face.alignment import align
 from models.face.camera import rotation_matrix
+from models.face.gaze import is_gaze, turn_eyes
 from models.face.harmonics import rotate
 from models.face.parameters import RigParameters
 from models.stylerig.rignet import CONTROLS
@@ -39,9 +40,11 @@ def draw_wishes(own: RigParameters, population: RigParameters, face: FaceModel, 
     chosen = chosen_controls(count, random)
     other = rows_of(population, random.whole(0, len(population), count))
     even = random.uniform(count, 3) < 0.5
+    singly = active & torch.tensor([not is_gaze(name) for name in face.expression_names], device=active.device)
+    weights = turned_eyes(sparse_expression(own.expression, singly, random), face.expression_names, random)
     candidates = {
         "rotation": (other.rotation, even_rotation(count, random)),
-        "expression": (other.expression, sparse_expression(own.expression, active, random)),
+        "expression": (other.expression, weights),
         "light": (other.light, turned_light(population, count, random)),
     }
     parts = {}
@@ -65,6 +68,15 @@ def sparse_expression(own: Tensor, active: Tensor, random: Draws) -> Tensor:
     on = (random.uniform(count, size) < share) & active
     base = own * (random.uniform(count, 1) < 0.5)
     return torch.where(on, random.uniform(count, size), base)
+
+
+def turned_eyes(weights: Tensor, names: list[str], random: Draws) -> Tensor:
+    """Weights (N, E), in half of them with eyes that look together any way."""
+    count = len(weights)
+    turned = weights
+    for axis in (0, 1):
+        turned = turn_eyes(turned, axis, 2 * random.uniform(count) - 1, names)
+    return torch.where(random.uniform(count, 1) < 0.5, turned, weights)
 
 
 def turned_light(population: RigParameters, count: int, random: Draws) -> Tensor:
