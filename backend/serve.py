@@ -63,7 +63,9 @@ def listen(port: int) -> socket.socket:
     """A listening socket on the loopback interface. Raises StyleRigError when the port is taken."""
     if not 0 <= port <= 65535:
         raise StyleRigError(f"There is no port {port}.", "Choose 0 (any free one) to 65535.", code="bad_port")
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Named, not 0: asyncio looks for TCP before it switches Nagle's algorithm off. With it, the second half of an
+    # answer on a connection that is kept waits 40 ms for the first half's acknowledgement.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":  # elsewhere the option would let two programs share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -70,7 +70,7 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
         name="Playback",
         description="What the live view does while an animation plays",
         items=(
-            ("AUTO", "Automatic", "Follow playback where at least every second frame can be shown, else pause"),
+            ("AUTO", "Automatic", "Follow playback where at least every second frame can be shown, else pause and try again now and then"),
             ("FOLLOW", "Follow", "Show as many frames as can be drawn"),
             ("PAUSE", "Pause", "Show the frame at which playback stops"),
         ),

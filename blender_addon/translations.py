@@ -33,8 +33,9 @@ def said(text: str, **values) -> str:
 
 def told(error: Exception) -> str:
     """Message and hint of one of our errors in Blender's language, as far as there are words for them."""
-    message = said(getattr(error, "template", error.message), **getattr(error, "values", {}))
-    return f"{message} {said(error.hint)}".strip()
+    values = getattr(error, "values", {})
+    message = said(getattr(error, "template", error.message), **values)
+    return f"{message} {said(getattr(error, 'hint_template', error.hint), **values)}".strip()
 
 
 def register() -> None:

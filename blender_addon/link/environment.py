@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import interpreters
-from .client import BackendError
+from .client import BackendError, fault
 from .failures import doctor_failure, explain, file_failure
 from .process import WINDOWS, clean_environment, kill_group, own_group
 
@@ -200,7 +200,7 @@ class EnvironmentMaker:
         except OSError as error:
             self.error = file_failure(error)
         except Exception as error:  # a fault of ours must reach the person too, not end in a thread
-            self.error = BackendError("internal", f"{type(error).__name__}: {error}.", "This is a fault of StyleRig.")
+            self.error = fault(error)
         finally:
             if self.error is not None and self.error.code == "disk_full":
                 give_space_back(recipe)

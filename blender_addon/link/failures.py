@@ -67,7 +67,7 @@ def explain(kind: str, output: str, log: Path, offline: bool) -> BackendError:
         "where": "in the folder of wheels" if offline else "in the package index",
         "torch_step": "Put the wheel of torch for this platform into the folder."
         if offline else "The backend needs 64-bit Linux, Windows or macOS on Apple silicon; a proxy may also hide the index.",
-        "package_step": "Add its wheel to the folder; the log names the version."
+        "package_step": f"Add its wheel to the folder; the log names the version: {log}"
         if offline else "Check pip's index setting, or use a folder of wheels.",
     }  # fmt: skip
     for sign, code, message, step in FAILURES:

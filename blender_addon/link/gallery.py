@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .client import BackendError, Client
+from .client import BackendError, Client, fault
 
 THUMBNAIL = 128  # pixels
 OWN_CONTROLS = {"rotation": None, "expression": {}, "light": None, "translation": None, "scale": 1.0}
@@ -79,7 +79,7 @@ class Gallery:
         except BackendError as error:
             problem = error
         except Exception as error:  # a fault of ours is shown too
-            problem = BackendError("internal", f"{type(error).__name__}: {error}.", "This is a fault of StyleRig.")
+            problem = fault(error)
         else:
             return
         if not stop.is_set():

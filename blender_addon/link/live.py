@@ -92,7 +92,8 @@ class LiveView:
         self._own = 0  # the generator's own size, 0 until known
         self._rig = ""
         self._settings: LaunchSettings | None = None  # looking for it costs file accesses
-        self._edited = self._submitted = 0.0  # time of the last edit, of the last request
+        self._edited = self._submitted = self._answered = 0.0  # time of the last edit, of the last request, of the last picture
+        self._resting = False  # whether playback goes on without the live view
 
     @property
     def running(self) -> bool:
@@ -133,12 +134,13 @@ class LiveView:
         if self.editors is not None and self.picture is not None:
             restore(self.picture.pixels, self.editors)
         self.editors = None
-        if self.changed and not self._paused():
+        self._resting = self.changed and self._paused()
+        if self.changed and not self._resting:
             self.changed = False
             self._ask()
         elif self._coarse is not None and not self.worker.busy and time.monotonic() - self._edited > REST_SECONDS:
             self._submit(replace(self._coarse, size=self._coarse.full))
-        if self.worker.busy and not self.failed:
+        if self.worker.busy and not (self.failed or self._resting):
             self._tell_wait()
 
     def _ask(self) -> None:
@@ -181,18 +183,22 @@ class LiveView:
         return bpy.context.scene.objects.get(self._rig)
 
     def _paused(self) -> bool:
-        """Whether playback goes on without the live view, as the person chose or because pictures come too slowly."""
+        """Whether playback goes on without the live view, as the person chose or because pictures come too slowly.
+
+        In the second case a picture is tried now and then, so that the view comes back when it can follow.
+        """
         choice = setting("live_playback")
         if choice == "FOLLOW" or not playing():
             return False
-        full, render = setting("live_size") or self._own, bpy.context.scene.render
-        if choice == "AUTO" and (not full or self.pace.follows(full, render.fps_base / render.fps)):
-            return False
         if choice == "PAUSE":
             self._say(said("Paused during playback"))
-        else:
-            self._say(said("Paused during playback: a picture takes {time}", time=milliseconds(self.picture.seconds)))
-        return True
+            return True
+        full, render = setting("live_size") or self._own, bpy.context.scene.render
+        rest = self.pace.rest(full, render.fps_base / render.fps) if full else 0.0
+        if not rest:
+            return False
+        self._say(said("Paused during playback until it can follow: a picture takes {time}", time=milliseconds(self.picture.seconds)))
+        return self.worker.busy or time.monotonic() - self._answered < rest
 
     def _show(self, answer: Answer) -> None:
         if answer.error is not None:
@@ -200,14 +206,15 @@ class LiveView:
             return
         picture: Picture = answer.value
         first = self.picture is None  # the backend may still have been loading
-        self.picture, self.seconds = picture, answer.seconds
+        self.picture, self.seconds, self._answered = picture, answer.seconds, time.monotonic()
         show_pixels(picture.pixels)
         if not setting("live_size"):
             self._own = len(picture.pixels)
         if not first:
             self.pace.measured(picture.size, picture.seconds)
-        # The first picture's time may be that of loading the model.
-        self._say(said("Follows the rig") if first else self._progress(picture))
+        # The first picture's time may be that of loading the model. A trial in playback leaves the status as it is.
+        if not self._resting:
+            self._say(said("Follows the rig") if first else self._progress(picture))
         self.tell()
 
     def _progress(self, picture: Picture) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .client import BackendError
+from .client import BackendError, fault
 
 RETRY_SECONDS = 0.3  # a process that was killed closes its connections some moments before it is gone
 
@@ -88,7 +88,7 @@ class NewestWorker:
         except BackendError as error:
             return Answer(error=error)
         except Exception as error:  # a fault of ours is shown, and the live view goes on
-            return Answer(error=BackendError("internal", f"{type(error).__name__}: {error}.", "This is a fault of StyleRig."))
+            return Answer(error=fault(error))
 
     def _put(self, answer: Answer, busy: bool) -> None:
         with self._wake:

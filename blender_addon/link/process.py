@@ -31,7 +31,7 @@ KNOWN_FAILURES = {
     "out of memory": ("The device ran out of memory", "Close other programs that use it, or choose the CPU."),
     "MemoryError": ("The computer ran out of memory", "Close other programs and start the backend again."),
     "No space left": ("The disk is full", "Free some space and start the backend again."),
-    "Permission denied": ("A file or folder may not be read or written", "The log says which."),
+    "Permission denied": ("A file or folder may not be read or written", "Change its permissions; the log names it."),
 }
 
 
@@ -102,12 +102,14 @@ class BackendProcess:
         except BaseException:
             self._end()
             raise
-        self._client = Client(ready["port"], token)
+        self._client = Client(ready["port"], token, settings.log)
 
     def _end(self) -> None:
-        process, self._process, self._client = self._process, None, None
+        process, client, self._process, self._client = self._process, self._client, None, None
         if process is None:
             return
+        if client is not None:
+            client.close()
         close_quietly(process.stdin)
         try:
             process.wait(STOP_TIMEOUT)
@@ -153,8 +155,11 @@ def launch(settings: LaunchSettings, token: str) -> subprocess.Popen:
             )
     except OSError as error:
         raise BackendError(
-            "cannot_start", f"The backend cannot be started: {error}.", "Check its Python and the log's folder in the preferences."
-        ) from error
+            "cannot_start",
+            "The backend cannot be started: {error}.",
+            "Check its Python in the preferences, {python}, and that its log can be written: {log}",
+            error=error, python=settings.python, log=settings.log,
+        ) from error  # fmt: skip
 
 
 def clean_environment() -> dict[str, str]:
@@ -187,9 +192,10 @@ def wait_until_ready(process: subprocess.Popen, settings: LaunchSettings) -> dic
         except queue.Empty:
             raise BackendError(
                 "start_timeout",
-                f"The backend was not ready after {settings.start_timeout:g} s.",
-                f"Try again; its log is {settings.log}.",
-            ) from None
+                "The backend was not ready after {seconds} s.",
+                "Try again. What kept it is in its log: {log}",
+                seconds=f"{settings.start_timeout:g}", log=settings.log,
+            ) from None  # fmt: skip
         if line is None:
             raise failure(settings.log)
         event = parse_event(line)
@@ -220,7 +226,7 @@ def parse_event(line: bytes) -> dict | None:
 def failure(log: Path) -> BackendError:
     """Why the backend ended before it was ready, from the end of its log."""
     tail = log_tail(log)
-    message, hint = "The backend ended before it was ready", "The log says why."
+    message, hint = "The backend ended before it was ready", "The log says more."
     for sign, known in KNOWN_FAILURES.items():
         if sign in tail:
             message, hint = known

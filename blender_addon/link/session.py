@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import bpy
@@ -19,13 +20,17 @@ ENVIRONMENT = EnvironmentMaker()
 ADDON_FOLDER = Path(__file__).resolve().parent.parent
 
 
-def backend_client() -> Client:
-    """A client of the backend, which is started if it is not running. Blocks; raises BackendError.
+def connector() -> Callable[[], Client]:
+    """What gives a client of the backend, in any thread, and starts it if it is not running: blocks, raises BackendError.
 
-    From a thread that must not read Blender's data, use ``BACKEND.client(settings)`` with the
-    ``launch_settings()`` taken before.
+    What it needs of Blender's data is read now.
     """
-    return BACKEND.client(launch_settings())
+    return partial(BACKEND.client, launch_settings())
+
+
+def backend_client() -> Client:
+    """A client of the backend, which is started if it is not running. Blocks; raises BackendError."""
+    return connector()()
 
 
 def launch_settings() -> LaunchSettings:

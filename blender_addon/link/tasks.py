@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .client import BackendError
+from .client import BackendError, fault
 
 
 class Task:
@@ -14,6 +14,7 @@ class Task:
 
     def __init__(self, function: Callable[[], Any]):
         self._function = function
+        self.given_up = threading.Event()  # for functions that can look at it
         self._value: Any = None
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="StyleRig task", daemon=True)
@@ -28,6 +29,10 @@ class Task:
         self._thread.join(seconds)
         return self.done
 
+    def give_up(self) -> None:
+        """Say that nobody waits for it any more."""
+        self.given_up.set()
+
     def result(self) -> Any:
         """What the function returned, or what it raised; waits for it."""
         self._thread.join()
@@ -41,5 +46,4 @@ class Task:
         except BackendError as error:
             self._error = error
         except Exception as error:  # a fault of ours must reach the person too, not end in a thread
-            self._error = BackendError("internal", f"{type(error).__name__}: {error}.", "This is a fault of StyleRig.")
-            self._error.__cause__ = error
+            self._error = fault(error)

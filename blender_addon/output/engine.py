@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 import bpy
 import numpy as np
 
-from ..link.client import BackendError, Client
-from ..link.session import backend_client
+from ..link.client import BackendError
+from ..link.session import connector
 from ..link.tasks import Task
 from ..rig import scene_light
 from ..rig.controls import RigError, placed_rigs, read_controls
@@ -117,7 +118,8 @@ class StyleRigEngine(bpy.types.RenderEngine):
         """The landmarks of a portrait's head, asked for once; None when the person cancelled."""
         key = portrait["weights_hash"], portrait["w"]
         if key not in LANDMARKS:
-            mesh = self.ask(lambda client: Task(partial(client.mesh, portrait)))
+            connect = connector()
+            mesh = self.ask(lambda: Task(lambda: connect().mesh(portrait)))
             if mesh is None:
                 return None
             LANDMARKS[key] = placement.Landmarks.of_mesh(mesh)
@@ -129,37 +131,36 @@ class StyleRigEngine(bpy.types.RenderEngine):
         """What the backend draws of each head, in turn; None when the person cancelled. Meanwhile looks ahead."""
         requests = [head.request(passes) for head in heads]
         foreseen = ahead.of_layer(depsgraph) if self.is_animation else ahead.Ahead()
-        begun = foreseen.take(requests)
+        begun, connect = foreseen.take(depsgraph.scene.frame_current, requests), connector()
         look = partial(self.look_ahead, foreseen, passes, depsgraph)
         for head, request, drawing in zip(heads, requests, begun):
             self.update_stats("", f"StyleRig: {head.name}")
-            yield self.ask(partial(ahead.Drawing, request=request), drawing, look if head is heads[0] else None)
+            yield self.ask(partial(ahead.Drawing, connect, request), drawing, look if head is heads[0] else None)
 
     def look_ahead(self, foreseen: ahead.Ahead, passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph) -> None:
-        """Have the backend draw the animation's next frame after this one, where that is of use.
+        """Have the backend draw the animation's next frames after this one, where that is of use.
 
-        The next frame is evaluated in the engine's own dependency graph, which then goes back to this one:
+        They are evaluated in the engine's own dependency graph, which then goes back to this frame:
         evaluated data that was read before may no longer be there.
         """
-        if not foreseen.useful or ahead.others_follow_frames():
+        scene = depsgraph.scene
+        missing = [number for number in islice(sequence.frames_after(scene), foreseen.reach) if number not in foreseen.coming]
+        if not missing or ahead.others_follow_frames():
             return
-        now, part = depsgraph.scene.frame_current, depsgraph.scene.frame_subframe
-        following = sequence.frame_after(depsgraph.scene)
-        if following is None:
-            return
+        now, part, connect = scene.frame_current, scene.frame_subframe, connector()
         started = time.perf_counter()
-        self.frame_set(following, part)
         try:
-            requests = [head.request(passes) for head in self.heads(depsgraph) or ()]
-            foreseen.begin(backend_client(), requests)
+            for number in missing:
+                self.frame_set(number, part)
+                foreseen.begin(number, connect, [head.request(passes) for head in self.heads(depsgraph) or ()])
         except (BackendError, OutputError, RigError):
             pass  # told when Blender comes to that frame
         finally:
             self.frame_set(now, part)
-        foreseen.looked = time.perf_counter() - started
+        foreseen.looked = (time.perf_counter() - started) / len(missing)
 
-    def ask(self, begin: Callable[[Client], Task], begun: Task | None = None, meanwhile: Callable[[], None] | None = None) -> object | None:
-        """The result of the task that ``begin(client)`` starts; None when the person cancelled.
+    def ask(self, begin: Callable[[], Task], begun: Task | None = None, meanwhile: Callable[[], None] | None = None) -> object | None:
+        """The result of the task that ``begin()`` starts; None when the person cancelled.
 
         A backend that died is started again, once. ``begun``: the same task, started before; if it
         fails, for whatever reason, it is started again. ``meanwhile`` is called while the task runs.
@@ -168,14 +169,14 @@ class StyleRigEngine(bpy.types.RenderEngine):
             if self.test_break():
                 return None
             try:
-                task = begun if begun and not last else begin(backend_client())
+                task = begun if begun and not last else begin()
                 if meanwhile and not last:
                     meanwhile()
                 return unless_cancelled(task, self.test_break)
             except BackendError as error:
                 gone = error.code == "backend_gone"
                 if last and gone:
-                    raise gone_again() from error
+                    raise gone_again(error) from error
                 if last or not (begun or gone):
                     raise
                 if gone:
@@ -211,12 +212,14 @@ class StyleRigEngine(bpy.types.RenderEngine):
         self.update_stats("StyleRig", "Press F12, or open the live view")
 
 
-def gone_again() -> BackendError:
+def gone_again(error: BackendError) -> BackendError:
     """The backend was started again for a frame and died again."""
     return BackendError(
         "backend_gone",
         "The backend is not running any more.",
-        "Render again: it is started anew, and with Overwrite off finished frames stay. Its log says why it ended.",
+        "Render again: it is started anew, and with Overwrite off finished frames stay. "
+        "Its log may say why it ended; if not, the system ended it, mostly for want of memory: {log}",
+        log=error.values.get("log"),
     )
 
 
@@ -260,11 +263,12 @@ def world_colour(world: bpy.types.World | None) -> tuple | None:
 def unless_cancelled(task: Task, cancelled: Callable[[], bool]) -> object | None:
     """What a task returns, or raises; None as soon as ``cancelled()`` is true.
 
-    The task then goes on in its thread and its result is dropped: a request to the backend cannot
-    be taken back, but the person need not wait for it.
+    The task is then given up: what the backend has begun to draw cannot be taken back, but the person
+    need not wait for it.
     """
     while not task.wait(POLL_SECONDS):
         if cancelled():
+            task.give_up()
             return None
     return task.result()
 

@@ -108,11 +108,11 @@ def frames(scene: bpy.types.Scene) -> range:
     return range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
 
 
-def frame_after(scene: bpy.types.Scene) -> int | None:
-    """The frame that the animation renders after the present one; None after the last."""
+def frames_after(scene: bpy.types.Scene) -> Iterator[int]:
+    """The frames that the animation renders after the present one."""
     keeps = not scene.render.use_overwrite and not scene.render.is_movie_format
     coming = range(scene.frame_current + scene.frame_step, scene.frame_end + 1, scene.frame_step)
-    return next((frame for frame in coming if not (keeps and frame_path(scene, frame).is_file())), None)
+    return (frame for frame in coming if not (keeps and frame_path(scene, frame).is_file()))
 
 
 def unfinished_files(scene: bpy.types.Scene) -> Iterator[Path]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
 import numpy as np
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from ..link.client import BackendError
-from ..link.session import backend_client
+from ..link.background import BackgroundOperator
+from ..link.client import BackendError, Client
+from ..link.session import connector
 from ..rig import conversions
 from ..rig.build import ALBEDO
 from ..rig.controls import RigError, active_rig, head_of, read_controls
-from ..translations import told
 from . import frame, projection
 from .errors import OutputError
 
@@ -23,20 +24,25 @@ GREY = 0.5  # albedo of a mesh whose colour attribute is gone
 CENTRED = {"translation": [0.0, 0.0], "scale": 1.0}  # so that the head fills the picture
 
 
-def make_texture(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: int) -> bpy.types.Image:
-    """Project the rig's portrait, as it is posed, onto its mesh: a packed sRGB image, ``size`` square.
+def texture_drawer(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: int) -> Callable[[Callable[[], Client]], np.ndarray]:
+    """What draws the rig's portrait, as it is posed now, onto its mesh's UVs: sRGB (size, size, 3), row 0 at the bottom.
 
-    Replaces the pixels of an earlier one. Raises BackendError, RigError, OutputError.
+    It is for any thread, is called with what gives the backend's client, and raises BackendError.
+    Raises RigError, OutputError.
     """
     head = head_of(rig)
     if head is None:
         raise OutputError(f"{rig.name} has no mesh to put a texture on.", "Undo its removal, or make a new portrait.")
     portrait, controls = read_controls(rig, depsgraph)
     mesh = head_mesh(head, controls["expression"])
-    passes = backend_client().frame(portrait, {**controls, **CENTRED}, frame.backend_size(size), ("Depth",))
-    placement = np.asarray(passes["placement"], dtype=float).reshape(-1)
-    texture = projection.portrait_texture(mesh, passes, placement, size)
-    return store(f"{rig.name} Portrait", frame.linear_to_srgb(np.clip(texture, 0, 1)))
+
+    def draw(connect: Callable[[], Client]) -> np.ndarray:
+        passes = connect().frame(portrait, {**controls, **CENTRED}, frame.backend_size(size), ("Depth",))
+        placement = np.asarray(passes["placement"], dtype=float).reshape(-1)
+        texture = projection.portrait_texture(mesh, passes, placement, size)
+        return frame.linear_to_srgb(np.clip(texture, 0, 1))
+
+    return draw
 
 
 def head_mesh(head: bpy.types.Object, expression: dict[str, float]) -> projection.HeadMesh:
@@ -160,12 +166,14 @@ def connect(tree: bpy.types.NodeTree, texture: bpy.types.Node, surface: bpy.type
     tree.links.new(texture.outputs["Color"], base if lit else emission)
 
 
-class STYLERIG_OT_portrait_texture(bpy.types.Operator):
+class STYLERIG_OT_portrait_texture(BackgroundOperator, bpy.types.Operator):
     """Put the portrait, as it is posed now, onto the mesh as an image texture"""
 
     bl_idname = "stylerig.portrait_texture"
     bl_label = "Portrait to Texture"
     bl_options = {"REGISTER", "UNDO"}
+    waiting = "Drawing the texture…"
+    expected = (BackendError, RigError, OutputError)
 
     size: IntProperty(
         name="Size", description="Width and height of the texture", default=512, min=64, max=4096, subtype="PIXEL"
@@ -186,18 +194,29 @@ class STYLERIG_OT_portrait_texture(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return context.mode != "EDIT_MESH" and active_rig(context) is not None
+        if context.mode == "EDIT_MESH":
+            cls.poll_message_set("Leave Edit Mode first")
+        elif active_rig(context) is None:
+            cls.poll_message_set("Select a portrait's rig")
+        else:
+            return True
+        return False
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        rig = active_rig(context)
-        try:
-            image = make_texture(rig, context.evaluated_depsgraph_get(), self.size)
-            show_on(head_of(rig), image, lit=self.shading == "SCENE")
-            if self.filepath:
-                save_png(image, Path(bpy.path.abspath(self.filepath)))
-        except (BackendError, RigError, OutputError) as error:
-            self.report({"ERROR"}, told(error))
-            return {"CANCELLED"}
+    def work(self) -> Callable[[], np.ndarray]:
+        rig, connect = active_rig(bpy.context), connector()
+        self._rig = rig.name
+        draw = texture_drawer(rig, bpy.context.evaluated_depsgraph_get(), self.size)
+        return lambda: draw(connect)
+
+    def finish(self, context: bpy.types.Context, value: np.ndarray) -> set[str]:
+        rig = context.scene.objects.get(self._rig)
+        head = head_of(rig) if rig else None
+        if head is None:
+            raise OutputError(f"{self._rig} was removed while its texture was drawn.", "Undo that, and try again.")
+        image = store(f"{rig.name} Portrait", value)
+        show_on(head, image, lit=self.shading == "SCENE")
+        if self.filepath:
+            save_png(image, Path(bpy.path.abspath(self.filepath)))
         return {"FINISHED"}
 
 

@@ -7,7 +7,7 @@ import bpy
 from ..link import environment, live, live_image, session
 from ..link.client import BackendError
 from ..translations import said, told
-from .status import draw_wrapped
+from .status import draw_log, draw_wrapped
 
 LOOK_SECONDS = 0.25  # between two drawings of the progress
 STATES = {  # state -> (text, icon, what the button says)
@@ -138,7 +138,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bp
     row = box.row()
     row.operator("stylerig.make_environment", text=action, icon="IMPORT")
     row.operator("stylerig.remove_environment", text="Remove", icon="TRASH")
-    draw_log(row)
+    draw_log(row, session.environment_log())
 
 
 def draw_progress(box: bpy.types.UILayout) -> None:
@@ -148,7 +148,7 @@ def draw_progress(box: bpy.types.UILayout) -> None:
     row = box.row()
     row.label(text=maker.progress.detail)
     row.operator("stylerig.cancel_environment", icon="CANCEL")
-    draw_log(row)
+    draw_log(row, session.environment_log())
 
 
 def draw_outcome(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -160,11 +160,6 @@ def draw_outcome(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box.label(text="Cancelled", icon="INFO")
     elif maker.warning:
         draw_wrapped(box, context, maker.warning, "ERROR")
-
-
-def draw_log(layout: bpy.types.UILayout) -> None:
-    if session.environment_log().is_file():
-        layout.operator("wm.path_open", text="Open Log", icon="TEXT").filepath = str(session.environment_log())
 
 
 CLASSES = (STYLERIG_OT_make_environment, STYLERIG_OT_cancel_environment, STYLERIG_OT_remove_environment)

@@ -8,11 +8,11 @@ from typing import Any
 import bpy
 
 from ..link import live, live_image, session
+from ..link.background import BackgroundOperator
 from ..link.client import BackendError
 from ..link.process import LaunchSettings
 from ..rig.controls import active_rig
 from ..translations import said, told
-from .background import BackgroundOperator
 
 
 class STYLERIG_OT_start_backend(BackgroundOperator, bpy.types.Operator):

@@ -6,11 +6,11 @@ import re
 
 import bpy
 
-from ..link import live
+from ..link import live, session
 from ..rig.controls import HEAD_BONE, RigError, active_rig, head_of, portrait_of
 from ..translations import said
 from . import light, overlay, portraits
-from .status import draw_backend, draw_wrapped
+from .status import draw_backend, draw_log, draw_wrapped
 
 WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
 REGIONS = ("brow", "eye", "cheek", "nose", "mouth", "jaw")  # from the top of the face down
@@ -45,6 +45,8 @@ class STYLERIG_PT_portrait(SidebarPanel, bpy.types.Panel):
         layout.operator("stylerig.live_view", icon="PAUSE" if running else "PLAY", depress=running)
         if live.VIEW.status:
             draw_wrapped(layout, context, live.VIEW.status, "ERROR" if live.VIEW.failed else "INFO")
+            if live.VIEW.failed:
+                draw_log(layout, session.log_file())
         rig = active_rig(context)
         if rig is not None:
             draw_rig(layout, rig)

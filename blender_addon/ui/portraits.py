@@ -9,6 +9,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..link import live_image, session
+from ..link.background import BackgroundOperator
 from ..link.client import Client
 from ..link.gallery import Candidate, Gallery, draw_candidate, thumbnail
 from ..rig import mixing
@@ -16,7 +17,6 @@ from ..rig.build import build_rig, duplicate_rig, place_beside, replace_portrait
 from ..rig.controls import RigError, active_rig, is_rig, portrait_of, rigs_in
 from ..translations import said, told
 from . import thumbnails
-from .background import BackgroundOperator
 from .status import draw_wrapped
 
 LOOK_SECONDS = 0.1  # between looks for candidates that have come

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
+from pathlib import Path
 
 import bpy
 
@@ -44,6 +45,14 @@ def draw_backend(layout: bpy.types.UILayout) -> None:
         row.operator("stylerig.start_backend", text="Start")
     else:
         row.operator("stylerig.stop_backend", text="Stop")
+    if in_preferences():
+        draw_log(row, session.log_file())
+
+
+def draw_log(layout: bpy.types.UILayout, log: Path) -> None:
+    """A button that opens a log; none where there is no log."""
+    if log.is_file():
+        layout.operator("wm.path_open", text="Open Log", icon="TEXT").filepath = str(log)
 
 
 def in_preferences() -> bool:

@@ -198,6 +198,7 @@ class Refused(Exception):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the second part of an answer waits for the first one's acknowledgement
 
     def do_GET(self) -> None:
         self.answer({"/v1/health": self.health, "/v1/models": self.models})
@@ -280,6 +281,11 @@ class FakeBackend(ThreadingHTTPServer):
         self.token, self.delay, self.requests = token, delay, []
         self.refusal: Refused | None = None
         self.port = self.server_address[1]
+        self.connections = 0  # so far
+
+    def get_request(self) -> tuple:
+        self.connections += 1
+        return super().get_request()
 
     def __enter__(self) -> FakeBackend:
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()

@@ -27,7 +27,7 @@ class KnownClient:
     draw: object
     requests: list = field(default_factory=list)
 
-    def frame(self, portrait, controls, size=None, passes=()) -> dict[str, np.ndarray]:
+    def frame(self, portrait, controls, size=None, passes=(), given_up=None) -> dict[str, np.ndarray]:
         self.requests.append({"portrait": portrait, "controls": controls, "size": size, "passes": tuple(passes)})
         return self.draw(controls, size)
 
@@ -63,7 +63,7 @@ def module(extension, name: str):
 def use_client(extension, monkeypatch, client) -> None:
     """Let engine and texture talk to ``client`` instead of a backend process."""
     for name in ("output.engine", "output.texture"):
-        monkeypatch.setattr(module(extension, name), "backend_client", lambda: client)
+        monkeypatch.setattr(module(extension, name), "connector", lambda: lambda: client)
 
 
 def add_rig(extension, seed: int = 7) -> bpy.types.Object:

@@ -101,11 +101,76 @@ def test_nobody_listening(part):
     assert caught.value.code == "backend_gone"
 
 
-def test_no_answer_in_time(part):
-    with socket.create_server(("127.0.0.1", 0)) as mute:
+@pytest.fixture
+def impatient(part, monkeypatch):
+    """Calls look every 50 ms whether the backend still answers, twice."""
+    for name, value in {"LOOK_SECONDS": 0.05, "CHECK_LOOKS": 1, "CHECK_SECONDS": 0.2, "MOST_SILENT": 2}.items():
+        monkeypatch.setattr(part("link.client"), name, value)
+
+
+def test_no_answer_at_all(part, impatient):
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(part("link.client").BackendError) as caught:
+        part("link.client").Client(mute.getsockname()[1], "t", Path("/logs/b.log")).health()
+    assert caught.value.code == "timeout" and str(Path("/logs/b.log")) in caught.value.hint
+
+
+def test_a_slow_picture_is_waited_for_while_the_backend_answers(part, impatient):
+    with fake_backend.FakeBackend(delay=2.0) as slow:
+        frame = part("link.client").Client(slow.port, slow.token).frame(PORTRAIT, CONTROLS, 32)
+        asked = [path for path, _body in slow.requests]
+    assert np.array_equal(frame["Combined"], fake_backend.draw(CONTROLS, PORTRAIT, 32))
+    assert asked.count("/v1/frames") == 1 and asked.count("/v1/health") >= 3
+
+
+def test_a_call_that_was_given_up_ends(part):
+    with fake_backend.FakeBackend(delay=20.0) as slow:
+        client, given_up, started = part("link.client").Client(slow.port, slow.token), threading.Event(), time.monotonic()
+        threading.Timer(0.2, given_up.set).start()
         with pytest.raises(part("link.client").BackendError) as caught:
-            part("link.client").Client(mute.getsockname()[1], "t", timeout=0.2).health()
-    assert caught.value.code == "timeout"
+            client.frame(PORTRAIT, CONTROLS, 32, given_up=given_up)
+    assert caught.value.code == "given_up" and time.monotonic() - started < 10
+
+
+def test_a_backend_that_dies_while_it_draws_is_told_at_once(part, process, settings, monkeypatch):
+    monkeypatch.setenv("STYLERIG_FAKE_DELAY", "100")
+    client = process.client(settings)
+    threading.Timer(0.5, os.kill, (process.pid, signal.SIGKILL)).start()
+    started = time.monotonic()
+    with pytest.raises(part("link.client").BackendError) as caught:
+        client.frame(PORTRAIT, CONTROLS, 32)
+    assert caught.value.code == "backend_gone" and str(settings.log) in caught.value.hint
+    assert time.monotonic() - started < 10
+
+
+def test_connections_are_kept_and_replaced(part):
+    with fake_backend.FakeBackend() as server:
+        client = part("link.client").Client(server.port, server.token)
+        for _ in range(3):
+            client.frame(PORTRAIT, CONTROLS, 16)
+        assert server.connections == 1
+        client._idle[0].sock.shutdown(socket.SHUT_RDWR)  # as when the server ends one that was idle for long
+        assert client.health()["status"] == "ok" and server.connections == 2
+        with pytest.raises(part("link.client").BackendError):
+            client.frame({**PORTRAIT, "weights_hash": "other"}, CONTROLS)
+        assert client.health()["status"] == "ok" and server.connections == 2  # a refusal is an answer
+        kept = client._idle[0].sock
+        client.close()
+        assert kept.fileno() == -1 and not client._idle
+
+
+def test_calls_at_the_same_time_have_connections_of_their_own(part):
+    with fake_backend.FakeBackend(delay=0.5) as server:
+        client = part("link.client").Client(server.port, server.token)
+        tasks = [part("link.tasks").Task(lambda: client.frame(PORTRAIT, CONTROLS, 16)) for _ in range(3)]
+        pictures = [task.result()["Combined"] for task in tasks]
+        assert server.connections == 3 and all(np.array_equal(picture, pictures[0]) for picture in pictures)
+
+
+@pytest.mark.parametrize(("status", "body"), [(502, b"Bad Gateway"), (500, b'{"error": {"code": "internal", "message": "It failed {x}.", "hint": "?"}}')])
+def test_faults_of_the_backend_name_its_log(part, status, body):
+    error = part("link.client").error_from(status, body, Path("/logs/b.log"))
+    assert str(Path("/logs/b.log")) in error.hint and ("502" in error.message or error.message == "It failed {x}.")
+    assert part("translations").told(error) == str(error)
 
 
 @pytest.mark.parametrize(

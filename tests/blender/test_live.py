@@ -97,17 +97,32 @@ def test_the_view_looks_at_each_turn_of_the_main_loop(part, view):
 
 def test_pace(part):
     pace = part("link.pace").Pace()
-    assert pace.moving_size(512) == 512 and pace.follows(512, 1 / 24)
+    assert pace.moving_size(512) == 512 and pace.rest(512, 1 / 24) == 0
     pace.measured(512, 0.09)
-    assert pace.moving_size(512) == 512 and not pace.follows(512, 1 / 24)
+    assert pace.moving_size(512) == 512 and pace.rest(512, 1 / 24) > 0
+    pace.measured(512, 0.4)
+    assert pace.moving_size(512) == 512  # may be a hiccup
     pace.measured(512, 0.4)
     assert pace.moving_size(512) == 256  # to be tried
     pace.measured(256, 0.2)
     assert pace.moving_size(512) == 128
     pace.measured(128, 0.07)
-    assert pace.moving_size(512) == 128 and pace.follows(512, 1 / 24) and not pace.follows(512, 1 / 60)
-    pace.measured(512, 0.05)  # the slow one was a hiccup
+    assert pace.moving_size(512) == 128 and pace.rest(512, 1 / 24) == 0 and pace.rest(512, 1 / 60) > 0
+    for _ in range(2):
+        pace.measured(512, 0.05)
     assert pace.moving_size(512) == 512
+
+
+def test_pace_of_playback(part):
+    """One slow picture changes nothing; then trials with rests, at once after a quick one, until two of three are quick."""
+    pace, frame = part("link.pace").Pace(), 1 / 24
+    for seconds, rests in ((0.03, False), (0.03, False), (0.3, False), (0.3, True), (0.03, False), (0.5, True), (0.03, False), (0.03, False), (0.3, False)):
+        pace.measured(64, seconds)
+        assert (pace.rest(64, frame) > 0) == rests, seconds
+    pace.measured(64, 0.4)
+    assert pace.rest(64, frame) == 4.0  # trials take a tenth of the time at most
+    pace.measured(64, 0.1)
+    assert pace.rest(64, frame) == 2.0
 
 
 def test_pace_where_coarse_pictures_are_not_quicker(part):
@@ -155,7 +170,7 @@ def test_an_edit_during_the_rest_is_shown_coarse_again(server, view, rig, settin
     settings.live_size = 128
     settle(view)
     server.delay = lambda size: 0.2 * (size / 128) ** 2
-    for value in (0.1, 0.2, 0.3, 0.4):
+    for value in (0.1, 0.2, 0.3, 0.4, 0.5):  # after the second slow one
         edit(rig, value)
         settle(view)
     assert sizes_asked(server)[-3:] == [64, 64, 64]
@@ -201,6 +216,35 @@ def test_playback(server, view, rig, settings, play, choice, seconds, followed):
     settle(view)
     assert np.isclose(server.requests[-1][1]["controls"]["expression"]["jawOpen"], 0.5)
     assert "Paused" not in view.status
+
+
+def test_playback_is_followed_again_once_it_can_be(part, server, view, rig, settings, play, monkeypatch):
+    """Nobody does anything: the computer was busy for a while."""
+    monkeypatch.setattr(part("link.pace"), "REST_SECONDS", 0.1)
+    monkeypatch.setattr(part("link.pace"), "REST_TIMES", 0)
+    settings.live_playback, server.delay, frames = "AUTO", 0.3, iter(range(1, 10**6))
+    view.pace, told = part("link.pace").Pace(), set()
+    play(True)
+
+    def playing_until(condition, seconds=60.0):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, view.status
+            edit(rig, next(frames) % 100 / 100)
+            view.poll()
+            told.add(view.status)
+            time.sleep(0.01)
+
+    playing_until(lambda: view.status.startswith("Paused during playback until it can follow"))
+    told.clear()
+    asked = len(sizes_asked(server))
+    playing_until(lambda: len(sizes_asked(server)) >= asked + 2)  # tried, and still too slow
+    assert told == {text for text in told if text.startswith("Paused")}
+    server.delay = 0.0
+    playing_until(lambda: "per picture" in view.status)
+    monkeypatch.setattr(part("link.pace"), "REST_SECONDS", 1000)  # it follows, not by trials
+    asked = len(sizes_asked(server))
+    playing_until(lambda: len(sizes_asked(server)) >= asked + 5)
 
 
 @pytest.mark.parametrize(("refusal", "advice"), [(NO_MEMORY, "smaller size in the live view's settings"), (WEIGHTS_MOVED, "Reinstall StyleRig")])

@@ -39,9 +39,9 @@ class Story:
     def asked(self) -> list[float]:
         return [what for kind, what in self.events if kind == "ask"]
 
-    def ahead(self, frame: int, yaw: float) -> bool:
-        """Whether a frame of this yaw was asked for before the one before it was written."""
-        return self.events.index(("ask", yaw)) < self.events.index(("write", frame - 1))
+    def ahead(self, frame: int, yaw: float, by: int = 1) -> bool:
+        """Whether a frame of this yaw was asked for before the one ``by`` frames before it was written."""
+        return self.events.index(("ask", yaw)) < self.events.index(("write", frame - by))
 
 
 def yaw_of(controls: dict) -> float:
@@ -59,9 +59,9 @@ def story(extension, empty_scene, monkeypatch, tmp_path):
 
         seconds = property(lambda self: 1e9, lambda self, measured: None)
 
-        def __init__(self, client, request: tuple):
+        def __init__(self, connect, request: tuple, among: int = 1):
             story.ask(request[1])
-            super().__init__(client, request)
+            super().__init__(connect, request, among)
 
     monkeypatch.setattr(ahead, "Drawing", Noted)
     use_client(extension, monkeypatch, KnownClient(story.draw))
@@ -140,6 +140,7 @@ def test_whatever_moves_the_rig_the_next_frame_is_asked_for_early_and_once(
     yaws = sorted(story.asked, key=abs)
     assert np.ptp(yaws) > 0.05 and not story.ahead(2, yaws[1])
     assert all(story.ahead(frame, yaws[frame - 1]) for frame in FRAMES[2:])
+    assert all(story.ahead(frame, yaws[frame - 1], by=2) for frame in FRAMES[4:])  # once the first had come out as foreseen
     story.events.clear()
     monkeypatch.setattr(module(extension, "output.ahead"), "MOST_LOST", 0)
     without = render(empty_scene)
@@ -231,12 +232,53 @@ def test_single_frames_rendered_as_animations_are_asked_for_alone(extension, sto
     assert story.asked == [0.02, 0.04, 0.06, 0.08, 0.1, 0.12] and not module(extension, "output.ahead").BEGAN
 
 
+class Wanted:
+    """Stands for a drawing."""
+
+    def __init__(self, request):
+        self.request, self.seconds, self.given_up = request, 1.0, False
+
+    def give_up(self) -> None:
+        self.given_up = True
+
+
+def foreseeing(extension, *frames: int):
+    """Looking ahead, with these frames foreseen."""
+    foreseen = module(extension, "output.ahead").Ahead()
+    foreseen.coming = {frame: [Wanted(frame)] for frame in frames}
+    return foreseen, {frame: drawings[0] for frame, drawings in foreseen.coming.items()}
+
+
+def test_what_was_foreseen_wrongly_is_given_up_with_all_beyond_it(extension):
+    foreseen, wanted = foreseeing(extension, 4, 5, 6)
+    assert foreseen.take(4, [4]) == [wanted[4]] and list(foreseen.coming) == [5, 6]
+    assert foreseen.take(5, ["other"]) == [None] and foreseen.coming == {}
+    assert [wanted[frame].given_up for frame in (4, 5, 6)] == [False, True, True] and foreseen.lost == 1
+
+
+def test_frames_that_were_passed_by_are_given_up(extension):
+    foreseen, wanted = foreseeing(extension, 4, 5)
+    assert foreseen.take(5, [5]) == [wanted[5]] and wanted[4].given_up and not foreseen.coming
+
+
+@pytest.mark.parametrize(("heads", "reach"), [(1, 2), (2, 2), (3, 1), (4, 1), (5, 0)])
+def test_fewer_frames_are_foreseen_of_many_heads(extension, heads, reach):
+    foreseen, _ = foreseeing(extension)
+    requests = [f"head {head}" for head in range(heads)]
+    foreseen.take(1, requests)
+    assert foreseen.reach == 0
+    foreseen.take(2, requests)
+    assert foreseen.reach == min(reach, 1)
+    foreseen.right = 1
+    assert foreseen.reach == reach
+
+
 @pytest.mark.parametrize(("looked", "looks"), [(2.0, 3), (0.5, 9)])
 def test_a_scene_that_is_slower_than_its_portraits_is_soon_not_evaluated_ahead(extension, looked, looks):
     foreseen, counted = module(extension, "output.ahead").Ahead(), 0
     for frame in range(10):
-        assert len(foreseen.take([frame])) == 1
-        if foreseen.useful:
+        assert len(foreseen.take(frame, [frame])) == 1
+        if foreseen.reach:
             counted += 1
-            foreseen.coming, foreseen.looked = [SimpleNamespace(request=frame + 1, seconds=1.0)], looked
+            foreseen.coming, foreseen.looked = {frame + 1: [SimpleNamespace(request=frame + 1, seconds=1.0)]}, looked
     assert counted == looks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
@@ -224,6 +225,27 @@ def test_cancelling_does_not_wait_for_the_backend(extension):
     assert engine.unless_cancelled(task(lambda: 3), lambda: False) == 3
     with pytest.raises(module(extension, "link.client").BackendError, match="ZeroDivisionError"):
         engine.unless_cancelled(task(lambda: 1 / 0), lambda: False)
+
+
+@pytest.mark.parametrize("starting", [True, False])
+def test_a_render_is_cancelled_while_the_backend_starts_or_draws(extension, starting):
+    """Either may take minutes; the request is given up, so that its connection ends."""
+    engine, ahead, go_on = module(extension, "output.engine"), module(extension, "output.ahead"), threading.Event()
+    client, looks, begun = KnownClient(lambda _controls, _size: go_on.wait(20)), iter((False, False, True)), []
+
+    def connect() -> KnownClient:
+        if starting:
+            go_on.wait(20)
+        return client
+
+    def begin():
+        begun.append(ahead.Drawing(connect, ({}, {}, 16, ())))
+        return begun[-1]
+
+    started = time.monotonic()
+    assert engine.StyleRigEngine.ask(SimpleNamespace(test_break=lambda: next(looks)), begin) is None
+    assert time.monotonic() - started < 5 and len(begun) == 1 and begun[0].given_up.is_set()
+    go_on.set()
 
 
 def test_new_camera_frames_a_head_as_its_portrait_does(extension, scene):

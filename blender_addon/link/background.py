@@ -7,11 +7,11 @@ from typing import Any
 
 import bpy
 
-from ..link import live_image
-from ..link.client import BackendError
-from ..link.tasks import Task
-from ..rig.controls import RigError
+from ..rig.errors import RigError
 from ..translations import said, told
+from . import live_image
+from .client import BackendError
+from .tasks import Task
 
 LOOK_SECONDS = 0.05  # how often a waiting operator looks whether its work is done
 
@@ -24,6 +24,7 @@ class BackgroundOperator:
     """
 
     waiting = ""  # for the status bar
+    expected: tuple[type[Exception], ...] = (BackendError, RigError)  # errors that are told
 
     def work(self) -> Callable[[], Any]:
         raise AssertionError("each operator has its own")
@@ -44,6 +45,7 @@ class BackgroundOperator:
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if event.type == "ESC":
+            self._task.give_up()
             self.cancel(context)
             return {"CANCELLED"}
         if event.type != "TIMER" or not self._task.done:
@@ -65,13 +67,13 @@ class BackgroundOperator:
         """The work under way; None when it cannot begin, which was reported."""
         try:
             return Task(self.work())
-        except RigError as error:
+        except self.expected as error:
             self.report({"ERROR"}, told(error))
             return None
 
     def conclude(self, context: bpy.types.Context, task: Task) -> set[str]:
         try:
             return self.finish(context, task.result())
-        except (BackendError, RigError) as error:
+        except self.expected as error:
             self.report({"ERROR"}, told(error))
             return {"CANCELLED"}
