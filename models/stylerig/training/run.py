@@ -143,7 +143,7 @@ def open_readers(run: Run, pictures: Path | None, landmarks: Path | None) -> tup
     if pictures is None:
         return detector, {}
     judge = train_judge(run, pictures)
-    return detector, {"judge": {"landmark_pixels_of_128": judge.header["measured"]["landmark_pixels"]}}
+    return detector, {"judge": {f"landmark_pixels_of_{judge.header['measured']['size']}": judge.header["measured"]["landmark_pixels"]}}
 
 
 def write_rig(run: Run, generator_path: Path, studio: Studio, nets: RigNets, measured: dict) -> None:
