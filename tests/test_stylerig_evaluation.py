@@ -37,7 +37,7 @@ from models.stylerig.evaluation import (
     placement,
     stability,
 )
-from models.stylerig.evaluation.axes import YAW
+from models.stylerig.evaluation.axes import YAW, Axis, add_leakage
 from models.stylerig.evaluation.ceiling import measure_ceiling
 from models.stylerig.evaluation.likeness import other_people, similarity
 from models.stylerig.reconstruction import part_sizes
@@ -150,6 +150,17 @@ def rig_folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_the_judges_own_error_is_told_in_the_same_spreads_as_leakage():
+    axis = Axis("yaw", np.zeros((1, 1)), np.zeros((1, 1)), {}, found=[])
+    subjects = SimpleNamespace(
+        judge=SimpleNamespace(floors={"leakage": {"yaw": {"pitch": 1.5, "smile": 0.1}}}),
+        spreads={"pitch": 5.0, "smile": 0.0}, changes=lambda found: {"pitch": np.array([[2.5]])},
+    )  # fmt: skip
+    add_leakage(subjects, axis, set())
+    assert axis.figures["leakage"] == 0.5 and axis.figures["leakage_floor"] == 0.3
+    assert axis.figures["leakage_above_floor"] == 0.4
+
+
 def test_evaluate_rig_writes_figures_for_every_axis(rig_folder, capsys, monkeypatch):
     # A random generator draws noise, whose pixels say nothing of a motion.
     monkeypatch.setattr(placement, "find_motion", lambda before, after, start: start)
@@ -166,7 +177,7 @@ def test_evaluate_rig_writes_figures_for_every_axis(rig_folder, capsys, monkeypa
     assert set(figures) == axes | {f"light_band_{b}" for b in range(3)} | {f"expression{i}" for i in range(5)}
     for item in figures.values():
         assert {"slope", "r2", "median_error", "range", "leakage"} <= set(item)
-    assert figures["yaw"]["leakage_floor"] == 0.5 and figures["pitch"]["leakage_floor"] is None
+    assert figures["yaw"]["leakage_floor"] > 0 and figures["pitch"]["leakage_floor"] is None
     assert figures["roll"]["leakage"] == 0 and figures["scale"]["slope"] == pytest.approx(1.02, abs=0.01)
     check_sections(sections)
     assert {"yaw.png", "all-axes.png", "leakage.png", "covered.png"} <= {path.name for path in (rig_folder / "plots").iterdir()}

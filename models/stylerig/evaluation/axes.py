@@ -72,6 +72,8 @@ def add_leakage(subjects: Subjects, axis: Axis, within: set[str] | frozenset[str
     """Leakage into the axes outside ``within``, beside what the judge's own reading shows of it."""
     axis.leaks = leaks(subjects.changes(axis.found), subjects.spreads, within)
     floor = subjects.judge.floors.get("leakage", {}).get(axis.group)
+    # In the same spreads: the people of the floors' pictures are at rest, so theirs would make the floor too high.
+    floor = floor and {name: value / subjects.spreads[name] for name, value in floor.items() if subjects.spreads.get(name)}
     axis.figures |= leakage(axis.leaks, floor)
 
 

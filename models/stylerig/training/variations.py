@@ -92,8 +92,8 @@ def photograph_variations(output: Path, people: int, size: int, seed: int, heads
 
 @torch.no_grad()
 def measure_floors(judge: Estimator, folder: Path, face: FaceModel) -> dict:
-    """For ``judge.floors``: by kind of edit, the root mean square change of each axis whose truth stayed, in units
-    of its spread, and the likeness of the same person. Raises StyleRigError for pictures that are no variations."""
+    """For ``judge.floors``: by kind of edit, the root mean square change of each axis whose truth stayed, in its own
+    units, and the likeness of the same person. Raises StyleRigError for pictures that are no variations."""
     source = open_folder(folder)
     if (source.index or {}).get("variations") != list(KINDS):
         raise not_variations(folder)
@@ -126,10 +126,9 @@ def axis_floors(read: dict[str, np.ndarray], truth: dict[str, np.ndarray], colum
     floors = {}
     for name, values in read.items():
         stayed = np.abs(truth[name][:, column] - truth[name][:, 0]) < SAME
-        spread = float(values[:, 0].std())
-        if stayed.any() and spread > 0:
+        if stayed.any():
             change = (values[:, column] - values[:, 0])[stayed]
-            floors[name] = round(float(np.sqrt(np.mean(change**2))) / spread, 4)
+            floors[name] = round(float(np.sqrt(np.mean(change**2))), 5)
     return floors
 
 
