@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,10 +91,28 @@ def add_routes(app: FastAPI, holder: RigHolder, worker: Worker) -> None:
         return Response(await worker.run(job), media_type="application/octet-stream")
 
     @app.post("/v1/frames", response_class=Response, responses=FRAME)
-    async def frame(request: schema.FrameRequest, stream: StreamId = "") -> Response:
+    async def frame(request: schema.FrameRequest, connection: Request, stream: StreamId = "") -> Response:
         """A frame. Of the waiting requests with one X-StyleRig-Supersede, only the newest is made:
-        the others answer 409 ``superseded``."""
-        return await worker.run(lambda: frame_response(holder, request), stream)
+        the others answer 409 ``superseded``. Nothing is made for a client that went away before its turn."""
+        gone = threading.Event()
+
+        def job() -> Response:
+            if gone.is_set():
+                raise StyleRigError("The client went away.", "Nothing is wrong.", code="client_gone", status=409)
+            return frame_response(holder, request)
+
+        watching = asyncio.create_task(watch(connection, gone))
+        try:
+            return await worker.run(job, stream)
+        finally:
+            watching.cancel()
+
+
+async def watch(connection: Request, gone: threading.Event) -> None:
+    """Set ``gone`` when the client ends its connection."""
+    while (await connection.receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
 
 
 def state_of(holder: RigHolder) -> dict:

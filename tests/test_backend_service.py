@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -22,6 +23,7 @@ from PIL import Image
 from backend import cli, images, portraits, schema
 from backend.rigs import RigHolder, Worker
 from backend.serve import listen
+from backend.service import create_app
 from models.colour import srgb_to_linear
 from models.errors import StyleRigError
 from tests import fake_rig
@@ -363,8 +365,6 @@ def test_newer_requests_of_a_stream_supersede_waiting_ones():
 
 
 def test_two_jobs_run_at_a_time():
-    import asyncio
-
     running, most = 0, 0
     lock = threading.Lock()
 
@@ -388,8 +388,6 @@ def test_two_jobs_run_at_a_time():
 
 
 def test_too_many_waiting_requests_are_refused(monkeypatch):
-    import asyncio
-
     monkeypatch.setattr("backend.rigs.MOST_WAITING", 2)
 
     async def three() -> list:
@@ -401,6 +399,67 @@ def test_too_many_waiting_requests_are_refused(monkeypatch):
 
     *served, refused = asyncio.run(three())
     assert served == [None, None] and (refused.code, refused.status) == ("busy", 429)
+
+
+def test_nothing_is_drawn_for_a_client_that_went_away_before_its_turn(monkeypatch):
+    """As when a render is cancelled: what waits behind the two frames that are being drawn would keep the next render waiting."""
+    rig, begun, go_on = fake_rig.load(), [], threading.Event()
+    portrait = portraits.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
+
+    def draw(_portrait, controls, **_output):
+        begun.append(controls.rotation[0])
+        go_on.wait(30)
+        raise MemoryError
+
+    monkeypatch.setattr(rig, "frame", draw)
+    app = create_app(lambda _device: rig, fake_rig.TOKEN)
+
+    async def story() -> list[dict]:
+        async with app.router.lifespan_context(app):
+            stays, leaves = asyncio.Event(), asyncio.Event()
+            calls = [asyncio.create_task(post_directly(app, portrait, yaw, stays)) for yaw in (0.1, 0.2)]
+            await until(lambda: len(begun) == 2)
+            calls += [asyncio.create_task(post_directly(app, portrait, yaw, end)) for yaw, end in ((0.3, leaves), (0.4, stays))]
+            await asyncio.sleep(0.1)
+            leaves.set()
+            await asyncio.sleep(0.1)
+            go_on.set()
+            return await asyncio.gather(*calls)
+
+    codes = [answer["error"]["code"] for answer in asyncio.run(story())]
+    assert codes == ["out_of_memory", "out_of_memory", "client_gone", "out_of_memory"] and sorted(begun) == [0.1, 0.2, 0.4]
+
+
+async def until(condition, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        await asyncio.sleep(0.01)
+
+
+async def post_directly(app, portrait: dict, yaw: float, end: asyncio.Event) -> dict:
+    """The answer to a request for a frame, handed to the application without a server; ``end``: its client goes away."""
+    request = {"portrait": portrait, "controls": {"rotation": [yaw, 0.0, 0.0]}, "output": {"format": "raw"}}
+    come = [{"type": "http.request", "body": json.dumps(request).encode(), "more_body": False}]
+    answer = []
+
+    async def receive() -> dict:
+        if not come:
+            await end.wait()
+            return {"type": "http.disconnect"}
+        return come.pop()
+
+    async def send(message: dict) -> None:
+        answer.append(message.get("body", b""))
+
+    headers = {"host": "127.0.0.1:1", "authorization": f"Bearer {fake_rig.TOKEN}", "content-type": "application/json"}
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/frames", "raw_path": b"/v1/frames", "query_string": b"", "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()], "scheme": "http", "http_version": "1.1",
+        "server": ("127.0.0.1", 1), "client": ("127.0.0.1", 2), "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return json.loads(b"".join(answer))
 
 
 # ---------------------------------------------------------------- the process
@@ -469,6 +528,26 @@ def test_without_a_token_one_is_made_and_works():
             assert client.get("/v1/health").status_code == 200
         with client_of(backend) as stranger:
             error_of(stranger.get("/v1/health"), 401, "wrong_token")
+
+
+def test_answers_on_a_kept_connection_do_not_wait_for_acknowledgements():
+    """Nagle's algorithm is off, which asyncio does only for sockets that say they are TCP's."""
+
+    async def accepted() -> int:
+        options = asyncio.get_running_loop().create_future()
+
+        async def note(_reader, writer) -> None:
+            options.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listener = listen(0)
+        async with await asyncio.start_server(note, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            no_delay = await options
+            writer.close()
+        return no_delay
+
+    assert asyncio.run(accepted())
 
 
 def test_it_listens_on_loopback_only():
