@@ -10,12 +10,14 @@ jawOpen, brightness follows the first light coefficient.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
 import math
 import os
 import shutil
+import socket
 import struct
 import sys
 import threading
@@ -281,11 +283,24 @@ class FakeBackend(ThreadingHTTPServer):
         self.token, self.delay, self.requests = token, delay, []
         self.refusal: Refused | None = None
         self.port = self.server_address[1]
-        self.connections = 0  # so far
+        self.accepted: list[socket.socket] = []
+
+    @property
+    def connections(self) -> int:
+        """How many there were so far."""
+        return len(self.accepted)
 
     def get_request(self) -> tuple:
-        self.connections += 1
-        return super().get_request()
+        connection, address = super().get_request()
+        self.accepted.append(connection)
+        return connection, address
+
+    def server_close(self) -> None:
+        """As when a process ends: its connections end with it."""
+        super().server_close()
+        for connection in self.accepted:
+            with contextlib.suppress(OSError):  # ended already
+                connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> FakeBackend:
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()

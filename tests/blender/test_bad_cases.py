@@ -17,7 +17,7 @@ ERRORS = {  # as they come from the link and from the backend's own words: code 
     "missing_weights": ("There are no weights in /models.", "Reinstall StyleRig."),
     "weights_changed": ("The portrait was made with other weights.", "Install its model."),
     "wrong_version": ("The backend is of another version.", "Restart Blender."),
-    "timeout": ("The backend did not answer within 120 s.", "Try a smaller size, or stop and start the backend."),
+    "timeout": ("The backend runs, but answers nothing any more.", "Stop and start it. Its log: /b.log"),
     "busy": ("6 requests are waiting already.", "Wait for answers first."),
 }
 NAMES = {

@@ -88,8 +88,8 @@ def test_a_backend_that_dies_leaves_its_frames_and_the_next_render_goes_on(
                 bpy.ops.render.render(animation=True)
         finally:
             bpy.app.handlers.render_write.remove(die_after_two)
-    done = len(files(tmp_path)) // 2  # the third may have been drawn while the second was written
-    assert done in (2, 3) and files(tmp_path) == whole_sequence(range(1, done + 1))
+    done = len(files(tmp_path)) // 2  # two more may have been drawn while the second was written
+    assert done in (2, 3, 4) and files(tmp_path) == whole_sequence(range(1, done + 1))
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
     with fake_backend.FakeBackend() as backend:
         use_client(extension, monkeypatch, link.Client(backend.port, backend.token))
