@@ -111,7 +111,7 @@ def stacked(frame: dict[str, np.ndarray], passes: list[str]) -> tuple[np.ndarray
 
     order = ["Combined", *passes]
     layers = [srgb_to_linear(torch.from_numpy(frame[name])).numpy() if name == "Portrait" else frame[name] for name in order]
-    array = np.concatenate(layers, axis=2).astype("<f4", copy=False)
+    array = (layers[0] if len(layers) == 1 else np.concatenate(layers, axis=2)).astype("<f4", copy=False)
     return np.ascontiguousarray(array), [f"{name}.{letter}" for name in order for letter in CHANNELS[name]]
 
 
