@@ -247,3 +247,13 @@ def test_lanes_share_the_threads_and_have_places_of_their_own():
         assert not lanes.busy
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["studio", "stylegan3-t"])
+def test_an_engine_that_began_in_inference_mode_goes_on_without_it(name):
+    generator = NETWORKS[name]()
+    w = generator.mapping(latents_from_seed(1, 2, generator.z_dim))
+    engine = load_engine(generator, "exact")
+    with torch.inference_mode():
+        inside = engine.raw(w).clone()
+    assert torch.equal(engine.raw(w), inside)

@@ -43,7 +43,8 @@ class GeneratorTraining:
 
     Leaves there: ``generator.safetensors`` (the running average, fresh at every sheet),
     ``checkpoint.pt``, ``log.jsonl``, ``sheet.png``, ``sheets/`` and ``results.html``. Under torchrun
-    only the first process writes. ``reader`` is what stages with a ``reading_weight`` read faces with. Raises StyleRigError for data, a plan or a checkpoint that do not fit.
+    only the first process writes. ``reader`` is what stages with a ``reading_weight`` read faces with.
+    Raises StyleRigError for data, a plan or a checkpoint that do not fit.
     """
 
     def __init__(self, data: str | Path, config: TrainingConfig, output: str | Path,

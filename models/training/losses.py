@@ -49,7 +49,7 @@ def pair_loss(picture: Tensor, target: Tensor, focus: Tensor, gradient_weight: f
     difference = picture - target
     colour = pyramid_loss(difference[:, :3], focus, gradient_weight, skip)
     if near is not None and skip:
-        colour = colour + features_loss(difference[:, :3], near, skip)
+        colour = colour + near_loss(difference[:, :3], near, skip)
     matte = pyramid_loss(difference[:, 3:], focus, gradient_weight, max(skip - 1, 0))
     return 0.75 * colour + 0.25 * matte  # the mean over four channels
 
@@ -69,7 +69,7 @@ def pyramid_loss(difference: Tensor, focus: Tensor, gradient_weight: float, skip
     return loss / max(levels, 1)
 
 
-def features_loss(difference: Tensor, near: Tensor, levels: int) -> Tensor:
+def near_loss(difference: Tensor, near: Tensor, levels: int) -> Tensor:
     """Mean of |difference| near eyes, brows and mouth over the finest ``levels``."""
     loss = difference.new_zeros(())
     for _ in range(levels):

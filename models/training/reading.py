@@ -27,8 +27,8 @@ def reading_loss(reader: Estimator, picture: Tensor, target: Tensor, rng: torch.
     """
     grain = GRAIN * torch.randn(len(target), 3, *target.shape[2:], generator=rng).to(target) if rng else 0.0
     with torch.no_grad():
-        wanted, known = reader.look(over_backdrop(target) + grain)
-    found, seen = reader.look(over_backdrop(picture) + grain)
+        wanted, known = reader.look(over_grey(target) + grain)
+    found, seen = reader.look(over_grey(picture) + grain)
     terms = [smooth_l1_loss(found[:, part], wanted[:, part]) for part in columns(reader)]
     return torch.stack(terms).mean() + (seen - known).abs().mean() / known.abs().mean()
 
@@ -43,7 +43,7 @@ def columns(reader: Estimator) -> list[slice]:
     return found
 
 
-def over_backdrop(picture: Tensor) -> Tensor:
+def over_grey(picture: Tensor) -> Tensor:
     """RGBA (N, 4, R, R) in [-1, 1] -> RGB 0–1 over grey."""
     unit = (picture * 0.5 + 0.5).clamp(0, 1)
     return unit[:, :3] + (1 - unit[:, 3:]) * BACKDROP

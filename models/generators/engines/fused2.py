@@ -146,7 +146,8 @@ class FusedStyleGAN2:
         """
         if place not in self.rooms:
             most = max((layer.size + 2) * layer.size * layer.channels for layer in self.layers)
-            self.rooms[place] = torch.empty(2, most, dtype=self.dtype)
+            with torch.inference_mode(False):  # also those who call without it write there
+                self.rooms[place] = torch.empty(2, most, dtype=self.dtype)
         room = self.rooms[place][index % 2, : (size + 2) * size * channels].view(size + 2, size, channels)
         room[0], room[-1] = 0, 0
         return room

@@ -114,5 +114,6 @@ class FusedStyleGAN3:
         """Where layer ``index`` puts its result: (size, size, channels)."""
         if place not in self.rooms:
             most = max(layer.size**2 * layer.channels for layer in self.layers)
-            self.rooms[place] = torch.empty(2, most, dtype=self.dtype)
+            with torch.inference_mode(False):  # also those who call without it write there
+                self.rooms[place] = torch.empty(2, most, dtype=self.dtype)
         return self.rooms[place][index % 2, : layer.size**2 * layer.channels].view(layer.size, layer.size, layer.channels)
