@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -40,6 +41,7 @@ from models.stylerig.evaluation import (
 from models.stylerig.evaluation.axes import YAW, Axis, add_leakage
 from models.stylerig.evaluation.ceiling import measure_ceiling
 from models.stylerig.evaluation.likeness import other_people, similarity
+from models.stylerig.evaluation.pairs import measure_pairs
 from models.stylerig.reconstruction import part_sizes
 from models.stylerig.similarity import Similarity
 from models.stylerig.training.scenes import check_scenes
@@ -185,7 +187,7 @@ def test_evaluate_rig_writes_figures_for_every_axis(rig_folder, capsys, monkeypa
 
 
 def check_sections(sections: dict) -> None:
-    assert set(sections) == {"identity", "outside_face", "disentanglement", "stability", "coverage", "measured", "goals"}
+    assert set(sections) == {"both_sides", "identity", "outside_face", "disentanglement", "stability", "coverage", "measured", "goals"}
     assert sections["identity"]["same_person_from"] == "renders" and set(sections["identity"]["edits"]) == {"pose", "expression", "light"}
     assert set(sections["outside_face"]) == {"expression", "light_direction"}
     assert sections["outside_face"]["expression"]["hair_and_clothes"] > 0
@@ -194,6 +196,24 @@ def check_sections(sections: dict) -> None:
     low, high = (sections["coverage"]["truncation"]["1.0"]["yaw"][place] for place in (0, -1))
     assert low <= high and sections["measured"]["portraits"] == 2
     assert all({"goal", "found", "reached"} == set(item) for item in sections["goals"])
+
+
+def test_both_sides_are_asked_for_by_the_same_weight():
+    """Expressions that follow where both sides move, and not at all where one does."""
+    names = ["squint_L", "squint_R", "jaw", "eyeLookUp_L", "eyeLookUp_R"]
+    face = dataclasses.replace(synthetic_face(), expression_names=names)
+    place, size = RigParameters.slices(face)["expression"].start, RigParameters.slices(face)["translation"].stop
+    judge = SimpleNamespace(reliability=torch.ones(size))
+
+    def request(expression):
+        vector = torch.zeros(len(expression), size)
+        vector[:, place : place + 2] = expression[:, :2].amin(dim=1, keepdim=True)
+        return SimpleNamespace(vector=vector)
+
+    subjects = SimpleNamespace(face=face, judge=judge, own=SimpleNamespace(expression=torch.zeros(3, 5)), request=request)
+    found = measure_pairs(subjects)
+    assert set(found) == {"squint_L", "squint_R"}
+    assert found["squint_L"]["slope"] == 1 and found["squint_R"]["r2"] == 1
 
 
 def test_the_axes_alone(rig_folder):

@@ -15,12 +15,13 @@ from models.stylerig.evaluation.factors import measure_factors
 from models.stylerig.evaluation.goals import goals
 from models.stylerig.evaluation.likeness import measure_likeness
 from models.stylerig.evaluation.outside import measure_outside
+from models.stylerig.evaluation.pairs import measure_pairs
 from models.stylerig.evaluation.placement import measure_placement
 from models.stylerig.evaluation.stability import measure_stability
 from models.stylerig.evaluation.subjects import Subjects
 from models.stylerig.rig import Rig
 
-SECTIONS = ("placement", "identity", "outside_face", "disentanglement", "stability", "coverage")
+SECTIONS = ("placement", "both_sides", "identity", "outside_face", "disentanglement", "stability", "coverage")
 WHOLE = "rig"  # the key in the JSON of everything that is no axis
 
 
@@ -54,6 +55,7 @@ def evaluate(rig: Rig, judge: Estimator, portraits: int = 12, truncation: float 
     subjects = Subjects(rig, judge, portraits, truncation, method)
     results = Results(measure_axes(subjects, report))
     measures = {
+        "both_sides": lambda: measure_pairs(subjects),
         "identity": lambda: measure_likeness(subjects, results.axes),
         "outside_face": lambda: measure_outside(subjects),
         "disentanglement": lambda: measure_factors(subjects),
