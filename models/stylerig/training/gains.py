@@ -44,4 +44,3 @@ def turn_gains(studio: Studio, nets: RigNets, seed: int) -> Tensor:
         slope = (asked * found).sum() / asked.square().sum()
         gains[axis] = (1 / slope.clamp(min=1e-3)).clamp(*LIMITS)
     return gains
-
