@@ -21,6 +21,7 @@ from models.generators.engines import engine as engines
 from models.generators.engines import fused2
 from models.generators.engines.convolution import array
 from models.generators.engines.kernels import load, store
+from models.generators.engines.boxes import Box, drawn_parts
 from models.generators.engines.threads import Lanes
 from models.generators.stylegan3_config import StyleGAN3Config
 from tests.bench.networks import stylegan3
@@ -211,6 +212,32 @@ def test_cuda_equals_the_processor(generator):
         for _ in range(2):
             error = (engine.synthesis(w.cuda()).cpu() - truth).square().mean().sqrt() / truth.abs().max()
             assert -20 * math.log10(float(error)) > decibels
+
+
+@pytest.mark.parametrize("box", [Box(20, 41, 17, 30), Box(0, 9, 40, 64), Box(31, 32, 31, 32), Box(0, 64, 0, 64)])
+def test_a_part_of_a_picture_is_what_the_whole_shows_there_whatever_the_number_of_threads(box):
+    generator = NETWORKS["stylegan2"]()
+    w = generator.mapping(latents_from_seed(1, 1, generator.z_dim))
+    engine, before = load_engine(generator, "exact"), torch.get_num_threads()
+    whole, size = engine.raw(w), generator.resolution
+    assert size == 64
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            part = engine.raw(w, boxes=[box])
+            assert torch.equal(part[0][:, *box.place], whole[0][:, *box.place])
+            assert part.shape == whole.shape and part.abs().sum() == part[0][:, *box.place].abs().sum(), "the rest is 0"
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_of_coarse_blocks_only_what_a_part_needs_is_drawn():
+    parts = drawn_parts(Box(96, 128, 64, 100), [4, 8, 16, 32, 64, 128, 256])
+    assert parts[0] == Box.whole(4) and [part.height for part in parts][-1] <= 32 + 8
+    assert all(0 <= part.top < part.bottom <= size for part, size in zip(parts, (4, 8, 16, 32, 64, 128, 256)))
+    for coarse, fine in zip(parts, parts[1:]):
+        source = fine.top // 2, fine.bottom // 2, fine.left // 2, fine.right // 2
+        assert coarse.top <= source[0] and source[1] <= coarse.bottom and coarse.left <= source[2] and source[3] <= coarse.right
 
 
 def test_two_small_pictures_are_drawn_side_by_side_and_are_the_same():

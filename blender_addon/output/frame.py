@@ -63,10 +63,10 @@ class Square:
         columns, rows = (math.ceil(length - 1e-6) for length in self.spread)
         return Rectangle(self.x, self.y, columns, rows)
 
-    def in_frame(self, centre: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A place and a vector (2,) in heights of a pixel -> in NDC of the frame."""
+    def in_frame(self, centre: complex, axis: complex) -> tuple[complex, complex]:
+        """A place and a vector in heights of a pixel, x + iy -> in NDC of the frame."""
         half = self.side / 2
-        return (centre - (self.x * self.aspect, self.y)) / half - 1, axis / half
+        return (centre - complex(self.x * self.aspect, self.y)) / half - (1 + 1j), axis / half
 
 
 def border_rectangle(width: int, height: int, border: tuple[float, float, float, float]) -> Rectangle:
@@ -149,18 +149,25 @@ def feathered(passes: dict[str, np.ndarray], to_crop: np.ndarray) -> dict[str, n
     """
     size = passes["Combined"].shape[0]
     line = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
-    inside = np.ones((size, size), dtype=np.float32)
-    for across, up, offset in to_crop.astype(np.float32):
-        place = np.abs(across * line[None] + up * line[:, None] + offset)
-        inside *= smooth_step((1 - place) / FEATHER)
-    faded = {name: passes[name] * inside[..., None] for name in ("Combined", "HeadMatte") if name in passes}
+    across, up = (faded_ends(row[0] * line[None] + row[1] * line[:, None], row[2]) for row in to_crop.astype(np.float32))
+    across *= up
+    # einsum has no buffer for the one value that goes with all channels of a pixel: half the time of a product.
+    faded = {name: np.einsum("hwc,hw->hwc", passes[name], across) for name in ("Combined", "HeadMatte") if name in passes}
     return {**passes, **faded}
 
 
-def smooth_step(value: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, smooth between."""
-    t = np.clip(value, 0, 1)
-    return t * t * (3 - 2 * t)
+def faded_ends(place: np.ndarray, offset: float) -> np.ndarray:
+    """1 where ``place + offset`` is around 0, smoothly 0 at its ends -1 and 1. In the memory of ``place``, new for each step else."""
+    place += offset
+    np.abs(place, out=place)
+    np.subtract(1, place, out=place)
+    place /= FEATHER
+    np.clip(place, 0, 1, out=place)
+    slope = place * -2
+    slope += 3
+    place *= place
+    place *= slope
+    return place
 
 
 def over_backdrop(combined: np.ndarray) -> np.ndarray:
@@ -258,5 +265,8 @@ def layer(front: dict[str, np.ndarray], back: dict[str, np.ndarray]) -> dict[str
 
 
 def over_colour(combined: np.ndarray, colour: tuple[float, float, float]) -> np.ndarray:
-    """Premultiplied (H, W, 4) over a colour, opaque."""
-    return combined + (1 - combined[..., 3:]) * np.float32((*colour, 1.0))
+    """Premultiplied (H, W, 4) over a colour, opaque; in the picture's own memory."""
+    seen = 1 - combined[..., 3]
+    for channel, value in enumerate((*colour, 1.0)):
+        combined[..., channel] += seen * np.float32(value)
+    return combined

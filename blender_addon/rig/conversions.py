@@ -52,11 +52,12 @@ def matrix_blender_to_model(rotation: np.ndarray) -> np.ndarray:
 
 def rotation_to_matrix(rotation) -> np.ndarray:
     """(yaw, pitch, roll) in radians -> R = Rz(roll) Ry(yaw) Rx(pitch), (3, 3), model frame."""
-    (sy, sp, sr), (cy, cp, cr) = np.sin(rotation), np.cos(rotation)
-    about_x = np.array(((1, 0, 0), (0, cp, -sp), (0, sp, cp)))
-    about_y = np.array(((cy, 0, sy), (0, 1, 0), (-sy, 0, cy)))
-    about_z = np.array(((cr, -sr, 0), (sr, cr, 0), (0, 0, 1)))
-    return about_z @ about_y @ about_x
+    (sy, cy), (sp, cp), (sr, cr) = ((math.sin(angle), math.cos(angle)) for angle in rotation)
+    return np.array((
+        (cr * cy, cr * sy * sp - sr * cp, cr * sy * cp + sr * sp),
+        (sr * cy, sr * sy * sp + cr * cp, sr * sy * cp - cr * sp),
+        (-sy, cy * sp, cy * cp),
+    ))  # fmt: skip
 
 
 def rotation_from_matrix(matrix: np.ndarray) -> tuple[float, float, float]:

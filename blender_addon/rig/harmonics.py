@@ -82,13 +82,14 @@ def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     Opposite directions leave the axis open: then it is the one nearest to "up" (y), so that a
     light goes round the head, not over it.
     """
-    cosine = float(np.dot(start, end))
+    (a, b, c), (d, e, f) = np.asarray(start, dtype=float).tolist(), np.asarray(end, dtype=float).tolist()
+    cosine = a * d + b * e + c * f
     if cosine < -1 + 1e-9:
         axis = np.array((0.0, 1.0, 0.0)) - start * start[1]
         if np.linalg.norm(axis) < 1e-3:
             axis = np.array((1.0, 0.0, 0.0)) - start * start[0]
         axis = axis / np.linalg.norm(axis)
         return 2 * np.outer(axis, axis) - np.eye(3)
-    x, y, z = np.cross(start, end)
+    x, y, z = b * f - c * e, c * d - a * f, a * e - b * d  # the axis, as long as the angle's sine
     cross = np.array(((0, -z, y), (z, 0, -x), (-y, x, 0)))
     return np.eye(3) + cross + cross @ cross / (1 + cosine)

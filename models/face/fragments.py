@@ -108,10 +108,7 @@ def rasterize(ndc: Tensor, triangles: Tensor, size: int, cull: bool = True) -> F
     """
     pixel_space = to_pixels(ndc, size)
     with torch.no_grad():
-        corners = triangles.T.contiguous()
-        points = corner_points(pixel_space.detach(), corners)
-        facing = triangle_areas(*points[:2]) > SMALLEST
-        triangle = visible_triangles(points, facing if cull else None, size)
+        triangle, facing, corners = see(pixel_space.detach(), triangles, size, cull)
         counts = (triangle >= 0).sum(dim=2)
         pixels = (triangle.view(-1) >= 0).nonzero().squeeze(1)
         seen = corners.index_select(1, triangle.view(-1).index_select(0, pixels))
@@ -119,6 +116,20 @@ def rasterize(ndc: Tensor, triangles: Tensor, size: int, cull: bool = True) -> F
         seen += torch.repeat_interleave(first_vertex, counts.sum(dim=1))
     weights, depths = perspective_barycentrics(pixel_space, seen, pixels, counts)
     return Fragments(triangle, pixels, seen, weights, depths, facing)
+
+
+@torch.no_grad()
+def seen_triangles(ndc: Tensor, triangles: Tensor, size: int) -> Tensor:
+    """Which triangle each pixel sees, (N, size, size) int64, -1 for none: what ``rasterize`` finds first."""
+    return see(to_pixels(ndc, size), triangles, size, cull=True)[0]
+
+
+def see(pixel_space: Tensor, triangles: Tensor, size: int, cull: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """``triangle`` and ``facing`` of Fragments, and the triangles' corners (3, F)."""
+    corners = triangles.T.contiguous()
+    points = corner_points(pixel_space, corners)
+    facing = triangle_areas(*points[:2]) > SMALLEST
+    return visible_triangles(points, facing if cull else None, size), facing, corners
 
 
 def interpolate(fragments: Fragments, attributes: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.face.harmonics import rotate
 from models.face.parameters import RigParameters
 from models.face.rasterizer import BACKGROUND_DEPTH, render
-from models.generators import Engine, Generator, GeneratorConfig, latents_from_seed, load_engine, load_generator
+from models.generators import Box, Engine, Generator, GeneratorConfig, latents_from_seed, load_engine, load_generator
 from models.stylerig.controls import Controls, Frame, Portrait, bad_controls
-from models.stylerig.keep import placed_area, softened
+from models.stylerig.keep import SIZE, face_area, faded, grown, wanted_part
 from models.stylerig.matte import grown_matte
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rignet import RigNets
@@ -199,22 +199,31 @@ class Rig:
         Where the networks are made to ``keep``, an expression changes nothing outside the face.
         """
         if not self.networks.keep or request.still is None:
-            return self.placed_pictures(portrait, [request], size, precision)[0]
+            return self.placed_pictures(portrait, [request], [None], size, precision)[0]
         # The one without the asked expression is remembered: an expression that is dragged or keyed alone asks for it again.
         key = still_key(portrait, request.still, size, precision)
         last = self.last_still  # another thread may remember its own meanwhile
-        if last is not None and last[0] == key:
-            (drawn,), (still, still_area) = self.placed_pictures(portrait, [request], size, precision), last[1]
-        else:
-            drawn, still = self.placed_pictures(portrait, [request, request.still], size, precision)
-            still_area = placed_area(self.face, request.still.parameters, request.still.similarity)
-            self.last_still = key, (still, still_area)
-        area = torch.maximum(still_area, placed_area(self.face, request.parameters, request.similarity))
-        return still.lerp(drawn, softened(area, size))
+        known = last[1] if last and last[0] == key else None
+        states = [request] if known else [request, request.still]
+        vector = torch.cat([state.parameters.vector() for state in states])
+        areas = face_area(self.face, RigParameters.from_vector(vector, self.face), SIZE, [state.similarity for state in states])
+        still_area = known[1] if known else areas[1:]
+        wide = grown(torch.maximum(areas[:1], still_area))
+        part = wanted_part(wide, request.similarity, self.generator.resolution, size)
+        drawn, *still = self.placed_pictures(portrait, states, [part, None], size, precision)
+        if not known:
+            known = still[0], still_area
+            self.last_still = key, known
+        return known[0].lerp(drawn, faded(wide, size))
 
-    def placed_pictures(self, portrait: Portrait, states: list[Request], size: int, precision: str) -> list[Tensor]:
-        """Each state's picture, warped to where it stands: as ``moved_picture``, as the generator draws it."""
-        colour, alpha = self.picture(torch.cat([self.edit(portrait, state) for state in states]), precision)
+    def placed_pictures(self, portrait: Portrait, states: list[Request], parts: list[Box | None], size: int,
+                        precision: str) -> list[Tensor]:
+        """Each state's picture, warped to where it stands: as ``moved_picture``, as the generator draws it.
+
+        ``parts`` of the crops are wanted, None is the whole; the rest may be empty.
+        """
+        w = torch.cat([self.edit(portrait, state) for state in states])
+        colour, alpha = self.picture(w, precision, parts[: len(states)])
         pictures = []
         for row, state in enumerate(states):
             layers = [colour[row : row + 1], alpha[row : row + 1]]
@@ -229,9 +238,9 @@ class Rig:
         own = portrait.parameters.to(self.device)
         return self.networks(w, own, request.parameters, self.reconstruction, self.face)
 
-    def picture(self, w: Tensor, precision: str = "exact") -> tuple[Tensor, Tensor]:
-        """Premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1."""
-        return self.engine(precision).foreground(w)
+    def picture(self, w: Tensor, precision: str = "exact", parts: Sequence[Box | None] | None = None) -> tuple[Tensor, Tensor]:
+        """Premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1; at least the ``parts`` of it."""
+        return self.engine(precision).foreground(w, boxes=parts)
 
     def prepare(self) -> None:
         """Draw the mean portrait once, so that whatever has to be compiled for this machine is."""

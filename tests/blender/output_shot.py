@@ -139,8 +139,8 @@ def point_frame(extension, portrait: dict):
         _, reference = placement.align(landmarks.points(portrait["parameters"]["expression"]), yaw, pitch)
         angle, scale = roll - own_roll, controls["scale"] * placement.depth_of(place) / placement.depth_of(reference)
         turn = scale * np.array(((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))))
-        pivot = placement.project(place)
-        target = placement.project(reference) + 2 * np.array(controls["translation"])
+        pivot = xy(placement.project(place))
+        target = xy(placement.project(reference)) + 2 * np.array(controls["translation"])
         placed = points @ module(extension, "rig.conversions").rotation_to_matrix((yaw, pitch, own_roll)).T + place
         crop = placed[:, :2] * (placement.FOCAL / (120 - placed[:, 2]))[:, None]
         seen = (crop - pivot) @ turn.T + target
@@ -149,6 +149,11 @@ def point_frame(extension, portrait: dict):
         return dots(seen, size) | {"placement": np.array((yaw, pitch, roll, *where))}
 
     return draw
+
+
+def xy(place: complex) -> np.ndarray:
+    """A place in a picture as (2,)."""
+    return np.array((place.real, place.imag))
 
 
 def dots(seen: np.ndarray, size: int) -> dict[str, np.ndarray]:

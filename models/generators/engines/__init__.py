@@ -4,6 +4,7 @@ The plain torch network is the truth; an engine computes what it computes by oth
 one fits is chosen by device and by how exact the pictures have to be.
 """
 
+from models.generators.engines.boxes import Box
 from models.generators.engines.engine import EXACTNESS, Engine, load_engine
 
-__all__ = ["EXACTNESS", "Engine", "load_engine"]
+__all__ = ["Box", "EXACTNESS", "Engine", "load_engine"]

@@ -30,7 +30,7 @@ class Convolution:
         weight = padded(weight.detach(), whole(len(weight), unit), whole(weight.shape[1], unit))
         self.weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
         self.padding = list(padding)
-        self.packed: dict[tuple[int, ...], Tensor] = {}
+        self.packed: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """x (H, W, I) -> (h, w, O), contiguous."""
@@ -41,12 +41,11 @@ class Convolution:
         # Packed once, oneDNN need not bring the weights into its own order for each picture.
         if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
             return F.conv2d(x, self.weight, padding=self.padding)
-        shape = tuple(x.shape)
-        if shape not in self.packed:
+        if self.packed is None:
             pack = torch.ops.mkldnn._reorder_convolution_weight
-            self.packed[shape] = pack(self.weight, self.padding, [1, 1], [1, 1], 1, list(shape))
+            self.packed = pack(self.weight, self.padding, [1, 1], [1, 1], 1, list(x.shape))
         return torch.ops.mkldnn._convolution_pointwise(
-            x, self.packed[shape], None, self.padding, [1, 1], [1, 1], 1, "none", [], ""
+            x, self.packed, None, self.padding, [1, 1], [1, 1], 1, "none", [], ""
         )
 
 

@@ -23,7 +23,7 @@ class CudaRunner:
         self.lock = threading.Lock()  # a graph has one place for w and one for the picture
         self.graphs: dict[tuple[int, str], tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
 
-    def raw(self, w: Tensor, noise: str, seed: int) -> Tensor:
+    def raw(self, w: Tensor, noise: str, seed: int, boxes: object = None) -> Tensor:
         w = w.to(next(self.network.parameters()).device)
         with self.lock, exact_products():
             before, self.network.dtype = self.network.dtype, self.dtype

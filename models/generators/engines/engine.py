@@ -11,22 +11,25 @@ from torch import Tensor
 
 from models.errors import StyleRigError
 from models.generators import stylegan2, stylegan3
+from models.generators.engines.boxes import Box
 from models.generators.engines.threads import Lanes
 from models.generators.generator import Generator, has_fast_bf16
 from models.generators.noise import check_noise, draw_noise
 from models.generators.stylegan2 import over_backdrop, split_matte
 
 EXACTNESS = ("exact", "fast")
+Boxes = Sequence[Box | None] | None  # for each picture, None is the whole
 SMALL = 512  # side of pictures up to which two are drawn at the same time
 
 
 class Runner(Protocol):
     """How an engine computes: w (N, num_ws, w_dim) -> the network's own channels (N, C, R, R) float32.
 
+    ``boxes``: the part of each picture that is wanted; the rest may be drawn or 0, whichever is quicker.
     Safe to call from several threads; the result is the caller's own.
     """
 
-    def raw(self, w: Tensor, noise: str, seed: int) -> Tensor: ...
+    def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes) -> Tensor: ...
 
 
 class Engine:
@@ -39,20 +42,23 @@ class Engine:
         self.generator, self.runner, self.name, self.notice = generator, runner, name, notice
 
     @torch.no_grad()
-    def raw(self, w: Tensor, noise: str = "const", seed: int = 0) -> Tensor:
-        """w (N, num_ws, w_dim) -> the network's own channels (N, img_channels, R, R) float32, not limited."""
+    def raw(self, w: Tensor, noise: str = "const", seed: int = 0, boxes: Boxes = None) -> Tensor:
+        """w (N, num_ws, w_dim) -> the network's own channels (N, img_channels, R, R) float32, not limited.
+
+        ``boxes``: the part of each picture that is wanted; the rest may be drawn or 0.
+        """
         check_noise(noise)
         if w.dim() != 3 or tuple(w.shape[1:]) != (self.generator.num_ws, self.generator.w_dim):
             raise ValueError(f"w has the shape {tuple(w.shape)}, expected (N, num_ws, w_dim)")
-        return self.runner.raw(w.float(), noise, seed)
+        return self.runner.raw(w.float(), noise, seed, boxes)
 
     def synthesis(self, w: Tensor, noise: str = "const", seed: int = 0) -> Tensor:
         """w (N, num_ws, w_dim) -> picture (N, 3, R, R) in [-1, 1], as the network's ``synthesis``."""
         return over_backdrop(self.raw(w, noise, seed))
 
-    def foreground(self, w: Tensor, noise: str = "const", seed: int = 0) -> tuple[Tensor, Tensor]:
-        """w -> premultiplied sRGB colour (N, 3, R, R) and alpha (N, 1, R, R), as ``Generator.foreground``."""
-        return split_matte(self.raw(w, noise, seed))
+    def foreground(self, w: Tensor, noise: str = "const", seed: int = 0, boxes: Boxes = None) -> tuple[Tensor, Tensor]:
+        """w -> premultiplied sRGB colour (N, 3, R, R) and alpha (N, 1, R, R), as ``Generator.foreground``; ``boxes`` as in ``raw``."""
+        return split_matte(self.raw(w, noise, seed, boxes))
 
 
 class Plain:
@@ -62,7 +68,7 @@ class Plain:
         self.network, self.dtype = generator.synthesis, dtype
         self.lock = threading.Lock()  # the network's type is changed meanwhile
 
-    def raw(self, w: Tensor, noise: str, seed: int) -> Tensor:
+    def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes) -> Tensor:
         with self.lock:
             before = self.network.dtype
             self.network.dtype = self.dtype
@@ -78,8 +84,8 @@ class Fused(Protocol):
     noise_sizes: Sequence[int]
     shape: tuple[int, int, int]
 
-    def raw(self, w: Tensor, noises: Sequence[Tensor | str], place: int = 0) -> Tensor:
-        """The result is the caller's own. Calls at the same time need each their own ``place`` in memory."""
+    def raw(self, w: Tensor, noises: Sequence[Tensor | str], box: Box | None = None, place: int = 0) -> Tensor:
+        """At least what lies in ``box``; the result is the caller's own. Calls at the same time need each their own ``place`` in memory."""
 
 
 class PictureByPicture:
@@ -95,15 +101,16 @@ class PictureByPicture:
         self.alone = threading.Lock()  # a picture with all threads, in place 0
         self.lanes = Lanes(2)
 
-    def raw(self, w: Tensor, noise: str, seed: int) -> Tensor:
+    def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes = None) -> Tensor:
         if not len(w):
             return w.new_zeros(0, *self.fused.shape)
         drawn = draw_noise(self.fused.noise_sizes, len(w), seed, w.device) if noise == "random" else None
         noises = [[values[index, 0] for values in drawn] if drawn else [noise] * len(self.fused.noise_sizes) for index in range(len(w))]
+        boxes = boxes or [None] * len(w)
         if self.small and torch.get_num_threads() > 1 and (len(w) > 1 or self.alone.locked() or self.lanes.busy):
-            return torch.stack(self.lanes.map(self.fused.raw, w, noises))
+            return torch.stack(self.lanes.map(self.fused.raw, w, noises, boxes))
         with self.alone:
-            return torch.stack([self.fused.raw(*picture) for picture in zip(w, noises, strict=True)])
+            return torch.stack([self.fused.raw(*picture) for picture in zip(w, noises, boxes, strict=True)])
 
 
 def load_engine(generator: Generator, exactness: str = "fast", device: str | torch.device = "cpu") -> Engine:

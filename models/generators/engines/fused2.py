@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from models.generators.engines.boxes import Box, drawn_parts
 from models.generators.engines.convolution import Convolution, array, padded, whole
 from models.generators.engines.kernels import LANES, activate_rows, blur_rows, dot_rows
 from models.generators.engines.threads import share
@@ -37,16 +39,18 @@ class Layer:
         # A transposed convolution's even rows meet the kernel's rows 2 and 0, its odd rows row 1.
         even, odd = [2, 0], [1]
         self.convolutions = [
-            Convolution(weight[:, :, rows][:, :, :, columns], (0, len(columns) - 1), dtype, LANES)
+            Convolution(weight[:, :, rows][:, :, :, columns], (0, 0), dtype, LANES)
             for rows in (even, odd)
             for columns in (even, odd)
         ]
 
-    def noise(self, drawn: Tensor | str) -> np.ndarray:
-        """What is added, (R, R): "const", "none", or ``drawn`` (R, R) times the layer's strength."""
+    def noise(self, drawn: Tensor | str, part: Box) -> np.ndarray:
+        """What is added to a part of the picture: "const", "none", or ``drawn`` (R, R) times the layer's strength."""
         if isinstance(drawn, Tensor):
-            return array(drawn * self.strength)
-        return self.noise_const if drawn == "const" else np.zeros_like(self.noise_const)
+            values = array(drawn * self.strength)
+        else:
+            values = self.noise_const if drawn == "const" else np.zeros_like(self.noise_const)
+        return np.ascontiguousarray(values[part.place])
 
 
 class ToRGB:
@@ -116,31 +120,41 @@ class FusedStyleGAN2:
         scales = GAIN / np.sqrt(energies + np.float32(1e-8))
         return np.split(styles, self.affines.ends), np.split(scales, self.energies.ends)
 
-    def raw(self, w: Tensor, noises: Sequence[Tensor | str], place: int = 0) -> Tensor:
-        """w (num_ws, w_dim), for each layer its noise as Layer.noise takes it -> (img_channels, R, R) float32."""
-        styles, scales = self.styles(w)
+    def raw(self, w: Tensor, noises: Sequence[Tensor | str], box: Box | None = None, place: int = 0) -> Tensor:
+        """w (num_ws, w_dim), for each layer its noise as Layer.noise takes it -> (img_channels, R, R) float32, 0 outside ``box``."""
+        box = box or Box.whole(self.shape[-1])
+        parts = drawn_parts(box, [layer.size for layer in self.layers if not layer.up])
+        image = self.draw(*self.styles(w), noises, parts, place)
+        picture = torch.zeros(self.shape)
+        picture[:, *box.place] = torch.from_numpy(image[box.inside(parts[-1]).place]).permute(2, 0, 1)[: self.img_channels]
+        return picture
+
+    def draw(self, styles: list[np.ndarray], scales: list[np.ndarray], noises: Sequence[Tensor | str], parts: list[Box],
+             place: int) -> np.ndarray:
+        """The image (H, W, 4) of the last of ``parts``: what each block draws, each within twice the one before."""
         colours = styles[len(self.layers) :]
         image = np.empty((0, 0, 4), np.float32)
-        x = self.room(place, 0, self.layers[0].size, len(styles[0]))
+        x = self.room(place, 0, parts[0].height, parts[0].width, len(styles[0]))
         torch.mul(self.const, torch.from_numpy(styles[0]), out=x[1:-1])
         for index, layer in enumerate(self.layers):
-            last = index + 1 == len(self.layers)
-            out = self.room(place, index + 1, 0 if last else layer.size, layer.channels)
+            block, last = (index + 1) // 2, index + 1 == len(self.layers)
+            part = parts[block]
+            out = self.room(place, index + 1, 0 if last else part.height, part.width, layer.channels)
             after = scales[index] if last else styles[index + 1]
-            changes = (scales[index], layer.bias, layer.noise(noises[index]), after, array(out[1:-1]))
+            changes = (scales[index], layer.bias, layer.noise(noises[index], part), after, array(out[1:-1]))
             if layer.up:
+                x, image = cut(x, image, parts[block - 1], part)
                 self.double(layer, x, changes)
             else:
-                block = (index + 1) // 2
                 to_rgb = self.colours[block]
-                before, image = image, np.empty((layer.size, layer.size, 4), np.float32)
+                before, image = image, np.empty((part.height, part.width, 4), np.float32)
                 weights = to_rgb.weight * colours[block]
                 self.keep(layer, x, (*changes, weights, to_rgb.bias, before, image, layer.settings, to_rgb.clamp))
             x = out
-        return torch.from_numpy(image).permute(2, 0, 1)[: self.img_channels].contiguous()
+        return image
 
-    def room(self, place: int, index: int, size: int, channels: int) -> Tensor:
-        """Where layer ``index`` finds its input: (size + 2, size, channels), a row of zeros above and below.
+    def room(self, place: int, index: int, height: int, width: int, channels: int) -> Tensor:
+        """Where layer ``index`` finds its input: (height + 2, width, channels), a row of zeros above and below.
 
         Memory that is asked for anew is cleared by the system first, which costs as much as filling it.
         """
@@ -148,30 +162,41 @@ class FusedStyleGAN2:
             most = max((layer.size + 2) * layer.size * layer.channels for layer in self.layers)
             with torch.inference_mode(False):  # also those who call without it write there
                 self.rooms[place] = torch.empty(2, most, dtype=self.dtype)
-        room = self.rooms[place][index % 2, : (size + 2) * size * channels].view(size + 2, size, channels)
+        room = self.rooms[place][index % 2, : (height + 2) * width * channels].view(height + 2, width, channels)
         room[0], room[-1] = 0, 0
         return room
 
     def keep(self, layer: Layer, x: Tensor, changes: tuple) -> None:
         """A layer that keeps the size, band by band."""
-        rows = band_rows(layer.size * layer.channels)
-        for top in range(0, layer.size, rows):
-            bottom = min(top + rows, layer.size)
+        height, width = len(x) - 2, x.shape[1]
+        rows = band_rows(width * layer.channels)
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
             result = array(layer.convolutions[0](x[top : bottom + 2]))
             share(activate_rows, (result, top, *changes), bottom - top, result.size)
 
     def double(self, layer: Layer, x: Tensor, changes: tuple) -> None:
         """A layer that doubles the size, band by band: the filter needs a row more on either side."""
-        height = layer.size // 2
-        rows = band_rows(2 * layer.size * layer.channels)
+        height, width = len(x) - 2, x.shape[1]
+        rows = band_rows(4 * width * layer.channels)
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
             low, high = max(top - 1, 0), min(bottom + 1, height)
-            # Even row n of the transposed convolution comes from rows n - 1 and n, odd row n from row n.
-            inputs = [x[top : bottom + 2]] * 2 + [x[low + 1 : high + 1]] * 2
+            # Even row n of the transposed convolution comes from rows n - 1 and n, odd row n from row n; so do columns.
+            # Their zeros are there to be read: those that oneDNN only thinks of, it adds up in another order for
+            # another number of threads.
+            inputs = [part for rows in (x[top : bottom + 2], x[low + 1 : high + 1]) for part in (pad(rows, (0, 0, 1, 1)), rows)]
             results = [array(convolve(part)) for convolve, part in zip(layer.convolutions, inputs)]
             places = np.array([2 * top, top, low, height])
             share(blur_rows, (*results, places, *changes, layer.settings), 2 * (bottom - top), 4 * results[0].size)
+
+
+def cut(x: Tensor, image: np.ndarray, drawn: Box, part: Box) -> tuple[Tensor, np.ndarray]:
+    """Of a block's result, with a row of zeros above and below, and its image what the next one needs to draw ``part``."""
+    if part == drawn.doubled():
+        return x, image
+    rows, columns = Box(part.top // 2, part.bottom // 2, part.left // 2, part.right // 2).inside(drawn).place
+    return pad(x[1:-1][rows, columns], (0, 0, 0, 0, 1, 1)), np.ascontiguousarray(image[rows, columns])
 
 
 def band_rows(numbers: int) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.generators.engines.boxes import Box
 from models.generators.engines.convolution import Convolution, array, padded, whole
 from models.generators.engines.kernels import BAND, CHUNK, STRIP, TAPS, filter_tiles, parts
 from models.generators.engines.threads import share
@@ -96,8 +97,8 @@ class FusedStyleGAN3:
         self.shape = (3, self.layers[-1].size, self.layers[-1].size)
         self.rooms: dict[int, Tensor] = {}
 
-    def raw(self, w: Tensor, noises: Sequence[Tensor | str] = (), place: int = 0) -> Tensor:
-        """w (num_ws, w_dim) -> (3, R, R) float32; there is no noise."""
+    def raw(self, w: Tensor, noises: Sequence[Tensor | str] = (), box: Box | None = None, place: int = 0) -> Tensor:
+        """w (num_ws, w_dim) -> (3, R, R) float32; there is no noise. Always the whole picture."""
         styles = [layer.style(code) for layer, code in zip(self.layers, w[1:])]
         features = self.network.input(w[:1])[0].permute(1, 2, 0)
         x = features.new_zeros(*features.shape[:2], whole(features.shape[2], CHUNK), dtype=self.dtype)
