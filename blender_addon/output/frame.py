@@ -142,23 +142,39 @@ def unit_columns(matrix: np.ndarray) -> np.ndarray:
     return matrix / np.maximum(np.linalg.norm(matrix, axis=0), 1e-12)
 
 
-def feathered(passes: dict[str, np.ndarray], to_crop: np.ndarray) -> dict[str, np.ndarray]:
+def feathered(passes: dict[str, np.ndarray], to_crop: tuple[complex, complex]) -> dict[str, np.ndarray]:
     """The portrait fading out towards the border of its crop, so that shoulders have no hard end.
 
-    ``to_crop`` (2, 3): NDC of the frame -> of the crop. The passes of the mesh stay as they are.
+    ``to_crop`` (a, b): the place z = x + iy of the frame, NDC, is a z + b of the crop. The passes of the mesh
+    stay as they are.
     """
+    factor, offset = to_crop
     size = passes["Combined"].shape[0]
     line = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
-    across, up = (faded_ends(row[0] * line[None] + row[1] * line[:, None], row[2]) for row in to_crop.astype(np.float32))
-    across *= up
-    # einsum has no buffer for the one value that goes with all channels of a pixel: half the time of a product.
-    faded = {name: np.einsum("hwc,hw->hwc", passes[name], across) for name in ("Combined", "HeadMatte") if name in passes}
+    faded = {name: passes[name].copy() for name in ("Combined", "HeadMatte") if name in passes}
+    for rows, columns in around_middle(size, -offset / factor, (1 - FEATHER) / (abs(factor.real) + abs(factor.imag))):
+        x, y = line[None, columns], line[rows, None]
+        inside = faded_ends(np.float32(factor.real) * x + np.float32(-factor.imag) * y, offset.real)
+        inside *= faded_ends(np.float32(factor.imag) * x + np.float32(factor.real) * y, offset.imag)
+        for picture in faded.values():
+            # Half the time of a product, which buffers the one value that goes with all channels of a pixel.
+            np.einsum("hwc,hw->hwc", picture[rows, columns], inside, out=picture[rows, columns])
     return {**passes, **faded}
 
 
+def around_middle(size: int, centre: complex, half: float) -> list[tuple[slice, slice]]:
+    """The parts (rows, columns) of a square picture, row 0 at the bottom, around an upright square in it: NDC."""
+    ends = ((middle + side * half + 1) * size / 2 for middle in (centre.imag, centre.real) for side in (-1, 1))
+    low, high, left, right = (min(max(round(end), 0), size) for end in ends)
+    beside = slice(low, high)
+    return [
+        (slice(0, low), slice(None)), (slice(high, size), slice(None)), (beside, slice(0, left)), (beside, slice(right, size))
+    ]  # fmt: skip
+
+
 def faded_ends(place: np.ndarray, offset: float) -> np.ndarray:
-    """1 where ``place + offset`` is around 0, smoothly 0 at its ends -1 and 1. In the memory of ``place``, new for each step else."""
-    place += offset
+    """1 where ``place + offset`` is around 0, down to 0 at -1 and 1, smoothly. In the memory of ``place``."""
+    place += np.float32(offset)
     np.abs(place, out=place)
     np.subtract(1, place, out=place)
     place /= FEATHER

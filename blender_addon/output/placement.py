@@ -122,7 +122,7 @@ class Placed:
     distance: float  # metres from the camera; nearer heads cover those behind
     head_to_world: np.ndarray | None = None  # (4, 4), cm to metres; None for the bare crop
     view: View | None = None
-    to_crop: np.ndarray | None = None  # (2, 3) affine: NDC of the frame -> of the aligned crop
+    to_crop: tuple[complex, complex] | None = None  # (a, b): a z + b, NDC of the frame -> of the aligned crop
 
     def finished(self, passes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The backend's passes of the frame as they go into the picture, row 0 at the bottom."""
@@ -172,8 +172,8 @@ def in_shot(
 
 def frame_controls(
     points: np.ndarray, still: np.ndarray, turned: tuple[float, float], crop: tuple[complex, complex]
-) -> tuple[dict, np.ndarray]:
-    """Rotation, translation and scale that bring the aligned crop of ``points`` (68, 3) to ``crop``, and (2, 3) back.
+) -> tuple[dict, tuple[complex, complex]]:
+    """Rotation, translation and scale that bring the aligned crop of ``points`` (68, 3) to ``crop``, and what leads back.
 
     ``crop``: centre and half axis x in the frame, NDC. The backend turns and scales about the
     head's origin, and keeps the head where it stands with the portrait's own expression (``still``).
@@ -189,8 +189,7 @@ def frame_controls(
         "scale": min(max(rounded([abs(axis) / enlarged])[0], 1 / LARGEST_SCALE), LARGEST_SCALE),
     }
     back = 1 / axis
-    offset = -back * centre
-    return controls, np.array(((back.real, -back.imag, offset.real), (back.imag, back.real, offset.imag)))
+    return controls, (back, -back * centre)
 
 
 def square_around(centre: complex, axis: complex, view: View, area: Rectangle) -> Square | None:
