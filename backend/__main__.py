@@ -1,8 +1,14 @@
 """python -m backend: see ``cli.py``."""
 
+import os
 import sys
 
-from backend.cli import main
+# Read when torch is loaded. Threads that wait for one another in a picture would hold their processors, and with any
+# other program at work, Blender itself for one, a picture would take ten times as long. A moment of it pays still.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # of GNU's OpenMP, which torch brings on Linux
+
+from backend.cli import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -34,6 +35,16 @@ def test_help_names_every_command_and_needs_no_package(root):
     assert answer.returncode == 0, answer.stderr
     listed = re.findall(r"^  (\w+(?: \w+)?)  ", answer.stdout, re.MULTILINE)
     assert set(listed) == set(cli.COMMANDS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP says what it was told")
+def test_waiting_threads_give_way_to_other_programs(root):
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    answer = subprocess.run(
+        [sys.executable, "-m", "backend", "doctor"], cwd=root, env=variables | {"OMP_DISPLAY_ENV": "VERBOSE"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert re.search(r"OMP_WAIT_POLICY = 'PASSIVE'", answer.stderr) and re.search(r"GOMP_SPINCOUNT = '2000'", answer.stderr)
 
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))

@@ -33,7 +33,7 @@ def portraits(rig):
 
 def picture(rig, portrait, **controls) -> torch.Tensor:
     """One frame as the judge sees it, (1, 3, H, W) sRGB 0–1."""
-    frame = rig.frame(portrait, Controls(**controls), passes=())
+    frame = rig.frame(portrait, Controls(**controls), passes=("Portrait",))
     return torch.from_numpy(np.ascontiguousarray(frame["Portrait"])).permute(2, 0, 1)[None]
 
 
@@ -79,9 +79,9 @@ def test_light_from_the_side_brightens_that_side(rig, portraits):
 
 
 def test_own_controls_give_the_portrait_itself(rig, portraits):
-    plain = rig.frame(portraits[0], Controls(), passes=())["Portrait"]
+    plain = rig.frame(portraits[0], Controls(), passes=("Portrait",))["Portrait"]
     parameters = portraits[0].parameters
     names = dict(zip(rig.face.expression_names, parameters.expression[0].tolist(), strict=True))
     light = tuple(map(tuple, parameters.light[0].tolist()))
-    same = rig.frame(portraits[0], Controls(expression=names, light=light), passes=())["Portrait"]
+    same = rig.frame(portraits[0], Controls(expression=names, light=light), passes=("Portrait",))["Portrait"]
     assert np.abs(plain - same).max() < 2e-3

@@ -48,7 +48,7 @@ def test_the_way_from_one_to_another_begins_and_ends_with_them(rig):
     assert between(rig, first, second, 0.0) is first and between(rig, first, second, 1.0) is second
     middle = between(rig, first, second, 0.5)
     assert np.allclose(middle.w, (first.w + second.w) / 2)
-    assert rig.frame(middle, taken_from(first, (), rig.face), passes=())["Portrait"].shape == (32, 32, 3)
+    assert rig.frame(middle, taken_from(first, (), rig.face), passes=("Portrait",))["Portrait"].shape == (32, 32, 3)
 
 
 def test_bad_requests_are_refused(rig):

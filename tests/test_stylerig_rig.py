@@ -18,7 +18,7 @@ from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.generators import Generator, GeneratorConfig
 from models.generators.config import StyleGAN2Config
 from models.stylerig import Controls, Rig
-from models.stylerig.keep import placed_area, softened
+from models.stylerig.keep import SIZE, face_area, faded, grown
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rignet import METHODS
 from models.stylerig.similarity import Similarity
@@ -101,15 +101,15 @@ def test_where_the_networks_keep_an_expression_changes_only_the_face():
     portrait = rig.new_portrait(seed=7)
     controls = Controls(expression={"expression1": 1.0}, rotation=(0.2, 0.0, 0.0))
     request = rig.request(portrait, controls)
-    areas = [placed_area(rig.face, state.parameters, state.similarity) for state in (request, request.still)]
-    outside = softened(torch.maximum(*areas), 32)[0, 0].numpy() == 0
+    areas = [face_area(rig.face, state.parameters, SIZE, [state.similarity]) for state in (request, request.still)]
+    outside = faded(grown(torch.maximum(*areas)), 32)[0, 0].numpy() == 0
     still = rig.frame(portrait, Controls(rotation=(0.2, 0.0, 0.0)), passes=())["Combined"]
     frame = rig.frame(portrait, controls, passes=())["Combined"]
     assert outside.any() and not outside.all()
     assert np.array_equal(frame[outside], still[outside]) and np.abs(frame - still)[~outside].max() > 1e-3
     assert np.array_equal(frame, rig.frame(portrait, controls, passes=())["Combined"])
     drawn = []
-    rig.picture = lambda w, precision, picture=rig.picture: drawn.append(len(w)) or picture(w, precision)
+    rig.picture = lambda w, *options, picture=rig.picture: drawn.append(len(w)) or picture(w, *options)
     rig.frame(portrait, Controls(expression={"expression1": 0.5}, rotation=(0.2, 0.0, 0.0)), passes=())
     assert drawn == [1], "what stays is remembered while an expression alone changes"
     turned = {"expression": {"expression1": 0.5}, "rotation": (0.1, 0.0, 0.0)}
@@ -118,6 +118,21 @@ def test_where_the_networks_keep_an_expression_changes_only_the_face():
     assert np.array_equal(again, fresh.frame(portrait, Controls(**turned), passes=())["Combined"])
     rig.networks.keep = False
     assert np.abs(rig.frame(portrait, controls, passes=())["Combined"] - still)[outside].max() > 1e-4
+
+
+@pytest.mark.parametrize("size", [20, 32, 100])
+@pytest.mark.parametrize("asked", [{}, {"rotation": (0.3, -0.2, 0.4), "scale": 0.6}, {"scale": 1.7, "translation": (0.3, 0.4)}])
+def test_drawing_only_the_part_that_an_expression_changes_shows_the_same(size, asked):
+    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3, keep=True)
+    portrait, controls = rig.new_portrait(seed=7), Controls(expression={"expression1": 1.0}, **asked)
+    parts, picture = [], rig.picture
+    rig.picture = lambda w, precision, boxes: parts.append(boxes[0]) or picture(w, precision, boxes)
+    frame = rig.frame(portrait, controls, size=size, passes=())["Combined"]
+    rig.picture = lambda w, precision, boxes: picture(w, precision)
+    rig.last_still = None
+    assert np.array_equal(frame, rig.frame(portrait, controls, size=size, passes=())["Combined"])
+    less = parts[0].height * parts[0].width < rig.generator.resolution**2
+    assert less or asked.get("scale", 1.0) < 1, "where the head is shown small, the soft rim of the mask is wide in the crop"
 
 
 def test_frames_are_deterministic_and_have_the_promised_shapes(rig, portrait):
@@ -294,5 +309,5 @@ def test_a_generator_without_a_matte_gets_one_grown_from_the_mesh():
     matte, face = frame["HeadMatte"][..., 0], frame["FaceMask"][..., 0]
     assert np.array_equal(matte, frame["Combined"][..., 3])
     assert matte[face > 0.99].min() > 0.99 and matte[0, 0] < 0.01 and np.unique(matte).size > 100
-    plain = rig.frame(portrait, Controls(), size=64, passes=())["Portrait"]
+    plain = rig.frame(portrait, Controls(), size=64, passes=("Portrait",))["Portrait"]
     assert plain[0, 0].std() >= 0 and np.abs(plain[0, 0] - 0.5).max() > 1e-3  # the picture's own background

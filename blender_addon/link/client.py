@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .portrait import text_of
+
 HOST = "127.0.0.1"
 LOOK_SECONDS = 0.25  # how often a call that waits looks whether it was given up
 CHECK_LOOKS = 20  # looks between two questions whether the backend still answers, on another connection
@@ -111,7 +113,7 @@ class Client:
         headers = {"Authorization": f"Bearer {self.token}"}
         payload = None
         if request is not None:
-            payload = json.dumps(request).encode()
+            payload = text_of(request).encode()
             headers["Content-Type"] = "application/json"
         try:
             response, body = self._answer((method, path, payload, headers), given_up)

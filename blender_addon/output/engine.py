@@ -11,7 +11,7 @@ from itertools import islice
 import bpy
 import numpy as np
 
-from ..link.client import BackendError
+from ..link.client import BackendError, Client
 from ..link.session import connector
 from ..link.tasks import Task
 from ..rig import scene_light
@@ -132,12 +132,14 @@ class StyleRigEngine(bpy.types.RenderEngine):
         requests = [head.request(passes) for head in heads]
         foreseen = ahead.of_layer(depsgraph) if self.is_animation else ahead.Ahead()
         begun, connect = foreseen.take(depsgraph.scene.frame_current, requests), connector()
-        look = partial(self.look_ahead, foreseen, passes, depsgraph)
+        look = partial(self.look_ahead, foreseen, connect, passes, depsgraph)
         for head, request, drawing in zip(heads, requests, begun):
             self.update_stats("", f"StyleRig: {head.name}")
             yield self.ask(partial(ahead.Drawing, connect, request), drawing, look if head is heads[0] else None)
 
-    def look_ahead(self, foreseen: ahead.Ahead, passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph) -> None:
+    def look_ahead(
+        self, foreseen: ahead.Ahead, connect: Callable[[], Client], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph
+    ) -> None:
         """Have the backend draw the animation's next frames after this one, where that is of use.
 
         They are evaluated in the engine's own dependency graph, which then goes back to this frame:
@@ -147,7 +149,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
         missing = [number for number in islice(sequence.frames_after(scene), foreseen.reach) if number not in foreseen.coming]
         if not missing or ahead.others_follow_frames():
             return
-        now, part, connect = scene.frame_current, scene.frame_subframe, connector()
+        now, part = scene.frame_current, scene.frame_subframe
         started = time.perf_counter()
         try:
             for number in missing:

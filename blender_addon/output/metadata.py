@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import glob
-import json
 import os
 import re
 import struct
@@ -16,11 +15,13 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import bpy
 from bpy.app.handlers import persistent
 
+from ..link.portrait import compact, text_of
 from ..link.session import addon_version
 from .whole import EXR_MULTIPART, PNG_START, exr_chunk_counts, exr_header, is_whole
 
@@ -85,12 +86,22 @@ def note(scene: bpy.types.Scene, rig: str, portrait: dict, controls: dict, size:
 
 def recipe(portrait: dict, controls: dict, size: int) -> str:
     """A rig file of one frame, packed as ``python -m backend render`` reads it from a picture."""
-    rig_file = {"portrait": portrait, "frames": [controls], "output": {"size": size, "passes": []}}
-    return base64.b64encode(zlib.compress(compact(rig_file).encode(), 1)).decode("ascii")
+    start = text_of({"portrait": portrait})[:-1]
+    frame = text_of({"frames": [controls], "output": {"size": size, "passes": []}})[1:]
+    packed, stream = begun(start)
+    stream = stream.copy()
+    packed += stream.compress(f",{frame}".encode()) + stream.flush()
+    return base64.b64encode(packed).decode("ascii")
 
 
-def compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+@lru_cache(maxsize=4)
+def begun(start: str) -> tuple[bytes, object]:
+    """What a text that begins so is packed to, and the stream to be copied that goes on with it.
+
+    All frames of a portrait begin alike: that saves packing 40 kB in each, 0.3 ms.
+    """
+    stream = zlib.compressobj(1)
+    return stream.compress(start.encode()), stream
 
 
 @persistent

@@ -22,7 +22,7 @@ import bpy
 import numpy as np
 
 from ..rig import conversions, harmonics
-from ..rig.controls import bone_motion, head_of, rounded
+from ..rig.controls import bone_motion, head_of, rounded, rounded_light
 from ..rig.errors import HEAD_BONE, RigError
 from ..rig.scene_light import axes_of
 from . import frame
@@ -166,7 +166,7 @@ def in_shot(
     light = harmonics.rotate(np.array(controls["light"]), sight.T @ rig_axes @ conversions.AXES)
     still = landmarks.points(portrait["parameters"]["expression"])
     asked, to_crop = frame_controls(points, still, (yaw, pitch), square.in_frame(centre, axis))
-    asked = {**controls, **asked, "light": [rounded(row) for row in light.tolist()]}
+    asked = {**controls, **asked, "light": rounded_light(light)}
     return Placed(asked, backend_size(square.side), square, float(depths.mean()), head, view, to_crop)
 
 

@@ -11,6 +11,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ..link.portrait import Portrait
 from . import conversions, scene_light
 from .errors import HEAD_BONE, RigError
 from .light import final_light
@@ -80,16 +81,16 @@ def head_of(rig: bpy.types.Object) -> bpy.types.Object | None:
     return next(children, head)
 
 
-def portrait_of(rig: bpy.types.Object) -> dict:
+def portrait_of(rig: bpy.types.Object) -> Portrait:
     """The portrait stored on a rig, shared between calls: do not change it. Raises RigError."""
     return parse_portrait(rig.stylerig.portrait)
 
 
 @lru_cache(maxsize=16)
-def parse_portrait(text: str) -> dict:
+def parse_portrait(text: str) -> Portrait:
     """A portrait from JSON, checked for what reading a rig needs."""
     try:
-        portrait = json.loads(text)
+        portrait = Portrait(json.loads(text))
         parameters = portrait["parameters"]
         shapes = tuple(np.shape(np.array(parameters[name], dtype=float)) for name in ("rotation", "light"))
         values = np.array(list(parameters["expression"].values()), dtype=float)
@@ -136,16 +137,18 @@ def read_pose(evaluated: bpy.types.Object) -> tuple[list[float], list[float], fl
     if moved is None:
         raise RigError("no_head_bone", "The armature has no bone named “{name}”.", "Name it so again, or undo.", name=HEAD_BONE)
     motion = np.array(moved)
-    size = np.linalg.norm(motion[:3, :3], axis=0)
-    rotation = conversions.matrix_blender_to_model(unmirrored(motion[:3, :3]) / np.maximum(size, 1e-9))
+    axes, size = motion[:3, :3], np.linalg.norm(motion[:3, :3], axis=0)
+    if moved.is_negative:  # mirrored, not upside down
+        axes = axes * (-1, 1, 1)
+    rotation = conversions.matrix_blender_to_model(axes / np.maximum(size, 1e-9))
     shift, scale = conversions.offset_model_to_frame(conversions.points_blender_to_model(motion[:3, 3]))
-    shift, scale = np.clip(shift, -MOST_SHIFT, MOST_SHIFT), np.clip(scale * size.mean(), *SCALES)
+    shift, scale = [limited(way, -MOST_SHIFT, MOST_SHIFT) for way in shift], limited(scale * float(size.mean()), *SCALES)
     return rounded(conversions.rotation_from_matrix(rotation)), rounded(shift), rounded([scale])[0]
 
 
-def unmirrored(axes: np.ndarray) -> np.ndarray:
-    """Columns (3, 3) with the first one turned round where they are left-handed: a mirrored head is not upside down."""
-    return axes * (-1, 1, 1) if np.dot(np.cross(axes[:, 0], axes[:, 1]), axes[:, 2]) < 0 else axes
+def limited(value: float, low: float, high: float) -> float:
+    """At least ``low`` and at most ``high``."""
+    return min(max(value, low), high)
 
 
 def bone_motion(evaluated: bpy.types.Object, name: str) -> Matrix | None:
@@ -178,8 +181,8 @@ def read_expression(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph,
 
 
 def within(values: np.ndarray | float) -> np.ndarray:
-    """Expression values, at least 0 and at most 1, rounded."""
-    return np.clip(np.nan_to_num(np.asarray(values, dtype=float)), 0, 1).round(DIGITS)
+    """Expression values, at least 0 and at most 1, rounded; what is no number is 0."""
+    return np.fmin(np.fmax(np.asarray(values, dtype=float), 0), 1).round(DIGITS)
 
 
 def read_gaze(evaluated: bpy.types.Object) -> dict[str, float]:
@@ -210,7 +213,12 @@ def read_light(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matr
         light = final_light(settings.light[:], settings.light_strength, settings.light_tint[:], settings.light_direction[:])
     light = np.nan_to_num(light)
     light = light * min(1.0, MOST_LIGHT / max(float(np.abs(light).max()), 1e-9))  # dimmed as a whole: it keeps its direction
-    return [rounded(row) for row in light.tolist()]
+    return rounded_light(light)
+
+
+def rounded_light(light: np.ndarray) -> list[list[float]]:
+    """A light (9, 3) of finite numbers, rounded."""
+    return (light.round(DIGITS) + 0.0).tolist()
 
 
 def rounded(values: Iterable[float]) -> list[float]:

@@ -20,13 +20,16 @@ LUMINANCE = np.array((0.2126, 0.7152, 0.0722))  # Rec. 709
 
 def basis(directions: np.ndarray) -> np.ndarray:
     """Unit directions (…, 3) -> the nine basis functions (…, 9)."""
-    x, y, z = np.moveaxis(np.asarray(directions, dtype=float), -1, 0)
-    one = np.ones_like(x)
+    directions = np.asarray(directions, dtype=float)
+    x, y, z = directions[..., 0], directions[..., 1], directions[..., 2]
+    functions = np.empty((*x.shape, COUNT))  # filled one by one: np.stack takes longer than all the products of a few directions
     rows = (
-        CONSTANT * one, LINEAR * y, LINEAR * z, LINEAR * x,
+        CONSTANT, LINEAR * y, LINEAR * z, LINEAR * x,
         QUADRATIC * x * y, QUADRATIC * y * z, ZONAL * (3 * z * z - 1), QUADRATIC * x * z, SECTORAL * (x * x - y * y),
     )  # fmt: skip
-    return np.stack(rows, axis=-1)
+    for index, row in enumerate(rows):
+        functions[..., index] = row
+    return functions
 
 
 def from_directions(directions: np.ndarray, irradiance: np.ndarray) -> np.ndarray:

@@ -91,26 +91,25 @@ def align(
     """
     points = landmark_points(face, parameters.identity, parameters.expression)
     yaw, pitch = parameters.rotation[:, 0], parameters.rotation[:, 1]
-    rotation = torch.stack((yaw, pitch, torch.zeros_like(yaw)), dim=1)
-    translation = torch.zeros_like(parameters.translation)
-    aligned = parameters.replace(rotation=rotation, translation=translation)
+    roll = torch.zeros_like(yaw)
+    turned = points @ rotation_matrix(torch.stack((yaw, pitch, roll), dim=1)).mT
+    standing = torch.cat((turned, torch.zeros_like(turned[:, :1])), dim=1)  # and the head's origin, last
     for _ in range(iterations):
-        aligned = alignment_step(points, aligned, camera)
-    return aligned
+        standing, turn = alignment_step(standing, camera)
+        roll = roll + turn
+    return parameters.replace(rotation=torch.stack((yaw, pitch, roll), dim=1), translation=standing[:, -1])
 
 
-def alignment_step(points: Tensor, parameters: RigParameters, camera: Camera) -> RigParameters:
-    """One fixed-point step of ``align`` for landmarks (N, 68, 3) in the model frame."""
-    projected = camera.project(place(points, parameters))
+def alignment_step(points: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
+    """One fixed-point step of ``align``: landmarks and other points (N, 68 + M, 3) in the world where it brings them.
+
+    Also by how much it rolls them (N,) rad: about the view axis through the crop's middle, which it then carries to the axis.
+    """
+    projected = camera.project(points[:, :68])
     center, axis = ffhq_crop(projected[..., :2])
     depth = projected[:, 36:, 2].mean(dim=1, keepdim=True)
-    turn = torch.atan2(axis[:, 1], axis[:, 0])
     size = axis.norm(dim=1, keepdim=True)
-    middle = torch.cat((center * depth / camera.focal, camera.distance - depth), dim=1)
-    roll = parameters.rotation[:, 2] - turn
-    rotation = torch.cat((parameters.rotation[:, :2], roll.unsqueeze(1)), dim=1)
-    # Turn about the view axis through the crop's middle, then carry the middle to the axis.
-    undo = torch.stack((torch.zeros_like(turn), torch.zeros_like(turn), -turn), dim=1)
-    offset = (parameters.translation - middle).unsqueeze(1) @ rotation_matrix(undo).mT
-    goal = torch.cat((torch.zeros_like(center), camera.distance - depth * size), dim=1)
-    return parameters.replace(rotation=rotation, translation=offset.squeeze(1) + goal)
+    x, y = (points[..., :2] - (center * (depth / camera.focal)).unsqueeze(1)).unbind(-1)
+    cosine, sine = (axis / size).unsqueeze(-1).unbind(1)
+    z = points[..., 2] + depth * (1 - size)
+    return torch.stack((x * cosine + y * sine, y * cosine - x * sine, z), dim=-1), -torch.atan2(axis[:, 1], axis[:, 0])

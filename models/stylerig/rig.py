@@ -126,7 +126,7 @@ class Rig:
               passes: Sequence[str] = tuple(PASSES), precision: str = "exact") -> Frame:
         """One frame, float32 arrays (size, size, C), row 0 at the top.
 
-        "Combined" (4) is scene-linear and premultiplied; "Portrait" (3) the whole picture, sRGB,
+        "Combined" (4), which is always there, is scene-linear and premultiplied; "Portrait" (3) the whole picture, sRGB,
         over the neutral backdrop where the generator has a matte; "HeadMatte" (1) the generator's
         alpha, else one grown from the mesh (see ``grown_matte``), and Combined's alpha. The other
         ``passes`` are the face model's, drawn where the picture shows the head: Normal and Position
@@ -139,7 +139,7 @@ class Rig:
         size = size or self.generator.resolution
         self.check_request(portrait, controls, size, passes, precision)
         request = self.request(portrait, controls)
-        arrays = combine(self.moved_picture(portrait, request, size, precision))
+        arrays = combine(self.moved_picture(portrait, request, size, precision), passes)
         arrays.update(self.render_passes(request, size, [name for name in passes if PASSES[name]]))
         return Frame({name: to_array(image) for name, image in arrays.items()}, request.placement)
 
@@ -305,16 +305,20 @@ def still_key(portrait: Portrait, still: Request, size: int, precision: str) -> 
     return (*(values.tobytes() for values in numbers), still.similarity, size, precision)
 
 
-def combine(layers: Tensor) -> dict[str, Tensor]:
-    """"Combined" (scene-linear, premultiplied), "Portrait" (sRGB) and "HeadMatte" of what ``moved_picture`` returns."""
+def combine(layers: Tensor, passes: Sequence[str]) -> dict[str, Tensor]:
+    """"Combined" (scene-linear, premultiplied) and what ``passes`` asks of "Portrait" (sRGB) and "HeadMatte",
+    of what ``moved_picture`` returns."""
     colour, alpha = layers[:, :3], layers[:, 3:4]
-    portrait = (colour + (1 - alpha) * BACKDROP).clamp(0, 1)
+    pictures = {}
+    if "Portrait" in passes:
+        pictures["Portrait"] = (colour + (1 - alpha) * BACKDROP).clamp_(0, 1)
     if layers.shape[1] == 5:
         alpha = layers[:, 4:]
         colour = colour * alpha
-    straight = (colour / alpha.clamp(min=1e-4)).clamp(0, 1)
-    combined = torch.cat((srgb_to_linear(straight) * alpha, alpha), dim=1)
-    return {"Combined": combined, "Portrait": portrait, "HeadMatte": alpha.clamp(0, 1)}
+    if "HeadMatte" in passes:
+        pictures["HeadMatte"] = alpha.clamp(0, 1)
+    straight = (colour / alpha.clamp(min=1e-4)).clamp_(0, 1)
+    return {"Combined": torch.cat((srgb_to_linear(straight).mul_(alpha), alpha), dim=1), **pictures}
 
 
 def move(image: Tensor, similarity: Similarity, size: int) -> Tensor:

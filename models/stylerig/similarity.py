@@ -58,9 +58,13 @@ class Similarity:
         height, width = (size, size) if size else image.shape[2:]
         if self.is_identity and (height, width) == tuple(image.shape[2:]):
             return image
-        grid = affine_grid(self.sources().to(image).unsqueeze(0), [1, 1, height, width], align_corners=False)
-        inside = (grid.abs().amax(dim=-1) <= 1 + MARGIN).to(image)
+        sources = self.sources()
+        grid = affine_grid(sources.to(image).unsqueeze(0), [1, 1, height, width], align_corners=False)
         moved = grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        # The farthest that a pixel's source lies from the middle is at a corner.
+        if sources.abs().sum(dim=1).max() <= 1 + MARGIN:
+            return moved
+        inside = (grid.abs().amax(dim=-1) <= 1 + MARGIN).to(image)
         return moved * inside + outside * (1 - inside)
 
 

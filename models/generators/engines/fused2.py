@@ -185,7 +185,8 @@ class FusedStyleGAN2:
             # Even row n of the transposed convolution comes from rows n - 1 and n, odd row n from row n; so do columns.
             # Their zeros are there to be read: those that oneDNN only thinks of, it adds up in another order for
             # another number of threads.
-            inputs = [part for rows in (x[top : bottom + 2], x[low + 1 : high + 1]) for part in (pad(rows, (0, 0, 1, 1)), rows)]
+            wide = pad(x[top : bottom + 2], (0, 0, 1, 1))
+            inputs = wide, x[top : bottom + 2], wide[low + 1 - top : high + 1 - top], x[low + 1 : high + 1]
             results = [array(convolve(part)) for convolve, part in zip(layer.convolutions, inputs)]
             places = np.array([2 * top, top, low, height])
             share(blur_rows, (*results, places, *changes, layer.settings), 2 * (bottom - top), 4 * results[0].size)

@@ -20,6 +20,7 @@ LANES = 16  # StyleGAN2's channels come in multiples of it: one vector of 512 bi
 CHUNK = 32  # channels of a tile of StyleGAN3, whose own come in multiples of it: two cache lines
 STRIP = 160  # most columns of a tile
 BAND = 320  # most rows of a tile
+SUMS = 64  # of products at a time
 WORK = 4096  # numbers of a row at a time
 TAPS = 6  # of one phase of StyleGAN3's filters, and half of its down-sampling ones
 
@@ -68,10 +69,18 @@ def limited(value, slope, clamp):
 @njit(**OPTIONS)
 def dot_rows(weights, starts, counts, x, x_starts, out, first, last):
     """out[row] = weights[starts[row] :] . x[x_starts[row] :] over counts[row] numbers: matrices of many sizes."""
+    sums = np.empty(SUMS, np.float32)  # side by side, else each addition would wait for the one before
     for row in range(first, last):
-        part, values = weights[starts[row] :], x[x_starts[row] :]
+        part, values, count = weights[starts[row] :], x[x_starts[row] :], np.uintp(counts[row])
+        sums[:] = np.float32(0)
+        whole = count - count % np.uintp(SUMS)
+        for i in range(_0, whole, np.uintp(SUMS)):
+            for lane in range(np.uintp(SUMS)):
+                sums[lane] += part[i + lane] * values[i + lane]
         total = np.float32(0)
-        for i in range(np.uintp(counts[row])):
+        for lane in range(np.uintp(SUMS)):
+            total += sums[lane]
+        for i in range(whole, count):
             total += part[i] * values[i]
         out[row] = total
 

@@ -48,7 +48,7 @@ def controls_for(portrait: Portrait, name: str, value: float) -> Controls:
 def moved(subjects: Subjects, portrait: Portrait, name: str, value: float) -> float:
     """How far the pixels moved along an axis, found by registration of the two frames."""
     rig = subjects.rig
-    before, after = (grey(rig.frame(portrait, asked, passes=())["Portrait"])
+    before, after = (grey(rig.frame(portrait, asked, passes=("Portrait",))["Portrait"])
                      for asked in (Controls(), controls_for(portrait, name, value)))  # fmt: skip
     request = rig.request(portrait, controls_for(portrait, name, value))
     found = find_motion(before, after, guess(request.similarity))
