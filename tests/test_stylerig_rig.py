@@ -151,7 +151,7 @@ def test_frames_are_deterministic_and_have_the_promised_shapes(rig, portrait):
 
 
 def test_portrait_is_combined_over_the_backdrop(rig, portrait):
-    frame = rig.frame(portrait, Controls(), passes=())
+    frame = rig.frame(portrait, Controls(), passes=("Portrait",))
     alpha = torch.from_numpy(frame["Combined"][..., 3:])
     straight = linear_to_srgb(torch.from_numpy(frame["Combined"][..., :3]) / alpha.clamp(min=1e-4))
     over = straight * alpha + 0.5 * (1 - alpha)
