@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.face.alignment import project_landmarks
 from models.stylerig import Controls, Rig
 from models.stylerig.evaluation import load_judge
 
@@ -85,3 +86,12 @@ def test_own_controls_give_the_portrait_itself(rig, portraits):
     light = tuple(map(tuple, parameters.light[0].tolist()))
     same = rig.frame(portraits[0], Controls(expression=names, light=light), passes=("Portrait",))["Portrait"]
     assert np.abs(plain - same).max() < 2e-3
+
+
+def test_a_blink_leaves_the_mouth_as_it_is(rig, portraits):
+    for portrait in portraits:
+        still = picture(rig, portrait)[0]
+        rows = (1 - project_landmarks(rig.face, portrait.parameters)[0, :, 1]) / 2 * still.shape[1]  # of the picture, from its top
+        blink = picture(rig, portrait, expression={"eyeBlink_L": 1, "eyeBlink_R": 1})[0]
+        below = int(rows[48:].min())
+        assert (blink - still)[:, below:].abs().max() < 1e-3 and (blink - still).abs().max() > 0.1

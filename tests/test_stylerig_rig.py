@@ -15,10 +15,11 @@ from models.colour import linear_to_srgb, srgb_to_linear
 from models.errors import StyleRigError
 from models.face.alignment import project_landmarks
 from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
+from models.face.parameters import RigParameters
 from models.generators import Generator, GeneratorConfig
 from models.generators.config import StyleGAN2Config
 from models.stylerig import Controls, Rig
-from models.stylerig.keep import SIZE, face_area, faded, grown
+from models.stylerig.keep import faded, grown, moving_area
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rignet import METHODS
 from models.stylerig.similarity import Similarity
@@ -96,13 +97,14 @@ def test_an_expression_neither_moves_nor_shrinks_the_head(rig, portrait):
     assert (moved.similarity.to_output(eyes) - still.similarity.to_output(before)).abs().max() < 0.01
 
 
-def test_where_the_networks_keep_an_expression_changes_only_the_face():
+def test_where_the_networks_keep_an_expression_changes_only_what_it_moves():
     rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3, keep=True)
     portrait = rig.new_portrait(seed=7)
     controls = Controls(expression={"expression1": 1.0}, rotation=(0.2, 0.0, 0.0))
     request = rig.request(portrait, controls)
-    areas = [face_area(rig.face, state.parameters, SIZE, [state.similarity]) for state in (request, request.still)]
-    outside = faded(grown(torch.maximum(*areas)), 32)[0, 0].numpy() == 0
+    states = request, request.still
+    both = RigParameters.from_vector(torch.cat([state.parameters.vector() for state in states]), rig.face)
+    outside = faded(grown(moving_area(rig.face, both, [state.similarity for state in states])), 32)[0, 0].numpy() == 0
     still = rig.frame(portrait, Controls(rotation=(0.2, 0.0, 0.0)), passes=())["Combined"]
     frame = rig.frame(portrait, controls, passes=())["Combined"]
     assert outside.any() and not outside.all()

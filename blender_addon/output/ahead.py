@@ -6,7 +6,8 @@ request is the very same, the answer is there or under way; else it is dropped a
 a picture never depends on what was foreseen, only how soon it is there.
 
 The backend draws two small pictures side by side, and prepares one while it draws a large one. Two frames
-are foreseen, so that it still has two while Blender writes the one before them.
+are foreseen, so that it still has two while Blender writes the one before them. Going back to the present
+frame takes as long as going ahead: so it is done once for two frames, and a third is foreseen meanwhile.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bpy.app.handlers import persistent
 from ..link.client import Client
 from ..link.tasks import Task
 
-FRAMES = 2  # that are foreseen
+FEWEST, FRAMES = 2, 3  # that are foreseen: where there are no fewer, nothing is evaluated; else up to so many
 MOST_HEADS = 4  # that are foreseen: their pictures lie in memory beside this frame's
 MOST_LOST = 2  # looks ahead in vain, in an animation, before there are no more; a few more in a long one
 LONG = 20  # frames foreseen rightly make up for one in vain
@@ -62,7 +63,7 @@ class Ahead:
     def reach(self) -> int:
         """How many frames to foresee. None at the first frame: who renders single frames as animations has no
         next one. One until one was right."""
-        if self.frames < 2 or self.lost >= MOST_LOST + self.right // LONG:
+        if self.frames < 2 or len(self.coming) >= FEWEST or self.lost >= MOST_LOST + self.right // LONG:
             return 0
         return min(FRAMES if self.right else 1, MOST_HEADS // max(len(self.taken), 1))
 

@@ -1,9 +1,9 @@
-"""Keeping what the rig does not describe: outside the face, an expression changes nothing.
+"""Keeping what the rig does not describe: an expression changes the picture only where it moves the face.
 
-RigNet edits w, which holds the whole picture, so a smile also moves a few hairs. Here the same head
-is drawn once more with the portrait's own expression, and the edited picture takes its place only
-where the face is in either of the two. Both are pure functions of portrait and controls, so is the
-result. Of the edited picture only that part is drawn.
+RigNet edits w, which holds the whole picture, so a smile also moves a few hairs and a blink the mouth. Here
+the same head is drawn once more with the portrait's own expression, and the edited picture takes its place
+only where the face moves, from either of the two places. Both are pure functions of portrait and controls,
+so is the result. Of the edited picture only that part is drawn.
 """
 
 from __future__ import annotations
@@ -24,25 +24,46 @@ from models.generators import Box
 from models.stylerig.similarity import MovedCamera, Similarity
 
 SIZE = 128  # side of the mask; it is soft, so that it need not be larger
-GROWN, SOFT = 7, 9  # pixels of the mask by which it is wider than the face, and over which it fades
+GROWN, SOFT = 7, 9  # pixels of the mask by which it is wider than what moves, and over which it fades
+STILL, MOVING = 0.02, 0.08  # cm by which a point of the face moves: up to here not at all, from here on wholly
 STEPS = 64  # across the picture: a part that is drawn begins and ends at one, so that there are few sizes of parts
 
 
 @torch.no_grad()
-def face_area(face: FaceModel, parameters: RigParameters, size: int, moved: Sequence[Similarity] = ()) -> Tensor:
-    """Where the face of each head is (N, 1, size, size), 0–1, by whole triangles: it will be softened.
+def face_area(face: FaceModel, parameters: RigParameters, size: int) -> Tensor:
+    """Where the face of each head is (N, 1, size, size), 0–1, by whole triangles."""
+    mesh = face.proxy or face
+    return seen_area(mesh, face_mask(mesh), PORTRAIT_CAMERA.project(placed(mesh, parameters)), size)
 
-    In the crop, or where the similarities, one for each head, bring it.
+
+@torch.no_grad()
+def moving_area(face: FaceModel, parameters: RigParameters, moved: Sequence[Similarity]) -> Tensor:
+    """Where the face is that differs between two heads of one identity: (1, 1, SIZE, SIZE), 0–1, by whole triangles.
+
+    Of both, N = 2, each where its similarity brings it.
     """
     mesh = face.proxy or face
-    mask = mesh.masks.get("face", torch.ones_like(mesh.mean[:, 0]))
-    in_face = mask[mesh.triangles].mean(dim=1)
-    vertices = place(mesh.vertices(parameters.identity, parameters.expression), parameters)
-    cameras = [MovedCamera(PORTRAIT_CAMERA, similarity) for similarity in moved] or [PORTRAIT_CAMERA]
-    points = torch.cat([camera.project(part) for camera, part in zip(cameras, vertices.chunk(len(cameras)), strict=True)])
-    # Only the face's own triangles: nothing of the head lies before them.
-    chosen = in_face > 0
-    values = torch.cat((in_face[chosen], in_face.new_zeros(1)))  # the last is what -1 points at
+    change = (parameters.expression[1:] - parameters.expression[:1]) @ mesh.expression.flatten(1)
+    distance = change.view(-1, 3).norm(dim=1)
+    weights = face_mask(mesh) * ((distance - STILL) / (MOVING - STILL)).clamp(0, 1)
+    cameras = (MovedCamera(PORTRAIT_CAMERA, similarity) for similarity in moved)
+    points = [camera.project(part) for camera, part in zip(cameras, placed(mesh, parameters).split(1), strict=True)]
+    return seen_area(mesh, weights, torch.cat(points), SIZE).amax(dim=0, keepdim=True)
+
+
+def face_mask(mesh: FaceModel) -> Tensor:
+    return mesh.masks.get("face", torch.ones_like(mesh.mean[:, 0]))
+
+
+def placed(mesh: FaceModel, parameters: RigParameters) -> Tensor:
+    return place(mesh.vertices(parameters.identity, parameters.expression), parameters)
+
+
+def seen_area(mesh: FaceModel, weights: Tensor, points: Tensor, size: int) -> Tensor:
+    """What a frame shows of vertices' weights (V,) where they are at all: (N, 1, size, size), each triangle of one value."""
+    values = weights[mesh.triangles].mean(dim=1)
+    chosen = values > 0  # nothing of the head lies before its face
+    values = torch.cat((values[chosen], values.new_zeros(1)))  # the last is what -1 points at
     return values[seen_triangles(points, mesh.triangles[chosen], size)].unsqueeze(1)
 
 
@@ -69,7 +90,7 @@ def fading(size: int, device: str) -> Tensor:
 def wanted_part(wide: Tensor, moved: Similarity, resolution: int, size: int) -> Box:
     """The part of a crop of ``resolution``² pixels that ``faded(wide)`` shows of it, where ``moved`` brings it to ``size``² pixels.
 
-    The whole where there is no face.
+    The whole where nothing moves.
     """
     rows, columns = (wide[0, 0].amax(dim=axis).nonzero().squeeze(1) for axis in (1, 0))
     if not len(rows):

@@ -23,7 +23,7 @@ from models.face.parameters import RigParameters
 from models.face.rasterizer import BACKGROUND_DEPTH, render
 from models.generators import Box, Engine, Generator, GeneratorConfig, latents_from_seed, load_engine, load_generator
 from models.stylerig.controls import Controls, Frame, Portrait, bad_controls
-from models.stylerig.keep import SIZE, face_area, faded, grown, wanted_part
+from models.stylerig.keep import faded, grown, moving_area, wanted_part
 from models.stylerig.matte import grown_matte
 from models.stylerig.reconstruction import Reconstruction
 from models.stylerig.rignet import RigNets
@@ -67,7 +67,7 @@ class Rig:
         self.reconstruction, self.networks = reconstruction, networks
         self.lock = threading.Lock()  # an engine is prepared once
         self.engines: dict[str, Engine] = {}
-        self.last_still: tuple[tuple, tuple[Tensor, Tensor]] | None = None
+        self.last_still: tuple[tuple, Tensor] | None = None
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: str = "cpu", face: FaceModel | None = None) -> Rig:
@@ -196,25 +196,23 @@ class Rig:
         """A request's picture in its place, (1, 4 or 5, size, size): premultiplied sRGB, alpha, and where the
         generator has no matte, one grown from the mesh.
 
-        Where the networks are made to ``keep``, an expression changes nothing outside the face.
+        Where the networks are made to ``keep``, an expression changes nothing where it does not move the face.
         """
-        if not self.networks.keep or request.still is None:
+        still = request.still
+        if not self.networks.keep or still is None:
             return self.placed_pictures(portrait, [request], [None], size, precision)[0]
-        # The one without the asked expression is remembered: an expression that is dragged or keyed alone asks for it again.
-        key = still_key(portrait, request.still, size, precision)
-        last = self.last_still  # another thread may remember its own meanwhile
-        known = last[1] if last and last[0] == key else None
-        states = [request] if known else [request, request.still]
-        vector = torch.cat([state.parameters.vector() for state in states])
-        areas = face_area(self.face, RigParameters.from_vector(vector, self.face), SIZE, [state.similarity for state in states])
-        still_area = known[1] if known else areas[1:]
-        wide = grown(torch.maximum(areas[:1], still_area))
+        both = RigParameters.from_vector(torch.cat((request.parameters.vector(), still.parameters.vector())), self.face)
+        wide = grown(moving_area(self.face, both, (request.similarity, still.similarity)))
         part = wanted_part(wide, request.similarity, self.generator.resolution, size)
-        drawn, *still = self.placed_pictures(portrait, states, [part, None], size, precision)
-        if not known:
-            known = still[0], still_area
-            self.last_still = key, known
-        return known[0].lerp(drawn, faded(wide, size))
+        # The one without the asked expression is remembered: an expression that is dragged or keyed alone asks for it again.
+        key = still_key(portrait, still, size, precision)
+        last = self.last_still  # another thread may remember its own meanwhile
+        if last is not None and last[0] == key:
+            (drawn,), kept = self.placed_pictures(portrait, [request], [part], size, precision), last[1]
+        else:
+            drawn, kept = self.placed_pictures(portrait, [request, still], [part, None], size, precision)
+            self.last_still = key, kept
+        return kept.lerp(drawn, faded(wide, size))
 
     def placed_pictures(self, portrait: Portrait, states: list[Request], parts: list[Box | None], size: int,
                         precision: str) -> list[Tensor]:
@@ -223,7 +221,7 @@ class Rig:
         ``parts`` of the crops are wanted, None is the whole; the rest may be empty.
         """
         w = torch.cat([self.edit(portrait, state) for state in states])
-        colour, alpha = self.picture(w, precision, parts[: len(states)])
+        colour, alpha = self.picture(w, precision, parts)
         pictures = []
         for row, state in enumerate(states):
             layers = [colour[row : row + 1], alpha[row : row + 1]]
