@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -77,6 +78,15 @@ def test_frame_is_cut_into_passes(client):
 
 def test_png(client):
     assert client.frame_png(PORTRAIT, CONTROLS, 32).startswith(b"\x89PNG")
+
+
+def test_a_request_is_written_as_json_whatever_kind_of_portrait_is_in_it(part):
+    portrait = part("link.portrait")
+    request = {"portrait": {"seed": 7, "w": 'a"b', "name": "Zoë"}, "controls": {}, "output": {"size": None, "passes": ["Depth"]}}
+    known = portrait.Portrait(request["portrait"])
+    for one in (request, request | {"portrait": known}, request | {"portrait": known}):
+        assert json.loads(portrait.text_of(one)) == request
+    assert known.text is known.text and json.loads(portrait.text_of({})) == {}
 
 
 def test_wrong_token_is_told(part, backend):

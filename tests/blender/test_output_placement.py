@@ -101,6 +101,34 @@ def test_the_alignment_is_the_backends(extension, tmp_path):
         np.testing.assert_allclose(place, wanted["place"], atol=1e-3)
 
 
+CROPS = [(1.0 + 0.0j, 0j), (1.1 + 0.2j, 0.1 - 0.05j), (1.3 + 1.3j, 0.4 - 0.2j), (0.4 - 0.3j, 0.2 + 0.1j), (2.0 + 1.0j, 5.0 + 1.0j)]
+
+
+@pytest.mark.parametrize(("factor", "offset"), CROPS)
+@pytest.mark.parametrize("size", [17, 64])
+def test_the_soft_end_follows_the_crop_however_it_lies(extension, factor, offset, size):
+    """Of a frame that the crop fills, is larger than, turned in, or not in at all; the middle is as it was."""
+    frame = module(extension, "output.frame")
+    pixels = np.random.default_rng(0).random((size, size, 4)).astype(np.float32)
+    passes = {"Combined": pixels[::-1], "HeadMatte": pixels[::-1, :, 3:], "Depth": pixels[..., :1]}
+    found = frame.feathered(passes, (factor, offset))
+    line = (np.arange(size) + 0.5) * 2 / size - 1
+    place = (line + 1j * line[:, None]) * factor + offset
+    far = np.clip((1 - np.abs((place.real, place.imag))) / frame.FEATHER, 0, 1)
+    inside = (far * far * (3 - 2 * far)).prod(axis=0)[..., None]
+    np.testing.assert_allclose(found["Combined"], pixels[::-1] * inside, atol=1e-5)
+    np.testing.assert_allclose(found["HeadMatte"], pixels[::-1, :, 3:] * inside, atol=1e-5)
+    assert found["Depth"] is passes["Depth"] and (passes["Combined"] == pixels[::-1]).all()
+
+
+def test_a_crop_turns_and_scales_with_its_landmarks(extension):
+    placement = module(extension, "output.placement")
+    points = [complex(x, y) for x, y in np.random.default_rng(0).normal(size=(14, 2))]
+    centre, axis = placement.ffhq_crop(points)
+    moved = placement.ffhq_crop([point * (0.5 + 2j) + (3 - 1j) for point in points])
+    np.testing.assert_allclose(moved, (centre * (0.5 + 2j) + (3 - 1j), axis * (0.5 + 2j)), atol=1e-12)
+
+
 @pytest.mark.parametrize("camera", CAMERAS)
 def test_eyes_and_mouth_lie_where_the_camera_sees_those_of_the_mesh(scene, rig, client, tmp_path, camera):
     *where, changes = CAMERAS[camera]
