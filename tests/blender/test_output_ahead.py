@@ -261,7 +261,7 @@ def test_frames_that_were_passed_by_are_given_up(extension):
     assert foreseen.take(5, [5]) == [wanted[5]] and wanted[4].given_up and not foreseen.coming
 
 
-@pytest.mark.parametrize(("heads", "reach"), [(1, 2), (2, 2), (3, 1), (4, 1), (5, 0)])
+@pytest.mark.parametrize(("heads", "reach"), [(1, 3), (2, 2), (3, 1), (4, 1), (5, 0)])
 def test_fewer_frames_are_foreseen_of_many_heads(extension, heads, reach):
     foreseen, _ = foreseeing(extension)
     requests = [f"head {head}" for head in range(heads)]
@@ -271,6 +271,14 @@ def test_fewer_frames_are_foreseen_of_many_heads(extension, heads, reach):
     assert foreseen.reach == min(reach, 1)
     foreseen.right = 1
     assert foreseen.reach == reach
+
+
+def test_while_two_frames_are_coming_none_is_evaluated(extension):
+    foreseen, _ = foreseeing(extension, 3, 4)
+    foreseen.frames, foreseen.right = 5, 1
+    assert foreseen.reach == 0
+    foreseen.drop([3])
+    assert foreseen.reach == 3
 
 
 @pytest.mark.parametrize(("looked", "looks"), [(2.0, 3), (0.5, 9)])
