@@ -61,33 +61,35 @@ class StyleRigEngine(bpy.types.RenderEngine):
     def render(self, depsgraph: bpy.types.Depsgraph) -> None:
         metadata.begin(depsgraph.scene)
         try:
-            pixels = self.picture(depsgraph)
+            pixels, part = self.picture(depsgraph)
         except (BackendError, OutputError, RigError) as error:
-            pixels = {}
+            pixels, part = {}, self.area(depsgraph)
             self.fail(told(error))
         if not self.test_break():
-            self.write(pixels, depsgraph)
+            self.write(pixels, part, depsgraph)
 
-    def picture(self, depsgraph: bpy.types.Depsgraph) -> dict[str, np.ndarray]:
-        """The passes of the part of the frame that is rendered. Empty when the person cancelled meanwhile."""
-        sequence.check_output(depsgraph.scene, self.is_animation)
-        passes, area = passes_to_draw(depsgraph.scene, self.is_animation), self.area(depsgraph)
+    def picture(self, depsgraph: bpy.types.Depsgraph) -> tuple[dict[str, np.ndarray], frame.Rectangle]:
+        """The passes of a part of the frame, and which it is: around it there is nothing. Empty when the person cancelled meanwhile."""
+        scene = depsgraph.scene
+        sequence.check_output(scene, self.is_animation)
+        passes, area = passes_to_draw(scene, self.is_animation), self.area(depsgraph)
+        background = None if scene.render.film_transparent else world_colour(scene.world)
         heads = self.heads(depsgraph)
         if heads is None:
-            return {}
+            return {}, area
+        if heads and not passes and background is None:
+            area = frame.around([head.placed.square.rectangle for head in heads], area)
         picture = None
         for head, drawn in zip(heads, self.drawn(heads, passes, depsgraph)):
             if drawn is None:
-                return {}
-            metadata.note(depsgraph.scene, head.name, head.portrait, head.placed.controls, head.placed.size)
+                return {}, area
+            metadata.note(scene, head.name, head.portrait, head.placed.controls, head.placed.size)
             placed_passes = frame.place(head.placed.finished(drawn), head.placed.square, area)
             picture = frame.layer(placed_passes, picture) if picture else placed_passes
         picture = picture or frame.empty(area, passes)
-        scene = depsgraph.scene
-        background = None if scene.render.film_transparent else world_colour(scene.world)
         if background is not None:
             picture["Combined"] = frame.over_colour(picture["Combined"], background)
-        return picture
+        return picture, area
 
     def area(self, depsgraph: bpy.types.Depsgraph) -> frame.Rectangle:
         """The part of the full picture that the render result holds."""
@@ -185,13 +187,14 @@ class StyleRigEngine(bpy.types.RenderEngine):
                     time.sleep(RESTART_SECONDS)
         return None
 
-    def write(self, pixels: dict[str, np.ndarray], depsgraph: bpy.types.Depsgraph) -> None:
-        """Fill the passes of the result with pictures (H, W, C)."""
+    def write(self, pixels: dict[str, np.ndarray], part: frame.Rectangle, depsgraph: bpy.types.Depsgraph) -> None:
+        """Fill a part of the result's passes with pictures (H, W, C); the rest of a new result is 0."""
+        area = self.area(depsgraph)
         view_layer = depsgraph.view_layer.name
         for entry in PASSES:
             if entry.name in pixels:
                 self.add_pass(entry.name, entry.count, entry.channels, layer=view_layer)
-        result = self.begin_result(0, 0, self.resolution_x, self.resolution_y, layer=view_layer)
+        result = self.begin_result(part.x - area.x, part.y - area.y, part.width, part.height, layer=view_layer)
         try:
             for entry in (COMBINED, *PASSES):
                 if entry.name in pixels:

@@ -76,6 +76,16 @@ def border_rectangle(width: int, height: int, border: tuple[float, float, float,
     return Rectangle(x, y, int(right * np.float32(width)) - x, int(top * np.float32(height)) - y)
 
 
+def around(parts: list[Rectangle], area: Rectangle) -> Rectangle:
+    """The smallest rectangle of the picture that has all that lies in ``area`` of ``parts``; all of it where nothing does."""
+    inside = [part for part in (part.within(area) for part in parts) if part.width and part.height]
+    if not inside:
+        return area
+    x, y = min(part.x for part in inside), min(part.y for part in inside)
+    right, top = max(part.x + part.width for part in inside), max(part.y + part.height for part in inside)
+    return Rectangle(area.x + x, area.y + y, right - x, top - y)
+
+
 def backend_size(side: float) -> int:
     """The size to ask the backend for, to fill a square of ``side`` pixels."""
     return min(max(round(side), SMALLEST), LARGEST)

@@ -168,6 +168,26 @@ def test_an_animation_without_passes_shows_what_a_still_with_them_shows(extensio
     np.testing.assert_array_equal(read_png(tmp_path / "f0001.png"), still)
 
 
+@pytest.mark.parametrize("cropped", [None, False, True])
+@pytest.mark.parametrize("aside", [0.0, 0.12])
+def test_only_the_part_that_heads_reach_into_is_written_and_nothing_around_it(extension, scene, client, tmp_path, aside, cropped):
+    """Small heads in a large picture, partly outside or not; whole, or a border with (True) and without cropping to it."""
+    add_rig(extension, seed=8).location = (0.1, 0.1, 0.02)
+    client.draw = lambda controls, size: random_frame(controls, size) | {"placement": np.zeros(6)}
+    render, scene.stylerig.placement, scene.frame_end = scene.render, "SHOT", 2
+    render.resolution_x, render.resolution_y, scene.camera.data.shift_x = 160, 90, aside * 4
+    scene.camera.location.y *= 3
+    if cropped is not None:
+        render.use_border, render.use_crop_to_border = True, cropped
+        render.border_min_x, render.border_max_x, render.border_min_y, render.border_max_y = 0.05, 0.55, 0.3, 0.95
+    still = render_still(scene, tmp_path / "still.png")
+    render.filepath = str(tmp_path / "f####")
+    bpy.ops.render.render(animation=True)
+    assert 0.02 < (still[..., 3] > 0).mean() < 0.8
+    for frame in (1, 2):
+        np.testing.assert_array_equal(read_png(tmp_path / f"f{frame:04}.png"), still)
+
+
 def test_an_animation_without_a_portrait_in_sight_is_empty(scene, client, tmp_path):
     scene.stylerig.placement, scene.camera.location, scene.frame_end = "SHOT", (5.0, 0.0, 0.0), 1
     scene.render.filepath, scene.render.image_settings.color_mode = str(tmp_path / "f####"), "RGBA"
