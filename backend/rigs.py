@@ -23,8 +23,10 @@ COMPILING = "Preparing the generator for this processor: some seconds, the first
 
 def load_rig(device: str = "cpu") -> Rig:
     """The rig that ships, on ``device``, ready to draw. Raises StyleRigError when its weights are not there."""
+    from models.generators import give_threads
     from models.stylerig import Rig
 
+    give_threads()  # requests are answered in threads of their own
     rig = Rig.load(None, device=device)
     slow = threading.Timer(SLOW_SECONDS, lambda: print(COMPILING, file=sys.stderr, flush=True))
     slow.start()

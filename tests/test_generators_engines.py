@@ -247,10 +247,10 @@ def test_two_small_pictures_are_drawn_side_by_side_and_are_the_same():
     try:
         torch.set_num_threads(1)
         alone = engine.raw(w)
-        assert engine.runner.lanes.executor is None
+        assert engine.runner.halves.executor is None
         torch.set_num_threads(4)
         together = engine.raw(w)
-        assert engine.runner.lanes.executor is not None
+        assert engine.runner.halves.executor is not None
         assert torch.equal(alone, together)
         assert torch.get_num_threads() == 4
     finally:
@@ -261,7 +261,7 @@ def test_lanes_share_the_threads_and_have_places_of_their_own():
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(4)
-        lanes, both = Lanes(2), threading.Barrier(2)
+        lanes, both = Lanes(2, first=1), threading.Barrier(2)
 
         def work(number, place):
             both.wait(timeout=20)  # neither lane does both

@@ -1,4 +1,8 @@
-"""How long one frame takes: RigNet and synthesis alone, the portrait, and the portrait with its passes."""
+"""How long one frame takes: RigNet and synthesis alone, the portrait, and the portrait with its passes.
+
+Also whole frames against the bare synthesis, of what ships and of a rig of the published 1024² StyleGAN2's size
+with random weights: a turned head, an expression that changes from frame to frame, and both together.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ import torch
 
 from models.stylerig import Controls, Rig
 from models.stylerig.rignet import METHODS
+from tests.bench.networks import stylegan2
+from tests.bench.timing import milliseconds
 
 PASSES = ("FaceMask", "Normal", "Albedo", "Shading", "Depth")
 
@@ -22,6 +28,21 @@ def median_milliseconds(work: Callable[[], object], repeats: int = 15, warm: int
         work()
         times.append(1e3 * (time.perf_counter() - started))
     return statistics.median(times[warm:])
+
+
+def ratios(rig: Rig, repeats: int) -> dict[str, float]:
+    """The bare synthesis, and frames of each kind against it, shortest times."""
+    portrait = rig.new_portrait(seed=7)
+    w = torch.as_tensor(portrait.w)[None]
+
+    def draw(step: int, turned: bool, moved: bool) -> None:
+        rotation = (0.2 + 0.01 * step, 0.0, 0.0) if turned else None
+        rig.frame(portrait, Controls(rotation=rotation, expression={"jawOpen": 0.3 + 0.6 * (step % 2)} if moved else {}), passes=())
+
+    bare = min(milliseconds(lambda step: rig.engine().foreground(w), repeats))
+    kinds = {"turn": (True, False), "expression": (False, True), "both": (True, True)}
+    times = {kind: min(milliseconds(lambda step, what=what: draw(step, *what), repeats)) for kind, what in kinds.items()}
+    return {"synthesis_ms": bare, **{f"{kind}_x": time / bare for kind, time in times.items()}}
 
 
 def run() -> dict[str, float]:
@@ -42,8 +63,10 @@ def run() -> dict[str, float]:
     return {
         "resolution_px": float(rig.generator.resolution),
         "load_ms": 1e3 * loading,
-        "synthesis_ms": synthesis,
+        "synthesis_median_ms": synthesis,
         **methods,
         "portrait_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=())),
         "portrait_and_passes_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=PASSES)),
+        **ratios(rig, 40),
+        **{f"large_{name}": value for name, value in ratios(Rig.create_untrained(generator=stylegan2(1024), keep=True), 6).items()},
     }

@@ -12,7 +12,7 @@ from torch import Tensor
 from models.errors import StyleRigError
 from models.generators import stylegan2, stylegan3
 from models.generators.engines.boxes import Box
-from models.generators.engines.threads import Lanes
+from models.generators.engines.threads import Lanes, engine_threads
 from models.generators.generator import Generator, has_fast_bf16
 from models.generators.noise import check_noise, draw_noise
 from models.generators.stylegan2 import over_backdrop, split_matte
@@ -93,13 +93,15 @@ class PictureByPicture:
 
     What pays is to draw two small ones at the same time, each with half of the threads, where more than one is
     wanted: threads that share a small picture mostly wait for each other. Which way a picture went cannot be seen in it.
+
+    A picture with all threads is drawn in the caller's own, or, where callers gave theirs up, in one for all of them.
     """
 
     def __init__(self, fused: Fused):
         self.fused = fused
         self.small = fused.shape[-1] <= SMALL
         self.alone = threading.Lock()  # a picture with all threads, in place 0
-        self.lanes = Lanes(2)
+        self.whole, self.halves = Lanes(1), Lanes(2, first=1)
 
     def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes = None) -> Tensor:
         if not len(w):
@@ -107,10 +109,13 @@ class PictureByPicture:
         drawn = draw_noise(self.fused.noise_sizes, len(w), seed, w.device) if noise == "random" else None
         noises = [[values[index, 0] for values in drawn] if drawn else [noise] * len(self.fused.noise_sizes) for index in range(len(w))]
         boxes = boxes or [None] * len(w)
-        if self.small and torch.get_num_threads() > 1 and (len(w) > 1 or self.alone.locked() or self.lanes.busy):
-            return torch.stack(self.lanes.map(self.fused.raw, w, noises, boxes))
+        threads, draw = engine_threads(), self.fused.raw
+        if self.small and threads > 1 and (len(w) > 1 or self.alone.locked() or self.halves.busy):
+            return torch.stack(self.halves.map(draw, w, noises, boxes))
         with self.alone:
-            return torch.stack([self.fused.raw(*picture) for picture in zip(w, noises, boxes, strict=True)])
+            if threads > torch.get_num_threads():
+                return torch.stack(self.whole.map(draw, w, noises, boxes))
+            return torch.stack([draw(*picture) for picture in zip(w, noises, boxes, strict=True)])
 
 
 def load_engine(generator: Generator, exactness: str = "fast", device: str | torch.device = "cpu") -> Engine:

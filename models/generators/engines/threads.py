@@ -43,18 +43,37 @@ def share(kernel: Callable[..., None], arguments: tuple[Any, ...], tiles: int, n
         other.result()
 
 
-class Lanes:
-    """``count`` threads that work beside each other, each with its part of the threads that torch uses."""
+given = 0  # threads that callers of engines gave up for them
 
-    def __init__(self, count: int):
-        self.count = count
+
+def give_threads() -> None:
+    """Leave all threads to the engines: what this thread, and threads to come, do with tensors themselves uses one.
+
+    For a process in which several threads draw. OpenMP would start helpers for each of them, and where there are
+    more threads than processors, those that share a picture put each other to sleep: it takes a third longer.
+    """
+    global given
+    given = max(given, torch.get_num_threads())
+    torch.set_num_threads(1)
+
+
+def engine_threads() -> int:
+    """How many threads an engine that is called from here may use."""
+    return max(given, torch.get_num_threads())
+
+
+class Lanes:
+    """``count`` threads that work beside each other, each with its part of the engine's threads."""
+
+    def __init__(self, count: int, first: int = 0):
+        self.count, self.first = count, first  # the first of their places
         self.lock = threading.Lock()
         self.executor: ThreadPoolExecutor | None = None
         self.here = threading.local()
         self.busy = 0
 
     def map(self, function: Callable[..., Tensor], *arguments: Iterable[Any]) -> list[Tensor]:
-        """function(*one of each of ``arguments``, place) for all of them, without gradients; places are 1 … count."""
+        """function(*one of each of ``arguments``, place) for all of them, without gradients; each lane has its place."""
         with self.lock:
             self.executor = self.executor or self.start()
             self.busy += 1
@@ -69,13 +88,13 @@ class Lanes:
         return function(*arguments, self.here.place)
 
     def start(self) -> ThreadPoolExecutor:
-        everyone = torch.get_num_threads()
-        places = iter(range(1, self.count + 1))
+        before, each = torch.get_num_threads(), max(1, engine_threads() // self.count)
+        places = iter(range(self.first, self.first + self.count))
         here = threading.Barrier(self.count + 1)
 
         def settle() -> None:
             torch.get_num_threads()  # the first time in a thread, torch sets its number anew
-            torch.set_num_threads(max(1, everyone // self.count))
+            torch.set_num_threads(each)
             self.here.place = next(places)
             here.wait()
 
@@ -83,5 +102,5 @@ class Lanes:
         for _ in range(self.count):
             executor.submit(int)
         here.wait()
-        torch.set_num_threads(everyone)  # what a lane sets for itself, threads to come would take over
+        torch.set_num_threads(before)  # what a lane sets for itself, threads to come would take over
         return executor
