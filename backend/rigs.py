@@ -57,7 +57,8 @@ def draw(rig: Rig, portrait: Portrait, controls: Controls, size: int | None, pas
     import torch
 
     try:
-        return rig.frame(portrait, controls, size=size, passes=tuple(passes))
+        with torch.inference_mode():  # a frame is many small operations, and each is quicker in it
+            return rig.frame(portrait, controls, size=size, passes=tuple(passes))
     except (MemoryError, torch.OutOfMemoryError) as error:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -162,7 +162,7 @@ def test_scenes_come_on_the_device_of_the_generator(head):
         assert torch.equal(found_pairs[3].vector().cpu(), pairs[3].vector())
 
 
-def plain_pictures(rig, w, precision="exact"):
+def plain_pictures(rig, w, precision="exact", parts=None):
     """Without an engine, of which there is none for a device that is simulated."""
     return rig.generator.foreground(w)
 

@@ -121,7 +121,7 @@ class Rig:
         parameters = self.reconstruction(w, self.face).to("cpu")
         return Portrait(self.name, self.weights_hash, seed, truncation, w[0].cpu().numpy(), parameters)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def frame(self, portrait: Portrait, controls: Controls, size: int | None = None,
               passes: Sequence[str] = tuple(PASSES), precision: str = "exact") -> Frame:
         """One frame, float32 arrays (size, size, C), row 0 at the top.
