@@ -269,6 +269,15 @@ def typology_angle(colour: np.ndarray) -> float:
     return math.degrees(math.atan2(116 * f[1] - 66, 200 * (f[1] - f[2])))
 
 
+def test_teeth_stand_in_gums(face):
+    teeth = face.masks["teeth"] > 0
+    height, colour = face.mean[teeth, 1].view(32, -1), face.albedo_mean[teeth].view(32, -1, 3)
+    redness = colour[..., 0] - colour[..., 1]
+    low, high = (redness[torch.arange(32), end] for end in (height.argmin(dim=1), height.argmax(dim=1)))
+    crowns, roots = torch.cat((low[:16], high[16:])), torch.cat((high[:16], low[16:]))  # the upper row first
+    assert crowns.max() < 0.1 < roots.min()
+
+
 def test_tones_span_all_classes_of_human_skin(face):
     assert face.reflectance_names == list(MODE_NAMES) and len(MODE_NAMES) == len(face.albedo)
     assert typology_angle(LIGHT) > 55 and typology_angle(DARK) < -30

@@ -18,6 +18,8 @@ BLOOD = {"cheeks": 0.18, "nose": 0.22, "lips": 0.75, "under_eyes": 0.12}  # more
 ALBEDO_FLOOR = 0.22  # of the mean, per channel: the hue of the darkest skin
 # Harmonics cast no shadows, so what lies inside the nostrils is painted dark.
 NOSTRIL_REACH, NOSTRIL_SHADE = 0.74, 0.8
+ENAMEL, GUMS = np.array([0.62, 0.57, 0.47]), np.array([0.30, 0.10, 0.09])
+CROWN, GUM_LINE = 0.32, 0.2  # of a tooth's height: how much stands out of the gums, and over how much these begin
 LIP_EDGE = 0.010  # width of the lips' edge in the chart
 BLOTCH_WAVES = ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (2, 1), (1, 2), (2, 2))  # low waves over the chart
 MODE_NAMES = (
@@ -128,9 +130,19 @@ def albedo_modes(mean: np.ndarray, chart: np.ndarray, spans: dict, landmarks: np
     blotches(modes, mean, skin)
     for centre, side in zip(eyes, ("L", "R"), strict=True):
         eye_colours(albedo, modes, mean - centre, spans[f"eye_{side}"])
-    albedo[spans["teeth"]] = (0.62, 0.57, 0.47)
+    albedo[spans["teeth"]] = teeth_colours(mean[spans["teeth"]])
     albedo[spans["mouth"]] = (0.10, 0.02, 0.018)
     return albedo, np.stack([modes[name] for name in MODE_NAMES])
+
+
+def teeth_colours(points: np.ndarray) -> np.ndarray:
+    """Linear RGB of the teeth's vertices (32 M, 3), upper row first: their boxes hold the roots too, which gums cover."""
+    height = points.reshape(32, -1, 3)[..., 1]
+    low, high = height.min(axis=1, keepdims=True), height.max(axis=1, keepdims=True)
+    from_edge = (height - low) / (high - low)
+    from_edge[16:] = 1 - from_edge[16:]
+    gums = smooth_step((from_edge.reshape(-1, 1) - CROWN) / GUM_LINE)
+    return ENAMEL + gums * (GUMS - ENAMEL)
 
 
 def skin_modes(modes: dict, region: dict, pattern: np.ndarray) -> None:
