@@ -19,6 +19,7 @@ from models.generators import Generator, GeneratorConfig, latents_from_seed, loa
 from models.generators.config import StyleGAN2Config
 from models.generators.engines import engine as engines
 from models.generators.engines import fused2
+from models.generators.engines import threads as sharing
 from models.generators.engines.convolution import array
 from models.generators.engines.kernels import load, store
 from models.generators.engines.boxes import Box, drawn_parts
@@ -219,13 +220,13 @@ def test_a_part_of_a_picture_is_what_the_whole_shows_there_whatever_the_number_o
     generator = NETWORKS["stylegan2"]()
     w = generator.mapping(latents_from_seed(1, 1, generator.z_dim))
     engine, before = load_engine(generator, "exact"), torch.get_num_threads()
-    whole, size = engine.raw(w), generator.resolution
-    assert size == 64
+    whole, parts = engine.raw(w), []
     try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            part = engine.raw(w, boxes=[box])
-            assert torch.equal(part[0][:, *box.place], whole[0][:, *box.place])
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            parts.append(engine.raw(w, boxes=[box]))
+            part = parts[-1]
+            assert torch.allclose(part[0][:, *box.place], whole[0][:, *box.place], atol=1e-5) and torch.equal(part, parts[0])
             assert part.shape == whole.shape and part.count_nonzero() == part[0][:, *box.place].count_nonzero(), "the rest is 0"
     finally:
         torch.set_num_threads(before)
@@ -253,6 +254,30 @@ def test_two_small_pictures_are_drawn_side_by_side_and_are_the_same():
         assert engine.runner.halves.executor is not None
         assert torch.equal(alone, together)
         assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_threads_that_callers_give_up_draw_in_one_place(monkeypatch, plain):
+    generator = NETWORKS["stylegan2"]()
+    w = generator.mapping(latents_from_seed(1, 1, generator.z_dim))
+    before, drawn = torch.get_num_threads(), []
+    monkeypatch.setattr(sharing, "given", 0)
+    try:
+        torch.set_num_threads(3)
+        runner = engines.Plain(generator, torch.float32) if plain else load_engine(generator, "exact").runner
+        whole = runner.raw(w, "const", 0, None)
+        sharing.give_threads()
+        assert torch.get_num_threads() == 1 and sharing.engine_threads() == 3
+        part, name = (runner, "draw") if plain else (runner.fused, "raw")
+        draw = getattr(part, name)
+        monkeypatch.setattr(part, name, lambda *given: drawn.append((threading.get_ident(), torch.get_num_threads())) or draw(*given))
+        with ThreadPoolExecutor(2) as callers:
+            pictures = list(callers.map(lambda _: runner.raw(w, "const", 0, None), range(2)))
+        assert all(torch.allclose(picture, whole, atol=1e-5) for picture in pictures)
+        assert {count for _, count in drawn} <= {3, 1}, "all threads, or where two are drawn side by side half of them"
+        assert threading.get_ident() not in {thread for thread, _ in drawn}
     finally:
         torch.set_num_threads(before)
 

@@ -67,15 +67,21 @@ class Plain:
     def __init__(self, generator: Generator, dtype: torch.dtype):
         self.network, self.dtype = generator.synthesis, dtype
         self.lock = threading.Lock()  # the network's type is changed meanwhile
+        self.whole = Lanes(1)
 
     def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes) -> Tensor:
         with self.lock:
-            before = self.network.dtype
-            self.network.dtype = self.dtype
-            try:
-                return self.network.raw(w, noise, seed=seed)
-            finally:
-                self.network.dtype = before
+            if engine_threads() > torch.get_num_threads():  # callers gave theirs up
+                return self.whole.map(self.draw, [w], [noise], [seed])[0]
+            return self.draw(w, noise, seed)
+
+    def draw(self, w: Tensor, noise: str, seed: int, place: int = 0) -> Tensor:
+        before = self.network.dtype
+        self.network.dtype = self.dtype
+        try:
+            return self.network.raw(w, noise, seed=seed)
+        finally:
+            self.network.dtype = before
 
 
 class Fused(Protocol):

@@ -15,9 +15,13 @@ PARTS = 4  # for each thread: one that is held up leaves its parts to the others
 WORTH_SHARING = 1 << 17  # numbers; below, waking a thread costs more than it gives
 
 
-@functools.lru_cache(maxsize=1)
+HERE = threading.local()  # each thread that draws has helpers of its own
+
+
 def helpers(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, "generator-kernels")
+    if getattr(HERE, "count", 0) != count:
+        HERE.executor, HERE.count = ThreadPoolExecutor(count, "generator-kernels"), count
+    return HERE.executor
 
 
 def share(kernel: Callable[..., None], arguments: tuple[Any, ...], tiles: int, numbers: int) -> None:
