@@ -4,7 +4,7 @@ import os
 import sys
 
 # Read when torch is loaded. Threads that wait for one another in a picture would hold their processors, and with any
-# other program at work, Blender itself for one, a picture would take ten times as long. A moment of it pays still.
+# other program at work, Blender itself for one, a picture would take many times as long. A moment of it pays still.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # of GNU's OpenMP, which torch brings on Linux
 

@@ -20,14 +20,8 @@ from tests.bench.timing import milliseconds
 PASSES = ("FaceMask", "Normal", "Albedo", "Shading", "Depth")
 
 
-def median_milliseconds(work: Callable[[], object], repeats: int = 15, warm: int = 3) -> float:
-    """Median wall-clock time of ``work()`` in milliseconds, after ``warm`` calls not counted."""
-    times = []
-    for _ in range(warm + repeats):
-        started = time.perf_counter()
-        work()
-        times.append(1e3 * (time.perf_counter() - started))
-    return statistics.median(times[warm:])
+def median_milliseconds(work: Callable[[], object]) -> float:
+    return statistics.median(milliseconds(lambda _step: work(), 15))
 
 
 def ratios(rig: Rig, repeats: int) -> dict[str, float]:
@@ -55,7 +49,6 @@ def run() -> dict[str, float]:
     request = rig.request(portrait, controls)
     asked = (w, portrait.parameters, request.parameters, rig.reconstruction, rig.face)
     with torch.inference_mode():
-        synthesis = median_milliseconds(lambda: rig.engine().synthesis(w))
         methods = {
             f"rignet_{name}_ms": median_milliseconds(lambda name=name: rig.networks(*asked, name))
             for name in METHODS
@@ -63,7 +56,6 @@ def run() -> dict[str, float]:
     return {
         "resolution_px": float(rig.generator.resolution),
         "load_ms": 1e3 * loading,
-        "synthesis_median_ms": synthesis,
         **methods,
         "portrait_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=())),
         "portrait_and_passes_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=PASSES)),

@@ -54,7 +54,7 @@ def give_threads() -> None:
     """Leave all threads to the engines: what this thread, and threads to come, do with tensors themselves uses one.
 
     For a process in which several threads draw. OpenMP would start helpers for each of them, and where there are
-    more threads than processors, those that share a picture put each other to sleep: it takes a third longer.
+    more threads than processors, those that share a picture put each other to sleep: it takes a quarter longer.
     """
     global given
     given = max(given, torch.get_num_threads())
