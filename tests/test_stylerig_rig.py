@@ -137,6 +137,16 @@ def test_drawing_only_the_part_that_an_expression_changes_shows_the_same(size, a
     assert less or asked.get("scale", 1.0) < 1, "where the head is shown small, the soft rim of the mask is wide in the crop"
 
 
+def test_an_expression_that_moves_nothing_draws_the_head_once():
+    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3, keep=True)
+    portrait, drawn, picture = rig.new_portrait(seed=7), [], rig.picture
+    own = float(portrait.parameters.expression[0, rig.face.expression_names.index("expression1")])
+    still = rig.frame(portrait, Controls(), passes=())["Combined"]
+    rig.picture = lambda w, *options: drawn.append(len(w)) or picture(w, *options)
+    frame = rig.frame(portrait, Controls(expression={"expression1": own + 1e-4}), passes=())["Combined"]
+    assert drawn == [1] and np.abs(frame - still).max() < 1e-4
+
+
 def test_frames_are_deterministic_and_have_the_promised_shapes(rig, portrait):
     controls = Controls(rotation=(0.3, 0.1, 0.2), expression={"expression1": 0.7}, scale=1.1)
     first, second = (rig.frame(portrait, controls, size=48) for _ in range(2))

@@ -8,6 +8,7 @@ import bpy
 import mathutils
 import numpy as np
 
+from ..link.portrait import compact
 from . import conversions
 from .controls import EYE_BONES, GAZE, HEAD_BONE, RigError, head_of
 from .light import NEUTRAL_STRENGTH, NEUTRAL_TINT, own_direction
@@ -72,7 +73,7 @@ def replace_portrait(
     set_albedo(head.data, mesh)
     head.data.update()
     move_eyes(context, rig, mesh["eye_centers"])
-    rig.stylerig.portrait = json.dumps(portrait, separators=(",", ":"))
+    rig.stylerig.portrait = compact(portrait)
     rig.stylerig.gaze = json.dumps(gaze_angles(mesh))
 
 
@@ -260,7 +261,7 @@ def store_portrait(
     """The portrait by value on the rig; light and head bone as read from it."""
     parameters = portrait["parameters"]
     settings = rig.stylerig
-    settings.portrait = json.dumps(portrait, separators=(",", ":"))
+    settings.portrait = compact(portrait)
     settings.head = head
     settings.gaze = json.dumps(gaze_angles(mesh))
     set_light(rig, parameters["light"])

@@ -90,11 +90,9 @@ def fading(size: int, device: str) -> Tensor:
 def wanted_part(wide: Tensor, moved: Similarity, resolution: int, size: int) -> Box:
     """The part of a crop of ``resolution``² pixels that ``faded(wide)`` shows of it, where ``moved`` brings it to ``size``² pixels.
 
-    The whole where nothing moves.
+    ``wide`` is not 0 everywhere.
     """
     rows, columns = (wide[0, 0].amax(dim=axis).nonzero().squeeze(1) for axis in (1, 0))
-    if not len(rows):
-        return Box.whole(resolution)
     reach = SOFT // 2 + 1  # of the fading, and of the interpolation
     top, left = (int(places[0]) - reach for places in (rows, columns))
     bottom, right = (int(places[-1]) + 1 + reach for places in (rows, columns))

@@ -203,6 +203,8 @@ class Rig:
             return self.placed_pictures(portrait, [request], [None], size, precision)[0]
         both = RigParameters.from_vector(torch.cat((request.parameters.vector(), still.parameters.vector())), self.face)
         wide = grown(moving_area(self.face, both, (request.similarity, still.similarity)))
+        if not wide.any():  # by so little that nothing would be seen of it
+            return self.moved_picture(portrait, still, size, precision)
         part = wanted_part(wide, request.similarity, self.generator.resolution, size)
         # The one without the asked expression is remembered: an expression that is dragged or keyed alone asks for it again.
         key = still_key(portrait, still, size, precision)

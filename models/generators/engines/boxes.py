@@ -43,6 +43,10 @@ class Box:
     def doubled(self) -> Box:
         return Box(2 * self.top, 2 * self.bottom, 2 * self.left, 2 * self.right)
 
+    def halved(self) -> Box:
+        """Of a box of even edges what it is of the picture of half its size."""
+        return Box(self.top // 2, self.bottom // 2, self.left // 2, self.right // 2)
+
     def source(self, size: int) -> Box:
         """What a block needs of the one before, of ``size``² pixels, to draw this box rightly."""
         low = (max((edge - REACH) // 2, 0) for edge in (self.top, self.left))

@@ -196,7 +196,7 @@ def cut(x: Tensor, image: np.ndarray, drawn: Box, part: Box) -> tuple[Tensor, np
     """Of a block's result, with a row of zeros above and below, and its image what the next one needs to draw ``part``."""
     if part == drawn.doubled():
         return x, image
-    rows, columns = Box(part.top // 2, part.bottom // 2, part.left // 2, part.right // 2).inside(drawn).place
+    rows, columns = part.halved().inside(drawn).place
     return pad(x[1:-1][rows, columns], (0, 0, 0, 0, 1, 1)), np.ascontiguousarray(image[rows, columns])
 
 
