@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from backend.rigs import choose_device
-    from models.files import write_atomic
     from models.generators import load_generator
+    from models.io.atomic_write import write_atomic
     from models.metrics.features import load_features
     from models.metrics.generator import GeneratorEvaluation
     from models.metrics.inception import load_inception

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from backend.rigs import choose_device
-    from models.files import write_atomic
+    from models.io.atomic_write import write_atomic
     from models.stylerig import Rig
     from models.stylerig.evaluation import SECTIONS, evaluate, load_judge
     from models.stylerig.evaluation.ceiling import measure_ceiling

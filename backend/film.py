@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from models.errors import StyleRigError
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 
 BACKGROUND = (24, 24, 24)
 LABEL = (220, 220, 220)

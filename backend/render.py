@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from backend import __version__
 from models.errors import StyleRigError
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 
 if TYPE_CHECKING:
     from backend import schema

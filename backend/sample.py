@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import StyleRigError
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 
 if TYPE_CHECKING:
     from models.stylerig import Portrait, Rig

@@ -19,7 +19,7 @@ import torch
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.face.harmonics import luminance, project_environment
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 from models.studio import __main__ as studio
 from models.studio import hair, heads, wardrobe
 from models.studio.__main__ import main, picture_path

@@ -25,7 +25,7 @@ from models.face.camera import Camera, rotation_matrix
 from models.face.harmonics import directional_light
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 
 OUTPUT = ROOT / "docs" / "images" / "face"
 FINE = 2  # drawn so many times as large

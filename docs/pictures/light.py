@@ -22,7 +22,7 @@ from models.face import FaceModel, harmonics, load_face_model
 from models.face.alignment import align
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "docs" / "images" / "light" / "hdri.jpg"

@@ -122,7 +122,7 @@ def main() -> None:
     from backend.project.blender import wheels
     from backend.project.environments import ENVIRONMENTS
     from backend.project.extension import package
-    from models.files import write_atomic
+    from models.io.atomic_write import write_atomic
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=17)

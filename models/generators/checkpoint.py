@@ -17,7 +17,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from models.errors import StyleRigError
-from models.files import write_atomic
 from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Config, StyleGAN2Config
 from models.generators.errors import ConfigError, bad_file
 from models.generators.generator import Config, Generator
@@ -27,6 +26,7 @@ from models.generators.rosinality import KIND as ROSINALITY
 from models.generators.rosinality import read_rosinality
 from models.generators.stylegan3_config import StyleGAN3Config
 from models.generators.tensorflow import is_tensorflow, read_tensorflow
+from models.io.atomic_write import write_atomic
 
 FORMAT = "stylerig-generator-1"
 # "kind" in the header's configuration; the studio generator's has none.

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from models.files import write_atomic
 from models.generators import Generator
+from models.io.atomic_write import write_atomic
 from models.metrics.samples import BATCH, codes, draw, over, random_z
 
 GREEN = (0.0, 0.69, 0.25)  # a studio's green screen, sRGB

@@ -25,7 +25,7 @@ from models.face import FaceModel, load_face_model
 from models.face.alignment import project_landmarks
 from models.face.camera import PORTRAIT_CAMERA
 from models.face.parameters import RigParameters
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 from models.studio.develop import develop
 from models.studio.heads import studio_head
 from models.studio.person import Assets, person_message, prepare, stage_message

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from models.face.harmonics import LUMINANCE, project_environment
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 
 NAMES = ("city", "courtyard", "forest", "interior", "night", "studio", "sunrise", "sunset")
 FILE = Path(__file__).with_name("environments.npz")

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.errors import StyleRigError
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 
 
 def save_network(network: nn.Module, path: Path, kind: str, header: dict[str, Any]) -> Path:

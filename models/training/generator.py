@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from models.errors import StyleRigError
-from models.files import write_atomic
 from models.generators.pointwise import gathered_passes
+from models.io.atomic_write import write_atomic
 from models.stylerig.estimator import Estimator
 from models.training.config import Stage, TrainingConfig
 from models.training.data import PictureSet

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from models.errors import StyleRigError
-from models.files import write_atomic
 from models.generators import Generator, latents_from_seed
+from models.io.atomic_write import write_atomic
 
 COLUMNS = 8  # of a sample sheet
 SHEET_TEXT = "Held-out pictures, the same by the generator (where latents determine them), samples at psi 0.7, 0.7 and 1.0."

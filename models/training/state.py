@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 
 from models.errors import StyleRigError
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

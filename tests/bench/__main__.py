@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from models.errors import StyleRigError
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 
 
 def names() -> list[str]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models.errors import StyleRigError
 from models.face.parameters import RigParameters
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 from models.metrics.detection import detection_rate
 from models.metrics.sheets import save_picture
 from models.stylerig.estimator import Estimator

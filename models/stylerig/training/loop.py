@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import StyleRigError
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 from models.stylerig.training.config import Stage
 from models.stylerig.training.draws import Draws
 from models.training.distributed import World

@@ -18,8 +18,8 @@ from torch.nn.functional import interpolate
 
 from models.errors import StyleRigError
 from models.face.alignment import ffhq_crop
-from models.files import write_atomic
 from models.generators import Generator
+from models.io.atomic_write import write_atomic
 from models.stylerig.estimator import Estimator
 from models.stylerig.rig import BACKDROP
 from models.stylerig.training.config import PoolSettings

@@ -14,7 +14,7 @@ from torch import Tensor
 from models.colour import linear_to_srgb
 from models.face.alignment import align, project_landmarks
 from models.face.rasterizer import render
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 from models.metrics.plots import Series, line_plot
 from models.stylerig.rig import BACKDROP
 from models.stylerig.rignet import RigNets

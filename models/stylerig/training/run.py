@@ -16,8 +16,8 @@ import torch
 from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.parameters import RigParameters
-from models.files import write_atomic
 from models.generators import Generator, load_generator
+from models.io.atomic_write import write_atomic
 from models.stylerig.estimator import Estimator
 from models.stylerig.rig import hash_files
 from models.stylerig.rignet import RigNets

@@ -20,7 +20,7 @@ from torch import Tensor
 from models.errors import StyleRigError
 from models.face import FaceModel, load_face_model
 from models.face.gaze import is_gaze
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 from models.metrics.control import mean
 from models.stylerig.estimator import SIZE, Estimator
 from models.stylerig.evaluation.judging import READABLE, expressions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,24 +16,37 @@ def write_atomic(path: str | Path, content: bytes | Callable[[Path], None]) -> P
 
     ``content`` is the bytes, or a function that writes the file whose path it is given
     (the temporary name keeps the suffix, because encoders choose the format by it).
-    Raises StyleRigError if the folder cannot be written or the disk is full.
+    A link at ``path`` is replaced, not followed. Raises StyleRigError if the folder cannot be
+    written or the disk is full; nothing is left behind then.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if callable(content):
-            content(temporary)
-        else:
-            temporary.write_bytes(content)
-        os.replace(temporary, path)
+        replace(path, content)
     except OSError as error:
         raise StyleRigError(
             f"Cannot write {path}: {error.strerror or error}.",
             "Choose a folder that you may write to and that has space left.",
             code="cannot_write",
         ) from error
-    finally:
-        with suppress(OSError):  # its folder may not exist, or be a file
-            temporary.unlink(missing_ok=True)
     return path
+
+
+def replace(path: Path, content: bytes | Callable[[Path], None]) -> None:
+    temporary = path.with_name(temporary_name(path.suffix))
+    file = temporary.open("xb")  # a new file: never one, or a link, that someone put there
+    try:
+        with file:
+            if not callable(content):
+                file.write(content)
+        if callable(content):
+            content(temporary)
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def temporary_name(suffix: str) -> str:
+    """A hidden name that nobody can foresee, short however long the file's own is."""
+    return f".stylerig-{secrets.token_hex(8)}{suffix}"
