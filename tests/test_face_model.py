@@ -10,7 +10,6 @@ import torch
 
 from models.errors import StyleRigError
 from models.face import load_face_model
-from models.studio.scene import latent_size, scene_from_latent
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "models" / "face" / "figures.npz"
@@ -99,13 +98,3 @@ def test_unknown_face_model_says_what_to_do():
     with pytest.raises(StyleRigError) as caught:
         load_face_model("no-such-file.mat")
     assert "no-such-file.mat" in caught.value.message and caught.value.hint
-
-
-def test_scenes_are_smooth_functions_of_normal_numbers(face):
-    size = latent_size(face)
-    latent = torch.randn(64, size, generator=torch.Generator().manual_seed(1))
-    scene = scene_from_latent(latent, face)
-    assert scene.parameters.expression.min() >= 0 and scene.parameters.expression.max() <= 1
-    assert (scene.parameters.rotation[:, 0].rad2deg().std() - 18).abs() < 6
-    nudged = scene_from_latent(latent + 1e-3, face)
-    assert (nudged.parameters.vector() - scene.parameters.vector()).abs().max() < 0.1

@@ -24,7 +24,7 @@ from models.face.alignment import align, project_landmarks
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
 from models.generators import Generator
-from models.studio.scene import LIGHTS, THRESHOLD, layout
+from models.generators.semantic_mapping.studio_v1 import LIGHTS, THRESHOLD, layout
 from models.stylerig import Controls, Rig
 from models.stylerig.estimator import Estimator, close_view
 from models.stylerig.training import pool as pool_module
@@ -300,7 +300,7 @@ def test_the_eyes_may_keep_their_direction_when_the_head_turns(head):
 @pytest.mark.parametrize("name", ["jawOpen", "mouthSmile_L", "browDown_R", "eyeBlink_L"])
 def test_a_scene_shows_the_expression_asked_for(head, name):
     z = torch.randn(6, 512, generator=torch.Generator().manual_seed(2))
-    z[:, layout(head)["expression"]].clamp_(max=THRESHOLD - 1)
+    z[:, layout()["expression"]].clamp_(max=THRESHOLD - 1)
     number = head.expression_names.index(name)
     rest = parameters_of(with_expression(z, name, 0.0, head), head).expression
     for weight in (0.3, 1.0):
@@ -312,7 +312,7 @@ def test_a_scene_shows_the_expression_asked_for(head, name):
 
 
 def test_turned_lights_turn_the_light_and_not_its_kind(head):
-    place = layout(head)["light"]
+    place = layout()["light"]
     z = torch.randn(8, 512, generator=torch.Generator().manual_seed(3))
     z[:, place.start + LIGHTS.index("rim")] = -3  # no light from behind, which would turn to the front
     turned = z.clone()

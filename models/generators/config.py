@@ -18,7 +18,7 @@ class GeneratorConfig:
     """``channels`` maps each resolution from 4 up to ``resolution`` to its feature maps.
 
     ``img_channels`` is 3 (a picture) or 4 (premultiplied foreground and its matte). ``meanings`` is how many
-    meanings of a scene's numbers the mapping begins with (see scene_mapping.py); with 0 it begins with z.
+    features of a scene the mapping begins with (see semantic_mapping); with 0 it begins with z.
     """
 
     resolution: int = 128

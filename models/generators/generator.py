@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.generators import progan, stylegan1, stylegan2, stylegan3
 from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Config, StyleGAN2Config
-from models.generators.scene_mapping import SceneMapping
+from models.generators.semantic_mapping import SemanticMapping
 from models.generators.stylegan2 import split_matte
 from models.generators.stylegan3_config import StyleGAN3Config
 
@@ -35,7 +35,7 @@ class Generator(nn.Module):
         self.metadata: dict[str, Any] = {}
         mapping, synthesis = NETWORKS[type(config)]
         if type(config) is GeneratorConfig and config.meanings:
-            mapping = SceneMapping
+            mapping = SemanticMapping
         self.mapping, self.synthesis = mapping(config), synthesis(config)
 
     @classmethod

@@ -17,8 +17,8 @@ from torch import Tensor
 from models.face.gaze import is_gaze
 from models.face.harmonics import luminance
 from models.generators import latents_from_seed
+from models.generators.semantic_mapping.studio_v1 import PITCH, YAW, layout
 from models.metrics.control import response
-from models.studio.scene import PITCH, YAW, layout
 from models.stylerig.estimator import Estimator
 from models.stylerig.evaluation import axes as measured
 from models.stylerig.evaluation.axes import Axis
@@ -60,7 +60,7 @@ class Ceiling:
         self.subjects, self.face = subjects, subjects.face
         count = len(subjects.w)
         self.z = torch.cat([latents_from_seed(FIRST_SEED + i, 1, subjects.rig.generator.z_dim) for i in range(count)])
-        self.places = layout(self.face)
+        self.places = layout()
         mood = self.places["mood"]
         self.z[:, mood.start : mood.stop - 1] = 0.0  # as every edited scene has it
         subjects.w = codes_of(subjects.rig.generator, self.z)

@@ -18,13 +18,16 @@ from torch import Tensor
 
 from models.errors import StyleRigError
 from models.face import FaceModel
+from models.face.alignment import align
 from models.face.gaze import is_gaze
 from models.face.parameters import RigParameters
 from models.generators import Generator
-from models.studio.scene import (
+from models.generators.semantic_mapping.studio_v1 import (
     CALM,
+    EXPRESSIONS,
     GAIN,
-    GAZE_SPREAD,
+    GAZE_STD,
+    LATENT_SIZE,
     LID_CLOSERS,
     LIGHTS,
     LOOK_BACK,
@@ -32,32 +35,31 @@ from models.studio.scene import (
     RARER,
     THRESHOLD,
     YAW,
-    latent_size,
     layout,
     scene_from_latent,
 )
 from models.stylerig.training.draws import Draws
 
 REACH = {"yaw": math.radians(38), "pitch": math.radians(17)}  # poses that edits go to
-SIDES = (0.94, 0.342)  # how a pair's two numbers drive its sides: as in models.studio.scene.expression_weights
+SIDES = (0.94, 0.342)  # how a pair's two numbers drive its sides: as in studio_v1.expression_weights
 LOW, HIGH = -0.2, 3.4  # numbers of an expression, from rest to its full weight
 CHANGED = 3.0  # expressions that a sparse edit changes, on average
 STRONG_SHARE, STRONG_STRETCH = 0.1, 2.2
 GAZE_STRETCH = 1.8  # an artist turns eyes farther than people do who look at a camera
 TURN = math.radians(75)  # how far an edit turns the light
-TURNS = {"key_azimuth": 0.75, "rim_azimuth": 0.9}  # radians of one unit: as in models.studio.scene.lighting
+TURNS = {"key_azimuth": 0.75, "rim_azimuth": 0.9}  # radians of one unit: as in studio_v1.lighting
 
 
 def knows_scenes(generator: Generator, face: FaceModel) -> bool:
-    """Whether the studio taught the generator, and with scenes of the kind that it makes for this face model now."""
-    return generator.metadata.get("scene_latents") == latent_size(face)
+    """Whether the generator was taught by scenes of this kind, and the face model has their expressions."""
+    return generator.metadata.get("scene_latents") == LATENT_SIZE and tuple(face.expression_names) == EXPRESSIONS
 
 
 def check_scenes(generator: Generator, face: FaceModel) -> None:
     """Raise StyleRigError when z is too small to hold a scene."""
-    if generator.z_dim < latent_size(face):
+    if generator.z_dim < LATENT_SIZE:
         raise StyleRigError(
-            f"This generator's z has {generator.z_dim} numbers, a scene of the studio {latent_size(face)}.",
+            f"This generator's z has {generator.z_dim} numbers, a scene of the studio {LATENT_SIZE}.",
             'Set "scenes" to 0 for generators that the studio did not teach.',
             code="bad_config",
         )
@@ -65,8 +67,8 @@ def check_scenes(generator: Generator, face: FaceModel) -> None:
 
 def parameters_of(z: Tensor, face: FaceModel) -> RigParameters:
     """The exact, aligned parameters of z (N, z_dim)."""
-    scene = scene_from_latent(z[:, : latent_size(face)].cpu(), on_processor(face))
-    return scene.parameters.to(face.mean.device)
+    scene = scene_from_latent(z[:, :LATENT_SIZE].cpu())
+    return align(on_processor(face), scene.parameters).to(face.mean.device)
 
 
 _COPIES: WeakKeyDictionary[FaceModel, FaceModel] = WeakKeyDictionary()
@@ -113,7 +115,7 @@ def edited_scenes(z: Tensor, face: FaceModel, random: Draws) -> Tensor:
     Poses are even over their reach, and the eyes keep their direction in half of them; expressions
     change singly at any weight, or all; light turns, or is another one.
     """
-    places, count = layout(face), len(z)
+    places, count = layout(), len(z)
     pose, expression, light = (random.uniform(count, 1) < 0.5 for _ in range(3))
     edited = z.clone()
     poses = (2 * random.uniform(count, 3) - 1) * torch.tensor((REACH["yaw"] / YAW, REACH["pitch"] / PITCH, 2.0))
@@ -136,7 +138,7 @@ def set_where(z: Tensor, place: slice, chosen: Tensor, values: Tensor) -> None:
 def kept_gaze(before: Tensor, after: Tensor, places: dict[str, slice]) -> Tensor:
     """The gaze numbers (N, 2) with which the eyes look, after a turn of the head, as they did in it before."""
     turned = after[:, places["pose"]] - before[:, places["pose"]]
-    back = torch.stack((LOOK_BACK * YAW * turned[:, 0] / GAZE_SPREAD, -1.2 * LOOK_BACK * PITCH * turned[:, 1] / GAZE_SPREAD), dim=1)
+    back = torch.stack((LOOK_BACK * YAW * turned[:, 0] / GAZE_STD, -1.2 * LOOK_BACK * PITCH * turned[:, 1] / GAZE_STD), dim=1)
     return before[:, places["gaze"]] + back
 
 
@@ -176,7 +178,7 @@ def with_expression(z: Tensor, name: str, weight: float, face: FaceModel) -> Ten
     The other side of a pair stays, except for the eyes, which only look the same way together: gaze
     is left as it is.
     """
-    places, names = layout(face), face.expression_names
+    places, names = layout(), face.expression_names
     stem, side = (name[:-2], name[-2:]) if name[-2:] in ("_L", "_R") else (name, "")
     z = z.clone()
     mood, first = places["mood"], places["expression"].start

@@ -1,4 +1,4 @@
-"""The mapping of a generator that the studio taught: z -> scene -> what its numbers mean -> w."""
+"""The mapping of a generator that rendered people taught: z -> scene -> what its numbers mean -> w."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import StyleRigError
-from models.face import load_face_model
 from models.generators.config import GeneratorConfig
 from models.generators.layers import FullyConnectedLayer
+from models.generators.semantic_mapping.studio_v1 import WEIGHT, scene_features
 from models.generators.stylegan2 import MappingNetwork
-from models.studio.meaning import WEIGHT, scene_meaning
-from models.studio.scene import latent_size
 
 POPULATION = 8192  # scenes that means and spreads are taken from
 LEAST_SPREAD = 0.05  # of a meaning that hardly varies
 STRAIGHT = 1.0  # bias of a unit that stays on the straight side of its leaky ReLU, in spreads
 
 
-class SceneMapping(MappingNetwork):
-    """The first numbers of z are a scene of ``models.studio``; the others do nothing.
+class SemanticMapping(MappingNetwork):
+    """The first numbers of z are a scene (see ``studio_v1``); the others do nothing.
 
     A scene's numbers reach its picture by thresholds (an expression shows only above one), by choices (of
     sixteen haircuts, the one of the highest number) and by turns (the light's), and rare ones reach few
@@ -34,25 +32,25 @@ class SceneMapping(MappingNetwork):
         self.register_buffer("spread", torch.ones(config.meanings))
 
     def inputs(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Meanings (N, M), each with mean 0 and its weight as spread. Raises StyleRigError when the studio's scenes have others by now."""
-        meaning = joined(meanings_of(z))
-        if meaning.shape[1] != len(self.mean):
+        """Features (N, M), each with mean 0 and its weight as spread. Raises StyleRigError for a count of features that is not studio-v1's."""
+        features = joined(features_of(z))
+        if features.shape[1] != len(self.mean):
             raise StyleRigError(
-                f"This generator was taught scenes of {len(self.mean)} meanings; those of this version have {meaning.shape[1]}.",
+                f"This generator's mapping begins with {len(self.mean)} features of a scene; this version knows {features.shape[1]}.",
                 "Use the version of StyleRig that trained it, or train it anew.",
                 code="bad_generator",
             )
-        return (meaning.to(self.mean.device) - self.mean) / self.spread
+        return (features.to(self.mean.device) - self.mean) / self.spread
 
     @torch.no_grad()
     def begin(self, seed: int) -> None:
         """Weights to begin a training with: w holds the meanings by turned axes, half of each hidden layer bent; spread 1."""
         random = torch.Generator().manual_seed(seed)
         z = torch.randn(POPULATION, self.z_dim, generator=random)
-        meanings = meanings_of(z)
-        weights = torch.cat([torch.full((part.shape[1],), WEIGHT[name]) for name, part in meanings.items()])
-        self.mean.copy_(joined(meanings).mean(0))
-        self.spread.copy_(joined(meanings).std(0).clamp(min=LEAST_SPREAD) / weights)
+        features = features_of(z)
+        weights = torch.cat([torch.full((part.shape[1],), WEIGHT[name]) for name, part in features.items()])
+        self.mean.copy_(joined(features).mean(0))
+        self.spread.copy_(joined(features).std(0).clamp(min=LEAST_SPREAD) / weights)
         x = self.inputs(z)
         layers = [getattr(self, f"fc{index}") for index in range(self.num_layers)]
         for layer in layers:
@@ -77,12 +75,11 @@ class SceneMapping(MappingNetwork):
 
 
 @torch.no_grad()
-def meanings_of(z: Tensor) -> dict[str, Tensor]:
-    """What z (N, z_dim) mean, on the processor."""
-    face = load_face_model(None)
-    return scene_meaning(z[:, : latent_size(face)].float().cpu(), face)
+def features_of(z: Tensor) -> dict[str, Tensor]:
+    """What z (N, z_dim) mean, by kind, on the processor."""
+    return scene_features(z.float().cpu())
 
 
-def joined(meanings: dict[str, Tensor]) -> Tensor:
-    """All meanings (N, M) side by side."""
-    return torch.cat(tuple(meanings.values()), dim=1)
+def joined(features: dict[str, Tensor]) -> Tensor:
+    """All features (N, M) side by side."""
+    return torch.cat(tuple(features.values()), dim=1)
