@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 
 from . import conversions
-from .capture import HEAD_ANGLES, Capture, plain, spellings
+from .capture import HEAD_ANGLES, Capture, matched
 from .controls import HEAD_BONE, RigError, head_of, portrait_of
 
 LINEAR = 1  # of Keyframe.interpolation
@@ -130,15 +130,15 @@ def apply_capture(rig: bpy.types.Object, capture: Capture, start: float, head: b
 
 def copy_curves(rig: bpy.types.Object, source: bpy.types.Key) -> int:
     """Copy the f-curves of another mesh's ARKit-named shape keys, keys and handles alike; returns how many."""
-    curves, table = curves_of(source), spellings(expressions_of(rig))
-    copied = 0
-    for key in source.key_blocks if curves else ():
-        curve = curves.find(key_path(key.name))
-        for name in table.get(plain(key.name), ()) if curve else ():
-            target = ensure_curves(editable_keys(rig), f"{rig.name} Expression")
-            copy_curve(curve, fresh_curve(target, key_path(name)))
-            copied += 1
-    return copied
+    curves = curves_of(source)
+    if not curves:
+        return 0
+    animated = {key.name: curve for key in source.key_blocks if (curve := curves.find(key_path(key.name)))}
+    found = matched(animated, expressions_of(rig))
+    for expression, name in found.items():
+        target = ensure_curves(editable_keys(rig), f"{rig.name} Expression")
+        copy_curve(animated[name], fresh_curve(target, key_path(expression)))
+    return len(found)
 
 
 def copy_curve(curve: bpy.types.FCurve, target: bpy.types.FCurve) -> None:
@@ -158,18 +158,19 @@ def copy_curve(curve: bpy.types.FCurve, target: bpy.types.FCurve) -> None:
 
 def bake_values(rig: bpy.types.Object, source: bpy.types.Object, scene: bpy.types.Scene) -> int:
     """Key what a mesh's ARKit-named shape keys show at each frame of the scene's range: drivers, NLA; returns how many."""
-    table = spellings(expressions_of(rig))
-    names = [(index, name) for index, key in enumerate(source.data.shape_keys.key_blocks) for name in table.get(plain(key.name), ())]
-    if not names:
+    keys = source.data.shape_keys.key_blocks
+    found = matched(keys.keys(), expressions_of(rig))
+    if not found:
         return 0
     frames, current = np.arange(scene.frame_start, scene.frame_end + 1), (scene.frame_current, scene.frame_subframe)
-    values = np.empty((len(frames), len(source.data.shape_keys.key_blocks)), dtype=np.float32)
+    places = {expression: keys.find(name) for expression, name in found.items()}
+    values = np.empty((len(frames), len(keys)), dtype=np.float32)
     for row, frame in zip(values, frames):
         scene.frame_set(int(frame))
         evaluated = source.evaluated_get(bpy.context.evaluated_depsgraph_get())
         evaluated.data.shape_keys.key_blocks.foreach_get("value", row)
     scene.frame_set(current[0], subframe=current[1])
     curves = ensure_curves(editable_keys(rig), f"{rig.name} Expression")
-    for index, name in names:
-        write_curve(curves, key_path(name), frames, np.clip(values[:, index], 0, 1))
-    return len(names)
+    for expression, place in places.items():
+        write_curve(curves, key_path(expression), frames, np.clip(values[:, place], 0, 1))
+    return len(found)

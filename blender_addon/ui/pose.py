@@ -194,6 +194,10 @@ class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator):
     filepath: StringProperty(name="File", description="A take's .csv file", subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default="*.csv", options={"HIDDEN"})
     start: IntProperty(name="Start Frame", description="Frame of the recording's first row", default=1)
+    rate: FloatProperty(
+        name="Frame Rate", description="Frames per second of the recording; 0: what its time codes count",
+        default=0, min=0, soft_max=240, max=10_000, precision=3, options={"SKIP_SAVE"},
+    )  # fmt: skip
     head: BoolProperty(name="Head", description="Take the head's rotation too", default=True)
     invert: BoolVectorProperty(
         name="Invert", size=3, default=(False, False, False),
@@ -205,16 +209,20 @@ class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
-        recording = capture.read_live_link(Path(bpy.path.abspath(self.filepath)))
+        notes: list[str] = []
+        odd = lambda template, **values: notes.append(said(template, **values))
+        recording = capture.read_live_link(Path(bpy.path.abspath(self.filepath)), self.rate, odd)
         render = context.scene.render
         recording = recording.resampled(render.fps / render.fps_base)
         count = animation.apply_capture(rig, recording, self.start, self.head, tuple(self.invert))
-        self.report({"INFO"}, said("Keyed {count} expressions at {frames} frames", count=count, frames=len(recording.seconds)))
+        keyed = said("Keyed {count} expressions at {frames} frames", count=count, frames=len(recording.seconds))
+        self.report({"WARNING" if notes else "INFO"}, ". ".join([keyed, " ".join(notes)]) if notes else keyed)
 
     def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "start")
+        layout.prop(self, "rate")
         layout.prop(self, "head")
         column = layout.column(align=True)
         column.active = self.head

@@ -10,7 +10,7 @@ import bpy
 
 OURS = ("rig", "link", "ui", "output")  # folders whose messages a person sees
 ERRORS = {"RigError": (1, 2), "BackendError": (1, 2), "OutputError": (0, 1)}  # name -> which arguments are words
-TELLING = {"said": (0,), "report": (1,), "poll_message_set": (0,), "warn": (0,)}
+TELLING = {"said": (0,), "report": (1,), "poll_message_set": (0,), "warn": (0,), "odd": (0,), "tell": (1,)}
 DRAWING = {"label", "operator", "prop", "operator_menu_enum", "menu", "progress", "row"}
 # Names of people's own things, and texts that are the same in every language.
 NOT_WORDS = {"", "stylerig", "StyleRig"}

@@ -177,7 +177,7 @@ def test_importing_again_replaces(part, rig, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("", "no column"), ("a,b,c\n1,2,3\n", "no column"), ("Timecode,BlendShapeCount,JawOpen\n", "no whole row"),
-     ("Timecode,BlendShapeCount,JawOpen\n1:2:3:4,1,much\n", "no number"), ("Timecode,BlendShapeCount,JawOpen\n1:2:3:4,1,nan\n", "no whole row")],
+     ("Timecode,BlendShapeCount,JawOpen\n1:2:3:4,1,much\n", "no whole row"), ("Timecode,BlendShapeCount,JawOpen\n1:2:3:4,1,nan\n", "no whole row")],
 )  # fmt: skip
 def test_files_that_are_no_take(rig, tmp_path, text, reason):
     path = tmp_path / "bad.csv"
@@ -188,11 +188,171 @@ def test_files_that_are_no_take(rig, tmp_path, text, reason):
 
 
 def test_timecodes(part):
-    seconds = part("rig.capture").seconds_of
+    seconds = part("rig.timecode").seconds_of
     assert seconds(["0:0:1:28.0", "0:0:1:29.5", "0:0:2:00.0"]) == pytest.approx([0, 0.05, 2 / 30])
     assert seconds(["23:59:59:59.0", "00:00:00:00.0"]) == pytest.approx([0, 1 / 60])
     assert seconds(["x", "y", "z"]) == pytest.approx([0, 1 / 60, 2 / 60])
     assert seconds(["0:0:2:0", "0:0:1:0"]) == pytest.approx([0, 1 / 60])
+
+
+def codes(rate, count, start=0):
+    """Time codes that count ``rate`` frames a second, of ``count`` rows from frame ``start`` of the day on."""
+    return [f"{n // rate // 3600 % 24:02}:{n // rate // 60 % 60:02}:{n // rate % 60:02}:{n % rate:02}.123" for n in range(start, start + count)]
+
+
+@pytest.mark.parametrize("rate", [8, 15, 20, 24, 25, 30, 37, 48, 50, 60, 90, 100, 120, 240])
+@pytest.mark.parametrize("start", [0, 7])
+def test_timecodes_of_any_rate(part, rate, start):
+    seconds = part("rig.timecode").seconds_of(codes(rate, 5 * rate + 1, start))
+    assert seconds == pytest.approx(np.arange(5 * rate + 1) / rate)
+
+
+@pytest.mark.parametrize("rate", [15, 23.976, 25, 29.97, 50, 59.94, 100, 120])
+def test_timecodes_by_the_clock(part, rate):
+    """As face trackers for video write them: hours to seconds by the clock, frames counted on their own."""
+    times = np.arange(1, int(rate * 20) + 1) / rate
+    text = [f"00:00:{int(time):02}:{int(time % 1 * rate + 1e-6):02}.{row % 1000:03}" for row, time in enumerate(times, 1)]
+    seconds = part("rig.timecode").seconds_of(text)
+    assert np.abs(seconds - (times - times[0])).max() < 1.6 / rate and (np.diff(seconds) >= 0).all()
+
+
+def test_drop_frame_timecodes(part):
+    """29.97 and 59.94 frames a second; the numbers of the first 2 or 4 frames of a minute are left out but in each tenth."""
+    for rate in (30, 60):
+        numbers = [n for n in range(rate * 60 * 11) if n % (rate * 60) >= rate // 15 or n // (rate * 60) % 10 == 0]
+        text = [f"01:{n // rate // 60:02}:{n // rate % 60:02};{n % rate:02}.000" for n in numbers]
+        assert part("rig.timecode").seconds_of(text) == pytest.approx(np.arange(len(numbers)) * 1.001 / rate)
+
+
+def test_rows_slower_or_faster_than_their_timecodes(part):
+    seconds = part("rig.timecode").seconds_of
+    assert seconds(codes(60, 301)[::2]) == pytest.approx(np.arange(151) / 30)
+    assert seconds([code for code in codes(30, 151) for _ in range(2)]) == pytest.approx(np.arange(302) / 60)
+    at_24 = [codes(60, 301)[round(row * 2.5)] for row in range(121)]
+    assert np.abs(seconds(at_24) - np.arange(121) / 24).max() < 0.51 / 60
+    kept = [row for row in range(1440) if row % 7 and row % 11]  # of 48 a second, many lost
+    assert seconds([codes(48, 1440)[row] for row in kept]) == pytest.approx((np.array(kept) - 1) / 48)
+
+
+@pytest.mark.parametrize("write", [lambda t: f"10:00:{t:06.3f}", lambda t: f"{t:.4f}", lambda t: f"{t:.4f}".replace(".", ",")])
+def test_timecodes_in_seconds(part, write):
+    assert part("rig.timecode").seconds_of([write(row / 25) for row in range(200)]) == pytest.approx(np.arange(200) / 25, abs=1e-3)
+
+
+def test_a_rate_that_is_given(part):
+    seconds, told = part("rig.timecode").seconds_of, []
+    odd = lambda template, **values: told.append(template.format(**values))
+    assert seconds(codes(30, 601), 29.97) == pytest.approx(np.arange(601) / 29.97)
+    assert seconds(["", "", ""], 24, odd) == pytest.approx([0, 1 / 24, 2 / 24]) and "24 frames per second" in told.pop()
+    assert seconds(codes(50, 20), 50, odd) == pytest.approx(np.arange(20) / 50) and not told
+    seconds(codes(50, 20), 0, odd)
+    assert told == ["It is shorter than a second: taken as 24 frames per second, see Frame Rate."]
+
+
+def spoiled(kind: str) -> tuple[list[str], str]:
+    """300 codes of 30 a second, spoiled in the middle, and what is told of it."""
+    text = codes(30, 300, 36_000 * 30)
+    if kind == "repeats":
+        text[57] = text[58] = text[56]
+    elif kind == "empty":
+        text[57] = ""
+    elif kind == "far ahead":
+        text[57] = "10:00:09:12.000"
+    elif kind == "impossible":
+        text[57] = "10:00:01:97.000"
+    elif kind == "midnight":
+        text[57] = "00:00:00:00.000"
+    elif kind == "exchanged":
+        text[57], text[58] = text[58], text[57]
+    elif kind == "set back":
+        text[57:] = text[54:-3]
+    elif kind == "set ahead":
+        text[57:] = [code.replace("10:", "11:", 1) for code in text[57:]]
+    word = {"repeats": "repeat: 2", "empty": "cannot be read: 1", "set back": "clock: 1", "set ahead": "clock: 1", "exchanged": "order: 2"}
+    return text, word.get(kind, "order: 1")
+
+
+@pytest.mark.parametrize("kind", ["repeats", "empty", "far ahead", "impossible", "midnight", "exchanged", "set back", "set ahead"])
+def test_odd_timecodes_leave_a_take_its_speed_and_are_told(part, kind):
+    told, (text, word) = [], spoiled(kind)
+    seconds = part("rig.timecode").seconds_of(text, 0, lambda template, **values: told.append(template.format(**values)))
+    assert seconds == pytest.approx(np.arange(300) / 30)
+    assert len(told) == 1 and word in told[0]
+
+
+def test_lost_rows_leave_a_gap_that_is_told(part):
+    told, text = [], codes(30, 300)
+    seconds = part("rig.timecode").seconds_of(text[:60] + text[150:], 0, lambda template, **values: told.append(template.format(**values)))
+    assert seconds == pytest.approx(np.concatenate((np.arange(60), np.arange(150, 300))) / 30)
+    assert told == ["Longest gap without rows: 3 s."]
+
+
+def test_codes_that_mean_nothing_never_go_backwards(part):
+    chance = np.random.default_rng(3)
+    parts = ["10:00:01:07.5", "99999:0:0:0", "0:0:0;1", "", "x", "0.5", "1:2:3.5", "0:0:1:999999999", "23:59:59:29"]
+    for count in (1, 2, 3, 9, 40):
+        for _ in range(40):
+            seconds = part("rig.timecode").seconds_of(list(chance.choice(parts, count)))
+            assert len(seconds) == count and seconds[0] == 0 and np.isfinite(seconds).all() and (np.diff(seconds) >= 0).all()
+
+
+def test_odd_takes_are_told_by_the_import(rig, capfd, tmp_path):
+    path = write_csv(tmp_path / "take.csv", rate=30, count=61)
+    lines = path.read_text().splitlines()
+    lines[20] = lines[19][:14] + lines[20][14:]
+    lines[40] = lines[40][:30]
+    path.write_text("\n".join(lines))
+    assert bpy.ops.stylerig.import_capture(filepath=str(path)) == {"FINISHED"}
+    words = "Keyed 5 expressions at 49 frames. Rows that are cut off or hold no numbers: 1. Time codes that repeat: 1."
+    assert f"Warning: {words}" in capfd.readouterr().out
+
+
+def rewritten(path, kind):
+    """A take as other programs save it."""
+    text = path.read_text()
+    if kind == "semicolons":
+        text = text.replace(".", ":").replace(",", ";").replace(":", ",").replace("10,20,", "10:20:")
+        text = "\n".join(line[:8].replace(",", ":") + ":" + line[9:] if "10:20" in line else line for line in text.splitlines())
+    changes = {"tabs": (",", "\t"), "spaces": (",", ", "), "old Mac": ("\n", "\r"), "lines between": ("\n", "\r\n\r\n")}
+    text = text.replace(*changes.get(kind, ("", "")))
+    if kind == "quoted":
+        text = "\n".join(",".join(f'"{cell}"' for cell in line.split(",")) for line in text.splitlines())
+    if kind == "commas at the end":
+        first, *rest = text.splitlines()
+        text = "\n".join([first, *(line + "," for line in rest)])
+    if kind == "names":
+        text = text.replace("Timecode,BlendShapeCount", "timecode,BlendshapeCount").replace("Eye", "eye").replace("Head", "head")
+    path.write_bytes(text.encode({"UTF-8": "utf-8-sig", "UTF-16": "utf-16"}.get(kind, "utf-8")))
+
+
+KINDS = ["UTF-8", "UTF-16", "semicolons", "tabs", "spaces", "old Mac", "lines between", "quoted", "commas at the end", "names"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_takes_that_other_programs_saved(part, rig, tmp_path, kind):
+    path, told = write_csv(tmp_path / "take.csv"), []
+    expected = part("rig.capture").read_live_link(path)
+    rewritten(path, kind)
+    found = part("rig.capture").read_live_link(path, 0, lambda template, **values: told.append(template))
+    assert told == [] and np.array_equal(found.seconds, expected.seconds) and np.array_equal(found.values, expected.values)
+    assert list(found.expressions(["eyeBlink_L"])) == ["eyeBlink_L"]
+    assert np.array_equal(found.column("HeadYaw"), expected.column("HeadYaw"))
+
+
+def test_a_take_is_a_file_of_bounded_length(part, tmp_path, monkeypatch):
+    capture = part("rig.capture")
+    path = write_csv(tmp_path / "take.csv")
+    with pytest.raises(part("rig.controls").RigError, match="Blender at most"):
+        capture.read_live_link(path).resampled(1e7)
+    told = []
+    monkeypatch.setattr(capture, "MOST_ROWS", 10)
+    assert len(capture.read_live_link(path, 0, lambda template, **values: told.append(values)).seconds) == 10
+    assert told[0] == {"count": 10}
+    monkeypatch.setattr(capture, "LARGEST_TAKE", 100)
+    with pytest.raises(part("rig.controls").RigError, match="too large"):
+        capture.read_live_link(path)
+    with pytest.raises(part("rig.controls").RigError, match="no file"):
+        capture.read_live_link(tmp_path)
 
 
 def test_arkits_spellings(part):
@@ -202,6 +362,41 @@ def test_arkits_spellings(part):
         assert table[plain(name)] == ["eyeBlink_L"]
     assert table[plain("browInnerUp")] == ["browInnerUp_L", "browInnerUp_R"] and table[plain("JawLeft")] == ["jawLeft"]
     assert plain("tongueOut") not in table
+
+
+PREFIXES = ["", "blendShape1.", "BS_node.", "head_", "ARKit_", "CC_Base_Body|", "scene:blendShape1.", "Face Mesh 2."]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_names_with_something_before_them(part, prefix):
+    known = ("jawOpen", "mouthClose", "eyeBlink_L", "eyeBlink_R", "browInnerUp_L", "browInnerUp_R", "mouthSmile_L")
+    names = [prefix + name for name in ("jawOpen", "eyeBlinkLeft", "eyeBlink_R", "browInnerUp", "jawOpen_mouthClose", "wink")]
+    found = part("rig.capture").matched(names, known)
+    assert {expression: name.removeprefix(prefix) for expression, name in found.items()} == {
+        "jawOpen": "jawOpen", "eyeBlink_L": "eyeBlinkLeft", "eyeBlink_R": "eyeBlink_R",
+        "browInnerUp_L": "browInnerUp", "browInnerUp_R": "browInnerUp",
+    }  # fmt: skip
+
+
+def test_the_name_with_the_least_before_it_counts(part):
+    matched = part("rig.capture").matched
+    for names in (["old.jawOpen", "jawOpen"], ["jawOpen", "old.jawOpen"]):
+        assert matched(names, ["jawOpen"]) == {"jawOpen": "jawOpen"}
+    for names in (["cheekPuff", "cheekPuff_L"], ["cheekPuff_L", "cheekPuff"]):
+        assert matched(names, ["cheekPuff_L", "cheekPuff_R"]) == {"cheekPuff_L": "cheekPuff_L", "cheekPuff_R": "cheekPuff"}
+
+
+@pytest.mark.parametrize("bake", [False, True])
+def test_animation_of_a_mesh_that_came_as_fbx(rig, actor, read, bake):
+    for key in list(actor.data.shape_keys.key_blocks)[1:]:
+        key.name = f"blendShape1.{key.name}"
+    for frame, value in ((1, 0.0), (11, 1.0)):
+        key = actor.data.shape_keys.key_blocks["blendShape1.eyeBlinkLeft"]
+        key.value = value
+        key.keyframe_insert("value", frame=frame)
+    bpy.context.scene.frame_start, bpy.context.scene.frame_end = 1, 11
+    assert bpy.ops.stylerig.copy_capture(bake=bake) == {"FINISHED"}
+    assert read(11)["expression"]["eyeBlink_L"] == pytest.approx(1) and read(1)["expression"]["eyeBlink_L"] == 0
 
 
 @pytest.fixture
