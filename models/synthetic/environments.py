@@ -3,7 +3,7 @@
 ``environments.npz`` holds Blender's own HDRIs (by Greg Zaal, Poly Haven, CC0), averaged down to
 64 x 128 and scaled to a mean luminance of one. Made by
 
-    python -m models.studio.environments BLENDER/datafiles/studiolights/world
+    python -m models.synthetic.environments BLENDER/datafiles/studiolights/world
 """
 
 from __future__ import annotations

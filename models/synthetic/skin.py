@@ -9,8 +9,15 @@ import numpy as np
 
 from models.face.model import FaceModel
 from models.face.reflectance import DARK, HAEMOGLOBIN, LIGHT, MODE_NAMES, regions
-from models.studio.hair import hair_colour, landmark_chart, make_up, scalp_margin
+from models.synthetic.hair.strands import (
+    blended_style,
+    hair_colour,
+    landmark_chart,
+    make_up,
+    scalp_margin,
+)
 
+NUMBERS = ("make_up", "gloss", "pores", "freckles", "moles", "stubble", "pupil")
 TEXTURE = 512  # side of the detail map
 IRIS = 192  # side of the eye's picture; it shows the front half of the ball
 PUPIL, LIMBUS = 8.5, 22.0  # degrees from the eye's axis
@@ -126,14 +133,23 @@ def iris_maps() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return angle, fibres, veins
 
 
+def reflectance(numbers: np.ndarray, look: dict[str, float], age: float, masculine: float) -> np.ndarray:
+    """The face model's reflectance weights (B,) of a person, from standard-normal numbers (B,)."""
+    weights = 0.85 * numbers
+    weights[MODE_NAMES.index("tone")] = np.clip(1.3 * numbers[MODE_NAMES.index("tone")], -2.3, 2.6)
+    return weights
+
+
 def skin_tone(reflectance: np.ndarray) -> np.ndarray:
     """The base colour (…, 3) of skin of ``reflectance`` (…, M): along melanin between the measured ends, in logarithms."""
     tone = 1 / (1 + np.exp(-(0.55 + 1.15 * reflectance[..., :1])))
     return np.exp(tone * np.log(LIGHT) + (1 - tone) * np.log(DARK))
 
 
-def vertex_colours(face: FaceModel, reflectance: np.ndarray, look: dict, recede: float, density: float) -> np.ndarray:
+def vertex_colours(face: FaceModel, person) -> np.ndarray:
     """Linear colours (V, 3) without what the detail map draws: tone and broad unevenness, scalp under hair, eyes, teeth."""
+    reflectance, look, style = person.reflectance, person.look, blended_style(person.look)
+    recede, density = style["recede"], style["density"]
     albedo = face.albedo.numpy()
     broad = reflectance.copy()
     for name in ("tone", "scalp", *MAPPED):
@@ -148,9 +164,9 @@ def vertex_colours(face: FaceModel, reflectance: np.ndarray, look: dict, recede:
     return np.where(on_skin | (face.masks["teeth"] + face.masks["mouth"] + face.masks["eyes"] < 0.5).numpy()[:, None], skin, other)
 
 
-def detail_map(maps: SkinMaps, reflectance: np.ndarray, look: dict) -> np.ndarray:
+def detail_map(maps: SkinMaps, person) -> np.ndarray:
     """(TEXTURE, TEXTURE, 4): a factor on the vertex colour and, last, a factor on roughness."""
-    region, noise = maps.region, maps.noise
+    region, noise, reflectance, look = maps.region, maps.noise, person.reflectance, person.look
     change = np.zeros((TEXTURE, TEXTURE, 3))
     for name, (place, colour) in MAP_OF_MODE.items():
         weight = reflectance[MODE_NAMES.index(name)]
@@ -159,7 +175,7 @@ def detail_map(maps: SkinMaps, reflectance: np.ndarray, look: dict) -> np.ndarra
     change -= 0.30 * region["lips"][..., None] * HAEMOGLOBIN
     change += 0.05 * np.asarray(HAEMOGLOBIN) * noise["blood"][..., None] * (0.6 + 0.8 * region["cheeks"] + 0.8 * region["nose"])[..., None]
     change = np.clip(change, -1.3, 0.6)
-    age = float(np.clip(0.22 + 0.42 * look["age"], 0, 1.2))
+    age = float(np.clip((person.age - 25) / 40, 0, 1.2))
     tone = 0.03 * noise["mottle"] + 0.035 * (1 + 0.5 * np.tanh(look["pores"])) * noise["pores"]
     tone -= 0.20 * age * region["lines"]
     tone -= 0.4 * max(0.0, look["freckles"] - 0.9) * noise["freckles"] * np.clip(region["nose"] + region["cheeks"] + 0.15, 0, 1)

@@ -1,4 +1,4 @@
-"""Speaks to the Cycles process: starts it, sends it people, reads back what it rendered."""
+"""Speaks to the Cycles process: starts it, sends it people and shots, reads back what it rendered."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ import numpy as np
 
 from models.errors import StyleRigError
 
-SCRIPT = Path(__file__).with_name("stage.py")
+ROOT = Path(__file__).resolve().parents[3]
+MODULE = "models.synthetic.blender.stage"
 
 
 class CyclesProcess:
-    """One Blender interpreter with the stage set up; renders one person at a time."""
+    """One Blender interpreter with the stage set up; renders one shot at a time."""
 
     def __init__(self, python: str, stage: dict[str, np.ndarray], log: Path):
         self.folder = tempfile.TemporaryDirectory(prefix="stylerig-studio-", dir=shared_memory())
         self.log = log
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         try:
             with open(log, "wb") as errors:
                 self.process = subprocess.Popen(
-                    [python, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment
+                    [python, "-m", MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment
                 )
         except OSError as error:
             raise no_blender(python, str(error)) from error
@@ -54,13 +55,13 @@ class CyclesProcess:
                 return json.loads(line)
         return {}
 
-    def start(self, person: dict[str, np.ndarray]) -> None:
-        """Begin to render one person."""
+    def start(self, shot: dict[str, np.ndarray]) -> None:
+        """Begin to render one shot of the person sent last."""
         self.path = Path(self.folder.name) / "frame.exr"
-        self.send({**person, "path": np.array(str(self.path))})
+        self.send({**shot, "path": np.array(str(self.path))})
 
     def finish(self) -> dict[str, np.ndarray]:
-        """Wait for the picture: {"colour": (H, W, 4) linear premultiplied, "face": (H, W)}, float32."""
+        """Wait for the picture: {"colour": (H, W, 4) linear premultiplied, "classes": (H, W, 9)}, float32."""
         answer = self.answer()
         if "done" not in answer:
             raise StyleRigError(
@@ -86,6 +87,11 @@ class CyclesProcess:
         self.folder.cleanup()
 
 
+def default_python() -> str:
+    """The interpreter with bpy that ``build.py setup`` makes."""
+    return str(ROOT / ".venv-bpy-5.2" / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+
+
 def compact(array: np.ndarray) -> np.ndarray:
     """Floats as float32, the rest as it is."""
     return array.astype(np.float32) if array.dtype == np.float64 else array
@@ -106,11 +112,11 @@ def no_blender(python: str, reason: str) -> StyleRigError:
 
 
 def read_frame(path: Path) -> dict[str, np.ndarray]:
-    """Colour and face mask of a multilayer EXR that Blender wrote."""
+    """Colour and share of each class of a multilayer EXR that Blender wrote."""
     import OpenEXR
 
     with OpenEXR.File(str(path), separate_channels=True) as file:
         channels = {name: channel.pixels for part in file.parts for name, channel in part.channels.items()}
     find = lambda ending: next(pixels for name, pixels in channels.items() if name.endswith(ending)).astype(np.float32)
     colour = np.stack([find(f"Combined.{c}") for c in "RGBA"], axis=-1)
-    return {"colour": colour, "face": find("face.X")}
+    return {"colour": colour, "classes": np.stack([find(f"class_{each}.{c}") for each in "abc" for c in "RGB"], axis=-1)}

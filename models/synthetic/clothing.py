@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+NUMBERS = ("shirt_r", "shirt_g", "shirt_b", "collar", "shoulders", "glasses", "glasses_width", "glasses_height", "glasses_round",
+           "frame_thick", "frame_dark", "frame_red")  # fmt: skip
 SEGMENTS = 48  # round the shirt
 RIM_SEGMENTS, TUBE = 40, 6  # round a lens, round the frame's section
 TEMPLE_STEPS = 8

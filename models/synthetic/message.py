@@ -1,0 +1,217 @@
+"""People and shots as the arrays that the Cycles process is sent; centimetres, linear colours.
+
+Three kinds of messages: the stage (what all people share), a person (topologies, colours, textures), a shot
+(positions, light, lens). Hair, skin and clothes are made once a person and only moved for each shot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from models.face.camera import rotation_matrix
+from models.face.edges import vertex_normals
+from models.face.head import FIGURES, chart_from_uv
+from models.face.model import FaceModel
+from models.synthetic import clothing, hair, skin
+from models.synthetic.hair.strands import unit
+from models.synthetic.environments import HEIGHT, WIDTH, mixed_panorama
+from models.synthetic.light import MOST_LAMPS
+from models.synthetic.person import Person
+from models.synthetic.shot import Shot
+
+NECK_LOW, NECK_HIGH = -13.5, -5.0  # between these heights the neck turns from the body to the head
+NECK_PIVOT = np.array([0.0, -6.0, -1.0])
+CORNEA, BULGE = 27.0, 0.055  # degrees from the eye's axis, cm
+SAMPLES, SAMPLES_LONG_HAIR = 3, 4
+
+
+@dataclass
+class Assets:
+    """What all people share; made once by ``prepare``."""
+
+    face: FaceModel
+    maps: skin.SkinMaps
+    hair: hair.HairAssets
+    head_material: np.ndarray  # (Q,) 0 skin, 1 eye, 2 teeth, 3 mouth
+    head_uv: np.ndarray  # (Q, 4, 2)
+
+
+def prepare(face: FaceModel) -> Assets:
+    """Everything that does not depend on the person."""
+    material, uv = head_surface(face)
+    return Assets(face, skin.prepare_maps(), hair.prepare(face), material, uv)
+
+
+def head_surface(face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
+    """Material of each quad and its picture coordinates: chart of the face, front of the eye, else a blank corner."""
+    quads = face.quads.numpy()
+    material = np.zeros(len(quads), int)
+    for value, name in enumerate(("eyes", "teeth", "mouth"), start=1):
+        material[(face.masks[name].numpy() > 0.5)[quads].all(axis=1)] = value
+    chart = chart_from_uv(face.uv.numpy())[face.uv_quads.numpy()]
+    on_face = (chart[..., 1].min(axis=1) > -0.005) & (chart[..., 0].max(axis=1) < 1.005) & (material == 0)
+    uv = np.where(on_face[:, None, None], chart, 0.001)
+    for centre, name in zip(face.eye_centers.numpy(), ("eye_L", "eye_R"), strict=True):
+        offset = face.mean.numpy() - centre
+        direction = offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
+        flat = direction[:, :2] / np.maximum(np.linalg.norm(direction[:, :2], axis=1, keepdims=True), 1e-9)
+        front = np.where(direction[:, 2:] > 0, direction[:, :2], flat)
+        mine = (face.groups[name].numpy() > 0.5)[quads].all(axis=1)
+        uv[mine] = 0.5 + 0.5 * front[quads[mine]]
+    return material, uv
+
+
+def stage_message(assets: Assets, threads: int) -> dict[str, np.ndarray]:
+    """The first message of the Cycles process."""
+    glasses_quads, glasses_material = clothing.glasses_topology()
+    masks = assets.face.masks
+    return {
+        "kind": np.array("stage"),
+        "threads": np.array(threads),
+        "detail_size": np.array([skin.TEXTURE, skin.TEXTURE]),
+        "iris_size": np.array([skin.IRIS, skin.IRIS]),
+        "environment_size": np.array([WIDTH, HEIGHT]),
+        "head_quads": assets.face.quads.numpy(),
+        "head_material": assets.head_material,
+        "head_uv": assets.head_uv,
+        "head_face_mask": masks["face"].numpy(),
+        "head_neck_mask": neck_mask(assets.face),
+        "shirt_quads": clothing.shirt_quads(),
+        "glasses_quads": glasses_quads,
+        "glasses_material": glasses_material,
+    }
+
+
+def neck_mask(face: FaceModel) -> np.ndarray:
+    """(V,) 1 where skin counts as neck: below the jaw line, not on the face."""
+    y = face.mean[:, 1].numpy()
+    below = np.clip((-7.0 - y) / 1.5, 0, 1)
+    return below * (1 - face.masks["face"].numpy()) * face.masks["skin"].numpy()
+
+
+@dataclass
+class Model:
+    """A person before the camera: what is made once for all shots."""
+
+    person: Person
+    rest: np.ndarray  # (V, 3) without expression
+    groom: dict[str, hair.Strands]
+    glasses: np.ndarray  # in the head's frame
+
+
+def make_model(person: Person, assets: Assets) -> Model:
+    """Grow hair and fit glasses on the person's resting head."""
+    face = assets.face
+    identity = torch.as_tensor(person.identity, dtype=torch.float32)[None]
+    rest = face.vertices(identity, torch.zeros(1, face.expression.shape[0]))
+    normals = vertex_normals(rest, face.triangles)[0].numpy()
+    rest = rest[0].numpy().astype(float)
+    groom = hair.grow(person, assets.hair, bulged_eyes(rest, face), normals)
+    return Model(person, rest, groom, glasses_for(face, identity, rest, person.look))
+
+
+def person_message(model: Model, assets: Assets, size: int) -> dict[str, np.ndarray]:
+    """Colours, textures and topologies of a person, and the side of the pictures in pixels."""
+    person, face = model.person, assets.face
+    message = {
+        "kind": np.array("person"),
+        "size": np.array(size),
+        "head_colour": skin.vertex_colours(face, person),
+        "detail": skin.detail_map(assets.maps, person),
+        "iris": skin.iris_picture(assets.maps, skin.iris_colour(face, person.reflectance), person.look),
+        "subsurface": np.array(0.10 + 0.07 * skin.skin_tone(person.reflectance)[1] / 0.46),
+        "roughness": np.array(np.clip(0.50 - 0.06 * person.look["gloss"], 0.3, 0.68)),
+        "shirt_colour": clothing.shirt_colour(person.look),
+        "has_glasses": np.array(clothing.wears_glasses(person.look)),
+        "frame_colour": clothing.frame_colour(person.look),
+        "samples": np.array(SAMPLES_LONG_HAIR if hair.is_long(person) else SAMPLES),
+    }
+    for kind, strands in model.groom.items():
+        message |= {f"{kind}_shape": np.array(strands.points.shape[:2]), f"{kind}_radius": strands.radius, f"{kind}_colour": strands.colour}
+    return message
+
+
+def shot_message(model: Model, shot: Shot, assets: Assets, seed: int) -> dict[str, np.ndarray]:
+    """Where everything is in one picture, world frame, and what lights it."""
+    face, person = assets.face, model.person
+    parameters, camera = shot.parameters(person, face), shot.camera(person, face)
+    shape = face.vertices(parameters.identity, parameters.expression)
+    normals = vertex_normals(shape, face.triangles)[0].numpy()
+    head = bulged_eyes(shape[0].numpy().astype(float), face)
+    pose = Pose(parameters.rotation, parameters.translation, shot.body)
+    message = {
+        "kind": np.array("shot"),
+        "head": pose.neck(head),
+        "shirt": pose.body(clothing.shirt(person.look)),
+        "glasses": pose.head(model.glasses),
+        "distance": np.array(camera.distance),
+        "half_width": np.array(camera.half_width),
+        "environment": mixed_panorama(shot.light.environment, shot.light.turn)[::-1],
+        "seed": np.array(seed),
+    }
+    for kind, strands in model.groom.items():
+        message[f"{kind}_points"] = hair.moved(strands, head, normals, assets.hair, pose)
+    for place in range(MOST_LAMPS):
+        lamp = shot.light.lamps[place] if place < len(shot.light.lamps) else None
+        message[f"lamp{place}_direction"] = lamp.direction if lamp else np.array([0.0, 0.0, 1.0])
+        message[f"lamp{place}_irradiance"] = lamp.irradiance if lamp else np.zeros(3)
+        message[f"lamp{place}_angle"] = np.array(lamp.angle if lamp else 0.1)
+    return message
+
+
+class Pose:
+    """Where head, neck and shoulders stand: rotation and translation (1, 3) of the head, (yaw, pitch, roll) of the body."""
+
+    def __init__(self, rotation: torch.Tensor, translation: torch.Tensor, body: np.ndarray):
+        matrix = lambda angles: rotation_matrix(torch.as_tensor(angles, dtype=torch.float64).reshape(1, 3))[0].numpy()
+        self.turn, self.offset = matrix(rotation), translation[0].numpy().astype(float)
+        self.body_turn = matrix(body)
+        self.body_offset = self.turn @ NECK_PIVOT + self.offset - self.body_turn @ NECK_PIVOT
+
+    def head(self, points: np.ndarray) -> np.ndarray:
+        """Points (…, 3) that follow the skull, to the world."""
+        return points @ self.turn.T + self.offset
+
+    def body(self, points: np.ndarray) -> np.ndarray:
+        """Points (…, 3) that follow the shoulders, to the world."""
+        return points @ self.body_turn.T + self.body_offset
+
+    def neck(self, points: np.ndarray) -> np.ndarray:
+        """Points (…, 3): with the skull above, with the shoulders below, between the two along the neck."""
+        follow = smoothstep((points[..., 1:2] - NECK_LOW) / (NECK_HIGH - NECK_LOW))
+        return follow * self.head(points) + (1 - follow) * self.body(points)
+
+
+def smoothstep(t: np.ndarray) -> np.ndarray:
+    """0 to 1 without a corner."""
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def bulged_eyes(vertices: np.ndarray, face: FaceModel) -> np.ndarray:
+    """Vertices (V, 3) with corneas: the part round each eye's axis stands out."""
+    result = vertices.copy()
+    for name in ("eye_L", "eye_R"):
+        mine = np.flatnonzero(face.groups[name].numpy() > 0.5)
+        rest = face.mean.numpy()[mine]
+        front, back = mine[np.argmax(rest[:, 2])], mine[np.argmin(rest[:, 2])]
+        centre, axis = (vertices[front] + vertices[back]) / 2, vertices[front] - vertices[back]
+        offset = vertices[mine] - centre
+        cosine = offset @ axis / np.maximum(np.linalg.norm(offset, axis=1) * np.linalg.norm(axis), 1e-9)
+        angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+        rise = BULGE * np.clip(1 - (angle / CORNEA) ** 2, 0, 1)
+        result[mine] += unit(offset) * rise[:, None]
+    return result
+
+
+def glasses_for(face: FaceModel, identity: torch.Tensor, rest: np.ndarray, look: dict) -> np.ndarray:
+    """Spectacles that sit on this person, in the head's frame."""
+    eyes = face.eyes_for(identity)[0].numpy()
+    temple = (np.abs(rest[:, 1] - eyes[:, 1].mean()) < 1.5) & (rest[:, 2] > 1.0) & (rest[:, 2] < 6.0)
+    half_head = float(np.percentile(np.abs(rest[temple, 0]), 90))
+    return clothing.glasses(eyes, rest[face.landmarks[27]], half_head, look)
+
+

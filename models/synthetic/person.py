@@ -1,0 +1,75 @@
+"""Who somebody is: a function of a vector of standard-normal numbers.
+
+Because every number is N(0, 1) and nearly all of a person follows smoothly from them, a generator's z can
+hold them, and drawing z draws people as the studio does.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.face.model import FaceModel
+from models.synthetic import clothing, hair, skin
+
+NUMBERS = ("age", "masculine", *hair.NUMBERS, *skin.NUMBERS, *clothing.NUMBERS)
+YOUNGEST, OLDEST = 18.0, 80.0
+BY_LOOK = {"age", "masculine"}  # identity modes that follow from the numbers of these names
+VARIETY = 0.9  # standard deviation of the face model's identity modes
+
+
+@dataclass(frozen=True)
+class Person:
+    """Identity (K,) and reflectance (B,) of the face model, age in years, masculine −1 … 1, and all other numbers by name."""
+
+    identity: np.ndarray
+    reflectance: np.ndarray
+    age: float
+    masculine: float
+    look: dict[str, float]
+
+
+def layout(face: FaceModel) -> dict[str, slice]:
+    """Where each part of a person lies in the vector."""
+    places, start = {}, 0
+    for name, size in (("identity", len(face.identity)), ("reflectance", len(face.albedo)), ("look", len(NUMBERS))):
+        places[name] = slice(start, start + size)
+        start += size
+    return places
+
+
+def latent_size(face: FaceModel) -> int:
+    """How many numbers determine a person."""
+    return layout(face)["look"].stop
+
+
+def latent_of(seed: int, number: int, face: FaceModel) -> Tensor:
+    """The vector (P,) of person ``number`` of the set ``seed``."""
+    return torch.randn(latent_size(face), generator=torch.Generator().manual_seed(seed * 10_000_019 + number))
+
+
+def person_from_latent(latent: Tensor, face: FaceModel) -> Person:
+    """The person of a standard-normal vector (P,)."""
+    part = {name: latent[place].double().numpy() for name, place in layout(face).items()}
+    look = dict(zip(NUMBERS, part["look"].tolist(), strict=True))
+    age, masculine = age_of(look["age"]), masculine_of(look["masculine"])
+    identity = VARIETY * part["identity"]
+    for name, value in (("age", (age - 25) / 10), ("masculine", masculine)):
+        if name in face.identity_names:
+            identity[face.identity_names.index(name)] = value
+    return Person(identity, skin.reflectance(part["reflectance"], look, age, masculine), age, masculine, look)
+
+
+def age_of(number: float) -> float:
+    """Years: even between the youngest and the oldest, the young a little more often."""
+    share = 0.5 * (1 + math.erf(number / math.sqrt(2)))
+    return YOUNGEST + (OLDEST - YOUNGEST) * share**1.25
+
+
+def masculine_of(number: float) -> float:
+    """−1 typical female … 1 typical male; most people near one of the two, some between."""
+    return math.tanh(1.8 * number)
