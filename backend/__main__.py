@@ -7,6 +7,9 @@ import sys
 # other program at work, Blender itself for one, a picture would take many times as long. A moment of it pays still.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # of GNU's OpenMP, which torch brings on Linux
+# numpy's products round their last bit by how many threads share them: the face, and with it every pass, would depend
+# on the number of processors. OPENBLAS on Linux and Windows, VECLIB on macOS.
+os.environ.update(OPENBLAS_NUM_THREADS="1", VECLIB_MAXIMUM_THREADS="1")
 
 from backend.cli import main  # noqa: E402
 

@@ -162,6 +162,23 @@ def test_frames_are_deterministic_and_have_the_promised_shapes(rig, portrait):
     assert first.placement[:3] == pytest.approx((0.3, 0.1, 0.2))
 
 
+@pytest.mark.parametrize("size", [64, 255, 512])
+def test_a_frame_is_the_same_for_any_number_of_threads(rig, portrait, size):
+    controls = Controls(rotation=(0.3, 0.1, 0.2), expression={"expression1": 0.7}, scale=1.1)
+    before, frames, people = torch.get_num_threads(), [], []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            people.append(rig.new_portrait(seed=8).parameters.vector())
+            frames.append(rig.frame(portrait, controls, size=size))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+    for person, frame in zip(people, frames, strict=True):
+        assert torch.equal(person, people[0])
+        assert [name for name, array in frame.items() if not np.array_equal(array, frames[0][name])] == []
+
+
 def test_portrait_is_combined_over_the_backdrop(rig, portrait):
     frame = rig.frame(portrait, Controls(), passes=("Portrait",))
     alpha = torch.from_numpy(frame["Combined"][..., 3:])

@@ -21,7 +21,17 @@ from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.face.harmonics import rotate
 from models.face.parameters import RigParameters
 from models.face.rasterizer import BACKGROUND_DEPTH, render
-from models.generators import Box, Engine, Generator, GeneratorConfig, latents_from_seed, load_engine, load_generator
+from models.generators import (
+    Box,
+    Engine,
+    Generator,
+    GeneratorConfig,
+    all_threads,
+    latents_from_seed,
+    load_engine,
+    load_generator,
+    one_thread,
+)
 from models.stylerig.controls import Controls, Frame, Portrait, bad_controls
 from models.stylerig.keep import faded, grown, moving_area, wanted_part
 from models.stylerig.matte import grown_matte
@@ -112,6 +122,7 @@ class Rig:
                 )
 
     @torch.no_grad()
+    @one_thread()
     def new_portrait(self, seed: int, truncation: float = 0.7) -> Portrait:
         """The person of a seed: w by the mapping network, parameters by the reconstruction."""
         if not 0 <= truncation <= 2 or not -(2**63) <= seed < 2**63:
@@ -122,6 +133,7 @@ class Rig:
         return Portrait(self.name, self.weights_hash, seed, truncation, w[0].cpu().numpy(), parameters)
 
     @torch.no_grad()
+    @one_thread()
     def frame(self, portrait: Portrait, controls: Controls, size: int | None = None,
               passes: Sequence[str] = tuple(PASSES), precision: str = "exact") -> Frame:
         """One frame, float32 arrays (size, size, C), row 0 at the top.
@@ -133,8 +145,8 @@ class Rig:
         (cm) in the world of the camera, for the head at ``Frame.placement``, Depth in cm along the
         camera's axis to that position, 1e10 where there is no head, Shading the diffuse radiance of
         a white surface, UV with v up (0 for a face model without). ``size`` None is the
-        generator's. ``precision`` is "exact" or "fast" (see load_engine). Raises StyleRigError for
-        controls out of bounds and for a portrait of other weights.
+        generator's. ``precision`` is "exact" or "fast" (see load_engine). The same to the last bit for any
+        number of threads. Raises StyleRigError for controls out of bounds and for a portrait of other weights.
         """
         size = size or self.generator.resolution
         self.check_request(portrait, controls, size, passes, precision)
@@ -240,7 +252,9 @@ class Rig:
 
     def picture(self, w: Tensor, precision: str = "exact", parts: Sequence[Box | None] | None = None) -> tuple[Tensor, Tensor]:
         """Premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1; at least the ``parts`` of it."""
-        return self.engine(precision).foreground(w, boxes=parts)
+        engine = self.engine(precision)
+        with all_threads():
+            return engine.foreground(w, boxes=parts)
 
     def prepare(self) -> None:
         """Draw the mean portrait once, so that whatever has to be compiled for this machine is."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
@@ -64,6 +65,38 @@ def give_threads() -> None:
 def engine_threads() -> int:
     """How many threads an engine that is called from here may use."""
     return max(given, torch.get_num_threads())
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """What is computed with tensors inside is the same, to the last bit, however many threads torch may use.
+
+    Where a sum or a loop is cut into as many parts as there are threads, each part's end is rounded in another way.
+    """
+    outer, HERE.before = getattr(HERE, "before", None), torch.get_num_threads()
+    try:
+        with torch_threads(1):
+            yield
+    finally:
+        HERE.before = outer
+
+
+def all_threads() -> contextlib.AbstractContextManager[None]:
+    """Inside ``one_thread``: as many threads as outside, for an engine, which cuts its work so that nothing depends on them."""
+    return torch_threads(getattr(HERE, "before", None) or torch.get_num_threads())
+
+
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Torch uses ``count`` threads for what this thread asks of it."""
+    before = torch.get_num_threads()
+    if before != count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if before != count:
+            torch.set_num_threads(before)
 
 
 class Lanes:
