@@ -13,8 +13,9 @@ from pathlib import Path
 
 if sys.version_info < (3, 11):
     sys.exit("error: build.py needs Python 3.11 or newer. Install Python 3.11 and run: python3.11 build.py ...")
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where PYTHONSAFEPATH leaves it out
 
-from backend.project.common import ROOT, BuildError, say  # noqa: E402
+from backend.project.common import ROOT, BuildError, prepare_process, say  # noqa: E402
 from backend.project.demo import demo  # noqa: E402
 from backend.project.environments import MAIN, setup  # noqa: E402
 from backend.project.extension import package  # noqa: E402
@@ -70,4 +71,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main(sys.argv[1:]))

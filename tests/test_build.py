@@ -83,6 +83,23 @@ class TestSetup:
         # Processor time: the clock on the wall also shows what else the machine does.
         assert (after.children_user + after.children_system) - (before.children_user + before.children_system) < 1
 
+    def test_it_runs_where_python_leaves_out_the_scripts_folder(self, root, run_python):
+        answer = run_python([sys.executable, root / "build.py", "bench", "--help"], env={**os.environ, "PYTHONSAFEPATH": "1"})
+        assert answer.returncode == 0 and "usage: build.py bench" in answer.stdout, answer.stderr
+
+    def test_variables_for_another_python_do_not_reach_the_environments(self, tmp_path, monkeypatch, run_python):
+        (tmp_path / "json.py").write_text("raise SystemExit('another json')")
+        for name, value in {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(tmp_path), "PYTHONHOME": "/nowhere", "VIRTUAL_ENV": "/nowhere"}.items():
+            monkeypatch.setenv(name, value)
+        common.prepare_process()
+        answer = run_python([sys.executable, "-m", "backend", "doctor", "--help"])
+        assert answer.returncode == 0 and "usage: python -m backend doctor" in answer.stdout, answer.stderr
+
+    def test_a_folder_that_the_terminal_cannot_show_is_no_reason_to_stop(self, root, tmp_path, run_python):
+        code = f"from backend.project import common; common.prepare_process(); common.say({str(tmp_path / '日本')!r}); common.say('on')"
+        answer = run_python([sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+        assert answer.returncode == 0 and answer.stdout.endswith("\\u65e5\\u672c\non\n"), answer.stderr
+
     def test_failed_setup_is_not_taken_for_whole(self, tmp_path, monkeypatch):
         monkeypatch.setattr(common, "ROOT", tmp_path)
         monkeypatch.setattr(common, "BUILD", tmp_path / "build")

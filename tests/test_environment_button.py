@@ -123,6 +123,16 @@ def test_making_it(link, maker, recipe):
     assert "$ " in recipe.log.read_text() and not recipe.cache.exists()
 
 
+@pytest.mark.parametrize("target", ["nowhere", "victim"])
+def test_a_log_that_is_a_link_is_replaced(maker, recipe, tmp_path, target):
+    (tmp_path / "victim").write_text("precious")
+    recipe.log.parent.mkdir()
+    recipe.log.symlink_to(tmp_path / target)
+    make(maker, recipe)
+    assert "$ " in recipe.log.read_text() and not recipe.log.is_symlink()
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
 def test_new_pins_make_it_outdated_and_keep_the_folder(link, maker, recipe):
     make(maker, recipe)
     (recipe.payload / "pyproject.toml").write_text('[project]\ndependencies = ["torch==2.14.0"]\n')

@@ -211,9 +211,9 @@ class EnvironmentMaker:
         pins = read_pins(recipe.payload)
         check_sources(recipe)
         recipe.folder.parent.mkdir(parents=True, exist_ok=True)
-        recipe.log.write_text("", encoding="utf-8")
         check_space(recipe)
         with only_one(recipe.folder.with_name(recipe.folder.name + ".lock")):
+            recipe.log.unlink(missing_ok=True)  # which may be a link to somewhere else, or to nothing
             self._at("python")
             python = interpreters.find(recipe.python, recipe.host)
             self._note(recipe, f"Python {python.version}: {python.program}")

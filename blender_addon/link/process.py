@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import queue
@@ -13,6 +14,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from .client import BackendError, Client
 
@@ -21,8 +23,8 @@ START_TIMEOUT = 180.0  # seconds; importing torch from a cold disk takes most of
 STOP_TIMEOUT = 3.0  # seconds to end by itself once its standard input is closed
 LOG_DAYS = 7  # how long the log of a run is kept
 LOG_TAIL = 4000  # bytes of the log that are searched for a known failure
-# What these say is meant for the host's own Python and would mislead the backend's.
-FOREIGN_ENVIRONMENT = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "VIRTUAL_ENV")
+# What variables that begin with PYTHON say is meant for the host's own Python and would mislead the backend's; so do these.
+FOREIGN_ENVIRONMENT = ("VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 # A line of the log -> what it means and what to do.
 KNOWN_FAILURES = {
     "No module named": ("A package is missing in the backend's environment", "Make the environment again, or choose another Python."),
@@ -146,10 +148,9 @@ def launch(settings: LaunchSettings, token: str) -> subprocess.Popen:
     environment = clean_environment()
     environment.update(STYLERIG_TOKEN=token, PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
     command = [str(settings.python), "-m", "backend", "serve", "--port", "0", "--exit-with-stdin"]
+    remove_old_logs(settings.log)
     try:
-        settings.log.parent.mkdir(parents=True, exist_ok=True)
-        remove_old_logs(settings.log)
-        with open(settings.log, "wb") as log:
+        with open_log(settings.log) as log:
             return subprocess.Popen(
                 command, cwd=settings.payload, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **own_group()
             )
@@ -157,14 +158,27 @@ def launch(settings: LaunchSettings, token: str) -> subprocess.Popen:
         raise BackendError(
             "cannot_start",
             "The backend cannot be started: {error}.",
-            "Check its Python in the preferences, {python}, and that its log can be written: {log}",
-            error=error, python=settings.python, log=settings.log,
+            "Check its Python in the preferences: {python}",
+            error=error, python=settings.python,
         ) from error  # fmt: skip
+
+
+def open_log(path: Path) -> BinaryIO:
+    """A new log to write; nowhere where none can be made: the backend draws without one too.
+
+    What is in the way is removed first, so that nothing is written through a link.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        return open(path, "xb")
+    except OSError:
+        return open(os.devnull, "wb")
 
 
 def clean_environment() -> dict[str, str]:
     """This process's environment without what is meant for the host's own Python."""
-    return {name: value for name, value in os.environ.items() if name not in FOREIGN_ENVIRONMENT}
+    return {name: value for name, value in os.environ.items() if not (name.startswith("PYTHON") or name in FOREIGN_ENVIRONMENT)}
 
 
 def own_group() -> dict:
@@ -176,9 +190,10 @@ def own_group() -> dict:
 
 def remove_old_logs(log: Path) -> None:
     """Logs of other runs beside ``log`` that nobody will read any more."""
-    for other in log.parent.glob("backend-*.log"):
-        if time.time() - other.stat().st_mtime > LOG_DAYS * 24 * 3600:
-            other.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # one that is gone, or may not be removed, is no reason not to start
+        for other in log.parent.glob("backend-*.log"):
+            if time.time() - other.lstat().st_mtime > LOG_DAYS * 24 * 3600:
+                other.unlink(missing_ok=True)
 
 
 def wait_until_ready(process: subprocess.Popen, settings: LaunchSettings) -> dict:

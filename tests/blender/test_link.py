@@ -239,6 +239,46 @@ def test_old_logs_go(process, settings):
     assert young.exists() and not old.exists()
 
 
+@pytest.mark.parametrize("target", ["nowhere", "folder", "victim"])
+def test_a_log_that_is_a_link_is_replaced(process, settings, tmp_path, target):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "folder").mkdir()
+    settings.log.parent.mkdir()
+    for log in (settings.log, settings.log.with_name("backend-1.log")):
+        log.symlink_to(tmp_path / target)
+    assert process.client(settings).health()["status"] == "ok"
+    assert settings.log.is_file() and not settings.log.is_symlink() and victim.read_text() == "precious"
+
+
+def test_a_log_that_cannot_be_written_is_done_without(part, process, settings, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    settings.log.mkdir(parents=True)
+    for log in (settings.log, tmp_path / "file" / "backend.log"):
+        without = part("link.process").LaunchSettings(settings.python, settings.payload, log, 30)
+        assert process.client(without).health()["status"] == "ok"
+        process.stop()
+
+
+HOST_VARIABLES = {
+    "PYTHONSAFEPATH": "1", "PYTHONHOME": "/nowhere", "PYTHONPATH": "/nowhere", "PYTHONPLATLIBDIR": "nowhere", "PYTHONINSPECT": "1",
+    "PYTHONOPTIMIZE": "2", "PYTHONIOENCODING": "utf-16", "PYTHONUNBUFFERED": "", "PYTHONVERBOSE": "3", "PYTHONCASEOK": "1",
+    "PYTHONNOUSERSITE": "", "PYTHONUSERBASE": "/nowhere", "PYTHONPYCACHEPREFIX": "/nowhere", "__PYVENV_LAUNCHER__": "/nowhere", "VIRTUAL_ENV": "/nowhere",
+}  # fmt: skip
+
+
+def test_what_is_meant_for_the_hosts_python_does_not_reach_the_backend(part, process, settings, monkeypatch):
+    for name, value in HOST_VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    client = process.client(settings)
+    assert client.health()["status"] == "ok"
+    assert not HOST_VARIABLES.keys() & part("link.process").clean_environment().keys()
+    own = Path(f"/proc/{process.pid}/environ")
+    if own.exists():
+        names = {entry.partition("=")[0] for entry in own.read_text().split("\0")}
+        assert names & HOST_VARIABLES.keys() == {"PYTHONUNBUFFERED"}  # our own
+
+
 def test_token_is_not_on_the_command_line(process, settings):
     client = process.client(settings)
     command = Path(f"/proc/{process.pid}/cmdline")
