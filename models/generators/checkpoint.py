@@ -21,12 +21,13 @@ from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Con
 from models.generators.errors import ConfigError, bad_file
 from models.generators.generator import Config, Generator
 from models.generators.nvidia import read_nvidia
-from models.generators.pickles import PickleError, is_torch_file, read_pickle, read_torch_file
+from models.generators.pickles import is_torch_file, read_pickle, read_torch_file
 from models.generators.rosinality import KIND as ROSINALITY
 from models.generators.rosinality import read_rosinality
 from models.generators.stylegan3_config import StyleGAN3Config
 from models.generators.tensorflow import is_tensorflow, read_tensorflow
 from models.io.atomic_write import write_atomic
+from models.io.pickles import PickleError
 
 FORMAT = "stylerig-generator-1"
 # "kind" in the header's configuration; the studio generator's has none.

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from models.generators.config import StyleGAN2Config
 from models.generators.layers import blur_kernel
-from models.generators.pickles import ArrayRecord, ModuleRecord, PickleError, TensorRecord, shown
+from models.generators.pickles import ModuleRecord, TensorRecord
 from models.generators.stylegan3_config import MOST_LAYERS, LayerConfig, StyleGAN3Config
+from models.io.pickles import ArrayRecord, PickleError, shown
 
 DEEPEST = 8
 MOST_TENSORS = 4096

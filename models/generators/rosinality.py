@@ -15,7 +15,8 @@ from torch import Tensor
 from models.generators.config import StyleGAN2Config
 from models.generators.generator import Generator, latents_from_seed
 from models.generators.layers import blur_kernel
-from models.generators.pickles import PickleError, TensorRecord
+from models.generators.pickles import TensorRecord
+from models.io.pickles import PickleError
 
 KIND = "StyleGAN2, rosinality's PyTorch checkpoint"
 MAPPING_RATE = 0.01  # not in the file; never changed in the repository

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from models.generators.config import ProGANConfig, StyleGAN1Config
-from models.generators.pickles import PickleError, shown
 from models.generators.rosinality import without_batch
+from models.io.pickles import PickleError, shown
 
 STYLEGAN1 = {"use_styles": True, "const_input_layer": True, "use_noise": True, "use_instance_norm": True,
              "use_pixel_norm": False, "use_wscale": True, "normalize_latents": True, "nonlinearity": "lrelu",

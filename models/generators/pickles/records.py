@@ -1,4 +1,4 @@
-"""What a pickle's names become: frozen records whose numbers are checked before they are used.
+"""What the names in a checkpoint become: frozen records whose numbers are checked before they are used.
 
 A record copies nothing out of the file until its values are asked for, so that the parts of a
 checkpoint that nobody needs (discriminator, optimiser) cost nothing.
@@ -6,7 +6,6 @@ checkpoint that nobody needs (discriminator, optimiser) cost nothing.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.generators.pickles.machine import PickleError
-
-MOST_DIMENSIONS = 8
-LARGEST_SIZE = 2**40
-ARRAY_TYPES = frozenset("f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1".split())
-
-
-def shown(value: Any) -> str:
-    """A value out of the file, fit for a message."""
-    return repr(value)[:60] if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
+from models.io.pickles import PickleError, whole_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,88 +103,3 @@ def tensor_record(storage: Any, offset: Any, shape: Any, stride: Any) -> TensorR
             f"reaches outside its {storage.count} numbers"
         )
     return TensorRecord(storage, offset, shape, stride)
-
-
-def whole_numbers(values: Any, name: str) -> tuple[int, ...]:
-    """A tuple of at most eight plain integers of a believable size."""
-    if not isinstance(values, tuple) or len(values) > MOST_DIMENSIONS:
-        raise PickleError(f"an array's {name} is not a short tuple")
-    for value in values:
-        if type(value) is not int or not 0 <= value <= LARGEST_SIZE:
-            raise PickleError(f"an array's {name} holds something else than sizes")
-    return values
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayType:
-    """A numpy type of plain numbers, little-endian."""
-
-    kind: str
-
-    def one(self, data: Any) -> Any:
-        """The single value in ``data`` as a Python number."""
-        if not isinstance(data, (bytes, memoryview)) or len(data) != int(self.kind[1]):
-            raise PickleError("a number has the wrong number of bytes")
-        return np.frombuffer(data, f"<{self.kind}")[0].item()
-
-
-def array_type(kind: Any) -> ArrayType:
-    # Only texts are looked up or shown: nested tuples can take for ever to hash or print.
-    if not isinstance(kind, str) or kind not in ARRAY_TYPES:
-        raise PickleError(f"it has an array of the type {shown(kind)}")
-    return ArrayType(kind)
-
-
-class ArrayRecord:
-    """A numpy array; a pickle makes it first and fills it in with BUILD, once."""
-
-    __slots__ = ("_content",)
-
-    def __init__(self):
-        self._content: tuple[tuple[int, ...], ArrayType, bool, Any] | None = None
-
-    def fill(self, state: Any) -> None:
-        """``state`` is numpy's (version, shape, type, is column-major, bytes)."""
-        if self._content is not None or not isinstance(state, tuple) or len(state) != 5:
-            raise PickleError("an array is filled in a way that numpy does not")
-        _, shape, kind, fortran, data = state
-        shape = whole_numbers(shape, "shape")
-        if not isinstance(kind, ArrayType) or not isinstance(data, (bytes, memoryview)):
-            raise PickleError("an array holds something else than numbers")
-        if math.prod(shape) * int(kind.kind[1]) != len(data):
-            raise PickleError(f"an array of shape {shape} has {len(data)} bytes")
-        self._content = (shape, kind, bool(fortran), data)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.content()[0]
-
-    def content(self) -> tuple[tuple[int, ...], ArrayType, bool, Any]:
-        if self._content is None:
-            raise PickleError("an array was never filled in")
-        return self._content
-
-    def array(self) -> np.ndarray:
-        """The values as a new array."""
-        shape, kind, fortran, data = self.content()
-        return np.frombuffer(data, f"<{kind.kind}").reshape(shape, order="F" if fortran else "C").copy()
-
-
-class NetworkRecord:
-    """A dnnlib.tflib Network; a pickle makes it first and fills it in with BUILD, once."""
-
-    __slots__ = ("_content",)
-
-    def __init__(self):
-        self._content: dict[str, Any] | None = None
-
-    def fill(self, state: Any) -> None:
-        if self._content is not None or not isinstance(state, dict):
-            raise PickleError("a network is filled in a way that dnnlib does not")
-        self._content = state
-
-    def content(self) -> dict[str, Any]:
-        """version, static_kwargs, components, variables (and source text, which nobody runs)."""
-        if self._content is None:
-            raise PickleError("a network was never filled in")
-        return self._content

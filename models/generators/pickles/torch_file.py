@@ -7,16 +7,17 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
-from models.generators.pickles.machine import Machine, PickleError
 from models.generators.pickles.reader import (
-    STORAGES,
+    STORAGE_NAMES,
     TORCH_MAGIC,
     TORCH_PROTOCOL,
     CheckpointNames,
-    Name,
+    StorageKey,
     described_storage,
+    keys_of,
 )
 from models.generators.pickles.records import StorageRecord, storage_record
+from models.io.pickles import Budget, Machine, PickleError
 
 ZIP_START = b"PK\x03\x04"
 LEGACY_START = b"\x80\x02\x8a\x0a" + TORCH_MAGIC.to_bytes(10, "little")
@@ -24,18 +25,15 @@ MOST_ENTRIES = 20_000
 
 
 class TorchNames(CheckpointNames):
-    """What a checkpoint names, and its tensors' storages, which ``find_storage`` knows by key."""
+    """What a checkpoint names, and its tensors' storages, which ``find_storage`` knows."""
 
-    def __init__(self, find_storage: Callable[[str, str, int], StorageRecord]):
+    def __init__(self, budget: Budget, find_storage: Callable[[StorageKey], StorageRecord]):
+        super().__init__(budget)
+        self.meanings |= STORAGE_NAMES
         self.find_storage = find_storage
 
-    def find(self, module: str, name: str) -> Any:
-        if module == "torch" and name in STORAGES:
-            return Name(module, name)
-        return super().find(module, name)
-
     def persistent(self, identifier: Any) -> StorageRecord:
-        return self.find_storage(*described_storage(identifier))
+        return self.find_storage(described_storage(identifier))
 
 
 def is_torch_file(start: bytes) -> bool:
@@ -74,12 +72,14 @@ def read_zip(data: bytes) -> Any:
         raise PickleError("a tensor's storage is not little-endian")
     storages: dict[str, StorageRecord] = {}
 
-    def find_storage(key: str, kind: str, count: int) -> StorageRecord:
-        if key not in storages:
-            storages[key] = storage_record(kind, count, memoryview(read(f"data/{key}")))
-        return storages[key]
+    def find_storage(wanted: StorageKey) -> StorageRecord:
+        if wanted.key not in storages:
+            data = memoryview(read(f"data/{wanted.key}"))
+            storages[wanted.key] = storage_record(wanted.kind, wanted.count, data)
+        return storages[wanted.key]
 
-    return Machine(memoryview(read("data.pkl")), TorchNames(find_storage)).run()
+    pickled = memoryview(read("data.pkl"))
+    return Machine(pickled, TorchNames(Budget(len(pickled)), find_storage)).run()
 
 
 def read_legacy(data: memoryview) -> Any:
@@ -88,14 +88,15 @@ def read_legacy(data: memoryview) -> Any:
     The object comes before its storages, so it is read twice: to learn their kinds, and, once
     they are found, for good.
     """
-    described: dict[str, tuple[str, int]] = {}
+    described: dict[str, StorageKey] = {}
 
-    def note(key: str, kind: str, count: int) -> StorageRecord:
-        if described.setdefault(key, (kind, count)) != (kind, count):
+    def note(wanted: StorageKey) -> StorageRecord:
+        if described.setdefault(wanted.key, wanted) != wanted:
             raise PickleError("a tensor's storage is described in two ways")
-        return StorageRecord(kind, count, memoryview(b""))
+        return StorageRecord(wanted.kind, wanted.count, memoryview(b""))
 
-    machine = Machine(data, TorchNames(note))
+    budget = Budget(len(data))
+    machine = Machine(data, TorchNames(budget, note))
     if machine.run() != TORCH_MAGIC or machine.run() != TORCH_PROTOCOL:
         raise PickleError("it is not in torch's legacy format")
     system = machine.run()
@@ -104,16 +105,16 @@ def read_legacy(data: memoryview) -> Any:
     start = machine.position
     machine.run()
     storages = read_storages(machine, described)
-    return Machine(data, TorchNames(lambda key, *_: storages[key]), start).run()
+    return Machine(data, TorchNames(budget, lambda wanted: storages[wanted.key]), start).run()
 
 
-def read_storages(machine: Machine, described: dict[str, tuple[str, int]]) -> dict[str, StorageRecord]:
-    keys = machine.run()
-    if not isinstance(keys, list) or any(not isinstance(key, str) for key in keys) or set(keys) != set(described):
+def read_storages(machine: Machine, described: dict[str, StorageKey]) -> dict[str, StorageRecord]:
+    keys = keys_of(machine.run())
+    if set(keys) != set(described):
         raise PickleError("it lists other storages than it uses")
     storages = {}
     for key in keys:
-        kind, count = described[key]
+        _, kind, count = described[key]
         if int.from_bytes(machine.take(8), "little", signed=True) != count:
             raise PickleError("a tensor's storage has another size than it says")
         size = 2 if kind == "bf16" else int(kind[1])
