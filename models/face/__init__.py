@@ -10,7 +10,7 @@ __all__ = ["FaceModel", "load_face_model"]
 
 
 def load_face_model(path: str | Path | None = None) -> FaceModel:
-    """The face model at ``path``; None is ours (see ``head.py``).
+    """The face model at ``path``; None is ours (see ``head.py``), "head-2" its second edition (see ``own_head``).
 
     Others are an ICT-FaceKit folder, BFM 2009, 2017 and 2019, FLAME and GNM (see ``importers``); their
     ``licence`` and ``notes`` are for the person who chose them. Raises StyleRigError naming file and entry.
@@ -19,6 +19,10 @@ def load_face_model(path: str | Path | None = None) -> FaceModel:
         from models.face.head import our_head
 
         return our_head()
+    if str(path) == "head-2":
+        from models.face.own_head.storage import load_head
+
+        return load_head()
     from models.face.importers import import_face_model
 
     return import_face_model(Path(path))

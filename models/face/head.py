@@ -34,7 +34,7 @@ from models.face.head_parts import (
 )
 from models.face.head_skin import skin_figures
 from models.face.model import FaceModel
-from models.face.reflectance import ALBEDO_FLOOR, MODE_NAMES, albedo_modes
+from models.face.reflectance import ALBEDO_FLOOR, MODE_NAMES, albedo_modes, paint_mouth
 from models.face.topology import FULL, PROXY, Resolution, Sheet
 
 __all__ = ["FIGURES", "GAZE_DEGREES", "build_head", "chart_from_uv", "face_uv", "gaze_turn", "our_head"]
@@ -77,14 +77,18 @@ def add_skin(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray, r
     parts.add("back", skin[:, count:], topology.grid_quads(back), uv, topology.grid_quads(index.T))
 
 
-def assemble(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray, eyes: np.ndarray) -> FaceModel:
-    """Everything as one FaceModel of float32 tensors; ``eyes`` (1 + K, 2, 3) are the eyeballs' centres."""
+def assemble(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray, eyes: np.ndarray, paint=paint_mouth) -> FaceModel:
+    """Everything as one FaceModel of float32 tensors; ``eyes`` (1 + K, 2, 3) are the eyeballs' centres.
+
+    ``paint`` colours what lies within the mouth.
+    """
     everything = np.concatenate(parts.figures, axis=1)
     n_identity = len(figures["identity"])
     quads, uv_quads = np.concatenate(parts.quads), np.concatenate(parts.uv_quads)
     chart = np.full((parts.vertex_count, 2), np.nan)
     chart[parts.spans["face"]] = sheet.points
     albedo_mean, albedo = albedo_modes(everything[0], chart, parts.spans, figures["landmark68_chart"].astype(float), eyes[0])
+    paint(albedo_mean, everything[0], parts.spans)
     jaw = everything[1 + n_identity + expression_names(figures).index("jawOpen")]
     identity, expression = everything[1 : 1 + n_identity], everything[1 + n_identity :]
     as_float = lambda array: torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))

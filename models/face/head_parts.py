@@ -92,7 +92,7 @@ def jaw_motion(face: np.ndarray, figures: dict, landmarks: np.ndarray) -> tuple[
     return upper, lower
 
 
-def add_mouth_bag(parts: Parts, edge: np.ndarray, motion: tuple[np.ndarray, np.ndarray]) -> None:
+def add_mouth_bag(parts: Parts, edge: np.ndarray, motion: tuple[np.ndarray, np.ndarray], place: tuple = MOUTH_UV) -> None:
     """The inside of the mouth, from the lips' end round the teeth to the throat; its floor goes with the jaw."""
     count = len(edge)
     lips = parts.figures[0][:, edge].copy()
@@ -109,7 +109,7 @@ def add_mouth_bag(parts: Parts, edge: np.ndarray, motion: tuple[np.ndarray, np.n
         quads.append(topology.ring_quads(previous, index))
         previous = index
     quads.append(topology.zip_quads(previous))
-    uv, uv_quads = band_uv(len(MOUTH_RINGS) + 1, count, MOUTH_UV)
+    uv, uv_quads = band_uv(len(MOUTH_RINGS) + 1, count, place)
     throat, throat_index = rectangle_uv(2, count // 2, THROAT_UV)
     across = topology.zip_quads(np.concatenate((throat_index[1], throat_index[0, ::-1]))) + len(uv)
     parts.add("mouth", np.concatenate(rings, axis=1), np.concatenate(quads), np.concatenate((uv, throat)), np.concatenate((uv_quads, across)))

@@ -130,9 +130,13 @@ def albedo_modes(mean: np.ndarray, chart: np.ndarray, spans: dict, landmarks: np
     blotches(modes, mean, skin)
     for centre, side in zip(eyes, ("L", "R"), strict=True):
         eye_colours(albedo, modes, mean - centre, spans[f"eye_{side}"])
+    return albedo, np.stack([modes[name] for name in MODE_NAMES])
+
+
+def paint_mouth(albedo: np.ndarray, mean: np.ndarray, spans: dict) -> None:
+    """Colour teeth and the mouth's inside of the head's vertices (V, 3); ``albedo`` (V, 3) in place."""
     albedo[spans["teeth"]] = teeth_colours(mean[spans["teeth"]])
     albedo[spans["mouth"]] = (0.10, 0.02, 0.018)
-    return albedo, np.stack([modes[name] for name in MODE_NAMES])
 
 
 def teeth_colours(points: np.ndarray) -> np.ndarray:

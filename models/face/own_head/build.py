@@ -1,0 +1,123 @@
+"""Builds edition 2 of our head and stores it: what ``load_face_model("head-2")`` loads.
+
+    python -m models.face.own_head.build            write the file
+    python -m models.face.own_head.build --check    build, and say whether the file holds the same
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from models.face import head, topology
+from models.face.head_contact import seated_spheres
+from models.face.head_figures import expression_names, read_figures
+from models.face.head_parts import Parts, add_eyeball, add_lid_rim, add_mouth_bag, jaw_motion
+from models.face.model import FaceModel
+from models.face.own_head import modes, mouth, storage
+from models.face.own_head.colours import paint_mouth
+from models.face.topology import FULL, PROXY, Resolution
+
+TONGUE_OUT = "tongueOut"
+BAG_UV = ((0.80, 0.01), (0.19, 0.06))
+
+
+def build() -> FaceModel:
+    """Edition 2 at full resolution, with its proxy."""
+    figures = read_figures()
+    face = build_mesh(figures, FULL)
+    face.proxy = build_mesh(figures, PROXY)
+    return face
+
+
+def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
+    """Edition 1's skin with more modes, and a mouth of its own."""
+    parts = Parts()
+    sheet = topology.chart_sheet(resolution, figures)
+    border = np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1], sheet.grid[0]))
+    landmarks = topology.snap(sheet.points, figures["landmark68_chart"].astype(float), border)
+    head.add_skin(parts, sheet, figures, landmarks, resolution)
+    balls = {side: seated_spheres(parts.figures[0], sheet, figures, side) for side in ("L", "R")}
+    motion = jaw_motion(parts.figures[0], figures, landmarks)
+    balls, motion = add_named_modes(parts, sheet, balls, motion, len(figures["identity"]), resolution)
+    figures = with_names(figures)
+    names, first = expression_names(figures), 1 + len(figures["identity"])
+    for side, ball in balls.items():
+        add_lid_rim(parts, sheet.rings[f"eye_{side}"][-1], ball[0], side)
+    add_mouth_bag(parts, sheet.rings["mouth"][-1], motion, BAG_UV)
+    for side, ball in balls.items():
+        add_eyeball(parts, names, ball, side, resolution)
+    jaw = mouth.Jaw(motion, first + names.index("jawOpen"), figures)
+    mouth.add_teeth(parts, figures, jaw, resolution)
+    mouth.add_gums(parts, figures, jaw, resolution)
+    mouth.add_tongue(parts, jaw, first + names.index(TONGUE_OUT), resolution)
+    eyes = np.stack(list(balls.values()), axis=1)[..., :3]
+    return finish(head.assemble(parts, sheet, figures, landmarks, eyes, paint_mouth), parts)
+
+
+def add_named_modes(parts: Parts, sheet, balls: dict, motion: tuple, n_identity: int, resolution: Resolution) -> tuple[dict, tuple]:
+    """Put the named modes behind the identity's rows and tongueOut behind the expressions'; eyeballs and teeth alike."""
+    skin, quads = np.concatenate(parts.figures, axis=1), np.concatenate(parts.quads)
+    named = modes.named_modes(skin[0], quads, sheet, resolution)
+    apart = modes.part_lips(skin[0], sheet, resolution, mouth.LIPS_APART, 1.2)
+    place = 1 + n_identity
+    more = lambda rows, middle, last: np.concatenate((rows[:place], middle, rows[place:], last[None]))
+    joined = more(skin, named, apart)
+    parts.figures = [joined[:, span] for span in parts.spans.values()]
+    balls = {
+        side: np.concatenate((ball, np.pad(modes.eyeball_motion(skin[0], named, sheet, ball[0], side), ((0, 0), (0, 1)))))
+        for side, ball in balls.items()
+    }
+    line = modes.lip_line(sheet, resolution)[0]
+    moved = named[:, line].mean(axis=1)
+    return balls, tuple(more(rows, moved, np.zeros(3)) for rows in motion)
+
+
+def with_names(figures: dict) -> dict:
+    """The figures with rows, all zero, for the named modes and tongueOut: their numbers and names."""
+    names = [*expression_names(figures), TONGUE_OUT]
+    more = lambda table, count: np.concatenate((table, np.zeros((count, *table.shape[1:]))))
+    return figures | {
+        "identity": more(figures["identity"], len(modes.NAMES)),
+        "expression": more(figures["expression"], 1),
+        "expression_names": np.array(names),
+    }
+
+
+def finish(face: FaceModel, parts: Parts) -> FaceModel:
+    """Names, masks and colours of what edition 1 does not have."""
+    masks = dict(face.masks)
+    for name, spans in (("gums", ("gums_upper", "gums_lower")), ("tongue", ("tongue",))):
+        masks[name] = torch.zeros(len(face.mean))
+        for span in spans:
+            for mask in (name, "mouth", "face"):
+                masks[mask][parts.spans[span]] = 1
+    named = len(modes.NAMES)
+    return replace(
+        face,
+        masks=masks,
+        name="studio head 2",
+        identity_names=[*face.identity_names[:-named], *modes.NAMES],
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when the file differs")
+    options = parser.parse_args()
+    built = storage.pack(build())
+    if options.check:
+        same = storage.fingerprint(built) == storage.fingerprint(storage.read(storage.FILE))
+        print(f"{storage.FILE} {'is' if same else 'is not'} what this code builds.")
+        return 0 if same else 1
+    storage.write(built, storage.FILE)
+    print(f"{storage.FILE}: {storage.FILE.stat().st_size / 1e6:.1f} MB, {storage.fingerprint(built)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

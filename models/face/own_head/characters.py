@@ -1,0 +1,81 @@
+"""Modes that change the whole head: age, sex and weight.
+
+Each takes the mean skin and gives its displacement (V, 3) at value 1, cm.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.face.own_head import proportions as part
+from models.face.own_head.sculpting import Skin
+
+
+def age(skin: Skin):
+    """What one decade beyond 25 adds: skin and fat sag, bone and fat recede, cartilage grows."""
+    return sagging(skin) + eyes_of_age(skin) + mouth_of_age(skin) + folds(skin) + growth(skin)
+
+
+def sagging(skin: Skin):
+    """Jowls, a blunt line from chin to neck, hollow temples and cheeks."""
+    jowls = skin.move((3.9, -5.9, 8.0), (1.1, 1.0, 1.5), (0.035, -0.085, 0.03)) + skin.swell((4.0, -5.7, 8.0), (1.0, 0.9, 1.3), 0.03)
+    before_them = skin.swell((2.3, -6.9, 9.5), (0.6, 0.6, 0.9), -0.035)
+    throat = skin.move((0, -8.8, 6.4), (1.8, 1.3, 2.0), (0, -0.085, 0.03))
+    hollows = skin.swell((6.6, 5.0, 6.0), (1.3, 1.6, 1.8), -0.05) + skin.swell((5.4, -1.7, 7.5), (1.3, 1.3, 1.6), -0.045)
+    cheeks = skin.move((4.4, 0.6, 9.0), (1.5, 1.0, 1.4), (0, -0.05, -0.015))
+    return jowls + before_them + throat + hollows + cheeks
+
+
+def eyes_of_age(skin: Skin):
+    """Brows and lids droop, most outward; bags below, hollows at the nose."""
+    brows = skin.move((4.6, 5.7, 9.2), (1.5, 0.9, 1.6), (0, -0.05, 0)) + skin.move((2.2, 5.9, 10.2), (1.2, 0.8, 1.4), (0, -0.02, 0))
+    hood = skin.move((4.1, 4.4, 9.2), (1.0, 0.45, 1.0), (0.01, -0.055, 0.015)) + skin.swell((2.0, 4.5, 9.7), (0.7, 0.4, 0.8), -0.03)
+    lid = skin.move((3.2, 3.95, 9.4), (1.0, 0.28, 0.9), (0, -0.018, 0))
+    bags = skin.swell((3.0, 2.45, 9.5), (1.0, 0.32, 0.8), 0.035)
+    trough = skin.crease([(1.7, 2.75, 9.3), (2.3, 2.0, 9.5), (3.2, 1.65, 9.45), (4.2, 1.9, 9.0)], 0.25, 0.032)
+    return brows + hood + lid + bags + trough
+
+
+def mouth_of_age(skin: Skin):
+    """Thinner lips, a longer upper lip, corners that sink."""
+    thinner = part.upper_lip(skin, -0.022) + part.lower_lip(skin, -0.02)
+    return thinner + skin.move((0, -3.4, 11.2), (2.3, 1.0, 2.0), (0, -0.03, -0.022)) + skin.move((2.5, -3.6, 10.2), (0.7, 0.7, 0.9), (0.01, -0.035, 0))
+
+
+def folds(skin: Skin):
+    """Nasolabial and marionette folds, bands of the neck."""
+    nasolabial = skin.crease([(1.75, -0.3, 10.6), (2.4, -1.5, 10.5), (3.05, -2.8, 10.1), (3.3, -3.9, 9.7)], 0.26, 0.04)
+    over_it = skin.swell((3.5, -1.6, 9.8), (0.8, 1.1, 0.9), 0.04)
+    marionette = skin.crease([(2.65, -3.7, 10.1), (2.85, -4.6, 9.9), (2.9, -5.7, 9.5)], 0.24, 0.032)
+    bands = skin.crease([(0.9, -8.8, 6.0), (1.0, -10.5, 4.6), (1.1, -13.0, 3.7)], 0.3, -0.035)
+    return nasolabial + over_it + marionette + bands
+
+
+def growth(skin: Skin):
+    """Ears and nose go on growing."""
+    nose = skin.move((0, 0.0, 12.7), (1.0, 1.0, 1.3), (0, -0.05, 0.015)) + skin.move((1.3, -0.6, 11.4), (0.7, 0.8, 0.9), (0.018, 0, 0))
+    return nose + 0.35 * part.ear_size(skin) + 0.35 * part.ear_lobe(skin)
+
+
+def masculine(skin: Skin):
+    """Half the difference between the means of men and women: −1 is a typical woman, 1 a typical man."""
+    size = 0.016 * (skin.points - [0, 0, -1])
+    skull = 0.8 * part.brow_ridge(skin) - 0.5 * part.forehead_slope(skin) - 0.35 * part.brow_height(skin) - 0.25 * part.eye_size(skin)
+    jaw = 0.6 * part.jaw_width(skin) + 0.4 * part.jaw_angle(skin) + 0.45 * part.chin_length(skin) + 0.6 * part.chin_width(skin)
+    middle = 0.35 * part.nose_length(skin) + 0.4 * part.nose_width(skin) + 0.3 * part.nose_protrusion(skin) + 0.4 * part.nose_bridge(skin)
+    mouth = 0.35 * part.philtrum_length(skin) - 0.45 * part.lip_fullness(skin) + 0.2 * part.mouth_width(skin)
+    cheeks = -0.5 * part.cheek_fullness(skin) + 0.2 * part.cheekbones(skin) + 0.15 * part.face_length(skin)
+    neck = 0.9 * part.neck_width(skin) + skin.move((0, -10.4, 5.0), (0.7, 0.9, 1.2), (0, 0, 0.22))
+    return size + skull + jaw + middle + mouth + cheeks + neck
+
+
+def weight(skin: Skin):
+    """Fat under the skin, one standard deviation of body mass: cheeks, jaw line, double chin, neck."""
+    cheeks = skin.swell((4.9, -2.4, 8.0), (1.9, 2.0, 2.4), 0.3) + skin.swell((5.8, -0.6, 6.6), (1.6, 1.8, 2.2), 0.2)
+    jaw = skin.swell((5.2, -5.0, 5.0), (1.8, 1.6, 3.0), 0.3) + skin.move((4.2, -6.2, 7.4), (1.8, 1.2, 2.0), (0.05, -0.14, 0))
+    chin = skin.move((0, -8.5, 7.2), (2.6, 1.1, 2.2), (0, -0.32, 0.05)) + skin.swell((0, -6.8, 10.6), (1.6, 1.0, 1.2), 0.05)
+    rest = skin.swell((6.7, 4.8, 5.6), (1.4, 1.8, 2.0), 0.1) + 0.7 * part.neck_width(skin) + 0.2 * part.nose_width(skin)
+    return cheeks + jaw + chin + rest
+
+
+CHARACTERS = (age, masculine, weight)

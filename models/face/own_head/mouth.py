@@ -1,0 +1,243 @@
+"""Teeth, gums and tongue of edition 2, and how they go with skull and jaw.
+
+A row of teeth stands on an arch drawn through the measured teeth; crowns and gums are swept along it. Directions
+of the arch: along it, outward (toward lips and cheeks), and up along a crown, from the gums to the tooth's edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.face import topology
+from models.face.head_parts import TEETH_BACK, Parts, band_uv, rectangle_uv
+from models.face.reflectance import smooth_step
+from models.face.topology import FULL, Resolution
+
+# Widths along the arch of the seven teeth of a quarter, from the middle, cm, and the heights of their crowns.
+WIDTHS = {"upper": (0.86, 0.68, 0.77, 0.70, 0.68, 1.02, 0.96), "lower": (0.55, 0.60, 0.69, 0.70, 0.71, 1.08, 1.02)}
+HEIGHTS = {"upper": (1.02, 0.90, 1.00, 0.84, 0.78, 0.74, 0.70), "lower": (0.88, 0.90, 1.00, 0.86, 0.80, 0.74, 0.70)}
+# Rings of a crown from within the gums to its edge: height, then half width and half depth of front and of back teeth,
+# and how far front teeth lean outward there; all in parts of the crown's height or width, depths and lean in cm.
+RINGS = ((-0.25, 0.34, 0.36, 0.30, 0.42, -0.02), (0.10, 0.40, 0.42, 0.30, 0.47, 0.02), (0.45, 0.475, 0.48, 0.25, 0.50, 0.03),
+         (0.80, 0.495, 0.485, 0.15, 0.47, -0.01), (0.97, 0.47, 0.43, 0.085, 0.36, -0.05))  # fmt: skip
+RINGS_PROXY = (0, 3)
+FRONT = 3  # teeth of a quarter that bite off: two incisors and the canine
+SLOPE = {0: 0.06, 1: 0.12, 2: 0.22}  # how much lower a front tooth's edge is at its sides, of its height
+# Natural irregularity, per tooth of a row: turn (radians), shift outward and along the crown (cm).
+UNEVEN = 0.05, 0.018, 0.02
+GAP = 0.022  # cm between neighbours where value 1 of the mode "teeth_gaps" opens them
+# Rows of the gums from the lips' side over the ridge to the tongue's: outward in half depths plus cm, and height, cm.
+GUM_ROWS = ((1.0, 0.16, -1.25), (1.0, 0.14, -0.55), (1.0, 0.05, 0.04), (0.0, 0.0, 0.02), (-1.0, -0.05, 0.04), (-1.0, -0.14, -0.55), (-1.0, -0.16, -1.3))
+PAPILLA = 0.24  # cm that the gums stand higher between two teeth
+TEETH_UV, TONGUE_UV, TONGUE_TIP_UV = ((0.801, 0.23), (0.189, 0.12)), ((0.80, 0.18), (0.13, 0.04)), ((0.94, 0.18), (0.05, 0.04))
+GUMS_UV = {"upper": ((0.80, 0.08), (0.19, 0.04)), "lower": ((0.80, 0.13), (0.19, 0.04))}
+# The tongue's cross-sections from root to tip, at rest and out: y, z, half width, half thickness, cm.
+TONGUE = np.array([
+    ((-4.6, 3.6, 1.2, 0.9), (-4.5, 4.0, 1.2, 0.9)), ((-4.0, 4.4, 1.55, 1.1), (-3.9, 5.3, 1.55, 1.0)),
+    ((-3.75, 5.4, 1.72, 1.08), (-3.6, 6.7, 1.6, 0.78)), ((-3.75, 6.4, 1.72, 0.95), (-3.5, 8.1, 1.45, 0.55)),
+    ((-3.85, 7.3, 1.58, 0.75), (-3.44, 9.4, 1.3, 0.36)), ((-3.98, 8.1, 1.36, 0.54), (-3.42, 10.5, 1.2, 0.26)),
+    ((-4.08, 8.7, 1.06, 0.38), (-3.45, 11.5, 1.14, 0.25)), ((-4.12, 9.1, 0.74, 0.25), (-3.66, 12.4, 1.02, 0.24)),
+    ((-4.12, 9.3, 0.42, 0.15), (-3.98, 13.05, 0.76, 0.2)), ((-4.1, 9.38, 0.2, 0.08), (-4.26, 13.4, 0.4, 0.12)),
+])  # fmt: skip
+TONGUE_GROOVE = 0.1  # cm deep along the middle of its back
+LIPS_APART = 0.27  # cm that each lip gives way to the tongue between them
+
+
+@dataclass
+class Arch:
+    """One row's arch: places (n, 3) along it at equal steps, arc length (n,) from its middle, outward unit vectors (n, 3)."""
+
+    places: np.ndarray
+    length: np.ndarray
+    outward: np.ndarray
+    crown: float  # y of the crowns' direction: −1 in the upper row, 1 in the lower
+
+    def at(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Places, outward and along-the-arch unit vectors (…, 3) at arc lengths ``s``, positive to the face's left."""
+        take = lambda table: np.stack([np.interp(s, self.length, column) for column in table.T], axis=-1)
+        outward = topology_unit(take(self.outward))
+        return take(self.places), outward, np.stack((outward[..., 2], 0 * outward[..., 0], -outward[..., 0]), axis=-1)
+
+
+def topology_unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (…, 3) scaled to length one."""
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def arch(figures: dict, row: str) -> Arch:
+    """The arch through the middles of the measured teeth's edges, smoothed by a polynomial even in x."""
+    boxes = figures["teeth_boxes"][slice(0, 16) if row == "upper" else slice(16, 32)].astype(float)
+    low, high = boxes[:8, 0], boxes[:8, 1]
+    middle = (low + high) / 2 - [0, 0, TEETH_BACK]
+    edge = (low if row == "upper" else high)[:, 1]
+    x = np.linspace(-2.75, 2.75, 400)
+    even = lambda values, points, powers: np.linalg.lstsq(np.stack([middle[:, 0] ** p for p in powers], 1), values, rcond=None)[0] @ np.stack([points**p for p in powers])
+    z = even(middle[:, 2], x, (0, 2, 4, 6))
+    y = even(edge, x, (0, 2))
+    places = np.stack((x, y, z), axis=1)
+    steps = np.linalg.norm(np.diff(places[:, [0, 2]], axis=0), axis=1)
+    length = np.concatenate(([0], np.cumsum(steps)))
+    tangent = np.gradient(places[:, [0, 2]], axis=0)
+    outward = topology_unit(np.stack((-tangent[:, 1], 0 * x, tangent[:, 0]), axis=1))
+    return Arch(places, length - length[-1] / 2, outward, -1.0 if row == "upper" else 1.0)
+
+
+def quarter_centres(row: str) -> np.ndarray:
+    """Arc lengths (7,) of a quarter's teeth from the middle."""
+    width = np.array(WIDTHS[row])
+    return np.cumsum(width) - width / 2
+
+
+def crowns(curve: Arch, row: str, resolution: Resolution, rng: np.random.Generator) -> np.ndarray:
+    """The teeth of a row (14, n, 3) from the face's right to its left, rings of ``segments`` points each."""
+    turn, out, high = (scale * rng.standard_normal(14) for scale in UNEVEN)
+    order = [*range(6, -1, -1), *range(7)]
+    side = np.repeat((-1, 1), 7)
+    centre = side * quarter_centres(row)[order]
+    return np.stack([crown(curve, row, number, s, resolution, (turn[i], out[i], high[i])) for i, (number, s) in enumerate(zip(order, centre, strict=True))])
+
+
+def segments(resolution: Resolution) -> int:
+    """Points round a crown."""
+    return 12 if resolution is FULL else 6
+
+
+def crown(curve: Arch, row: str, number: int, s: float, resolution: Resolution, uneven) -> np.ndarray:
+    """One tooth (n, 3) at arc length ``s``."""
+    width, height = WIDTHS[row][number], HEIGHTS[row][number]
+    front = number < FRONT
+    theta = 2 * np.pi * np.arange(segments(resolution)) / segments(resolution)
+    cosine, sine = (np.sign(f) * np.abs(f) ** 0.75 for f in (np.cos(theta), np.sin(theta)))
+    place, outward, along = curve.at(np.array(s))
+    turn, out, high = uneven
+    outward, along = np.cos(turn) * outward + np.sin(turn) * along, np.cos(turn) * along - np.sin(turn) * outward
+    up = np.array([0, curve.crown, 0])
+    rings = []
+    for level, wide_front, wide_back, deep_front, deep_back, lean in RINGS if resolution is FULL else [RINGS[i] for i in RINGS_PROXY]:
+        wide, deep = (wide_front, deep_front) if front else (wide_back, deep_back)
+        across, depth = width * wide * cosine, deep * sine + out + (lean if front else 0)
+        drop = SLOPE.get(number, 0) * (2 * across / width) ** 2 * max(level, 0)
+        along_crown = (level - 1 - drop) * height + high
+        rings.append(place + across[:, None] * along + depth[:, None] * outward + along_crown[:, None] * up)
+    return np.concatenate(rings)
+
+
+def tooth_quads(resolution: Resolution, count: int, mirrored: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Quads (Q, 4) of one tooth, its UV (T, 2) in a unit square and UV quads; ``mirrored`` rows turn the other way."""
+    n = segments(resolution)
+    index = np.arange(count * n).reshape(count, n)
+    quads = [topology.ring_quads(index[r], index[r + 1]) for r in range(count - 1)]
+    quads.append(topology.zip_quads(index[-1]))
+    uv, uv_quads = band_uv(count, n, ((0.02, 0.02), (0.9, 0.6)))
+    cap, cap_index = rectangle_uv(2, n // 2, ((0.02, 0.7), (0.9, 0.2)))
+    cap_quads = topology.zip_quads(np.concatenate((cap_index[1], cap_index[0, ::-1]))) + len(uv)
+    faces, corners = np.concatenate(quads), np.concatenate((uv_quads, cap_quads))
+    return (faces[:, ::-1], np.concatenate((uv, cap)), corners[:, ::-1]) if mirrored else (faces, np.concatenate((uv, cap)), corners)
+
+
+class Jaw:
+    """How upper and lower row go: rows of displacement (M, 3) each, and the lower row's turn under jawOpen."""
+
+    def __init__(self, motion: tuple[np.ndarray, np.ndarray], open_row: int, figures: dict):
+        self.motion = {"upper": motion[0], "lower": motion[1].copy()}
+        self.open_row = open_row
+        boxes = figures["teeth_boxes"][16:].astype(float)
+        rest = boxes.mean(axis=1)[:, 1:] - [0, TEETH_BACK]
+        moved = rest + figures["teeth_jaw_open"][16:, 1:]
+        self.rest, self.moved = rest.mean(axis=0), moved.mean(axis=0)
+        u, _, v = np.linalg.svd((rest - self.rest).T @ (moved - self.moved))
+        self.turn = u @ np.diag([1, np.sign(np.linalg.det(u @ v))]) @ v
+
+    def carried(self, points: np.ndarray, row: str, follow=1.0) -> np.ndarray:
+        """Figures (M, n, 3) of points (n, 3) that go with a row; ``follow`` (n,) says how far they go with the jaw's opening."""
+        figures = np.repeat(self.motion[row][:, None], len(points), axis=1)
+        figures[0] = points
+        if row == "lower":
+            opened = (points[:, 1:] - self.rest) @ self.turn + self.moved - points[:, 1:]
+            figures[self.open_row] = np.column_stack((0 * points[:, 0], np.reshape(follow, (-1, 1)) * opened))
+        return figures
+
+
+def add_teeth(parts: Parts, figures: dict, jaw: Jaw, resolution: Resolution) -> None:
+    """28 teeth, upper row first, each row from the face's right to its left."""
+    rng = np.random.default_rng(7)
+    columns, rows = 7, 4
+    size = np.asarray(TEETH_UV[1]) / (columns, rows)
+    teeth, quads, uvs, uv_quads = [], [], [], []
+    for number, row in enumerate(("upper", "lower")):
+        curve = arch(figures, row)
+        points = crowns(curve, row, resolution, rng)
+        faces, uv, corners = tooth_quads(resolution, points.shape[1] // segments(resolution), mirrored=row == "upper")
+        for i, tooth in enumerate(points):
+            place = 14 * number + i
+            teeth.append(jaw.carried(tooth, row))
+            quads.append(faces + place * len(tooth))
+            uvs.append(np.asarray(TEETH_UV[0]) + (uv + (place % columns, place // columns)) * size)
+            uv_quads.append(corners + place * len(uv))
+    parts.add("teeth", np.concatenate(teeth, axis=1), np.concatenate(quads) + parts.vertex_count, np.concatenate(uvs), np.concatenate(uv_quads))
+
+
+def add_gums(parts: Parts, figures: dict, jaw: Jaw, resolution: Resolution) -> None:
+    """The gums of both rows: a strip over each arch, higher between the teeth."""
+    for row in ("upper", "lower"):
+        curve = arch(figures, row)
+        grid = gum_grid(curve, row, 4 if resolution is FULL else 1)
+        shape = grid.shape[:2]
+        uv, index = rectangle_uv(*shape, GUMS_UV[row])
+        own = np.arange(grid[..., 0].size).reshape(shape)
+        faces, corners = topology.grid_quads(own) + parts.vertex_count, topology.grid_quads(index)
+        if row == "upper":
+            faces, corners = faces[:, ::-1], corners[:, ::-1]
+        parts.add(f"gums_{row}", jaw.carried(grid.reshape(-1, 3), row), faces, uv, corners)
+
+
+def gum_grid(curve: Arch, row: str, per_tooth: int) -> np.ndarray:
+    """Places (rows, columns, 3) of a gum; ``per_tooth`` cells along each tooth."""
+    width, height = np.array(WIDTHS[row]), np.array(HEIGHTS[row])
+    ends = np.concatenate(([0], np.cumsum(width)))
+    half = np.interp(np.arange(7 * per_tooth + 1) / per_tooth, np.arange(8), ends)
+    s = np.concatenate((-half[:0:-1], half))
+    tooth = np.clip(np.searchsorted(ends, np.abs(s), side="right") - 1, 0, 6)
+    between = np.cos(np.pi * (np.abs(s) - ends[tooth]) / width[tooth]) ** 2  # 1 between two teeth, 0 in a tooth's middle
+    deep = np.interp(np.abs(s), ends[:-1] + width / 2, [RINGS[1][3]] * FRONT + [RINGS[1][4]] * (7 - FRONT))
+    tall = np.interp(np.abs(s), ends[:-1] + width / 2, height)
+    place, outward, _ = curve.at(s)
+    up = np.array([0, curve.crown, 0])
+    rows = []
+    for share, more, level in GUM_ROWS:
+        scallop = PAPILLA * between * (level > 0)
+        pinch = 1 - 0.35 * between * (level > 0)
+        rows.append(place + (share * deep * pinch + more)[:, None] * outward + (level + scallop - tall)[:, None] * up)
+    return np.stack(rows)
+
+
+def add_tongue(parts: Parts, jaw: Jaw, out_row: int, resolution: Resolution) -> None:
+    """The tongue: at rest behind the lower teeth, under tongueOut between and before the lips."""
+    rest, out = tongue_shapes(resolution)
+    rings, count = rest.shape[:2]
+    own = parts.vertex_count + np.arange(rings * count).reshape(rings, count)
+    quads = [topology.ring_quads(own[r], own[r + 1]) for r in range(rings - 1)] + [topology.zip_quads(own[-1])]
+    uv, uv_quads = band_uv(rings, count, TONGUE_UV)
+    tip, tip_index = rectangle_uv(2, count // 2, TONGUE_TIP_UV)
+    across = topology.zip_quads(np.concatenate((tip_index[1], tip_index[0, ::-1]))) + len(uv)
+    points = rest.reshape(-1, 3)
+    figures = jaw.carried(points, "lower", smooth_step((points[:, 2] - 2.5) / 4.5))
+    figures[out_row] = (out - rest).reshape(-1, 3)
+    parts.add("tongue", figures, np.concatenate(quads), np.concatenate((uv, tip)), np.concatenate((uv_quads, across)))
+
+
+def tongue_shapes(resolution: Resolution) -> tuple[np.ndarray, np.ndarray]:
+    """Rings (r, n, 3) of the tongue at rest and out."""
+    sections, count = (19, 16) if resolution is FULL else (6, 8)
+    knots = np.linspace(0, 1, len(TONGUE))
+    dense = 1 - (1 - np.linspace(0, 1, sections)) ** 1.3  # closer toward the tip
+    theta = 2 * np.pi * np.arange(count) / count
+    cosine, sine = (np.sign(f) * np.abs(f) ** 0.85 for f in (np.cos(theta), np.sin(theta)))
+    shapes = []
+    for pose in (0, 1):
+        y, z, wide, thick = (np.interp(dense, knots, column)[:, None] for column in TONGUE[:, pose].T)
+        groove = TONGUE_GROOVE * np.exp(-((wide * cosine / 0.3) ** 2)) * np.clip(sine, 0, 1) * np.clip(thick / 0.5, 0, 1)
+        shapes.append(np.stack(np.broadcast_arrays(wide * cosine, y + thick * sine - groove, z), axis=-1))
+    return shapes[0], shapes[1]
