@@ -21,7 +21,7 @@ from models.errors import StyleRigError
 from models.face.head import split
 from models.face.model import FaceModel
 from models.face.reflectance import ALBEDO_FLOOR
-from models.files import write_atomic
+from models.io.atomic_write import write_atomic
 
 FILE = Path(__file__).with_name("head-2.npz")
 STEP = {"mean": 2e-5, "identity": 5e-5, "expression": 5e-5, "albedo_mean": 2e-5, "albedo": 2e-5, "uv": 1e-6, "eye_centers": 2e-5, "identity_eye_centers": 2e-5}
