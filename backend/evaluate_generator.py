@@ -21,7 +21,7 @@ UNITS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--generator", type=Path, required=True, help="generator file")
-    parser.add_argument("--data", type=Path, required=True, help="set of pictures made by models.studio")
+    parser.add_argument("--data", type=Path, required=True, help="set of pictures made by models.synthetic")
     parser.add_argument("--features", type=Path, required=True, help="studio features, made by train features from --data")
     parser.add_argument("--inception", type=Path, help="pytorch-fid's Inception weights, for FID proper")
     parser.add_argument("--samples", type=int, default=5000, help="generated pictures (default 5000)")

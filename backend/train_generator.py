@@ -14,7 +14,7 @@ STOPPED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="set made by models.studio, or a folder of pictures")
+    parser.add_argument("--data", type=Path, required=True, help="set made by models.synthetic, or a folder of pictures")
     parser.add_argument("--config", type=Path, default=PLAN, help="training plan, TOML or JSON (default: the shipped one)")
     parser.add_argument("--reader", type=Path, help="landmarks.safetensors of `train rig --stage landmarks`, where the plan asks for it")
     parser.add_argument("--output", type=Path, required=True, help="folder for the weights, sheets and checkpoints")

@@ -29,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="settings (default: those of the weights that ship)")
     parser.add_argument("--stage", choices=STAGES, default="all", help=STAGE_HELP)
     parser.add_argument("--variations", type=Path, help="folder of variations, for the judge's own error (--stage floors)")
-    parser.add_argument("--heads", type=Path, help="ICT-FaceKit folder whose heads are photographed (--stage variations)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where (default: a GPU if there is one)")
     parser.add_argument("--threads", type=int, help="processor threads")
 
@@ -72,7 +71,7 @@ def train(arguments: argparse.Namespace, run) -> int:
         stages[arguments.stage](run, needed(arguments.studio, "--studio"))
         return 0
     if arguments.stage == "variations":
-        photograph_variations(arguments.output, PEOPLE, SIZE, SEED, arguments.heads)
+        photograph_variations(arguments.output, PEOPLE, SIZE, SEED)
         return 0
     if arguments.stage == "floors":
         judge, pictures = arguments.output / f"{run.config.name}-judge.safetensors", needed(arguments.variations, "--variations")

@@ -15,8 +15,9 @@ from models.face import load_face_model
 from models.face.parameters import RigParameters
 from models.stylerig.estimator import Estimator
 from models.stylerig.reconstruction import part_sizes
-from models.stylerig.training.scenes import parameters_of
-from models.stylerig.training.variations import KINDS, add_floors, axis_floors, measure_floors, variation_latent
+from models.stylerig.training.variations import KINDS, add_floors, axis_floors, measure_floors, variation
+from models.synthetic.dataset import aligned
+from models.synthetic.person import latent_of, person_from_latent
 
 PEOPLE = 14
 
@@ -26,19 +27,26 @@ def head():
     return load_face_model(None)
 
 
+def truths(seed: int, number: int, head) -> list[RigParameters]:
+    """The aligned parameters of one person's variations."""
+    person = person_from_latent(latent_of(seed, number, head), head)
+    return [aligned(shot.parameters(person, head), head) for shot in variation(person, number, np.random.default_rng((seed, number)), head)]
+
+
 def test_a_variation_changes_one_control_and_nothing_else(head):
-    for person in range(4):
-        latents = [variation_latent(3, person * len(KINDS) + number, head) for number in range(len(KINDS))]
-        own, *edited = [parameters_of(latent, head) for latent in latents]
+    looking = [name.startswith("eyeLook") for name in head.expression_names]
+    for number in range(4):
+        person = person_from_latent(latent_of(3, number, head), head)
+        own, *edited = [shot.parameters(person, head) for shot in variation(person, number, np.random.default_rng((3, number)), head)]
         changed = {"yaw": {"rotation"}, "pitch": {"rotation"}, "expression": {"expression"}, "light": {"light"}}
         for kind, other in zip(KINDS[1:], edited, strict=True):
-            differ = {name for name in ("identity", "reflectance", "expression", "light")
+            other.expression[:, looking] = own.expression[:, looking]  # the eyes stay on the camera
+            differ = {name for name in ("identity", "reflectance", "expression", "light", "rotation")
                       if (getattr(own, name) - getattr(other, name)).abs().max() > 1e-4}  # fmt: skip
-            turned = (own.rotation - other.rotation)[0, :2].abs()
-            if turned.max() > 1e-4:
-                differ.add("rotation")
-                assert (turned[0] > turned[1]) == (kind == "yaw")
             assert differ == changed[kind], kind
+            if kind in ("yaw", "pitch"):
+                turned = (own.rotation - other.rotation)[0].abs()
+                assert turned.argmax() == ("yaw", "pitch").index(kind)
 
 
 @pytest.fixture
@@ -49,9 +57,9 @@ def folder(tmp_path, head):
     index = json.loads((folder / "index.json").read_text())
     (folder / "index.json").write_text(json.dumps(index | {"parameters": places, "variations": list(KINDS)}))
     random = np.random.default_rng(0)
-    for number in range(PEOPLE * len(KINDS)):
+    vectors = [each.vector()[0].numpy() for person in range(PEOPLE) for each in truths(0, person, head)]
+    for number, vector in enumerate(vectors):
         png, truth = paths(folder, number)
-        vector = parameters_of(variation_latent(0, number, head), head).vector()[0].numpy()
         np.savez(truth, parameters=vector, latent=np.zeros(12, np.float32), landmarks=np.zeros((68, 2), np.float32))
         pixels = np.full((32, 32, 4), 255, np.uint8)
         pixels[..., :3] = random.integers(0, 255, (4, 4, 3)).repeat(8, axis=0).repeat(8, axis=1)

@@ -19,9 +19,15 @@ from tqdm import tqdm
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.synthetic.blender.process import default_python
-from models.synthetic.dataset import contact_sheet, picture_path, write_index
+from models.synthetic.dataset import (
+    contact_sheet,
+    picture_path,
+    size_of,
+    write_index,
+    write_picture,
+)
 from models.synthetic.message import Assets, prepare
-from models.synthetic.photographer import Photographer
+from models.synthetic.photographer import Photographer, set_jobs
 from models.synthetic.shot import SHOTS
 
 ON_SHEET = 24  # people
@@ -76,15 +82,18 @@ def photograph(options: argparse.Namespace, assets: Assets, people: list[int]) -
     todo = sum(len(missing_shots(options.output, person)) for person in people)
     with tqdm(total=options.people * SHOTS, initial=options.people * SHOTS - todo, unit="picture", desc="photographing") as bar:
 
-        def done() -> None:
-            with lock:
-                bar.update()
-
         def work(worker: int) -> None:
+            mine = people[worker::workers]
+            size = lambda person: size_of(person, options.size, options.large_size)
+            jobs = (job for person in mine for job in set_jobs(assets, options.seed, person, missing_shots(options.output, person), size(person)))
             try:
-                photographer = Photographer(options.output, options.blender_python, assets, worker)
-                jobs = ((person, missing_shots(options.output, person)) for person in people[worker::workers])
-                photographer.shoot(jobs, options.seed, options.size, options.large_size, done, stop)
+                with Photographer(assets, options.blender_python, options.output / f"blender-{worker}.log") as photographer:
+                    for job, frame in photographer.take(jobs):
+                        write_picture(picture_path(options.output, job.number), frame, job.latent, job.person, job.shot, assets.face)
+                        with lock:
+                            bar.update()
+                        if stop.is_set():
+                            break
             except BaseException:
                 stop.set()
                 raise

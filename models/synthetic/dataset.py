@@ -17,7 +17,9 @@ import torch
 
 from models.errors import StyleRigError
 from models.face import FaceModel
-from models.face.alignment import project_landmarks
+from models.face.alignment import align, ffhq_crop, project_landmarks
+from models.face.camera import rotation_matrix
+from models.face.harmonics import rotate
 from models.face.parameters import RigParameters
 from models.io.atomic_write import write_atomic
 from models.synthetic.classes import CLASSES, labels
@@ -28,6 +30,7 @@ from models.synthetic.tonemap import develop
 FORMAT = 3
 IN_FOLDER = 1000  # pictures in one sub-folder
 LARGE_EVERY = 4  # every fourth person is photographed at the larger size
+ATTRIBUTES = ("age", "masculine")  # numbers whose sign parts people in two: what linear separability is measured on
 SAME = ("format", "size", "large_size", "seed", "head", "latents", "layout")  # what all pictures of a set share
 
 
@@ -54,7 +57,8 @@ def write_index(output: Path, size: int, large_size: int, seed: int, people: int
         "shots": SHOTS,
         "latents": latent_size(face),
         "layout": places(layout(face)),
-        "look": list(NUMBERS),
+        "looks": list(NUMBERS),
+        "attributes": {name: [layout(face)["looks"].start + NUMBERS.index(name), 0.0] for name in ATTRIBUTES},
         "parameters": places(RigParameters.slices(face)),
         "head": face.name,
         "identity_names": face.identity_names,
@@ -86,18 +90,29 @@ def write_picture(path: Path, frame: dict[str, np.ndarray], latent: torch.Tensor
 def truth_bytes(latent: torch.Tensor, person: Person, shot: Shot, face: FaceModel, classes: np.ndarray) -> bytes:
     """The truth of one picture as an .npz."""
     parameters, camera = shot.parameters(person, face), shot.camera(person, face)
+    landmarks = project_landmarks(face, parameters, camera)[..., :2]
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         latent=latent.numpy(),
         parameters=parameters.vector()[0].numpy(),
         camera=np.array([camera.distance, camera.half_width], np.float32),
-        landmarks=project_landmarks(face, parameters, camera)[0, :, :2].numpy(),
+        landmarks=landmarks[0].numpy(),
+        crop=torch.cat(ffhq_crop(landmarks), dim=1)[0].numpy(),
+        aligned=aligned(parameters, face).vector()[0].numpy(),
         person=np.array([person.age, person.masculine], np.float32),
         light=np.array(shot.light.kind),
         classes=classes,
     )
     return buffer.getvalue()
+
+
+def aligned(parameters: RigParameters, face: FaceModel) -> RigParameters:
+    """The parameters as they are in the FFHQ crop, whose frame rolls with the face; perspective that of the portrait camera."""
+    upright = align(face, parameters)
+    roll = torch.zeros(1, 3)
+    roll[:, 2] = upright.rotation[:, 2] - parameters.rotation[:, 2]
+    return upright.replace(light=rotate(parameters.light, rotation_matrix(roll)))
 
 
 def png_bytes(picture: np.ndarray) -> bytes:

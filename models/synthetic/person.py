@@ -36,7 +36,7 @@ class Person:
 def layout(face: FaceModel) -> dict[str, slice]:
     """Where each part of a person lies in the vector."""
     places, start = {}, 0
-    for name, size in (("identity", len(face.identity)), ("reflectance", len(face.albedo)), ("look", len(NUMBERS))):
+    for name, size in (("identity", len(face.identity)), ("reflectance", len(face.albedo)), ("looks", len(NUMBERS))):
         places[name] = slice(start, start + size)
         start += size
     return places
@@ -44,7 +44,7 @@ def layout(face: FaceModel) -> dict[str, slice]:
 
 def latent_size(face: FaceModel) -> int:
     """How many numbers determine a person."""
-    return layout(face)["look"].stop
+    return layout(face)["looks"].stop
 
 
 def latent_of(seed: int, number: int, face: FaceModel) -> Tensor:
@@ -55,7 +55,7 @@ def latent_of(seed: int, number: int, face: FaceModel) -> Tensor:
 def person_from_latent(latent: Tensor, face: FaceModel) -> Person:
     """The person of a standard-normal vector (P,)."""
     part = {name: latent[place].double().numpy() for name, place in layout(face).items()}
-    look = dict(zip(NUMBERS, part["look"].tolist(), strict=True))
+    look = dict(zip(NUMBERS, part["looks"].tolist(), strict=True))
     age, masculine = age_of(look["age"]), masculine_of(look["masculine"])
     identity = VARIETY * part["identity"]
     for name, value in (("age", (age - 25) / 10), ("masculine", masculine)):

@@ -18,20 +18,23 @@ from models.training.pictures import (
     DAMAGE,
     Entry,
     bad_files,
+    cut,
+    in_crop,
     open_folder,
     read_picture,
     read_truth,
     shrink,
 )
 
-HELD_OUT_EVERY = 32  # every 32nd number (3.1 %) is held out: the split stays the same while a set grows
+HELD_OUT_EVERY = 32  # every 32nd person (3.1 %) is held out: the split stays the same while a set grows
 FEWEST = 64
+WHOLE_NAMES = {"parameters": "aligned"}  # where sets of whole heads keep what belongs to the FFHQ crop
 PARTS = ("all", "training", "held out")
 
 
-def is_held_out(number: int) -> bool:
-    """Whether a training must never see the picture of this number."""
-    return number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+def is_held_out(person):
+    """Whether a training must never see the pictures of the person of this number (or of each of an array)."""
+    return person % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
 
 
 class PictureSet:
@@ -67,7 +70,7 @@ class PictureSet:
     def wanted(self) -> list[Entry]:
         """The entries of this part that exist now."""
         return [entry for entry in self.source.entries()
-                if self.part == "all" or is_held_out(entry.number) == (self.part == "held out")]
+                if self.part == "all" or is_held_out(self.source.people(entry.number)) == (self.part == "held out")]
 
     def check_size(self) -> None:
         if self.size > self.file_size or self.file_size % self.size:
@@ -81,6 +84,7 @@ class PictureSet:
         """Room for as many pictures as the set is to have; the system gives memory only where it is written."""
         self.numbers = np.zeros(0, dtype=np.int64)
         self.room = np.empty((capacity, self.size, self.size, 4), dtype=np.uint8)
+        self.crops = np.zeros((capacity, 4)) if self.source.shows_whole_heads else None
         self.truth_room = {name: np.empty((capacity, *shape), np.float32) for name, shape in self.shapes.items()}
 
     @property
@@ -97,14 +101,14 @@ class PictureSet:
         """Read ``entries`` behind what is there; returns the files that could not be, with the reason."""
         from tqdm import tqdm
 
-        start, problems = len(self.numbers), []
+        start = len(self.numbers)
         quiet = None if self.progress else True  # None: only on a terminal
+        # Not in threads: numpy parses headers with ``compile``, which in Python 3.11 fails at random when two threads do so at once.
+        truths = [self.read_fields(entry, row) for row, entry in enumerate(entries, start)]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             pictures = pool.map(self.read_pixels, entries, range(start, start + len(entries)))
             bar = tqdm(pictures, "reading", len(entries), unit="picture", file=sys.stderr, disable=quiet)
-            for row, (entry, reason) in enumerate(zip(entries, bar, strict=True), start):
-                if reason := reason or self.read_fields(entry, row):
-                    problems.append((entry.picture, reason))
+            problems = [(entry.picture, reason) for entry, *reasons in zip(entries, bar, truths, strict=True) if (reason := reasons[0] or reasons[1])]
         if not problems:
             self.numbers = np.concatenate((self.numbers, [entry.number for entry in entries])).astype(np.int64)
         return problems
@@ -115,23 +119,31 @@ class PictureSet:
             pixels = read_picture(entry.picture, plain=entry.truth is None)
         except DAMAGE as error:
             return describe(error)
-        height, width, side = *pixels.shape[:2], self.file_size
-        if (height, width) != (side, side):
-            return f"it has {width} x {height} pixels, expected {side} x {side}"
-        self.room[row] = shrink(pixels, self.size)
+        height, width = pixels.shape[:2]
+        sides = {self.file_size, *self.source.larger_sizes}
+        if height != width or height not in sides:
+            return f"it has {height} x {width} pixels, expected {' or '.join(f'{side} x {side}' for side in sorted(sides))}"
+        whole = self.source.shows_whole_heads
+        self.room[row] = cut(pixels, self.crops[row], self.size) if whole else shrink(pixels, self.size)
         return ""
 
     def read_fields(self, entry: Entry, row: int) -> str:
-        """Fill one row of the truth. Not in threads: numpy parses headers with ``compile``, which
-        in Python 3.11 fails at random when two threads do so at once."""
-        if entry.truth is None or not self.shapes:
+        """Fill one row of the truth; returns what is wrong, or nothing."""
+        wanted = dict(self.shapes)
+        if self.source.shows_whole_heads:
+            wanted = {WHOLE_NAMES.get(name, name): shape for name, shape in wanted.items()} | {"crop": (4,)}
+        if entry.truth is None or not wanted:
             return ""
         try:
-            values = read_truth(entry.truth, self.shapes)
+            values = read_truth(entry.truth, wanted)
         except DAMAGE as error:
             return describe(error)
-        for name, value in values.items():
-            self.truth_room[name][row] = value
+        if "crop" in wanted:
+            self.crops[row] = values["crop"]
+            if "landmarks" in values:
+                values["landmarks"] = in_crop(values["landmarks"], values["crop"])
+        for name in self.shapes:
+            self.truth_room[name][row] = values[WHOLE_NAMES.get(name, name) if "crop" in wanted else name]
         return ""
 
     def rescan(self) -> tuple[int, list[tuple[Path, str]]]:
@@ -158,7 +170,7 @@ class PictureSet:
 
     def rows(self, held_out: bool) -> np.ndarray:
         """Places of the held-out pictures, or of all others."""
-        return np.flatnonzero((self.numbers % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == held_out)
+        return np.flatnonzero(is_held_out(self.source.people(self.numbers)) == held_out)
 
     def landmarks(self, rows: np.ndarray) -> Tensor | None:
         """Landmarks (N, 68, 2), x and y in [-1, 1], y up; None where the set has none or they were not read."""
@@ -196,7 +208,7 @@ def too_few(folder: Path, count: int, part: str) -> StyleRigError:
     what = "pictures" if part == "all" else f"{part} pictures"
     return StyleRigError(
         f"There are {count} {what} in {folder}, at least {FEWEST} are needed in all.",
-        "Render more: python -m models.studio --count N --output DIR goes on where it stopped.",
+        "Render more: python -m models.synthetic --people N --output DIR goes on where it stopped.",
         code="no_training_data",
     )
 

@@ -80,7 +80,7 @@ class GeneratorTraining:
             if not self.data.paired and (stage.kind == "pairs" or stage.free < 1):
                 raise training_error(
                     f"stage {number} teaches pairs, but the pictures have no latents",
-                    "Use a set rendered by models.studio, or a plan with adversarial stages and free = 1.",
+                    "Use a set rendered by models.synthetic, or a plan with adversarial stages and free = 1.",
                 )
             if stage.batch % self.world.size:
                 raise training_error(f"stage {number} has a batch of {stage.batch} for {self.world.size} processes")

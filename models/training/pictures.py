@@ -1,8 +1,9 @@
-"""Reading training pictures: a set rendered by models.studio with its truth, or a plain folder of pictures.
+"""Reading training pictures: a set rendered by models.synthetic with its truth, or a plain folder of pictures.
 
-The set's format: ``index.json`` (format 2), ``00000/000000.png`` (RGBA, sRGB colour premultiplied
-by alpha, folder = number // 1000) and beside each its ``.npz`` (latent, parameters, landmarks,
-mask). The PNG is written last, so a picture exists when its PNG does.
+The set's format: ``index.json``, ``00000/000000.png`` (RGBA, sRGB colour premultiplied by alpha, folder =
+number // 1000) and beside each its ``.npz``. The PNG is written last, so a picture exists when its PNG does.
+Format 2 holds FFHQ crops (latent, parameters, landmarks), format 3 whole heads of which the FFHQ crop is cut
+here (latent, aligned parameters, landmarks and the crop); there some pictures are larger than ``size``.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
 from models.errors import StyleRigError
 
-FORMAT = 2
+FORMATS = (2, 3)
+WHOLE_HEADS = 3  # the format whose pictures show more than the FFHQ crop
 SUFFIXES = (".png", ".jpg", ".jpeg")
 PLAIN_MODES = ("RGB", "RGBA", "L", "LA", "P")
 LISTED = 5  # how many bad files an error names
@@ -57,6 +60,21 @@ class PictureFolder:
         parameters = max((place[1] for place in self.index["parameters"].values()), default=0)
         return {"latent": (self.index["latents"],), "parameters": (parameters,), "landmarks": (68, 2)}
 
+    def people(self, numbers: np.ndarray) -> np.ndarray:
+        """Whose the pictures of ``numbers`` are; in older sets and plain folders each shows somebody else."""
+        return numbers // (self.index or {}).get("shots", 1)
+
+    @property
+    def larger_sizes(self) -> list[int]:
+        """Sides that some pictures have beside ``size``."""
+        large = (self.index or {}).get("large_size")
+        return [large] if isinstance(large, int) else []
+
+    @property
+    def shows_whole_heads(self) -> bool:
+        """Whether the FFHQ crop has to be cut from the pictures."""
+        return bool(self.index) and self.index["format"] == WHOLE_HEADS
+
     def entries(self) -> list[Entry]:
         """All pictures that exist now, by number. Raises StyleRigError for an unreadable folder."""
         try:
@@ -77,7 +95,7 @@ def open_folder(folder: str | Path) -> PictureFolder:
     if not folder.is_dir():
         raise StyleRigError(
             f"There is no folder of pictures at {folder}.",
-            "Render a set first (python -m models.studio --output DIR) or name a folder of .png or .jpg pictures.",
+            "Render a set first (python -m models.synthetic --output DIR) or name a folder of .png or .jpg pictures.",
             code="no_training_data",
         )
     path = folder / "index.json"
@@ -93,8 +111,8 @@ def open_folder(folder: str | Path) -> PictureFolder:
 
 
 def check_index(path: Path, index: Any) -> None:
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise bad_index(path, f"it is not of format {FORMAT}")
+    if not isinstance(index, dict) or index.get("format") not in FORMATS:
+        raise bad_index(path, f"it is not of format {' or '.join(map(str, FORMATS))}")
     for name, least in (("size", 8), ("latents", 0), ("count", 0)):
         if not isinstance(index.get(name), int) or index[name] < least:
             raise bad_index(path, f"{name} is {index.get(name)!r}")
@@ -144,6 +162,24 @@ def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
     return ((blocks + factor * factor // 2) // (factor * factor)).astype(np.uint8)
 
 
+def cut(pixels: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
+    """The square (size, size, 4) of premultiplied (H, W, 4) uint8 that ``crop`` (4,) tells: centre and half axis x, NDC, y up."""
+    half = len(pixels) / 2
+    to_pixels = lambda x, y: (half * (1 + x) - 0.5, half * (1 - y) - 0.5)
+    centre, axis = crop[:2], crop[2:]
+    up = np.array([-axis[1], axis[0]])
+    corners = np.float32([to_pixels(*(centre - axis + up)), to_pixels(*(centre + axis + up)), to_pixels(*(centre - axis - up))])
+    target = np.float32([(-0.5, -0.5), (size - 0.5, -0.5), (-0.5, size - 0.5)])
+    return cv2.warpAffine(pixels, cv2.getAffineTransform(corners, target), (size, size), flags=cv2.INTER_LINEAR)
+
+
+def in_crop(points: np.ndarray, crop: np.ndarray) -> np.ndarray:
+    """Points (…, 2) of the whole picture in the coordinates of its ``crop`` (4,)."""
+    axis = crop[2:]
+    turn = np.array([axis, [-axis[1], axis[0]]]) / (axis @ axis)
+    return (points - crop[:2]) @ turn.T
+
+
 def read_truth(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """The fields named by ``shapes`` as float32; raises one of ``DAMAGE``."""
     if not path.is_file():
@@ -171,7 +207,7 @@ def unreadable(folder: Path, error: OSError) -> StyleRigError:
 def bad_index(path: Path, reason: str) -> StyleRigError:
     return StyleRigError(
         f"{path} does not describe a set of pictures: {reason}.",
-        "Render the set again with python -m models.studio; for a plain folder of pictures delete this file.",
+        "Render the set again with python -m models.synthetic; for a plain folder of pictures delete this file.",
         code="bad_training_data",
     )
 

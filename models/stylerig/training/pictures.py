@@ -19,8 +19,8 @@ from models.stylerig.training.draws import Draws
 from models.training.data import PictureSet
 from models.training.pictures import open_folder
 
-HALVES = ("training", "evaluation")  # pictures of even and of odd number
-HELD_OUT = 16  # every 16th picture of a half is kept for validation
+HALVES = ("training", "evaluation")  # people of even and of odd number
+HELD_OUT = 16  # every 16th person of a half is kept for validation
 
 
 # The 68 landmarks in the order in which a mirror shows them: jaw, brows, nose, eyes, lips.
@@ -78,7 +78,7 @@ class Batch:
 
 
 class StudioPictures:
-    """One half of a set that models.studio rendered: even numbers train the rig, odd ones the network
+    """One half of a set that models.synthetic rendered: people of even number train the rig, of odd the network
     that judges it, so that both stay apart also when pictures are added.
 
     Pictures are shrunk to what the estimators see; batches of them come on ``device``. Raises StyleRigError when the set cannot be used or
@@ -91,15 +91,16 @@ class StudioPictures:
             found = source.shapes().get("parameters", ("no",))[0]
             raise StyleRigError(
                 f"The pictures in {folder} come with {found} parameters, this face model has {size}.",
-                "Render a set with python -m models.studio, for the same face model.",
+                "Render a set with python -m models.synthetic, for the same face model.",
                 code="bad_pictures",
             )
         smaller = SIZE if source.size % SIZE == 0 else 0
         self.half, self.device = half, device
         self.set = PictureSet(folder, smaller, fields=("parameters", "landmarks", "latent"))
         self.looks = slice(*(source.index or {})["layout"].get("looks", (0, 0)))
-        mine = np.flatnonzero(self.set.numbers % 2 == HALVES.index(half))
-        held = self.set.numbers[mine] // 2 % HELD_OUT == HELD_OUT - 1
+        people = source.people(self.set.numbers)
+        mine = np.flatnonzero(people % 2 == HALVES.index(half))
+        held = people[mine] // 2 % HELD_OUT == HELD_OUT - 1
         self.train, self.held = mine[~held], mine[held]
 
     def __len__(self) -> int:

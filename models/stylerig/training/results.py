@@ -61,7 +61,7 @@ def write_cards(folder: Path, name: str, generator_hash: str, measured: dict, sa
         if not (folder / f"{name}-{part}.safetensors").is_file():
             continue
         lines = [f"# {name}-{part}", "", text, "", f"- For the generator {generator_hash[:16]}, {samples} samples of it"]
-        lines += ["- Data: portraits of people that do not exist, made by this project (`python -m models.studio`)"]
+        lines += ["- Data: portraits of people that do not exist, made by this project (`python -m models.synthetic`)"]
         lines += [f"- Made by: `python -m backend train rig`, minutes by stage: {json.dumps(spent)}"]
         lines += [f"- Measured on held-out samples: {json.dumps(measured.get(part, {}))}"]
         lines += ["- Not meant for reading or editing pictures of real people", "- License: GPL-3.0-or-later", ""]

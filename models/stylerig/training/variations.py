@@ -8,9 +8,9 @@ the likeness of the same person is measured on.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models.errors import StyleRigError
 from models.face import FaceModel, load_face_model
+from models.face.camera import PORTRAIT_CAMERA
 from models.face.gaze import is_gaze
 from models.io.atomic_write import write_atomic
 from models.metrics.control import mean
@@ -27,67 +28,74 @@ from models.stylerig.evaluation.judging import READABLE, expressions
 from models.stylerig.evaluation.likeness import other_people, similarity
 from models.stylerig.evaluation.subjects import BATCH, Reading
 from models.stylerig.rig import BACKDROP
-from models.stylerig.training.scenes import kept_gaze, with_expression
-from models.studio.scene import PITCH, YAW, latent_size, layout
+from models.synthetic.blender.process import default_python
+from models.synthetic.dataset import picture_path, write_index, write_picture
+from models.synthetic.expressions import gaze_weights, neutral
+from models.synthetic.light import Light, draw_light
+from models.synthetic.message import Assets, prepare
+from models.synthetic.person import Person, latent_of, person_from_latent
+from models.synthetic.photographer import Job, Photographer, person_jobs
+from models.synthetic.shot import Shot, draw_rotation
 from models.training.data import PictureSet
 from models.training.pictures import open_folder
 
 KINDS = ("own", "yaw", "pitch", "expression", "light")  # of each person, one after another
 LIKENESS = {"pose": ("yaw", "pitch"), "expression": ("expression",), "light": ("light",)}
 TURN = {"yaw": math.radians(25), "pitch": math.radians(11)}
-REST = 0.5  # numbers of expressions at most: people without a strong one
 SAME = 1e-3  # truth closer than this has not changed
 
 
-def variation_latent(seed: int, number: int, face: FaceModel) -> Tensor:
-    """The scene vector (1, S) of picture ``number``: person ``number // 5`` in the variation ``number % 5``."""
-    person, kind = number // len(KINDS), KINDS[number % len(KINDS)]
-    random = torch.Generator().manual_seed(seed * 10_000_019 + person)
-    z, fresh = torch.randn(2, 1, latent_size(face), generator=random)
-    places = layout(face)
-    z[:, places["expression"]] = z[:, places["expression"]].clamp(max=REST)
-    z[:, places["mood"].start : places["mood"].stop - 1] = 0.0
-    z[:, places["pose"]] *= 0.4
-    edited = z.clone()
-    sign = 1.0 if person % 2 else -1.0
-    if kind in TURN:
-        column = places["pose"].start + ("yaw", "pitch").index(kind)
-        edited[:, column] += sign * TURN[kind] / (YAW if kind == "yaw" else PITCH)
-        edited[:, places["gaze"]] = kept_gaze(z, edited, places)
-    elif kind == "light":
-        edited[:, places["light"]] = fresh[:, places["light"]]
-    elif kind == "expression":
-        names = [name for name in face.expression_names if not is_gaze(name)]
-        return with_expression(z, names[person % len(names)], 1.0, face)
-    return edited
+def variation(person: Person, number: int, random: np.random.Generator, face: FaceModel) -> list[Shot]:
+    """The shots of ``KINDS`` of person ``number``: calm, at most a little turned, and then with one thing changed."""
+    rotation = 0.4 * draw_rotation(random)
+    rotation = np.clip(rotation, -np.radians(15), np.radians(15))
+    weights = dict.fromkeys(face.expression_names, 0.0)
+    neutral(random, weights)
+    tone = float(person.reflectance[0])
+    sign = 1.0 if number % 2 else -1.0
+    turned = {kind: rotation + sign * TURN[kind] * np.eye(3)[column] for column, kind in enumerate(TURN)}
+    shown = [name for name in face.expression_names if not is_gaze(name)]
+    changed = weights | {shown[number % len(shown)]: 1.0}
+    own = draw_light(random, tone), draw_light(random, tone)
+
+    def shot(weights: dict[str, float], pose: np.ndarray, light: Light) -> Shot:
+        looking = gaze_weights(-pose[0], pose[1])  # at the camera
+        values = [float(np.clip((weights | looking)[name], 0, 1)) for name in face.expression_names]
+        return Shot(np.array(values), pose, 0.3 * rotation, PORTRAIT_CAMERA.distance, light)
+
+    return [shot(weights, rotation, own[0]), shot(weights, turned["yaw"], own[0]), shot(weights, turned["pitch"], own[0]),
+            shot(changed, rotation, own[0]), shot(weights, rotation, own[1])]  # fmt: skip
 
 
-def photograph_variations(output: Path, people: int, size: int, seed: int, heads: Path | None) -> Path:
+def photograph_variations(output: Path, people: int, size: int, seed: int) -> Path:
     """Render ``people`` in all variations with the studio; pictures that are there are kept."""
-    from models.studio import __main__ as studio
-    from models.studio.heads import studio_head
-    from models.studio.person import person_message, prepare
-    from models.studio.scene import scene_from_latent
-
-    class Photographer(studio.Photographer):
-        def prepare(self, number: int) -> dict:
-            latent = variation_latent(self.options.seed, number, self.face)
-            scene = scene_from_latent(latent, self.face)
-            person = person_message(scene, 0, self.assets, seed=number // len(KINDS))
-            return {"number": number, "latent": latent, "scene": scene, "person": person}
-
-    options = argparse.Namespace(output=output, size=size, seed=seed, count=people * len(KINDS),
-                                 blender_python=studio.default_python())  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
-    face, head = load_face_model(None), studio_head(heads)
-    studio.write_index(options, face, head.name)
+    face = load_face_model(None)
+    write_index(output, size, size, seed, people, face)
     index = json.loads((output / "index.json").read_text())
-    write_atomic(output / "index.json", json.dumps(index | {"variations": list(KINDS)}, indent=1).encode())
-    missing = [number for number in range(options.count) if not studio.picture_path(output, number).exists()]
-    assets, done = prepare(head), lambda: None
+    ours = {"variations": list(KINDS), "shots": len(KINDS), "count": people * len(KINDS)}
+    write_atomic(output / "index.json", json.dumps(index | ours, indent=1).encode())
+    missing = [n for n in range(people) if not all(picture_path(output, k).exists() for k in numbers_of(n))]
     if missing:
-        Photographer(options, face, assets, 0).shoot(missing, done, studio.Event())
+        assets = prepare(face)
+        jobs = (job for person in missing for job in variation_jobs(assets, seed, person, size))
+        with Photographer(assets, default_python(), output / "blender.log") as photographer:
+            for job, frame in photographer.take(jobs):
+                write_picture(picture_path(output, job.number), frame, job.latent, job.person, job.shot, face)
     return output
+
+
+def numbers_of(person: int) -> range:
+    """The numbers of the pictures of a person."""
+    return range(person * len(KINDS), (person + 1) * len(KINDS))
+
+
+def variation_jobs(assets: Assets, seed: int, number: int, size: int) -> Iterator[Job]:
+    """The pictures of person ``number``."""
+    latent = latent_of(seed, number, assets.face)
+    person = person_from_latent(latent, assets.face)
+    shots = variation(person, number, np.random.default_rng((seed, number)), assets.face)
+    return person_jobs(assets, latent, person, zip(numbers_of(number), shots, strict=True), size)
 
 
 @torch.no_grad()
