@@ -20,7 +20,13 @@ from models.errors import StyleRigError
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = (3, 11)
+NO_PLACE = "Set NUMBA_CACHE_DIR to a folder that can be written, or let this user write to models/generators/engines/__pycache__."
 SET_UP = "Make the environment again with python build.py setup, or with Make Environment in the extension's preferences."
+
+ADVICE = {  # where making the environment again would not help
+    "loopback": "A firewall or a sandbox keeps programs of this computer from speaking with each other: allow Python to.",
+    "temporary folder": "Free some space there, or set TMPDIR (on Windows TEMP) to a folder that can be written.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,14 +49,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def examine(name: str, check: Callable, arguments: argparse.Namespace) -> dict:
-    """One check's finding; whatever it raises is a finding too, so that the other checks run."""
+    """One check's finding; whatever it raises is a finding too, so that the other checks run.
+
+    A check returns its message, or that and a hint at what could be better.
+    """
     try:
-        return {"name": name, "ok": True, "message": check(arguments), "hint": ""}
+        found = check(arguments)
+        message, hint = (found, "") if isinstance(found, str) else found
+        return {"name": name, "ok": True, "message": message, "hint": hint}
     except StyleRigError as error:
         return {"name": name, "ok": False, "message": error.message, "hint": error.hint}
     except Exception as error:
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-        return {"name": name, "ok": False, "message": message, "hint": SET_UP}
+        return {"name": name, "ok": False, "message": message, "hint": ADVICE.get(name, SET_UP)}
 
 
 def check_python(arguments: argparse.Namespace) -> str:
@@ -87,10 +98,23 @@ def check_device(arguments: argparse.Namespace) -> str:
     import torch
 
     from backend.rigs import choose_device
+    from models.generators.processor import has_fast_bf16
 
     device = choose_device(arguments.device)
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
-    return f"torch {torch.__version__} on {device} ({name})"
+    cpu = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    name = torch.cuda.get_device_name() if device == "cuda" else cpu
+    precision = "bfloat16 in hardware" if has_fast_bf16(device) else "no bfloat16 in hardware, float32 instead"
+    return f"torch {torch.__version__} on {device} ({name}; {precision})"
+
+
+def check_kernels(arguments: argparse.Namespace) -> str | tuple[str, str]:
+    from backend.rigs import choose_device
+    from models.generators.engines import kernels_place
+
+    if choose_device(arguments.device) == "cuda":
+        return "not used on cuda"
+    place = kernels_place()
+    return f"kept in {place}" if place else ("compiled at each start, for some seconds: no folder to keep them in", NO_PLACE)
 
 
 def check_face(arguments: argparse.Namespace) -> str:
@@ -144,6 +168,7 @@ CHECKS = {
     "device": check_device,
     "face model": check_face,
     "weights": check_weights,
+    "kernels": check_kernels,
     "rig": check_rig,
     "loopback": check_loopback,
     "temporary folder": check_temporary,

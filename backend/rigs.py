@@ -18,7 +18,7 @@ MODEL = "studio"  # the one that ships
 MOST_WAITING = 64  # requests
 AT_ONCE = 2  # while one frame is drawn, the next is prepared and the last one encoded; small ones are drawn side by side
 SLOW_SECONDS = 1.5
-COMPILING = "Preparing the generator for this processor: some seconds, the first time only."
+COMPILING = "Preparing the generator for this processor: some seconds, once where it can be kept."
 
 
 def load_rig(device: str = "cpu") -> Rig:
@@ -34,6 +34,8 @@ def load_rig(device: str = "cpu") -> Rig:
         rig.prepare()
     finally:
         slow.cancel()
+    if notice := rig.engine().notice:
+        print(notice, file=sys.stderr, flush=True)
     return rig
 
 

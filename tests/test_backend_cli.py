@@ -130,3 +130,23 @@ def test_backend_never_imports_bpy_and_starts_nothing(root):
     )
     answer = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=240)
     assert answer.stdout == "clean\n", answer.stderr
+
+
+def test_what_numba_is_told_stops_neither_pictures_nor_doctor(root):
+    answer = subprocess.run(
+        [sys.executable, "-m", "backend", "doctor", "--device", "cpu", "--json"], cwd=root,
+        env=os.environ | {"NUMBA_NUM_THREADS": "0"}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    checks = {check["name"]: check for check in json.loads(answer.stdout)["checks"]}
+    assert not checks["kernels"]["ok"] and checks["kernels"]["hint"] == "Unset NUMBA_NUM_THREADS."
+    assert checks["rig"]["ok"] and checks["rig"]["message"].endswith("by plain torch, float32"), answer.stderr
+    assert "numba cannot compile" in answer.stderr, "whoever draws is told"
+
+
+def test_doctor_says_where_compiled_kernels_can_be_kept(capsys, monkeypatch):
+    monkeypatch.setattr("models.generators.engines.kernels_place", lambda: None)
+    monkeypatch.setattr(doctor, "CHECKS", {"kernels": doctor.check_kernels, "temporary folder": doctor.check_temporary})
+    monkeypatch.setattr(doctor.tempfile, "NamedTemporaryFile", lambda: open(os.devnull + "/none"))
+    status, out, _ = call(capsys, "doctor", "--device", "cpu")
+    assert status == 1 and "ok    kernels: compiled at each start" in out and "NUMBA_CACHE_DIR" in out
+    assert re.search(r"WRONG temporary folder: .*\n +Free some space there, or set TMPDIR", out)

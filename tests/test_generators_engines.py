@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numba import config
 
 from models.errors import StyleRigError
-from models.generators import Generator, GeneratorConfig, latents_from_seed, load_engine
+from models.generators import Generator, GeneratorConfig, latents_from_seed, load_engine, processor
 from models.generators.config import StyleGAN2Config
 from models.generators.engines import engine as engines
 from models.generators.engines import fused2
@@ -132,23 +133,31 @@ def test_bands_do_not_show(monkeypatch):
 
 def test_fast_says_when_it_is_not(monkeypatch):
     generator = NETWORKS["studio"]()
-    monkeypatch.setattr(engines, "has_fast_bf16", lambda device: False)
+    monkeypatch.setattr(processor, "has_fast_bf16", lambda device: False)
     engine = load_engine(generator, "fast")
     assert engine.name == "fused kernels, float32" and "bfloat16" in engine.notice
-    monkeypatch.setattr(engines, "has_fast_bf16", lambda device: True)
+    monkeypatch.setattr(processor, "has_fast_bf16", lambda device: True)
     engine = load_engine(generator, "fast")
     assert engine.name == "fused kernels, bfloat16" and not engine.notice
 
 
-def test_without_numba_the_plain_network_runs(monkeypatch):
+@pytest.fixture
+def kernels_not_imported(monkeypatch):
+    for name in ("kernels", "compiling"):
+        monkeypatch.delitem(sys.modules, f"models.generators.engines.{name}", raising=False)
+
+
+@pytest.mark.parametrize("switch", ["", "NUMBA_DISABLE_JIT"])
+def test_without_numba_the_plain_network_runs(monkeypatch, kernels_not_imported, switch):
     generator = NETWORKS["studio"]()
-
-    def missing(*_):
-        raise ImportError("No module named 'numba'")
-
-    monkeypatch.setattr(engines, "fuse", missing)
+    if switch:
+        monkeypatch.setenv(switch, "1")
+        monkeypatch.setattr(config, switch.removeprefix("NUMBA_"), 1)
+    else:
+        monkeypatch.setitem(sys.modules, "numba", None)
     engine = load_engine(generator, "exact")
-    assert engine.name == "plain torch, float32" and "numba" in engine.notice
+    assert engine.name == "plain torch, float32" and "numba cannot compile" in engine.notice
+    assert (f"Unset {switch}." if switch else "build.py setup") in engine.notice
     w = codes(generator)
     assert torch.equal(engine.synthesis(w), generator.synthesis(w))
 

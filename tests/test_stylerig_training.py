@@ -23,7 +23,7 @@ from models.face import load_face_model
 from models.face.alignment import align, project_landmarks
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
-from models.generators import Generator
+from models.generators import Generator, processor
 from models.generators.semantic_mapping.studio_v1 import LIGHTS, THRESHOLD, layout
 from models.stylerig import Controls, Rig
 from models.stylerig.estimator import Estimator, close_view
@@ -122,13 +122,22 @@ def test_the_share_of_a_process(face):
     assert config.shared(1) is config and config.shared(2).joint.batch == 2 and config.shared(2).joint.steps == 2
 
 
-def test_bf16_trains_the_networks_that_see_pictures(prepared, tmp_path):
+def test_bf16_trains_the_networks_that_see_pictures(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr(processor, "has_fast_bf16", lambda device: True)  # emulated where it is not
     config = dataclasses.replace(tiny_config(), precision="bf16", paper=without_steps(tiny_config().paper))
     lines = []
     train(prepared, tmp_path / "rig", config=config, report=lines.append)
     judge = Estimator.load(tmp_path / "rig" / "tiny-judge.safetensors")
     assert all(torch.isfinite(value).all() for value in judge.state_dict().values())
     assert not (tmp_path / "rig" / "rignet-pose.state").exists(), "a stage without steps is left out"
+    assert json.loads((tmp_path / "rig" / "config.json").read_text())["made_with"]["precision"] == "bf16"
+
+
+def test_without_bf16_a_training_goes_on_in_float32_and_says_so(face, tmp_path, monkeypatch):
+    monkeypatch.setattr(processor, "has_fast_bf16", lambda device: False)
+    lines = []
+    run = Run.open(dataclasses.replace(tiny_config(), precision="bf16"), face, tmp_path, lines.append)
+    assert run.precision == "float32" and lines == [processor.NO_BF16]
 
 
 def without_steps(stage):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.generators import progan, stylegan1, stylegan2, stylegan3
 from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Config, StyleGAN2Config
+from models.generators.processor import usable_precision
 from models.generators.semantic_mapping import SemanticMapping
 from models.generators.stylegan2 import split_matte
 from models.generators.stylegan3_config import StyleGAN3Config
@@ -66,7 +67,7 @@ class Generator(nn.Module):
 
     def fast(self) -> Generator:
         """The quickest precision of this device; ``precision`` says which it became."""
-        return self.set_precision("bf16" if has_fast_bf16(self.w_avg.device) else "float32")
+        return self.set_precision(usable_precision("auto", self.w_avg.device)[0])
 
     def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0,
                 truncation_cutoff: int | None = None, noise: str = "const",
@@ -93,13 +94,6 @@ def mix_styles(w: Tensor, other: Tensor, layers: Sequence[int]) -> Tensor:
     chosen = torch.zeros(w.shape[1], dtype=torch.bool, device=w.device)
     chosen[list(layers)] = True
     return torch.where(chosen[:, None], other, w)
-
-
-def has_fast_bf16(device: torch.device | str = "cpu") -> bool:
-    """Whether the device multiplies bfloat16 in hardware; emulation is five times slower than float32."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def latents_from_seed(seed: int, n: int = 1, z_dim: int = 512) -> Tensor:

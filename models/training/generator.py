@@ -5,7 +5,6 @@ This is the loop: stages, clocks, sheets, checkpoints. What a step does stands i
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import time
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from models.errors import StyleRigError
-from models.generators.pointwise import gathered_passes
+from models.generators.pointwise import gathered_passes, modulate_forward
 from models.io.atomic_write import write_atomic
 from models.stylerig.estimator import Estimator
 from models.training.config import Stage, TrainingConfig
@@ -58,6 +57,8 @@ class GeneratorTraining:
         self.check_data()
         self.log = Log(self.output / "log.jsonl")
         self.networks = Networks(config, self.data.latent_dim, self.world.device)
+        if self.networks.notice:
+            self.say(self.networks.notice)
         reader = reader.to(self.world.device) if reader else None
         self.teacher = Teacher(self.networks, self.data, self.world, config.seed, reader)
         self.stage_number = self.stage_images = self.images = self.steps = 0
@@ -91,7 +92,7 @@ class GeneratorTraining:
         """Train until the last stage is done (True) or a stop is asked for (False)."""
         keep_memory()
         self.told = self.saved = self.shown = self.scanned = time.monotonic()
-        with StopRequest() as stop, gathered_passes(self.config.compile and has_compiler(self.world.device)):
+        with StopRequest() as stop, gathered_passes(self.config.compile and self.can_compile()):
             while self.stage_number < len(self.config.stages):
                 if not self.run_stage(self.config.stages[self.stage_number], stop):
                     self.checkpoint()
@@ -100,6 +101,16 @@ class GeneratorTraining:
                 self.stage_number += 1
                 self.stage_images, self.stage_seconds = 0, 0.0
         self.finish()
+        return True
+
+    def can_compile(self) -> bool:
+        """Whether torch.compile works here: it needs a C++ compiler or Triton, and a folder that can be written."""
+        try:
+            torch.compile(modulate_forward, dynamic=False)(*torch.ones(2, 4, 4, 4, device=self.world.device))
+        except Exception as error:  # each of these fails in its own way
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            self.say(f"torch.compile does not work here: {reason}. The training is slower without it.")
+            return False
         return True
 
     def run_stage(self, stage: Stage, stop: StopRequest) -> bool:
@@ -305,19 +316,6 @@ def check_reader(config: TrainingConfig, reader: Estimator | None) -> None:
             "the reader is the network that judges rigs, which takes no part in any training",
             "Give the landmarks.safetensors of `python -m backend train rig --stage landmarks`.",
         )
-
-
-def has_compiler(device: torch.device) -> bool:
-    """Whether torch.compile can work here: on a processor it needs a C++ compiler, on a GPU Triton."""
-    if device.type == "cuda":
-        from torch.utils._triton import has_triton
-
-        return has_triton()
-    from torch._inductor import cpp_builder
-
-    with contextlib.suppress(Exception):
-        return bool(cpp_builder.get_cpp_compiler())
-    return False
 
 
 def training_error(reason: str, hint: str = "Choose other data or correct the plan.") -> StyleRigError:

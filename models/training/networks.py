@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from models.generators import Generator
-from models.generators.generator import has_fast_bf16
+from models.generators.processor import usable_precision
 from models.training.config import TrainingConfig
 from models.training.discriminator import Discriminator, PatchDiscriminator
 
@@ -19,7 +19,10 @@ PARTS = ("generator", "average", "discriminator", "generator_optimizer", "discri
 
 
 class Networks:
-    """Generator, its running average, discriminator; the same beginning for a seed everywhere."""
+    """Generator, its running average, discriminator; the same beginning for a seed everywhere.
+
+    ``notice`` says where they do not compute as the plan asks for, or is empty.
+    """
 
     def __init__(self, config: TrainingConfig, latent_dim: int, device: torch.device):
         self.generator = Generator.create(config.generator, config.seed)
@@ -28,9 +31,9 @@ class Networks:
             self.discriminator = create_discriminator(config)
             if latent_dim:
                 self.prepare_for_pairs(config, latent_dim)
-        if config.precision == "bf16" or config.precision == "auto" and has_fast_bf16(device):
-            self.generator.set_precision("bf16")
-            self.discriminator.dtype = torch.bfloat16
+        precision, self.notice = usable_precision(config.precision, device)
+        self.generator.set_precision(precision)
+        self.discriminator.dtype = self.generator.synthesis.dtype
         self.generator.to(device)
         self.discriminator.to(device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.generators.processor import packs_weights
+
 
 def whole(channels: int, unit: int) -> int:
     """The next multiple of ``unit``."""
@@ -29,7 +31,7 @@ class Convolution:
     def __init__(self, weight: Tensor, padding: tuple[int, int], dtype: torch.dtype, unit: int):
         weight = padded(weight.detach(), whole(len(weight), unit), whole(weight.shape[1], unit))
         self.weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
-        self.padding = list(padding)
+        self.padding, self.packs = list(padding), packs_weights(dtype)
         self.packed: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -39,7 +41,7 @@ class Convolution:
 
     def run(self, x: Tensor) -> Tensor:
         # Packed once, oneDNN need not bring the weights into its own order for each picture.
-        if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        if not self.packs:
             return F.conv2d(x, self.weight, padding=self.padding)
         if self.packed is None:
             pack = torch.ops.mkldnn._reorder_convolution_weight

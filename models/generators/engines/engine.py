@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,8 +16,9 @@ from models.errors import StyleRigError
 from models.generators import stylegan2, stylegan3
 from models.generators.engines.boxes import Box
 from models.generators.engines.threads import Lanes, engine_threads
-from models.generators.generator import Generator, has_fast_bf16
+from models.generators.generator import Generator
 from models.generators.noise import check_noise, draw_noise
+from models.generators.processor import usable_precision
 from models.generators.stylegan2 import over_backdrop, split_matte
 
 EXACTNESS = ("exact", "fast")
@@ -144,14 +148,30 @@ def load_engine(generator: Generator, exactness: str = "fast", device: str | tor
         return Engine(generator, Plain(generator, torch.float32), "plain torch, float32", notice)
     try:
         runner = PictureByPicture(fuse(generator, dtype))
-    except ImportError as error:
-        notice = f"The package numba cannot be used ({error}): the plain network runs, several times as slow."
+    except StyleRigError as error:
+        notice = f"{error.message} {error.hint} {notice}".strip()
         return Engine(generator, Plain(generator, dtype), f"plain torch, {name_of(dtype)}", notice)
     return Engine(generator, runner, f"fused kernels, {name_of(dtype)}", notice)
 
 
+def kernels_place() -> Path | None:
+    """The folder in which the compiled kernels are kept, or None where each process compiles them anew.
+
+    Raises StyleRigError where they cannot be compiled at all.
+    """
+    try:
+        from models.generators.engines.compiling import place_of
+        from models.generators.engines.kernels import limited
+
+        limited(np.float32(1), np.float32(1), np.float32(1))
+    except Exception as error:  # numba and LLVM fail in many ways, by many switches
+        raise no_kernels(error) from error
+    return place_of(limited)
+
+
 def fuse(generator: Generator, dtype: torch.dtype) -> Fused:
-    """The network prepared for the fused kernels; raises ImportError where these cannot be compiled."""
+    """The network prepared for the fused kernels; raises StyleRigError where these cannot be compiled."""
+    kernels_place()
     from models.generators.engines.fused2 import FusedStyleGAN2
     from models.generators.engines.fused3 import FusedStyleGAN3
 
@@ -173,11 +193,8 @@ def cuda_engine(generator: Generator, exactness: str, device: torch.device) -> E
 
 def precision(exactness: str, device: torch.device) -> tuple[torch.dtype, str]:
     """The type that convolutions run in, and a word if it is not the one that was asked for."""
-    if exactness == "exact":
-        return torch.float32, ""
-    if has_fast_bf16(device):
-        return torch.bfloat16, ""
-    return torch.float32, "This machine does not multiply bfloat16 in hardware: float32 is used, which is as quick."
+    name, notice = usable_precision("bf16" if exactness == "fast" else "float32", device)
+    return (torch.bfloat16 if name == "bf16" else torch.float32), notice
 
 
 def name_of(dtype: torch.dtype) -> str:
@@ -189,4 +206,13 @@ def no_device(device: torch.device) -> StyleRigError:
         f"There is no device {str(device)!r} that a generator can run on.",
         'Choose "cpu", or install a CUDA build of torch (`python build.py setup --device cuda`).',
         code="no_device",
+    )
+
+
+def no_kernels(error: Exception) -> StyleRigError:
+    reason = str(error).strip().partition("\n")[0].rstrip(".")
+    switches = ", ".join(name for name in sorted(os.environ) if name.startswith("NUMBA_"))
+    hint = f"Unset {switches}." if switches else "Make the environment again: python build.py setup."
+    return StyleRigError(
+        f"numba cannot compile the kernels ({reason}): the plain network draws, several times as slow.", hint, code="no_kernels"
     )

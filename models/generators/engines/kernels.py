@@ -13,8 +13,10 @@ would keep the loops from being vectorised.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
+
+from models.generators.engines.compiling import compiled
 
 LANES = 16  # StyleGAN2's channels come in multiples of it: one vector of 512 bits, two of 256
 CHUNK = 32  # channels of a tile of StyleGAN3, whose own come in multiples of it: two cache lines
@@ -26,9 +28,6 @@ TAPS = 6  # of one phase of StyleGAN3's filters, and half of its down-sampling o
 
 _0, _1, _2, _3, _4, _8 = (np.uintp(number) for number in (0, 1, 2, 3, 4, 8))
 _C1, _C2, _C3, _C4, _C5 = (np.uintp(CHUNK * number) for number in range(1, 6))
-# No fast maths: what it fuses depends on what is compiled together, and a process that finds the kernels
-# compiled has to draw the very picture of the one that compiled them.
-OPTIONS = {"nogil": True, "cache": True}
 
 
 def load(array, index):
@@ -59,14 +58,14 @@ def _store(array, index, value):
     return store_bfloat16 if array.dtype == types.uint16 else store_float32
 
 
-@njit(**OPTIONS)
+@compiled
 def limited(value, slope, clamp):
     """Leaky ReLU, then limited to +-clamp."""
     value = max(value, value * slope)
     return min(max(value, -clamp), clamp)
 
 
-@njit(**OPTIONS)
+@compiled
 def dot_rows(weights, starts, counts, x, x_starts, out, first, last):
     """out[row] = weights[starts[row] :] . x[x_starts[row] :] over counts[row] numbers: matrices of many sizes."""
     sums = np.empty(SUMS, np.float32)  # side by side, else each addition would wait for the one before
@@ -88,7 +87,7 @@ def dot_rows(weights, starts, counts, x, x_starts, out, first, last):
 # StyleGAN2 ---------------------------------------------------------------------------------
 
 
-@njit(**OPTIONS)
+@compiled
 def activate_rows(x, top, scale, bias, noise, after, out, colours, colour_bias, before, image, settings,
                   colour_clamp, first, last):
     """x (h, W, C), the rows from ``top`` on, -> the same of out (H, W, C) and image (H, W, 4).
@@ -113,7 +112,7 @@ def activate_rows(x, top, scale, bias, noise, after, out, colours, colour_bias, 
             add_colours(values, channels, colours, colour_bias, colour_clamp, image[row, start:stop])
 
 
-@njit(**OPTIONS)
+@compiled
 def activate_columns(x, scale, bias, noise, settings, values):
     """clamp(leaky_relu(x * scale + noise + bias)) of one column of all channels after another."""
     slope, clamp = settings[0], settings[1]
@@ -125,7 +124,7 @@ def activate_columns(x, scale, bias, noise, settings, values):
         place += count
 
 
-@njit(**OPTIONS)
+@compiled
 def scale_columns(values, after, columns, out):
     place, count = _0, np.uintp(len(after))
     for _ in range(columns):
@@ -134,7 +133,7 @@ def scale_columns(values, after, columns, out):
         place += count
 
 
-@njit(**OPTIONS)
+@compiled
 def add_colours(values, channels, colours, colour_bias, clamp, image):
     """image (columns, 4) += the values of each column times colours (4, C), shifted and limited."""
     place, count = _0, np.uintp(channels)
@@ -154,7 +153,7 @@ def add_colours(values, channels, colours, colour_bias, clamp, image):
         image[column, 3] += min(max(c3 + b3, -clamp), clamp)
 
 
-@njit(**OPTIONS)
+@compiled
 def upsample_row(before, row, line, result):
     """Row ``row`` of the image (H, W, 4) at twice its size by the filter [1, 3, 3, 1], zeros outside."""
     if not before.size:
@@ -177,7 +176,7 @@ def upsample_row(before, row, line, result):
         target += _8
 
 
-@njit(**OPTIONS)
+@compiled
 def blur_rows(even_even, even_odd, odd_even, odd_odd, rows, scale, bias, noise, after, out, settings, first, last):
     """The four phases of a stride-2 transposed convolution -> out (2H, 2W, C), blurred and activated.
 
@@ -205,7 +204,7 @@ def blur_rows(even_even, even_odd, odd_even, odd_odd, rows, scale, bias, noise, 
             activate_second(right, scale, bias, above[2 * start + 1 : 2 * stop : 2], after, settings, target[channels:])
 
 
-@njit(**OPTIONS)
+@compiled
 def blur_vertically(even, odd, row, rows, start, stop, result):
     """Row ``row`` of the blurred rows, columns start to stop, not yet blurred along the row."""
     near = row // 2
@@ -222,7 +221,7 @@ def blur_vertically(even, odd, row, rows, start, stop, result):
         result[i] = e0 * load(x0, i) + e1 * load(x1, i) + o0 * load(x2, i) + o1 * load(x3, i)
 
 
-@njit(**OPTIONS)
+@compiled
 def blur_horizontally(even, odd, count, channels, left, right):
     """Two columns for each: the full columns 2n - 1 … 2n + 2 and 2n … 2n + 3 by [1, 3, 3, 1] / 4."""
     quarter, most = np.float32(0.25), np.float32(0.75)
@@ -232,7 +231,7 @@ def blur_horizontally(even, odd, count, channels, left, right):
         right[i] = quarter * (even[i] + behind[i]) + most * (here[i] + next_even[i])
 
 
-@njit(**OPTIONS)
+@compiled
 def activate_second(x, scale, bias, noise, after, settings, out):
     """activate_columns of x times ``after``, into every second column of ``out``."""
     slope, clamp = settings[0], settings[1]
@@ -249,13 +248,13 @@ def activate_second(x, scale, bias, noise, after, settings, out):
 # StyleGAN3 ---------------------------------------------------------------------------------
 
 
-@njit(**OPTIONS)
+@compiled
 def parts(length, most):
     """How many equal parts have at most ``most`` each."""
     return (length + most - 1) // most
 
 
-@njit(**OPTIONS)
+@compiled
 def filter_tiles(x, scale, bias, after, up_taps, down_taps, geometry, settings, out, first, last):
     """x (H, W, C) -> out (h, w, C): clamp(leaky_relu(up(x * scale + bias))), down, * after.
 
@@ -276,7 +275,7 @@ def filter_tiles(x, scale, bias, after, up_taps, down_taps, geometry, settings, 
             filter_tile_radially(x, vectors, up_taps, down_taps, geometry, settings, out, box)
 
 
-@njit(**OPTIONS)
+@compiled
 def filter_tile(x, vectors, up_taps, down_taps, geometry, settings, out, box):
     """The rows and columns ``box`` of one chunk of channels."""
     top, bottom, left, right, channel = box
@@ -292,7 +291,7 @@ def filter_tile(x, vectors, up_taps, down_taps, geometry, settings, out, box):
             lower_rows(ring, begin % (2 * TAPS), down_taps, vectors[2], width, out, top + begin // 2, left, channel)
 
 
-@njit(**OPTIONS)
+@compiled
 def filter_tile_radially(x, vectors, up_taps, down_taps, geometry, settings, out, box):
     """filter_tile for a filter of 2 TAPS x 2 TAPS that is no product of two."""
     top, bottom, left, right, channel = box
@@ -316,7 +315,7 @@ def filter_tile_radially(x, vectors, up_taps, down_taps, geometry, settings, out
             store_columns(total, vectors[2], width, out.shape[2], row)
 
 
-@njit(**OPTIONS)
+@compiled
 def working_rows(left, width, up, geometry):
     """Memory for a row at the base rate and the two halves of an up-sampled one; where these begin."""
     half = width + TAPS - 1  # up-sampled columns of one parity
@@ -327,7 +326,7 @@ def working_rows(left, width, up, geometry):
     return np.zeros(columns * CHUNK, np.float32), even, odd, start, low
 
 
-@njit(**OPTIONS)
+@compiled
 def raise_row(x, row, low, channel, vectors, up_taps, base):
     """Up-sampled row ``row`` at the base rate along the row, from column ``low``: scaled, shifted, zeros outside."""
     up, gain, shift = len(up_taps), vectors[0], vectors[1]
@@ -355,7 +354,7 @@ def raise_row(x, row, low, channel, vectors, up_taps, base):
         target += _C1
 
 
-@njit(**OPTIONS)
+@compiled
 def raise_columns(base, start, low, up_taps, settings, even, odd, half):
     """The up-sampled columns, activated: those at an even distance from the first, and the others."""
     up = len(up_taps)
@@ -368,7 +367,7 @@ def raise_columns(base, start, low, up_taps, settings, even, odd, half):
             raise_phase(base[begin:], up_taps[column % up], settings, result[place * CHUNK :], count, step)
 
 
-@njit(**OPTIONS)
+@compiled
 def raise_phase(base, taps, settings, result, count, step):
     """``count`` columns of one phase, stored ``step`` columns apart."""
     slope, clamp = settings[0], settings[1]
@@ -390,7 +389,7 @@ def raise_phase(base, taps, settings, result, count, step):
         target += stride
 
 
-@njit(**OPTIONS)
+@compiled
 def lower_columns(even, odd, width, taps, result):
     """Every second column of the filtered row."""
     e0, o0, e1, o1, e2, o2 = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5]
@@ -403,7 +402,7 @@ def lower_columns(even, odd, width, taps, result):
         result[i] = value
 
 
-@njit(**OPTIONS)
+@compiled
 def lower_rows(ring, begin, taps, style, width, out, row, left, channel):
     """Row ``row`` of the result from the 2 TAPS rows of ``ring`` that begin at ``begin``."""
     half = np.empty(width * CHUNK, np.float32)
@@ -421,7 +420,7 @@ def lower_rows(ring, begin, taps, style, width, out, row, left, channel):
     store_columns(half, style, width, out.shape[2], out[row, left:].reshape(-1)[channel:])
 
 
-@njit(**OPTIONS)
+@compiled
 def store_columns(values, style, columns, channels, out):
     """One chunk of each column, times its style, among all its channels."""
     source, target, stride = _0, _0, np.uintp(channels)

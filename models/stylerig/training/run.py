@@ -17,6 +17,7 @@ from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.parameters import RigParameters
 from models.generators import Generator, load_generator
+from models.generators.processor import usable_precision
 from models.io.atomic_write import write_atomic
 from models.stylerig.estimator import Estimator
 from models.stylerig.rig import hash_files
@@ -48,6 +49,7 @@ class Run:
     output: Path
     report: Report
     world: World
+    precision: str  # of the networks that see pictures: the configuration's where this machine has it
 
     @classmethod
     def open(cls, config: TrainingConfig, face: FaceModel, output: Path, report: Report, world: World | None = None) -> Run:
@@ -55,13 +57,16 @@ class Run:
         config.check()
         world = world or World("cpu")
         output.mkdir(parents=True, exist_ok=True)
-        return cls(config.shared(world.size), face.to(world.device), output, report if world.leads else lambda line: None, world)
+        report = report if world.leads else lambda line: None
+        precision, notice = usable_precision(config.precision, world.device)
+        if notice:
+            report(notice)
+        return cls(config.shared(world.size), face.to(world.device), output, report, world, precision)
 
     def estimator(self, name: str, half: str, stage: Stage, seed: int, pictures: Path) -> Estimator:
         source = StudioPictures(pictures, half, parameter_count(self.face), self.world.device)
         key = key_of(stage, seed, self.face.name, self.config.precision, self.world.size)
-        return train_estimator(name, source, self.face, stage, seed, self.output, key, self.report, self.world,
-                               self.config.precision)  # fmt: skip
+        return train_estimator(name, source, self.face, stage, seed, self.output, key, self.report, self.world, self.precision)
 
 
 def train_estimators(run: Run, pictures: Path) -> None:
@@ -115,7 +120,7 @@ def open_studio(run: Run, generator_path: Path, pictures: Path | None, landmarks
     )
     measured["reconstruction"] = measure_reconstruction(network, pool, face)
     report(f"reconstruction: {measured['reconstruction']}")
-    return Studio.open(generator, detector, network, face, pool, config.precision), measured
+    return Studio.open(generator, detector, network, face, pool, run.precision), measured
 
 
 def open_generator(run: Run, path: Path) -> Generator:
@@ -154,7 +159,7 @@ def write_rig(run: Run, generator_path: Path, studio: Studio, nets: RigNets, mea
     nets.save(output / f"{config.name}-rignet.safetensors", header)
     copy_generator(generator_path, output / f"{config.name}-generator.safetensors")
     versions = {"python": sys.version.split()[0], "torch": torch.__version__, "device": run.world.device.type,
-                "processes": run.world.size}  # fmt: skip
+                "processes": run.world.size, "precision": run.precision}  # fmt: skip
     record = {**header["config"], "made_with": {**versions, "generator": header["generator"], "face_model": run.face.name}}
     write_atomic(output / "config.json", json.dumps(record, indent=1).encode())
     write_cards(output, config.name, header["generator"], measured, len(studio.pool))

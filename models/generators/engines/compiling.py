@@ -1,0 +1,71 @@
+"""How kernels are compiled: by numba, for this processor, and kept for later processes where there is a place for it.
+
+Importing this raises ImportError where numba cannot compile for this processor, or was told not to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from llvmlite import binding
+from numba import config, njit
+from numba.core.caching import FunctionCache
+
+class Kept(FunctionCache):
+    """numba's files of what it compiled. A full disk, or a file that is cut short or another user's, stops nothing."""
+
+    def load_overload(self, *arguments: Any) -> Any:
+        try:
+            return super().load_overload(*arguments)
+        except Exception:  # what unpickling raises
+            with contextlib.suppress(OSError):
+                self.flush()  # else what is compiled now could not be kept either
+            return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        with contextlib.suppress(Exception):  # of what lies there already, too
+            super().save_overload(*arguments)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` as numba compiles it when it is called, which then runs without Python's lock.
+
+    No fast maths: what it fuses depends on what is compiled together, and a process that finds the kernels
+    compiled has to draw the very picture of the one that compiled them.
+    """
+    kernel = njit(nogil=True)(function)
+    with contextlib.suppress(RuntimeError):  # no folder can be written: each process compiles
+        kernel._cache = Kept(function)
+    return kernel
+
+
+def place_of(kernel: Callable[..., Any]) -> Path | None:
+    """The folder in which a compiled kernel is kept, if any."""
+    folder = kernel._cache.cache_path
+    return Path(folder) if folder else None
+
+
+def choose_places() -> None:
+    """Leave out the user's folder where there is no user: numba would make one called ~ in the current folder."""
+    if not os.path.isabs(os.path.expanduser("~")) and not config.CACHE_LOCATOR_CLASSES:
+        config.CACHE_LOCATOR_CLASSES = "UserProvidedCacheLocator,InTreeCacheLocator"
+
+
+def check_switches() -> None:
+    """Raise ImportError where numba's settings leave no kernel that this processor can run."""
+    if config.DISABLE_JIT:
+        raise ImportError("NUMBA_DISABLE_JIT is set")
+    if config.CPU_NAME and config.CPU_NAME.lower() not in ("generic", binding.get_host_cpu_name().lower()):
+        raise ImportError(f"NUMBA_CPU_NAME is {config.CPU_NAME!r}, which this processor is not")
+    here = {f"+{name}" for name, there in binding.get_host_cpu_features().items() if there}
+    for feature in filter(None, (config.CPU_FEATURES or "").split(",")):
+        if feature not in here and not feature.startswith("-"):  # LLVM ends the process over one without a sign
+            raise ImportError(f"NUMBA_CPU_FEATURES has {feature!r}, which this processor lacks")
+
+
+choose_places()
+check_switches()
