@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -19,14 +20,38 @@ BACKGROUND = (24, 24, 24)
 LABEL = (220, 220, 220)
 GAP = 4  # pixels between the pictures of a sheet
 LABEL_HEIGHT = 14  # pixels below each picture
+NUMBERED = re.compile(r"(.*?)(-?)([0-9]*)([^0-9]*)$", re.DOTALL)  # name, hyphen, the last number, what follows it
 
 
 def frames_in(folder: Path) -> list[Path]:
-    """The folder's PNG frames, in order. Raises StyleRigError when there is none."""
-    frames = sorted(folder.glob("*.png"))
+    """The folder's PNG frames, by their numbers. Raises StyleRigError when there is none."""
+    frames = in_order(list(folder.glob("*.png")))
     if not frames:
         raise StyleRigError(f"There are no PNG frames in {folder}.", "Render first.", code="no_frames")
     return frames
+
+
+def in_order(frames: list[Path]) -> list[Path]:
+    """Sequences by name, numbers in the names as numbers; in each the frames by theirs, the last number of the name.
+
+    A hyphen before it is a minus where nothing but a sign can stand ("f_-0002"), or where other frames have the same
+    name without it ("f-0002", "f0000").
+    """
+    parts = {path: NUMBERED.match(path.stem).groups() for path in frames}
+    unsigned = {name for name, hyphen, _, _ in parts.values() if not hyphen}
+
+    def place(path: Path) -> tuple:
+        name, hyphen, number, rest = parts[path]
+        minus = hyphen and (name in unsigned or not name[-1:].isalnum())
+        sequence = name if minus else name + hyphen
+        return natural(sequence), rest, -int(number) if minus else int(number or 0), path.name
+
+    return sorted(frames, key=place)
+
+
+def natural(name: str) -> list[tuple[str, int]]:
+    """What sorts "shot_2" before "shot_10"."""
+    return [(text, int(number or 0)) for text, number in re.findall(r"([^0-9]*)([0-9]*)", name)]
 
 
 def read_frame(path: Path, size: tuple[int, int] | None = None) -> Image.Image:

@@ -17,6 +17,26 @@ def write_frames(folder, count: int, size=(32, 24)) -> list:
     return film.frames_in(folder)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["frame_9998", "frame_9999", "frame_10000", "frame_10001"],
+        ["shot_2", "shot_10", "shot_100"],
+        ["f_-0010", "f_-0002", "f_-0001", "f_0000", "f_0003"],
+        ["f-0010", "f-0002", "f0000", "f0003"],  # as Blender writes them where the path has no separator
+        ["take-0001", "take-0002", "take-0010"],  # a separator: nothing says that these are negative
+        ["a2_0009", "a2_0010", "a10_0001"],
+        ["f_0001_L", "f_0002_L", "f_0010_L", "f_0001_R"],
+        ["-2", "-1", "0", "1", "10"],
+        ["cover", "v2.1", "v2.2"],
+    ],
+)
+def test_frames_come_by_their_numbers(tmp_path, names):
+    for name in names[::-1]:
+        (tmp_path / f"{name}.png").touch()
+    assert [path.stem for path in film.frames_in(tmp_path)] == names
+
+
 def test_movie_holds_every_frame_at_its_size(tmp_path):
     import imageio_ffmpeg
 
