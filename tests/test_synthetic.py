@@ -25,7 +25,7 @@ from models.synthetic import clothing, dataset, expressions, light
 from models.synthetic.__main__ import main
 from models.synthetic.blender.process import CyclesProcess
 from models.synthetic.classes import CHANNELS, CLASSES, labels
-from models.synthetic.dataset import picture_path
+from models.synthetic.dataset import HEAD, picture_path
 from models.synthetic.environments import NAMES, environment_harmonics, mixed_panorama
 from models.synthetic.light import draw_light, on_face
 from models.synthetic.message import Pose, make_model, person_message, prepare, shot_message, stage_message
@@ -40,7 +40,7 @@ needs_blender = pytest.mark.skipif(not BLENDER.exists(), reason=f"{BLENDER.paren
 
 @pytest.fixture(scope="module")
 def face():
-    return load_face_model(None)
+    return load_face_model(HEAD)
 
 
 @pytest.fixture(scope="module")

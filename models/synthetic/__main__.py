@@ -20,6 +20,7 @@ from models.errors import StyleRigError
 from models.face import load_face_model
 from models.synthetic.blender.process import default_python
 from models.synthetic.dataset import (
+    HEAD,
     contact_sheet,
     picture_path,
     size_of,
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StyleRigError(f"{options.output} can't be made: {error.strerror}", "Choose another --output.", code="bad_folder") from error
-    face = load_face_model(None)
+    face = load_face_model(HEAD)
     write_index(options.output, options.size, options.large_size, options.seed, options.people, face)
     missing = [person for person in range(options.people) if any(missing_shots(options.output, person))]
     if missing:

@@ -27,6 +27,7 @@ from models.synthetic.person import NUMBERS, Person, latent_size, layout
 from models.synthetic.shot import SHOTS, Shot
 from models.synthetic.tonemap import develop
 
+HEAD = "head-2"  # the face model that stands before the camera
 FORMAT = 3
 IN_FOLDER = 1000  # pictures in one sub-folder
 LARGE_EVERY = 4  # every fourth person is photographed at the larger size
