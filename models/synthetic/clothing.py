@@ -1,17 +1,67 @@
-"""Clothes and spectacles: small meshes of fixed topology that follow one person's measures."""
+"""Shoulders and what covers them: a bust, a garment with its neckline, sometimes a jacket and a collar.
+
+All are meshes of fixed topology in the body's frame (centimetres, y up, the neck's base about y = −12), rings
+round the body from the neck down. A garment is the bust moved outward, from its neckline on.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-NUMBERS = ("shirt_r", "shirt_g", "shirt_b", "collar", "shoulders", "glasses", "glasses_width", "glasses_height", "glasses_round",
-           "frame_thick", "frame_dark", "frame_red")  # fmt: skip
-SEGMENTS = 48  # round the shirt
-RIM_SEGMENTS, TUBE = 40, 6  # round a lens, round the frame's section
-TEMPLE_STEPS = 8
-# The shirt's outline: height below the head's origin, half width and half depth, from the collar down.
-OUTLINE = np.array([(-11.2, 6.5, 6.2), (-11.5, 7.0, 6.7), (-12.2, 8.2, 7.2), (-13.3, 11.0, 8.0), (-14.6, 14.5, 8.8),
-                    (-16.2, 17.5, 9.6), (-19.0, 20.0, 10.6), (-24.0, 21.5, 11.2), (-36.0, 22.0, 11.5)])  # fmt: skip
+NUMBERS = ("shirt_r", "shirt_g", "shirt_b", "shirt_pattern", "pattern_scale", "neckline", "neckline_depth", "collar", "jacket", "jacket_dark",
+           "shoulders")  # fmt: skip
+SEGMENTS, RINGS = 64, 16  # round the body, down a garment
+CLOTH = 256  # side of the cloth's picture
+# The bust from the neck down: y, half width, half depth, z of the middle, how much lower it lies in front.
+BUST = np.array([(-8.5, 4.6, 4.7, -1.7, 0.5), (-10.4, 5.5, 5.4, -1.7, 0.9), (-11.6, 6.5, 6.0, -1.7, 1.3), (-12.5, 8.2, 6.6, -1.8, 1.6),
+                 (-13.4, 10.8, 7.3, -1.9, 1.7), (-14.6, 13.9, 8.1, -2.0, 1.6), (-16.2, 16.6, 8.9, -2.1, 1.3), (-18.5, 18.7, 9.7, -2.0, 0.9),
+                 (-22.0, 20.0, 10.5, -1.8, 0.5), (-28.0, 20.4, 11.2, -1.5, 0.2), (-38.0, 20.0, 11.6, -1.2, 0.0)])  # fmt: skip
+NECK_HALF_WIDTH = 5.9  # of the mean head, at the neck's base
+NECKLINES = ("crew", "v", "scoop", "boat", "turtle", "shirt")  # what a garment's upper edge is like
+PATTERNS = ("plain", "knit", "stripes", "checks", "dots")
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """What somebody wears: colours are linear (3,), lengths in cm."""
+
+    colour: np.ndarray
+    second_colour: np.ndarray
+    pattern: str
+    pattern_size: float
+    neckline: str
+    depth: float  # of the neckline in front
+    collar: bool
+    jacket: bool
+    jacket_colour: np.ndarray
+    broad: float  # shoulders, relative to the mean
+
+
+def outfit(look: dict[str, float], masculine: float) -> Outfit:
+    """From the numbers of ``NUMBERS``."""
+    neckline = NECKLINES[int(np.searchsorted((-0.45, 0.1, 0.55, 0.85, 1.25), look["neckline"]))]
+    pattern = PATTERNS[int(np.searchsorted((-0.1, 0.65, 1.1, 1.6), look["shirt_pattern"]))]
+    colour = shirt_colour(np.array([look["shirt_r"], look["shirt_g"], look["shirt_b"]]))
+    return Outfit(
+        colour=colour,
+        second_colour=shirt_colour(np.array([look["shirt_b"], look["shirt_r"], look["jacket_dark"]])),
+        pattern=pattern,
+        pattern_size=float(np.exp(0.5 * look["pattern_scale"])),
+        neckline=neckline,
+        depth={"crew": 1.2, "v": 6.0, "scoop": 4.5, "boat": 0.8, "turtle": -4.0, "shirt": 4.0}[neckline] * float(np.exp(0.3 * look["neckline_depth"])),
+        collar=neckline == "shirt",
+        jacket=look["jacket"] > 0.75 and neckline != "turtle",
+        jacket_colour=np.clip(np.exp(-3.0 + 1.0 * look["jacket_dark"]) * np.array([1.0, 0.95 + 0.1 * np.tanh(look["shirt_g"]), 0.9 + 0.3 * np.tanh(look["shirt_b"])]), 0.004, 0.5),
+        broad=1 + 0.05 * np.tanh(look["shoulders"]) + 0.05 * masculine,
+    )
+
+
+def shirt_colour(numbers: np.ndarray) -> np.ndarray:
+    """Linear colour (3,) from three numbers: mostly dark, pale or muted, now and then strong."""
+    mean = numbers.mean()
+    return 0.66 / (1 + np.exp(-(1.9 * mean + 0.75 * (numbers - mean) - 1.0)))
 
 
 def ring_strip(rings: int, count: int, first: int = 0) -> np.ndarray:
@@ -21,113 +71,104 @@ def ring_strip(rings: int, count: int, first: int = 0) -> np.ndarray:
     return np.stack((index[:-1], index[1:], right[1:], right[:-1]), axis=-1).reshape(-1, 4)
 
 
-def shirt_quads() -> np.ndarray:
-    """The shirt's topology; its first ring is the collar's inner edge."""
-    return ring_strip(len(OUTLINE) + 1, SEGMENTS)
+def bust_quads() -> np.ndarray:
+    """The bust's quads (Q, 4)."""
+    return ring_strip(RINGS, SEGMENTS)
 
 
-def shirt(look: dict) -> np.ndarray:
-    """The shirt's vertices in the body's frame, cm: a crew neck, a wide neckline or a high collar."""
-    collar = np.tanh(look["collar"])
-    broad = 1 + 0.07 * np.tanh(look["shoulders"])
+def bust_surface(t: np.ndarray, angle: np.ndarray, broad: float, neck: float, outward: np.ndarray | float = 0.0) -> np.ndarray:
+    """Points (…, 3) of the bust: ``t`` 0 … 1 from the neck down, ``angle`` from the front to the body's left.
+
+    ``neck`` is the neck's half width relative to the mean's; ``outward`` moves points off the skin, cm.
+    """
+    place = np.asarray(t) * (len(BUST) - 1)
+    row = lambda column: np.interp(place, np.arange(len(BUST)), BUST[:, column])
+    narrow = np.interp(place, (0, 2, 5), (neck, neck, 1.0))
+    wide = np.interp(place, (2, 5), (1.0, broad))
+    squarer = np.interp(place, (1, 5), (2.0, 2.5))  # shoulders are no ellipse
+    sine, cosine = np.sin(angle), np.cos(angle)
+    reach = (np.abs(sine) ** squarer + np.abs(cosine) ** squarer) ** (-1 / squarer)
+    x = (row(1) * narrow * wide + outward) * sine * reach
+    z = (row(2) * narrow + outward) * cosine * reach + row(3)
+    y = row(0) - row(4) * cosine + 0.5 * np.asarray(outward)
+    return np.stack((x, y, z), axis=-1)
+
+
+def bust(outfit: Outfit, neck: float) -> np.ndarray:
+    """The bust's vertices (RINGS · SEGMENTS, 3)."""
+    t, angle = grid(np.zeros(SEGMENTS))
+    return bust_surface(t, angle, outfit.broad, neck).reshape(-1, 3)
+
+
+def grid(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``t`` and ``angle`` (RINGS, SEGMENTS) of rings from ``start`` (SEGMENTS,) down to the end, closer at the top."""
     angle = np.linspace(0, 2 * np.pi, SEGMENTS, endpoint=False)
-    outline = OUTLINE.copy()
-    outline[:, 1:] *= broad
-    outline[:2, 1] += 1.0 * max(0.0, -collar)  # a wide neckline
-    outline[:2, 2] += 0.5 * max(0.0, -collar)
-    outline[:2, 0] += 2.0 * max(0.0, collar)  # a high collar
-    inner = outline[:1] - [0.9, 0.35, 0.35]
-    rings = np.concatenate((inner, outline))
-    x = rings[:, 1:2] * np.sin(angle)
-    z = rings[:, 2:3] * np.cos(angle) - 1.6
-    dip = 1.6 * np.exp(-0.5 * (np.arange(len(rings)) / 2.0) ** 2)[:, None] * np.clip(np.cos(angle), 0, 1) ** 2  # lower in front
-    y = rings[:, :1] - dip + 0.12 * np.sin(5 * angle + 2 * rings[:, :1])
-    return np.stack((x, y, z), axis=-1).reshape(-1, 3)
+    down = np.linspace(0, 1, RINGS)[:, None] ** 1.5
+    return start + (1 - start) * down, np.broadcast_to(angle, (RINGS, SEGMENTS))
 
 
-def shirt_colour(look: dict) -> np.ndarray:
-    """Linear colour (…, 3), mostly muted; of one person or of many."""
-    raw = np.stack((look["shirt_r"], look["shirt_g"], look["shirt_b"]), axis=-1)
-    mean = raw.mean(axis=-1, keepdims=True)
-    muted = 0.75 * mean + 0.55 * (raw - mean) + 0.5 * mean
-    return 0.62 / (1 + np.exp(-(muted * 1.1 - 0.9)))
+def neckline_start(neckline: str, depth: float) -> np.ndarray:
+    """Where on the bust (``t`` for each segment) a garment begins."""
+    angle = np.linspace(0, 2 * np.pi, SEGMENTS, endpoint=False)
+    front = np.clip(np.cos(angle), 0, 1)
+    base = {"turtle": 0.06, "boat": 0.36}.get(neckline, 0.235)
+    per_cm = 0.045  # of t, down the chest
+    shape = {"v": np.clip(1 - np.abs((angle + np.pi) % (2 * np.pi) - np.pi) / 0.75, 0, 1), "shirt": np.clip(1 - np.abs((angle + np.pi) % (2 * np.pi) - np.pi) / 0.5, 0, 1)}
+    return base + per_cm * max(depth, 0.0) * shape.get(neckline, front**2)
 
 
-def glasses_topology() -> tuple[np.ndarray, np.ndarray]:
-    """Quads (Q, 4) and material (Q,): 0 frame, 1 lens. Order: two rims, two lenses, bridge, two temples."""
-    quads, material, first = [], [], 0
-    for _ in range(2):
-        rim = np.arange(RIM_SEGMENTS * TUBE).reshape(RIM_SEGMENTS, TUBE) + first
-        after, side = np.roll(rim, -1, axis=0), np.roll(rim, -1, axis=1)
-        quads.append(np.stack((rim, after, np.roll(after, -1, axis=1), side), axis=-1).reshape(-1, 4))
-        material.append(np.zeros(RIM_SEGMENTS * TUBE))
-        first += RIM_SEGMENTS * TUBE
-    for _ in range(2):
-        quads.append(ring_strip(2, RIM_SEGMENTS, first))  # to a ring that is shrunk to the middle
-        material.append(np.ones(RIM_SEGMENTS))
-        first += 2 * RIM_SEGMENTS
-    for _ in range(3):
-        quads.append(ring_strip(TEMPLE_STEPS, TUBE, first))
-        material.append(np.zeros((TEMPLE_STEPS - 1) * TUBE))
-        first += TEMPLE_STEPS * TUBE
-    return np.concatenate(quads), np.concatenate(material).astype(np.int32)
+def garment(outfit: Outfit, neck: float, neckline: str, depth: float, outward: float) -> np.ndarray:
+    """Vertices (RINGS · SEGMENTS, 3): a hem that turns in to the skin, then cloth ``outward`` cm off it with soft folds."""
+    t, angle = grid(neckline_start(neckline, depth))
+    off = np.full(t.shape, outward)
+    off[0] = 0.02
+    off[1:] += 0.12 * np.sin(7 * angle[1:] + 9 * t[1:]) * t[1:]
+    return bust_surface(t, angle, outfit.broad, neck, off).reshape(-1, 3)
 
 
-def tube(line: np.ndarray, thick: float, tall: float) -> np.ndarray:
-    """A tube (K · TUBE, 3) round a line (K, 3): half as thick across as ``thick``, ``tall`` up and down."""
-    angle = np.linspace(0, 2 * np.pi, TUBE, endpoint=False)
-    tangent = np.gradient(line, axis=0)
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    across = np.cross(tangent, [0.0, 1.0, 0.0])
-    across /= np.linalg.norm(across, axis=1, keepdims=True)
-    up = np.cross(across, tangent)
-    section = across[:, None] * (thick * np.cos(angle))[None, :, None] + up[:, None] * (tall * np.sin(angle))[None, :, None]
-    return (line[:, None] + section).reshape(-1, 3)
+def shirt(outfit: Outfit, neck: float) -> np.ndarray:
+    """The garment next to the skin."""
+    return garment(outfit, neck, outfit.neckline, outfit.depth, 0.3 if outfit.neckline != "turtle" else 0.45)
 
 
-def glasses(eyes: np.ndarray, bridge: np.ndarray, half_head: float, look: dict) -> np.ndarray:
-    """Vertices in the head's frame: eyes (2, 3) left, right; the nose's bridge (3,); half the head's width at the temples."""
-    width = 2.35 + 0.22 * np.tanh(look["glasses_width"])
-    height = 1.9 + 0.4 * np.tanh(look["glasses_height"])
-    power = 2.0 + 2.0 * np.clip(0.5 + 0.5 * look["glasses_round"], 0, 1.5)  # superellipse: round to square
-    thick = 0.07 + 0.1 * np.clip(0.5 + 0.5 * look["frame_thick"], 0, 1.4)
-    angle = np.linspace(0, 2 * np.pi, RIM_SEGMENTS, endpoint=False)
-    shape = lambda values: np.sign(values) * np.abs(values) ** (2 / power)
-    plane = max(bridge[2] + 0.75, eyes[:, 2].mean() + 2.35)
-    rims, lenses, outer, inner = [], [], [], []
-    for eye in eyes:
-        side = np.sign(eye[0])
-        centre = np.array([side * max(abs(eye[0]) + 0.15, width + 0.55), eyes[:, 1].mean() - 0.35, 0.0])
-        x, y = width * shape(np.cos(angle)), height * shape(np.sin(angle))
-        bow = plane - 0.055 * np.abs(centre[0] + x) ** 1.5
-        loop = np.stack((centre[0] + x, centre[1] + y, bow), axis=-1)
-        away = np.stack((x, y, 0 * x), axis=-1)
-        away /= np.linalg.norm(away, axis=1, keepdims=True)
-        section = np.linspace(0, 2 * np.pi, TUBE, endpoint=False)
-        ring = loop[:, None] + thick * (away[:, None] * np.cos(section)[None, :, None] + np.array([0, 0, 1.0]) * np.sin(section)[None, :, None])
-        rims.append(ring.reshape(-1, 3))
-        middle = np.array([centre[0], centre[1], loop[:, 2].mean()])
-        lenses.append(np.concatenate((loop, middle + (loop - middle) * 0.02)))
-        outer.append(loop[np.argmax(side * loop[:, 0] + 0.4 * loop[:, 1])])
-        inner.append(loop[np.argmin(side * loop[:, 0] - 0.3 * loop[:, 1])])
-    t = np.linspace(0, 1, TEMPLE_STEPS)[:, None]
-    arch = inner[0] * (1 - t) + inner[1] * t + np.array([0.0, 0.25, 0.15]) * np.sin(np.pi * t)
-    lines = [tube(arch, thick, thick)]
-    for start in outer:
-        ear = np.array([np.sign(start[0]) * (half_head + 0.15), start[1] - 0.2, -1.0])
-        elbow = np.array([np.sign(start[0]) * (half_head + 0.1), start[1], start[2] - 2.0])
-        line = (1 - t) ** 2 * start + 2 * t * (1 - t) * elbow + t**2 * ear
-        lines.append(tube(line, thick * 0.7, thick * 1.1))
-    return np.concatenate((*rims, *lenses, *lines))
+def jacket(outfit: Outfit, neck: float) -> np.ndarray:
+    """An open jacket over it."""
+    return garment(outfit, neck, "v", 11.0, 0.95)
 
 
-def wears_glasses(look: dict) -> np.ndarray:
-    """About one person in eight; of one person or of many."""
-    return look["glasses"] > 1.15
+def collar(outfit: Outfit, neck: float) -> np.ndarray:
+    """A shirt's collar (3 · SEGMENTS, 3): up along the neck, then folded outward, open in front."""
+    angle = np.linspace(0, 2 * np.pi, SEGMENTS, endpoint=False)
+    away = np.abs((angle + np.pi) % (2 * np.pi) - np.pi)  # from the front
+    shut = np.clip((away - 0.28) / 0.25, 0, 1)
+    start = neckline_start("crew", 0.0)
+    foot = bust_surface(start, angle, outfit.broad, neck, 0.25)
+    top = bust_surface(start - 0.1 * shut, angle, outfit.broad, neck, 0.35)
+    tip = bust_surface(start + 0.035 + 0.1 * np.exp(-(((away - 0.45) / 0.35) ** 2)) * (shut > 0), angle, outfit.broad, neck, 0.75)
+    return np.concatenate((foot, top, tip))
 
 
-def frame_colour(look: dict) -> np.ndarray:
-    """Linear colour (…, 3): black to brown to pale; of one person or of many."""
-    light = np.exp(-2.6 + 1.1 * look["frame_dark"])
-    red = np.maximum(0, look["frame_red"])
-    return np.clip(light[..., None] * np.stack((1 + 0.5 * red, 0.8 + 0 * red, 0.65 + 0 * red), axis=-1), 0.005, 0.6)
+def cloth_picture(outfit: Outfit) -> np.ndarray:
+    """The cloth's linear colour (CLOTH, CLOTH, 3); across goes round the body, up goes along it."""
+    u, v = np.meshgrid((np.arange(CLOTH) + 0.5) / CLOTH, (np.arange(CLOTH) + 0.5) / CLOTH)
+    scale = 22 / outfit.pattern_size
+    wave = lambda place, count: 0.5 + 0.5 * np.sin(2 * np.pi * round(count) * place)
+    mixed = {
+        "plain": 0 * u,
+        "knit": 0.22 * wave(u, 96) + 0.10 * wave(v, 60),
+        "stripes": (wave(v, scale) > 0.6).astype(float),
+        "checks": 0.5 * (wave(u, 2 * scale) > 0.55) + 0.5 * (wave(v, scale) > 0.55),
+        "dots": (wave(u, 2 * scale) * wave(v, scale) > 0.8).astype(float),
+    }[outfit.pattern][..., None]
+    weave = 1 + 0.08 * np.random.default_rng(4).normal(size=(CLOTH, CLOTH, 1))
+    other = outfit.colour * 0.6 if outfit.pattern == "knit" else outfit.second_colour
+    return np.clip((outfit.colour * (1 - mixed) + other * mixed) * weave, 0.002, 0.9)
+
+
+def garment_uv() -> np.ndarray:
+    """Picture coordinates (Q, 4, 2) of a garment's quads."""
+    ring, segment = np.divmod(np.arange(RINGS * SEGMENTS).reshape(RINGS, SEGMENTS), SEGMENTS)
+    corner = lambda rows, columns: np.stack((columns / SEGMENTS, 1 - (rows / (RINGS - 1)) ** 1.5), axis=-1)
+    top, below = corner(ring[:-1], segment[:-1]), corner(ring[1:], segment[1:])
+    step = np.array([1 / SEGMENTS, 0.0])
+    return np.stack((top, below, below + step, top + step), axis=2).reshape(-1, 4, 2)

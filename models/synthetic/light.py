@@ -13,7 +13,7 @@ from models.face.harmonics import disc_light, irradiance, luminance, rotate
 from models.synthetic.environments import NAMES, environment_harmonics
 
 # How often each set-up is used.
-SHARES = {"studio": 0.30, "room": 0.22, "overcast": 0.16, "sun": 0.13, "window": 0.12, "night": 0.04, "coloured": 0.03}
+SHARES = {"studio": 0.30, "room": 0.22, "overcast": 0.16, "sun": 0.13, "window": 0.12, "night": 0.05, "coloured": 0.02}
 # Which environments a set-up may stand in, and how much of the light on the face comes from them (least, most).
 SURROUNDINGS = {
     "studio": (("studio", "interior"), (0.2, 0.6)),
@@ -169,7 +169,7 @@ def coloured_lamps(random: np.random.Generator) -> list[Lamp | None]:
     for place, (azimuth, strength) in enumerate(((way * 45, 1.0), (-way * 80, 0.7))):
         phases = 2 * math.pi * (hue + 0.45 * place + np.array([0, 1 / 3, 2 / 3]))
         plain = lamp(azimuth + random.normal() * 15, random.uniform(0, 40), strength, random.uniform(0.1, 0.3))
-        result.append(Lamp(plain.direction, plain.irradiance * (0.55 + 0.4 * np.cos(phases)), plain.angle))
+        result.append(Lamp(plain.direction, plain.irradiance * (0.7 + 0.3 * np.cos(phases)), plain.angle))
     return result
 
 

@@ -15,7 +15,7 @@ from models.face.camera import rotation_matrix
 from models.face.edges import vertex_normals
 from models.face.head import FIGURES, chart_from_uv
 from models.face.model import FaceModel
-from models.synthetic import clothing, hair, skin
+from models.synthetic import accessories, clothing, hair, skin
 from models.synthetic.hair.strands import unit
 from models.synthetic.environments import HEIGHT, WIDTH, mixed_panorama
 from models.synthetic.light import MOST_LAMPS
@@ -66,7 +66,7 @@ def head_surface(face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
 
 def stage_message(assets: Assets, threads: int) -> dict[str, np.ndarray]:
     """The first message of the Cycles process."""
-    glasses_quads, glasses_material = clothing.glasses_topology()
+    glasses_quads, glasses_material = accessories.glasses_topology()
     masks = assets.face.masks
     return {
         "kind": np.array("stage"),
@@ -79,7 +79,13 @@ def stage_message(assets: Assets, threads: int) -> dict[str, np.ndarray]:
         "head_uv": assets.head_uv,
         "head_face_mask": masks["face"].numpy(),
         "head_neck_mask": neck_mask(assets.face),
-        "shirt_quads": clothing.shirt_quads(),
+        "cloth_size": np.array([clothing.CLOTH, clothing.CLOTH]),
+        "bust_quads": clothing.bust_quads(),
+        "shirt_quads": clothing.bust_quads(),
+        "shirt_uv": clothing.garment_uv(),
+        "jacket_quads": clothing.bust_quads(),
+        "collar_quads": clothing.ring_strip(3, clothing.SEGMENTS),
+        "earrings_quads": accessories.earring_quads(),
         "glasses_quads": glasses_quads,
         "glasses_material": glasses_material,
     }
@@ -97,20 +103,45 @@ class Model:
     """A person before the camera: what is made once for all shots."""
 
     person: Person
-    rest: np.ndarray  # (V, 3) without expression
     groom: dict[str, hair.Strands]
-    glasses: np.ndarray  # in the head's frame
+    outfit: clothing.Outfit
+    on_body: dict[str, np.ndarray]  # vertices in the body's frame
+    on_head: dict[str, np.ndarray]  # vertices in the head's frame
+    spectacles: accessories.Spectacles | None
+    earrings: accessories.Earrings | None
 
 
 def make_model(person: Person, assets: Assets) -> Model:
-    """Grow hair and fit glasses on the person's resting head."""
+    """Grow hair, cut clothes and fit spectacles on the person's resting head."""
     face = assets.face
     identity = torch.as_tensor(person.identity, dtype=torch.float32)[None]
     rest = face.vertices(identity, torch.zeros(1, face.expression.shape[0]))
     normals = vertex_normals(rest, face.triangles)[0].numpy()
     rest = rest[0].numpy().astype(float)
+    outfit = clothing.outfit(person.look, person.masculine)
+    neck = neck_half_width(rest, face) / clothing.NECK_HALF_WIDTH
+    worn, rings = accessories.spectacles(person.look, person.masculine), accessories.earrings(person.look, person.masculine)
+    on_head = {
+        "glasses": glasses_for(face, identity, rest, worn) if worn else np.zeros((accessories.glasses_topology()[0].max() + 1, 3)),
+        "earrings": accessories.earring_points(ear_lobes(rest, face), rings) if rings else np.zeros((accessories.earring_quads().max() + 1, 3)),
+    }
+    on_body = {name: getattr(clothing, name)(outfit, neck) for name in ("bust", "shirt", "jacket", "collar")}
     groom = hair.grow(person, assets.hair, bulged_eyes(rest, face), normals)
-    return Model(person, rest, groom, glasses_for(face, identity, rest, person.look))
+    return Model(person, groom, outfit, on_body, on_head, worn, rings)
+
+
+def neck_half_width(rest: np.ndarray, face: FaceModel) -> float:
+    """Half the width of the neck at its base, cm."""
+    at_base = (np.abs(face.mean[:, 1].numpy() + 11.0) < 0.7) & (face.masks["skin"].numpy() > 0.5)
+    return float(np.abs(rest[at_base, 0]).max())
+
+
+def ear_lobes(rest: np.ndarray, face: FaceModel) -> np.ndarray:
+    """The lowest points (2, 3) of the left and the right ear."""
+    mean = face.mean.numpy()
+    ear = (np.abs(mean[:, 0]) > 6.9) & (mean[:, 1] < 4) & (mean[:, 1] > -2.2) & (mean[:, 2] > -1) & (mean[:, 2] < 2.6) & (face.masks["skin"].numpy() > 0.5)
+    sides = [np.flatnonzero(ear & (sign * mean[:, 0] > 0)) for sign in (1, -1)]
+    return np.stack([rest[side[np.argmin(mean[side, 1])]] for side in sides])
 
 
 def person_message(model: Model, assets: Assets, size: int) -> dict[str, np.ndarray]:
@@ -124,14 +155,28 @@ def person_message(model: Model, assets: Assets, size: int) -> dict[str, np.ndar
         "iris": skin.iris_picture(assets.maps, skin.iris_colour(face, person.reflectance), person.look),
         "subsurface": np.array(0.10 + 0.07 * skin.skin_tone(person.reflectance)[1] / 0.46),
         "roughness": np.array(np.clip(0.50 - 0.06 * person.look["gloss"], 0.3, 0.68)),
-        "shirt_colour": clothing.shirt_colour(person.look),
-        "has_glasses": np.array(clothing.wears_glasses(person.look)),
-        "frame_colour": clothing.frame_colour(person.look),
+        "cloth": clothing.cloth_picture(model.outfit),
+        "bust_colour": neck_colour(person, face),
+        "has_jacket": np.array(model.outfit.jacket),
+        "jacket_colour": model.outfit.jacket_colour,
+        "has_collar": np.array(model.outfit.collar),
+        "collar_colour": model.outfit.colour,
+        "has_glasses": np.array(model.spectacles is not None),
+        "glasses_colour": model.spectacles.frame if model.spectacles else np.zeros(3),
+        "glasses_tint": model.spectacles.tint if model.spectacles else np.ones(3),
+        "has_earrings": np.array(model.earrings is not None),
+        "earrings_colour": model.earrings.colour if model.earrings else np.ones(3),
         "samples": np.array(SAMPLES_LONG_HAIR if hair.is_long(person) else SAMPLES),
     }
     for kind, strands in model.groom.items():
         message |= {f"{kind}_shape": np.array(strands.points.shape[:2]), f"{kind}_radius": strands.radius, f"{kind}_colour": strands.colour}
     return message
+
+
+def neck_colour(person: Person, face: FaceModel) -> np.ndarray:
+    """Linear colour (3,) of the skin at the neck's base, which the bust goes on with."""
+    low = (face.mean[:, 1].numpy() < -10.5) & (face.masks["skin"].numpy() > 0.5)
+    return skin.vertex_colours(face, person)[low].mean(axis=0)
 
 
 def shot_message(model: Model, shot: Shot, assets: Assets, seed: int) -> dict[str, np.ndarray]:
@@ -145,8 +190,8 @@ def shot_message(model: Model, shot: Shot, assets: Assets, seed: int) -> dict[st
     message = {
         "kind": np.array("shot"),
         "head": pose.neck(head),
-        "shirt": pose.body(clothing.shirt(person.look)),
-        "glasses": pose.head(model.glasses),
+        **{name: pose.body(points) for name, points in model.on_body.items()},
+        **{name: pose.head(points) for name, points in model.on_head.items()},
         "distance": np.array(camera.distance),
         "half_width": np.array(camera.half_width),
         "environment": mixed_panorama(shot.light.environment, shot.light.turn)[::-1],
@@ -207,11 +252,11 @@ def bulged_eyes(vertices: np.ndarray, face: FaceModel) -> np.ndarray:
     return result
 
 
-def glasses_for(face: FaceModel, identity: torch.Tensor, rest: np.ndarray, look: dict) -> np.ndarray:
+def glasses_for(face: FaceModel, identity: torch.Tensor, rest: np.ndarray, worn: accessories.Spectacles) -> np.ndarray:
     """Spectacles that sit on this person, in the head's frame."""
     eyes = face.eyes_for(identity)[0].numpy()
     temple = (np.abs(rest[:, 1] - eyes[:, 1].mean()) < 1.5) & (rest[:, 2] > 1.0) & (rest[:, 2] < 6.0)
     half_head = float(np.percentile(np.abs(rest[temple, 0]), 90))
-    return clothing.glasses(eyes, rest[face.landmarks[27]], half_head, look)
+    return accessories.glasses(eyes, rest[face.landmarks[27]], half_head, worn)
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from models.face.model import FaceModel
-from models.synthetic import clothing, hair, skin
+from models.synthetic import accessories, clothing, hair, skin
 
-NUMBERS = ("age", "masculine", *hair.NUMBERS, *skin.NUMBERS, *clothing.NUMBERS)
+NUMBERS = ("age", "masculine", *hair.NUMBERS, *skin.NUMBERS, *clothing.NUMBERS, *accessories.NUMBERS)
 YOUNGEST, OLDEST = 18.0, 80.0
 BY_LOOK = {"age", "masculine"}  # identity modes that follow from the numbers of these names
 VARIETY = 0.9  # standard deviation of the face model's identity modes

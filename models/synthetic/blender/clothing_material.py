@@ -1,20 +1,15 @@
-"""Cloth, spectacle frames and lenses."""
+"""Cloth, spectacle frames, lenses, metal."""
 
 from __future__ import annotations
 
-from models.synthetic.blender.nodes import class_output, multiply, named_colour, new_material, principled
+from models.synthetic.blender.nodes import class_output, image_texture, named_colour, new_material, principled
 
 
-def cloth_material():
-    """A simple weave: sheen, no shine, a little unevenness."""
+def cloth_material(image=None):
+    """Sheen and no shine; the colour is that of a picture, or one that is set for each person."""
     material, nodes, links, shader = principled("cloth", Roughness=0.9, Sheen_Weight=0.25)
-    noise = nodes.new("ShaderNodeTexNoise")
-    noise.inputs["Scale"].default_value = 2.5
-    noise.inputs["Detail"].default_value = 6.0
-    ramp = nodes.new("ShaderNodeMapRange")
-    ramp.inputs["To Min"].default_value, ramp.inputs["To Max"].default_value = 0.7, 1.25
-    links.new(noise.outputs[0], ramp.inputs["Value"])
-    links.new(multiply(nodes, links, named_colour(nodes, "colour"), ramp.outputs[0]), shader.inputs["Base Color"])
+    colour = image_texture(nodes, image).outputs["Color"] if image else named_colour(nodes, "colour")
+    links.new(colour, shader.inputs["Base Color"])
     class_output(nodes, links, "clothes")
     return material
 
@@ -27,13 +22,22 @@ def frame_material():
     return material
 
 
+def metal_material():
+    """Polished gold or silver."""
+    material, nodes, links, shader = principled("metal", Roughness=0.2, Metallic=1.0)
+    links.new(named_colour(nodes, "colour"), shader.inputs["Base Color"])
+    class_output(nodes, links, "glasses")
+    return material
+
+
 def lens_material():
-    """Lenses too thin to bend light: clear, with a reflection that grows towards the edge."""
+    """Lenses too thin to bend light: tinted, with a coated surface whose reflection grows towards the edge."""
     material, nodes, links, output = new_material("lens")
     clear, shine, mix = (nodes.new(f"Shader{kind}") for kind in ("NodeBsdfTransparent", "NodeBsdfGlossy", "NodeMixShader"))
-    shine.inputs["Roughness"].default_value = 0.0
+    links.new(named_colour(nodes, "tint"), clear.inputs["Color"])
+    shine.inputs["Roughness"].default_value = 0.05
     fresnel = nodes.new("ShaderNodeFresnel")
-    fresnel.inputs["IOR"].default_value = 1.25
+    fresnel.inputs["IOR"].default_value = 1.12
     links.new(fresnel.outputs[0], mix.inputs[0])
     links.new(clear.outputs[0], mix.inputs[1])
     links.new(shine.outputs[0], mix.inputs[2])

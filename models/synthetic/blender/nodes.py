@@ -96,3 +96,10 @@ def multiply(nodes, links, a, b):
     links.new(a, node.inputs[0])
     links.new(b, node.inputs[1])
     return node.outputs[0]
+
+
+def image_texture(nodes, image):
+    """The node of an image that does not repeat."""
+    node = nodes.new("ShaderNodeTexImage")
+    node.image, node.extension = image, "EXTEND"
+    return node

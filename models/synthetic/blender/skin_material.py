@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.synthetic.blender.nodes import (
     class_outputs,
     multiply,
+    named_colour,
     named_value,
     one_minus,
     principled,
@@ -55,4 +56,15 @@ def plain_material(name: str, roughness: float):
     colour.attribute_name = "colour"
     links.new(colour.outputs["Color"], shader.inputs["Base Color"])
     class_outputs(nodes, links, {"mouth": None, "face": None})
+    return material
+
+
+def bust_material():
+    """Skin below the neck: one colour."""
+    material, nodes, links, shader = principled("bust", Subsurface_Weight=1.0, IOR=1.4, Roughness=0.55)
+    shader.subsurface_method = "BURLEY"
+    shader.inputs["Subsurface Radius"].default_value = SUBSURFACE_RADIUS
+    shader.inputs["Subsurface Scale"].default_value = 0.12
+    links.new(named_colour(nodes, "colour"), shader.inputs["Base Color"])
+    class_outputs(nodes, links, {"neck": None})
     return material

@@ -22,10 +22,20 @@ import sys
 import bpy
 import numpy as np
 
-from models.synthetic.blender.clothing_material import cloth_material, frame_material, lens_material
+from models.synthetic.blender.clothing_material import (
+    cloth_material,
+    frame_material,
+    lens_material,
+    metal_material,
+)
 from models.synthetic.blender.hair_material import HAIR_KINDS, hair_material
 from models.synthetic.blender.nodes import PASSES, values
-from models.synthetic.blender.skin_material import eye_material, plain_material, skin_material
+from models.synthetic.blender.skin_material import (
+    bust_material,
+    eye_material,
+    plain_material,
+    skin_material,
+)
 
 LAMPS = 3
 
@@ -46,9 +56,12 @@ class Stage:
         self.head.data.polygons.foreach_set("material_index", setup["head_material"].astype(np.int32))
         attribute(self.head.data, "face", "FLOAT", "value", setup["head_face_mask"])
         attribute(self.head.data, "neck", "FLOAT", "value", setup["head_neck_mask"])
-        self.shirt = mesh_object("shirt", setup["shirt_quads"], int(setup["shirt_quads"].max()) + 1, [cloth_material()])
-        self.glasses = mesh_object("glasses", setup["glasses_quads"], int(setup["glasses_quads"].max()) + 1, [frame_material(), lens_material()])
-        self.glasses.data.polygons.foreach_set("material_index", setup["glasses_material"].astype(np.int32))
+        self.cloth = picture("cloth", setup["cloth_size"])
+        materials = {"bust": [bust_material()], "shirt": [cloth_material(self.cloth)], "jacket": [cloth_material()], "collar": [cloth_material()],
+                     "glasses": [frame_material(), lens_material()], "earrings": [metal_material()]}  # fmt: skip
+        self.worn = {name: mesh_object(name, setup[f"{name}_quads"], int(setup[f"{name}_quads"].max()) + 1, made, setup.get(f"{name}_uv"))
+                     for name, made in materials.items()}  # fmt: skip
+        self.worn["glasses"].data.polygons.foreach_set("material_index", setup["glasses_material"].astype(np.int32))
         self.hair = {kind: Hair(self.scene, kind) for kind in HAIR_KINDS}
         self.lamps = [lamp(f"lamp{place}", self.scene) for place in range(LAMPS)]
 
@@ -86,17 +99,19 @@ class Stage:
         fill_picture(self.detail, message["detail"])
         fill_picture(self.iris, with_alpha(message["iris"]))
         values(self.head.data.materials[0], subsurface=message["subsurface"], roughness=message["roughness"])
-        values(self.shirt.data.materials[0], colour=message["shirt_colour"])
-        values(self.glasses.data.materials[0], colour=message["frame_colour"])
-        self.glasses.hide_render = not bool(message["has_glasses"])
+        fill_picture(self.cloth, with_alpha(message["cloth"]))
+        for name, thing in self.worn.items():
+            thing.hide_render = not bool(message.get(f"has_{name}", True))
+            for material in thing.data.materials:
+                values(material, **{key: message[f"{name}_{key}"] for key in ("colour", "tint") if key in material.node_tree.nodes})
         for kind, hair in self.hair.items():
             hair.make(*(message[f"{kind}_{part}"] for part in ("shape", "radius", "colour")))
 
     def shot(self, message: dict) -> None:
         """Pose that person, light the scene and place the camera."""
         refill(self.head, message["head"])
-        refill(self.shirt, message["shirt"])
-        refill(self.glasses, message["glasses"])
+        for name, thing in self.worn.items():
+            refill(thing, message[name])
         for kind, hair in self.hair.items():
             hair.move(message[f"{kind}_points"])
         fill_picture(self.world.image, with_alpha(message["environment"]))
