@@ -15,7 +15,7 @@ from models.face.camera import rotation_matrix
 from models.face.edges import vertex_normals
 from models.face.head import FIGURES, chart_from_uv
 from models.face.model import FaceModel
-from models.synthetic import accessories, clothing, hair, skin
+from models.synthetic import accessories, clothing, eyes, hair, skin
 from models.synthetic.hair.strands import unit
 from models.synthetic.environments import HEIGHT, WIDTH, mixed_panorama
 from models.synthetic.light import MOST_LAMPS
@@ -35,6 +35,7 @@ class Assets:
     face: FaceModel
     maps: skin.SkinMaps
     hair: hair.HairAssets
+    lids: dict[str, np.ndarray]  # vertices of each lid's edge
     head_material: np.ndarray  # (Q,) 0 skin, 1 eye, 2 teeth, 3 mouth
     head_uv: np.ndarray  # (Q, 4, 2)
 
@@ -42,7 +43,7 @@ class Assets:
 def prepare(face: FaceModel) -> Assets:
     """Everything that does not depend on the person."""
     material, uv = head_surface(face)
-    return Assets(face, skin.prepare_maps(), hair.prepare(face), material, uv)
+    return Assets(face, skin.prepare_maps(face), hair.prepare(face), eyes.lid_edges(face), material, uv)
 
 
 def head_surface(face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
@@ -72,13 +73,14 @@ def stage_message(assets: Assets, threads: int) -> dict[str, np.ndarray]:
         "kind": np.array("stage"),
         "threads": np.array(threads),
         "detail_size": np.array([skin.TEXTURE, skin.TEXTURE]),
-        "iris_size": np.array([skin.IRIS, skin.IRIS]),
+        "iris_size": np.array([eyes.IRIS, eyes.IRIS]),
         "environment_size": np.array([WIDTH, HEIGHT]),
         "head_quads": assets.face.quads.numpy(),
         "head_material": assets.head_material,
         "head_uv": assets.head_uv,
         "head_face_mask": masks["face"].numpy(),
         "head_neck_mask": neck_mask(assets.face),
+        "head_wet": eyes.rims(assets.face).astype(float),
         "cloth_size": np.array([clothing.CLOTH, clothing.CLOTH]),
         "bust_quads": clothing.bust_quads(),
         "shirt_quads": clothing.bust_quads(),
@@ -152,9 +154,9 @@ def person_message(model: Model, assets: Assets, size: int) -> dict[str, np.ndar
         "size": np.array(size),
         "head_colour": skin.vertex_colours(face, person),
         "detail": skin.detail_map(assets.maps, person),
-        "iris": skin.iris_picture(assets.maps, skin.iris_colour(face, person.reflectance), person.look),
-        "subsurface": np.array(0.10 + 0.07 * skin.skin_tone(person.reflectance)[1] / 0.46),
-        "roughness": np.array(np.clip(0.50 - 0.06 * person.look["gloss"], 0.3, 0.68)),
+        "relief": skin.relief_map(assets.maps, person),
+        "iris": eyes.eye_picture(assets.maps.eye, person),
+        "subsurface": np.array(skin.subsurface(person)),
         "cloth": clothing.cloth_picture(model.outfit),
         "bust_colour": neck_colour(person, face),
         "has_jacket": np.array(model.outfit.jacket),
@@ -192,6 +194,8 @@ def shot_message(model: Model, shot: Shot, assets: Assets, seed: int) -> dict[st
         "head": pose.neck(head),
         **{name: pose.body(points) for name, points in model.on_body.items()},
         **{name: pose.head(points) for name, points in model.on_head.items()},
+        "creases": skin.creases(face, shot.expression, person.age),
+        "lid_shade": eyes.lid_shade(face, head, assets.lids),
         "distance": np.array(camera.distance),
         "half_width": np.array(camera.half_width),
         "environment": mixed_panorama(shot.light.environment, shot.light.turn)[::-1],

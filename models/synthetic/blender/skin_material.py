@@ -13,38 +13,87 @@ from models.synthetic.blender.nodes import (
 )
 
 SUBSURFACE_RADIUS = (1.0, 0.37, 0.19)  # relative mean free path in skin, R, G, B
+OIL, OIL_ROUGHNESS = 0.12, 0.28  # the thin film on skin: a second, tighter highlight
+WET = 0.12  # roughness of the lids' inner edges
 
 
-def skin_material(detail):
-    """Skin: vertex colour times the detail map, which holds in its alpha how rough the skin is."""
-    material, nodes, links, shader = principled("skin", Subsurface_Weight=1.0, IOR=1.4)
+def skin_material(detail, relief):
+    """Skin: vertex colour times the detail map, which holds in its alpha how rough the skin is, and heights in cm."""
+    material, nodes, links, shader = principled("skin", Subsurface_Weight=1.0, IOR=1.4, Coat_Weight=OIL, Coat_Roughness=OIL_ROUGHNESS)
     shader.subsurface_method = "BURLEY"
     shader.inputs["Subsurface Radius"].default_value = SUBSURFACE_RADIUS
-    colour = nodes.new("ShaderNodeAttribute")
-    colour.attribute_name = "colour"
-    texture = nodes.new("ShaderNodeTexImage")
-    texture.image, texture.extension = detail, "EXTEND"
-    links.new(multiply(nodes, links, colour.outputs["Color"], texture.outputs["Color"]), shader.inputs["Base Color"])
-    rough = nodes.new("ShaderNodeMath")
-    rough.operation = "MULTIPLY"
-    links.new(texture.outputs["Alpha"], rough.inputs[0])
-    links.new(named_value(nodes, "roughness"), rough.inputs[1])
-    links.new(rough.outputs[0], shader.inputs["Roughness"])
+    texture = picture_node(nodes, detail)
+    colour = vertex_colour(nodes, "colour")
+    links.new(multiply(nodes, links, colour, texture.outputs["Color"]), shader.inputs["Base Color"])
+    wet = vertex_value(nodes, "wet")
+    links.new(mixed(nodes, links, wet, texture.outputs["Alpha"], WET), shader.inputs["Roughness"])
     links.new(named_value(nodes, "subsurface"), shader.inputs["Subsurface Scale"])
+    bump = bumped(nodes, links, height(nodes, links, relief))
+    links.new(bump, shader.inputs["Normal"])
+    links.new(bump, shader.inputs["Coat Normal"])
     neck, face = vertex_value(nodes, "neck"), vertex_value(nodes, "face")
     class_outputs(nodes, links, {"skin": one_minus(nodes, links, neck), "neck": neck, "face": face})
     return material
 
 
-def eye_material(iris):
-    """An eyeball: the painted picture under a wet coat."""
-    material, nodes, links, shader = principled("eye", Roughness=0.35, IOR=1.376, Coat_Weight=1.0, Coat_Roughness=0.02, Coat_IOR=1.376)
+def height(nodes, links, relief):
+    """The skin's height in cm: what is there at rest and, by the vertices' creases, what the face does."""
+    texture = picture_node(nodes, relief)
+    parts, own = nodes.new("ShaderNodeSeparateColor"), nodes.new("ShaderNodeVectorMath")
+    # At rest in red; raise, frown and smile in green, blue and alpha.
+    links.new(texture.outputs["Color"], parts.inputs[0])
+    moves = nodes.new("ShaderNodeCombineXYZ")
+    for place, output in enumerate((parts.outputs[1], parts.outputs[2], texture.outputs["Alpha"])):
+        links.new(output, moves.inputs[place])
+    own.operation = "DOT_PRODUCT"
+    links.new(moves.outputs[0], own.inputs[0])
+    links.new(vertex_colour(nodes, "creases"), own.inputs[1])
+    total = nodes.new("ShaderNodeMath")
+    links.new(parts.outputs[0], total.inputs[0])
+    links.new(own.outputs["Value"], total.inputs[1])
+    return total.outputs[0]
+
+
+def bumped(nodes, links, heights):
+    """The normal of a surface raised by ``heights`` cm."""
+    bump = nodes.new("ShaderNodeBump")
+    bump.inputs["Distance"].default_value = 1.0
+    if "Filter Width" in bump.inputs:
+        bump.inputs["Filter Width"].default_value = 0.5
+    links.new(heights, bump.inputs["Height"])
+    return bump.outputs[0]
+
+
+def mixed(nodes, links, share, value, other: float):
+    """``value`` where ``share`` is 0, ``other`` where it is 1."""
+    node = nodes.new("ShaderNodeMapRange")
+    links.new(share, node.inputs["Value"])
+    links.new(value, node.inputs["To Min"])
+    node.inputs["To Max"].default_value = other
+    return node.outputs[0]
+
+
+def picture_node(nodes, image):
+    """An image looked up at the head's own coordinates."""
     texture = nodes.new("ShaderNodeTexImage")
-    texture.image, texture.extension = iris, "EXTEND"
-    links.new(texture.outputs["Color"], shader.inputs["Base Color"])
-    shader.inputs["Subsurface Weight"].default_value = 0.15
-    shader.inputs["Subsurface Scale"].default_value = 0.1
-    shader.subsurface_method = "BURLEY"
+    texture.image, texture.extension = image, "EXTEND"
+    return texture
+
+
+def vertex_colour(nodes, name: str):
+    """A vertex attribute as a colour."""
+    colour = nodes.new("ShaderNodeAttribute")
+    colour.attribute_name = name
+    return colour.outputs["Color"]
+
+
+def eye_material(iris):
+    """An eyeball: the painted picture, an iris that is a bowl, under a clear wet cornea; darker behind the lids."""
+    material, nodes, links, shader = principled("eye", Roughness=0.4, Specular_IOR_Level=0.1, Coat_Weight=1.0, Coat_Roughness=0.015, Coat_IOR=1.376)
+    texture = picture_node(nodes, iris)
+    shade = one_minus(nodes, links, vertex_value(nodes, "lid_shade"))
+    links.new(multiply(nodes, links, texture.outputs["Color"], shade), shader.inputs["Base Color"])
+    links.new(bumped(nodes, links, texture.outputs["Alpha"]), shader.inputs["Normal"])
     class_outputs(nodes, links, {"eyes": None, "face": None})
     return material
 
@@ -52,9 +101,7 @@ def eye_material(iris):
 def plain_material(name: str, roughness: float):
     """Teeth and the inside of the mouth: their vertex colour, wet."""
     material, nodes, links, shader = principled(name, Roughness=roughness)
-    colour = nodes.new("ShaderNodeAttribute")
-    colour.attribute_name = "colour"
-    links.new(colour.outputs["Color"], shader.inputs["Base Color"])
+    links.new(vertex_colour(nodes, "colour"), shader.inputs["Base Color"])
     class_outputs(nodes, links, {"mouth": None, "face": None})
     return material
 

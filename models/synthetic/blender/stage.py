@@ -49,13 +49,15 @@ class Stage:
         self.settings(int(setup["threads"]))
         self.camera = make_camera(self.scene)
         self.detail = picture("detail", setup["detail_size"])
+        self.relief = picture("relief", setup["detail_size"])
         self.iris = picture("iris", setup["iris_size"])
         self.world = environment(self.scene, picture("environment", setup["environment_size"]))
-        materials = [skin_material(self.detail), eye_material(self.iris), plain_material("teeth", 0.18), plain_material("mouth", 0.25)]
+        materials = [skin_material(self.detail, self.relief), eye_material(self.iris), plain_material("teeth", 0.18), plain_material("mouth", 0.25)]
         self.head = mesh_object("head", setup["head_quads"], len(setup["head_face_mask"]), materials, setup["head_uv"])
         self.head.data.polygons.foreach_set("material_index", setup["head_material"].astype(np.int32))
         attribute(self.head.data, "face", "FLOAT", "value", setup["head_face_mask"])
         attribute(self.head.data, "neck", "FLOAT", "value", setup["head_neck_mask"])
+        attribute(self.head.data, "wet", "FLOAT", "value", setup["head_wet"])
         self.cloth = picture("cloth", setup["cloth_size"])
         materials = {"bust": [bust_material()], "shirt": [cloth_material(self.cloth)], "jacket": [cloth_material()], "collar": [cloth_material()],
                      "glasses": [frame_material(), lens_material()], "earrings": [metal_material()]}  # fmt: skip
@@ -97,8 +99,9 @@ class Stage:
         self.scene.cycles.samples = int(message["samples"])
         attribute(self.head.data, "colour", "FLOAT_COLOR", "color", with_alpha(message["head_colour"]))
         fill_picture(self.detail, message["detail"])
-        fill_picture(self.iris, with_alpha(message["iris"]))
-        values(self.head.data.materials[0], subsurface=message["subsurface"], roughness=message["roughness"])
+        fill_picture(self.relief, message["relief"])
+        fill_picture(self.iris, message["iris"])
+        values(self.head.data.materials[0], subsurface=message["subsurface"])
         fill_picture(self.cloth, with_alpha(message["cloth"]))
         for name, thing in self.worn.items():
             thing.hide_render = not bool(message.get(f"has_{name}", True))
@@ -109,6 +112,8 @@ class Stage:
 
     def shot(self, message: dict) -> None:
         """Pose that person, light the scene and place the camera."""
+        attribute(self.head.data, "creases", "FLOAT_COLOR", "color", with_alpha(message["creases"]))
+        attribute(self.head.data, "lid_shade", "FLOAT", "value", message["lid_shade"])
         refill(self.head, message["head"])
         for name, thing in self.worn.items():
             refill(thing, message[name])
@@ -187,6 +192,7 @@ def picture(name: str, size: np.ndarray):
     """A float image of (width, height) that is only ever refilled."""
     image = bpy.data.images.new(name, int(size[0]), int(size[1]), alpha=True, float_buffer=True)
     image.colorspace_settings.name = "Linear Rec.709"
+    image.alpha_mode = "CHANNEL_PACKED"  # the fourth number is one of its own, not a matte
     return image
 
 
