@@ -123,18 +123,23 @@ def png_bytes(picture: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def contact_sheet(output: Path, people: int, columns: int = 4, side: int = 160, backdrop: float = 0.36) -> None:
-    """The first people over grey as sheet.jpg, a person's pictures side by side, ``columns`` people a row."""
+def contact_sheet(output: Path, people: int) -> None:
+    """The first people as sheet.jpg."""
+    done, data = cv2.imencode(".jpg", sheet_of(output, people), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    assert done
+    write_atomic(output / "sheet.jpg", data.tobytes())
+
+
+def sheet_of(output: Path, people: int, columns: int = 3, side: int = 160, backdrop: float = 92) -> np.ndarray:
+    """The first people of a set over grey (BGR uint8), a person's pictures side by side, ``columns`` people a row."""
     rows = -(-people // columns)
-    sheet = np.full((rows * side, columns * SHOTS * side, 3), 255 * backdrop, np.uint8)
+    sheet = np.full((rows * side, columns * SHOTS * side, 3), backdrop, np.uint8)
     for number in range(people * SHOTS):
         if (path := picture_path(output, number)).exists():
             row, column = divmod(number, columns * SHOTS)
             place = slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
-            sheet[place] = over(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), side, 255 * backdrop)
-    done, data = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 90])
-    assert done
-    write_atomic(output / "sheet.jpg", data.tobytes())
+            sheet[place] = over(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), side, backdrop)
+    return sheet
 
 
 def over(picture: np.ndarray, side: int, backdrop) -> np.ndarray:
