@@ -9,6 +9,7 @@ import io
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from backend import schema
@@ -29,9 +30,15 @@ def new_portrait(request: schema.LatentRequest, rig: stylerig.Rig) -> stylerig.P
 
 
 def portrait_to_schema(portrait: stylerig.Portrait, face: FaceModel) -> schema.Portrait:
-    """A portrait as the client keeps it; float32 values survive the way there and back."""
-    p = portrait.parameters
+    """A portrait as the client keeps it; float32 values survive the way there and back.
+
+    Raises StyleRigError when its parameters are out of the schema's bounds, as those of a latent may be that no person has.
+    """
     w = np.ascontiguousarray(portrait.w, dtype="<f4")
+    try:
+        parameters = parameters_to_schema(portrait.parameters, face)
+    except ValidationError as error:
+        raise damaged(f"the rig's parameters of its w are out of bounds: {schema.first_problem(error.errors())}") from error
     return schema.Portrait(
         model=portrait.model,
         weights_hash=portrait.weights_hash,
@@ -39,15 +46,14 @@ def portrait_to_schema(portrait: stylerig.Portrait, face: FaceModel) -> schema.P
         truncation=portrait.truncation,
         w=base64.b64encode(w.tobytes()).decode("ascii"),
         w_shape=list(w.shape),
-        parameters=schema.Parameters(
-            identity=p.identity[0].tolist(),
-            reflectance=p.reflectance[0].tolist(),
-            expression=dict(zip(face.expression_names, p.expression[0].tolist(), strict=True)),
-            light=p.light[0].tolist(),
-            rotation=p.rotation[0].tolist(),
-            translation=p.translation[0].tolist(),
-        ),
+        parameters=parameters,
     )
+
+
+def parameters_to_schema(parameters: RigParameters, face: FaceModel) -> schema.Parameters:
+    """The first head's parameters by value. Raises ValidationError."""
+    values = {name: part[0].tolist() for name, part in parameters.parts().items()}
+    return schema.Parameters(**values | {"expression": dict(zip(face.expression_names, values["expression"], strict=True))})
 
 
 def portrait_from_schema(message: schema.Portrait, rig: stylerig.Rig) -> stylerig.Portrait:
@@ -97,8 +103,8 @@ def decode_w(message: schema.Portrait | schema.LatentRequest, shape: tuple[int, 
     if len(data) != 4 * shape[0] * shape[1]:
         raise damaged(f"its w holds {len(data)} bytes, {shape} float32 are {4 * shape[0] * shape[1]}")
     w = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape)
-    if not np.isfinite(w).all():
-        raise damaged("its w holds values that are not numbers")
+    if not (np.abs(w) <= schema.LARGEST_LATENT).all():  # nor where one is not a number
+        raise damaged(f"its w holds values that are not numbers within ±{schema.LARGEST_LATENT:g}")
     return w
 
 

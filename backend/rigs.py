@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,10 @@ MODEL = "studio"  # the one that ships
 MOST_WAITING = 64  # requests
 AT_ONCE = 2  # while one frame is drawn, the next is prepared and the last one encoded; small ones are drawn side by side
 SLOW_SECONDS = 1.5
+# Of torch on the CPU, on Windows, on the GPU; of C++; of oneDNN, which makes its code as it goes; of Python's threads.
+MEMORY_SIGNS = (
+    "can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "could not create a primitive", "can't start new thread",
+)  # fmt: skip
 COMPILING = "Preparing the generator for this processor: some seconds, once where it can be kept."
 
 
@@ -55,21 +61,61 @@ def choose_device(name: str) -> str:
 
 
 def draw(rig: Rig, portrait: Portrait, controls: Controls, size: int | None, passes: list[str]) -> Frame:
-    """``rig.frame``; running out of memory becomes a StyleRigError and leaves the process usable."""
+    """``rig.frame``; raises StyleRigError when memory runs out and when anything in the frame is not a number."""
     import torch
 
-    try:
-        with torch.inference_mode():  # a frame is many small operations, and each is quicker in it
-            return rig.frame(portrait, controls, size=size, passes=tuple(passes))
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    with enough_memory(), torch.inference_mode():  # a frame is many small operations, and each is quicker in it
+        frame = rig.frame(portrait, controls, size=size, passes=tuple(passes))
+    check_finite(frame)
+    return frame
+
+
+def check_finite(frame: Frame) -> None:
+    """Raise StyleRigError unless all values are numbers: no picture of anything else is sent or written."""
+    import numpy as np
+
+    broken = [name for name, array in frame.items() if not np.isfinite(array).all()]
+    if broken or not np.isfinite(frame.placement).all():
         raise StyleRigError(
-            "There is not enough memory for this frame.",
-            "Ask for a smaller size or fewer passes, or close other programs.",
-            code="out_of_memory",
+            f"This frame would hold values that are not numbers ({', '.join(broken) or 'placement'}).",
+            "Its portrait or its controls are far outside what the rig was made for: bring them nearer to those of a new portrait.",
+            code="not_finite",
             status=422,
-        ) from error
+        )
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Running out of memory inside becomes a StyleRigError and leaves the process usable."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_memory_shortage(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # what was made so far is freed now, not when somebody forgets the error
+        free_device_memory()
+        raise out_of_memory() from error
+
+
+def is_memory_shortage(error: BaseException) -> bool:
+    """Whether memory ran out: Python and numpy have a class for it, torch and its libraries only words."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in MEMORY_SIGNS)
+
+
+def free_device_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def out_of_memory() -> StyleRigError:
+    return StyleRigError(
+        "There is not enough memory for this.",
+        "Ask for a smaller size or fewer passes, or close other programs.",
+        code="out_of_memory",
+        status=422,
+    )
 
 
 class RigHolder:
@@ -124,7 +170,7 @@ class Worker:
             raise StyleRigError(
                 f"{self.waiting} requests are waiting already.", "Wait for answers first.", code="busy", status=429
             )
-        future = self.executor.submit(job)
+        future = self.executor.submit(enough_memory()(job))
         if stream:
             self.newest[stream] = future
         self.waiting += 1

@@ -14,6 +14,7 @@ from models.errors import StyleRigError
 
 SMALLEST_SIZE, LARGEST_SIZE = 16, 2048  # pixels
 MOST_FRAMES = 100_000
+LARGEST_LATENT = 100.0  # of any value of w; those of mapping networks lie within ±10, and mixtures of them not far outside
 PassName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position"]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$", max_length=64)]
@@ -38,7 +39,9 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-Latent = Annotated[str, Field(max_length=700_000, description="base64 of little-endian float32")]
+Latent = Annotated[
+    str, Field(max_length=700_000, description=f"base64 of little-endian float32, each within ±{LARGEST_LATENT:g}")
+]
 LatentShape = Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)]
 
 

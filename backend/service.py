@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from backend import __version__, images, portraits, schema
 from backend.guard import Guard, error_body
-from backend.rigs import MODEL, RigHolder, Worker, draw
+from backend.rigs import MODEL, RigHolder, Worker, draw, out_of_memory
 from models.errors import StyleRigError
 
 if TYPE_CHECKING:
@@ -168,6 +168,10 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(StyleRigError)
     async def user_error(request: Request, error: StyleRigError) -> Response:
         return error_response(error.status, error.code, error.message, error.hint)
+
+    @app.exception_handler(MemoryError)
+    async def too_little(request: Request, error: MemoryError) -> Response:
+        return await user_error(request, out_of_memory())
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

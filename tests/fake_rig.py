@@ -4,7 +4,7 @@
 
 A head pose moves a disc across the picture, so that frames differ and tests can tell them apart.
 Environment variables make it misbehave: FAKE_RIG_SECONDS per frame, FAKE_RIG_FAULT
-is "fault" or "memory".
+is "fault", "memory" or "nan".
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from tests.synthetic_face import synthetic_face
 RESOLUTION, NUM_WS, W_DIM = 32, 6, 512
 WIDTHS = {"HeadMatte": 1, "FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3, "Depth": 1, "UV": 2, "Position": 3}
 OUTSIDE = 1e10  # depth where there is no face
+FAULTS = {"fault": ZeroDivisionError, "memory": MemoryError}
 
 
 @dataclass
@@ -61,8 +62,9 @@ class FakeRig:
     def frame(self, portrait: Portrait, controls: Controls, size=None, passes=tuple(WIDTHS)) -> Frame:
         controls.check(self.face)
         time.sleep(float(os.environ.get("FAKE_RIG_SECONDS", 0)))
-        if fault := os.environ.get("FAKE_RIG_FAULT"):
-            raise {"fault": ZeroDivisionError, "memory": MemoryError}[fault]("made to fail")
+        fault = os.environ.get("FAKE_RIG_FAULT")
+        if fault in FAULTS:
+            raise FAULTS[fault]("made to fail")
         size = size or RESOLUTION
         rotation = controls.rotation or portrait.parameters.rotation[0].tolist()
         y, x = np.mgrid[:size, :size] / size - 0.5
@@ -70,6 +72,8 @@ class FakeRig:
         alpha = np.clip((0.3 - distance) * size / 4 + 0.5, 0, 1)
         colour = np.abs(np.concatenate((x[..., None], y[..., None], distance), axis=2) + 0.1 * portrait.w[0, :3])
         arrays = {"Combined": np.concatenate((colour * alpha, alpha), axis=2), "Portrait": colour}
+        if fault == "nan":
+            colour[0, 0] = np.nan
         for name in (name for name in passes if name in WIDTHS):
             random = np.random.default_rng((portrait.seed, len(name)))
             arrays[name] = np.where(alpha > 0, random.random((size, size, WIDTHS[name])), 0)

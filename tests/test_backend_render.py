@@ -72,6 +72,14 @@ def test_the_shipped_rig_draws_the_same_on_any_number_of_processors(tmp_path, ru
     assert len(made[0]) == 1 and made[0] == made[1]
 
 
+@pytest.mark.parametrize("kind", ["png", "exr"])
+def test_a_picture_that_is_not_numbers_is_not_written(tmp_path, render, monkeypatch, kind):
+    monkeypatch.setenv("FAKE_RIG_FAULT", "nan")
+    status, _, errors = render(write_rig_file(tmp_path), "--output", tmp_path / "out", "--format", kind)
+    assert status == 2 and "not numbers (Portrait)" in errors and "hint: " in errors
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_exr_holds_the_passes_that_were_asked_for(tmp_path, render):
     rig_file = write_rig_file(tmp_path, frames=[{}], output={"size": 20, "passes": ["Normal", "Depth"]})
     status, _, errors = render(rig_file, "--output", tmp_path / "out", "--format", "exr")

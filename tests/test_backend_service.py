@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -21,12 +22,17 @@ import torch
 from PIL import Image
 
 from backend import cli, images, portraits, schema
-from backend.rigs import RigHolder, Worker
+from backend.rigs import RigHolder, Worker, enough_memory
 from backend.serve import listen
 from backend.service import create_app
 from models.colour import srgb_to_linear
 from models.errors import StyleRigError
 from tests import fake_rig
+
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None
 
 PASSES = [name for name in images.CHANNELS if name != "Combined"]
 
@@ -296,6 +302,25 @@ def test_too_little_memory_is_an_error_of_the_request():
     with fake_rig.served(FAKE_RIG_FAULT="memory") as backend, client_of(backend) as client:
         portrait = client.post("/v1/portraits", json={"seed": 7}).json()
         assert "smaller size" in error_of(post_frame(client, portrait), 422, "out_of_memory")["hint"]
+
+
+@pytest.mark.parametrize("allocate", [lambda: torch.empty(1 << 50), lambda: np.empty(1 << 50), lambda: bytes(1 << 50)])
+def test_whoever_runs_out_of_memory_it_is_told_in_one_way(allocate):
+    with pytest.raises(StyleRigError) as told, enough_memory():
+        allocate()
+    assert (told.value.code, told.value.status) == ("out_of_memory", 422)
+
+
+def test_another_error_of_torch_stays_what_it_is():
+    with pytest.raises(RuntimeError, match="must match"), enough_memory():
+        torch.zeros(2) + torch.zeros(3)
+
+
+def test_a_picture_that_is_not_numbers_is_not_sent():
+    with fake_rig.served(FAKE_RIG_FAULT="nan") as backend, client_of(backend) as client:
+        portrait = client.post("/v1/portraits", json={"seed": 7}).json()
+        for output in ({"format": "png"}, {"format": "raw"}):
+            assert "Portrait" in error_of(post_frame(client, portrait, output=output), 422, "not_finite")["message"]
 
 
 def test_missing_weights_are_told_by_every_answer():
@@ -578,21 +603,69 @@ def test_serve_says_what_is_wrong(arguments, variables, message):
 # ---------------------------------------------------------------- the real rig
 
 
-def test_the_real_rig_answers_every_request():
-    with fake_rig.served(FAKE_RIG_REAL="1") as backend, client_of(backend) as client:
-        [model] = client.get("/v1/models").json()
-        portrait = client.post("/v1/portraits", json={"seed": 7}).json()
-        output = {"format": "raw", "size": 64, "passes": PASSES}
-        controls = {"expression": {"jawOpen": 0.5}, "rotation": [0.2, 0, 0]}
-        answer = post_frame(client, portrait, controls=controls, output=output)
-        array, channels = raw_frame(answer)
-        npz = client.post("/v1/portraits/mesh", json={"portrait": portrait}).content
+@pytest.fixture(scope="module")
+def real_backend():
+    with fake_rig.served(FAKE_RIG_REAL="1") as running:
+        yield running
+
+
+@pytest.fixture
+def real_client(real_backend):
+    with client_of(real_backend) as opened:
+        yield opened
+
+
+def test_the_real_rig_answers_every_request(real_client):
+    [model] = real_client.get("/v1/models").json()
+    portrait = real_client.post("/v1/portraits", json={"seed": 7}).json()
+    output = {"format": "raw", "size": 64, "passes": PASSES}
+    controls = {"expression": {"jawOpen": 0.5}, "rotation": [0.2, 0, 0]}
+    answer = post_frame(real_client, portrait, controls=controls, output=output)
+    array, channels = raw_frame(answer)
+    npz = real_client.post("/v1/portraits/mesh", json={"portrait": portrait}).content
     mesh = np.load(io.BytesIO(npz), allow_pickle=False)
     assert len(model["expressions"]) == len(portrait["parameters"]["expression"]) == 57
     assert array.shape == (64, 64, 24) == (64, 64, len(channels)) and np.isfinite(array).all()
     assert np.count_nonzero(array[..., channels.index("FaceMask.X")]) > 300
     assert mesh["polygon_sizes"].max() == 4 and mesh["expression"].shape[0] == 57
     assert mesh["corners"].shape[0] == mesh["uv"].shape[0] == mesh["polygon_sizes"].sum()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
+def test_a_frame_that_memory_does_not_suffice_for_is_an_error_of_the_request(real_backend, real_client):
+    portrait = real_client.post("/v1/portraits", json={"seed": 7}).json()
+    small, large = ({"format": "raw", "size": size, "passes": PASSES} for size in (64, 2048))
+    before = post_frame(real_client, portrait, output=small).content
+    pid = real_backend.process.pid
+    used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.prlimit(pid, resource.RLIMIT_AS, (used + (256 << 20), resource.RLIM_INFINITY))
+    try:
+        for _ in range(2):
+            answer = post_frame(real_client, portrait, output=large)
+            assert "smaller size" in error_of(answer, 422, "out_of_memory")["hint"]
+            assert post_frame(real_client, portrait, output=small).content == before
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_AS, limits)
+
+
+@pytest.mark.parametrize("value", [1e3, -1e30, 3e38])
+def test_a_latent_of_huge_numbers_is_refused(real_client, value):
+    portrait = real_client.post("/v1/portraits", json={"seed": 7}).json()
+    w = np.full(portrait["w_shape"], value, "<f4")
+    huge = {"w": base64.b64encode(w.tobytes()).decode(), "w_shape": portrait["w_shape"]}
+    for path, body in (("/v1/portraits", {"seed": 7, **huge}), ("/v1/frames", {"portrait": {**portrait, **huge}})):
+        assert "within ±100" in error_of(real_client.post(path, json=body), 400, "bad_portrait")["message"]
+
+
+def test_the_largest_latent_and_controls_give_a_picture_or_say_why_not(real_client):
+    portrait = real_client.post("/v1/portraits", json={"seed": 7}).json()
+    signs = np.sign(np.random.default_rng(0).standard_normal(portrait["w_shape"]))
+    w = base64.b64encode((schema.LARGEST_LATENT * signs).astype("<f4").tobytes()).decode()
+    answer = real_client.post("/v1/portraits", json={"seed": 7, "w": w, "w_shape": portrait["w_shape"]})
+    assert answer.status_code == 200 or error_of(answer, 400, "bad_portrait")
+    controls = {"light": [[1000, -1000, 1000]] * 9, "rotation": [10, -10, 10], "scale": 8, "translation": [100, -100]}
+    answer = post_frame(real_client, {**portrait, "w": w}, controls=controls, output={"format": "raw", "size": 64, "passes": PASSES})
+    assert answer.status_code == 422 and error_of(answer, 422, "not_finite") or np.isfinite(raw_frame(answer)[0]).all()
 
 
 def test_the_shipped_weights_are_served():
