@@ -29,6 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{path}: resolution {generator.resolution}, w {generator.num_ws} x {generator.w_dim}, {size:.1f} MB")
     print(f"source: {metadata['source']}, {metadata.get('kind', 'our own')}, sha256 {metadata['sha256']}")
     print(f"licence: {metadata['licence']}")
+    for note in metadata.get("notes", []):
+        print(f"note: {note}")
     return 0
 
 

@@ -16,47 +16,14 @@ import torch
 
 from models.errors import StyleRigError
 from models.generators import Generator, latents_from_seed, load_generator
-from models.generators.config import StyleGAN2Config
-from models.generators.layers import blur_kernel
 from tests.data.official_format import lively
+from tests.data.rosinality_format import SMALL, theirs
 
-SMALL = StyleGAN2Config(resolution=16, z_dim=6, w_dim=6, mapping_layers=3, mapping_lr_multiplier=0.01,
-                        channels={4: 5, 8: 4, 16: 3})  # fmt: skip
 SECONDS = 5.0
 
 
 def generator() -> Generator:
     return lively(Generator.create(SMALL, seed=3))
-
-
-def theirs(ours: Generator) -> dict[str, torch.Tensor]:
-    """The state under rosinality's names and in its shapes, written out layer by layer."""
-    state = ours.state_dict()
-    result = {"input.input": state["synthesis.b4.const"][None]}
-    for index in range(3):
-        for part in ("weight", "bias"):
-            result[f"style.{index + 1}.{part}"] = state[f"mapping.fc{index}.{part}"]
-    convolutions = [("conv1", "b4.conv1"), ("convs.0", "b8.conv0"), ("convs.1", "b8.conv1"),
-                    ("convs.2", "b16.conv0"), ("convs.3", "b16.conv1")]  # fmt: skip
-    for index, (name, layer) in enumerate(convolutions):
-        source = f"synthesis.{layer}"
-        result[f"noises.noise_{index}"] = state[f"{source}.noise_const"][None, None]
-        result[f"{name}.conv.weight"] = state[f"{source}.weight"][None]
-        result[f"{name}.conv.modulation.weight"] = state[f"{source}.affine.weight"]
-        result[f"{name}.conv.modulation.bias"] = state[f"{source}.affine.bias"]
-        result[f"{name}.noise.weight"] = state[f"{source}.noise_strength"][None]
-        result[f"{name}.activate.bias"] = state[f"{source}.bias"]
-        if layer.endswith("conv0"):
-            result[f"{name}.conv.blur.kernel"] = blur_kernel() * 4
-    for name, size in (("to_rgb1", 4), ("to_rgbs.0", 8), ("to_rgbs.1", 16)):
-        source = f"synthesis.b{size}.torgb"
-        result[f"{name}.conv.weight"] = state[f"{source}.weight"][None]
-        result[f"{name}.conv.modulation.weight"] = state[f"{source}.affine.weight"]
-        result[f"{name}.conv.modulation.bias"] = state[f"{source}.affine.bias"]
-        result[f"{name}.bias"] = state[f"{source}.bias"][None, :, None, None]
-        if size > 4:
-            result[f"{name}.upsample.kernel"] = blur_kernel() * 4
-    return result
 
 
 def write(path: Path, content: Any, zipped: bool = True) -> Path:

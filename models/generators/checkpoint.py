@@ -20,21 +20,27 @@ from models.errors import StyleRigError
 from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Config, StyleGAN2Config
 from models.generators.errors import ConfigError, bad_file
 from models.generators.generator import Config, Generator
-from models.generators.nvidia import read_nvidia
-from models.generators.pickles import is_torch_file, read_pickle, read_torch_file
+from models.generators.nvidia import is_nvidia, read_nvidia
+from models.generators.nvidia_state import KIND as NVIDIA_STATE
+from models.generators.nvidia_state import read_nvidia_state
+from models.generators.pickles import ModuleRecord, TensorRecord, is_torch_file, read_pickle, read_torch_file
 from models.generators.rosinality import KIND as ROSINALITY
 from models.generators.rosinality import read_rosinality
+from models.generators.states import NVIDIA, find_generator, generator_state, tensors_of, whole_network
 from models.generators.stylegan3_config import StyleGAN3Config
 from models.generators.tensorflow import is_tensorflow, read_tensorflow
 from models.io.atomic_write import write_atomic
-from models.io.pickles import PickleError
+from models.io.foreign import START, what_it_is
+from models.io.pickles import PickleError, UnknownName
+from models.io.regular_file import UnreadableFile, open_regular
 
 FORMAT = "stylerig-generator-1"
 # "kind" in the header's configuration; the studio generator's has none.
 KINDS = {None: GeneratorConfig, "stylegan2": StyleGAN2Config, "stylegan3": StyleGAN3Config,
          "stylegan1": StyleGAN1Config, "progan": ProGANConfig}  # fmt: skip
 EXACT = ("mapping.w_avg", "mapping.mean", "mapping.spread")  # stay float32 in the studio generator's file
-LARGEST_PICKLE = 2 << 30
+LARGEST_FILE = 4 << 30  # an encoder's checkpoint with its optimiser has two or three
+LARGEST_JSON = 1 << 20
 LICENCES = {  # what NVIDIA's own models come under, by the beginning of the kind
     "ProGAN": "NVIDIA's own models: Creative Commons BY-NC 4.0, not for commercial use.",
     "StyleGAN 1": "NVIDIA's own models: Creative Commons BY-NC 4.0, not for commercial use.",
@@ -60,18 +66,15 @@ def load_generator(path: str | Path, precision: str = "float32", device: str = "
     """Read a generator; it comes in evaluation mode, without gradients.
 
     The file is one that ``Generator.save`` wrote, a pickle of NVIDIA's stylegan2-ada-pytorch or
-    stylegan3 repository, a TensorFlow pickle of NVIDIA's ProGAN, StyleGAN or StyleGAN2, or a checkpoint of rosinality's
-    stylegan2-pytorch; it is told by its content, and no code in it is run.
+    stylegan3 repository, a TensorFlow pickle of NVIDIA's ProGAN, StyleGAN or StyleGAN2, or a checkpoint with a
+    generator of rosinality's stylegan2-pytorch or NVIDIA's numbers in it (docs/generators.md lists them); it is told
+    by its content, and no code in it is run.
     Raises StyleRigError when the file is missing, damaged, of another kind, does not fit
     its own configuration, or holds a network that cannot be run here.
     """
     path = Path(path)
-    if not path.is_file():
-        raise StyleRigError(
-            f"There is no generator at {path}.", "Choose a generator file that exists.", code="missing_generator"
-        )
     try:
-        config, state, metadata = read_pickled(path) if is_pickle(path) else read_own(path)
+        config, state, metadata = read_file(path)
         generator = make_generator(path, config, state)
     except ConfigError as error:
         raise bad_file(path, error.reason) from error
@@ -79,59 +82,104 @@ def load_generator(path: str | Path, precision: str = "float32", device: str = "
     return generator.eval().requires_grad_(False).to(device).set_precision(precision)
 
 
-def is_pickle(path: Path) -> bool:
-    """Told from safetensors, which may begin with the same two bytes but go on with a header."""
+def read_file(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
+    """Configuration, state and metadata of a file of any kind that is known."""
+    if not path.exists():
+        raise StyleRigError(
+            f"There is no generator at {path}.", "Choose a generator file that exists.", code="missing_generator"
+        )
     try:
-        with path.open("rb") as file:
-            start = file.read(16)
+        with open_regular(path, LARGEST_FILE) as file:
+            start = file.read(START)
+            if is_pickle(start):
+                return read_pickled(path, start + file.read())
+    except UnreadableFile as error:
+        unpacked = path.is_dir() and any((place / "data.pkl").is_file() for place in (path, *path.glob("*/")))
+        hint = "Choose the .pt file itself, not what was unpacked from it." if unpacked else ""
+        raise bad_file(path, error.reason, hint) from error
     except OSError as error:
         raise bad_file(path, error.strerror or str(error)) from error
+    foreign = what_it_is(start)
+    if foreign is not None:
+        raise bad_file(path, f"it is {foreign.what}", foreign.hint)
+    if start[8:9] != b"{":
+        raise bad_file(path, "it begins like no generator's file")
+    return read_safetensors(path)
+
+
+def is_pickle(start: bytes) -> bool:
+    """Told from safetensors, which may begin with the same two bytes but go on with a header."""
     is_safetensors = start[4:9] == b"\0\0\0\0{"
     return is_torch_file(start) or (start[:1] == b"\x80" and not is_safetensors)
 
 
-def read_pickled(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
-    """Configuration, state and metadata of a checkpoint of NVIDIA's or rosinality's."""
+def read_pickled(path: Path, data: bytes) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
+    """Configuration, state and metadata of a checkpoint of NVIDIA's or of torch's."""
     try:
-        size = path.stat().st_size
-        if size > LARGEST_PICKLE:
-            raise PickleError(f"it has {size} bytes, more than any StyleGAN")
-        data = path.read_bytes()
-        kind, config, state = parse_pickled(data)
+        root = read_torch_file(data) if is_torch_file(data[:16]) else read_pickle(data)
+        kind, config, state, notes = read_checkpoint(root, len(data))
     except StyleRigError:
         raise
+    except UnknownName as error:
+        hint = "A file's own code is never run. Save the generator's state_dict() alone, and choose that."
+        raise bad_file(path, str(error), hint) from error
     except PickleError as error:
-        raise bad_file(path, str(error)) from error
+        raise bad_file(path, str(error), getattr(error, "hint", "")) from error
     except Exception as error:  # a hostile file may raise anything
         raise bad_file(path, f"it is damaged ({type(error).__name__})") from error
+    return config, state, source_of(path, kind, hashlib.sha256(data).hexdigest(), notes)
+
+
+def source_of(path: Path, kind: str, digest: str, notes: list[str]) -> dict[str, Any]:
+    """The metadata of what came from another program's file."""
     licence = next(text for family, text in LICENCES.items() if kind.startswith(family))
     licence = f"That of the source, which the file does not name. {licence}"
-    digest = hashlib.sha256(data).hexdigest()
-    return config, state, {"source": path.name, "kind": kind, "sha256": digest, "licence": licence}
+    return {"source": path.name, "kind": kind, "sha256": digest, "licence": licence} | ({"notes": notes} if notes else {})
 
 
-def parse_pickled(data: bytes) -> tuple[str, Config, dict[str, Tensor]]:
-    """What kind of checkpoint ``data`` is, its configuration and its state."""
-    if is_torch_file(data[:16]):
-        return ROSINALITY, *read_rosinality(read_torch_file(data), len(data))
-    root = read_pickle(data)
+def read_checkpoint(root: Any, most_numbers: int) -> tuple[str, Config, dict[str, Tensor], list[str]]:
+    """What kind of checkpoint ``root`` is, its configuration, its state, and what the user should know of it."""
     if is_tensorflow(root):
-        family, config, state = read_tensorflow(root, len(data))
-        return f"{family}, NVIDIA's TensorFlow pickle", config, state
-    family, config, state = read_nvidia(root, len(data))
-    return f"{family}, NVIDIA's PyTorch pickle", config, state
+        family, config, state = read_tensorflow(root, most_numbers)
+        return f"{family}, NVIDIA's TensorFlow pickle", config, state, []
+    found = find_generator(root)
+    if isinstance(found, ModuleRecord):
+        if is_nvidia(found):
+            family, config, state = read_nvidia(found, most_numbers)
+            return f"{family}, NVIDIA's PyTorch pickle", config, state, []
+        found = whole_network(found)
+    average = root.get("latent_avg", found.get("latent_avg")) if isinstance(root, dict) else None
+    family, theirs = generator_state({name: value for name, value in found.items() if name != "latent_avg"}, most_numbers)
+    if family == NVIDIA:
+        return NVIDIA_STATE, *read_nvidia_state(theirs)
+    return ROSINALITY, *read_rosinality(theirs, tensor_or_none(average, most_numbers))
 
 
-def read_own(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
-    """Configuration, state and metadata of a file that ``save_generator`` wrote."""
+def tensor_or_none(value: Any, most_numbers: int) -> Tensor | None:
+    is_tensor = isinstance(value, (TensorRecord, Tensor))
+    return tensors_of({"": value}, most_numbers)[""] if is_tensor else None
+
+
+def read_safetensors(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
+    """Configuration, state and metadata of a file that ``save_generator`` wrote, or of another's numbers."""
     header, state = read_tensors(path)
     if header.get("format") != FORMAT:
-        raise bad_file(path, "it is a safetensors file of another kind")
+        return read_others_tensors(path, state)
     values = parse_json(path, header, "config")
     kind = values.pop("kind", None) if isinstance(values, dict) else None
     if not isinstance(kind, str | None) or kind not in KINDS:
         raise bad_file(path, "its configuration is of an unknown kind")
     return KINDS[kind].from_json(values), state, parse_json(path, header, "metadata")
+
+
+def read_others_tensors(path: Path, state: dict[str, Tensor]) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
+    numbers = sum(value.numel() for value in state.values())
+    try:
+        kind, config, state, notes = read_checkpoint(state, numbers)
+    except PickleError as error:
+        raise bad_file(path, f"it is a safetensors file of another kind: {error}", getattr(error, "hint", "")) from error
+    with path.open("rb") as file:
+        return config, state, source_of(path, kind, hashlib.file_digest(file, "sha256").hexdigest(), notes)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -141,10 +189,12 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             header = file.metadata() or {}
             return header, {name: file.get_tensor(name).float() for name in file.keys()}
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
-        raise bad_file(path, str(error) or type(error).__name__) from error
+        raise bad_file(path, f"it ends early or is damaged ({error or type(error).__name__})") from error
 
 
 def parse_json(path: Path, header: dict[str, str], name: str) -> Any:
+    if len(header.get(name, "")) > LARGEST_JSON:
+        raise bad_file(path, f"its header's {name} is longer than any generator's")
     try:
         return json.loads(header.get(name, ""))
     except (ValueError, RecursionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.errors import StyleRigError
+from models.io.pickles import PickleError
 
 
 class ConfigError(StyleRigError):
@@ -23,9 +24,17 @@ def bad_config(reason: str) -> ConfigError:
     return ConfigError(reason)
 
 
-def bad_file(path: str | Path, reason: str) -> StyleRigError:
+class CheckpointError(PickleError):
+    """A checkpoint of a kind that cannot be used; ``hint`` says what to do about it."""
+
+    def __init__(self, reason: str, hint: str):
+        super().__init__(reason)
+        self.hint = hint
+
+
+def bad_file(path: str | Path, reason: str, hint: str = "") -> StyleRigError:
     return StyleRigError(
         f"{path} is not a generator that can be used: {reason}.",
-        "Choose another file, or copy or train it again.",
+        hint or "Choose another file, or copy or train it again.",
         code="bad_generator",
     )

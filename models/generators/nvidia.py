@@ -14,76 +14,32 @@ from torch import Tensor
 from models.generators.config import StyleGAN2Config
 from models.generators.layers import blur_kernel
 from models.generators.pickles import ModuleRecord, TensorRecord
+from models.generators.states import parameters_of, tensors_of
 from models.generators.stylegan3_config import MOST_LAYERS, LayerConfig, StyleGAN3Config
 from models.io.pickles import ArrayRecord, PickleError, shown
 
-DEEPEST = 8
-MOST_TENSORS = 4096
-GENERATORS = ("G_ema", "G", "Gs")
+
+def is_nvidia(module: ModuleRecord) -> bool:
+    return {"synthesis", "mapping"} <= set(module.part("_modules"))
 
 
-def read_nvidia(root: Any, most_numbers: int) -> tuple[str, StyleGAN2Config | StyleGAN3Config, dict[str, Tensor]]:
-    """The family's name, the configuration and the state of the generator in a pickle's object.
+def read_nvidia(module: ModuleRecord,
+                most_numbers: int) -> tuple[str, StyleGAN2Config | StyleGAN3Config, dict[str, Tensor]]:
+    """The family's name, the configuration and the state of a whole generator for which ``is_nvidia``.
 
     Raises PickleError or ConfigError, also for more than ``most_numbers`` numbers.
     """
-    module = find_generator(root)
     synthesis, mapping = child(module, "synthesis"), child(module, "mapping")
     channels = whole(module, "img_channels")
     if channels != 3:
         raise PickleError(f"it makes pictures of {channels} channels, not of red, green and blue")
-    state = read_state(module, most_numbers)
+    records = {name: record for name, record in parameters_of(module).items() if not name.endswith("resample_filter")}
+    state = tensors_of(records, most_numbers)
     if "input" in synthesis.part("_modules"):
         return "StyleGAN3", stylegan3_config(module, synthesis, mapping), state
     if "b4" in synthesis.part("_modules"):
         return "StyleGAN2", stylegan2_config(module, synthesis, mapping, state), state
     raise PickleError(f"its network {shown(synthesis.class_name)} is neither a StyleGAN2 nor a StyleGAN3")
-
-
-def find_generator(root: Any) -> ModuleRecord:
-    """The averaged generator of a training snapshot, or the module itself."""
-    if isinstance(root, dict):
-        modules = {name: value for name, value in root.items() if isinstance(value, ModuleRecord)}
-        found = next((modules[name] for name in GENERATORS if name in modules), None)
-        if found is None and "D" in modules:
-            raise PickleError("it holds a discriminator only, which judges pictures but makes none")
-        if found is None:
-            raise PickleError("it holds no StyleGAN generator")
-        root = found
-    if not isinstance(root, ModuleRecord):
-        raise PickleError("it holds no network")
-    if "Discriminator" in root.class_name:
-        raise PickleError(f"its network is a {shown(root.class_name)}, which judges pictures but makes none")
-    if not {"synthesis", "mapping"} <= set(root.part("_modules")):
-        raise PickleError(f"its network {shown(root.class_name)} has no mapping and synthesis, so it is no StyleGAN")
-    return root
-
-
-def read_state(module: ModuleRecord, most_numbers: int) -> dict[str, Tensor]:
-    """All parameters and buffers by their full names, as float32."""
-    records: dict[str, TensorRecord] = {}
-    collect(module, "", records, DEEPEST)
-    numbers = sum(torch.Size(record.shape).numel() for record in records.values())
-    if numbers > most_numbers:  # one storage can stand behind many tensors
-        raise PickleError(f"its tensors hold {numbers} numbers, more than the file")
-    return {name: record.tensor() for name, record in records.items()}
-
-
-def collect(module: ModuleRecord, prefix: str, records: dict[str, TensorRecord], depth: int) -> None:
-    for name, value in {**module.part("_parameters"), **module.part("_buffers")}.items():
-        if value is None or name == "resample_filter":  # StyleGAN2's, the same everywhere
-            continue
-        if not isinstance(value, TensorRecord):
-            raise PickleError(f"{shown(prefix + name)} is not a tensor")
-        if len(records) >= MOST_TENSORS:
-            raise PickleError(f"it has more than {MOST_TENSORS} tensors")
-        records[prefix + name] = value
-    for name, inner in module.part("_modules").items():
-        if inner is None:
-            continue
-        if not isinstance(inner, ModuleRecord) or not depth:
-            raise PickleError(f"{shown(prefix + name)} is not a module of a StyleGAN")
-        collect(inner, f"{prefix}{name}.", records, depth - 1)
 
 
 def common(module: ModuleRecord, mapping: ModuleRecord) -> dict[str, Any]:

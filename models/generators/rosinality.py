@@ -7,20 +7,20 @@ https://github.com/rosinality/stylegan2-pytorch (model.py, convert_weight.py).
 from __future__ import annotations
 
 import re
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from models.generators.config import StyleGAN2Config
+from models.generators.errors import CheckpointError
 from models.generators.generator import Generator, latents_from_seed
 from models.generators.layers import blur_kernel
-from models.generators.pickles import TensorRecord
 from models.io.pickles import PickleError
 
 KIND = "StyleGAN2, rosinality's PyTorch checkpoint"
 MAPPING_RATE = 0.01  # not in the file; never changed in the repository
 AVERAGED = 4096  # the repository's own number of samples for the average of w
+NO_NOISE = "The file keeps no noise maps: fixed ones stand in, so fine detail differs from other programs'."
+NO_AVERAGE = f"The file keeps no average of w for all layers: it was measured over {AVERAGED} samples."
 PARTS = {
     "conv.weight": "weight", "conv.modulation.weight": "affine.weight", "conv.modulation.bias": "affine.bias",
     "noise.weight": "noise_strength", "activate.bias": "bias", "bias": "bias",
@@ -28,28 +28,41 @@ PARTS = {
 LAYER = re.compile(r"(conv1|to_rgb1|convs\.(\d{1,2})|to_rgbs\.(\d{1,2}))\.([\w.]+)")
 
 
-def read_rosinality(root: Any, most_numbers: int) -> tuple[StyleGAN2Config, dict[str, Tensor]]:
-    """Configuration and state of the averaged generator; raises PickleError or ConfigError."""
-    if not isinstance(root, dict):
-        raise PickleError("it holds no checkpoint of a StyleGAN")
-    theirs = root.get("g_ema", root.get("g"))
-    if theirs is None and "d" in root:
-        raise PickleError("it holds a discriminator only, which judges pictures but makes none")
-    if not isinstance(theirs, dict) or not all(isinstance(value, TensorRecord) for value in theirs.values()):
-        raise PickleError("it holds no StyleGAN generator")
-    average = root.get("latent_avg")
-    records = [*theirs.values(), *([average] if isinstance(average, TensorRecord) else [])]
-    numbers = sum(torch.Size(record.shape).numel() for record in records)
-    if numbers > most_numbers:
-        raise PickleError(f"its tensors hold {numbers} numbers, more than the file")
-    state = dict(renamed(str(name), record.tensor()) for name, record in theirs.items())
+def read_rosinality(theirs: dict[str, Tensor],
+                    average: Tensor | None) -> tuple[StyleGAN2Config, dict[str, Tensor], list[str]]:
+    """Configuration, state and notes of a generator by rosinality's names; raises PickleError or ConfigError.
+
+    ``average`` is w's, once or for each layer, where the file keeps it.
+    """
+    notes = []
+    state = dict(renamed(name, value) for name, value in theirs.items())
     state.pop("", None)
     config = shape_config(state)
-    if isinstance(average, TensorRecord):
-        state["mapping.w_avg"] = average.tensor().reshape(-1)
-    else:
-        state["mapping.w_avg"] = measured_average(config, state)
-    return config, state
+    if not any(name.endswith("noise_const") for name in state):
+        state.update(drawn_noise(config))
+        notes.append(NO_NOISE)
+    one = single(average)
+    if one is None:
+        one = measured_average(config, state)
+        notes.append(NO_AVERAGE)
+    state["mapping.w_avg"] = one
+    return config, state, notes
+
+
+def single(average: Tensor | None) -> Tensor | None:
+    """The average (w_dim,) out of one that may be repeated for each layer; None where layers differ."""
+    if average is None or not average.numel() or not average.dim():
+        return None
+    rows = average.reshape(-1, average.shape[-1])
+    return rows[0].clone() if torch.equal(rows, rows[:1].expand_as(rows)) else None
+
+
+def drawn_noise(config: StyleGAN2Config) -> dict[str, Tensor]:
+    """Noise maps for a file without: the repository drew them anew for each picture then."""
+    layers = [place(index) for index in range(config.num_ws - 1)]
+    maps = {layer: int(re.search(r"\d+", layer)[0]) for layer in layers}
+    return {f"synthesis.{layer}.noise_const": latents_from_seed(index, size, size)
+            for index, (layer, size) in enumerate(maps.items())}  # fmt: skip
 
 
 def renamed(name: str, value: Tensor) -> tuple[str, Tensor]:
@@ -98,11 +111,22 @@ def shape_config(state: dict[str, Tensor]) -> StyleGAN2Config:
     layers = sum(name.startswith("mapping.") and name.endswith(".weight") for name in state)
     first = state.get("mapping.fc0.weight")
     if not channels or first is None or first.dim() != 2:
-        raise PickleError("it holds no StyleGAN generator")
+        raise PickleError("it is not the whole of a StyleGAN2")
+    check_labels(first.shape[1], first.shape[0])
     return StyleGAN2Config(
         resolution=max(channels), z_dim=first.shape[1], w_dim=first.shape[0], mapping_layers=layers,
         mapping_lr_multiplier=MAPPING_RATE, channels=channels,
     )  # fmt: skip
+
+
+def check_labels(z_dim: int, w_dim: int) -> None:
+    """Refuse what was converted from a network with labels: its mapping takes z and an embedded label as one."""
+    if z_dim > w_dim:
+        raise CheckpointError(
+            f"its mapping begins with {z_dim} numbers where w has {w_dim}: it was converted from a network with labels, "
+            "whose embedding is not in the file",
+            "Use the checkpoint that it was converted from, which has the embedding.",
+        )
 
 
 def measured_average(config: StyleGAN2Config, state: dict[str, Tensor]) -> Tensor:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from models.generators.config import GeneratorConfig, StyleGAN2Config
+from models.generators.pickles import NetworkRecord
 from models.generators.rosinality import place, without_batch
 from models.generators.tensorflow_older import number, read_progan, read_stylegan1
-from models.io.pickles import ArrayRecord, ObjectRecord, PickleError, shown
+from models.io.pickles import ArrayRecord, PickleError, shown
 
 MOST_VARIABLES = 4096
 EXPECTED = {"architecture": "skip", "nonlinearity": "lrelu", "mapping_nonlinearity": "lrelu",
@@ -28,8 +29,8 @@ PARTS = {"weight": "weight", "bias": "bias", "mod_weight": "affine.weight", "mod
 
 
 def is_tensorflow(root: Any) -> bool:
-    return isinstance(root, ObjectRecord) or (
-        isinstance(root, tuple) and bool(root) and all(isinstance(network, ObjectRecord) for network in root)
+    return isinstance(root, NetworkRecord) or (
+        isinstance(root, tuple) and bool(root) and all(isinstance(network, NetworkRecord) for network in root)
     )
 
 
@@ -69,22 +70,22 @@ def read_stylegan2(variables: dict[str, Tensor],
     return read_config(arguments, state), state
 
 
-def arguments_of(network: ObjectRecord) -> dict[str, Any]:
+def arguments_of(network: NetworkRecord) -> dict[str, Any]:
     arguments = network.content().get("static_kwargs", {})
     if not isinstance(arguments, dict):
         raise PickleError("its network has no arguments")
     return dict(arguments)
 
 
-def part(network: ObjectRecord, name: str) -> ObjectRecord:
+def part(network: NetworkRecord, name: str) -> NetworkRecord:
     components = network.content().get("components")
     found = components.get(name) if isinstance(components, dict) else None
-    if not isinstance(found, ObjectRecord):
+    if not isinstance(found, NetworkRecord):
         raise PickleError(f"its network has no {name}, so it is no StyleGAN")
     return found
 
 
-def table(network: ObjectRecord, prefix: str) -> dict[str, Any]:
+def table(network: NetworkRecord, prefix: str) -> dict[str, Any]:
     variables = network.content().get("variables")
     if not isinstance(variables, list) or len(variables) > MOST_VARIABLES:
         raise PickleError("its network has no list of variables")

@@ -2,15 +2,22 @@
 
 The list is closed: NVIDIA's pickles of PyTorch (stylegan2-ada-pytorch and stylegan3, saved with
 numpy 1 or 2 and protocols 2 to 5) and of TensorFlow (ProGAN, StyleGAN 1 and 2), torch's own storages inside of
-them, and the arguments that training scripts save.
+them, the classes that a whole network is made of, and the arguments that training scripts save.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from models.generators.pickles.records import ModuleRecord, StorageRecord, TensorRecord, storage_record, tensor_record
-from models.io.pickles import ArrayNames, Budget, ListedNames, Machine, Name, ObjectRecord, PickleError, checked_key
+from models.generators.pickles.records import (
+    ModuleRecord,
+    NetworkRecord,
+    StorageRecord,
+    TensorRecord,
+    storage_record,
+    tensor_record,
+)
+from models.io.pickles import ArrayNames, Budget, ListedNames, Machine, Name, PickleError, checked_key
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 TORCH_PROTOCOL = 1001
@@ -19,6 +26,13 @@ STORAGES = {
     "CharStorage": "i1", "ShortStorage": "i2", "IntStorage": "i4", "LongStorage": "i8",
     "ByteStorage": "u1", "BoolStorage": "b1",
 }  # fmt: skip
+# Classes of NVIDIA's and rosinality's networks, which scripts keep in modules of any name.
+NETWORKS = frozenset(
+    "Generator MappingNetwork SynthesisNetwork SynthesisBlock SynthesisLayer SynthesisInput ToRGBLayer "
+    "FullyConnectedLayer Conv2dLayer PixelNorm EqualLinear EqualConv2d ConstantInput StyledConv ModulatedConv2d "
+    "NoiseInjection FusedLeakyReLU ScaledLeakyReLU Blur Upsample Downsample ToRGB Discriminator Sequential ModuleList "
+    "DataParallel".split()
+)
 STORAGE_NAMES = dict.fromkeys(("torch", name) for name in STORAGES)
 
 
@@ -68,7 +82,8 @@ def read_storage(data: Any, budget: Budget) -> StorageRecord:
         raise PickleError("a tensor's storage is described in an unknown way")
     if int.from_bytes(machine.take(8), "little", signed=True) != described.count:
         raise PickleError("a tensor's storage has another size than it says")
-    return storage_record(described.kind, described.count, data[machine.position :])
+    numbers = data[machine.position :]
+    return storage_record(described.kind, described.count, len(numbers), lambda: numbers)
 
 
 def keys_of(keys: Any) -> list[str]:
@@ -87,12 +102,24 @@ def rebuild_parameter(tensor: Any, *_: Any) -> TensorRecord:
     return tensor
 
 
+# What stands in the arguments of scripts: passed on, or made into something that nobody asks for.
+PASSED_ON = [*(("torch", f"{kind}") for kind in ("float16", "float32", "float64", "bfloat16", "int64", "uint8", "bool")),
+             *((module, kind) for module in ("builtins", "__builtin__")
+               for kind in ("bool", "int", "long", "float", "str", "unicode", "list", "tuple", "dict"))]  # fmt: skip
+NOT_NEEDED = [("torch", "device"), ("torch.serialization", "_get_layout"),
+              *(("pathlib", f"{pure}{kind}Path") for pure in ("", "Pure") for kind in ("Posix", "Windows"))]  # fmt: skip
 MEANINGS = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): ModuleRecord.from_meta,
     ("torch._utils", "_rebuild_parameter"): rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): rebuild_parameter,
+    ("torch.nn.parameter", "Parameter"): rebuild_parameter,
     ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
-    ("dnnlib.tflib.network", "Network"): lambda: ObjectRecord("network"),
-    ("tfutil", "Network"): lambda: ObjectRecord("network"),
+    ("torch._utils", "_rebuild_tensor"): rebuild_tensor,
+    ("torch", "Size"): lambda sizes=(): sizes,
+    **dict.fromkeys(PASSED_ON),
+    **dict.fromkeys(NOT_NEEDED, lambda *_: None),
+    ("dnnlib.tflib.network", "Network"): NetworkRecord,
+    ("tfutil", "Network"): NetworkRecord,
     **{(module, "bytes"): lambda: b"" for module in ("builtins", "__builtin__")},
 }
 
@@ -102,13 +129,26 @@ class CheckpointNames(ArrayNames):
 
     def __init__(self, budget: Budget):
         tables = [("collections", "OrderedDict"), ("dnnlib.util", "EasyDict"), ("dnnlib", "EasyDict"),
-                  ("argparse", "Namespace")]  # fmt: skip
+                  ("easydict", "EasyDict"), ("argparse", "Namespace")]  # fmt: skip
         super().__init__(budget, {
             **MEANINGS,
             **dict.fromkeys(tables, self.table),
+            ("collections", "defaultdict"): lambda *_: {},
+            ("torch._tensor", "_rebuild_from_type_v2"): self.rebuild_from_type,
             **{(module, "set"): self.set_of for module in ("builtins", "__builtin__")},
             ("torch.storage", "_load_from_bytes"): lambda data: read_storage(data, budget),
         })  # fmt: skip
+
+    def find(self, module: str, name: str) -> Name:
+        if name in NETWORKS:
+            self.meanings.setdefault((module, name), lambda *_: ModuleRecord(name))
+        return super().find(module, name)
+
+    def rebuild_from_type(self, function: Any, _: Any, arguments: Any, *__: Any) -> Any:
+        """How a tensor with attributes of its own is written."""
+        if not isinstance(arguments, tuple):
+            raise PickleError("a tensor is made in an unknown way")
+        return self.call(function, arguments)
 
     def table(self, items: Any = ()) -> dict[Any, Any]:
         """A table comes empty and is filled afterwards; from Python 2 an OrderedDict comes with its pairs."""

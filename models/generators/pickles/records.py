@@ -6,6 +6,7 @@ checkpoint that nobody needs (discriminator, optimiser) cost nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,23 +14,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.io.pickles import PickleError, whole_numbers
+from models.io.pickles import ObjectRecord, PickleError, whole_numbers
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleRecord:
-    """One module of NVIDIA's torch_utils.persistence: its class's name and its attributes."""
+class ModuleRecord(ObjectRecord):
+    """One module of a network: its class's name and its attributes."""
 
-    class_name: str
-    state: dict[str, Any]
+    __slots__ = ()
 
     @classmethod
     def from_meta(cls, meta: Any) -> ModuleRecord:
+        """As NVIDIA's torch_utils.persistence writes it."""
         if not isinstance(meta, dict) or not isinstance(meta.get("class_name"), str):
             raise PickleError("it has a module without a class name")
         if not isinstance(meta.get("state"), dict):
             raise PickleError("it has a module without attributes")
-        return cls(meta["class_name"], meta["state"])
+        record = cls(meta["class_name"])
+        record.fill(meta["state"])
+        return record
+
+    @property
+    def class_name(self) -> str:
+        return self.kind
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.content()
 
     def part(self, name: str) -> dict[str, Any]:
         """The dictionary ``_parameters``, ``_buffers`` or ``_modules``; empty where there is none."""
@@ -39,29 +49,42 @@ class ModuleRecord:
         return value
 
 
+class NetworkRecord(ObjectRecord):
+    """A dnnlib.tflib Network: version, static_kwargs, components, variables (and source text, which nobody runs)."""
+
+    __slots__ = ()
+
+    def __init__(self):
+        super().__init__("network")
+
+
 @dataclass(frozen=True, slots=True)
 class StorageRecord:
-    """``count`` numbers of a numpy type ("bf16" for bfloat16), little-endian, as a view of the file."""
+    """``count`` numbers of a numpy type ("bf16" for bfloat16), little-endian; ``load`` gives their bytes."""
 
     kind: str
     count: int
-    data: memoryview
+    load: Callable[[], memoryview]
 
     def view(self, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
         """float32 copy of the elements of a view that is known to lie inside."""
         kind = "<i2" if self.kind == "bf16" else f"<{self.kind}"
-        numbers = np.frombuffer(self.data, kind)[offset:]
+        numbers = np.frombuffer(self.load(), kind)[offset:]
         steps = [step * numbers.itemsize for step in stride]
         # Only what the view holds is copied: many small views may share one large storage.
         values = torch.from_numpy(np.array(np.lib.stride_tricks.as_strided(numbers, shape, steps), order="C"))
         return (values.view(torch.bfloat16) if self.kind == "bf16" else values).float()
 
 
-def storage_record(kind: str, count: int, data: memoryview) -> StorageRecord:
-    size = 2 if kind == "bf16" else int(kind[1])
-    if len(data) != count * size:
-        raise PickleError(f"a tensor's data has {len(data)} bytes, expected {count} x {size}")
-    return StorageRecord(kind, count, data)
+def storage_record(kind: str, count: int, length: int, load: Callable[[], memoryview]) -> StorageRecord:
+    """A storage of ``length`` bytes, which must be what its numbers take."""
+    if length != count * item_size(kind):
+        raise PickleError(f"a tensor's data has {length} bytes, expected {count} x {item_size(kind)}")
+    return StorageRecord(kind, count, load)
+
+
+def item_size(kind: str) -> int:
+    return 2 if kind == "bf16" else int(kind[1])
 
 
 @dataclass(frozen=True, slots=True)
