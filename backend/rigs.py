@@ -8,16 +8,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from backend.inference_queue import InferenceQueue, Ticket
 from models.errors import StyleRigError
 
 if TYPE_CHECKING:
     from models.stylerig import Controls, Frame, Portrait, Rig
 
 MODEL = "studio"  # the one that ships
-MOST_WAITING = 64  # requests
 AT_ONCE = 2  # while one frame is drawn, the next is prepared and the last one encoded; small ones are drawn side by side
 SLOW_SECONDS = 1.5
 # Of torch on the CPU, on Windows, on the GPU; of C++; of oneDNN, which makes its code as it goes; of Python's threads.
@@ -111,7 +111,7 @@ def free_device_memory() -> None:
 
 def out_of_memory() -> StyleRigError:
     return StyleRigError(
-        "There is not enough memory for this.",
+        "There is not enough memory for this frame.",
         "Ask for a smaller size or fewer passes, or close other programs.",
         code="out_of_memory",
         status=422,
@@ -150,44 +150,53 @@ class RigHolder:
 
 
 class Worker:
-    """Runs jobs on threads of its own, ``AT_ONCE`` at a time.
+    """Runs jobs on threads of its own, ``AT_ONCE`` at a time, in the order of an ``InferenceQueue``.
 
-    Jobs may belong to a stream (a live view): a newer job of a stream takes the place of one that
-    still waits, which fails with the code ``superseded``.
+    For one event loop: all methods are for its thread.
     """
 
     def __init__(self):
         self.executor = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="rig")
-        self.newest: dict[str, Future] = {}
-        self.waiting = 0
+        self.queue = InferenceQueue()
+        self.running: set[Ticket] = set()
 
-    async def run(self, job: Callable[[], Any], stream: str = "") -> Any:
-        """The result of ``job()``. Call from the event loop's thread only. Raises StyleRigError."""
-        older = self.newest.pop(stream, None) if stream else None
-        if older:
-            older.cancel()  # has no effect on one that runs already
-        if self.waiting >= MOST_WAITING:
-            raise StyleRigError(
-                f"{self.waiting} requests are waiting already.", "Wait for answers first.", code="busy", status=429
-            )
-        future = self.executor.submit(enough_memory()(job))
-        if stream:
-            self.newest[stream] = future
-        self.waiting += 1
+    async def run(self, job: Callable[[], Any], ticket: Ticket | None = None) -> Any:
+        """The result of ``job()`` when it has had its turn. Raises StyleRigError, also where it gets none."""
+        ticket = ticket or Ticket()
+        ticket.turn = asyncio.get_running_loop().create_future()
+        loser = self.queue.put(ticket)
+        if loser is not None:
+            self.refuse(loser, busy(len(self.queue)) if loser is ticket or not loser.stream else superseded())
+        self.call_next()
         try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            if not stream or self.newest.get(stream) is future:
-                raise  # the server is stopping
-            raise superseded() from None
+            await ticket.turn
+            return await asyncio.get_running_loop().run_in_executor(self.executor, enough_memory()(job))
         finally:
-            self.waiting -= 1
-            if self.newest.get(stream) is future:
-                del self.newest[stream]
+            self.queue.discard(ticket)
+            self.running.discard(ticket)
+            self.call_next()
+
+    def call_next(self) -> None:
+        """Give as many tickets their turn as may run at once."""
+        while self.queue and len(self.running) < AT_ONCE:
+            ticket = self.queue.take()
+            if not ticket.turn.done():  # it is when the server stops
+                self.running.add(ticket)
+                ticket.turn.set_result(None)
+
+    def refuse(self, ticket: Ticket, error: StyleRigError) -> None:
+        """Answer a ticket that waits with ``error``; one that has had its turn goes on."""
+        self.queue.discard(ticket)
+        if not ticket.turn.done():
+            ticket.turn.set_exception(error)
 
     def close(self) -> None:
         """Drop the jobs that wait; one that runs finishes by itself."""
         self.executor.shutdown(wait=False, cancel_futures=True)
+
+
+def busy(waiting: int) -> StyleRigError:
+    return StyleRigError(f"{waiting} requests are waiting already.", "Wait for answers first.", code="busy", status=429)
 
 
 def superseded() -> StyleRigError:

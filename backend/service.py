@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import http
 import json
-import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from backend import __version__, images, portraits, schema
 from backend.guard import Guard, error_body
+from backend.inference_queue import Ticket
 from backend.rigs import MODEL, RigHolder, Worker, draw, out_of_memory
 from models.errors import StyleRigError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ARRAY_TYPE = "<f4"
 READ_THE_SCHEMA = "GET /v1/openapi.json says what is accepted."
 StreamId = Annotated[str, Header(alias="X-StyleRig-Supersede", max_length=64)]
+ClientName = Annotated[str, Header(alias="X-StyleRig-Client", max_length=64)]
 NPZ = {200: {"content": {"application/octet-stream": {}}, "description": "npz of the mesh's arrays"}}
 FRAME = {
     200: {
@@ -62,6 +63,14 @@ async def warm_up(holder: RigHolder, worker: Worker) -> None:
         await worker.run(holder.get)
 
 
+def client_of(connection: Request, name: ClientName = "") -> str:
+    """Whose turn a request takes: of the client that X-StyleRig-Client names, else of its connection."""
+    return name or "{}:{}".format(*connection.client)
+
+
+Client = Annotated[str, Depends(client_of)]
+
+
 def add_routes(app: FastAPI, holder: RigHolder, worker: Worker) -> None:
     @app.get("/v1/health")
     async def health() -> dict:
@@ -69,50 +78,45 @@ def add_routes(app: FastAPI, holder: RigHolder, worker: Worker) -> None:
         return state_of(holder)
 
     @app.get("/v1/models")
-    async def models() -> list[dict]:
-        return [describe(await worker.run(holder.get))]
+    async def models(client: Client) -> list[dict]:
+        return [describe(await worker.run(holder.get, Ticket(client=client)))]
 
     @app.post("/v1/portraits")
-    async def new_portrait(request: schema.LatentRequest) -> schema.Portrait:
+    async def new_portrait(request: schema.LatentRequest, client: Client) -> schema.Portrait:
         def job() -> schema.Portrait:
             rig = holder.for_model(request.model)
             portrait = portraits.new_portrait(request, rig)
             return portraits.portrait_to_schema(portrait, rig.face)
 
-        return await worker.run(job)
+        return await worker.run(job, Ticket(client=client))
 
     @app.post("/v1/portraits/mesh", response_class=Response, responses=NPZ)
-    async def mesh(request: schema.MeshRequest) -> Response:
+    async def mesh(request: schema.MeshRequest, client: Client) -> Response:
         def job() -> bytes:
             rig = holder.for_model(request.portrait.model)
             portrait = portraits.portrait_from_schema(request.portrait, rig)
             return portraits.npz(portraits.portrait_mesh(portrait, rig.face))
 
-        return Response(await worker.run(job), media_type="application/octet-stream")
+        return Response(await worker.run(job, Ticket(client=client)), media_type="application/octet-stream")
 
     @app.post("/v1/frames", response_class=Response, responses=FRAME)
-    async def frame(request: schema.FrameRequest, connection: Request, stream: StreamId = "") -> Response:
-        """A frame. Of the waiting requests with one X-StyleRig-Supersede, only the newest is made:
-        the others answer 409 ``superseded``. Nothing is made for a client that went away before its turn."""
-        gone = threading.Event()
-
-        def job() -> Response:
-            if gone.is_set():
-                raise StyleRigError("The client went away.", "Nothing is wrong.", code="client_gone", status=409)
-            return frame_response(holder, request)
-
-        watching = asyncio.create_task(watch(connection, gone))
+    async def frame(request: schema.FrameRequest, connection: Request, client: Client, stream: StreamId = "") -> Response:
+        """A frame. Requests with X-StyleRig-Supersede are a live view's, which goes before all others, and of those
+        that wait with one value of it, only the newest is made: the others answer 409 ``superseded``. Nothing is made
+        for a client that went away before its turn."""
+        ticket = Ticket(stream, client)
+        watching = asyncio.create_task(watch(connection, worker, ticket))
         try:
-            return await worker.run(job, stream)
+            return await worker.run(lambda: frame_response(holder, request), ticket)
         finally:
             watching.cancel()
 
 
-async def watch(connection: Request, gone: threading.Event) -> None:
-    """Set ``gone`` when the client ends its connection."""
+async def watch(connection: Request, worker: Worker, ticket: Ticket) -> None:
+    """Take the ticket's place in the queue away when its client ends the connection."""
     while (await connection.receive())["type"] != "http.disconnect":
         pass
-    gone.set()
+    worker.refuse(ticket, StyleRigError("The client went away.", "Nothing is wrong.", code="client_gone", status=409))
 
 
 def state_of(holder: RigHolder) -> dict:

@@ -22,7 +22,8 @@ import torch
 from PIL import Image
 
 from backend import cli, images, portraits, schema
-from backend.rigs import RigHolder, Worker, enough_memory
+from backend.inference_queue import MOST_WAITING, Ticket
+from backend.rigs import AT_ONCE, RigHolder, Worker, enough_memory
 from backend.serve import listen
 from backend.service import create_app
 from models.colour import srgb_to_linear
@@ -405,25 +406,30 @@ def test_two_jobs_run_at_a_time():
     async def together() -> None:
         worker = Worker()
         await asyncio.gather(*(worker.run(job) for _ in range(8)))
-        assert worker.waiting == 0 and worker.newest == {}
+        assert len(worker.queue) == 0 and worker.running == set()
         worker.close()
 
     asyncio.run(together())
     assert most == 2
 
 
-def test_too_many_waiting_requests_are_refused(monkeypatch):
-    monkeypatch.setattr("backend.rigs.MOST_WAITING", 2)
+def test_too_many_waiting_requests_are_refused():
+    """And where a live view's request waits, the newest takes its place, however full the queue is."""
 
-    async def three() -> list:
-        worker = Worker()
-        jobs = (worker.run(lambda: time.sleep(0.05)) for _ in range(3))
+    async def crowd() -> list:
+        worker, go_on = Worker(), threading.Event()
+        views = [Ticket("view") for _ in range(2)]
+        tickets = [*(Ticket(client="one") for _ in range(AT_ONCE + MOST_WAITING)), *views, Ticket(client="one"), Ticket(client="two")]
+        jobs = [asyncio.create_task(worker.run(lambda: go_on.wait(30), ticket)) for ticket in tickets]
+        await until(lambda: all(ticket.turn is not None for ticket in tickets))
+        go_on.set()
         results = await asyncio.gather(*jobs, return_exceptions=True)
         worker.close()
-        return results
+        return [getattr(result, "code", result) for result in results]
 
-    *served, refused = asyncio.run(three())
-    assert served == [None, None] and (refused.code, refused.status) == ("busy", 429)
+    *served, given_way, older, newer, refused, other = asyncio.run(crowd())
+    assert served == [True] * (AT_ONCE + MOST_WAITING - 1)
+    assert (given_way, older, newer, refused, other) == ("busy", "superseded", True, "busy", True)
 
 
 def test_nothing_is_drawn_for_a_client_that_went_away_before_its_turn(monkeypatch):

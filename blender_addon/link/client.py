@@ -6,6 +6,7 @@ import http.client
 import io
 import itertools
 import json
+import secrets
 import socket
 import threading
 import traceback
@@ -52,6 +53,7 @@ class Client:
         self.port = port
         self.token = token
         self.log = log
+        self.name = secrets.token_hex(8)  # clients of one backend take turns
         self._idle: list[http.client.HTTPConnection] = []
 
     def close(self) -> None:
@@ -85,14 +87,18 @@ class Client:
         size: int | None = None,
         passes: tuple[str, ...] | list[str] = (),
         given_up: threading.Event | None = None,
+        live: bool = False,
     ) -> dict[str, np.ndarray]:
         """Passes of one frame: name -> float32 (H, W, C), row 0 at the top, always with "Combined".
 
-        Combined is scene-linear with premultiplied alpha. ``size`` None is the generator's own.
+        Combined is scene-linear with premultiplied alpha. ``size`` None is the generator's own. A ``live``
+        one goes before all that wait and are not.
         "placement" (6,) says where the head stands in it: yaw, pitch, roll in radians, x, y, z in
         cm, model frame.
         """
-        body, headers = self._call("POST", "/v1/frames", frame_request(portrait, controls, size, passes, "raw"), given_up)
+        request = frame_request(portrait, controls, size, passes, "raw")
+        stream = {"X-StyleRig-Supersede": f"live view of {self.name}"} if live else {}
+        body, headers = self._call("POST", "/v1/frames", request, given_up, stream)
         return split_passes(body, headers) | read_placement(headers)
 
     def frame_png(self, portrait: dict, controls: dict, size: int | None = None) -> bytes:
@@ -107,10 +113,15 @@ class Client:
             raise bad_answer(f"{path} did not answer with JSON") from error
 
     def _call(
-        self, method: str, path: str, request: dict | None = None, given_up: threading.Event | None = None
+        self,
+        method: str,
+        path: str,
+        request: dict | None = None,
+        given_up: threading.Event | None = None,
+        more_headers: dict[str, str] | None = None,
     ) -> tuple[bytes, dict[str, str]]:
         """Body and headers (names in lower case) of the answer to one request."""
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self.token}", "X-StyleRig-Client": self.name, **(more_headers or {})}
         payload = None
         if request is not None:
             payload = text_of(request).encode()

@@ -56,7 +56,7 @@ def render_frame(request: FrameRequest) -> Picture:
     """Have the backend draw a frame, after starting it if need be. Runs in the thread; raises BackendError."""
     client = session.BACKEND.client(request.settings)
     started = time.perf_counter()
-    passes = client.frame(request.portrait, request.controls, request.size)
+    passes = client.frame(request.portrait, request.controls, request.size, live=True)
     seconds = time.perf_counter() - started
     combined = passes["Combined"][::-1]
     shown = enlarged(np.ascontiguousarray(combined, dtype=np.float32), request.full)
