@@ -16,8 +16,8 @@ from models.face.edges import vertex_normals
 from models.face.head import FIGURES, chart_from_uv
 from models.face.model import FaceModel
 from models.synthetic import accessories, clothing, eyes, hair, skin
-from models.synthetic.hair.strands import unit
 from models.synthetic.environments import HEIGHT, WIDTH, mixed_panorama
+from models.synthetic.hair.roots import unit
 from models.synthetic.light import MOST_LAMPS
 from models.synthetic.person import Person
 from models.synthetic.shot import Shot
@@ -26,6 +26,7 @@ NECK_LOW, NECK_HIGH = -13.5, -5.0  # between these heights the neck turns from t
 NECK_PIVOT = np.array([0.0, -6.0, -1.0])
 CORNEA, BULGE = 27.0, 0.055  # degrees from the eye's axis, cm
 SAMPLES, SAMPLES_LONG_HAIR = 3, 4
+SHIRT, JACKET = 0.6, 1.2  # cm off the skin: where hair lies on clothes
 
 
 @dataclass
@@ -128,7 +129,7 @@ def make_model(person: Person, assets: Assets) -> Model:
         "earrings": accessories.earring_points(ear_lobes(rest, face), rings) if rings else np.zeros((accessories.earring_quads().max() + 1, 3)),
     }
     on_body = {name: getattr(clothing, name)(outfit, neck) for name in ("bust", "shirt", "jacket", "collar")}
-    groom = hair.grow(person, assets.hair, bulged_eyes(rest, face), normals)
+    groom = hair.grow(person, assets.hair, bulged_eyes(rest, face), normals, on_body["bust"], JACKET if outfit.jacket else SHIRT)
     return Model(person, groom, outfit, on_body, on_head, worn, rings)
 
 
@@ -227,6 +228,10 @@ class Pose:
     def body(self, points: np.ndarray) -> np.ndarray:
         """Points (…, 3) that follow the shoulders, to the world."""
         return points @ self.body_turn.T + self.body_offset
+
+    def to_body(self, points: np.ndarray) -> np.ndarray:
+        """Points (…, 3) of the world in the shoulders' frame."""
+        return (points - self.body_offset) @ self.body_turn
 
     def neck(self, points: np.ndarray) -> np.ndarray:
         """Points (…, 3): with the skull above, with the shoulders below, between the two along the neck."""

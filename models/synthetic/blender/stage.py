@@ -138,7 +138,7 @@ class Hair:
         self.scene, self.kind, self.material = scene, kind, hair_material(kind)
 
     def make(self, shape: np.ndarray, radius: np.ndarray, colour: np.ndarray) -> None:
-        """New curves: ``shape`` is (R strands, K points each), radius (K,) from root to tip, colour (R, 3)."""
+        """New curves: ``shape`` is (R strands, K points each), radius (R, K) from root to tip, colour (R, 3)."""
         if old := bpy.data.objects.get(self.kind):
             curves = old.data
             bpy.data.objects.remove(old)
@@ -148,7 +148,7 @@ class Hair:
             return
         curves = bpy.data.hair_curves.new(self.kind)
         curves.add_curves([length] * count)
-        attribute(curves, "radius", "FLOAT", "value", np.tile(radius, count))
+        attribute(curves, "radius", "FLOAT", "value", radius)
         attribute(curves, "colour", "FLOAT_COLOR", "color", with_alpha(colour), domain="CURVE")
         curves.materials.append(self.material)
         self.scene.collection.objects.link(bpy.data.objects.new(self.kind, curves))

@@ -12,8 +12,7 @@ import numpy as np
 
 from models.face.model import FaceModel
 from models.face.reflectance import ALBEDO_FLOOR, HAEMOGLOBIN, MIDDLE, MODE_NAMES, regions
-from models.synthetic import eyes
-from models.synthetic.hair.strands import blended_style, hair_colour, scalp_margin
+from models.synthetic import eyes, hair
 from models.synthetic.skin import makeup, tone
 from models.synthetic.skin.age import AGE_NUMBERS, CREASES, creases, folds, grown
 from models.synthetic.skin.chart import COARSE, FINE, blur, grid, landmark_chart, noise, places, resized
@@ -159,7 +158,7 @@ def vertex_colours(face: FaceModel, person) -> np.ndarray:
     plain = tone.base_colour(person.reflectance)
     blotches = sum(w * mode for name, w, mode in zip(MODE_NAMES, person.reflectance, modes, strict=True) if name.startswith("blotch"))
     skin = np.maximum(plain + blotches, ALBEDO_FLOOR * MIDDLE)
-    skin = under_hair(skin, face, person.look)
+    skin = under_hair(skin, face, person)
     mask = {name: value.numpy()[:, None] > 0.5 for name, value in face.masks.items()}
     colours = np.where(mask["skin"], skin, mean)
     colours = np.where(eyes.rims(face)[:, None], (0.45 * plain + 0.10) * np.array([1.15, 0.72, 0.68]), colours)
@@ -177,11 +176,10 @@ def enamel_tint(person) -> np.ndarray:
     return 1.25 * np.exp(-np.clip(yellow, -0.2, 2.2) * np.array([0.08, 0.15, 0.32]))
 
 
-def under_hair(skin: np.ndarray, face: FaceModel, look: dict[str, float]) -> np.ndarray:
+def under_hair(skin: np.ndarray, face: FaceModel, person) -> np.ndarray:
     """Skin (V, 3), tinted by the hair's colour where it is covered."""
-    style = blended_style(look)
-    cover = np.clip((scalp_margin(face.mean.numpy()) - style["recede"]) / 4, 0, 1)[:, None] * (0.25 + 0.6 * style["density"])
-    return skin * (1 - cover) + cover * (0.5 * skin + 0.5 * hair_colour(look)) * 0.8
+    cover, tint = hair.scalp_cover(person, face)
+    return skin * (1 - cover[:, None]) + cover[:, None] * tint
 
 
 def model_pattern(maps: SkinMaps, reflectance: np.ndarray) -> np.ndarray:
