@@ -9,7 +9,7 @@ import numpy as np
 from models.face.model import FaceModel
 from models.synthetic.hair.roots import nearest, unit
 
-CELL = 0.8  # cm
+CELL = 1.0  # cm
 LOW, HIGH = np.array([-18.0, -21.0, -16.0]), np.array([18.0, 21.0, 18.0])  # the grid's ends
 SHAPE = tuple(np.ceil((HIGH - LOW) / CELL).astype(int) + 1)
 
@@ -29,7 +29,7 @@ class HeadCells:
 
 def prepare_cells(face: FaceModel) -> HeadCells:
     """Found once; people differ from the mean head by less than their vertices' neighbourhoods."""
-    outside = np.flatnonzero((face.masks["skin"] + face.masks["eyes"] > 0.5).numpy())
+    outside = np.flatnonzero((face.masks["skin"] + face.masks["eyes"] > 0.5).numpy())[::2]
     corners = cell_corners()
     return HeadCells(outside[nearest(corners.reshape(-1, 3), face.mean.numpy()[outside])].reshape(corners.shape[:3]))
 
