@@ -54,7 +54,9 @@ def moved(strands: Strands, head: np.ndarray, normals: np.ndarray, assets, pose)
     bound = strands.attachment
     if bound is not None:
         root, frame = places(bound.triangles, bound.weights, assets.face.triangles.numpy(), head, normals)
-        return pose.neck(root[:, None] + bound.local @ frame).astype(np.float32)
+        points = root[:, None] + bound.local @ frame
+        share = np.einsum("rc,rc->r", assets.face.groups["head"].numpy()[assets.face.triangles.numpy()[bound.triangles]], bound.weights)
+        return pose.neck(points, np.broadcast_to(share[:, None], points.shape[:2])).astype(np.float32)
     world = pose.neck(strands.points)
     if strands.shoulders is None or not len(world):
         return world.astype(np.float32)
