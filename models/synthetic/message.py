@@ -36,7 +36,7 @@ class Assets:
     maps: skin.SkinMaps
     hair: hair.HairAssets
     lids: dict[str, np.ndarray]  # vertices of each lid's edge
-    head_material: np.ndarray  # (Q,) 0 skin, 1 eye, 2 teeth, 3 mouth
+    head_material: np.ndarray  # (Q,) 0 skin, 1 eye, 2 teeth, 3 mouth, 4 tongue, 5 gums
     head_uv: np.ndarray  # (Q, 4, 2)
 
 
@@ -50,8 +50,9 @@ def head_surface(face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
     """Material of each quad and its picture coordinates: chart of the face, front of the eye, else a blank corner."""
     quads = face.quads.numpy()
     material = np.zeros(len(quads), int)
-    for value, name in enumerate(("eyes", "teeth", "mouth"), start=1):
-        material[(face.masks[name].numpy() > 0.5)[quads].all(axis=1)] = value
+    for value, name in enumerate(("eyes", "teeth", "mouth", "tongue", "gums"), start=1):
+        if name in face.masks:
+            material[(face.masks[name].numpy() > 0.5)[quads].all(axis=1)] = value
     chart = chart_from_uv(face.uv.numpy())[face.uv_quads.numpy()]
     on_face = (chart[..., 1].min(axis=1) > -0.005) & (chart[..., 0].max(axis=1) < 1.005) & (material == 0)
     uv = np.where(on_face[:, None, None], chart, 0.001)
