@@ -66,6 +66,28 @@ def test_faces_under_hdris(script, tmp_path):
     assert Image.open(tmp_path / "sheet.jpg").size == (4 * 64, 64 + 16)
 
 
+class FirstOnly:
+    """Instead of models.synthetic's Photographer, which needs Blender: takes one picture, of noise."""
+
+    def __init__(self, *_: object):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object):
+        pass
+
+    def take(self, jobs):
+        yield next(iter(jobs)), {"colour": np.random.default_rng(3).random((16, 16, 4), np.float32)}
+
+
+def test_sheets_of_the_studio(script, tmp_path):
+    studio = script("synthetic", "--size", "16", "--output", str(tmp_path), Photographer=FirstOnly)
+    studio.main()
+    assert {path.stem for path in tmp_path.iterdir()} == set(studio.SHEETS)
+
+
 def test_portraits_in_a_shot(script, tmp_path, monkeypatch):
     """Without Blender: what is drawn there stands in tests/blender/test_pictures_shot.py."""
     shot = script("shot", "--seed", "3", WIDTH=16, HEIGHT=12, OUTPUT=tmp_path / "shot.jpg")
