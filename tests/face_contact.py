@@ -58,7 +58,12 @@ def random_expressions(face: FaceModel, count: int, seed: int = 0) -> Tensor:
 
 def seen(face: FaceModel, vertices: Tensor, mask: str, size: int = 192) -> int:
     """How many pixels of a frontal picture show a part of the face, by the name of its mask."""
+    return seen_parts(face, vertices, (mask,), size)[mask]
+
+
+def seen_parts(face: FaceModel, vertices: Tensor, masks: tuple[str, ...], size: int = 192) -> dict[str, int]:
+    """How many pixels of a frontal picture show each part of the face, by the names of their masks."""
     ndc = Camera(120.0, 10.0).project(vertices[None] - torch.tensor([0.0, 0.5, 0.0]))
     triangle = rasterize(ndc, face.triangles, size).triangle
-    part = (face.masks[mask] > 0.5)[face.triangles].all(dim=1)
-    return int(part[triangle[triangle >= 0]].sum())
+    shown = triangle[triangle >= 0]
+    return {mask: int((face.masks[mask] > 0.5)[face.triangles].all(dim=1)[shown].sum()) for mask in masks}

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from models.face.model import FaceModel
+from models.face.own_head.people import plausible, spread
 from models.synthetic import accessories, clothing, hair, skin
 
 NUMBERS = ("age", "masculine", *hair.NUMBERS, *skin.NUMBERS, *clothing.NUMBERS, *accessories.NUMBERS)
 YOUNGEST, OLDEST = 18.0, 80.0
-BY_LOOK = {"age", "masculine"}  # identity modes that follow from the numbers of these names
-VARIETY = 0.9  # standard deviation of the face model's identity modes
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,10 @@ def person_from_latent(latent: Tensor, face: FaceModel) -> Person:
     part = {name: latent[place].double().numpy() for name, place in layout(face).items()}
     look = dict(zip(NUMBERS, part["looks"].tolist(), strict=True))
     age, masculine = age_of(look["age"]), masculine_of(look["masculine"])
-    identity = VARIETY * part["identity"]
+    identity = spread(face).double() * torch.from_numpy(part["identity"])
     for name, value in (("age", (age - 25) / 10), ("masculine", masculine)):
-        if name in face.identity_names:
-            identity[face.identity_names.index(name)] = value
+        identity[face.identity_names.index(name)] = value
+    identity = plausible(face, identity[None].float())[0].double().numpy()
     return Person(identity, skin.reflectance(part["reflectance"], look, age, masculine), age, masculine, look)
 
 

@@ -52,7 +52,8 @@ def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
     for side, ball in balls.items():
         add_eyeball(parts, names, ball, side, resolution)
     jaw = mouth.Jaw(motion, first + names.index("jawOpen"), figures)
-    mouth.add_teeth(parts, figures, jaw, resolution)
+    mode_rows = {name: first - len(modes.NAMES) + modes.NAMES.index(name) for name in mouth.TEETH_MODES}
+    mouth.add_teeth(parts, figures, jaw, mode_rows, resolution)
     mouth.add_gums(parts, figures, jaw, resolution)
     mouth.add_tongue(parts, jaw, first + names.index(TONGUE_OUT), resolution)
     eyes = np.stack(list(balls.values()), axis=1)[..., :3]
@@ -63,7 +64,7 @@ def add_named_modes(parts: Parts, sheet, balls: dict, motion: tuple, n_identity:
     """Put the named modes behind the identity's rows and tongueOut behind the expressions'; eyeballs and teeth alike."""
     skin, quads = np.concatenate(parts.figures, axis=1), np.concatenate(parts.quads)
     named = modes.named_modes(skin[0], quads, sheet, resolution)
-    apart = modes.part_lips(skin[0], sheet, resolution, mouth.LIPS_APART, 1.2)
+    apart = modes.part_lips(skin[0], sheet, resolution, mouth.LIPS_APART, mouth.LIPS_APART_WIDTH)
     place = 1 + n_identity
     more = lambda rows, middle, last: np.concatenate((rows[:place], middle, rows[place:], last[None]))
     joined = more(skin, named, apart)
@@ -72,9 +73,8 @@ def add_named_modes(parts: Parts, sheet, balls: dict, motion: tuple, n_identity:
         side: np.concatenate((ball, np.pad(modes.eyeball_motion(skin[0], named, sheet, ball[0], side), ((0, 0), (0, 1)))))
         for side, ball in balls.items()
     }
-    line = modes.lip_line(sheet, resolution)[0]
-    moved = named[:, line].mean(axis=1)
-    return balls, tuple(more(rows, moved, np.zeros(3)) for rows in motion)
+    carried = modes.teeth_motion(named, sheet, resolution)
+    return balls, tuple(more(rows, moved, np.zeros(3)) for rows, moved in zip(motion, carried, strict=True))
 
 
 def with_names(figures: dict) -> dict:

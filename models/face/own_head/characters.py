@@ -28,27 +28,29 @@ def sagging(skin: Skin):
 
 def eyes_of_age(skin: Skin):
     """Brows and lids droop, most outward; bags below, hollows at the nose."""
-    brows = skin.move((4.6, 5.7, 9.2), (1.5, 0.9, 1.6), (0, -0.05, 0)) + skin.move((2.2, 5.9, 10.2), (1.2, 0.8, 1.4), (0, -0.02, 0))
-    hood = skin.move((4.1, 4.4, 9.2), (1.0, 0.45, 1.0), (0.01, -0.055, 0.015)) + skin.swell((2.0, 4.5, 9.7), (0.7, 0.4, 0.8), -0.03)
-    lid = skin.move((3.2, 3.95, 9.4), (1.0, 0.28, 0.9), (0, -0.018, 0))
-    bags = skin.swell((3.0, 2.45, 9.5), (1.0, 0.32, 0.8), 0.035)
-    trough = skin.crease([(1.7, 2.75, 9.3), (2.3, 2.0, 9.5), (3.2, 1.65, 9.45), (4.2, 1.9, 9.0)], 0.25, 0.032)
+    brows = skin.move((4.4, 5.7, 9.3), (1.5, 0.9, 1.6), (0, -0.036, 0)) + skin.move((2.0, 5.9, 10.2), (1.3, 0.8, 1.4), (0, -0.026, 0))
+    hood = skin.move((3.9, 4.7, 9.4), (1.0, 0.36, 1.0), (0.01, -0.055, 0.02)) + skin.swell((2.0, 4.5, 9.7), (0.7, 0.4, 0.8), -0.03)
+    lid = skin.move((3.2, 3.95, 9.4), (1.0, 0.28, 0.9), (0, -0.014, 0))
+    bags = skin.swell((3.0, 2.45, 9.5), (0.95, 0.32, 0.8), 0.038)
+    trough = skin.crease([(1.7, 2.75, 9.45), (2.3, 2.0, 9.65), (3.2, 1.6, 9.5), (4.2, 1.9, 9.15)], 0.25, 0.038)
     return brows + hood + lid + bags + trough
 
 
 def mouth_of_age(skin: Skin):
     """Thinner lips, a longer upper lip, corners that sink."""
-    thinner = part.upper_lip(skin, -0.022) + part.lower_lip(skin, -0.02)
-    return thinner + skin.move((0, -3.4, 11.2), (2.3, 1.0, 2.0), (0, -0.03, -0.022)) + skin.move((2.5, -3.6, 10.2), (0.7, 0.7, 0.9), (0.01, -0.035, 0))
+    thinner = part.upper_lip(skin, -0.055) + part.lower_lip(skin, -0.042)
+    return thinner + skin.move((0, -3.4, 11.2), (2.3, 1.0, 2.0), (0, -0.03, -0.03)) + skin.move((2.5, -3.6, 10.2), (0.7, 0.6, 0.9), (0.005, -0.022, 0))
 
 
 def folds(skin: Skin):
-    """Nasolabial and marionette folds, bands of the neck."""
-    nasolabial = skin.crease([(1.75, -0.3, 10.6), (2.4, -1.5, 10.5), (3.05, -2.8, 10.1), (3.3, -3.9, 9.7)], 0.26, 0.04)
-    over_it = skin.swell((3.5, -1.6, 9.8), (0.8, 1.1, 0.9), 0.04)
-    marionette = skin.crease([(2.65, -3.7, 10.1), (2.85, -4.6, 9.9), (2.9, -5.7, 9.5)], 0.24, 0.032)
-    bands = skin.crease([(0.9, -8.8, 6.0), (1.0, -10.5, 4.6), (1.1, -13.0, 3.7)], 0.3, -0.035)
-    return nasolabial + over_it + marionette + bands
+    """Folds from nose to mouth and from mouth to chin, each with the cheek that hangs over it; bands of the neck."""
+    nasolabial = np.array([(1.6, 1.0, 10.6), (1.8, 0.2, 10.7), (2.05, -0.4, 10.5), (2.5, -1.5, 10.35), (2.95, -2.5, 10.3), (3.25, -3.4, 9.95), (3.3, -4.3, 9.7)])
+    marionette = np.array([(2.6, -3.7, 10.15), (2.85, -4.4, 10.0), (3.0, -5.3, 9.65), (2.9, -6.2, 9.4)])
+    cheek = skin.crease(nasolabial, 0.33, 0.058) + skin.crease(nasolabial + [0.75, 0.2, -0.2], 0.6, -0.052)
+    chin = skin.crease(marionette, 0.33, 0.042) + skin.crease(marionette + [0.8, -0.3, -0.5], 0.6, -0.03)
+    bands = skin.crease([(0.9, -8.8, 6.2), (1.0, -10.5, 4.7), (1.1, -13.0, 3.6)], 0.3, -0.035)
+    frown = skin.crease([(0.5, 6.7, 10.65), (0.55, 5.9, 10.7), (0.5, 5.1, 10.65)], 0.2, 0.012) + skin.crease([(-1.2, -5.1, 10.75), (0, -5.15, 11.0), (1.2, -5.1, 10.75)], 0.25, 0.014)
+    return cheek + chin + bands + frown
 
 
 def growth(skin: Skin):

@@ -8,6 +8,7 @@ from models.face.reflectance import smooth_step
 
 ENAMEL, NECK_OF_TOOTH = np.array([0.66, 0.60, 0.50]), np.array([0.58, 0.49, 0.36])
 GUMS, TONGUE, LINING = np.array([0.42, 0.17, 0.15]), np.array([0.44, 0.17, 0.155]), np.array([0.32, 0.10, 0.085])
+GUM_LINE = 0.325  # of a tooth's height with its neck: what lies below stands in the gums
 FRONT, BACK = 10.2, 4.5  # cm: z of the front teeth and of the throat
 DARKEST = {"teeth": 0.25, "gums": 0.2, "tongue": 0.15, "mouth": 0.05}  # in the throat, of the colour at the front
 
@@ -22,8 +23,9 @@ def paint_mouth(albedo: np.ndarray, mean: np.ndarray, spans: dict) -> None:
 
 
 def teeth_colours(points: np.ndarray) -> np.ndarray:
-    """Linear RGB of the teeth's vertices (28 n, 3), upper row first: yellower toward the gums."""
+    """Linear RGB of the teeth's vertices (28 n, 3), upper row first: yellower toward the gums, and like these within them."""
     height = points.reshape(28, -1, 3)[..., 1] * np.repeat((-1, 1), 14)[:, None]
     low, high = height.min(axis=1, keepdims=True), height.max(axis=1, keepdims=True)
-    share = smooth_step(((height - low) / (high - low)).reshape(-1, 1) / 0.7)
-    return NECK_OF_TOOTH + share * (ENAMEL - NECK_OF_TOOTH)
+    share = ((height - low) / (high - low)).reshape(-1, 1)
+    enamel = NECK_OF_TOOTH + smooth_step((share - GUM_LINE) / 0.5) * (ENAMEL - NECK_OF_TOOTH)
+    return GUMS + smooth_step((share - GUM_LINE) / 0.06 + 0.5) * (enamel - GUMS)

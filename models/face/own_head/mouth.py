@@ -12,6 +12,7 @@ import numpy as np
 
 from models.face import topology
 from models.face.head_parts import TEETH_BACK, Parts, band_uv, rectangle_uv
+from models.face.head_skin import unit
 from models.face.reflectance import smooth_step
 from models.face.topology import FULL, Resolution
 
@@ -20,29 +21,35 @@ WIDTHS = {"upper": (0.86, 0.68, 0.77, 0.70, 0.68, 1.02, 0.96), "lower": (0.55, 0
 HEIGHTS = {"upper": (1.02, 0.90, 1.00, 0.84, 0.78, 0.74, 0.70), "lower": (0.88, 0.90, 1.00, 0.86, 0.80, 0.74, 0.70)}
 # Rings of a crown from within the gums to its edge: height, then half width and half depth of front and of back teeth,
 # and how far front teeth lean outward there; all in parts of the crown's height or width, depths and lean in cm.
-RINGS = ((-0.25, 0.34, 0.36, 0.30, 0.42, -0.02), (0.10, 0.40, 0.42, 0.30, 0.47, 0.02), (0.45, 0.475, 0.48, 0.25, 0.50, 0.03),
-         (0.80, 0.495, 0.485, 0.15, 0.47, -0.01), (0.97, 0.47, 0.43, 0.085, 0.36, -0.05))  # fmt: skip
-RINGS_PROXY = (0, 3)
+RINGS = ((-0.25, 0.34, 0.36, 0.30, 0.42, -0.02), (0.10, 0.40, 0.42, 0.30, 0.47, 0.02), (0.20, 0.43, 0.44, 0.295, 0.48, 0.03),
+         (0.48, 0.475, 0.48, 0.25, 0.50, 0.03), (0.80, 0.495, 0.485, 0.15, 0.47, -0.01), (0.97, 0.47, 0.43, 0.085, 0.36, -0.05))  # fmt: skip
+RINGS_PROXY = (0, 1, 4)
 FRONT = 3  # teeth of a quarter that bite off: two incisors and the canine
+CANINE = 1.25  # how much thicker than an incisor it is
 SLOPE = {0: 0.06, 1: 0.12, 2: 0.22}  # how much lower a front tooth's edge is at its sides, of its height
-# Natural irregularity, per tooth of a row: turn (radians), shift outward and along the crown (cm).
-UNEVEN = 0.05, 0.018, 0.02
-GAP = 0.022  # cm between neighbours where value 1 of the mode "teeth_gaps" opens them
-# Rows of the gums from the lips' side over the ridge to the tongue's: outward in half depths plus cm, and height, cm.
-GUM_ROWS = ((1.0, 0.16, -1.25), (1.0, 0.14, -0.55), (1.0, 0.05, 0.04), (0.0, 0.0, 0.02), (-1.0, -0.05, 0.04), (-1.0, -0.14, -0.55), (-1.0, -0.16, -1.3))
-PAPILLA = 0.24  # cm that the gums stand higher between two teeth
+# Natural irregularity of each tooth: its turn (radians), how far it stands out and how high (cm).
+UNEVEN = (0.05, 0.018, 0.02)
+# Named modes of the teeth at value 1: as uneven again in another way, and how far neighbours stand apart, cm.
+TEETH_MODES = {"teeth_uneven": 1.6, "teeth_gaps": 0.035}
+# Rows of the gums from the lips' side over the ridge to the tongue's: outward in half depths plus cm, height in cm,
+# and how much less far out they lie between two teeth, where these curve away.
+GUM_ROWS = ((0.9, 0.0, -0.85, 0), (1.0, 0.10, -0.40, 0), (1.0, 0.06, -0.08, 0.15), (0.92, 0.02, 0.02, 0.3), (0.0, 0.0, 0.0, 0),
+            (-0.92, -0.02, 0.02, 0.3), (-1.0, -0.06, -0.1, 0.15), (-1.0, -0.14, -0.55, 0), (-1.0, -0.16, -1.2, 0))  # fmt: skip
+PAPILLA = 0.3  # cm that the gums stand higher between two teeth
+GUM_CELLS = 6  # along each tooth
 TEETH_UV, TONGUE_UV, TONGUE_TIP_UV = ((0.801, 0.23), (0.189, 0.12)), ((0.80, 0.18), (0.13, 0.04)), ((0.94, 0.18), (0.05, 0.04))
 GUMS_UV = {"upper": ((0.80, 0.08), (0.19, 0.04)), "lower": ((0.80, 0.13), (0.19, 0.04))}
 # The tongue's cross-sections from root to tip, at rest and out: y, z, half width, half thickness, cm.
 TONGUE = np.array([
-    ((-4.6, 3.6, 1.2, 0.9), (-4.5, 4.0, 1.2, 0.9)), ((-4.0, 4.4, 1.55, 1.1), (-3.9, 5.3, 1.55, 1.0)),
-    ((-3.75, 5.4, 1.72, 1.08), (-3.6, 6.7, 1.6, 0.78)), ((-3.75, 6.4, 1.72, 0.95), (-3.5, 8.1, 1.45, 0.55)),
-    ((-3.85, 7.3, 1.58, 0.75), (-3.44, 9.4, 1.3, 0.36)), ((-3.98, 8.1, 1.36, 0.54), (-3.42, 10.5, 1.2, 0.26)),
-    ((-4.08, 8.7, 1.06, 0.38), (-3.45, 11.5, 1.14, 0.25)), ((-4.12, 9.1, 0.74, 0.25), (-3.66, 12.4, 1.02, 0.24)),
-    ((-4.12, 9.3, 0.42, 0.15), (-3.98, 13.05, 0.76, 0.2)), ((-4.1, 9.38, 0.2, 0.08), (-4.26, 13.4, 0.4, 0.12)),
+    ((-5.0, 3.5, 1.2, 0.9), (-4.8, 4.0, 1.2, 0.9)), ((-4.5, 4.3, 1.55, 1.1), (-4.3, 5.4, 1.55, 1.0)),
+    ((-4.2, 5.3, 1.72, 1.06), (-3.85, 6.9, 1.6, 0.76)), ((-4.1, 6.3, 1.70, 0.92), (-3.55, 8.4, 1.45, 0.52)),
+    ((-4.1, 7.2, 1.56, 0.72), (-3.42, 9.8, 1.32, 0.34)), ((-4.15, 7.9, 1.38, 0.54), (-3.42, 10.9, 1.3, 0.33)),
+    ((-4.2, 8.45, 1.18, 0.42), (-3.56, 11.8, 1.34, 0.40)), ((-4.23, 8.85, 1.0, 0.34), (-3.95, 12.55, 1.28, 0.40)),
+    ((-4.24, 9.1, 0.9, 0.28), (-4.5, 13.05, 1.16, 0.36)), ((-4.24, 9.28, 0.84, 0.24), (-5.15, 13.3, 1.04, 0.32)),
 ])  # fmt: skip
-TONGUE_GROOVE = 0.1  # cm deep along the middle of its back
-LIPS_APART = 0.27  # cm that each lip gives way to the tongue between them
+TONGUE_TIP = 0.72  # of its length: there the tip begins to round off
+TONGUE_GROOVE = 0.09  # cm deep along the middle of its back
+LIPS_APART, LIPS_APART_WIDTH = 0.3, 1.5  # cm that each lip gives way to the tongue between them, and half the width of that opening
 
 
 @dataclass
@@ -57,13 +64,8 @@ class Arch:
     def at(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Places, outward and along-the-arch unit vectors (…, 3) at arc lengths ``s``, positive to the face's left."""
         take = lambda table: np.stack([np.interp(s, self.length, column) for column in table.T], axis=-1)
-        outward = topology_unit(take(self.outward))
+        outward = unit(take(self.outward))
         return take(self.places), outward, np.stack((outward[..., 2], 0 * outward[..., 0], -outward[..., 0]), axis=-1)
-
-
-def topology_unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (…, 3) scaled to length one."""
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def arch(figures: dict, row: str) -> Arch:
@@ -80,7 +82,7 @@ def arch(figures: dict, row: str) -> Arch:
     steps = np.linalg.norm(np.diff(places[:, [0, 2]], axis=0), axis=1)
     length = np.concatenate(([0], np.cumsum(steps)))
     tangent = np.gradient(places[:, [0, 2]], axis=0)
-    outward = topology_unit(np.stack((-tangent[:, 1], 0 * x, tangent[:, 0]), axis=1))
+    outward = unit(np.stack((-tangent[:, 1], 0 * x, tangent[:, 0]), axis=1))
     return Arch(places, length - length[-1] / 2, outward, -1.0 if row == "upper" else 1.0)
 
 
@@ -90,13 +92,17 @@ def quarter_centres(row: str) -> np.ndarray:
     return np.cumsum(width) - width / 2
 
 
-def crowns(curve: Arch, row: str, resolution: Resolution, rng: np.random.Generator) -> np.ndarray:
-    """The teeth of a row (14, n, 3) from the face's right to its left, rings of ``segments`` points each."""
-    turn, out, high = (scale * rng.standard_normal(14) for scale in UNEVEN)
+def unevenness(seed: int) -> dict[str, np.ndarray]:
+    """Turn, shift outward and along the crown (3, 14) of each row's teeth."""
+    rng = np.random.default_rng(seed)
+    return {row: np.array(UNEVEN)[:, None] * rng.standard_normal((3, 14)) for row in WIDTHS}
+
+
+def crowns(curve: Arch, row: str, resolution: Resolution, uneven: np.ndarray, gap: float = 0) -> np.ndarray:
+    """The teeth of a row (14, n, 3) from the face's right to its left, rings of ``segments`` points each, ``gap`` cm apart."""
     order = [*range(6, -1, -1), *range(7)]
-    side = np.repeat((-1, 1), 7)
-    centre = side * quarter_centres(row)[order]
-    return np.stack([crown(curve, row, number, s, resolution, (turn[i], out[i], high[i])) for i, (number, s) in enumerate(zip(order, centre, strict=True))])
+    centres = np.repeat((-1, 1), 14 // 2) * quarter_centres(row)[order]
+    return np.stack([crown(curve, row, number, s, resolution, moved, gap) for number, s, moved in zip(order, centres, uneven.T, strict=True)])
 
 
 def segments(resolution: Resolution) -> int:
@@ -104,20 +110,22 @@ def segments(resolution: Resolution) -> int:
     return 12 if resolution is FULL else 6
 
 
-def crown(curve: Arch, row: str, number: int, s: float, resolution: Resolution, uneven) -> np.ndarray:
+def crown(curve: Arch, row: str, number: int, s: float, resolution: Resolution, uneven: np.ndarray, gap: float) -> np.ndarray:
     """One tooth (n, 3) at arc length ``s``."""
-    width, height = WIDTHS[row][number], HEIGHTS[row][number]
+    width, height = WIDTHS[row][number] - gap, HEIGHTS[row][number]
     front = number < FRONT
     theta = 2 * np.pi * np.arange(segments(resolution)) / segments(resolution)
-    cosine, sine = (np.sign(f) * np.abs(f) ** 0.75 for f in (np.cos(theta), np.sin(theta)))
     place, outward, along = curve.at(np.array(s))
+    thick = CANINE if number == FRONT - 1 else 1
     turn, out, high = uneven
     outward, along = np.cos(turn) * outward + np.sin(turn) * along, np.cos(turn) * along - np.sin(turn) * outward
     up = np.array([0, curve.crown, 0])
     rings = []
     for level, wide_front, wide_back, deep_front, deep_back, lean in RINGS if resolution is FULL else [RINGS[i] for i in RINGS_PROXY]:
+        square = 1 - 0.3 * np.clip(level, 0, 0.8) / 0.8  # round at its neck, squarer toward the edge
+        cosine, sine = (np.sign(f) * np.abs(f) ** square for f in (np.cos(theta), np.sin(theta)))
         wide, deep = (wide_front, deep_front) if front else (wide_back, deep_back)
-        across, depth = width * wide * cosine, deep * sine + out + (lean if front else 0)
+        across, depth = width * wide * cosine, thick * deep * sine + out + (lean if front else 0)
         drop = SLOPE.get(number, 0) * (2 * across / width) ** 2 * max(level, 0)
         along_crown = (level - 1 - drop) * height + high
         rings.append(place + across[:, None] * along + depth[:, None] * outward + along_crown[:, None] * up)
@@ -160,19 +168,24 @@ class Jaw:
         return figures
 
 
-def add_teeth(parts: Parts, figures: dict, jaw: Jaw, resolution: Resolution) -> None:
-    """28 teeth, upper row first, each row from the face's right to its left."""
-    rng = np.random.default_rng(7)
+def add_teeth(parts: Parts, figures: dict, jaw: Jaw, mode_rows: dict[str, int], resolution: Resolution) -> None:
+    """28 teeth, upper row first, each row from the face's right to its left; ``mode_rows`` are the figures' rows of ``TEETH_MODES``."""
     columns, rows = 7, 4
     size = np.asarray(TEETH_UV[1]) / (columns, rows)
+    base, other = unevenness(7), unevenness(8)
     teeth, quads, uvs, uv_quads = [], [], [], []
-    for number, row in enumerate(("upper", "lower")):
+    for number, row in enumerate(WIDTHS):
         curve = arch(figures, row)
-        points = crowns(curve, row, resolution, rng)
+        draw = lambda uneven, gap=0.0, curve=curve, row=row: crowns(curve, row, resolution, uneven, gap)
+        points = draw(base[row])
+        change = {"teeth_uneven": draw(base[row] + TEETH_MODES["teeth_uneven"] * other[row]), "teeth_gaps": draw(base[row], TEETH_MODES["teeth_gaps"])}
         faces, uv, corners = tooth_quads(resolution, points.shape[1] // segments(resolution), mirrored=row == "upper")
         for i, tooth in enumerate(points):
             place = 14 * number + i
-            teeth.append(jaw.carried(tooth, row))
+            moved = jaw.carried(tooth, row)
+            for name, changed in change.items():
+                moved[mode_rows[name]] += changed[i] - tooth
+            teeth.append(moved)
             quads.append(faces + place * len(tooth))
             uvs.append(np.asarray(TEETH_UV[0]) + (uv + (place % columns, place // columns)) * size)
             uv_quads.append(corners + place * len(uv))
@@ -181,9 +194,9 @@ def add_teeth(parts: Parts, figures: dict, jaw: Jaw, resolution: Resolution) -> 
 
 def add_gums(parts: Parts, figures: dict, jaw: Jaw, resolution: Resolution) -> None:
     """The gums of both rows: a strip over each arch, higher between the teeth."""
-    for row in ("upper", "lower"):
+    for row in WIDTHS:
         curve = arch(figures, row)
-        grid = gum_grid(curve, row, 4 if resolution is FULL else 1)
+        grid = gum_grid(curve, row, GUM_CELLS if resolution is FULL else 2)
         shape = grid.shape[:2]
         uv, index = rectangle_uv(*shape, GUMS_UV[row])
         own = np.arange(grid[..., 0].size).reshape(shape)
@@ -200,16 +213,16 @@ def gum_grid(curve: Arch, row: str, per_tooth: int) -> np.ndarray:
     half = np.interp(np.arange(7 * per_tooth + 1) / per_tooth, np.arange(8), ends)
     s = np.concatenate((-half[:0:-1], half))
     tooth = np.clip(np.searchsorted(ends, np.abs(s), side="right") - 1, 0, 6)
-    between = np.cos(np.pi * (np.abs(s) - ends[tooth]) / width[tooth]) ** 2  # 1 between two teeth, 0 in a tooth's middle
-    deep = np.interp(np.abs(s), ends[:-1] + width / 2, [RINGS[1][3]] * FRONT + [RINGS[1][4]] * (7 - FRONT))
+    beside = 2 * (np.abs(s) - ends[tooth]) / width[tooth] - 1
+    between = 1 - np.sqrt(np.clip(1 - beside**2, 0, 1))  # 1 between two teeth, 0 in a tooth's middle, an arc from one to the other
+    deep = np.interp(np.abs(s), ends[:-1] + width / 2, [RINGS[1][3], RINGS[1][3], CANINE * RINGS[1][3]] + [RINGS[1][4]] * (7 - FRONT))
     tall = np.interp(np.abs(s), ends[:-1] + width / 2, height)
     place, outward, _ = curve.at(s)
     up = np.array([0, curve.crown, 0])
-    rows = []
-    for share, more, level in GUM_ROWS:
-        scallop = PAPILLA * between * (level > 0)
-        pinch = 1 - 0.35 * between * (level > 0)
-        rows.append(place + (share * deep * pinch + more)[:, None] * outward + (level + scallop - tall)[:, None] * up)
+    curving, rows = smooth_step(np.abs(beside) / 0.75), []
+    for share, more, level, pinch in GUM_ROWS:
+        scallop = PAPILLA * between * (level > -0.2)
+        rows.append(place + (share * deep * (1 - pinch * curving) + more)[:, None] * outward + (level + scallop - tall)[:, None] * up)
     return np.stack(rows)
 
 
@@ -230,14 +243,27 @@ def add_tongue(parts: Parts, jaw: Jaw, out_row: int, resolution: Resolution) -> 
 
 def tongue_shapes(resolution: Resolution) -> tuple[np.ndarray, np.ndarray]:
     """Rings (r, n, 3) of the tongue at rest and out."""
-    sections, count = (19, 16) if resolution is FULL else (6, 8)
-    knots = np.linspace(0, 1, len(TONGUE))
-    dense = 1 - (1 - np.linspace(0, 1, sections)) ** 1.3  # closer toward the tip
+    sections, count = (22, 16) if resolution is FULL else (8, 8)
+    along = 1 - (1 - np.linspace(0, 0.998, sections)) ** 1.6  # closer toward the tip
     theta = 2 * np.pi * np.arange(count) / count
     cosine, sine = (np.sign(f) * np.abs(f) ** 0.85 for f in (np.cos(theta), np.sin(theta)))
-    shapes = []
-    for pose in (0, 1):
-        y, z, wide, thick = (np.interp(dense, knots, column)[:, None] for column in TONGUE[:, pose].T)
-        groove = TONGUE_GROOVE * np.exp(-((wide * cosine / 0.3) ** 2)) * np.clip(sine, 0, 1) * np.clip(thick / 0.5, 0, 1)
-        shapes.append(np.stack(np.broadcast_arrays(wide * cosine, y + thick * sine - groove, z), axis=-1))
-    return shapes[0], shapes[1]
+    tip = np.sqrt(1 - np.clip((along - TONGUE_TIP) / (1 - TONGUE_TIP), 0, 1) ** 2)[:, None]
+    return tuple(tongue_rings(TONGUE[:, pose], along, tip, cosine, sine) for pose in (0, 1))
+
+
+def tongue_rings(sections: np.ndarray, along: np.ndarray, tip: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:
+    """Rings (r, n, 3) across a line through ``sections`` (s, 4), at the shares ``along`` (r,) of it; ``tip`` (r, 1) narrows them."""
+    y, z, wide, thick = (smooth_line(column, along)[:, None] for column in sections.T)
+    wide, thick = wide * tip, thick * np.sqrt(tip)
+    slope = np.stack([smooth_line(column, np.clip(along + 0.01, 0, 1)) - smooth_line(column, np.clip(along - 0.01, 0, 1)) for column in sections[:, :2].T])
+    back = unit(np.stack((slope[1], -slope[0]), axis=1))  # y and z of the direction that the tongue's back faces
+    rise = thick * sine - TONGUE_GROOVE * np.exp(-((wide * cosine / 0.3) ** 2)) * np.clip(sine, 0, 1) * np.clip(thick / 0.5, 0, 1) * tip
+    return np.stack((wide * cosine, y + rise * back[:, :1], z + rise * back[:, 1:]), axis=-1)
+
+
+def smooth_line(values: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Cubic interpolation at shares 0–1 (r,) of values (s,) at equal steps."""
+    place = along * (len(values) - 1)
+    k = np.minimum(place.astype(int), len(values) - 2)
+    r, slope = place - k, np.gradient(values)
+    return (2 * r**3 - 3 * r**2 + 1) * values[k] + (r**3 - 2 * r**2 + r) * slope[k] + (3 * r**2 - 2 * r**3) * values[k + 1] + (r**3 - r**2) * slope[k + 1]

@@ -16,7 +16,7 @@ EAR_ROOT = np.array([7.2, 1.0, 1.0])
 
 
 def nose_length(skin: Skin):
-    return skin.move((0, -0.4, 12.0), (1.9, 1.7, 2.4), (0, -0.36, 0.03))
+    return skin.move((0, -0.3, 12.0), (1.9, 1.45, 2.4), (0, -0.38, 0.03))
 
 
 def nose_width(skin: Skin):
@@ -68,7 +68,7 @@ def chin_cleft(skin: Skin):
 
 
 def cheekbones(skin: Skin):
-    return skin.move((5.9, 0.9, 7.3), (1.6, 1.2, 2.2), (0.3, 0.02, 0.14))
+    return skin.move((5.7, 0.9, 7.4), (2.0, 1.4, 2.6), (0.27, 0.02, 0.12))
 
 
 def cheek_fullness(skin: Skin):
@@ -147,13 +147,6 @@ def philtrum_length(skin: Skin):
     return skin.move((0, -3.9, 10.8), (2.8, 1.5, 2.8), (0, -0.22, 0)) + skin.move((0, -7.2, 9.4), (3.4, 1.6, 3.2), (0, -0.12, 0))
 
 
-def ear_weight(skin: Skin):
-    """How much a vertex belongs to an ear (V, 1)."""
-    x, y, z = np.abs(skin.points[:, 0]), skin.points[:, 1], skin.points[:, 2]
-    round_it = np.exp(-0.5 * (np.maximum(np.abs(y - 1.2) - 3.4, 0) / 0.5) ** 2) * smooth_step((2.6 - z) / 1.2) * smooth_step((z + 4.2) / 1.0)
-    return (smooth_step((x - 7.0) / 0.7) * round_it)[:, None]
-
-
 def from_ear_root(skin: Skin):
     """Offsets (V, 3) from the root of the nearer ear."""
     side = np.where(skin.points[:, :1] < 0, -1, 1)
@@ -161,13 +154,14 @@ def from_ear_root(skin: Skin):
 
 
 def ear_size(skin: Skin):
-    return 0.065 * ear_weight(skin) * from_ear_root(skin)
+    return 0.065 * skin.ears[:, None] * from_ear_root(skin)
 
 
 def ear_out(skin: Skin):
-    x, _, z = from_ear_root(skin).T
-    side, behind = np.sign(skin.points[:, 0]), np.maximum(1.2 - z, 0)
-    return ear_weight(skin) * 0.16 * np.stack((side * behind, np.zeros(len(x)), 0.55 * np.abs(x)), axis=1)
+    """Ears that turn about the line where they begin."""
+    behind = np.maximum(1.4 - skin.points[:, 2], 0)
+    out = np.sign(skin.points[:, 0]) * behind
+    return 0.13 * skin.ears[:, None] * np.stack((out, 0 * out, 0.4 * behind), axis=1)
 
 
 def ear_lobe(skin: Skin):

@@ -19,6 +19,7 @@ class Skin:
 
     points: np.ndarray  # (V, 3)
     normals: np.ndarray  # (V, 3) of length 1
+    ears: np.ndarray  # (V,) 0–1: how much a vertex belongs to an ear
 
     def spot(self, centre, radius) -> np.ndarray:
         """Gaussian weight (V,) round a place and its mirror image; ``radius`` is one number or one for each axis."""
