@@ -27,6 +27,7 @@ def bench(arguments: argparse.Namespace) -> int:
     command = [str(MAIN.executable), "-m", "tests.bench", *arguments.names]
     if arguments.json:
         command += ["--json", str(Path(arguments.json).absolute())]
+    command += ["--quick"] * arguments.quick
     return subprocess.run(command, cwd=ROOT).returncode
 
 
@@ -44,6 +45,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     command = commands.add_parser("bench", help="measure speed")
     command.add_argument("names", nargs="*", metavar="NAME")
     command.add_argument("--json", metavar="FILE")
+    command.add_argument("--quick", action="store_true", help="the least of everything, to see that it runs")
     known, rest = parser.parse_known_args(arguments)
     if rest and known.command != "test":
         parser.error(f"unknown arguments: {' '.join(rest)}")

@@ -1,24 +1,41 @@
-"""What every request must pass before the service sees it: Host, token, size."""
+"""What every request must pass before the service sees it: Host, Origin, token, a body that is whole in time and not too large."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import http
 import json
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_BODY = 1 << 20  # bytes
 MOST_DISCARDED = 64 << 20  # bytes read and dropped so that the sender gets to read the refusal
+BODY_SECONDS = 20.0  # that a body may take
 
 
 def error_body(code: str, message: str, hint: str) -> dict:
     return {"error": {"code": code, "message": message, "hint": hint}}
 
 
+class Refused(NamedTuple):
+    """Why a request is not answered. ``close``: nor is any other of its connection, which is not read any further."""
+
+    status: int
+    code: str
+    message: str
+    hint: str
+    close: bool = False
+
+
+TOO_LARGE = Refused(413, "too_large", f"The request is over {LARGEST_BODY} bytes.", "Send less.", close=True)
+INCOMPLETE = Refused(408, "incomplete", f"The request was not whole after {BODY_SECONDS:g} s.", "Send all of it at once.", close=True)
+
+
 class Guard:
     """ASGI middleware. Refuses what is not meant for this server (a page in a browser that had its
-    name resolved to 127.0.0.1), what does not know the token, and bodies over ``LARGEST_BODY``."""
+    name resolved to 127.0.0.1), what does not know the token, and bodies that are too large or too slow."""
 
     def __init__(self, app: ASGIApp, token: str):
         self.app = app
@@ -29,40 +46,53 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        refusal = self.refusal(headers, scope["server"][1])
-        body = None
-        if not refusal:
-            body = await bounded_body(receive)
-            if body is None:
-                refusal = (413, "too_large", f"The request is over {LARGEST_BODY} bytes.", "Send less.")
-        if refusal:
-            await refuse(send, *refusal)
+        refused = self.refusal(scope["headers"], scope["server"][1])
+        body = await read_body(receive, keep=not refused)
+        if isinstance(body, Refused):
+            refused = refused._replace(close=True) if refused else body
+        if refused:
+            await refuse(send, refused)
         else:
             await self.app(scope, replay(body, receive), send)
 
-    def refusal(self, headers: dict[bytes, bytes], port: int) -> tuple[int, str, str, str] | None:
-        """Status, code, message and hint if the request is to be refused by its headers."""
-        host = headers.get(b"host", b"").decode("latin-1").lower()
-        if host not in (f"127.0.0.1:{port}", f"localhost:{port}"):
-            return 403, "wrong_host", f"The Host header is {host[:100]!r}.", f"Call http://127.0.0.1:{port}."
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self.authorization):
+    def refusal(self, headers: list[tuple[bytes, bytes]], port: int) -> Refused | None:
+        """Why the request is refused by its headers, if it is."""
+        named = {name: value.decode("latin-1") for name, value in headers}
+        names = (f"127.0.0.1:{port}", f"localhost:{port}")
+        host = named.get(b"host", "").lower()
+        if host not in names:
+            return Refused(403, "wrong_host", f"The Host header is {host[:100]!r}.", f"Call http://127.0.0.1:{port}.")
+        for origin in (value.decode("latin-1") for name, value in headers if name == b"origin"):
+            if origin.lower() not in (f"http://{name}" for name in names):
+                return Refused(403, "foreign_origin", f"A page of {origin[:100]!r} asked for this.", "Call from a program, not from a page.")
+        if not hmac.compare_digest(named.get(b"authorization", "").encode("latin-1"), self.authorization):
             hint = "Send the Authorization header: Bearer, then the token this backend was started with."
-            return 401, "wrong_token", "The token is missing or wrong.", hint
+            return Refused(401, "wrong_token", "The token is missing or wrong.", hint)
         return None
 
 
-async def bounded_body(receive: Receive) -> bytes | None:
-    """The whole body, or None when it is over ``LARGEST_BODY`` (the rest is read and dropped)."""
-    parts, size = [], 0
+async def read_body(receive: Receive, keep: bool) -> bytes | Refused:
+    """The whole body, empty unless it is to be kept; or why there is none."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await bounded_body(receive, keep)
+    except TimeoutError:
+        return INCOMPLETE
+
+
+async def bounded_body(receive: Receive, keep: bool) -> bytes | Refused:
+    """As ``read_body``, however long it takes. What is over ``LARGEST_BODY`` is read and dropped."""
+    body, size = bytearray(), 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return INCOMPLETE
         part = message.get("body", b"")
         size += len(part)
-        if size <= LARGEST_BODY:
-            parts.append(part)
+        if keep and size <= LARGEST_BODY:
+            body += part
         if not message.get("more_body", False) or size > MOST_DISCARDED:
-            return b"".join(parts) if size <= LARGEST_BODY else None
+            return TOO_LARGE if size > LARGEST_BODY else bytes(body)
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
@@ -79,12 +109,12 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def refuse(send: Send, status: int, code: str, message: str, hint: str) -> None:
-    body = json.dumps(error_body(code, message, hint)).encode()
+async def refuse(send: Send, refused: Refused) -> None:
+    body = json.dumps(error_body(refused.code, refused.message, refused.hint)).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    if status == http.HTTPStatus.UNAUTHORIZED:
+    if refused.status == http.HTTPStatus.UNAUTHORIZED:
         headers.append((b"www-authenticate", b"Bearer"))
-    if status == http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+    if refused.close:
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -2,7 +2,7 @@
 
 When ready, one line of JSON goes to stdout: {"event": "ready", "port", "pid", "version"}. The token
 comes from the environment variable STYLERIG_TOKEN (an argument would show in the process list); without
-it one is made and stands in that line. Logs go to stderr.
+it one is made and stands in that line. Logs go to stderr, or to a file that does not grow without end.
 """
 
 from __future__ import annotations
@@ -14,9 +14,15 @@ import os
 import secrets
 import socket
 import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend import __version__
 from models.errors import StyleRigError
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
 
 TOKEN_VARIABLE = "STYLERIG_TOKEN"
 HOST = "127.0.0.1"
@@ -29,14 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input closes")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="where to log, at most some MiB (default: standard error)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    import uvicorn
-
+    from backend.log import start_logging
     from backend.rigs import choose_device, load_rig
     from backend.service import create_app
 
+    start_logging(arguments.log)
     given = os.environ.pop(TOKEN_VARIABLE, "")
     token = given or secrets.token_urlsafe(32)
     if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
@@ -47,12 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     listener = listen(arguments.port)
     app = create_app(arguments.rig_loader or load_rig, token, choose_device(arguments.device))
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, ws="none",
-        lifespan="on", timeout_graceful_shutdown=SECONDS_TO_STOP,
-    )
-    server = announcing(uvicorn.Server)(config)
-    server.ready_line = ready_line(listener.getsockname()[1], "" if given else token)
+    server = server_of(app, ready_line(listener.getsockname()[1], "" if given else token))
     if arguments.exit_with_stdin:
         threading.Thread(target=stop_with_stdin, args=(server,), daemon=True).start()
     server.run(sockets=[listener])
@@ -83,17 +85,22 @@ def ready_line(port: int, made_token: str) -> str:
     return json.dumps({**line, "token": made_token} if made_token else line)
 
 
-def announcing(server_class: type) -> type:
-    """A uvicorn server that prints ``ready_line`` as soon as it accepts connections."""
+def server_of(app: FastAPI, ready_line: str) -> uvicorn.Server:
+    """A server that prints ``ready_line`` as soon as it accepts connections."""
+    import uvicorn
 
-    class AnnouncingServer(server_class):
-        ready_line = ""
+    from backend.connections import LARGEST_HEAD, BoundedProtocol
 
+    class AnnouncingServer(uvicorn.Server):
         async def startup(self, sockets=None) -> None:
             await super().startup(sockets=sockets)
-            print(self.ready_line, flush=True)
+            print(ready_line, flush=True)
 
-    return AnnouncingServer
+    config = uvicorn.Config(
+        app, http=BoundedProtocol, h11_max_incomplete_event_size=LARGEST_HEAD, log_config=None, log_level="warning",
+        access_log=False, server_header=False, ws="none", lifespan="on", timeout_graceful_shutdown=SECONDS_TO_STOP,
+    )  # fmt: skip
+    return AnnouncingServer(config)
 
 
 def stop_with_stdin(server) -> None:

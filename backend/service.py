@@ -33,7 +33,7 @@ FRAME = {
         "description": "PNG, or float32 (H, W, C) whose headers X-Array-Shape, -Type, -Channels describe it",
     }
 }
-ERRORS = {status: {"model": schema.ErrorAnswer} for status in (400, 401, 404, 409, 413, 422, 429, 500)}
+ERRORS = {status: {"model": schema.ErrorAnswer} for status in (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500)}
 
 
 def create_app(rig_loader: Callable[[str], Rig], token: str, device: str = "cpu") -> FastAPI:

@@ -117,9 +117,9 @@ def start(*arguments: str, **variables: str) -> subprocess.Popen:
 
 
 @contextlib.contextmanager
-def served(**variables: str) -> Iterator[SimpleNamespace]:
+def served(*arguments: str, **variables: str) -> Iterator[SimpleNamespace]:
     """A running backend: ``process``, ``ready`` (its first line) and ``url``. It is gone afterwards."""
-    process = start("serve", "--exit-with-stdin", **variables)
+    process = start("serve", "--exit-with-stdin", *arguments, **variables)
     try:
         line = process.stdout.readline()
         assert line, process.stderr.read()

@@ -96,8 +96,13 @@ def test_ready_line_names_the_process_and_keeps_a_given_token(backend):
 
 
 def test_openapi_is_published(client):
-    paths = client.get("/v1/openapi.json").json()["paths"]
-    assert {"/v1/health", "/v1/models", "/v1/portraits", "/v1/portraits/mesh", "/v1/frames"} == set(paths)
+    published = client.get("/v1/openapi.json").json()
+    assert {"/v1/health", "/v1/models", "/v1/portraits", "/v1/portraits/mesh", "/v1/frames"} == set(published["paths"])
+    for path, operations in published["paths"].items():
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            assert {"400", "401", "403", "404", "405", "408", "409", "413", "422", "429", "500"} < set(answers), (method, path)
+    assert "within ±100" in json.dumps(published["components"]["schemas"]["Portrait"]["properties"]["w"], ensure_ascii=False)
 
 
 def test_a_seed_is_the_same_portrait_each_time(client, portrait):
@@ -171,6 +176,16 @@ def test_wrong_token(backend, header):
 def test_wrong_host(backend, client, host):
     host = host.format(port=backend.ready["port"])
     error_of(client.get("/v1/health", headers={"Host": host}), 403, "wrong_host")
+
+
+@pytest.mark.parametrize("origin", ["http://example.org", "null", "", "http://127.0.0.1:1", "https://127.0.0.1:{port}", "http://localhost"])
+def test_a_page_of_another_origin_is_refused(backend, client, origin):
+    origin = origin.format(port=backend.ready["port"])
+    error_of(client.get("/v1/health", headers={"Origin": origin}), 403, "foreign_origin")
+    own = f"http://localhost:{backend.ready['port']}"
+    assert client.get("/v1/health", headers={"Origin": own}).status_code == 200
+    both = [("Origin", own), ("Origin", origin), ("Authorization", f"Bearer {fake_rig.TOKEN}")]
+    error_of(httpx.get(f"{backend.url}/v1/health", headers=both, trust_env=False), 403, "foreign_origin")
 
 
 def test_localhost_is_a_name_of_this_server(backend, client):

@@ -261,7 +261,7 @@ class TestBlender:
 
 def test_bench_measures_and_writes_json(root, tmp_path, run_python):
     code = "import runpy, sys, types; m = types.ModuleType('tests.bench.bench_frame'); "
-    code += "m.run = lambda: {'portrait_ms': 12.5}; sys.modules[m.__name__] = m; "
+    code += "m.run = lambda quick: {'portrait_ms': 12.5}; sys.modules[m.__name__] = m; "
     code += f"sys.argv = ['bench', 'frame', '--json', {str(tmp_path / 'b.json')!r}]; "
     code += "runpy.run_module('tests.bench', run_name='__main__')"
     answer = run_python([sys.executable, "-c", code])

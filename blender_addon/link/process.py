@@ -147,7 +147,7 @@ def launch(settings: LaunchSettings, token: str) -> subprocess.Popen:
     """Start the process in a group of its own; what it says on stderr goes to the log."""
     environment = clean_environment()
     environment.update(STYLERIG_TOKEN=token, PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
-    command = [str(settings.python), "-m", "backend", "serve", "--port", "0", "--exit-with-stdin"]
+    command = [str(settings.python), "-m", "backend", "serve", "--port", "0", "--exit-with-stdin", "--log", str(settings.log)]
     remove_old_logs(settings.log)
     try:
         with open_log(settings.log) as log:
@@ -191,7 +191,7 @@ def own_group() -> dict:
 def remove_old_logs(log: Path) -> None:
     """Logs of other runs beside ``log`` that nobody will read any more."""
     with contextlib.suppress(OSError):  # one that is gone, or may not be removed, is no reason not to start
-        for other in log.parent.glob("backend-*.log"):
+        for other in log.parent.glob("backend-*.log*"):  # .log.1 is the older half of a long one
             if time.time() - other.lstat().st_mtime > LOG_DAYS * 24 * 3600:
                 other.unlink(missing_ok=True)
 

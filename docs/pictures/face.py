@@ -58,7 +58,7 @@ def draw(face: FaceModel, size: int, *, yaw: float = 0, identity=None, reflectan
         if value is not None:
             getattr(parameters, part)[0] = value
     with torch.no_grad():
-        picture = render(face, parameters, size * FINE, Camera(120.0, half))
+        picture = render(face, parameters, round(size * FINE), Camera(120.0, half))
     colour = picture["colour"][0] * picture["mask"][0] + BACKDROP * (1 - picture["mask"][0])
     pixels = (linear_to_srgb(colour.clamp(0, 1)) * 255).round().byte().numpy()
     return Image.fromarray(pixels).resize((size, size), Image.LANCZOS)
@@ -138,7 +138,7 @@ def wireframe(face: FaceModel, size: int, yaw: float, half: float, height: float
     corners = points[face.quads]
     normals = torch.nn.functional.normalize(torch.linalg.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]), dim=1)
     shade = (70 + 150 * (normals @ torch.nn.functional.normalize(torch.tensor([0.4, 0.5, 0.8]), dim=0)).clamp(min=0)).int()
-    picture = Image.new("RGB", (size * FINE, size * FINE), (60, 60, 60))
+    picture = Image.new("RGB", (round(size * FINE), round(size * FINE)), (60, 60, 60))
     pen = ImageDraw.Draw(picture)
     for i in ndc[face.quads, 2].mean(dim=1).argsort(descending=True).tolist():
         if normals[i, 2] > -0.05:
@@ -152,7 +152,7 @@ def uv_layout(face: FaceModel, size: int) -> Image.Image:
     colours = np.full((len(face.quads), 3), (200, 150, 130))
     for name, colour in PART_COLOURS.items():
         colours[(face.masks[name] > 0.5)[face.quads].all(dim=1).numpy()] = colour
-    picture = Image.new("RGB", (size * FINE, size * FINE), (60, 60, 60))
+    picture = Image.new("RGB", (round(size * FINE), round(size * FINE)), (60, 60, 60))
     pen = ImageDraw.Draw(picture)
     corners = face.uv[face.uv_quads] * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
     for quad, colour in zip((corners * size * FINE).tolist(), colours.tolist(), strict=True):
@@ -172,8 +172,9 @@ SHEETS = {"mean": draw_mean, "people": draw_people, "expressions": draw_expressi
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sheets", nargs="*", choices=[*SHEETS, []], help="which to draw; all when none is named")
+    sheets = parser.parse_args().sheets or SHEETS
     face = load_face_model(None)
-    for name in parser.parse_args().sheets or SHEETS:
+    for name in sheets:
         SHEETS[name](face)
 
 

@@ -133,7 +133,7 @@ def main() -> None:
     file = io.BytesIO()
     sheet.save(file, "JPEG", quality=85, optimize=True)
     write_atomic(OUTPUT, file.getvalue())
-    print(f"{OUTPUT.relative_to(ROOT)}: {len(tiles)} lights, {len(file.getvalue()) >> 10} KiB")
+    print(f"{OUTPUT}: {len(tiles)} lights, {len(file.getvalue()) >> 10} KiB")
 
 
 if __name__ == "__main__":

@@ -68,9 +68,21 @@ def prepare(seed: int):
     return scene
 
 
-def render_inside(folder: Path, seed: int) -> None:
-    """Every shot by both engines, as PNG with alpha. Runs in Blender."""
+def render_shots(scene, folder: Path) -> None:
+    """Every shot by both engines, as PNG with alpha."""
     import bpy
+
+    for number, shot in enumerate(SHOTS):
+        camera_at(scene, shot)
+        for engine in ("CYCLES", "STYLERIG"):
+            scene.render.engine = engine
+            scene.render.filepath = str(folder / f"{engine}-{number}.png")
+            bpy.ops.render.render(write_still=True)
+
+
+def render_inside(folder: Path, seed: int) -> None:
+    """Every shot, in Blender."""
+    import bpy  # noqa: F401
 
     # isort: split
     import addon_utils  # importable only after bpy
@@ -78,13 +90,7 @@ def render_inside(folder: Path, seed: int) -> None:
     addon_utils.enable("bl_ext.user_default.stylerig")
     addon_utils.enable("cycles")
     try:
-        scene = prepare(seed)
-        for number, shot in enumerate(SHOTS):
-            camera_at(scene, shot)
-            for engine in ("CYCLES", "STYLERIG"):
-                scene.render.engine = engine
-                scene.render.filepath = str(folder / f"{engine}-{number}.png")
-                bpy.ops.render.render(write_still=True)
+        render_shots(prepare(seed), folder)
     finally:
         addon_utils.disable("bl_ext.user_default.stylerig")
 
@@ -138,7 +144,7 @@ def main() -> None:
         file = io.BytesIO()
         sheet(folder).save(file, "JPEG", quality=82, optimize=True)
     write_atomic(OUTPUT, file.getvalue())
-    print(f"{OUTPUT.relative_to(ROOT)}: {len(file.getvalue()) >> 10} KiB")
+    print(f"{OUTPUT}: {len(file.getvalue()) >> 10} KiB")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draws the sheets of docs/images/synthetic: ages, lights, lenses, hair over three backgrounds, every expression alone.
 
-    .venv/bin/python -m docs.pictures.synthetic [SHEET ...] [--seed S] [--size 256]
+    .venv/bin/python -m docs.pictures.synthetic [ages lights lenses yaws hair expressions] [--seed N] [--size 256]
 
 Each takes people of the set ``--seed`` by number, unselected, and changes one thing. ``people`` needs a set that was
 photographed (``--set DATA``) and shows its first 24 people.

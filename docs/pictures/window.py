@@ -47,7 +47,7 @@ def write(name: str, picture: Image.Image, scale: float) -> None:
     size = round(scale * picture.width), round(scale * picture.height)
     path = IMAGES / f"{name}.jpg"
     picture.resize(size, Image.Resampling.LANCZOS).save(path, quality=80)
-    print(f"{path.relative_to(ROOT)} {size[0]} x {size[1]}, {path.stat().st_size // 1000} kB", flush=True)
+    print(f"{path} {size[0]} x {size[1]}, {path.stat().st_size // 1000} kB", flush=True)
 
 
 def side_by_side(*pictures: Image.Image) -> Image.Image:

@@ -101,6 +101,7 @@ def truth_bytes(latent: torch.Tensor, person: Person, shot: Shot, face: FaceMode
         landmarks=landmarks[0].numpy(),
         crop=torch.cat(ffhq_crop(landmarks), dim=1)[0].numpy(),
         aligned=aligned(parameters, face).vector()[0].numpy(),
+        body=shot.body.astype(np.float32),
         person=np.array([person.age, person.masculine], np.float32),
         light=np.array(shot.light.kind),
         classes=classes,

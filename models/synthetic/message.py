@@ -6,26 +6,26 @@ Three kinds of messages: the stage (what all people share), a person (topologies
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from models.face.camera import rotation_matrix
+from models.face import posing
 from models.face.edges import vertex_normals
 from models.face.head import FIGURES, chart_from_uv
 from models.face.model import FaceModel
 from models.synthetic import accessories, clothing, eyes, hair, skin
-from models.synthetic.hair.strands import unit
 from models.synthetic.environments import HEIGHT, WIDTH, mixed_panorama
+from models.synthetic.hair.roots import unit
 from models.synthetic.light import MOST_LAMPS
 from models.synthetic.person import Person
 from models.synthetic.shot import Shot
 
-NECK_LOW, NECK_HIGH = -13.5, -5.0  # between these heights the neck turns from the body to the head
-NECK_PIVOT = np.array([0.0, -6.0, -1.0])
 CORNEA, BULGE = 27.0, 0.055  # degrees from the eye's axis, cm
 SAMPLES, SAMPLES_LONG_HAIR = 3, 4
+SHIRT, JACKET = 0.6, 1.2  # cm off the skin: where hair lies on clothes
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Assets:
     maps: skin.SkinMaps
     hair: hair.HairAssets
     lids: dict[str, np.ndarray]  # vertices of each lid's edge
-    head_material: np.ndarray  # (Q,) 0 skin, 1 eye, 2 teeth, 3 mouth
+    head_material: np.ndarray  # (Q,) 0 skin, 1 eye, 2 teeth, 3 mouth, 4 tongue, 5 gums
     head_uv: np.ndarray  # (Q, 4, 2)
 
 
@@ -50,8 +50,9 @@ def head_surface(face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
     """Material of each quad and its picture coordinates: chart of the face, front of the eye, else a blank corner."""
     quads = face.quads.numpy()
     material = np.zeros(len(quads), int)
-    for value, name in enumerate(("eyes", "teeth", "mouth"), start=1):
-        material[(face.masks[name].numpy() > 0.5)[quads].all(axis=1)] = value
+    for value, name in enumerate(("eyes", "teeth", "mouth", "tongue", "gums"), start=1):
+        if name in face.masks:
+            material[(face.masks[name].numpy() > 0.5)[quads].all(axis=1)] = value
     chart = chart_from_uv(face.uv.numpy())[face.uv_quads.numpy()]
     on_face = (chart[..., 1].min(axis=1) > -0.005) & (chart[..., 0].max(axis=1) < 1.005) & (material == 0)
     uv = np.where(on_face[:, None, None], chart, 0.001)
@@ -128,7 +129,7 @@ def make_model(person: Person, assets: Assets) -> Model:
         "earrings": accessories.earring_points(ear_lobes(rest, face), rings) if rings else np.zeros((accessories.earring_quads().max() + 1, 3)),
     }
     on_body = {name: getattr(clothing, name)(outfit, neck) for name in ("bust", "shirt", "jacket", "collar")}
-    groom = hair.grow(person, assets.hair, bulged_eyes(rest, face), normals)
+    groom = hair.grow(person, assets.hair, bulged_eyes(rest, face), normals, on_body["bust"], JACKET if outfit.jacket else SHIRT)
     return Model(person, groom, outfit, on_body, on_head, worn, rings)
 
 
@@ -191,7 +192,7 @@ def shot_message(model: Model, shot: Shot, assets: Assets, seed: int) -> dict[st
     pose = Pose(parameters.rotation, parameters.translation, shot.body)
     message = {
         "kind": np.array("shot"),
-        "head": pose.neck(head),
+        "head": pose.neck(head, face.groups["head"].numpy()),
         **{name: pose.body(points) for name, points in model.on_body.items()},
         **{name: pose.head(points) for name, points in model.on_head.items()},
         "creases": skin.creases(face, shot.expression, person.age),
@@ -212,32 +213,34 @@ def shot_message(model: Model, shot: Shot, assets: Assets, seed: int) -> dict[st
 
 
 class Pose:
-    """Where head, neck and shoulders stand: rotation and translation (1, 3) of the head, (yaw, pitch, roll) of the body."""
+    """Where one person's head, neck and shoulders stand, for arrays of points of any shape (…, 3)."""
 
     def __init__(self, rotation: torch.Tensor, translation: torch.Tensor, body: np.ndarray):
-        matrix = lambda angles: rotation_matrix(torch.as_tensor(angles, dtype=torch.float64).reshape(1, 3))[0].numpy()
-        self.turn, self.offset = matrix(rotation), translation[0].numpy().astype(float)
-        self.body_turn = matrix(body)
-        self.body_offset = self.turn @ NECK_PIVOT + self.offset - self.body_turn @ NECK_PIVOT
+        body = torch.as_tensor(body, dtype=torch.float64)[None]
+        self.pose = posing.Pose(rotation.double(), translation.double(), body)
+        self.turn, self.body_turn = self.pose.turn[0].numpy(), self.pose.body_turn[0].numpy()
 
     def head(self, points: np.ndarray) -> np.ndarray:
-        """Points (…, 3) that follow the skull, to the world."""
-        return points @ self.turn.T + self.offset
+        """Points that follow the skull, to the world."""
+        return as_points(self.pose.head, points)
 
     def body(self, points: np.ndarray) -> np.ndarray:
-        """Points (…, 3) that follow the shoulders, to the world."""
-        return points @ self.body_turn.T + self.body_offset
+        """Points that follow the shoulders, to the world."""
+        return as_points(self.pose.body, points)
 
-    def neck(self, points: np.ndarray) -> np.ndarray:
-        """Points (…, 3): with the skull above, with the shoulders below, between the two along the neck."""
-        follow = smoothstep((points[..., 1:2] - NECK_LOW) / (NECK_HIGH - NECK_LOW))
-        return follow * self.head(points) + (1 - follow) * self.body(points)
+    def to_body(self, points: np.ndarray) -> np.ndarray:
+        """Points (…, 3) of the world in the shoulders' frame."""
+        return (points - self.pose.body_offset[0].numpy()) @ self.body_turn
+
+    def neck(self, points: np.ndarray, share: np.ndarray | None = None) -> np.ndarray:
+        """Points that follow the skull by ``share`` (…,), without one by their height, and the shoulders by the rest."""
+        share = posing.share_of_head(torch.from_numpy(points[..., 1].astype(float))) if share is None else torch.from_numpy(share.astype(float))
+        return as_points(lambda rows: self.pose.both(rows, share.reshape(1, -1)), points)
 
 
-def smoothstep(t: np.ndarray) -> np.ndarray:
-    """0 to 1 without a corner."""
-    t = np.clip(t, 0, 1)
-    return t * t * (3 - 2 * t)
+def as_points(move: Callable, points: np.ndarray) -> np.ndarray:
+    """Apply a function of (1, P, 3) tensors to an array (…, 3)."""
+    return move(torch.from_numpy(points.astype(float)).reshape(1, -1, 3)).numpy().reshape(points.shape)
 
 
 def bulged_eyes(vertices: np.ndarray, face: FaceModel) -> np.ndarray:

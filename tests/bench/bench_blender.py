@@ -26,14 +26,14 @@ LIMIT_SECONDS = 600
 REPEATS = 40
 
 
-def synthesis_times() -> list[float]:
+def synthesis_times(repeats: int) -> list[float]:
     """Milliseconds of the engine alone, on the portrait that Blender's part shows, with as many threads as there."""
     rig = Rig.load()
     w = torch.as_tensor(rig.new_portrait(seed=7).w)[None]
-    return milliseconds(lambda _step: rig.engine().foreground(w), REPEATS)
+    return milliseconds(lambda _step: rig.engine().foreground(w), repeats)
 
 
-def inside_blender(folder: Path) -> dict[str, float]:
+def inside_blender(folder: Path, quick: bool) -> dict[str, float]:
     """The figures that in_blender.py measures. Raises StyleRigError."""
     found = wheels([environment for environment in ENVIRONMENTS if environment.state()])
     if not found:
@@ -41,19 +41,21 @@ def inside_blender(folder: Path) -> dict[str, float]:
     blender, user_folder = found[0], folder / "user"
     blender.install(package(folder), user_folder)
     variables = blender.environment(user_folder) | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(torch.get_num_threads()))}
-    answer = subprocess.run(blender.command(SCRIPT), env=variables, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+    command = blender.command(SCRIPT, *["--quick"] * quick)
+    answer = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     line = next((line for line in answer.stdout.splitlines() if line.startswith("@result ")), None)
     if line is None:
         raise StyleRigError("Blender's part of the benchmark ended early.", (answer.stderr or answer.stdout).strip()[-500:])
     return json.loads(line.removeprefix("@result "))
 
 
-def run() -> dict[str, float]:
+def run(quick: bool = False) -> dict[str, float]:
     """The ratios are of the shortest times: what else runs on the machine only ever adds to them."""
     with tempfile.TemporaryDirectory(prefix="stylerig-bench-") as folder:
-        synthesis = synthesis_times()
-        figures = inside_blender(Path(folder))
-        synthesis += synthesis_times()
+        repeats = 1 if quick else REPEATS
+        synthesis = synthesis_times(repeats)
+        figures = inside_blender(Path(folder), quick)
+        synthesis += synthesis_times(repeats)
     least = min(synthesis)
     return {
         "synthesis_ms": statistics.median(synthesis),

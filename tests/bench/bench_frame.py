@@ -20,8 +20,8 @@ from tests.bench.timing import milliseconds
 PASSES = ("FaceMask", "Normal", "Albedo", "Shading", "Depth")
 
 
-def median_milliseconds(work: Callable[[], object]) -> float:
-    return statistics.median(milliseconds(lambda _step: work(), 15))
+def median_milliseconds(work: Callable[[], object], repeats: int) -> float:
+    return statistics.median(milliseconds(lambda _step: work(), repeats))
 
 
 def ratios(rig: Rig, repeats: int) -> dict[str, float]:
@@ -39,7 +39,8 @@ def ratios(rig: Rig, repeats: int) -> dict[str, float]:
     return {"synthesis_ms": bare, **{f"{kind}_x": time / bare for kind, time in times.items()}}
 
 
-def run() -> dict[str, float]:
+def run(quick: bool = False) -> dict[str, float]:
+    repeats, ratio_repeats, large_repeats, large = (1, 1, 1, 64) if quick else (15, 40, 6, 1024)
     started = time.perf_counter()
     rig = Rig.load()
     loading = time.perf_counter() - started
@@ -50,15 +51,15 @@ def run() -> dict[str, float]:
     asked = (w, portrait.parameters, request.parameters, rig.reconstruction, rig.face)
     with torch.inference_mode():
         methods = {
-            f"rignet_{name}_ms": median_milliseconds(lambda name=name: rig.networks(*asked, name))
+            f"rignet_{name}_ms": median_milliseconds(lambda name=name: rig.networks(*asked, name), repeats)
             for name in METHODS
         }
     return {
         "resolution_px": float(rig.generator.resolution),
         "load_ms": 1e3 * loading,
         **methods,
-        "portrait_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=())),
-        "portrait_and_passes_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=PASSES)),
-        **ratios(rig, 40),
-        **{f"large_{name}": value for name, value in ratios(Rig.create_untrained(generator=stylegan2(1024), keep=True), 6).items()},
+        "portrait_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=()), repeats),
+        "portrait_and_passes_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=PASSES), repeats),
+        **ratios(rig, ratio_repeats),
+        **{f"large_{name}": value for name, value in ratios(Rig.create_untrained(generator=stylegan2(large), keep=True), large_repeats).items()},
     }

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 
 from models.generators import Generator, latents_from_seed, load_engine, load_generator
-from models.generators.engines.engine import Engine, OneByOne, fuse
-from models.generators.generator import has_fast_bf16
+from models.generators.engines.engine import Engine, PictureByPicture, fuse
+from models.generators.processor import has_fast_bf16
 from tests.bench import networks, reference
 
 
@@ -40,18 +40,18 @@ CASES = {
     "stylegan3t-1024": Case(lambda: networks.stylegan3(1024), 1, long=True),
     "studio": Case(lambda: load_generator(networks.STUDIO), 10),
 }
-
+QUICK = {"stylegan2-16": Case(lambda: networks.stylegan2(16), 1)}
 
 COLUMNS = ("reference_ms", "floor_ms", "exact_ms", "exact_speedup_x", "exact_over_floor_x", "exact_error",
            "exact_peak_GB", "fast_speedup_x", "fast_dB")  # fmt: skip
 
 
-def run() -> dict[str, float]:
+def run(quick: bool = False) -> dict[str, float]:
     """All cases on the processor and, where there is one, on the CUDA device; one line of a table for each."""
     print(" ".join([f"{'network':20}", *(f"{column:>18}" for column in COLUMNS)]), flush=True)
     figures = {}
     for device in ["cpu"] + (["cuda"] if torch.cuda.is_available() else []):
-        for name in CASES:
+        for name in QUICK if quick else CASES:
             command = [sys.executable, "-m", "tests.bench.bench_generators", name, device]
             result = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
             label = name if device == "cpu" else f"{name} {device}"
@@ -71,7 +71,7 @@ def measure(case: Case, device: str) -> dict[str, float]:
     exact = load_engine(generator, "exact", device)
     exact.raw(w)
     picture = exact.raw(w)
-    figures = {"exact_peak_GB": peak(device)}
+    figures = peak(device)
     work = {"exact": lambda: exact.raw(w), "floor": reference.Floor(generator, torch.float32, device)}
     fast = fast_engine(generator, case, device)
     if fast and has_fast_bf16(device):
@@ -93,7 +93,7 @@ def fast_engine(generator: Generator, case: Case, device: str) -> Engine | None:
     """The bfloat16 engine, also where it is emulated, for its error, unless that takes too long."""
     if has_fast_bf16(device):
         return load_engine(generator, "fast", device)
-    return None if case.long else Engine(generator, OneByOne(fuse(generator, torch.bfloat16)), "emulated")
+    return None if case.long else Engine(generator, PictureByPicture(fuse(generator, torch.bfloat16)), "emulated")
 
 
 def shortest(work: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
@@ -125,14 +125,17 @@ def errors(picture: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
     return float(error.abs().max()), 20 * math.log10(2 / max(noise, 1e-12))
 
 
-def peak(device: str) -> float:
-    """Most memory that the process (or the device) has held so far, in gigabytes."""
+def peak(device: str) -> dict[str, float]:
+    """Most memory that the process (or the device) has held so far, in gigabytes; nothing on Windows."""
     if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 1e9
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+        return {"exact_peak_GB": torch.cuda.max_memory_allocated() / 1e9}
+    try:
+        import resource
+    except ImportError:
+        return {}
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"exact_peak_GB": most * (1 if sys.platform == "darwin" else 1024) / 1e9}
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(CASES[sys.argv[1]], sys.argv[2])))
+    print(json.dumps(measure((CASES | QUICK)[sys.argv[1]], sys.argv[2])))

@@ -1,4 +1,4 @@
-"""Blender's part of bench_blender: run by Blender, prints one line "@result JSON"."""
+"""Blender's part of bench_blender: run by Blender, prints one line "@result JSON". --quick: the least of everything."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ import numpy as np
 from timing import milliseconds  # beside this file
 
 EXTENSION = "bl_ext.user_default.stylerig"
-SHAPE_KEYS, VERTICES = 224, 5000
-FRAMES, STARTING, RUNS = 40, 3, 4  # of an animation: how many of its frames are not counted, how often it is rendered
+QUICK = "--quick" in sys.argv
+SHAPE_KEYS, VERTICES = (3, 400) if QUICK else (224, 5000)
+FRAMES, STARTING, RUNS = (4, 1, 1) if QUICK else (40, 3, 4)  # of an animation: how many of its frames are not counted, how often it is rendered
 PATIENCE = 120.0  # seconds for any one picture
+
+
+def repeats(number: int) -> int:
+    return 1 if QUICK else number
 
 
 def part(name: str):
@@ -30,7 +35,7 @@ def part(name: str):
 
 def registering() -> dict[str, float]:
     extension, times = importlib.import_module(EXTENSION), []
-    for _ in range(7):
+    for _ in range(repeats(7)):
         extension.unregister()
         started = time.perf_counter()
         extension.register()
@@ -47,11 +52,11 @@ def idle() -> dict[str, float]:
         cube.location.x = frame
         cube.keyframe_insert("location", frame=frame)
     times: dict[bool, list[float]] = {True: [], False: []}
-    for _ in range(6):
+    for _ in range(repeats(6)):
         for registered in (True, False):
             if not registered:
                 extension.unregister()
-            times[registered] += milliseconds(lambda step: scene.frame_set(1 + step % 100), 200)
+            times[registered] += milliseconds(lambda step: scene.frame_set(1 + step % 100), repeats(200))
             if not registered:
                 extension.register()
     with_it, without = (statistics.median(times[registered]) for registered in (True, False))
@@ -101,14 +106,15 @@ def slider_to_pixels() -> dict[str, float]:
         slider.move(step)
         longest.append(tuple(max(times) for times in zip(*slider.held, strict=True)))
 
-    times = milliseconds(timed, 40, warm=5)
-    figures = {"slider_to_pixels_ms": statistics.median(times), "slider_to_pixels_shortest_ms": min(times)} | held("", longest[5:])
+    times = milliseconds(timed, repeats(40), warm=5)
+    figures = {"slider_to_pixels_ms": statistics.median(times), "slider_to_pixels_shortest_ms": min(times)}
+    figures |= held("", longest[-len(times) :])
     settings = bpy.context.preferences.addons[EXTENSION].preferences
-    for size in (512, 1024):
+    for size in (512, 1024)[: repeats(2)]:
         settings.live_size = size
         longest.clear()
-        milliseconds(timed, 10)
-        figures |= held(f"_{size}", longest[3:])
+        times = milliseconds(timed, repeats(10))
+        figures |= held(f"_{size}", longest[-len(times) :])
     bpy.ops.stylerig.live_view()
     part("link.session").BACKEND.stop()
     return figures
@@ -197,8 +203,8 @@ def playback() -> dict[str, float]:
         scene.frame_set(1 + step % 100)
         read(rig, bpy.context.evaluated_depsgraph_get())
 
-    changing = statistics.median(milliseconds(frame, 100))
-    reading = statistics.median(milliseconds(lambda _step: read(rig, bpy.context.evaluated_depsgraph_get()), 100))
+    changing = statistics.median(milliseconds(frame, repeats(100)))
+    reading = statistics.median(milliseconds(lambda _step: read(rig, bpy.context.evaluated_depsgraph_get()), repeats(100)))
     return {"playback_frame_ms": changing, "playback_fps": 1e3 / changing, "read_controls_ms": reading}
 
 

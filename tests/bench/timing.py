@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 
 def milliseconds(work: Callable[[int], object], repeats: int, warm: int = 3) -> list[float]:
-    """Wall-clock times of ``work(step)``, without the first ``warm``."""
-    times = []
+    """Wall-clock times of ``work(step)``, without the first ``warm``; only one is timed as it is."""
+    times, warm = [], warm if repeats > 1 else 0
     for step in range(warm + repeats):
         started = time.perf_counter()
         work(step)

@@ -232,11 +232,13 @@ def test_old_logs_go(process, settings):
     folder = settings.log.parent
     folder.mkdir()
     old, young = folder / "backend-1.log", folder / "backend-2.log"
-    for log in (old, young):
+    older = folder / "backend-1.log.1"
+    for log in (old, older, young):
         log.write_text("")
-    os.utime(old, (0, 0))
+    for log in (old, older):
+        os.utime(log, (0, 0))
     process.client(settings)
-    assert young.exists() and not old.exists()
+    assert young.exists() and not old.exists() and not older.exists()
 
 
 @pytest.mark.parametrize("target", ["nowhere", "folder", "victim"])

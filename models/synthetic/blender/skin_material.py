@@ -13,7 +13,7 @@ from models.synthetic.blender.nodes import (
 )
 
 SUBSURFACE_RADIUS = (1.0, 0.37, 0.19)  # relative mean free path in skin, R, G, B
-OIL, OIL_ROUGHNESS = 0.12, 0.28  # the thin film on skin: a second, tighter highlight
+OIL, OIL_ROUGHNESS = 0.09, 0.33  # the thin film on skin: a second, tighter highlight
 WET = 0.12  # roughness of the lids' inner edges
 
 
@@ -98,9 +98,20 @@ def eye_material(iris):
     return material
 
 
-def plain_material(name: str, roughness: float):
-    """Teeth and the inside of the mouth: their vertex colour, wet."""
-    material, nodes, links, shader = principled(name, Roughness=roughness)
+def teeth_material():
+    """Teeth: their vertex colour; light spreads in enamel, and they are wet."""
+    return mouth_part("teeth", Roughness=0.25, Subsurface_Weight=0.7, Subsurface_Scale=0.12, IOR=1.55, Coat_Weight=0.6, Coat_Roughness=0.06)
+
+
+def flesh_material(name: str, roughness: float):
+    """Gums, tongue and the inside of the mouth: their vertex colour, wet and uneven."""
+    return mouth_part(name, Roughness=roughness, Coat_Weight=0.7, Coat_Roughness=0.12)
+
+
+def mouth_part(name: str, **inputs):
+    """A material of the vertices' colour that counts as mouth."""
+    material, nodes, links, shader = principled(name, **inputs)
+    shader.subsurface_method = "BURLEY"
     links.new(vertex_colour(nodes, "colour"), shader.inputs["Base Color"])
     class_outputs(nodes, links, {"mouth": None, "face": None})
     return material
@@ -108,7 +119,7 @@ def plain_material(name: str, roughness: float):
 
 def bust_material():
     """Skin below the neck: one colour."""
-    material, nodes, links, shader = principled("bust", Subsurface_Weight=1.0, IOR=1.4, Roughness=0.55)
+    material, nodes, links, shader = principled("bust", Subsurface_Weight=1.0, IOR=1.4, Roughness=0.5, Coat_Weight=OIL, Coat_Roughness=OIL_ROUGHNESS)
     shader.subsurface_method = "BURLEY"
     shader.inputs["Subsurface Radius"].default_value = SUBSURFACE_RADIUS
     shader.inputs["Subsurface Scale"].default_value = 0.12

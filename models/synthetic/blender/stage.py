@@ -33,8 +33,9 @@ from models.synthetic.blender.nodes import PASSES, values
 from models.synthetic.blender.skin_material import (
     bust_material,
     eye_material,
-    plain_material,
+    flesh_material,
     skin_material,
+    teeth_material,
 )
 
 LAMPS = 3
@@ -52,7 +53,7 @@ class Stage:
         self.relief = picture("relief", setup["detail_size"])
         self.iris = picture("iris", setup["iris_size"])
         self.world = environment(self.scene, picture("environment", setup["environment_size"]))
-        materials = [skin_material(self.detail, self.relief), eye_material(self.iris), plain_material("teeth", 0.18), plain_material("mouth", 0.25)]
+        materials = [skin_material(self.detail, self.relief), eye_material(self.iris), teeth_material(), *(flesh_material(name, 0.35) for name in ("mouth", "tongue", "gums"))]
         self.head = mesh_object("head", setup["head_quads"], len(setup["head_face_mask"]), materials, setup["head_uv"])
         self.head.data.polygons.foreach_set("material_index", setup["head_material"].astype(np.int32))
         attribute(self.head.data, "face", "FLOAT", "value", setup["head_face_mask"])
@@ -138,7 +139,7 @@ class Hair:
         self.scene, self.kind, self.material = scene, kind, hair_material(kind)
 
     def make(self, shape: np.ndarray, radius: np.ndarray, colour: np.ndarray) -> None:
-        """New curves: ``shape`` is (R strands, K points each), radius (K,) from root to tip, colour (R, 3)."""
+        """New curves: ``shape`` is (R strands, K points each), radius (R, K) from root to tip, colour (R, 3)."""
         if old := bpy.data.objects.get(self.kind):
             curves = old.data
             bpy.data.objects.remove(old)
@@ -148,7 +149,7 @@ class Hair:
             return
         curves = bpy.data.hair_curves.new(self.kind)
         curves.add_curves([length] * count)
-        attribute(curves, "radius", "FLOAT", "value", np.tile(radius, count))
+        attribute(curves, "radius", "FLOAT", "value", radius)
         attribute(curves, "colour", "FLOAT_COLOR", "color", with_alpha(colour), domain="CURVE")
         curves.materials.append(self.material)
         self.scene.collection.objects.link(bpy.data.objects.new(self.kind, curves))

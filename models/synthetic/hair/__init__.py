@@ -1,7 +1,8 @@
 """Hair of a person: grown once on the resting head, then moved with it for each picture.
 
-``grow`` gives strands in the head's frame by kind; ``moved`` brings them to a pose. What a strand stands on is
-a triangle of the head, so that brows, lashes and beards follow the expression.
+``grow`` gives strands in the head's frame by kind; ``moved`` brings them to a pose. Brows, lashes and beards
+stand on triangles of the head, so that they follow the expression; scalp hair follows the skull and lies on
+the shoulders.
 """
 
 from __future__ import annotations
@@ -10,23 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.face.head import FIGURES, chart_from_uv
 from models.face.model import FaceModel
-from models.synthetic.hair import strands as old
+from models.synthetic import clothing
+from models.synthetic.hair import facial_hair, hairline, roots, scalp, solid, tied
+from models.synthetic.hair.colour import Pigment, strand_colours
+from models.synthetic.hair.look import NUMBERS, HairLook, hair_look
+from models.synthetic.hair.motion import Strands, attach, moved
+
+__all__ = ["KINDS", "NUMBERS", "HairAssets", "HairLook", "Strands", "grow", "hair_look", "is_long", "moved", "prepare", "scalp_cover"]
 
 KINDS = ("scalp", "brows", "lashes", "beard")
-NUMBERS = (*(f"style_{name}" for name in old.STYLE_NAMES), "hair_length", "hair_volume", "hair_curl", "hair_part", "hairline", "hair_dark",
-           "hair_red", "grey", "brow_thick", "brow_dark", "beard", "beard_length", "moustache", "lashes")  # fmt: skip
-
-
-@dataclass
-class Strands:
-    """Strands of one kind in the head's frame: points (R, K, 3) cm from root to tip, radius (K,) cm, linear colour (R, 3)."""
-
-    points: np.ndarray
-    radius: np.ndarray
-    colour: np.ndarray
-    vertex: np.ndarray | None = None  # (R,) the vertex each stands on; None: the strands follow the skull
+SCALP_ROOTS, LOCKS = 34000, 900
+WIDEST = -14.0  # degrees below the usual hairline where the hairiest begin
+BROW_LIGHTEST, LASH_LIGHTEST = np.array([0.16, 0.11, 0.065]), 0.02  # linear: of fair people too they are darker than hair
+RADIUS = {"scalp": 0.018, "brows": 0.010, "beard": 0.013, "lashes": 0.013}  # cm
 
 
 @dataclass
@@ -34,103 +32,100 @@ class HairAssets:
     """Where hair may grow on the mean head."""
 
     face: FaceModel
-    scalp: old.Roots
-    buzz: old.Roots
-    brows: old.Roots
-    beard: old.Roots
-    lid_loops: dict[str, np.ndarray]  # side -> vertex indices in order
-    skull_points: np.ndarray  # vertices of scalp and neck without ears
+    scalp: roots.Roots
+    brows: roots.Roots
+    beard: roots.Roots
+    lids: dict[str, np.ndarray]  # side -> vertex indices along the lid's edge
+    cells: solid.HeadCells
 
 
 def prepare(face: FaceModel) -> HairAssets:
     """Everything that does not depend on the person."""
-    landmarks = old.landmark_chart()
-    mean = face.mean.numpy()
-    ear = (np.abs(mean[:, 0]) > 7.2) & (mean[:, 1] < 6.0) & (mean[:, 1] > -5.0) & (mean[:, 2] > -3.5)
-    on_skin = (face.masks["skin"].numpy() > 0.5) & ~ear
-    candidates = old.scatter(face)
+    mean = face.mean.numpy().astype(float)
+    candidates = roots.scatter(face, hairline.above_usual(mean) > WIDEST, SCALP_ROOTS, seed=1)
     return HairAssets(
         face=face,
-        scalp=candidates.roots(3600, old.scalp_margin),
-        buzz=candidates.roots(9000, old.scalp_margin, skip=3600),
-        brows=candidates.roots(1100, old.region_margin(landmarks, "brow")),
-        beard=candidates.roots(4500, old.region_margin(landmarks, "beard")),
-        lid_loops=lid_loops(face),
-        skull_points=np.flatnonzero(on_skin & (mean[:, 2] < 9.5)),
+        scalp=candidates,
+        brows=facial_hair.brow_roots(face),
+        beard=facial_hair.beard_roots(face),
+        lids=facial_hair.lid_edges(face),
+        cells=solid.prepare_cells(face),
     )
-
-
-def lid_loops(face: FaceModel) -> dict[str, np.ndarray]:
-    """Vertices along each eye's lid edge, in order, from the measured loops of the chart."""
-    chart = np.full((len(face.mean), 2), -9.0)
-    positions = chart_from_uv(face.uv.numpy())
-    on_face = positions[face.uv_quads.numpy()][..., 1].min(axis=1) > -0.005
-    on_face &= positions[face.uv_quads.numpy()][..., 0].max(axis=1) < 1.005
-    chart[face.quads.numpy()[on_face]] = positions[face.uv_quads.numpy()[on_face]]
-    with np.load(FIGURES, allow_pickle=False) as archive:
-        loops = {"L": archive["loop_left_eye"].astype(float), "R": archive["loop_right_eye"].astype(float)}
-    result = {}
-    for side, loop in loops.items():
-        dense = np.concatenate([loop + (np.roll(loop, -1, axis=0) - loop) * t for t in np.linspace(0, 1, 8, endpoint=False)[:, None, None]], axis=0)
-        dense = dense.reshape(8, -1, 2).transpose(1, 0, 2).reshape(-1, 2)
-        nearest = np.argmin(np.linalg.norm(dense[:, None] - chart[None], axis=-1), axis=1)
-        result[side] = nearest[np.sort(np.unique(nearest, return_index=True)[1])]
-    return result
 
 
 def is_long(person) -> bool:
     """Whether hair takes more samples."""
-    return old.blended_style(person.look)["top"] > 12
+    return hair_look(person).style.long
 
 
-def grow(person, assets: HairAssets, head: np.ndarray, normals: np.ndarray) -> dict[str, Strands]:
-    """Scalp hair, brows, lashes and beard on the resting head (V, 3) with its normals (V, 3)."""
-    look = {**person.look, "age": (person.age - 45) / 18, "make_up": person.look["make_up"]}
+def scalp_cover(person, face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
+    """Share (V,) 0–1 of the scalp's colour that is hair in the skin and its shade, and that hair's linear colour (3,)."""
+    look = hair_look(person)
+    tint = look.pigment.colour * (1 - look.pigment.white) + 0.3 * look.pigment.white
+    deep = 0.45 if look.style.top < 1.2 else 0.65  # long hair shades what lies under it
+    return deep * hairline.density(face.mean.numpy().astype(float), look), tint
+
+
+def grow(person, assets: HairAssets, head: np.ndarray, normals: np.ndarray, bust: np.ndarray, cloth: float) -> dict[str, Strands]:
+    """Scalp hair, brows, lashes and beard on the resting head (V, 3) with its normals (V, 3).
+
+    ``bust`` are the vertices of the shoulders at rest, ``cloth`` how far above them hair lies, cm.
+    """
+    look = hair_look(person)
     corners = assets.face.triangles.numpy()
-    colour, grey = old.hair_colour(look), float(old.greyness(look))
-    skull = old.Skull(head[assets.skull_points])
-    style = old.blended_style(look)
-    short = style["top"] < 1.2
-    scalp, chance = old.scalp_strands(assets.buzz if short else assets.scalp, corners, head, normals, skull, np.array([0.0, -1.0, 0.0]), look)
-    children = 1 if short else 4
-    scalp = old.with_children(scalp, children, 0.24, seed=5)
-    chance = np.tile(chance, (children, 1))
-    brows = old.brow_strands(assets.brows, corners, head, normals, look)
-    beard = old.beard_strands(assets.beard, corners, head, normals, look)
-    lashes = np.concatenate([lashes_of(assets, side, head, normals, look) for side in ("L", "R")])
-    brow_colour = colour * np.exp(-0.2 - 0.3 * look["brow_dark"])
-    kinds = {
-        "scalp": (scalp, 0.028 if short else 0.038, old.strand_colours(colour, grey, chance)),
-        "brows": (brows, 0.015, old.strand_colours(brow_colour, 0.5 * grey, own_chance(brows, 6))),
-        "beard": (beard, 0.026, old.strand_colours(colour * [0.9, 0.8, 0.75], grey, own_chance(beard, 7))),
-        "lashes": (lashes, 0.02, np.tile(np.minimum(colour * 0.4, 0.02), (len(lashes), 1))),
-    }
-    groom = {}
-    for name, (points, radius, colours) in kinds.items():
-        taper = 1 - 0.75 * np.linspace(0, 1, points.shape[1]) ** 2
-        vertex = None if name == "scalp" else nearest(points[:, 0], head)
-        groom[name] = Strands(points, radius * taper, colours, vertex)
+    shoulders = solid.shoulder_solid(bust, clothing.bust_quads(), cloth)
+    body = solid.head_solid(assets.cells, head, normals).merged(shoulders)
+    groom = {"scalp": scalp_hair(look, assets, corners, head, normals, body, shoulders)}
+    groom["brows"] = on_face("brows", assets, head, normals, look, *facial_hair.grow_brows(assets.brows, corners, head, normals, look.brows))
+    groom["beard"] = on_face("beard", assets, head, normals, look, *facial_hair.grow_beard(assets.beard, corners, head, normals, look.beard, body))
+    groom["lashes"] = lashes(look, assets, head, normals)
     return groom
 
 
-def nearest(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """The vertex (R,) nearest to each root (R, 3)."""
-    return np.concatenate([np.argmin(((part[:, None] - vertices) ** 2).sum(-1), axis=1) for part in np.array_split(points, max(1, len(points) // 64))])
+def on_face(kind: str, assets: HairAssets, head, normals, look: HairLook, own: roots.Roots, hairs: np.ndarray) -> Strands:
+    """Brows or beard (R, K, 3) on their roots."""
+    light = look.brows.light * np.ones(3) if kind == "brows" else np.array([1.05, 0.9, 0.8])
+    slower = 0.45 if kind == "brows" else 1.1
+    fur = Pigment(np.minimum(look.pigment.colour, BROW_LIGHTEST) * light, min(slower * look.pigment.white, 1.0), look.pigment.uneven)
+    early = np.clip(1.2 - np.abs(own.home[:, 0]) / 3, -1, 1) if kind == "beard" else np.zeros(len(hairs))
+    bound = attach(hairs, own.triangles, own.weights, assets.face.triangles.numpy(), head, normals)
+    radius = np.tile(RADIUS[kind] * taper(hairs.shape[1]), (len(hairs), 1))
+    return Strands(hairs, radius, strand_colours(fur, own.chance[:, 1:], early), bound)
 
 
-def moved(strands: Strands, head: np.ndarray, normals: np.ndarray, assets: HairAssets, pose) -> np.ndarray:
-    """World points (R, K, 3) of strands on the head (V, 3) of one shot."""
-    return pose.neck(strands.points).astype(np.float32)
+def lashes(look: HairLook, assets: HairAssets, head: np.ndarray, normals: np.ndarray) -> Strands:
+    """The lashes of both eyes."""
+    marks, vertex, hairs = assets.face.landmarks, [], []
+    for side, inner, outer in (("L", 42, 45), ("R", 39, 36)):
+        stands, lash = facial_hair.grow_lashes(assets.lids[side], marks[inner], marks[outer], head, normals, look.lashes, seed=8 + inner)
+        vertex, hairs = [*vertex, stands], [*hairs, lash]
+    vertex, hairs = np.concatenate(vertex), np.concatenate(hairs)
+    corners = assets.face.triangles.numpy()
+    known, which = np.unique(vertex, return_inverse=True)
+    triangle = np.array([np.flatnonzero((corners == one).any(axis=1))[0] for one in known])[which]
+    bound = attach(hairs, triangle, (corners[triangle] == vertex[:, None]).astype(float), corners, head, normals)
+    colour = np.minimum(look.pigment.colour * 0.35, LASH_LIGHTEST)
+    return Strands(hairs, np.tile(RADIUS["lashes"] * taper(hairs.shape[1]), (len(hairs), 1)), np.tile(colour, (len(hairs), 1)), bound)
 
 
-def own_chance(strands: np.ndarray, seed: int) -> np.ndarray:
-    """A random number (R, 3) for each strand."""
-    return np.random.default_rng(seed).random((len(strands), 3))
+def scalp_hair(look: HairLook, assets: HairAssets, corners, head, normals, body: solid.Solid, shoulders: solid.Solid) -> Strands:
+    """The hair of the scalp."""
+    count = tied.TAILS[look.style.tie].count if look.style.tie else scalp.strand_count(look.style)[0]
+    candidates = assets.scalp
+    grows = np.flatnonzero(candidates.chance[:, 0] < hairline.density(candidates.home, look))
+    mine = candidates.take(grows[: int(count * len(grows) / SCALP_ROOTS) + 1])
+    mine.chance[:, 0] /= np.maximum(hairline.density(mine.home, look), 1e-6)  # even again
+    points, normal = mine.place(corners, head, normals)
+    middles = np.arange(min(LOCKS, len(points)))
+    lock = middles[roots.nearest(points, points[middles])] if len(points) else middles
+    make = tied.grow_tied if look.style.tie else scalp.grow_scalp
+    strands, thick = make(points, normal, mine, lock, look, body)
+    azimuth, _ = hairline.polar(mine.home)
+    early = roots.smoothstep((mine.home[:, 2] + 1) / 5) * hairline.bump(np.abs(azimuth), 62, 22) * 2 - 0.5
+    colours = strand_colours(look.pigment, np.stack((mine.chance[lock, 2], mine.chance[:, 3], mine.chance[:, 1]), axis=1), early)
+    return Strands(strands, RADIUS["scalp"] * thick[:, None] * taper(strands.shape[1]), colours, shoulders=shoulders)
 
 
-def lashes_of(assets: HairAssets, side: str, head: np.ndarray, normals: np.ndarray, look: dict) -> np.ndarray:
-    """The lashes of one eye."""
-    loop = assets.lid_loops[side]
-    inner, outer = (42, 45) if side == "L" else (39, 36)
-    corner = lambda i: head[assets.face.landmarks[i]]
-    return old.lash_strands(head[loop], corner(inner), corner(outer), normals[loop], look, seed=8 if side == "L" else 9)
+def taper(count: int) -> np.ndarray:
+    """Thickness (count,) from root to tip."""
+    return 1 - 0.7 * np.linspace(0, 1, count) ** 2

@@ -12,8 +12,7 @@ import numpy as np
 
 from models.face.model import FaceModel
 from models.face.reflectance import ALBEDO_FLOOR, HAEMOGLOBIN, MIDDLE, MODE_NAMES, regions
-from models.synthetic import eyes
-from models.synthetic.hair.strands import blended_style, hair_colour, scalp_margin
+from models.synthetic import eyes, hair
 from models.synthetic.skin import makeup, tone
 from models.synthetic.skin.age import AGE_NUMBERS, CREASES, creases, folds, grown
 from models.synthetic.skin.chart import COARSE, FINE, blur, grid, landmark_chart, noise, places, resized
@@ -25,7 +24,7 @@ NUMBERS = (*makeup.NUMBERS, *AGE_NUMBERS, *eyes.NUMBERS, "gloss", "pores", "frec
 TEXTURE = FINE
 MELANIN = np.array([0.45, 0.80, 1.10])  # change of optical density in R, G, B per unit of pigment
 PALEST_LIPS = -0.8  # further along the mode lips would turn green
-PAINTED_BROWS = 0.25  # of the mean face's brows; real strands stand on them
+PAINTED_BROWS = 0.15  # of the mean face's brows; real strands stand on them
 NOSTRILS, NOSTRIL_RADII, NOSTRIL_RISE = (32, 34), (0.013, 0.008), 0.010  # landmarks they lie above, chart units
 
 
@@ -59,6 +58,7 @@ def prepare_maps(face: FaceModel) -> SkinMaps:
         "grain": noise(fine, 0.3, 13),
         "mottle": field(1.6, 14),
         "blood": 0.7 * field(0.9, 15) + 0.5 * noise(fine, 0.35, 16),
+        "patches": field(1.1, 20),
         "vessels": vessels(fine),
         "lip_lines": lip_lines(),
     }
@@ -105,8 +105,8 @@ def reflectance(numbers: np.ndarray, look: dict[str, float], age: float, masculi
     light, old, worn = tone.lightness(weights["tone"]), grown(age), amounts(look, masculine)
     weights["tone_warmth"] = 0.9 * draw["tone_warmth"] + tone.paleness(weights["tone"])
     weights["redness"] = 0.8 * draw["redness"] + 0.3 * max(0.0, look["rosacea"] - 0.5)
-    weights["cheeks"] += 1.3 * max(0.0, look["rosacea"] - 0.7) + 2.2 * worn["blush"]
-    weights["nose_ears"] += 1.3 * max(0.0, look["rosacea"] - 0.7) + 0.4 * old
+    weights["cheeks"] = 0.6 * draw["cheeks"] + 1.3 * max(0.0, look["rosacea"] - 0.7) + 1.8 * worn["blush"]
+    weights["nose_ears"] = 0.7 * draw["nose_ears"] + 1.0 * max(0.0, look["rosacea"] - 0.7) + 0.4 * old
     weights["under_eyes"] = 0.7 * draw["under_eyes"] + 0.35 + 0.6 * old - 1.2 * worn["foundation"]
     weights["beard"] = 0.15 * draw["beard"] + 2.1 * stubble_shadow(look, masculine)
     weights["brows"] = 0.5 * draw["brows"] + brow_darkness(look)
@@ -126,9 +126,9 @@ def with_lipstick(reflectance: np.ndarray, look: dict[str, float], amount: float
     """Weights whose lips come as near to the lipstick as the modes can."""
     if amount <= 0:
         return reflectance
-    names = ("lips_red", "lips_dark")
+    names, plain = ("lips_red", "lips_dark"), tone.base_colour(reflectance)
     modes = np.stack([tone.mode_colours()[name] for name in names], axis=1)
-    wanted = makeup.lipstick_colour(look) - tone.base_colour(reflectance) * np.exp(-0.75 * HAEMOGLOBIN)
+    wanted = makeup.lipstick_colour(look, plain) - plain * np.exp(-0.75 * HAEMOGLOBIN)
     fitted = np.clip(np.linalg.lstsq(modes, wanted, rcond=None)[0], PALEST_LIPS, 4.0)
     result = reflectance.copy()
     for name, value in zip(names, fitted, strict=True):
@@ -159,7 +159,7 @@ def vertex_colours(face: FaceModel, person) -> np.ndarray:
     plain = tone.base_colour(person.reflectance)
     blotches = sum(w * mode for name, w, mode in zip(MODE_NAMES, person.reflectance, modes, strict=True) if name.startswith("blotch"))
     skin = np.maximum(plain + blotches, ALBEDO_FLOOR * MIDDLE)
-    skin = under_hair(skin, face, person.look)
+    skin = under_hair(skin, face, person)
     mask = {name: value.numpy()[:, None] > 0.5 for name, value in face.masks.items()}
     colours = np.where(mask["skin"], skin, mean)
     colours = np.where(eyes.rims(face)[:, None], (0.45 * plain + 0.10) * np.array([1.15, 0.72, 0.68]), colours)
@@ -177,11 +177,10 @@ def enamel_tint(person) -> np.ndarray:
     return 1.25 * np.exp(-np.clip(yellow, -0.2, 2.2) * np.array([0.08, 0.15, 0.32]))
 
 
-def under_hair(skin: np.ndarray, face: FaceModel, look: dict[str, float]) -> np.ndarray:
+def under_hair(skin: np.ndarray, face: FaceModel, person) -> np.ndarray:
     """Skin (V, 3), tinted by the hair's colour where it is covered."""
-    style = blended_style(look)
-    cover = np.clip((scalp_margin(face.mean.numpy()) - style["recede"]) / 4, 0, 1)[:, None] * (0.25 + 0.6 * style["density"])
-    return skin * (1 - cover) + cover * (0.5 * skin + 0.5 * hair_colour(look)) * 0.8
+    cover, tint = hair.scalp_cover(person, face)
+    return skin * (1 - cover[:, None]) + cover[:, None] * tint
 
 
 def model_pattern(maps: SkinMaps, reflectance: np.ndarray) -> np.ndarray:
@@ -199,8 +198,8 @@ def painted(pattern: np.ndarray, maps: SkinMaps, person) -> np.ndarray:
     """The pattern (COARSE, COARSE, 3) with lipstick and eye shadow, whose colours the modes only come near to."""
     look, worn, plain = person.look, amounts(person.look, person.masculine), tone.base_colour(person.reflectance)
     for place, amount, colour in (
-        ("lips", 0.85 * worn["lipstick"], makeup.lipstick_colour(look)),
-        ("lids", 0.55 * worn["eye_shadow"], makeup.shadow_colour(look)),
+        ("lips", 0.8 * worn["lipstick"], makeup.lipstick_colour(look, plain)),
+        ("lids", 0.75 * worn["eye_shadow"], makeup.shadow_colour(look)),
     ):
         cover = (amount * maps.region[place])[..., None]
         pattern = pattern * (1 - cover) + cover * (colour / plain)
@@ -217,11 +216,11 @@ def pigment(maps: SkinMaps, person) -> np.ndarray:
     freckles = np.clip(look["freckles"] - 0.6 + 0.3 * sun, 0, 2.0) * light
     if freckles > 0:
         amount += 0.30 * freckles * np.clip(specks - 1.2 + 0.35 * freckles, 0, 1.2) * np.clip(maps.fine["rosy"] + 0.25, 0, 1)
-    aged = np.clip(1.4 * (old - 0.35) + 0.25 * look["age_spots"] + 0.2 * sun, 0, 1.2) * light
+    aged = np.clip(1.3 * (old - 0.5) + 0.25 * look["age_spots"] + 0.2 * sun, 0, 1.2) * light
     if aged > 0:
-        amount += 0.45 * aged * np.clip(1.4 * (spots - 2.15 + 0.3 * aged), 0, 1) + 0.12 * aged * np.clip(specks - 1.5, 0, 1)
-    moles = np.clip(3.0 - 0.2 * look["moles"], 2.6, 3.6)
-    amount += 1.3 * np.clip(3.0 * (specks - moles - 0.3 * np.abs(spots)), 0, 1)
+        amount += 0.45 * aged * np.clip(1.1 * (spots - 2.3 + 0.25 * aged), 0, 1)
+    moles = np.clip(3.3 - 0.2 * look["moles"], 2.8, 3.8)
+    amount += 1.3 * np.clip(3.0 * (specks - moles - 0.25 * np.abs(spots)), 0, 1)
     shadow = stubble_shadow(look, person.masculine)
     return amount + 0.3 * shadow * fine["beard"] * fine["pores"] * 0.5 + 1.1 * fine["lash_line"]
 
@@ -232,6 +231,8 @@ def blood(maps: SkinMaps, person) -> np.ndarray:
     flushed = max(0.0, look["rosacea"] - 0.5)
     amount = (0.05 + 0.05 * fine["rosy"]) * fine["blood"] * (1 + 0.5 * flushed)
     amount += (0.25 * flushed + 0.18 * old) * fine["vessels"] * fine["rosy"]
+    cheeks = 0.15 + 0.14 * max(0.0, tone.weight(person.reflectance, "cheeks"))
+    amount += 0.35 * cheeks * fine["rosy"] * fine["patches"]  # a flush is blotched, not a disc
     return amount - 0.35 * scar(maps, look)
 
 
@@ -279,9 +280,9 @@ def roughness(maps: SkinMaps, person, worn: dict[str, float]) -> np.ndarray:
     region, oil, old = maps.region, np.tanh(0.8 * person.look["gloss"]), grown(person.age)
     coarse = 0.50 - 0.06 * oil + 0.03 * old + 0.08 * worn["foundation"]
     coarse = coarse - (0.09 + 0.05 * oil) * np.clip(region["nose"] + 0.8 * region["forehead"], 0, 1) + 0.05 * region["beard"]
-    lips = 0.40 - 0.04 * oil - 0.2 * worn["lip_gloss"] + 0.06 * old
+    lips = 0.42 - 0.04 * oil - 0.18 * worn["lip_gloss"] + 0.06 * old
     coarse = coarse * (1 - region["lips"]) + lips * region["lips"]
-    return np.clip(resized(coarse, FINE) + 0.035 * maps.fine["grain"], 0.18, 0.75)
+    return np.clip(resized(coarse, FINE) + 0.045 * maps.fine["grain"] + 0.03 * maps.fine["blood"], 0.18, 0.75)
 
 
 def static_relief(maps: SkinMaps, person) -> np.ndarray:
@@ -293,7 +294,7 @@ def relief_map(maps: SkinMaps, person) -> np.ndarray:
     """(TEXTURE, TEXTURE, 4) float32 heights in cm: at rest, and what raised brows, a frown and a smile add at full strength."""
     look, fine, old = person.look, maps.fine, grown(person.age)
     rough = np.exp(0.35 * np.tanh(look["pores"])) * (1 + 0.7 * old)
-    skin = rough * (0.0022 * fine["pores"] * (0.7 + 0.6 * fine["rosy"]) + 0.0035 * fine["grain"] + 0.004 * old * fine["blood"])
+    skin = rough * (0.0022 * fine["pores"] * (0.7 + 0.6 * fine["rosy"]) + 0.004 * fine["grain"] + (0.004 + 0.006 * old) * fine["blood"])
     skin = skin * (1 - fine["lips"]) + 0.0045 * (1 + 0.6 * old) * fine["lips"] * fine["lip_lines"]
     heights = [skin + static_relief(maps, person) - 0.02 * scar(maps, look)]
     heights += [sum(depth * maps.lines[kind] for kind, depth in crease.items()) for crease in CREASES.values()]

@@ -8,8 +8,8 @@ from models.face.model import FaceModel
 
 AGE_NUMBERS = ("wrinkles", "lines_forehead", "lines_frown", "lines_eyes", "lines_mouth", "eye_bags", "lid_crease", "age_spots")
 # Depth in cm at 80 years of a person with as many lines as most, and the age about which they come.
-OLD = {"forehead": (0.075, 50), "frown": (0.065, 54), "crow": (0.060, 52), "bags": (0.085, 48), "smile": (0.105, 46), "marionette": (0.075, 60),
-       "cheeks": (0.060, 66), "lip": (0.050, 64), "neck": (0.090, 52)}  # fmt: skip
+OLD = {"forehead": (0.085, 54), "frown": (0.075, 56), "crow": (0.085, 54), "bags": (0.105, 54), "smile": (0.110, 50), "marionette": (0.075, 62),
+       "cheeks": (0.065, 67), "lip": (0.050, 66), "neck": (0.095, 58)}  # fmt: skip
 YOUNG = {"smile": 0.018, "bags": 0.018, "neck": 0.012, "marionette": 0.010}  # there from the start
 NUMBER_OF = {"forehead": "lines_forehead", "frown": "lines_frown", "crow": "lines_eyes", "bags": "eye_bags", "smile": "lines_mouth",
              "marionette": "lines_mouth"}  # fmt: skip
@@ -30,7 +30,7 @@ def folds(person) -> dict[str, float]:
     look = person.look
     depths = {}
     for kind, (full, middle) in OLD.items():
-        came = 1 / (1 + np.exp(-(person.age - middle - 6 * look["wrinkles"]) / 8))
+        came = 1 / (1 + np.exp(-(person.age - middle - 6 * look["wrinkles"]) / 10))
         own = np.exp(0.35 * np.tanh(look[NUMBER_OF[kind]]) if kind in NUMBER_OF else 0.0)
         depths[kind] = float(own * (YOUNG.get(kind, 0.0) + full * came))
     depths["lid"] = LID_CREASE * float(np.clip(0.55 + 0.6 * look["lid_crease"], 0, 1.3))

@@ -8,7 +8,7 @@ import numpy as np
 
 NUMBERS = ("make_up", "foundation", "lipstick", "lipstick_hue", "lipstick_depth", "lip_gloss", "eye_shadow", "eye_shadow_hue", "eye_liner", "blush")
 # Colours round a wheel, linear; numbers lead once round, the middle ones most often.
-LIPSTICKS = np.array([(0.16, 0.02, 0.05), (0.36, 0.02, 0.03), (0.42, 0.11, 0.09), (0.40, 0.16, 0.12), (0.38, 0.08, 0.12), (0.30, 0.03, 0.10)])
+LIPSTICKS = np.array([(0.14, 0.02, 0.04), (0.34, 0.02, 0.025), (0.40, 0.13, 0.10), (0.40, 0.18, 0.14), (0.36, 0.11, 0.13), (0.26, 0.04, 0.09)])
 SHADOWS = np.array([(0.06, 0.06, 0.09), (0.10, 0.12, 0.22), (0.16, 0.09, 0.07), (0.30, 0.18, 0.12), (0.20, 0.10, 0.16), (0.08, 0.12, 0.09)])
 
 
@@ -35,9 +35,10 @@ def amounts(look: dict[str, float], masculine: float) -> dict[str, float]:
             "blush": of("blush", 0.35), "lip_gloss": of("lip_gloss", 0.1)}  # fmt: skip
 
 
-def lipstick_colour(look: dict[str, float]) -> np.ndarray:
-    """Linear colour (3,) of the lipstick."""
-    return picked(LIPSTICKS, look["lipstick_hue"]) * math.exp(0.3 * look["lipstick_depth"])
+def lipstick_colour(look: dict[str, float], skin: np.ndarray) -> np.ndarray:
+    """Linear colour (3,) of the lipstick on skin of colour ``skin`` (3,): seldom lighter than the skin itself."""
+    colour = picked(LIPSTICKS, look["lipstick_hue"]) * math.exp(-0.25 * look["lipstick_depth"])
+    return colour / (1 + 0.6 * colour.mean() / skin.mean())
 
 
 def shadow_colour(look: dict[str, float]) -> np.ndarray:
