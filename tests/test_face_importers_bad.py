@@ -60,6 +60,18 @@ def test_what_is_no_face_model(tmp_path):
     refused(tmp_path / "a.txt", "a.txt")
     refused(tmp_path / "empty.mat", "empty.mat")
     refused(tmp_path, str(tmp_path), "generic_neutral_mesh.obj")
+    (tmp_path / "page.pkl").write_text("<!DOCTYPE html><title>Sign in - FLAME</title>")
+    refused(tmp_path / "page.pkl", 'a web page ("Sign in - FLAME")')
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes among Windows's files")
+def test_pipes_and_devices_are_refused_at_once(tmp_path, mesh):
+    os.mkfifo(tmp_path / "model.mat")
+    refused(tmp_path / "model.mat", "model.mat", "it is a pipe")
+    refused(os.devnull, "it is a device")
+    path = write_flame(tmp_path / "a.pkl", flame_entries(mesh, 150))
+    os.mkfifo(tmp_path / "flame_static_embedding.pkl")  # beside a good model: as if there were none
+    assert load_face_model(path).notes[0].startswith("68 of the 68")
 
 
 # ICT-FaceKit
@@ -127,6 +139,20 @@ def test_ict_with_a_bad_list(ict, text):
     refused(ict, "vertex_indices.json")
 
 
+def test_ict_of_more_than_a_face_can_have(ict, monkeypatch):
+    folder = ict / "FaceXModel"
+    monkeypatch.setattr("models.face.importers.ict.MAX_NUMBERS", 10_000)
+    refused(ict, "3 modes of")
+    (folder / "identity001.obj").write_text("v 0 0 0\n" * 600_000)
+    monkeypatch.undo()
+    refused(ict, "identity001.obj", "more than 500000 lines")
+    vertices = (folder / "identity000.obj").read_text().split("usemtl")[0]
+    (folder / "generic_neutral_mesh.obj").write_text(vertices + "f 1 2 3\n" * 600_000)
+    refused(ict, "generic_neutral_mesh.obj", "more than 500000 polygons")
+    (folder / "vertex_indices.json").write_text("[" + "[]," * 2_000_000)
+    refused(ict, "vertex_indices.json", "more than the")
+
+
 def test_ict_with_a_polygon_out_of_range(ict):
     edit(ict / "FaceXModel" / "generic_neutral_mesh.obj", "f ", "f 99999/1 ")
     refused(ict, "generic_neutral_mesh.obj")
@@ -182,6 +208,20 @@ def test_matlab_array_that_unpacks_to_far_more_than_it_says(tmp_path):
     refused(tmp_path / "a.mat", "a.mat", "too large")
 
 
+def test_matlab_arrays_that_are_there_again_and_again(tmp_path, mesh):
+    whole = write_bfm2009(tmp_path / "a.mat", mesh).read_bytes()
+    (tmp_path / "b.mat").write_bytes(whole + whole[128:])
+    refused(tmp_path / "b.mat", "b.mat", "there twice")
+    (tmp_path / "b.mat").write_bytes(whole + struct.pack("<II", 1, 0) * 2000)
+    refused(tmp_path / "b.mat", "more than 1000 variables")
+
+
+def test_matlab_arrays_that_are_too_large_together(tmp_path, mesh, monkeypatch):
+    path = write_bfm2009(tmp_path / "a.mat", mesh)
+    monkeypatch.setattr("models.face.importers.matlab.MAX_TOTAL", mesh.mean.numel() * 4 * 250)
+    refused(path, "a.mat", "too large")
+
+
 def test_matlab_7_3_is_named_as_such(tmp_path):
     (tmp_path / "a.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\x02IM")
     assert "-v7" in refused(tmp_path / "a.mat", "a.mat").hint
@@ -235,6 +275,12 @@ def test_h5_that_says_it_holds_more_than_it_can(tmp_path, mesh):
     with h5py.File(path, "a") as archive:
         archive.create_dataset("shape/model/pcaBasis", (mesh.mean.numel(), 20_000), "f4", chunks=(1000, 10))
     refused(path, "shape/model/pcaBasis", "cannot be")
+
+
+def test_h5_arrays_that_are_too_large_together(tmp_path, mesh, monkeypatch):
+    path = write_bfm_h5(tmp_path / "a.h5", mesh)
+    monkeypatch.setattr("models.face.importers.bfm_h5.MAX_TOTAL", 100_000)
+    refused(path, "a.h5", "more than a face model")
 
 
 def test_h5_that_is_damaged(tmp_path, mesh):
@@ -373,6 +419,12 @@ def test_npz_that_says_it_holds_more_than_it_does(tmp_path, mesh):
     refused(path, "a.npz", "triangles")
 
 
+def test_npz_that_is_too_large_together(tmp_path, mesh, monkeypatch):
+    path = write_npz(tmp_path / "a.npz", gnm_entries(mesh))
+    monkeypatch.setattr("models.face.importers.gnm.MAX_TOTAL", 100_000)
+    refused(path, "a.npz", "unpacks to more")
+
+
 def test_npz_that_ends_early(tmp_path, mesh):
     whole = write_npz(tmp_path / "a.npz", gnm_entries(mesh)).read_bytes()
     (tmp_path / "b.npz").write_bytes(whole[:-30])
@@ -380,6 +432,15 @@ def test_npz_that_ends_early(tmp_path, mesh):
 
 
 # Any kind
+
+
+def test_models_larger_than_any_face(tmp_path, mesh, monkeypatch):
+    entries = gnm_entries(mesh)
+    for entry in ("template_vertex_positions", "expression_basis"):
+        large = {entry: np.where(np.arange(3) == 1, 1e25, entries[entry]).astype("f4")}
+        refused(write_npz(tmp_path / "a.npz", entries | large), "a.npz", "reaches")
+    monkeypatch.setattr("models.face.importers.source.MAX_VERTICES", 100)
+    refused(write_npz(tmp_path / "a.npz", entries), "a.npz", "vertices, more than")
 
 
 def write_packed_npz(path, mesh):

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.errors import StyleRigError
+from models.face.importers.checks import MAX_FILE
 from models.face.importers.source import Source, build
 from models.face.model import FaceModel
+from models.io.foreign import START, what_it_is
+from models.io.regular_file import UnreadableFile, open_regular
 
 __all__ = ["import_face_model"]
 KNOWN = "an ICT-FaceKit folder, BFM 2009 (.mat), Deep3D's BFM_model_front.mat, BFM 2017 or 2019 (.h5), FLAME (.pkl), GNM (.npz)"
@@ -28,16 +31,19 @@ def read_source(path: Path) -> Source:
         folder = is_ict(path)
         if folder is not None:
             return read_ict(folder)
-        raise unknown(path, "holds no generic_neutral_mesh.obj")
+        raise unknown(path, "it holds no generic_neutral_mesh.obj")
     try:
-        with path.open("rb") as file:
-            start = file.read(16)
+        with open_regular(path, MAX_FILE) as file:
+            start = file.read(START)
+    except UnreadableFile as error:
+        raise unknown(path, error.reason) from error
     except OSError as error:
         raise unknown(path, error.strerror or str(error)) from error
     for known, reader in READERS.items():
         if start.startswith(known):
             return reader(path)
-    raise unknown(path, "begins like no face model")
+    foreign = what_it_is(start)
+    raise unknown(path, "it begins like no face model" if foreign is None else f"it is {foreign.what}")
 
 
 def unknown(path: Path, why: str) -> StyleRigError:

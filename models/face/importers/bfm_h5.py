@@ -13,11 +13,12 @@ import h5py
 import numpy as np
 
 from models.face.importers.bfm import LICENCE, listed_landmarks, modes, points
-from models.face.importers.checks import FaceModelError, indices, numbered, numbers
+from models.face.importers.checks import FaceModelError, indices, numbered, numbers, open_whole
 from models.face.importers.source import Source
 
 MILLIMETRE = 0.1  # cm
 MAX_ARRAY = 300 << 20  # bytes; the largest basis (the full head of 2019, in doubles) takes 265 MiB
+MAX_TOTAL = 800 << 20  # bytes of all arrays
 MAX_RATIO = 1100  # what deflate can shrink by, and a little
 LANDMARK_NAMES = {
     "center.chin.tip": 8, "center.nose.tip": 30, "right.eye.corner_outer": 36, "right.eye.corner_inner": 39,
@@ -26,10 +27,19 @@ LANDMARK_NAMES = {
 }  # fmt: skip
 
 
+NEEDED = ("shape/representer/cells",
+          *(f"{part}/model/{name}" for part in ("shape", "color", "expression")
+            for name in ("mean", "pcaBasis", "pcaVariance")))  # fmt: skip
+
+
 def read_bfm_h5(file: Path) -> Source:
     """Shape, colour and expression of a BFM 2017 or 2019 file."""
+    open_whole(file).close()  # the library itself would wait for a pipe
     try:
         with h5py.File(file, "r") as archive:
+            total = sum(found.nbytes for found in (locate(file, archive, name) for name in NEEDED) if found is not None)
+            if total > MAX_TOTAL:
+                raise FaceModelError(file, f"says that it holds {total >> 20} MiB, more than a face model can have.")
             return read_archive(file, archive)
     except (OSError, RuntimeError, KeyError, UnicodeError) as error:  # what h5py raises for damaged files
         raise FaceModelError(file, f"is a damaged HDF5 file: {error}.") from error

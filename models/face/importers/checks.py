@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from models.errors import StyleRigError
+from models.io.regular_file import UnreadableFile, open_regular, read_regular
 
 MAX_FILE = 1 << 30  # bytes; the largest of these models (BFM 2009) takes 240 MB
 MAX_MODES = 2000
+MAX_VERTICES = 250_000  # the largest of these models has 58,000
+MAX_NUMBERS = 200 << 20  # of all modes together, in float32 800 MiB
 
 
 class FaceModelError(StyleRigError):
@@ -20,14 +24,19 @@ class FaceModelError(StyleRigError):
 
 
 def read_whole(file: Path, limit: int = MAX_FILE) -> bytes:
-    """The bytes of a file of at most ``limit`` bytes."""
+    """The bytes of a regular file of at most ``limit`` bytes."""
     try:
-        size = file.stat().st_size
-        if size > limit:
-            raise FaceModelError(file, f"is larger ({size >> 20} MiB) than a face model can be ({limit >> 20} MiB).")
-        return file.read_bytes()
-    except OSError as error:
-        raise FaceModelError(file, f"cannot be read: {error.strerror or error}.", "Check the path and its rights.") from error
+        return read_regular(file, limit)
+    except UnreadableFile as error:
+        raise FaceModelError(file, f"cannot be read: {error.reason}.", "Check the path and its rights.") from error
+
+
+def open_whole(file: Path, limit: int = MAX_FILE) -> BinaryIO:
+    """A regular file of at most ``limit`` bytes, open for reading."""
+    try:
+        return open_regular(file, limit)
+    except UnreadableFile as error:
+        raise FaceModelError(file, f"cannot be read: {error.reason}.", "Check the path and its rights.") from error
 
 
 def numbers(file: Path, entry: str, values, shape: tuple[int | None, ...], kind: str = "floating") -> np.ndarray:

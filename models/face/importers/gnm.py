@@ -6,7 +6,6 @@ Metres, y up, the face looks along +z. The eyes turn about joints, which here be
 from __future__ import annotations
 
 import lzma
-import struct
 import tokenize
 import zipfile
 import zlib
@@ -14,17 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from models.face.importers.checks import MAX_FILE, FaceModelError, indices, names, numbers, read_whole
+from models.face.importers.checks import FaceModelError, indices, names, numbers, open_whole, read_whole
 from models.face.importers.posing import GAZES, gaze_expressions
 from models.face.importers.source import LANDMARKS, Source
+from models.io.zip_archive import BROKEN, open_zip
 
 LICENCE = "GNM Head, copyright Google LLC, Apache licence 2.0: commercial use is allowed; keep the notices."
 METRE = 100.0  # cm
-MAX_ARRAY = 512 << 20  # bytes
-BROKEN = (  # what zipfile and numpy raise for damaged files
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError, SyntaxError, OSError, EOFError,
-    ValueError, TypeError, KeyError, RuntimeError,
-)  # fmt: skip
+MAX_ARRAY, MAX_TOTAL = 300 << 20, 600 << 20  # bytes once unpacked; all of version 3 takes 150 MB
+# What zipfile and numpy raise for damaged files.
+DAMAGED = (*BROKEN, zlib.error, lzma.LZMAError, tokenize.TokenError, SyntaxError, TypeError)
 TEXT, NEEDED = ("identity_names", "expression_names", "joint_names", "vertex_group_names"), (
     "template_vertex_positions", "vertex_identity_basis", "expression_basis", "triangles", "quads",
     "template_joint_positions", "skinning_weights", "vertex_groups",
@@ -75,15 +73,16 @@ def read_gnm(file: Path) -> Source:
 def read_entries(file: Path) -> dict[str, np.ndarray]:
     """The arrays needed, each checked against the size of its member before memory is taken for it."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        with open_whole(file) as opened:
+            archive, found = open_zip(opened)
+            members = {name.removesuffix(".npy"): info for name, info in found.items()}
             for name in (*NEEDED, *TEXT):
                 if name not in members:
                     raise FaceModelError(file, f"the entry {name} is missing.", "Choose GNM's gnm_head.npz, version 3.")
-            if sum(members[name].file_size for name in (*NEEDED, *TEXT)) > MAX_FILE:
+            if sum(members[name].file_size for name in (*NEEDED, *TEXT)) > MAX_TOTAL:
                 raise FaceModelError(file, "unpacks to more than a face model can be.")
             return {name: read_entry(file, archive, members[name], name) for name in (*NEEDED, *TEXT)}
-    except BROKEN as error:
+    except DAMAGED as error:
         raise FaceModelError(file, f"is a damaged npz file: {error}.") from error
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.face.importers.checks import FaceModelError, indices, read_whole
+from models.face.importers.checks import MAX_MODES, MAX_NUMBERS, FaceModelError, indices, read_whole
 from models.face.importers.obj import read_faces, read_rows, read_vertices
 from models.face.importers.source import Source
 
@@ -20,6 +20,7 @@ NEUTRAL = "generic_neutral_mesh.obj"
 SEE_THROUGH = ("lacrimal", "eye_blend", "lashes")
 INDICES = "vertex_indices.json"
 VERTICES = 26719
+MAX_JSON = 4 << 20  # bytes; as published it has 164,052
 LICENCE = (
     "ICT-FaceKit Light, copyright (c) 2020 USC Institute for Creative Technologies, MIT licence: commercial use is "
     "allowed; keep the copyright notice with what you pass on."
@@ -86,7 +87,7 @@ def read_ict(folder: Path) -> Source:
 def read_indices(file: Path) -> dict:
     """The lists of vertex_indices.json that are used here."""
     try:
-        listed = json.loads(read_whole(file, 64 << 20))
+        listed = json.loads(read_whole(file, MAX_JSON))
     except (ValueError, RecursionError) as error:
         raise FaceModelError(file, f"is not JSON: {error}.") from error
     for entry in ("idx_to_landmark_verts", "expressions"):
@@ -115,6 +116,8 @@ def mode_files(folder: Path, listed: list[str]) -> tuple[list[Path], list[Path]]
 
 def read_modes(files: list[Path], mean: np.ndarray) -> np.ndarray:
     """Each file's vertices minus the mean's, (M, V, 3)."""
+    if len(files) > MAX_MODES or len(files) * mean.size > MAX_NUMBERS:
+        raise FaceModelError(files[0].parent, f"has {len(files)} modes of {len(mean)} vertices, more than a face model can have.")
     modes = np.empty((len(files), *mean.shape), np.float32)
     for mode, file in zip(modes, files, strict=True):
         vertices = read_vertices(file)

@@ -16,8 +16,9 @@ import numpy as np
 from models.face.importers.checks import FaceModelError, read_whole
 
 HEADER = 128
-MAX_ARRAY = 512 << 20  # bytes of one array once unpacked
-MAX_TOTAL = 1 << 30  # bytes of all arrays that are wanted
+MAX_ARRAY = 300 << 20  # bytes of one array once unpacked; the largest (BFM 2009, in doubles) takes 256 MB
+MAX_TOTAL = 700 << 20  # bytes of all arrays that are wanted
+MAX_VARIABLES = 1000
 MATRIX, COMPRESSED = 14, 15
 NUMERIC_CLASSES = range(6, 16)  # double, single, and the integers
 COMPLEX = 0x0800
@@ -31,47 +32,51 @@ def read_matlab(file: Path, wanted: set[str]) -> dict[str, np.ndarray]:
     order = {b"IM": "<", b"MI": ">"}.get(bytes(data[126:128]))
     if not bytes(data[:10]) == b"MATLAB 5.0" or order is None:
         raise FaceModelError(file, "is not a MATLAB file of version 5.", "Save it in MATLAB with -v7.")
-    arrays, position = {}, HEADER
+    arrays: dict[str, np.ndarray] = {}
+    position = HEADER
     try:
-        while position < len(data):
+        for _ in range(MAX_VARIABLES):
+            if position >= len(data):
+                return arrays
             kind, size = struct.unpack_from(order + "II", data, position)
             body = data[position + 8 : position + 8 + size]
             if len(body) < size:
                 raise ValueError("it ends in the middle of an array")
             position += 8 + size
-            array = read_variable(kind, body, order, wanted)
-            if array is not None:
-                arrays[array[0]] = array[1]
-                if sum(values.nbytes for values in arrays.values()) > MAX_TOTAL:
-                    raise ValueError("its arrays are too large together")
+            left = min(MAX_ARRAY, MAX_TOTAL - sum(values.nbytes for values in arrays.values()))
+            read_variable(kind, body, order, wanted, arrays, left)
     except (ValueError, struct.error, zlib.error, KeyError) as error:
         raise FaceModelError(file, f"is damaged at byte {position}: {error}.") from error
-    return arrays
+    raise FaceModelError(file, f"holds more than {MAX_VARIABLES} variables.")
 
 
-def read_variable(kind: int, body: memoryview, order: str, wanted: set[str]) -> tuple[str, np.ndarray] | None:
-    """Name and values of one variable; None when it is not wanted."""
+def read_variable(kind: int, body: memoryview, order: str, wanted: set[str], arrays: dict[str, np.ndarray],
+                  left: int) -> None:
+    """Put one variable into ``arrays`` if it is wanted; it may take ``left`` bytes once unpacked."""
+    head = body
     if kind == COMPRESSED:
-        head = memoryview(zlib.decompressobj().decompress(body, PEEK))
-        kind, size = struct.unpack_from(order + "II", head)
-        if kind != MATRIX or matrix_header(head[8:], order)[2] not in wanted:
-            return None
-        if size > MAX_ARRAY + PEEK:
-            raise ValueError(f"an array of {size >> 20} MiB is too large")
+        packed = memoryview(zlib.decompressobj().decompress(body, PEEK))
+        kind, size = struct.unpack_from(order + "II", packed)
+        head = packed[8:]
+    if kind != MATRIX:
+        return
+    numeric, shape, name, position = matrix_header(head, order)
+    if not numeric or name not in wanted:
+        return
+    if name in arrays:
+        raise ValueError(f"the array {name} is there twice")
+    if head is not body:
+        if size > left + PEEK:
+            raise ValueError(f"the array {name} of {size >> 20} MiB is too large")
         unpacked = zlib.decompressobj().decompress(body, size + 8)
         if len(unpacked) != size + 8:
             raise ValueError("a compressed array is shorter than it says")
         body = memoryview(unpacked)[8:]
-    elif kind != MATRIX:
-        return None
-    numeric, shape, name, position = matrix_header(body, order)
-    if not numeric or name not in wanted:
-        return None
     storage, raw, _ = element(body, position, order)
     values = np.frombuffer(raw, np.dtype(order + STORAGE[storage]))
     if values.size != prod(shape):
         raise ValueError(f"the array {name} holds {values.size} values, not {prod(shape)}")
-    return name, values.reshape(shape, order="F")
+    arrays[name] = values.reshape(shape, order="F")
 
 
 def matrix_header(body: memoryview, order: str) -> tuple[bool, tuple[int, ...], str, int]:

@@ -11,6 +11,7 @@ import numpy as np
 from models.face.importers.checks import FaceModelError, read_whole
 
 MAX_OBJ = 64 << 20  # bytes
+MAX_LINES = 500_000  # of one kind
 LARGEST = 1e30  # of any coordinate; what float32 holds with room to spare
 
 
@@ -22,6 +23,8 @@ def read_vertices(file: Path, data: bytes | None = None) -> np.ndarray:
 def read_rows(file: Path, data: bytes, keyword: str, columns: int) -> np.ndarray:
     """All lines ``keyword a b c`` as float32 (N, columns), finite."""
     line = keyword.encode() + b" "
+    if data.count(b"\n" + line) > MAX_LINES:
+        raise FaceModelError(file, f"has more than {MAX_LINES} lines '{keyword}'.")
     end = data.find(b"\n", data.rfind(b"\n" + line) + 1)  # no need to search the polygons, which come last
     lines = re.compile(rb"^" + line + rb"([^\r\n]*)", re.MULTILINE).findall(data, 0, end if end >= 0 else len(data))
     with warnings.catch_warnings():
@@ -41,6 +44,8 @@ def read_rows(file: Path, data: bytes, keyword: str, columns: int) -> np.ndarray
 
 def read_faces(file: Path, data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
     """Polygons (Q, 4) of vertices and of texture coordinates (None without), from 0; −1 ends a triangle."""
+    if data.count(b"\nf") > MAX_LINES:
+        raise FaceModelError(file, f"has more than {MAX_LINES} polygons.")
     lines = re.findall(rb"^f[ \t]+([^\r\n]*)", data, re.MULTILINE)
     corners, texture = np.full((len(lines), 4), -1), np.full((len(lines), 4), -1)
     for row, line in enumerate(lines):

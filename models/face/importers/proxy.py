@@ -25,6 +25,7 @@ BEND = 2.0  # cm: how far apart two points count whose normals differ by one rad
 DENSITY = {"face": 1.6, "eyes": 1.0, "teeth": 0.7, "mouth": 0.5}  # spacing is divided by this, by mask
 FINE, FINE_REACH = 2.5, 0.7  # and by this within so many cm of the landmarks of lids and lips
 EXACT = "donot_use_mm_for_euclid_dist"  # otherwise a point lies up to 0.1 mm from itself
+MOST_ROUNDS = 200  # from a seed to what is nearest to it there are some 20 edges; what lies further has none
 BORDER = 0.25  # of the vertices at most lie on the mesh's open edges
 
 
@@ -85,11 +86,11 @@ def nearest_seeds(points: Tensor, edges: Tensor, seeds: Tensor) -> Tensor:
     distance[seeds] = 0
     region = torch.full((len(points),), -1)
     region[seeds] = torch.arange(len(seeds))
-    while True:  # Bellman and Ford: every round carries distances on by one edge
+    for _ in range(MOST_ROUNDS):  # Bellman and Ford: every round carries distances on by one edge
         through = distance[start] + length
         shorter = through < distance[end]
         if not shorter.any():
-            return region
+            break
         start_here, end_here, through = start[shorter], end[shorter], through[shorter]
         best = torch.full((len(points),), torch.iinfo(torch.int64).max)
         key = (float_bits(through) << 32) | torch.arange(len(through))
@@ -97,6 +98,7 @@ def nearest_seeds(points: Tensor, edges: Tensor, seeds: Tensor) -> Tensor:
         winner = best[best < torch.iinfo(torch.int64).max] & 0xFFFFFFFF
         distance[end_here[winner]] = through[winner]
         region[end_here[winner]] = region[start_here[winner]]
+    return region
 
 
 def meeting_regions(corners: Tensor, count: int) -> Tensor:

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from models.face.importers.carry import Carried, carry_our_head
-from models.face.importers.checks import FaceModelError, numbered
+from models.face.importers.checks import MAX_VERTICES, FaceModelError, numbered
 from models.face.importers.colours import linear_modes, plain_skin
 from models.face.importers.proxy import add_proxy
 from models.face.model import FaceModel
 
 LANDMARKS = 68
+LARGEST = 1000.0  # cm; how far a point may lie from the origin, and how far a mode may move it
 EYE_DEPTH = 1.2  # cm from the lids' middle back to the eyeball's centre, where a model has no eyeballs
 DISCS = {"iris": 0.58, "pupil": 0.2}  # cm from the eye's axis: where the cornea begins to bulge, and half-open pupils
 MIRRORED = np.array(
@@ -60,8 +61,7 @@ def build(source: Source) -> FaceModel:
 
     Raises FaceModelError where landmarks do not lie as on a face.
     """
-    for array in (source.mean, source.identity, source.expression):
-        array *= np.float32(source.unit)
+    check_size(source)
     carried = complete(source)
     landmarks = in_order(source.landmarks, source.mean)
     check_landmarks(source, landmarks)
@@ -97,6 +97,17 @@ def build(source: Source) -> FaceModel:
     )
     model.scales = {name: rms(getattr(model, part)) for name, part in SCALED.items()}
     return add_proxy(model)
+
+
+def check_size(source: Source) -> None:
+    """Scale points and modes to cm; refuse what is larger than any face or has more vertices than any model."""
+    if len(source.mean) > MAX_VERTICES or len(source.triangles) > 2 * MAX_VERTICES:
+        raise FaceModelError(source.file, f"has {len(source.mean)} vertices, more than a face model can have.")
+    for name in ("mean", "identity", "expression"):
+        array = getattr(source, name)
+        array *= np.float32(source.unit)
+        if array.size and max(array.max(), -array.min()) > LARGEST:
+            raise FaceModelError(source.file, f"its {name} reaches {LARGEST / 100:.0f} m and more, as no face does.")
 
 
 SCALED = {"identity": "identity", "expression": "expression", "reflectance": "albedo"}
