@@ -58,7 +58,8 @@ def person_from_latent(latent: Tensor, face: FaceModel) -> Person:
     age, masculine = age_of(look["age"]), masculine_of(look["masculine"])
     identity = spread(face).double() * torch.from_numpy(part["identity"])
     for name, value in (("age", (age - 25) / 10), ("masculine", masculine)):
-        identity[face.identity_names.index(name)] = value
+        if name in face.identity_names:
+            identity[face.identity_names.index(name)] = value
     identity = plausible(face, identity[None].float())[0].double().numpy()
     return Person(identity, skin.reflectance(part["reflectance"], look, age, masculine), age, masculine, look)
 

@@ -15,9 +15,13 @@ UPPER_LIDS, LOWER_LIDS = (37, 38, 43, 44), (41, 40, 47, 46)  # landmarks
 
 
 def spread(face: FaceModel) -> Tensor:
-    """Standard deviation (K,) of each identity mode among people; age and sex, which are drawn otherwise, have 1."""
+    """Standard deviation (K,) of each identity mode among people; age and sex, which are drawn otherwise, have 1.
+
+    A face model without named modes has 1 everywhere.
+    """
     values = torch.ones(len(face.identity))
-    values[face.identity_names.index("weight") + 1 :] = NAMED_SPREAD
+    if "weight" in face.identity_names:
+        values[face.identity_names.index("weight") + 1 :] = NAMED_SPREAD
     return values
 
 
@@ -25,7 +29,10 @@ def plausible(face: FaceModel, identity: Tensor) -> Tensor:
     """Identity weights (N, K) with eyes no further closed or open than people's at rest, by ``eye_size``.
 
     Many modes open and close the lids a little; all at once they could shut an eye that a linear model cannot keep open.
+    A face model without that mode keeps its weights.
     """
+    if "eye_size" not in face.identity_names:
+        return identity
     rows = lambda marks: face.landmarks[list(marks)]
     gap = lambda shapes: (shapes[..., rows(UPPER_LIDS), 1] - shapes[..., rows(LOWER_LIDS), 1]).mean(dim=-1)
     size, each = face.identity_names.index("eye_size"), gap(face.identity)
