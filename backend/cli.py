@@ -11,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Callable
 
+from backend.terminal import one_line, outputs
 from models.errors import StyleRigError
 
 PROGRAM = "python -m backend"
@@ -35,6 +36,16 @@ def main(arguments: list[str], rig_loader: Callable | None = None) -> int:
 
     ``rig_loader(device) -> Rig`` replaces the shipped rig: tests pass their own.
     """
+    with outputs() as (out, _):
+        status = run_command(arguments, rig_loader)
+        out.flush()
+        if out.lost:
+            return complain(f"What this command says cannot be written: {out.problem.strerror}.", "Free some space where it goes.")
+        return status
+
+
+def run_command(arguments: list[str], rig_loader: Callable | None) -> int:
+    """The exit status of a command; what a person can put right is told in one line."""
     name, rest = split_command(arguments)
     if name is None:
         return usage(arguments)
@@ -81,7 +92,7 @@ def usage(arguments: list[str]) -> int:
 
 
 def complain(message: str, hint: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {one_line(hint)}", file=sys.stderr)
     return USER_ERROR

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from models.seeds import parse_seed
+
 UNITS = {
     "frechet": "squared distance of Gaussians of studio features (this is not FID)",
     "kernel": "squared MMD of studio features, cubic kernel (this is not KID on Inception)",
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--features", type=Path, required=True, help="studio features, made by train features from --data")
     parser.add_argument("--inception", type=Path, help="pytorch-fid's Inception weights, for FID proper")
     parser.add_argument("--samples", type=int, default=5000, help="generated pictures (default 5000)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=parse_seed, default=0)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--output", type=Path, help="folder for sheets, nearest pictures and the video")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",

@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from backend import __version__
+from backend.picture_texts import texts_of
 
 CHANNELS = {
     "Combined": "RGBA", "Portrait": "RGB", "HeadMatte": "X", "FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB",
@@ -27,8 +26,7 @@ CHANNELS = {
 SYNTHETIC = "Synthetic portrait made by a generative model. It does not show a real person."
 # IPTC's term for media made by a trained model; image libraries and social networks read it from XMP.
 DIGITAL_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-LARGEST_RECIPE = 16 << 20  # bytes
-PNG_END = b"IEND\xaeB`\x82"  # the last chunk's name and checksum
+LARGEST_RECIPE = 2 << 20  # bytes; a frame with the largest portrait that the schema takes has 1
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
@@ -124,8 +122,8 @@ def exr_channels(frame: dict[str, np.ndarray], passes: list[str]) -> dict[str, n
     }
 
 
-def exr_bytes(frame: dict[str, np.ndarray], passes: list[str], origin: Origin) -> bytes:
-    """The frame as a one-part multilayer EXR in float32 with ZIP compression."""
+def write_exr(path: Path, frame: dict[str, np.ndarray], passes: list[str], origin: Origin) -> None:
+    """Write the frame as a one-part multilayer EXR in float32 with ZIP compression. Raises OSError."""
     import OpenEXR
 
     header = {
@@ -133,15 +131,11 @@ def exr_bytes(frame: dict[str, np.ndarray], passes: list[str], origin: Origin) -
         "type": OpenEXR.scanlineimage,
         **{name[0].lower() + name[1:]: text for name, text in origin.texts().items()},
     }
-    # The library writes to named files only.
-    handle, path = tempfile.mkstemp(suffix=".exr")
-    os.close(handle)
     try:
         with OpenEXR.File(header, exr_channels(frame, passes)) as file:
-            file.write(path)
-        return Path(path).read_bytes()
-    finally:
-        os.unlink(path)
+            file.write(str(path))
+    except RuntimeError as error:  # the library's words: 'Failed to write … file "PATH". No space left on device.'
+        raise OSError(str(error).rpartition('". ')[2].rstrip(".")) from error
 
 
 def request_of(path: Path) -> str | None:
@@ -158,24 +152,3 @@ def recipe_of(path: Path) -> bytes | None:
         return unpack_recipe(texts_of(path)["StyleRigRecipe"])
     except Exception:  # whatever is wrong with the file, nothing can be made from it
         return None
-
-
-def texts_of(path: Path) -> dict[str, str]:
-    """The texts in a whole picture's metadata, by name. Raises OSError and what the decoders raise."""
-    if path.suffix.lower() == ".exr":
-        return exr_texts(path)
-    if not path.read_bytes().endswith(PNG_END):
-        raise OSError(f"{path} is not whole")
-    with Image.open(path) as picture:
-        picture.load()
-        return {name: str(text) for name, text in picture.info.items()}
-
-
-def exr_texts(path: Path) -> dict[str, str]:
-    import OpenEXR
-
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    with OpenEXR.File(str(path)) as file:
-        header = file.parts[0].header
-        return {name[0].upper() + name[1:]: text for name, text in header.items() if isinstance(text, str)}

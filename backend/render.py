@@ -9,25 +9,22 @@ the rig file of its own frame, so that a picture of ours, Blender's too, can sta
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
 import time
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend import __version__
+from backend import recipe
 from models.errors import StyleRigError
 from models.io.atomic_write import write_atomic
+from models.io.regular_file import read_regular
 
 if TYPE_CHECKING:
     from backend import schema
-    from backend.images import Origin
     from models.stylerig import Portrait, Rig
 
-LARGEST_RIG_FILE = 256 << 20  # bytes
+LARGEST_RIG_FILE = 64 << 20  # bytes; 20,000 frames with all that a frame can have
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,32 +51,33 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_rig_file(path: Path) -> schema.RigFile:
-    """Raises StyleRigError when the file cannot be read or does not fit the schema."""
+    """A rig file, or that of a picture's one frame. Raises StyleRigError when it cannot be read or does not fit the schema."""
     from backend.schema import parse_rig_file
 
-    try:
-        if path.stat().st_size > LARGEST_RIG_FILE:
-            raise StyleRigError(f"{path} is over {LARGEST_RIG_FILE >> 20} MiB.", "Split it.", code="too_large")
-        text = recipe_in(path) if path.suffix.lower() in (".png", ".exr") else path.read_bytes()
-    except OSError as error:
+    if path.suffix.lower() not in (".png", ".exr"):
+        return parse_rig_file(read_regular(path, LARGEST_RIG_FILE), str(path))
+    rig_file = parse_rig_file(recipe_in(path), str(path))
+    if len(rig_file.frames) != 1:
         raise StyleRigError(
-            f"Cannot read {path}: {error.strerror}.", "Choose a rig file that exists.", code="cannot_read"
-        ) from error
-    return parse_rig_file(text, str(path))
+            f"{path} says it was made from {len(rig_file.frames)} frames; a picture is one.",
+            "Choose a picture that StyleRig made.",
+            code="bad_rig_file",
+        )
+    return rig_file
 
 
 def recipe_in(path: Path) -> bytes:
     """The rig file that a picture holds. Raises StyleRigError when it holds none."""
     from backend.images import recipe_of
 
-    recipe = recipe_of(path)
-    if recipe is None:
+    found = recipe_of(path)
+    if found is None:
         raise StyleRigError(
             f"{path} does not say what it was made from.",
             "Choose a whole PNG or EXR that StyleRig made and no other program saved again.",
             code="no_recipe",
         )
-    return recipe
+    return found
 
 
 def make_folder(folder: Path) -> None:
@@ -109,12 +107,9 @@ class Sequence:
     """The frames of one rig file on their way to a folder."""
 
     def __init__(self, rig: Rig, portrait: Portrait, rig_file: schema.RigFile, folder: Path, kind: str):
-        from backend.images import Origin
-
         self.rig, self.portrait, self.rig_file = rig, portrait, rig_file
         self.folder, self.kind = folder, kind
         self.passes = rig_file.output.passes if kind == "exr" else []
-        self.origin = Origin(portrait.model, portrait.weights_hash, portrait.seed)
 
     def render(self, resume: bool) -> None:
         """Make the frames, with a progress bar on stderr and a summary on stdout."""
@@ -127,7 +122,7 @@ class Sequence:
             if resume and self.is_there(index):
                 kept += 1
                 continue
-            write_atomic(self.path(index), self.picture(index))
+            self.make(index)
         each = (time.monotonic() - started) / max(total - kept, 1)
         made = f"{total - kept} frames rendered" + (f", {kept} were there" if kept else "")
         print(f"{made}: {self.folder} ({each:.2f} s per frame)")
@@ -139,35 +134,28 @@ class Sequence:
         """Whether the frame is on disk, whole, and made from the same portrait, controls and output."""
         from backend.images import request_of
 
-        return request_of(self.path(index)) == self.request(index)
+        return request_of(self.path(index)) == recipe.digest(self.recipe(index))
 
     @cached_property
-    def whole_portrait(self) -> dict:
+    def whole_portrait(self) -> schema.Portrait:
         """The portrait by value, also when the file has only its seed."""
         from backend import portraits
 
-        return portraits.portrait_to_schema(self.portrait, self.rig.face).model_dump()
+        return portraits.portrait_to_schema(self.portrait, self.rig.face)
 
     def recipe(self, index: int) -> dict:
         """A rig file of this frame alone."""
-        return {
-            "portrait": self.whole_portrait,
-            "frames": [self.rig_file.frames[index].model_dump()],
-            "output": {"size": self.rig_file.output.size, "passes": self.passes},
-        }
+        return recipe.one_frame(self.whole_portrait, self.rig_file.frames[index], self.rig_file.output.size, self.passes)
 
-    def request(self, index: int) -> str:
-        """A digest of all that the frame is made from."""
-        made_from = [__version__, self.recipe(index)]
-        return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-
-    def picture(self, index: int) -> bytes:
+    def make(self, index: int) -> None:
+        """Draw the frame and write it."""
         from backend import images, portraits
         from backend.rigs import draw
 
         controls = portraits.controls_from_schema(self.rig_file.frames[index], self.rig.face)
         frame = draw(self.rig, self.portrait, controls, self.rig_file.output.size, self.passes)
-        origin: Origin = replace(self.origin, request=self.request(index), recipe=self.recipe(index))
+        origin = recipe.origin(self.recipe(index))
         if self.kind == "png":
-            return images.png_bytes(frame, origin)
-        return images.exr_bytes(frame, self.passes, origin)
+            write_atomic(self.path(index), images.png_bytes(frame, origin))
+        else:
+            write_atomic(self.path(index), lambda temporary: images.write_exr(temporary, frame, self.passes, origin))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from models.errors import StyleRigError
 from models.io.atomic_write import write_atomic
+from models.seeds import parse_seed
 
 if TYPE_CHECKING:
     from models.stylerig import Portrait, Rig
@@ -25,9 +26,9 @@ PARTS = ("pose", "expression", "light")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seeds", type=int, nargs="+", required=True, help="who is drawn")
+    parser.add_argument("--seeds", type=parse_seed, nargs="+", required=True, help="who is drawn")
     parser.add_argument("--take", choices=PARTS, nargs="+", default=[], help="components that all have in common")
-    parser.add_argument("--of", type=int, metavar="SEED", help="whose components these are (default: the first seed's)")
+    parser.add_argument("--of", type=parse_seed, metavar="SEED", help="whose components these are (default: the first seed's)")
     parser.add_argument("--between", type=int, metavar="N", help="go through all seeds, in N frames from one to the next")
     parser.add_argument("--truncation", type=float, default=0.7)
     parser.add_argument("--size", type=int, help="pixels (default: the generator's)")
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from backend import images
+    from backend import images, portraits, recipe
     from backend.rigs import choose_device, draw, load_rig
     from models.stylerig.applications import taken_from
 
@@ -47,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     controls = taken_from(source, arguments.take, rig.face)
     for name, portrait in people(arguments, rig):
         frame = draw(rig, portrait, controls, arguments.size, [])
-        origin = images.Origin(portrait.model, portrait.weights_hash, portrait.seed)
+        whole = portraits.portrait_to_schema(portrait, rig.face)
+        origin = recipe.origin(recipe.one_frame(whole, recipe.controls_to_schema(controls), arguments.size, []))
         print(write_atomic(arguments.output / f"{name}.png", images.png_bytes(frame, origin)), flush=True)
     return 0
 

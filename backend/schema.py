@@ -6,15 +6,19 @@ a size fits the face model at hand is for ``portraits.py`` to say.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, ValidationError, field_validator, model_validator
 
 from models.errors import StyleRigError
+from models.seeds import LARGEST_SEED
 
 SMALLEST_SIZE, LARGEST_SIZE = 16, 2048  # pixels
 MOST_FRAMES = 100_000
 LARGEST_LATENT = 100.0  # of any value of w; those of mapping networks lie within ±10, and mixtures of them not far outside
+MOST_PARTS = 14 * MOST_FRAMES + 100  # lists and objects in a rig file's JSON; each takes far more memory than text
+MOST_NAMES = 1024  # in an object
 PassName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position"]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$", max_length=64)]
@@ -28,8 +32,8 @@ Pair = Annotated[
 ]
 Light = Annotated[list[Triple], Field(min_length=9, max_length=9)]
 Weights = Annotated[list[Number], Field(max_length=1024)]
-Expression = Annotated[dict[Name, Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(max_length=1024)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Expression = Annotated[dict[Name, Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(max_length=MOST_NAMES)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Truncation = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
 
@@ -148,7 +152,7 @@ class RigFile(Message):
         Annotated[Portrait, Tag("whole")] | Annotated[PortraitRequest, Tag("from a seed")],
         Discriminator(portrait_kind),
     ]
-    frames: Annotated[list[Controls], Field(min_length=1, max_length=MOST_FRAMES)]
+    frames: Annotated[list[Controls], Field(min_length=1, max_length=MOST_FRAMES), FailFast()]
     output: Layers = Field(default_factory=Layers)
 
 
@@ -172,13 +176,35 @@ def first_problem(errors: list[dict], skip: tuple[str, ...] = ("body",)) -> str:
     return f"{text} ({more} more)" if more else text
 
 
-def parse_rig_file(text: str | bytes, name: str) -> RigFile:
-    """Read a rig file's JSON; raises StyleRigError that says which entry of ``name`` is wrong."""
+def parse_rig_file(content: str | bytes, name: str) -> RigFile:
+    """Read a rig file's JSON, bytes of it in UTF-8, 16 or 32; raises StyleRigError that says which entry of ``name`` is wrong."""
     try:
-        return RigFile.model_validate_json(text)
+        return RigFile.model_validate(read_json(content))
     except ValidationError as error:
-        raise StyleRigError(
-            f"{name} is not a rig file that can be rendered: {first_problem(error.errors())}.",
-            'It holds "portrait" (a portrait or {"seed": 7}), "frames" (a list of controls) and "output".',
-            code="bad_rig_file",
-        ) from error
+        reason = first_problem(error.errors(include_url=False, include_context=False, include_input=False))
+    except ValueError as error:
+        reason = str(error)
+    raise StyleRigError(
+        f"{name} is not a rig file that can be rendered: {reason}.",
+        'It holds "portrait" (a portrait or {"seed": 7}), "frames" (a list of controls) and "output".',
+        code="bad_rig_file",
+    )
+
+
+def read_json(content: str | bytes) -> object:
+    """The value of a JSON text, with or without a byte order mark, that has no more parts than a rig file. Raises ValueError."""
+    try:
+        text = content if isinstance(content, str) else content.decode(json.detect_encoding(content))
+        if text.count("[") + text.count("{") > MOST_PARTS:
+            raise ValueError("it has more lists and objects than a rig file can have")
+        return json.loads(text, object_pairs_hook=bounded)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"it is not JSON ({error})") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def bounded(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(pairs) > MOST_NAMES:
+        raise ValueError(f"an object in it has more than {MOST_NAMES} names")
+    return dict(pairs)

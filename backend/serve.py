@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "STYLERIG_TOKEN"
 HOST = "127.0.0.1"
 STDIN = 0  # file descriptor
+OWN_SCORE = Path("/proc/self/oom_score_adj")  # Linux's: who is ended first when memory runs out
+FIRST_TO_GO = "1000"
 SHORTEST_TOKEN = 16  # characters
 SECONDS_TO_STOP = 3
 
@@ -43,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from backend.rigs import choose_device, load_rig
     from backend.service import create_app
 
+    go_before_others()
     start_logging(arguments.log)
     given = os.environ.pop(TOKEN_VARIABLE, "")
     token = given or secrets.token_urlsafe(32)
@@ -59,6 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
         threading.Thread(target=stop_with_stdin, args=(server,), daemon=True).start()
     server.run(sockets=[listener])
     return 0
+
+
+def go_before_others() -> None:
+    """Have the system end this process first when memory runs out: it can be started again, a host's unsaved work cannot."""
+    with contextlib.suppress(OSError):  # another system, or one that does not allow it
+        OWN_SCORE.write_text(FIRST_TO_GO)
 
 
 def listen(port: int) -> socket.socket:

@@ -6,12 +6,14 @@ import argparse
 import json
 from pathlib import Path
 
+from models.seeds import parse_seed
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="set of pictures made by models.synthetic")
     parser.add_argument("--output", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--images", type=int, default=60_000, help="pictures to look at (default 60000)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=parse_seed, default=0)
     parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
 
 

@@ -8,10 +8,11 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
-from backend import __version__, cli, doctor
+from backend import __version__, cli, doctor, serve
 from models.generators import Generator, GeneratorConfig, load_generator
 from tests import fake_rig
 
@@ -45,6 +46,13 @@ def test_waiting_threads_give_way_to_other_programs(root):
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert re.search(r"OMP_WAIT_POLICY = 'PASSIVE'", answer.stderr) and re.search(r"GOMP_SPINCOUNT = '2000'", answer.stderr)
+
+
+@pytest.mark.skipif(not serve.OWN_SCORE.exists(), reason="only Linux has such a score")
+def test_memory_that_runs_out_ends_the_backend_before_its_host():
+    with fake_rig.served() as backend:
+        score = Path(f"/proc/{backend.process.pid}/oom_score_adj").read_text()
+    assert int(score) == 1000 > int(serve.OWN_SCORE.read_text())
 
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))

@@ -30,7 +30,7 @@ def frame():
 
 def test_exr_channels_come_back_equal(frame, tmp_path):
     path = tmp_path / "frame.exr"
-    path.write_bytes(images.exr_bytes(frame, PASSES, ORIGIN))
+    images.write_exr(path, frame, PASSES, ORIGIN)
     with OpenEXR.File(str(path), separate_channels=True) as file:
         header = dict(file.parts[0].header)
         channels = {name: channel.pixels.copy() for name, channel in file.parts[0].channels.items()}
@@ -48,9 +48,22 @@ def test_exr_channels_come_back_equal(frame, tmp_path):
     assert header["software"].startswith("StyleRig ") and "seed 7" in header["source"]
 
 
+def picture_bytes(folder, kind, frame, origin) -> bytes:
+    """A whole file of this kind."""
+    if kind == "png":
+        return images.png_bytes(frame, origin)
+    images.write_exr(folder / "written.exr", frame, PASSES, origin)
+    return (folder / "written.exr").read_bytes()
+
+
+def test_an_exr_that_cannot_be_written_says_why(frame, tmp_path):
+    with pytest.raises(OSError, match="^No such file or directory$"):
+        images.write_exr(tmp_path / "nowhere" / "a.exr", frame, [], ORIGIN)
+
+
 def test_exr_of_combined_alone(frame, tmp_path):
     path = tmp_path / "frame.exr"
-    path.write_bytes(images.exr_bytes(frame, [], ORIGIN))
+    images.write_exr(path, frame, [], ORIGIN)
     with OpenEXR.File(str(path), separate_channels=True) as file:
         assert set(file.parts[0].channels) == set("RGBA")
 
@@ -69,10 +82,10 @@ def test_a_picture_holds_what_it_takes_to_make_it_again(frame, tmp_path, kind):
     recipe = {"portrait": {"seed": 7}, "frames": [{"rotation": [0.1, 0.0, 0.0]}], "output": {"size": 24}}
     origin = images.Origin("studio", "ab" * 32, 7, "digest", recipe)
     path = tmp_path / f"frame.{kind}"
-    path.write_bytes(images.png_bytes(frame, origin) if kind == "png" else images.exr_bytes(frame, [], origin))
+    path.write_bytes(picture_bytes(tmp_path, kind, frame, origin))
     assert json.loads(images.recipe_of(path)) == recipe
     assert json.loads(images.texts_of(path)["StyleRigControls"]) == recipe["frames"][0]
-    path.write_bytes(images.png_bytes(frame, ORIGIN) if kind == "png" else b"not a picture")
+    path.write_bytes(picture_bytes(tmp_path, kind, frame, ORIGIN))
     assert images.recipe_of(path) is None
 
 
@@ -106,7 +119,7 @@ def test_raw_array_names_each_channel(frame):
 
 @pytest.mark.parametrize("kind", ["png", "exr"])
 def test_only_a_whole_picture_is_known_again(frame, tmp_path, kind):
-    data = images.png_bytes(frame, ORIGIN) if kind == "png" else images.exr_bytes(frame, PASSES, ORIGIN)
+    data = picture_bytes(tmp_path, kind, frame, ORIGIN)
     path = tmp_path / f"frame.{kind}"
     assert images.request_of(path) is None
     path.write_bytes(data)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from backend import cli, images, portraits
+from backend import cli, images, portraits, schema
 from tests import fake_rig
 
 FRAMES = 8
@@ -150,6 +150,109 @@ def test_a_picture_is_made_again_from_itself(tmp_path, render, kind):
     assert list(pictures(tmp_path / "again").values()) == [picture.read_bytes()]
 
 
+@pytest.mark.parametrize("options", [[], ["--take", "expression", "light", "--of", "9", "--size", "48"]])
+def test_a_sample_is_made_again_from_itself(tmp_path, capsys, render, options):
+    assert cli.main(["sample", "--seeds", "3", "4", "--output", str(tmp_path / "out"), *options], rig_loader=fake_rig.load) == 0
+    for picture in sorted((tmp_path / "out").iterdir()):
+        status, _, errors = render(picture, "--output", tmp_path / picture.stem)
+        assert status == 0, errors
+        assert list(pictures(tmp_path / picture.stem).values()) == [picture.read_bytes()]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_rig_files_as_editors_save_them(tmp_path, render, encoding):
+    path = write_rig_file(tmp_path, frames=[{}, {"rotation": [0.2, 0, 0]}])
+    path.write_bytes(path.read_text().encode(encoding))
+    status, _, errors = render(path, "--output", tmp_path / "out")
+    assert status == 0, errors
+    assert len(pictures(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"frames": [' + b"[]," * schema.MOST_PARTS + b"0]}", "more lists and objects"),
+        (b'{"frames": [{"expression": {' + b",".join(b'"e%d": 0' % n for n in range(1025)) + b"}}]}", "more than 1024 names"),
+        (b'{"portrait": {"seed": ' + b"7" * 5000 + b'}, "frames": [{}]}', "4300 digits"),
+        (b"\xff\xfe{\x00\x80", "not JSON"),
+    ],
+    ids=["nested", "lists", "names", "digits", "half a sign"],
+)
+def test_a_rig_file_of_too_many_parts_is_refused(tmp_path, render, content, message):
+    (tmp_path / "rig.json").write_bytes(content)
+    status, _, errors = render(tmp_path / "rig.json", "--output", tmp_path / "out")
+    assert_refused(status, errors, message)
+
+
+def test_what_is_too_large_or_no_file_is_refused_unread(tmp_path, render):
+    large, pipe, picture = tmp_path / "large.json", tmp_path / "pipe.json", tmp_path / "pipe.png"
+    with open(large, "wb") as file:
+        file.truncate(198_000_000)
+    status, _, errors = render(large, "--output", tmp_path / "out")
+    assert_refused(status, errors, "it has 198000000 bytes")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(pipe)
+        os.mkfifo(picture)
+        assert_refused(*render(pipe, "--output", tmp_path / "out")[::2], "it is a pipe")
+        assert_refused(*render(picture, "--output", tmp_path / "out")[::2], "does not say what it was made from")
+    assert_refused(*render(tmp_path, "--output", tmp_path / "out")[::2], "it is a folder")
+
+
+def test_a_pipe_where_a_frame_belongs_is_no_frame(tmp_path, render):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no pipes with names here")
+    rig_file, out = write_rig_file(tmp_path, frames=[{}]), tmp_path / "out"
+    out.mkdir()
+    os.mkfifo(out / "frame_0001.png")
+    status, _, errors = render(rig_file, "--output", out, "--resume")
+    assert status == 0, errors
+    assert (out / "frame_0001.png").is_file()
+
+
+def test_a_picture_orders_one_frame(tmp_path, render):
+    """However many its recipe has."""
+    recipe = {"portrait": {"seed": 1}, "frames": [{}] * 100_000, "output": {"size": 2048}}
+    path = picture_of(tmp_path / "many.png", StyleRigRecipe=images.pack_recipe(recipe))
+    status, _, errors = render(path, "--output", tmp_path / "out")
+    assert_refused(status, errors, "made from 100000 frames; a picture is one")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_file_says_cannot_steer_the_terminal(tmp_path, render):
+    recipe = {"portrait": {"seed": 1}, "frames": [{}], "\x1b]0;mine\x07\x1b[2J\r\nerror: \u202e": 1}
+    path = picture_of(tmp_path / "a.png", StyleRigRecipe=images.pack_recipe(recipe))
+    status, _, errors = render(path, "--output", tmp_path / "out")
+    assert_refused(status, errors, r"\x1b]0;mine\x07\x1b[2J\r\nerror: \u202e: Extra inputs")
+
+
+def picture_of(path: Path, **texts: str) -> Path:
+    """A PNG of one pixel with these texts."""
+    info = PngImagePlugin.PngInfo()
+    for name, text in texts.items():
+        info.add_text(name, text)
+    Image.new("RGBA", (1, 1)).save(path, pnginfo=info)
+    return path
+
+
+@pytest.mark.parametrize("seed", [2**31, 3698135662, 2**32 - 1, 2**53 + 1, 2**63 - 1])
+def test_a_large_seed_is_the_same_person_by_every_way(tmp_path, capsys, render, seed):
+    assert cli.main(["sample", "--seeds", str(seed), "--output", str(tmp_path)], rig_loader=fake_rig.load) == 0
+    status, _, errors = render(write_rig_file(tmp_path, portrait={"seed": seed}, frames=[{}]), "--output", tmp_path / "out")
+    assert status == 0, errors
+    sample, frame = Image.open(tmp_path / f"person_{seed}.png"), Image.open(tmp_path / "out" / "frame_0001.png")
+    assert sample.tobytes() == frame.tobytes() and f"seed {seed}" in frame.info["Source"]
+
+
+@pytest.mark.parametrize("seed", ["-1", "9223372036854775808", "1e3", "7.0", "٣"])
+def test_what_is_no_seed(tmp_path, capsys, seed):
+    for options in (["--seeds", seed], ["--seeds", "1", "--of", seed]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["sample", *options, "--output", str(tmp_path / "out")], rig_loader=fake_rig.load)
+        assert ended.value.code == 2 and "from 0 to 9223372036854775807" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_picture_that_does_not_say_what_made_it(tmp_path, render):
     path = tmp_path / "photo.png"
     Image.new("RGB", (8, 8)).save(path)
@@ -164,6 +267,7 @@ def test_a_picture_that_does_not_say_what_made_it(tmp_path, render):
         ({"frames": [{}, {"rotation": [0, float("nan"), 0]}]}, "frames.1.rotation.1: "),
         ({"frames": [{}, {"expression": {"smile": 1}}]}, "no expression 'smile'"),
         ({"portrait": {"seed": -1}}, "seed: "),
+        ({"portrait": {"seed": 2**63}}, "seed: "),
         ({"portrait": {"seed": 1, "model": "other"}}, "no model 'other'"),
         ({"portrait": 5}, "portrait"),
         ({"output": {"size": 9}}, "output.size: "),

@@ -66,5 +66,10 @@ def test_the_command_draws_people_and_ways(rig, tmp_path, capsys):
         assert picture.size == (32, 32) and picture.mode == "RGBA"
     assert call("--seeds", 1, 2, "--between", 2) == 0
     assert {path.name for path in tmp_path.glob("frame_*")} == {"frame_0001.png", "frame_0002.png", "frame_0003.png"}
+    for name in ("person_2.png", "frame_0002.png"):  # what each was made from is in it
+        again = ["render", str(tmp_path / name), "--output", str(tmp_path / "again")]
+        assert cli.main(again, rig_loader=lambda device: rig) == 0
+        with Image.open(tmp_path / name) as before, Image.open(tmp_path / "again" / "frame_0001.png") as after:
+            assert before.tobytes() == after.tobytes() and before.info == after.info
     assert call("--seeds", 1, "--between", 2) == 2
     assert "no way to go" in capsys.readouterr().err

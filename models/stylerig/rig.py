@@ -32,6 +32,7 @@ from models.generators import (
     load_generator,
     one_thread,
 )
+from models.seeds import LARGEST_SEED
 from models.stylerig.controls import Controls, Frame, Portrait, bad_controls
 from models.stylerig.keep import faded, grown, moving_area, wanted_part
 from models.stylerig.matte import grown_matte
@@ -125,7 +126,7 @@ class Rig:
     @one_thread()
     def new_portrait(self, seed: int, truncation: float = 0.7) -> Portrait:
         """The person of a seed: w by the mapping network, parameters by the reconstruction."""
-        if not 0 <= truncation <= 2 or not -(2**63) <= seed < 2**63:
+        if not 0 <= truncation <= 2 or not 0 <= seed <= LARGEST_SEED:
             raise bad_controls(f"seed {seed} or truncation {truncation} is out of bounds")
         z = latents_from_seed(seed, 1, self.generator.z_dim).to(self.device)
         w = self.generator.mapping(z, truncation_psi=truncation)
