@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models.io.regular_file import UnreadableFile, open_regular, read_regular
+from models.io.regular_file import UnreadableFile, open_regular, read_regular, read_text
 
 
 def reason(path, most_bytes: int = 1000) -> str:
@@ -28,6 +28,18 @@ def test_a_file_within_the_limit_is_read_through_links_too(tmp_path):
     if os.name != "nt":
         (tmp_path / "link").symlink_to(file)
         assert read_regular(tmp_path / "link", 10) == b"0123456789"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_text_by_its_byte_order_mark(tmp_path, encoding):
+    (tmp_path / "a.toml").write_bytes("name = '日本'".encode(encoding))
+    assert read_text(tmp_path / "a.toml", 100) == "name = '日本'"
+
+
+def test_what_is_no_text(tmp_path):
+    (tmp_path / "a.toml").write_bytes(b"\xe9t\xe9")
+    with pytest.raises(UnreadableFile, match="it is no text"):
+        read_text(tmp_path / "a.toml", 100)
 
 
 def test_what_is_missing_too_large_or_a_folder(tmp_path):

@@ -5,6 +5,7 @@ A pipe or a device may never end, or do something when it is opened; a folder is
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from pathlib import Path
@@ -19,6 +20,10 @@ KINDS = {
     stat.S_IFCHR: "it is a device",
     stat.S_IFBLK: "it is a device",
 }
+MARKS = {  # byte order marks, the longer first
+    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
 OPENING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 
@@ -65,3 +70,13 @@ def read_regular(path: str | Path, most_bytes: int) -> bytes:
     if len(data) != size:  # it is being written, or is one of those that Linux's /proc makes up
         raise UnreadableFile(path, "it has another size than it says")
     return data
+
+
+def read_text(path: str | Path, most_bytes: int) -> str:
+    """The text of such a file, in UTF-8 or in what its byte order mark says, as editors save it. Raises UnreadableFile."""
+    data = read_regular(path, most_bytes)
+    encoding = next((encoding for mark, encoding in MARKS.items() if data.startswith(mark)), "utf-8")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(Path(path), f"it is no text ({error})") from error

@@ -11,7 +11,9 @@ from typing import Any
 
 from models.errors import StyleRigError
 from models.generators import GeneratorConfig
+from models.io.regular_file import read_text
 
+LARGEST_PLAN = 1 << 20  # bytes
 KINDS = ("pairs", "adversarial")
 DISCRIMINATORS = {"stylegan2": 8, "patches": 16}  # what judges, and the fewest pixels it takes
 
@@ -125,10 +127,8 @@ def load_config(path: str | Path) -> TrainingConfig:
     """Read a plan; raises StyleRigError with the name of what is wrong in it."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, LARGEST_PLAN)
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise bad_plan(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise bad_plan(f"{path} is not {'JSON' if path.suffix == '.json' else 'TOML'}: {error}") from error
     return config_from_json(values)

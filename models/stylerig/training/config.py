@@ -9,8 +9,10 @@ from pathlib import Path
 
 from models.errors import StyleRigError
 from models.generators.generator import PRECISIONS
+from models.io.regular_file import read_text
 from models.stylerig.rignet import METHODS
 
+LARGEST_PLAN = 1 << 20  # bytes
 SCENE_STAGES = ("reconstruction", "joint", "finish")
 DEFAULT = Path(__file__).resolve().parent.parent / "studio.toml"
 
@@ -128,8 +130,8 @@ def read_config(path: Path | None) -> TrainingConfig:
     """The settings in a TOML file; StyleRigError names what does not belong there."""
     path = path or DEFAULT
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values = tomllib.loads(read_text(path, LARGEST_PLAN))
+    except tomllib.TOMLDecodeError as error:
         raise bad_config(path, str(error)) from error
     config = fill(TrainingConfig(), values, path)
     config.check()
