@@ -142,13 +142,17 @@ def painted_iris(blue: float, light: float, tone: float) -> tuple[np.ndarray, np
     return eyes.iris_colours(weights)[0], np.maximum(model, 0.22 * np.array([0.075, 0.054, 0.030]))
 
 
-def test_lids_shade_the_eyeballs_most_at_the_upper_edge(face):
+def test_lids_shade_the_eyeballs_and_inner_corners_are_pink(face):
     head, lids = face.mean.numpy(), eyes.lid_edges(face)
-    shade = eyes.lid_shade(face, head, lids)
+    tint = eyes.lid_tint(face, head, lids)
     on_eyes = face.masks["eyes"].numpy() > 0.5
-    assert shade[~on_eyes].max() == 0 and 0.4 < shade.max() < 1
+    assert tint[~on_eyes].min() == 1 and 0 < tint.min() < 0.6 and tint.max() == 1
     front = on_eyes & (head[:, 2] > head[on_eyes, 2].max() - 0.4)
-    assert shade[front & (head[:, 1] > 3.75)].mean() > shade[front & (head[:, 1] < 3.5)].mean()
+    assert tint[front & (head[:, 1] > 3.75)].mean() < tint[front & (head[:, 1] < 3.5)].mean()
+    for edge in lids.values():
+        inner = head[edge[np.abs(head[edge, 0]).argmin()]]
+        by_corner = on_eyes & (np.linalg.norm(head - inner, axis=1) < 0.3)
+        assert by_corner.any() and (tint[by_corner, 1] < 0.85 * tint[by_corner, 0]).any()
 
 
 def test_teeth_yellow_with_age(face):

@@ -25,7 +25,7 @@ SURROUNDINGS = {
     "coloured": (("night", "studio"), (0.1, 0.3)),
 }
 WHITE_BALANCE = 0.75  # share of a colour cast that cameras take away
-TARGET, TARGET_BY_TONE = 0.95, -0.22  # irradiance on the face over pi; how its logarithm falls per deviation of skin tone
+TARGET, TARGET_BY_TONE = 0.95, -0.10  # irradiance on the face over pi; how its logarithm falls per deviation of skin tone
 FACING = (0.0, 0.17, 0.985)  # the direction that the exposure is measured for
 MOST_LAMPS = 3
 

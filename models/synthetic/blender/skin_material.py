@@ -13,15 +13,16 @@ from models.synthetic.blender.nodes import (
 )
 
 SUBSURFACE_RADIUS = (1.0, 0.37, 0.19)  # relative mean free path in skin, R, G, B
-OIL, OIL_ROUGHNESS = 0.09, 0.33  # the thin film on skin: a second, tighter highlight
+OIL, OIL_ROUGHNESS = 0.09, 0.33  # the thin film on skin: a second, tighter highlight; how much of it where no person says
 WET = 0.12  # roughness of the lids' inner edges
 
 
 def skin_material(detail, relief):
     """Skin: vertex colour times the detail map, which holds in its alpha how rough the skin is, and heights in cm."""
-    material, nodes, links, shader = principled("skin", Subsurface_Weight=1.0, IOR=1.4, Coat_Weight=OIL, Coat_Roughness=OIL_ROUGHNESS)
+    material, nodes, links, shader = principled("skin", Subsurface_Weight=1.0, IOR=1.4, Coat_Roughness=OIL_ROUGHNESS)
     shader.subsurface_method = "BURLEY"
     shader.inputs["Subsurface Radius"].default_value = SUBSURFACE_RADIUS
+    links.new(named_value(nodes, "oil"), shader.inputs["Coat Weight"])
     texture = picture_node(nodes, detail)
     colour = vertex_colour(nodes, "colour")
     links.new(multiply(nodes, links, colour, texture.outputs["Color"]), shader.inputs["Base Color"])
@@ -91,8 +92,8 @@ def eye_material(iris):
     """An eyeball: the painted picture, an iris that is a bowl, under a clear wet cornea; darker behind the lids."""
     material, nodes, links, shader = principled("eye", Roughness=0.4, Specular_IOR_Level=0.1, Coat_Weight=1.0, Coat_Roughness=0.015, Coat_IOR=1.376)
     texture = picture_node(nodes, iris)
-    shade = one_minus(nodes, links, vertex_value(nodes, "lid_shade"))
-    links.new(multiply(nodes, links, texture.outputs["Color"], shade), shader.inputs["Base Color"])
+    tinted = multiply(nodes, links, texture.outputs["Color"], vertex_colour(nodes, "lid_tint"))
+    links.new(tinted, shader.inputs["Base Color"])
     links.new(bumped(nodes, links, texture.outputs["Alpha"]), shader.inputs["Normal"])
     class_outputs(nodes, links, {"eyes": None, "face": None})
     return material

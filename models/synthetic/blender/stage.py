@@ -102,7 +102,7 @@ class Stage:
         fill_picture(self.detail, message["detail"])
         fill_picture(self.relief, message["relief"])
         fill_picture(self.iris, message["iris"])
-        values(self.head.data.materials[0], subsurface=message["subsurface"])
+        values(self.head.data.materials[0], subsurface=message["subsurface"], oil=message["oil"])
         fill_picture(self.cloth, with_alpha(message["cloth"]))
         for name, thing in self.worn.items():
             thing.hide_render = not bool(message.get(f"has_{name}", True))
@@ -114,7 +114,7 @@ class Stage:
     def shot(self, message: dict) -> None:
         """Pose that person, light the scene and place the camera."""
         attribute(self.head.data, "creases", "FLOAT_COLOR", "color", with_alpha(message["creases"]))
-        attribute(self.head.data, "lid_shade", "FLOAT", "value", message["lid_shade"])
+        attribute(self.head.data, "lid_tint", "FLOAT_COLOR", "color", with_alpha(message["lid_tint"]))
         refill(self.head, message["head"])
         for name, thing in self.worn.items():
             refill(thing, message[name])

@@ -25,6 +25,7 @@ TEXTURE = FINE
 MELANIN = np.array([0.45, 0.80, 1.10])  # change of optical density in R, G, B per unit of pigment
 PALEST_LIPS = -0.8  # further along the mode lips would turn green
 PAINTED_BROWS = 0.15  # of the mean face's brows; real strands stand on them
+MOUTH_LIGHT = 1.8  # the rig's mesh has no shadows, so its mouth is painted darker than flesh is
 NOSTRILS, NOSTRIL_RADII, NOSTRIL_RISE = (32, 34), (0.013, 0.008), 0.010  # landmarks they lie above, chart units
 
 
@@ -163,12 +164,19 @@ def vertex_colours(face: FaceModel, person) -> np.ndarray:
     mask = {name: value.numpy()[:, None] > 0.5 for name, value in face.masks.items()}
     colours = np.where(mask["skin"], skin, mean)
     colours = np.where(eyes.rims(face)[:, None], (0.45 * plain + 0.10) * np.array([1.15, 0.72, 0.68]), colours)
+    colours = np.where(mask["mouth"], MOUTH_LIGHT * mean, colours)
     return np.where(mask["teeth"], mean * enamel_tint(person), colours)
 
 
 def subsurface(person) -> float:
     """How far light spreads under the skin, cm in red: less where melanin takes it."""
     return 0.08 + 0.05 * min(1.0, tone.lightness(tone.weight(person.reflectance, "tone")) / 1.6)
+
+
+def oil(person) -> float:
+    """How much of the skin, 0–1, has a film of oil: from dry to wet with sweat; powder takes it away."""
+    powder = 1 - 0.7 * amounts(person.look, person.masculine)["foundation"]
+    return powder * 0.32 / (1 + float(np.exp(1.3 - 1.1 * person.look["gloss"] + 0.8 * grown(person.age))))
 
 
 def enamel_tint(person) -> np.ndarray:
@@ -233,7 +241,8 @@ def blood(maps: SkinMaps, person) -> np.ndarray:
     amount += (0.25 * flushed + 0.18 * old) * fine["vessels"] * fine["rosy"]
     cheeks = 0.15 + 0.14 * max(0.0, tone.weight(person.reflectance, "cheeks"))
     amount += 0.35 * cheeks * fine["rosy"] * fine["patches"]  # a flush is blotched, not a disc
-    return amount - 0.35 * scar(maps, look)
+    seen = 0.4 + 0.6 * min(1.0, tone.lightness(tone.weight(person.reflectance, "tone")))  # melanin hides it
+    return seen * amount - 0.35 * scar(maps, look)
 
 
 def scar(maps: SkinMaps, look: dict[str, float]) -> np.ndarray:
@@ -277,10 +286,10 @@ def evened(field: np.ndarray, maps: SkinMaps) -> np.ndarray:
 
 def roughness(maps: SkinMaps, person, worn: dict[str, float]) -> np.ndarray:
     """(FINE, FINE): oily on nose and forehead, drier with age, glossy lips."""
-    region, oil, old = maps.region, np.tanh(0.8 * person.look["gloss"]), grown(person.age)
-    coarse = 0.50 - 0.06 * oil + 0.03 * old + 0.08 * worn["foundation"]
-    coarse = coarse - (0.09 + 0.05 * oil) * np.clip(region["nose"] + 0.8 * region["forehead"], 0, 1) + 0.05 * region["beard"]
-    lips = 0.42 - 0.04 * oil - 0.18 * worn["lip_gloss"] + 0.06 * old
+    region, wet, old = maps.region, np.tanh(0.8 * person.look["gloss"]), grown(person.age)
+    coarse = 0.50 - 0.08 * wet + 0.03 * old + 0.08 * worn["foundation"]
+    coarse = coarse - (0.08 + 0.06 * wet) * np.clip(region["nose"] + 0.8 * region["forehead"], 0, 1) + 0.05 * region["beard"]
+    lips = 0.42 - 0.04 * wet - 0.18 * worn["lip_gloss"] + 0.06 * old
     coarse = coarse * (1 - region["lips"]) + lips * region["lips"]
     return np.clip(resized(coarse, FINE) + 0.045 * maps.fine["grain"] + 0.03 * maps.fine["blood"], 0.18, 0.75)
 
@@ -293,8 +302,8 @@ def static_relief(maps: SkinMaps, person) -> np.ndarray:
 def relief_map(maps: SkinMaps, person) -> np.ndarray:
     """(TEXTURE, TEXTURE, 4) float32 heights in cm: at rest, and what raised brows, a frown and a smile add at full strength."""
     look, fine, old = person.look, maps.fine, grown(person.age)
-    rough = np.exp(0.35 * np.tanh(look["pores"])) * (1 + 0.7 * old)
-    skin = rough * (0.0022 * fine["pores"] * (0.7 + 0.6 * fine["rosy"]) + 0.004 * fine["grain"] + (0.004 + 0.006 * old) * fine["blood"])
+    rough = np.exp(0.35 * np.tanh(look["pores"])) * (1 + 0.6 * old)
+    skin = rough * (0.0028 * fine["pores"] * (0.7 + 0.6 * fine["rosy"]) + 0.0045 * fine["grain"] + (0.004 + 0.004 * old) * fine["blood"])
     skin = skin * (1 - fine["lips"]) + 0.0045 * (1 + 0.6 * old) * fine["lips"] * fine["lip_lines"]
     heights = [skin + static_relief(maps, person) - 0.02 * scar(maps, look)]
     heights += [sum(depth * maps.lines[kind] for kind, depth in crease.items()) for crease in CREASES.values()]

@@ -69,8 +69,8 @@ LINES = {
     "lid": ((((0.400, 0.722), (0.388, 0.7295), (0.368, 0.7335), (0.345, 0.7335), (0.322, 0.728), (0.306, 0.722)), 0.035, 1.0, 1),),
 }  # fmt: skip
 REACH = 5.0  # half widths from a line within which it is drawn
-SHOULDER, BULGE = 0.4, 0.7  # how far skin rises on both sides of a line, and beyond a fold, of its depth
-WANDER = 0.10  # cm that lines stray, so that the two halves differ
+SHOULDER, BULGE = 0.28, 0.7  # how far skin rises on both sides of a line, and beyond a fold, of its depth
+WANDER = 0.07  # cm that lines stray, so that the two halves differ
 
 
 def line_maps(places: np.ndarray) -> dict[str, np.ndarray]:
@@ -81,7 +81,7 @@ def line_maps(places: np.ndarray) -> dict[str, np.ndarray]:
 
 def resized_noise(places: np.ndarray, seed: int) -> np.ndarray:
     """Slow random numbers (FINE, FINE) over the skin."""
-    return cv2.resize(noise(places[::8, ::8], 2.2, seed), (FINE, FINE), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(noise(places[::8, ::8], 3.5, seed), (FINE, FINE), interpolation=cv2.INTER_CUBIC)
 
 
 def drawn(places: np.ndarray, points, width: float, depth: float, side: int) -> np.ndarray:
