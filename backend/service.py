@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from backend import __version__, images, portraits, schema
+from backend import __version__, images, portraits, recipe, schema
 from backend.guard import Guard, error_body
 from backend.inference_queue import Ticket
 from backend.rigs import MODEL, RigHolder, Worker, draw, out_of_memory
@@ -157,7 +157,7 @@ def frame_response(holder: RigHolder, request: schema.FrameRequest) -> Response:
     frame = draw(rig, portrait, controls, output.size, passes)
     headers = {"X-StyleRig-Placement": ",".join(map(repr, map(float, frame.placement)))}
     if output.format == "png":
-        origin = images.Origin(portrait.model, portrait.weights_hash, portrait.seed)
+        origin = recipe.origin(recipe.one_frame(request.portrait, request.controls, output.size, passes))
         return Response(images.png_bytes(frame, origin), media_type="image/png", headers=headers)
     array, channels = images.stacked(frame, passes)
     headers["X-Array-Shape"] = ",".join(map(str, array.shape))

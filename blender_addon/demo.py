@@ -61,7 +61,7 @@ def make(output: Path, frames: int, seed: int) -> dict:
     """Make the shot, render it, and say how that went."""
     step(f"Starting the backend and drawing a portrait (seed {seed})")
     scene = new_scene(frames)
-    bpy.ops.stylerig.new_portrait(seed=seed, truncation=0.7)
+    bpy.ops.stylerig.new_portrait(large_seed=str(seed), truncation=0.7)
     rig = next((item for item in scene.objects if item.type == "ARMATURE" and item.stylerig.is_rig), None)
     if rig is None:
         raise DemoError("No rig was made.")

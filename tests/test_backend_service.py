@@ -143,6 +143,8 @@ def test_png_is_the_raw_arrays_srgb(client, portrait):
     assert np.abs(np.asarray(picture) - wanted).max() <= 0.5001
     assert "does not show a real person" in picture.info["Description"]
     assert portrait["weights_hash"] in picture.info["Source"] and "seed 7" in picture.info["Source"]
+    made_from = json.loads(images.unpack_recipe(picture.info["StyleRigRecipe"]))
+    assert made_from["portrait"] == portrait and made_from["frames"][0]["rotation"] == [-0.4, 0, 0]
 
 
 def test_mesh_describes_the_portraits_head(client, portrait):

@@ -12,7 +12,7 @@ from ..link import live_image, session
 from ..link.background import BackgroundOperator
 from ..link.client import Client
 from ..link.gallery import Candidate, Gallery, draw_candidate, thumbnail
-from ..rig import mixing
+from ..rig import mixing, seeds
 from ..rig.build import build_rig, duplicate_rig, place_beside, replace_portrait
 from ..rig.controls import RigError, active_rig, is_rig, portrait_of, rigs_in
 from ..translations import said, told
@@ -37,10 +37,20 @@ TRUNCATION = {
 }  # fmt: skip
 
 
+def keep_seed(gallery: StyleRigGallery, _context: bpy.types.Context) -> None:
+    """Empty the text where it is no seed."""
+    if gallery.large_first and not seeds.is_seed(gallery.large_first):
+        gallery.large_first = ""
+
+
 class StyleRigGallery(bpy.types.PropertyGroup):
     """What the panels offer to draw; of the window manager, kept for the session."""
 
     first: IntProperty(name="First Seed", description="Number of the first candidate", default=0, min=0)
+    large_first: StringProperty(
+        name="Large First Seed", description="Instead of First Seed, a number that its field cannot hold: up to 9223372036854775807",
+        update=keep_seed,
+    )  # fmt: skip
     count: IntProperty(name="Count", description="How many candidates to draw", default=9, min=1, max=48)
     truncation: FloatProperty(**TRUNCATION)
     replace: BoolProperty(
@@ -98,11 +108,15 @@ class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
     bl_label = "New Portrait"
 
     seed: IntProperty(name="Seed", description="The same number is the same face, on every computer", default=7, min=0)
+    large_seed: StringProperty(
+        name="Large Seed", description="Instead of Seed, a number that its field cannot hold: up to 9223372036854775807",
+        options={"SKIP_SAVE"},
+    )  # fmt: skip
     truncation: FloatProperty(**TRUNCATION)
     replace: BoolProperty(name="Onto Active Rig", description="Give the active rig the face and keep its animation", options={"SKIP_SAVE"})
 
     def work(self) -> Callable[[], Any]:
-        settings, seed, truncation = session.launch_settings(), self.seed, decimal(self.truncation)
+        settings, seed, truncation = session.launch_settings(), seeds.seed_of(self.seed, self.large_seed), decimal(self.truncation)
         known = CANDIDATES.get(candidate_key(seed, truncation))
 
         def fetch() -> tuple[dict, dict, Any]:
@@ -123,7 +137,8 @@ class STYLERIG_OT_draw_gallery(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         gallery = context.window_manager.stylerig_gallery
-        gallery.first = max(0, gallery.first + self.page * gallery.count)
+        first = first_of(gallery) + self.page * gallery.count
+        gallery.first, gallery.large_first = seeds.fields_of(min(max(0, first), seeds.LARGEST_SEED))
         settings = session.launch_settings()
         wanted = [seed for seed in page_of(gallery) if candidate_key(seed, gallery.truncation) not in CANDIDATES]
         if wanted:
@@ -211,9 +226,14 @@ def decimal(value: float) -> float:
     return round(value, 4)
 
 
+def first_of(gallery: StyleRigGallery) -> int:
+    return seeds.seed_of(gallery.first, gallery.large_first)
+
+
 def page_of(gallery: StyleRigGallery) -> range:
     """The seeds that the gallery shows."""
-    return range(gallery.first, gallery.first + gallery.count)
+    first = first_of(gallery)
+    return range(first, min(first + gallery.count, seeds.LARGEST_SEED + 1))
 
 
 def icon_name(candidate: Candidate) -> str:
@@ -239,7 +259,7 @@ def draw_gallery(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     gallery = context.window_manager.stylerig_gallery
     column = layout.column(align=True)
     column.use_property_split = True
-    for name in ("first", "count", "truncation", "replace"):
+    for name in ("first", "large_first", "count", "truncation", "replace"):
         column.prop(gallery, name)
     row = layout.row(align=True)
     row.operator("stylerig.draw_gallery", text="", icon="TRIA_LEFT").page = -1
@@ -259,7 +279,8 @@ def draw_gallery(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
 def draw_thumbnail(cell: bpy.types.UILayout, gallery: StyleRigGallery, candidate: Candidate) -> None:
     cell.template_icon(icon_value=thumbnails.icon_of(icon_name(candidate)), scale=THUMBNAIL_SCALE)
     pick = cell.operator("stylerig.new_portrait", text=str(candidate.seed))
-    pick.seed, pick.truncation, pick.replace = candidate.seed, candidate.truncation, gallery.replace
+    pick.seed, pick.large_seed = seeds.fields_of(candidate.seed)
+    pick.truncation, pick.replace = candidate.truncation, gallery.replace
 
 
 def draw_mixing(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.types.Object) -> None:

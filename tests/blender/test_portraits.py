@@ -57,6 +57,50 @@ def test_name_seed_and_picture_are_on_the_rig(part, backend, tmp_path):
     assert json.loads(saved.stylerig.portrait) == fake_backend.new_portrait(12, 0.5)
 
 
+LARGE_SEEDS = (2**31 - 1, 2**31, 3698135662, 2**53 + 1, 2**63 - 1)
+
+
+@pytest.mark.parametrize("seed", LARGE_SEEDS)
+def test_every_seed_of_the_backend_can_be_given_and_is_held(part, backend, tmp_path, seed):
+    assert bpy.ops.stylerig.new_portrait(large_seed=str(seed), truncation=0.5) == {"FINISHED"}
+    path = str(tmp_path / "saved.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    rig = bpy.data.objects[f"Portrait {seed}"]
+    assert rig.stylerig.seed == str(seed) and part("rig.controls").portrait_of(rig)["seed"] == seed
+    new(8)  # a number again: the text is not kept
+    assert bpy.context.view_layer.objects.active.stylerig.seed == "8"
+
+
+def test_one_range_of_seeds(part, backend):
+    from models.seeds import LARGEST_SEED
+
+    seeds = part("rig.seeds")
+    assert seeds.LARGEST_SEED == LARGEST_SEED
+    for seed in (0, 7, *LARGE_SEEDS):
+        assert seeds.seed_of(*seeds.fields_of(seed)) == seed
+    for text in ("-1", "9223372036854775808", "1e9", "7.0", "seven", "٣", "1" * 400):
+        with pytest.raises(RuntimeError, match="is no seed"):
+            bpy.ops.stylerig.new_portrait(large_seed=text)
+
+
+def test_pages_of_large_seeds(part, backend):
+    portraits, gallery = part("ui.portraits"), bpy.context.window_manager.stylerig_gallery
+    gallery.first, gallery.count, gallery.large_first = 2**31 - 2, 3, ""
+    bpy.ops.stylerig.draw_gallery(page=1)
+    assert list(portraits.page_of(gallery)) == [2**31 + 1, 2**31 + 2, 2**31 + 3]
+    collect(portraits)
+    assert portraits.CANDIDATES[portraits.candidate_key(2**31 + 2, gallery.truncation)].portrait["seed"] == 2**31 + 2
+    bpy.ops.stylerig.draw_gallery(page=-1)
+    assert list(portraits.page_of(gallery)) == [2**31 - 2, 2**31 - 1, 2**31] and gallery.large_first == ""
+    gallery.large_first = str(2**63 - 2)
+    bpy.ops.stylerig.draw_gallery(page=1)
+    assert list(portraits.page_of(gallery)) == [2**63 - 1]
+    collect(portraits)
+    gallery.large_first = "many"
+    assert gallery.large_first == ""
+
+
 def test_a_rig_without_a_portrait_has_no_seed(backend):
     rig = new(12)
     rig.stylerig.portrait = ""
