@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
+from backend.terminal import outputs
 from models.errors import StyleRigError
 from models.io.atomic_write import write_atomic
 
@@ -123,4 +124,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with outputs():
+        status = main()
+    sys.exit(status)

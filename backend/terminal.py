@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+READER_GONE = (errno.EPIPE, errno.EINVAL)  # the second one on Windows
 KEPT = "\n\r\t"  # a progress bar goes back to the start of its line
 DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))  # and ends of lines: they reorder what stands there
 ESCAPES = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160)) if chr(number) not in KEPT}
@@ -65,7 +66,7 @@ class Output:
     @property
     def lost(self) -> bool:
         """Whether words were lost that somebody waits for: a reader that went away wants no more."""
-        return self.problem is not None and self.problem.errno != errno.EPIPE
+        return self.problem is not None and self.problem.errno not in READER_GONE
 
 
 @contextlib.contextmanager

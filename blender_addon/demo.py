@@ -202,6 +202,7 @@ def run(arguments: list[str]) -> None:
 
 def main() -> int:
     arguments = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    sys.stdout.reconfigure(errors="backslashreplace")  # a pipe may not hold every folder's name
     try:
         run(arguments)
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -68,3 +69,11 @@ def test_an_empty_folder_is_said_so(tmp_path, run_python):
     answer = run_python([sys.executable, "-m", "backend.film", tmp_path, tmp_path])
     assert answer.returncode == 1
     assert "There are no PNG frames" in answer.stdout
+
+
+def test_a_folder_that_the_pipe_cannot_hold_is_still_named(run_python, tmp_path):
+    (tmp_path / "日本").mkdir()
+    variables = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    answer = run_python([sys.executable, "-m", "backend.film", tmp_path / "日本", tmp_path], env=variables)
+    assert answer.returncode == 1 and answer.stdout.startswith("@error There are no ") and r"\u65e5\u672c" in answer.stdout
+    assert answer.stderr == ""
