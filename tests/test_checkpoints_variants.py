@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import io
 import pathlib
 import tarfile
 import zipfile
@@ -24,6 +23,7 @@ from models.generators.config import StyleGAN2Config
 from models.generators.layers import blur_kernel
 from models.generators.nvidia_state import NOT_CLAMPED
 from models.generators.rosinality import NO_AVERAGE, NO_NOISE
+from tests.damage import zip_with_a_long_list
 from tests.data.official_format import EasyDict, lively, official, official_names, snapshot, stylegan3_config
 from tests.data.rosinality_format import SMALL, encoder_of_psp, prefixed, their_classes, theirs, whole_network
 
@@ -294,15 +294,7 @@ def test_folders_and_files_that_end_early(tmp_path):
 
 
 def test_a_zip_whose_list_of_contents_is_too_long(tmp_path):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("network/data.pkl", b"N.")
-    entry = stream.getvalue()[stream.getvalue().index(b"PK\1\2") : -22]
-    listed = entry * (4 << 20 >> 6)
-    whole = stream.getvalue()
-    start = whole.index(b"PK\1\2")
-    end = whole[-22:-10] + len(listed).to_bytes(4, "little") + start.to_bytes(4, "little") + b"\0\0"
-    (tmp_path / "network.pt").write_bytes(whole[:start] + listed + end)
+    (tmp_path / "network.pt").write_bytes(zip_with_a_long_list("network/data.pkl", b"N."))
     assert "damaged zip" in reason(tmp_path / "network.pt")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def load_generator(path: str | Path, precision: str = "float32", device: str = "
 
 def read_file(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
     """Configuration, state and metadata of a file of any kind that is known."""
-    if not path.exists():
+    if not os.path.exists(path):  # pathlib's own raises where a folder may not be searched
         raise StyleRigError(
             f"There is no generator at {path}.", "Choose a generator file that exists.", code="missing_generator"
         )
@@ -92,7 +93,8 @@ def read_file(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
         with open_regular(path, LARGEST_FILE) as file:
             start = file.read(START)
             if is_pickle(start):
-                return read_pickled(path, start + file.read())
+                file.seek(0)
+                return read_pickled(path, file.read())
     except UnreadableFile as error:
         unpacked = path.is_dir() and any((place / "data.pkl").is_file() for place in (path, *path.glob("*/")))
         hint = "Choose the .pt file itself, not what was unpacked from it." if unpacked else ""

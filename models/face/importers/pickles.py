@@ -23,7 +23,7 @@ class FaceNames(ArrayNames):
     """What a face model's pickle names."""
 
     def __init__(self, budget: Budget):
-        classes = {name: lambda kind=kind: ObjectRecord(kind) for name, kind in CLASSES.items()}
+        classes = {name: lambda *_, kind=kind: ObjectRecord(kind) for name, kind in CLASSES.items()}
         bases = dict.fromkeys((module, "object") for module in ("__builtin__", "builtins"))
         remade = dict.fromkeys(((module, "_reconstructor") for module in ("copy_reg", "copyreg")), self.remake)
         super().__init__(budget, classes | bases | remade)
