@@ -11,6 +11,7 @@ import torch
 from models.face import load_face_model
 from models.face.reflectance import MODE_NAMES
 from models.synthetic import eyes, skin
+from models.synthetic.dataset import HEAD
 from models.synthetic.person import latent_of, person_from_latent
 from models.synthetic.skin import makeup, tone
 from models.synthetic.skin.age import creases, folds
@@ -20,7 +21,7 @@ from models.synthetic.skin.tone import CLASS_BOUNDS
 
 @pytest.fixture(scope="module")
 def face():
-    return load_face_model(None)
+    return load_face_model(HEAD)
 
 
 @pytest.fixture(scope="module")

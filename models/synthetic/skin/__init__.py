@@ -164,7 +164,8 @@ def vertex_colours(face: FaceModel, person) -> np.ndarray:
     mask = {name: value.numpy()[:, None] > 0.5 for name, value in face.masks.items()}
     colours = np.where(mask["skin"], skin, mean)
     colours = np.where(eyes.rims(face)[:, None], (0.45 * plain + 0.10) * np.array([1.15, 0.72, 0.68]), colours)
-    colours = np.where(mask["mouth"], MOUTH_LIGHT * mean, colours)
+    hollow = mask["mouth"] & ~np.any([mask[name] for name in ("tongue", "gums") if name in mask] or [mask["teeth"]], axis=0)
+    colours = np.where(hollow, MOUTH_LIGHT * mean, colours)
     return np.where(mask["teeth"], mean * enamel_tint(person), colours)
 
 
