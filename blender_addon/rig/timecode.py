@@ -18,7 +18,7 @@ LONGEST_GAP = 60.0  # seconds without rows; after more, the clock was set
 TOLD_GAP = 1.0  # seconds
 AROUND = 4  # rows on each side that say what the clock shows there
 OUT_OF_STEP = 0.75  # of a row's time
-OFTEN = 4  # where every so manieth row repeats a code, codes are slower than rows, which is nothing odd
+OFTEN = 4  # where more than one in so many rows repeats a code, codes are slower than rows, which is nothing odd
 LONG_SECOND = 1.001  # seconds that a second of drop-frame codes takes: 30 frames at 29.97
 
 
@@ -44,6 +44,7 @@ def seconds_of(codes: list[str], rate: float = 0.0, odd: Callable[..., None] = k
         count = next((common for common in COMMON_RATES if common > frames[known].max()), UNKNOWN_RATE)
         odd("It is shorter than a second: taken as {rate} frames per second, see Frame Rate.", rate=shown(count))
     count = count or round(rate) or 1
+    rate = 1 if count == 1 else rate  # seconds already, whatever the rate
     number = whole * count + frames
     if 2 * dropping[known].sum() > known.sum() and count % 30 == 0:
         minutes = whole // 60
@@ -101,6 +102,22 @@ def in_order(times: np.ndarray, usual_step: float, odd: Callable[..., None]) -> 
 
     ``usual_step`` is the time from row to row where the times do not say.
     """
+    rows, step = trusted(times, usual_step, odd)
+    passed, expected = forward(np.diff(times[rows])), step * np.diff(rows)
+    set_anew = (passed <= 0) | (passed > LONGEST_GAP)
+    tell(odd, "Jumps of its clock: {count}.", set_anew.sum())
+    passed[set_anew] = expected[set_anew]
+    gap = float((passed - expected).max(initial=0))
+    if gap > TOLD_GAP:
+        odd("Longest gap without rows: {seconds} s.", seconds=shown(gap))
+    seconds = np.interp(np.arange(len(times)), rows, np.concatenate(([0.0], np.cumsum(passed))))
+    seconds[: rows[0]] = step * np.arange(-rows[0], 0)
+    seconds[rows[-1] + 1 :] += step * np.arange(1, len(times) - rows[-1])
+    return seconds - seconds[0]
+
+
+def trusted(times: np.ndarray, usual_step: float, odd: Callable[..., None]) -> tuple[np.ndarray, float]:
+    """The rows whose times count, and the time from row to row."""
     rows = np.flatnonzero(np.isfinite(times))
     tell(odd, "Time codes that cannot be read: {count}.", len(times) - len(rows))
     repeats = np.diff(times[rows], prepend=np.nan) == 0
@@ -109,19 +126,7 @@ def in_order(times: np.ndarray, usual_step: float, odd: Callable[..., None]) -> 
     step = typical_step(rows, times[rows]) or usual_step
     wrong = out_of_order(rows, times[rows], step)
     tell(odd, "Time codes out of order: {count}.", wrong.sum())
-    rows = rows[~wrong]
-    passed, expected = forward(np.diff(times[rows])), step * np.diff(rows)
-    set_anew = (passed <= 0) | (passed > LONGEST_GAP)
-    tell(odd, "Jumps of its clock: {count}.", set_anew.sum())
-    passed[set_anew] = expected[set_anew]
-    gap = float((passed - expected).max(initial=0))
-    if gap > TOLD_GAP:
-        odd("Longest gap without rows: {seconds} s.", seconds=shown(gap))
-    known = np.concatenate(([0.0], np.cumsum(passed)))
-    seconds = np.interp(np.arange(len(times)), rows, known)
-    seconds[: rows[0]] = step * np.arange(-rows[0], 0)
-    seconds[rows[-1] + 1 :] += step * np.arange(1, len(times) - rows[-1])
-    return seconds - seconds[0]
+    return rows[~wrong], step
 
 
 def typical_step(rows: np.ndarray, times: np.ndarray) -> float:
