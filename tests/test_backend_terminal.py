@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -96,10 +98,14 @@ def test_a_reader_that_goes_away_stops_no_work(tmp_path):
     assert answer.returncode == 0 and frames == FRAMES and "Traceback" not in answer.stderr
 
 
-def test_a_full_folder_for_temporary_files_is_not_used(tmp_path):
+def test_a_full_folder_for_temporary_files_is_not_used(tmp_path, monkeypatch):
     """Frames are written beside where they belong."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(tmp_path / "nowhere"))
-        (tmp_path / "rig.json").write_text(RIG_FILE)
-        status = cli.main(["render", str(tmp_path / "rig.json"), "--output", str(tmp_path / "out"), "--format", "exr"], rig_loader=fake_rig.load)
-    assert status == 0 and len(list((tmp_path / "out").iterdir())) == 3
+
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    (tmp_path / "rig.json").write_text(RIG_FILE)
+    arguments = ["render", str(tmp_path / "rig.json"), "--output", str(tmp_path / "out"), "--format", "exr"]
+    assert cli.main(arguments, rig_loader=fake_rig.load) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 3
