@@ -26,7 +26,7 @@ SURROUNDINGS = {
 }
 WHITE_BALANCE = 0.75  # share of a colour cast that cameras take away
 TARGET, TARGET_BY_TONE = 0.95, -0.10  # irradiance on the face over pi; how its logarithm falls per deviation of skin tone
-FACING = (0.0, 0.17, 0.985)  # the direction that the exposure is measured for
+FACING = np.array([0.0, 0.17, 0.985])  # where a face that looks at the camera faces: the exposure is measured there
 MOST_LAMPS = 3
 
 
@@ -59,27 +59,37 @@ class Light:
         return surroundings(self.environment, self.turn) + sum(lamp.harmonics() for lamp in self.lamps)
 
 
-def draw_light(random: np.random.Generator, tone: float, kind: str | None = None) -> Light:
-    """A set-up, exposed for a face of that ``tone`` (standard deviations, positive is light)."""
+def draw_light(random: np.random.Generator, tone: float, kind: str | None = None, turn: np.ndarray | None = None) -> Light:
+    """A set-up, exposed for a face of that ``tone`` (standard deviations, positive is light).
+
+    ``turn`` (3, 3) is the head's rotation; what the exposure is measured for lies half-way between where the face
+    looks and the camera.
+    """
+    facing = FACING if turn is None else middle_of(FACING, turn @ FACING)
     kind = kind or str(random.choice(list(SHARES), p=np.array(list(SHARES.values())) / sum(SHARES.values())))
     target = TARGET * math.exp(0.14 * random.normal() + TARGET_BY_TONE * tone)
     names, (least, most) = SURROUNDINGS[kind]
     share = random.uniform(least, most)
-    turn = random.uniform(-math.pi, math.pi)
+    around = random.uniform(-math.pi, math.pi)
     mix = np.zeros(len(NAMES))
     mix[[NAMES.index(name) for name in names]] = random.dirichlet(np.full(len(names), 0.6))
-    environment = exposed(mix, turn, share * target)
+    environment = exposed(mix, around, share * target, facing)
     lamps = [lamp for lamp in LAMPS[kind](random) if lamp]
-    return Light(kind, environment, turn, scaled(lamps, (1 - share) * target))
+    return Light(kind, environment, around, scaled(lamps, (1 - share) * target, facing))
 
 
-def exposed(mix: np.ndarray, turn: float, target: float) -> np.ndarray:
+def middle_of(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The unit vector half-way between two."""
+    return (a + b) / np.linalg.norm(a + b)
+
+
+def exposed(mix: np.ndarray, turn: float, target: float, facing: np.ndarray) -> np.ndarray:
     """Weights (8, 3): the mixture (8,) white-balanced and scaled to give the face ``target`` · pi."""
     mean = surroundings(np.repeat(mix[:, None], 3, axis=1), turn)
     cast = mean[0] / luminance(mean[:1])
     tint = (cast.clamp(min=0.2) ** -WHITE_BALANCE).numpy()
     weights = mix[:, None] * tint
-    reaches = on_face(surroundings(weights, turn))
+    reaches = on_face(surroundings(weights, turn), facing)
     return weights * target / max(reaches, 0.25)
 
 
@@ -91,16 +101,17 @@ def surroundings(weights: np.ndarray, turn: float) -> Tensor:
     return rotate(mixed[None], about_y)[0]
 
 
-def on_face(light: Tensor) -> float:
-    """Luminance of the irradiance over pi of harmonics (9, 3) on a face that looks at the camera."""
-    return float(luminance(irradiance(light[None], torch.tensor([[FACING]]))[0, 0])) / math.pi
+def on_face(light: Tensor, facing: np.ndarray = FACING) -> float:
+    """Luminance of the irradiance over pi of harmonics (9, 3) on a surface of normal ``facing`` (3,)."""
+    normal = torch.as_tensor(facing, dtype=torch.float32).view(1, 1, 3)
+    return float(luminance(irradiance(light[None], normal)[0, 0])) / math.pi
 
 
-def scaled(lamps: list[Lamp], target: float) -> tuple[Lamp, ...]:
+def scaled(lamps: list[Lamp], target: float, facing: np.ndarray) -> tuple[Lamp, ...]:
     """The lamps, of which the first is the key, scaled so that together they give the face ``target`` · pi."""
-    front = sum(on_face(lamp.harmonics()) for lamp in lamps)
+    front = sum(on_face(lamp.harmonics(), facing) for lamp in lamps)
     key = luminance(torch.as_tensor(lamps[0].irradiance, dtype=torch.float32)[None]).item() / math.pi
-    factor = target / max(front, 0.45 * key)  # a key from far to the side stays one
+    factor = target / max(front, 0.3 * key)  # a key from far to the side stays one
     return tuple(Lamp(lamp.direction, lamp.irradiance * factor, lamp.angle) for lamp in lamps[:MOST_LAMPS])
 
 

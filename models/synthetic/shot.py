@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from models.face.camera import Camera
+from models.face.camera import Camera, rotation_matrix
 from models.face.frame import half_width, translation
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
@@ -55,7 +55,7 @@ def draw_shot(random: np.random.Generator, person: Person, face: FaceModel) -> S
         rotation=rotation,
         body=draw_body(random, rotation),
         distance=draw_distance(random),
-        light=draw_light(random, float(person.reflectance[0])),
+        light=draw_light(random, float(person.reflectance[0]), turn=rotation_matrix(torch.as_tensor(rotation)[None])[0].numpy()),
     )
 
 
