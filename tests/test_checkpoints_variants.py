@@ -8,6 +8,7 @@ import pathlib
 import tarfile
 import zipfile
 from collections import OrderedDict, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -21,7 +22,7 @@ from models.errors import StyleRigError
 from models.generators import Generator, latents_from_seed, load_generator
 from models.generators.config import StyleGAN2Config
 from models.generators.layers import blur_kernel
-from models.generators.nvidia_state import NOT_CLAMPED
+from models.generators.nvidia_state import AS_PUBLISHED, NOT_CLAMPED
 from models.generators.rosinality import NO_AVERAGE, NO_NOISE
 from tests.damage import zip_with_a_long_list
 from tests.data.official_format import EasyDict, lively, official, official_names, snapshot, stylegan3_config
@@ -121,6 +122,27 @@ def test_numbers_of_nvidia_s_network(place, c_dim, tmp_path):
     check(load_generator(saved(tmp_path / "network.pt", content)), expected, [NOT_CLAMPED])
 
 
+@pytest.mark.parametrize("kernel, radial, c_dim", [(3, False, 0), (1, True, 4)])
+def test_numbers_of_nvidia_s_stylegan3(kernel, radial, c_dim, tmp_path):
+    """As stylegan3-editing's encoders and its tuning keep it."""
+    expected = lively(Generator.create(stylegan3_config(kernel, radial, c_dim), seed=1))
+    state = dict(expected.state_dict())
+    for content in (state, {"state_dict": encoder_of_psp() | prefixed(state, "decoder."), "latent_avg": AVERAGE}):
+        loaded = load_generator(saved(tmp_path / "network.pt", content))
+        assert loaded.config == expected.config and loaded.metadata["notes"] == [AS_PUBLISHED]
+        w = loaded.mapping(latents_from_seed(1, 2, 10), torch.eye(4)[:2] if c_dim else None)
+        assert torch.equal(loaded.synthesis(w), expected.synthesis(w))
+
+
+def test_numbers_of_an_official_stylegan3(tmp_path):
+    expected = load_generator(ROOT / "tests" / "data" / "stylegan-pickles" / "stylegan3t-64.pkl")
+    loaded = load_generator(saved(tmp_path / "network.pt", dict(expected.state_dict())))
+    scale = expected.config.output_scale  # unlike NVIDIA's, and the one thing that this file cannot tell
+    assert loaded.config == replace(expected.config, output_scale=0.25)
+    w = loaded.mapping(latents_from_seed(1, 1, 64))
+    assert torch.allclose(loaded.synthesis(w) * scale, expected.synthesis(w) * 0.25, atol=1e-6)
+
+
 def test_safetensors_of_others(tmp_path):
     for state, notes in ((prefixed(THEIRS, "g_ema."), [NO_AVERAGE]), (nvidia_state(ours()), [NOT_CLAMPED])):
         save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "network.safetensors")
@@ -166,6 +188,7 @@ def reason(path: Path) -> str:
 
 CONDITIONAL = THEIRS | {"style.1.weight": torch.zeros(6, 12)}
 NUMBER = torch.zeros(2, 2)
+STYLEGAN3 = dict(lively(Generator.create(stylegan3_config(), seed=1)).state_dict())
 REFUSED = {
     "converted conditional": ({"g_ema": CONDITIONAL}, "converted from a network with labels"),
     "converted conditional, bare": (CONDITIONAL, "whose embedding is not in the file"),
@@ -180,8 +203,13 @@ REFUSED = {
     "VToonify": ({"g_ema": prefixed(THEIRS, "generator.generator.") | {"generator.res.1.conv.0.weight": NUMBER}},
                  "a VToonify's"),  # fmt: skip
     "two of them": (prefixed(THEIRS, "first.") | prefixed(THEIRS, "second."), "holds 2 generators ('first.', 'second.')"),
-    "StyleGAN3's numbers": ({"state_dict": {"decoder.synthesis.input.freqs": NUMBER, "decoder.mapping.w_avg": NUMBER}},
-                            "a StyleGAN3's without its layers' layout"),  # fmt: skip
+    "part of a StyleGAN3": ({"state_dict": {"decoder.synthesis.input.freqs": NUMBER}}, "its layers are missing"),
+    "a StyleGAN3 of other sizes": ({name.replace("L1_52", "L1_50"): value for name, value in STYLEGAN3.items()},
+                                   "not a StyleGAN3's as published"),  # fmt: skip
+    "a StyleGAN3 with another filter": (STYLEGAN3 | {"synthesis.L1_52_6.up_filter": torch.ones(9)},
+                                        "the filters of its L1_52_6 are not a StyleGAN3's as published"),
+    "a StyleGAN3's mapping": ({name: value for name, value in STYLEGAN3.items() if "mapping" not in name},
+                              "its mapping network is missing"),  # fmt: skip
     "style-based-gan-pytorch": ({"generator.progression.0.conv1.1.conv.bias": NUMBER}, "rosinality's StyleGAN 1"),
     "style-based-gan-pytorch, training": ({"generator": {"module.generator.progression.0.x": NUMBER}}, "StyleGAN 1"),
     "GenForce": ({"generator_smooth": {"mapping.dense0.weight": NUMBER, "synthesis.early_layer.const": NUMBER}}, "GenForce's"),

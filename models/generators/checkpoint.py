@@ -22,12 +22,11 @@ from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Con
 from models.generators.errors import ConfigError, bad_file
 from models.generators.generator import Config, Generator
 from models.generators.nvidia import is_nvidia, read_nvidia
-from models.generators.nvidia_state import KIND as NVIDIA_STATE
-from models.generators.nvidia_state import read_nvidia_state
+from models.generators.nvidia_state import KIND2, KIND3, read_stylegan2_state, read_stylegan3_state
 from models.generators.pickles import ModuleRecord, TensorRecord, is_torch_file, read_pickle, read_torch_file
 from models.generators.rosinality import KIND as ROSINALITY
 from models.generators.rosinality import read_rosinality
-from models.generators.states import NVIDIA, find_generator, generator_state, tensors_of, whole_network
+from models.generators.states import NVIDIA2, NVIDIA3, find_generator, generator_state, tensors_of, whole_network
 from models.generators.stylegan3_config import StyleGAN3Config
 from models.generators.tensorflow import is_tensorflow, read_tensorflow
 from models.io.atomic_write import write_atomic
@@ -68,7 +67,7 @@ def load_generator(path: str | Path, precision: str = "float32", device: str = "
 
     The file is one that ``Generator.save`` wrote, a pickle of NVIDIA's stylegan2-ada-pytorch or
     stylegan3 repository, a TensorFlow pickle of NVIDIA's ProGAN, StyleGAN or StyleGAN2, or a checkpoint with a
-    generator of rosinality's stylegan2-pytorch or NVIDIA's numbers in it (docs/generators.md lists them); it is told
+    generator of rosinality's stylegan2-pytorch or of NVIDIA's in it (docs/generators.md lists them); it is told
     by its content, and no code in it is run.
     Raises StyleRigError when the file is missing, damaged, of another kind, does not fit
     its own configuration, or holds a network that cannot be run here.
@@ -152,8 +151,10 @@ def read_checkpoint(root: Any, most_numbers: int) -> tuple[str, Config, dict[str
         found = whole_network(found)
     average = root.get("latent_avg", found.get("latent_avg")) if isinstance(root, dict) else None
     family, theirs = generator_state({name: value for name, value in found.items() if name != "latent_avg"}, most_numbers)
-    if family == NVIDIA:
-        return NVIDIA_STATE, *read_nvidia_state(theirs)
+    if family == NVIDIA2:
+        return KIND2, *read_stylegan2_state(theirs)
+    if family == NVIDIA3:
+        return KIND3, *read_stylegan3_state(theirs)
     return ROSINALITY, *read_rosinality(theirs, tensor_or_none(average, most_numbers))
 
 

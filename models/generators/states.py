@@ -1,7 +1,7 @@
 """Checkpoints that hold only numbers by name: where the generator's lie, and whose names they are.
 
 Training scripts, inversion and tuning tools (pSp, e4e, ReStyle, HyperStyle, StyleGAN-NADA, JoJoGAN) and
-converters all keep the same two networks, rosinality's and NVIDIA's StyleGAN2, under names with
+converters all keep the same three networks, rosinality's StyleGAN2 and NVIDIA's 2 and 3, under names with
 something before them ("decoder.", "module.") and beside much else. Whatever else is known is refused
 by its own name; docs/generators.md lists all of it.
 """
@@ -21,14 +21,15 @@ from models.io.pickles import PickleError, shown
 # Where a generator lies in a checkpoint's table, the averaged one first.
 PLACES = ("g_ema", "G_ema", "generator_ema", "params_ema", "Gs", "g", "G", "generator", "params", "state_dict",
           "model_state_dict", "model", "net")  # fmt: skip
-ROSINALITY, NVIDIA = "input.input", "synthesis.b4.const"  # a name that each of the two has, once
+# A name that each of them has, once.
+ROSINALITY, NVIDIA2, NVIDIA3 = "input.input", "synthesis.b4.const", "synthesis.input.freqs"
 BETTER = ("ema", "trainable", "tuned")  # before a name, where there are several generators
 DEEPEST = 8
 MOST_TENSORS = 4096
+MOST_NAMES, LONGEST_NAME = 20_000, 300  # HyperStyle's checkpoint has some 3,000
 SOURCE = "Use the checkpoint that it was made from, in NVIDIA's or rosinality's layout."
 FOREIGN = {  # a name in it -> what it is
     r"(^|\.)res\.\d+\.": "a DualStyleGAN's or a VToonify's, whose pictures need more than the StyleGAN2 within",
-    r"(^|\.)synthesis\.input\.freqs$": "a StyleGAN3's without its layers' layout, which only a whole network keeps",
     r"(^|\.)progression\.\d+\.": "rosinality's StyleGAN 1 (style-based-gan-pytorch)",
     r"(^|\.)(early_layer\.const|synthesis\.layer0\.)": "GenForce's (InterFaceGAN, SeFa)",
     r"(^|\.)(style_mlp\.\d|style_conv1\.)": "BasicSR's (GFPGAN)",
@@ -65,7 +66,7 @@ def is_generator(value: Any) -> bool:
 
 
 def generator_state(table: dict[str, Any], most_numbers: int) -> tuple[str, dict[str, Tensor]]:
-    """Whose names (ROSINALITY or NVIDIA) and the generator's numbers by them, out of a table of numbers."""
+    """Whose names (ROSINALITY, NVIDIA2 or NVIDIA3) and the generator's numbers by them, out of a table of numbers."""
     prefix, family = find_names(table)
     records = {str(name).removeprefix(prefix): value for name, value in table.items() if str(name).startswith(prefix)}
     if not all(isinstance(value, (TensorRecord, Tensor)) for value in records.values()):
@@ -117,7 +118,7 @@ def collect(module: ModuleRecord, prefix: str, records: dict[str, TensorRecord],
 def find_names(table: dict[str, Any]) -> tuple[str, str]:
     """What stands before the generator's names in a table, and whose names they are."""
     refuse_foreign(table)
-    found = [(str(name).removesuffix(family), family) for name in table for family in (ROSINALITY, NVIDIA)
+    found = [(str(name).removesuffix(family), family) for name in table for family in (ROSINALITY, NVIDIA2, NVIDIA3)
              if str(name) == family or str(name).endswith(f".{family}")]  # fmt: skip
     better = [(prefix, family) for prefix, family in found if any(word in prefix for word in BETTER)]
     found = better if len(better) == 1 else found
@@ -133,6 +134,9 @@ def find_names(table: dict[str, Any]) -> tuple[str, str]:
 
 
 def refuse_foreign(table: dict[str, Any]) -> None:
+    if len(table) > MOST_NAMES:
+        raise PickleError(f"it holds a table of more than {MOST_NAMES} names")
+    names = [str(name)[:LONGEST_NAME] for name in table]
     for pattern, whose in FOREIGN.items():
-        if any(re.search(pattern, str(name)) for name in table):
+        if any(re.search(pattern, name) for name in names):
             raise CheckpointError(f"its numbers are {whose}", SOURCE)
