@@ -36,15 +36,15 @@ def person_of(face, number: int, age: float | None = None, **look):
 
 
 def test_the_same_person_has_the_same_skin_and_another_a_different_one(face, maps):
-    first, again, other = (skin.detail_map(maps, person_of(face, number)) for number in (0, 0, 1))
-    assert np.array_equal(first, again)
-    assert np.abs(first - other).mean() > 0.01
+    first, again, other = (skin.paint(maps, person_of(face, number)) for number in (0, 0, 1))
+    assert all(map(np.array_equal, first, again))
+    assert np.abs(first[0] - other[0]).mean() > 0.01 and np.abs(first[1] - other[1]).max() > 0.02
 
 
 def test_everything_painted_is_finite_and_a_colour(face, maps):
     for number in range(3):
         person = person_of(face, number, age=(18.0, 47.0, 80.0)[number])
-        detail, relief, eye = skin.detail_map(maps, person), skin.relief_map(maps, person), eyes.eye_picture(maps.eye, person)
+        (detail, relief), eye = skin.paint(maps, person), eyes.eye_picture(maps.eye, person)
         colours = skin.vertex_colours(face, person)
         assert all(np.isfinite(array).all() for array in (detail, relief, eye, colours))
         assert detail.shape == relief.shape == (skin.TEXTURE, skin.TEXTURE, 4) and detail.min() > 0
@@ -74,7 +74,7 @@ def test_the_picture_shows_the_colours_that_the_rig_shows(face, maps):
     central = face.masks["face"].numpy()[vertices] > 0.9
     for number in range(6):
         person = person_of(face, number, make_up=-3.0)
-        shown = skin.vertex_colours(face, person)[vertices] * skin.detail_map(maps, person)[row, column, :3]
+        shown = skin.vertex_colours(face, person)[vertices] * skin.paint(maps, person)[0][row, column, :3]
         model = face.albedo_for(torch.as_tensor(person.reflectance, dtype=torch.float32)[None])[0].numpy()[vertices]
         for place in ("plain", "lips", "beard"):
             here = central & in_region(maps, row, column, place)
@@ -90,9 +90,16 @@ def in_region(maps, row, column, name: str) -> np.ndarray:
 def test_lines_grow_deeper_with_age(face, maps):
     young, middle, old = (folds(person_of(face, 2, age)) for age in (20.0, 50.0, 78.0))
     assert all(young[kind] <= middle[kind] <= old[kind] for kind in young)
-    heights = [skin.static_relief(maps, person_of(face, 2, age)) for age in (20.0, 50.0, 78.0)]
+    heights = [skin.line_heights(maps, person_of(face, 2, age))[..., 0] for age in (20.0, 50.0, 78.0)]
     slopes = [float(np.abs(np.diff(height, axis=0)).mean()) for height in heights]
     assert slopes[0] < 0.6 * slopes[1] < 0.6 * slopes[2]
+
+
+def test_two_people_have_their_lines_in_places_of_their_own(face, maps):
+    first, second = (skin.line_heights(maps, person_of(face, 2, 75.0, pattern_a=a, pattern_b=-a, pattern_c=0.5))[..., 0] for a in (1.0, -1.0))
+    forehead = np.s_[860:940, 300:720]  # rows from below
+    alike = np.corrcoef(first[forehead].ravel(), second[forehead].ravel())[0, 1]
+    assert alike < 0.8 and 0.5 < first[forehead].std() / second[forehead].std() < 2
 
 
 def test_an_expression_folds_the_side_that_makes_it(face):

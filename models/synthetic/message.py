@@ -150,12 +150,13 @@ def ear_lobes(rest: np.ndarray, face: FaceModel) -> np.ndarray:
 def person_message(model: Model, assets: Assets, size: int) -> dict[str, np.ndarray]:
     """Colours, textures and topologies of a person, and the side of the pictures in pixels."""
     person, face = model.person, assets.face
+    detail, relief = skin.paint(assets.maps, person)
     message = {
         "kind": np.array("person"),
         "size": np.array(size),
         "head_colour": skin.vertex_colours(face, person),
-        "detail": skin.detail_map(assets.maps, person),
-        "relief": skin.relief_map(assets.maps, person),
+        "detail": detail,
+        "relief": relief,
         "iris": eyes.eye_picture(assets.maps.eye, person),
         "subsurface": np.array(skin.subsurface(person)),
         "oil": np.array(skin.oil(person)),

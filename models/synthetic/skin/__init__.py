@@ -16,7 +16,7 @@ from models.synthetic import eyes, hair
 from models.synthetic.skin import makeup, tone
 from models.synthetic.skin.age import AGE_NUMBERS, CREASES, creases, folds, grown
 from models.synthetic.skin.chart import COARSE, FINE, blur, grid, landmark_chart, noise, places, resized
-from models.synthetic.skin.lines import line_maps
+from models.synthetic.skin.lines import course_fields, line_maps, own_course
 from models.synthetic.skin.makeup import amounts
 
 NUMBERS = (*makeup.NUMBERS, *AGE_NUMBERS, *eyes.NUMBERS, "gloss", "pores", "freckles", "moles", "stubble", "sun", "rosacea", "scar", "scar_place",
@@ -38,6 +38,7 @@ class SkinMaps:
     spots: np.ndarray  # (3, FINE, FINE) and
     specks: np.ndarray  # (3, FINE, FINE): random fields that a person mixes
     lines: dict[str, np.ndarray]  # heights by kind, −1 in the ground
+    course: np.ndarray  # fields that lines stray by
     on_face: np.ndarray  # (FINE, FINE) 0 at the chart's edge
     eye: eyes.EyeMaps
 
@@ -64,7 +65,7 @@ def prepare_maps(face: FaceModel) -> SkinMaps:
         "lip_lines": lip_lines(),
     }
     return SkinMaps(region, maps, np.stack([noise(fine, 0.55, 21 + i) for i in range(3)]), np.stack([noise(fine, 0.24, 25 + i) for i in range(3)]),
-                    line_maps(fine), resized(np.clip(blur(sure, 3.0) * 2 - 1, 0, 1), FINE), eyes.prepare_maps())  # fmt: skip
+                    line_maps(fine), course_fields(fine), resized(np.clip(blur(sure, 3.0) * 2 - 1, 0, 1), FINE), eyes.prepare_maps())  # fmt: skip
 
 
 def nostrils(landmarks: np.ndarray) -> np.ndarray:
@@ -148,9 +149,14 @@ def brow_darkness(look: dict[str, float]) -> float:
     return 0.5 * np.tanh(look.get("brow_dark", 0.0)) + 0.4 * np.tanh(look.get("hair_dark", 0.0))
 
 
+def pattern(look: dict[str, float]) -> np.ndarray:
+    """The numbers (3,) that make what is random on a skin a person's own."""
+    return np.array([look["pattern_a"], look["pattern_b"], look["pattern_c"]])
+
+
 def mixture(fields: np.ndarray, look: dict[str, float]) -> np.ndarray:
     """A person's own pattern (FINE²), of unit deviation, from three random fields."""
-    weights = np.array([look["pattern_a"], look["pattern_b"], look["pattern_c"]]) + 1e-6
+    weights = pattern(look) + 1e-6
     return np.tensordot((weights / np.linalg.norm(weights)).astype(np.float32), fields, axes=1)
 
 
@@ -182,8 +188,8 @@ def oil(person) -> float:
 
 def enamel_tint(person) -> np.ndarray:
     """Factor (3,) on the teeth's colour: yellower with age, from person to person."""
-    yellow = 0.5 + 0.35 * person.look["teeth"] + 0.7 * grown(person.age)
-    return 1.25 * np.exp(-np.clip(yellow, -0.2, 2.2) * np.array([0.08, 0.15, 0.32]))
+    yellow = 0.1 + 0.3 * person.look["teeth"] + 0.7 * grown(person.age)
+    return 1.18 * np.exp(-np.clip(yellow, -0.5, 1.6) * np.array([0.06, 0.11, 0.26]))
 
 
 def under_hair(skin: np.ndarray, face: FaceModel, person) -> np.ndarray:
@@ -231,7 +237,7 @@ def pigment(maps: SkinMaps, person) -> np.ndarray:
     moles = np.clip(3.3 - 0.2 * look["moles"], 2.8, 3.8)
     amount += 1.3 * np.clip(3.0 * (specks - moles - 0.25 * np.abs(spots)), 0, 1)
     shadow = stubble_shadow(look, person.masculine)
-    return amount + 0.3 * shadow * fine["beard"] * fine["pores"] * 0.5 + 1.1 * fine["lash_line"]
+    return amount + 0.4 * shadow * fine["beard"] * np.clip(fine["pores"] - 0.6, 0, 2) + 1.1 * fine["lash_line"]
 
 
 def blood(maps: SkinMaps, person) -> np.ndarray:
@@ -258,14 +264,14 @@ def scar(maps: SkinMaps, look: dict[str, float]) -> np.ndarray:
     return strength * np.exp(-((along / 0.03) ** 4) - 0.5 * ((across - 6 * along**2) / 0.0022) ** 2).astype(np.float32)
 
 
-def detail_map(maps: SkinMaps, person) -> np.ndarray:
+def detail_map(maps: SkinMaps, person, lines: np.ndarray) -> np.ndarray:
     """(TEXTURE, TEXTURE, 4) float32: a factor on the vertex colour and, last, the roughness.
 
-    Over the whole face the factor's mean is the face model's own: what is finer than its modes only varies about it.
+    ``lines`` are the heights of ``line_heights``. Over the whole face the factor's mean is the face model's own: what is finer than its modes only varies about it.
     """
-    worn, depth = amounts(person.look, person.masculine), static_relief(maps, person)
+    worn = amounts(person.look, person.masculine)
     cover = 1 - 0.65 * worn["foundation"]
-    shade = np.clip(-depth / 0.05, 0, 1.5)  # less light comes out of a line's ground
+    shade = np.clip(-lines[..., 0] / 0.05, 0, 1.5)  # less light comes out of a line's ground
     melanin = evened(cover * pigment(maps, person) + 0.10 * shade, maps)
     red = evened(cover * blood(maps, person) + 0.10 * shade, maps)
     result = np.ones((FINE, FINE, 4), np.float32)
@@ -295,17 +301,24 @@ def roughness(maps: SkinMaps, person, worn: dict[str, float]) -> np.ndarray:
     return np.clip(resized(coarse, FINE) + 0.045 * maps.fine["grain"] + 0.03 * maps.fine["blood"], 0.18, 0.75)
 
 
-def static_relief(maps: SkinMaps, person) -> np.ndarray:
-    """Height (FINE²) in cm of the lines that a resting face shows."""
-    return sum((depth * maps.lines[kind] for kind, depth in folds(person).items()), np.zeros((FINE, FINE), np.float32))
+def line_heights(maps: SkinMaps, person) -> np.ndarray:
+    """Heights (FINE, FINE, 4) in cm of a person's lines: at rest, and what raised brows, a frown and a smile add at full strength."""
+    of = lambda depths: sum(np.float32(depth) * maps.lines[kind] for kind, depth in depths.items())
+    return own_course(np.stack([of(folds(person)), *map(of, CREASES.values())], axis=-1), maps.course, pattern(person.look))
 
 
-def relief_map(maps: SkinMaps, person) -> np.ndarray:
-    """(TEXTURE, TEXTURE, 4) float32 heights in cm: at rest, and what raised brows, a frown and a smile add at full strength."""
+def relief_map(maps: SkinMaps, person, lines: np.ndarray) -> np.ndarray:
+    """(TEXTURE, TEXTURE, 4) float32 heights in cm: ``lines`` from ``line_heights``, and at rest pores, unevenness, lips' lines."""
     look, fine, old = person.look, maps.fine, grown(person.age)
     rough = np.exp(0.35 * np.tanh(look["pores"])) * (1 + 0.6 * old)
     skin = rough * (0.0028 * fine["pores"] * (0.7 + 0.6 * fine["rosy"]) + 0.0045 * fine["grain"] + (0.004 + 0.004 * old) * fine["blood"])
     skin = skin * (1 - fine["lips"]) + 0.0045 * (1 + 0.6 * old) * fine["lips"] * fine["lip_lines"]
-    heights = [skin + static_relief(maps, person) - 0.02 * scar(maps, look)]
-    heights += [sum(depth * maps.lines[kind] for kind, depth in crease.items()) for crease in CREASES.values()]
-    return np.stack([height * maps.on_face for height in heights], axis=-1).astype(np.float32)
+    heights = lines.copy()
+    heights[..., 0] += skin - 0.02 * scar(maps, look)
+    return (heights * maps.on_face[..., None]).astype(np.float32)
+
+
+def paint(maps: SkinMaps, person) -> tuple[np.ndarray, np.ndarray]:
+    """A person's ``detail_map`` and ``relief_map``."""
+    lines = line_heights(maps, person)
+    return detail_map(maps, person, lines), relief_map(maps, person, lines)

@@ -31,7 +31,7 @@ def folds(person) -> dict[str, float]:
     depths = {}
     for kind, (full, middle) in OLD.items():
         came = 1 / (1 + np.exp(-(person.age - middle - 6 * look["wrinkles"]) / 10))
-        own = np.exp(0.35 * np.tanh(look[NUMBER_OF[kind]]) if kind in NUMBER_OF else 0.0)
+        own = np.exp(0.6 * np.tanh(look[NUMBER_OF[kind]]) if kind in NUMBER_OF else 0.0)
         depths[kind] = float(own * (YOUNG.get(kind, 0.0) + full * came))
     depths["lid"] = LID_CREASE * float(np.clip(0.55 + 0.6 * look["lid_crease"], 0, 1.3))
     return depths

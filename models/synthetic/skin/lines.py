@@ -70,18 +70,35 @@ LINES = {
 }  # fmt: skip
 REACH = 5.0  # half widths from a line within which it is drawn
 SHOULDER, BULGE = 0.28, 0.7  # how far skin rises on both sides of a line, and beyond a fold, of its depth
-WANDER = 0.07  # cm that lines stray, so that the two halves differ
+WANDER = 0.22  # cm that a person's lines stray from their places
+CALM = (0.358, 0.716), (0.075, 0.045)  # the right eye and how far about it lines keep their places: the chart is dense there
+COURSE = 128  # side of the slow fields that lines stray by
 
 
 def line_maps(places: np.ndarray) -> dict[str, np.ndarray]:
     """Heights (FINE, FINE) of each kind of line at full depth: −1 in its ground; ``places`` (FINE, FINE, 3) cm."""
-    strays = [resized_noise(places, seed) for seed in (31, 32)]
-    return {kind: strayed(sum(drawn(places, *line) for line in lines), strays) for kind, lines in LINES.items()}
+    return {kind: blur(sum(drawn(places, *line) for line in lines), 0.6) for kind, lines in LINES.items()}
 
 
-def resized_noise(places: np.ndarray, seed: int) -> np.ndarray:
-    """Slow random numbers (FINE, FINE) over the skin."""
-    return cv2.resize(noise(places[::8, ::8], 3.5, seed), (FINE, FINE), interpolation=cv2.INTER_CUBIC)
+def course_fields(places: np.ndarray) -> np.ndarray:
+    """(3, COURSE, COURSE) slow random numbers over the skin, calm about the eyes, from places (FINE, FINE, 3) in cm."""
+    step = FINE // COURSE
+    u, v = np.moveaxis(grid(COURSE), -1, 0)
+    (middle, height), (wide, high) = CALM
+    free = 1 - 0.85 * np.exp(-(((np.minimum(u, 1 - u) - middle) / wide) ** 2) - ((v - height) / high) ** 2)
+    return np.stack([free * noise(places[::step, ::step], 2.8, 31 + i) for i in range(3)]).astype(np.float32)
+
+
+def own_course(heights: np.ndarray, fields: np.ndarray, pattern: np.ndarray) -> np.ndarray:
+    """Heights (FINE, FINE, C) of lines that run as one person's do: displaced, and fading here and there.
+
+    ``pattern`` (3,) are the person's numbers, ``fields`` those of ``course_fields``.
+    """
+    weights = (pattern + 1e-6) / np.linalg.norm(pattern + 1e-6)
+    own = lambda turn: cv2.resize(np.tensordot(np.roll(weights, turn).astype(np.float32), fields, axes=1), (FINE, FINE), interpolation=cv2.INTER_CUBIC)
+    steps, shift = np.arange(FINE, dtype=np.float32), np.float32(WANDER / 30 * FINE)
+    moved = cv2.remap(heights, steps[None] + shift * own(0), steps[:, None] + shift * own(1), cv2.INTER_LINEAR)
+    return moved * np.clip(0.9 + 0.35 * own(2), 0.3, 1.25)[..., None]
 
 
 def drawn(places: np.ndarray, points, width: float, depth: float, side: int) -> np.ndarray:
@@ -139,12 +156,3 @@ def groove(distance: np.ndarray, beyond: np.ndarray | None) -> np.ndarray:
     if beyond is None:
         return ground + SHOULDER * shoulder
     return ground + BULGE * np.where(beyond < 0, shoulder, 0.0)
-
-
-def strayed(height: np.ndarray, strays: list[np.ndarray]) -> np.ndarray:
-    """The map with its lines displaced by slow noise, and fading here and there."""
-    shift = np.float32(WANDER / 30 * FINE)
-    steps = np.arange(FINE, dtype=np.float32)
-    x, y = np.meshgrid(steps, steps)
-    moved = cv2.remap(blur(height, 0.6), x + shift * strays[0], y + shift * strays[1], cv2.INTER_LINEAR)
-    return moved * np.clip(0.85 + 0.25 * strays[1], 0.35, 1.2)
