@@ -1,6 +1,6 @@
 """A process of its own that opens files of others: a line "reader path" in, one line out for what came of it.
 
-Memory is limited, so that a file that asks for too much ends in an error here and not on the machine.
+Memory and processor time are limited, so that a file that asks for too much ends this process and not the machine.
 """
 
 from __future__ import annotations
@@ -12,6 +12,12 @@ from pathlib import Path
 from models.errors import StyleRigError
 
 SPARE = 3 << 30  # bytes beyond what the process takes before it reads anything
+SECONDS = 20  # of processor time for one file; a good one takes a tenth of a second
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 
 def generator(path: Path) -> None:
@@ -48,17 +54,22 @@ READERS = {reader.__name__: reader for reader in (generator, face, whole_face, n
 
 
 def limit_memory() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
     pages = Path("/proc/self/statm")
-    if pages.exists():
+    if resource and pages.exists():
         taken = int(pages.read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + SPARE, taken + SPARE))
 
 
+def limit_time() -> None:
+    """From now on: past the limit the system ends the process."""
+    if resource:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + SECONDS, hard))
+
+
 def outcome(reader: str, path: Path) -> str:
+    limit_time()
     try:
         READERS[reader](path)
     except StyleRigError as error:

@@ -19,7 +19,7 @@ from tests.hostile_files import DAMAGES, damaged, designed, good_files, small_me
 
 ROOT = Path(__file__).resolve().parent.parent
 EACH = int(os.environ.get("STYLERIG_CAMPAIGN", "1"))
-PATIENCE = 60.0  # seconds for one file on a busy machine; each takes well under one
+PATIENCE = 600.0  # seconds without an answer: it waits for something; the process limits its own processor time
 
 
 class Reader:
@@ -45,7 +45,10 @@ class Reader:
         self.process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.lines = queue.Queue()
         threading.Thread(target=self.listen, args=(self.process, self.lines), daemon=True).start()
-        assert self.answer() == "ready"
+        started = self.answer()
+        if started != "ready":
+            self.stop()
+            pytest.fail(f"the reader did not start: {started}")
 
     @staticmethod
     def listen(process: subprocess.Popen, lines: queue.Queue[str]) -> None:
