@@ -17,8 +17,8 @@ PUPIL, LIMBUS = 7.8, 22.0  # degrees from the eye's axis
 # From dark brown over hazel, green and grey to blue: the modes that the rig shows, and the colours of the outer and the inner iris.
 STEPS = np.array([0.0, 0.28, 0.48, 0.64, 0.80, 1.0])
 BLUE, LIGHT = np.array([-1.0, -0.75, -0.3, 0.9, 2.0, 3.2]), np.array([-1.0, -0.3, 0.4, 0.3, 0.5, -0.6])
-OUTER = np.array([(0.026, 0.011, 0.005), (0.062, 0.027, 0.010), (0.110, 0.072, 0.027), (0.108, 0.105, 0.056), (0.170, 0.190, 0.195), (0.105, 0.175, 0.280)])
-INNER = np.array([(0.032, 0.014, 0.006), (0.080, 0.036, 0.012), (0.140, 0.070, 0.020), (0.170, 0.110, 0.036), (0.190, 0.165, 0.120), (0.180, 0.215, 0.260)])
+OUTER = np.array([(0.018, 0.008, 0.004), (0.062, 0.027, 0.010), (0.110, 0.072, 0.027), (0.108, 0.105, 0.056), (0.170, 0.190, 0.195), (0.105, 0.175, 0.280)])
+INNER = np.array([(0.024, 0.010, 0.005), (0.080, 0.036, 0.012), (0.140, 0.070, 0.020), (0.170, 0.110, 0.036), (0.190, 0.165, 0.120), (0.180, 0.215, 0.260)])
 SCLERA = np.array([0.56, 0.50, 0.46])
 CARUNCLE, CARUNCLE_TAKES = 0.55, np.array([0.12, 0.55, 0.52])  # cm that it reaches; the light it takes
 SHADE_REACH, UPPER_SHADE, LOWER_SHADE = 0.45, 0.65, 0.3  # cm from the upper lid's edge to where its shade ends; how dark it is
@@ -80,7 +80,7 @@ def position(number: float, tone: float) -> float:
     """Where on the way from dark brown (0) to blue (1) an iris is: the lighter the skin, the further people spread."""
     share = 0.5 * (1 + math.erf(number / math.sqrt(2)))
     fair = float(np.clip((tone + 0.3) / 2.6, 0, 1))
-    brown = (0.20 + 0.14 * fair) * share ** (1.3 - 0.6 * fair) + 0.04 * fair
+    brown = (0.15 + 0.19 * fair) * share ** (1.3 - 0.6 * fair) + 0.04 * fair
     return float(brown + (fair * share**1.1) * (1.0 - brown) if fair > 0 else brown)
 
 

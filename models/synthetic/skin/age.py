@@ -8,7 +8,7 @@ from models.face.model import FaceModel
 
 AGE_NUMBERS = ("wrinkles", "lines_forehead", "lines_frown", "lines_eyes", "lines_mouth", "eye_bags", "lid_crease", "age_spots")
 # Depth in cm at 80 years of a person with as many lines as most, and the age about which they come.
-OLD = {"forehead": (0.092, 55), "frown": (0.085, 57), "crow": (0.100, 55), "bags": (0.125, 56), "smile": (0.130, 51), "marionette": (0.090, 62),
+OLD = {"forehead": (0.092, 55), "frown": (0.085, 57), "crow": (0.100, 55), "bags": (0.125, 56), "smile": (0.125, 51), "marionette": (0.090, 62),
        "cheeks": (0.095, 67), "lip": (0.070, 66), "neck": (0.120, 58)}  # fmt: skip
 YOUNG = {"smile": 0.018, "bags": 0.018, "neck": 0.012, "marionette": 0.010}  # there from the start
 NUMBER_OF = {"forehead": "lines_forehead", "frown": "lines_frown", "crow": "lines_eyes", "bags": "eye_bags", "smile": "lines_mouth",

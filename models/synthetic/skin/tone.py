@@ -40,6 +40,11 @@ def lightness(tone: float) -> float:
     return float((MIDDLE + tone * mode_colours()["tone"]).sum() / MIDDLE.sum())
 
 
+def shown(reflectance: np.ndarray) -> float:
+    """How much of what lies in skin is seen, 0–1: all of it up to the mean tone, less the more melanin hides it."""
+    return min(1.0, lightness(weight(reflectance, "tone")))
+
+
 def typology_angle(colour: np.ndarray) -> np.ndarray:
     """Individual typology angle (…) in degrees of linear sRGB colours (…, 3): arctan((L* − 50) / b*)."""
     x = colour @ XYZ.T / XYZ.sum(axis=1)
