@@ -15,6 +15,7 @@ from llvmlite import binding
 from numba import config, njit
 from numba.core.caching import FunctionCache
 
+
 class Kept(FunctionCache):
     """numba's files of what it compiled. A full disk, or a file that is cut short or another user's, stops nothing."""
 
@@ -37,7 +38,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     No fast maths: what it fuses depends on what is compiled together, and a process that finds the kernels
     compiled has to draw the very picture of the one that compiled them.
     """
-    kernel = njit(nogil=True)(function)
+    kernel = njit(nogil=True)(function)  # other options: touch the kernels too, numba compiles anew when their file changes
     with contextlib.suppress(RuntimeError):  # no folder can be written: each process compiles
         kernel._cache = Kept(function)
     return kernel
