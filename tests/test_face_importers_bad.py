@@ -341,6 +341,12 @@ def test_names_off_the_list_are_refused(tmp_path, function, arguments):
     refused(tmp_path / "a.pkl", "a.pkl", "no part of a face model")
 
 
+def test_what_a_file_says_does_not_reach_the_terminal(tmp_path):
+    (tmp_path / "a.pkl").write_bytes("\x80\x02c\x1b]0;owned\x07\u202e\nsystem\n.".encode("latin-1", "ignore"))
+    message = refused(tmp_path / "a.pkl", "\\x1b]0;owned\\x07", "no part of a face model").message
+    assert message.isprintable()
+
+
 def test_state_is_given_to_no_real_class(tmp_path):
     with pytest.raises(StyleRigError):
         read_pickle(tmp_path, b"\x80\x02cnumpy\nndarray\n}U\x01aK\x01sb.")
