@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from models.synthetic.blender.process import CyclesProcess
+from models.synthetic.matte import matte
 from models.synthetic.message import Assets, make_model, person_message, shot_message, stage_message
 from models.synthetic.person import Person, latent_of, person_from_latent
 from models.synthetic.shot import SHOTS, Shot, draw_shot
@@ -48,7 +49,8 @@ class Photographer:
     """A Blender process with the stage set up; use it in a ``with`` statement."""
 
     def __init__(self, assets: Assets, python: str, log: Path):
-        self.process = CyclesProcess(python, stage_message(assets, threads=1), log)
+        self.stage = stage_message(assets, threads=1)
+        self.process = CyclesProcess(python, self.stage, log)
 
     def __enter__(self) -> Photographer:
         return self
@@ -57,13 +59,17 @@ class Photographer:
         self.process.close()
 
     def take(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, dict[str, np.ndarray]]]:
-        """Each job with its frame (see ``CyclesProcess.finish``)."""
-        jobs = iter(jobs)
+        """Each job with its frame (see ``CyclesProcess.finish``), whose alpha is drawn from the geometry."""
+        jobs, dress = iter(jobs), None
         job = next(jobs, None)
         while job:
             if job.dress:
-                self.process.send(job.dress)
+                dress = job.dress
+                self.process.send(dress)
             self.process.start(job.message)
+            alpha = matte(self.stage, dress, job.message)
             following = next(jobs, None)  # prepared while this one renders
-            yield job, self.process.finish()
+            frame = self.process.finish()
+            frame["colour"][..., 3] = alpha
+            yield job, frame
             job = following

@@ -18,11 +18,10 @@ def develop(colour: np.ndarray) -> np.ndarray:
     has the same colour as what it bounds.
     """
     linear, alpha = np.clip(np.nan_to_num(colour[..., :3]), 0, 1e4), np.clip(np.nan_to_num(colour[..., 3:]), 0, 1)
-    # Cycles denoises colour but not alpha: of few samples it would be grainy along hair.
+    # The few samples of an edge do not meet all that its alpha covers: its colour is that of the samples about it.
     soft = cv2.GaussianBlur(np.concatenate((linear, alpha), axis=-1), (0, 0), EDGE_BLUR)
     edge = soft[..., 3:] < OPAQUE
     straight = np.where(edge, soft[..., :3] / np.maximum(soft[..., 3:], 1e-4), linear / np.maximum(alpha, 1e-4))
-    alpha = np.where(edge, soft[..., 3:], alpha)
     display = encode(tone(straight)) * alpha
     return np.rint(np.concatenate((display, alpha), axis=-1) * 255).astype(np.uint8)
 

@@ -80,7 +80,7 @@ class Stage:
         cycles.device = "CPU"
         cycles.use_adaptive_sampling = False
         cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 3, 1, 1
-        cycles.transmission_bounces, cycles.transparent_max_bounces = 3, 8
+        cycles.transmission_bounces, cycles.transparent_max_bounces = 2, 8
         cycles.caustics_reflective = cycles.caustics_refractive = False
         cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
         cycles.denoising_input_passes, cycles.denoising_prefilter = "RGB_ALBEDO_NORMAL", "FAST"

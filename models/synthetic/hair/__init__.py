@@ -21,10 +21,11 @@ from models.synthetic.hair.motion import Strands, attach, moved
 __all__ = ["KINDS", "NUMBERS", "HairAssets", "HairLook", "Strands", "grow", "hair_look", "is_long", "moved", "prepare", "scalp_cover"]
 
 KINDS = ("scalp", "brows", "lashes", "beard")
-SCALP_ROOTS, LOCKS = 34000, 900
+SCALP_ROOTS, LOCKS, TRESSES = 34000, 700, 2500  # a lock is gathered from tresses, a tress from strands
+MANY = 20000  # strands of a head whose radius is that below
 WIDEST = -14.0  # degrees below the usual hairline where the hairiest begin
 BROW_LIGHTEST, LASH_LIGHTEST = np.array([0.16, 0.11, 0.065]), 0.02  # linear: of fair people too they are darker than hair
-RADIUS = {"scalp": 0.018, "brows": 0.010, "beard": 0.013, "lashes": 0.013}  # cm
+RADIUS = {"scalp": 0.017, "brows": 0.012, "beard": 0.013, "lashes": 0.013}  # cm
 
 
 @dataclass
@@ -77,7 +78,7 @@ def grow(person, assets: HairAssets, head: np.ndarray, normals: np.ndarray, bust
     body = solid.head_solid(assets.cells, head, normals).merged(shoulders)
     groom = {"scalp": scalp_hair(look, assets, corners, head, normals, body, shoulders)}
     groom["brows"] = on_face("brows", assets, head, normals, look, *facial_hair.grow_brows(assets.brows, corners, head, normals, look.brows))
-    groom["beard"] = on_face("beard", assets, head, normals, look, *facial_hair.grow_beard(assets.beard, corners, head, normals, look.beard, body))
+    groom["beard"] = on_face("beard", assets, head, normals, look, *facial_hair.grow_beard(assets.beard, corners, head, normals, look.beard))
     groom["lashes"] = lashes(look, assets, head, normals)
     return groom
 
@@ -118,12 +119,16 @@ def scalp_hair(look: HairLook, assets: HairAssets, corners, head, normals, body:
     points, normal = mine.place(corners, head, normals)
     middles = np.arange(min(LOCKS, len(points)))
     lock = middles[roots.nearest(points, points[middles])] if len(points) else middles
-    make = tied.grow_tied if look.style.tie else scalp.grow_scalp
-    strands, thick = make(points, normal, mine, lock, look, body)
+    tress = roots.nearest(points, points[:TRESSES]) if len(points) else middles
+    if look.style.tie:
+        strands, thick = tied.grow_tied(points, normal, mine, look, body)
+    else:
+        strands, thick = scalp.grow_scalp(points, normal, mine, scalp.Locks(lock, tress), look, body)
     azimuth, _ = hairline.polar(mine.home)
     early = roots.smoothstep((mine.home[:, 2] + 1) / 5) * hairline.bump(np.abs(azimuth), 62, 22) * 2 - 0.5
-    colours = strand_colours(look.pigment, np.stack((mine.chance[lock, 2], mine.chance[:, 3], mine.chance[:, 1]), axis=1), early)
-    return Strands(strands, RADIUS["scalp"] * thick[:, None] * taper(strands.shape[1]), colours, shoulders=shoulders)
+    colours = strand_colours(look.pigment, np.stack((0.7 * mine.chance[tress, 2] + 0.3 * mine.chance[:, 2], mine.chance[:, 3], mine.chance[:, 1]), axis=1), early)
+    wide = RADIUS["scalp"] * (MANY / count) ** 0.6  # the fewer the thicker
+    return Strands(strands, wide * thick[:, None] * taper(strands.shape[1]), colours, shoulders=shoulders)
 
 
 def taper(count: int) -> np.ndarray:

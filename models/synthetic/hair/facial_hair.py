@@ -9,9 +9,8 @@ from models.face.model import FaceModel
 from models.face.reflectance import signed_distance
 from models.synthetic.hair.look import BeardLook, BrowLook, HairLook
 from models.synthetic.hair.roots import OFF_FACE, Roots, landmark_chart, scatter, smoothstep, unit, vertex_chart
-from models.synthetic.hair.solid import Solid
 
-BROW_ROOTS, BEARD_ROOTS, LASHES = 5000, 11000, 130
+BROW_ROOTS, BEARD_ROOTS, LASHES = 6500, 11000, 130
 # A brow on the mean head, cm from the middle outward: its height, half its thickness, the length of its hairs.
 BROW_X = np.array([1.1, 1.6, 2.4, 3.4, 4.5, 5.3, 6.0])
 BROW_Y = np.array([5.75, 5.9, 6.15, 6.35, 6.3, 5.95, 5.45])
@@ -19,7 +18,7 @@ BROW_HALF = np.array([0.30, 0.42, 0.45, 0.40, 0.30, 0.20, 0.08])
 BROW_HAIR = np.array([0.45, 0.6, 0.8, 0.8, 0.75, 0.6, 0.45])
 BROW_TURN = np.array([75, 55, 32, 16, -4, -16, -24.0])  # degrees up from straight outward
 # The cheek line: |x| and y where a full beard ends above, from the ear to the mouth's corner.
-CHEEK_X, CHEEK_Y = np.array([0.0, 2.4, 3.2, 4.2, 5.4, 6.4, 7.2]), np.array([-1.35, -1.6, -2.3, -2.9, -2.2, -0.6, 2.2])
+CHEEK_X, CHEEK_Y = np.array([0.0, 2.4, 3.2, 4.2, 5.4, 6.4, 7.2]), np.array([-1.35, -1.6, -2.3, -2.9, -2.2, -0.3, 3.2])
 NECK_LINE = -9.0  # cm
 LIP_EDGE = 0.011  # in the chart: how far from the lips hair begins
 
@@ -90,7 +89,7 @@ def grow_brows(roots: Roots, corners: np.ndarray, head: np.ndarray, normals: np.
     off = (roots.home[:, 1] - middle) / half
     ends = smoothstep((t + 0.05) / 0.12) * smoothstep((1.02 - t) / 0.15)
     full = smoothstep((1.35 - np.abs(off)) / 0.7) * ends * np.where(t < 0.25, 0.75, 1.0)
-    keep = roots.chance[:, 0] < 0.62 * look.dense * full
+    keep = roots.chance[:, 0] < 0.9 * look.dense * full
     roots, off, place = roots.take(keep), off[keep], place[keep]
     points, normal = roots.place(corners, head, normals)
     turn = np.radians(np.interp(place, BROW_X, BROW_TURN) - 20 * np.clip(off, -1.2, 1.2) + 28 * (roots.chance[:, 1] - 0.5))
@@ -111,7 +110,7 @@ def beard_lengths(roots: Roots, look: BeardLook) -> np.ndarray:
     return length * (1 - lip) + look.lip * lip
 
 
-def grow_beard(roots: Roots, corners: np.ndarray, head: np.ndarray, normals: np.ndarray, look: BeardLook, body: Solid) -> tuple[Roots, np.ndarray]:
+def grow_beard(roots: Roots, corners: np.ndarray, head: np.ndarray, normals: np.ndarray, look: BeardLook) -> tuple[Roots, np.ndarray]:
     """A beard's roots and hairs (R, K, 3); none where it is shaved."""
     length = beard_lengths(roots, look)
     patches = 0.5 + 0.5 * np.sin(1.9 * roots.home[:, 0] + 4 * look.line) * np.sin(2.3 * roots.home[:, 1] + 1)
@@ -128,7 +127,7 @@ def grow_beard(roots: Roots, corners: np.ndarray, head: np.ndarray, normals: np.
     bend = bend + long * np.stack((-0.45 * points[:, 0], -0.25 * length, 0.1 * length), axis=1)
     count = 4 if look.chin < 0.5 else 8
     hairs = wavy(lines(points, direction, length, bend, count), roots.chance, length)
-    return roots, body.push_out(hairs, np.minimum(0.02 + 0 * hairs[..., 0], 0.02 * np.arange(count)))
+    return roots, hairs
 
 
 def wavy(hairs: np.ndarray, chance: np.ndarray, length: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from models.synthetic.hair.hairline import above_usual, density, higher, polar
@@ -17,24 +19,32 @@ BROW_HEIGHT, FACE_TOP = 6.3, 9.5  # cm: to where a fringe falls, below which not
 FACE_HALF_WIDTH, FACE_DEPTH = 6.7, 2.0  # cm
 
 
+@dataclass(frozen=True)
+class Locks:
+    """For each strand (R,) which one is the middle of its lock, and which that of its tress, a small part of a lock."""
+
+    lock: np.ndarray
+    tress: np.ndarray
+
+
 def strand_count(style) -> tuple[int, int]:
-    """How many strands of a style, and points of each: about as much to trace whatever the length."""
+    """How many strands a full head of a style has, and points of each: enough for its bends, and about as much to trace whatever the length."""
     if style.top < 1.2:
         return 30000, 3
-    if style.curl[1] < 4:
-        return 14000, 18
-    return (22000, 7) if not style.long and style.top < 9 else (17000, 14)
+    bends = 5 * style.top / style.curl[1] if style.curl[0] > 0.15 else 0
+    points = int(np.clip(max(bends, style.top / 2.6), 12 if style.long else 7, 28))
+    return int(np.clip(170000 / points, 6500, 20000)), points
 
 
-def grow_scalp(points: np.ndarray, normal: np.ndarray, roots: Roots, lock: np.ndarray, look: HairLook, solid: Solid) -> tuple[np.ndarray, np.ndarray]:
-    """Strands (R, K, 3) from roots (R, 3) with their normals, and how thick each is (R,); ``lock`` (R,) names the middle strand of each one's lock."""
-    style, chance = look.style, roots.chance
+def grow_scalp(points: np.ndarray, normal: np.ndarray, roots: Roots, locks: Locks, look: HairLook, solid: Solid) -> tuple[np.ndarray, np.ndarray]:
+    """Strands (R, K, 3) from roots (R, 3) with their normals, and how thick each is (R,)."""
+    style, chance, lock = look.style, roots.chance, locks.lock
     fringe = is_fringe(roots.home, look, lock, chance)
     length, thick = lengths(roots, look, fringe, chance, lock)
     direction = comb(points, normal, roots.home, look, fringe, chance, lock)
     strands = stepped(points, direction, length, look, fringe, solid, roots, strand_count(style)[1])
     strands = cut_ends(strands, look, fringe, chance)
-    strands = gathered_in_locks(strands, lock, look, chance)
+    strands = gathered(strands, locks, look, chance)
     strands = curled(strands, lock, chance, style.curl[0] * look.curl, style.curl[1], solid)
     return strands, thick
 
@@ -65,8 +75,8 @@ def lengths(roots: Roots, look: HairLook, fringe: np.ndarray, chance: np.ndarray
     margin = above_usual(home) - higher(azimuth, look)
     baby = smoothstep(margin / BABY + 0.15 + 0.5 * (chance[:, 2] - 0.5))
     uneven = 0.82 + 0.14 * chance[lock, 0] + 0.16 * chance[:, 1]
-    shortest = np.where(style.top > 3, 0.22, 0.6)
-    return length * uneven * (shortest + (1 - shortest) * baby), 0.5 + 0.5 * baby
+    down = np.minimum(0.5 * length, 1.0 + 1.5 * chance[:, 1])
+    return uneven * (down + (length - down) * baby), 0.5 + 0.5 * baby
 
 
 def comb(points, normal, home, look: HairLook, fringe, chance, lock) -> np.ndarray:
@@ -102,10 +112,12 @@ def stepped(points, direction, length, look: HairLook, fringe, solid: Solid, roo
     side = np.sign(points[:, 0] - np.where(points[:, 1] > 10, look.part, 0.0))
     cling = 0.9 * np.clip(1 - 1.15 * style.stand, 0, 1)
     near = smoothstep((points[:, 1] + 2.0) / 5.0) * ~fringe
+    ahead = np.where(roots.home[:, 2] + 3 * (chance[:, 1] - 0.5) > 0.5, 1.0, -1.0)
     strand, p, d = [points], points, direction
     for i in range(1, count):
         walked = i * step
         d = unit(d + weight * step * smoothstep(walked / 3.0) * DOWN)
+        d[:, 2] += 0.22 * step[:, 0] * ahead * smoothstep((-4 - p[:, 1]) / 3)  # before the shoulders or behind them
         p = p + d * step
         least = np.minimum(layer * smoothstep(walked[:, 0] / 4.0), 0.7 * walked[:, 0]) + 0.02
         distance, out = solid.look_up(p)
@@ -117,7 +129,7 @@ def stepped(points, direction, length, look: HairLook, fringe, solid: Solid, roo
     return np.stack(strand, axis=1)
 
 
-def beside_face(p: np.ndarray, side: np.ndarray, chance: np.ndarray) -> np.ndarray:
+def beside_face(p: np.ndarray, side: np.ndarray, chance: np.ndarray | float) -> np.ndarray:
     """Points (R, 3) that would hang before the face, moved some of the way to its ``side`` (R,)."""
     before = smoothstep((p[:, 2] - FACE_DEPTH) / 1.5) * smoothstep((FACE_TOP - p[:, 1]) / 3.0)
     missing = np.maximum(FACE_HALF_WIDTH + 0.9 * chance - p[:, 0] * side, 0) * before
@@ -145,15 +157,17 @@ def cut_ends(strands: np.ndarray, look: HairLook, fringe: np.ndarray, chance: np
     return along(strands, end[:, None] * np.linspace(0, 1, last + 1))
 
 
-def gathered_in_locks(strands: np.ndarray, lock: np.ndarray, look: HairLook, chance: np.ndarray) -> np.ndarray:
-    """Strands drawn to the middle of their lock, the more the nearer their tips; a few fly away."""
+def gathered(strands: np.ndarray, locks: Locks, look: HairLook, chance: np.ndarray) -> np.ndarray:
+    """Strands drawn to the middle of their tress and that to the middle of its lock, the more the nearer their tips; a few fly away."""
     t = np.linspace(0, 1, strands.shape[1])[None, :, None]
-    free = chance[:, 3] < FLYAWAY
-    pull = look.style.clump * smoothstep(1.3 * t) * (0.6 + 0.6 * chance[lock, 1])[:, None, None]
-    middle = strands[lock] + 0.25 * (strands[:, :1] - strands[lock][:, :1])
-    kept = strands + np.where(free[:, None, None], 0, np.clip(pull, 0, 0.95)) * (middle - strands)
+    free = (chance[:, 3] < FLYAWAY)[:, None, None]
+    kept = strands
+    for middle, amount in ((locks.tress, 0.9), (locks.lock, 1.0)):
+        pull = amount * look.style.clump * smoothstep(1.5 * t) * (0.6 + 0.6 * chance[middle, 1])[:, None, None]
+        goal = kept[middle] + 0.25 * (kept[:, :1] - kept[middle, :1])
+        kept = kept + np.where(free, 0, np.clip(pull, 0, 0.95)) * (goal - kept)
     reach = np.linalg.norm(strands[:, -1] - strands[:, 0], axis=1)
-    away = (chance[:, :3] - [0.5, 0.35, 0.5]) * np.minimum(0.22 * reach, 1.6)[:, None] * free[:, None]
+    away = (chance[:, :3] - [0.5, 0.35, 0.5]) * np.minimum(0.2 * reach, 1.2)[:, None] * free[:, 0]
     loose = (chance[:, [1, 2, 0]] - 0.5) * np.minimum(0.05 * reach, 0.5)[:, None]
     return kept + (away + loose)[:, None] * t**1.5
 
@@ -168,6 +182,7 @@ def curled(strands: np.ndarray, lock: np.ndarray, chance: np.ndarray, radius: fl
     own = chance[lock]
     turn = turn * (0.75 + 0.5 * own[:, 0])[:, None]
     phase = 2 * np.pi * (walked / turn + own[:, 1:2] + 0.1 * (chance[:, :1] - 0.5))
+    radius = np.where(chance[:, 3:] < FLYAWAY, 0.4, 1.0) * radius
     reach = radius * np.minimum(walked / turn, 1.0) * (0.6 + 0.6 * own[:, 2:3] + 0.3 * chance[:, 1:2])
     wound = strands + across * (reach * np.sin(phase))[..., None] + out * (0.75 * reach * np.cos(phase))[..., None]
     wound[:, 0] = strands[:, 0]

@@ -84,6 +84,9 @@ def shoulder_solid(vertices: np.ndarray, quads: np.ndarray, cloth: float) -> Sol
     normal = normal * outward
     corners = cell_corners(vertices[:, 1].max() + 2.0)
     closest = nearest(corners.reshape(-1, 3), middle).reshape(corners.shape[:3])
-    aside = unit(normal * [0.3, 0.6, 1.6])
+    level = np.clip(1.5 * normal[:, 1:2] - 0.3, 0, 1)  # on top of a shoulder
+    aside = unit(normal * (1 - level) + normal * level * [0.3, 0.6, 1.6])
     aside = aside / np.maximum(np.sum(aside * normal, axis=1, keepdims=True), 0.4)
-    return Solid(np.einsum("xyzc,xyzc->xyz", corners - middle[closest], normal[closest]) - cloth, aside[closest])
+    distance = np.einsum("xyzc,xyzc->xyz", corners - middle[closest], normal[closest]) - cloth
+    above = corners[..., 1] - vertices[:, 1].max()  # the neck is open there
+    return Solid(np.maximum(distance, above), aside[closest])

@@ -8,10 +8,10 @@ import numpy as np
 
 from models.synthetic.hair.look import HairLook
 from models.synthetic.hair.roots import Roots, along, nearest, smoothstep, unit
+from models.synthetic.hair.scalp import DOWN, beside_face
 from models.synthetic.hair.solid import Solid
 
 MIDDLE = np.array([0.0, 4.5, -0.5])  # cm: what paths over the scalp go round
-DOWN = np.array([0.0, -1.0, 0.0])
 OVER = 9  # points of a strand on the scalp
 ROWS = 12  # cornrows from ear to ear
 ROW_FRONT, ROW_BACK, ROW_REACH = 48.0, -128.0, 105.0  # degrees up from +z along a row, and from the top to the lowest row
@@ -32,16 +32,16 @@ class Tail:
 
 
 TAILS = {
-    "ponytail": Tail(((0, 9.0, -9.6),), (0, 0.35, -1), 24.0, 2.0),
+    "ponytail": Tail(((0, 8.6, -8.9),), (0, 0.1, -1), 24.0, 2.3),
     "low_ponytail": Tail(((0, 0.5, -8.4),), (0, -0.6, -0.8), 24.0, 1.7),
     "bun": Tail(((0, 7.5, -9.4),), (0, 0.1, -1), 22.0, 2.6, wind="bun", points=16),
     "two_braids": Tail(((-6.6, -2.6, -3.4), (6.6, -2.6, -3.4)), (0.7, -1, 0.5), 20.0, 1.0, wind="braid", turn=4.2, count=7000, points=36),
-    "box_braids": Tail((), (0, 0, 0), 26.0, 0.36, wind="braid", turn=1.7, count=4200, points=60),
+    "box_braids": Tail((), (0, 0, 0), 26.0, 0.4, wind="braid", turn=1.9, count=4200, points=60),
     "cornrows": Tail((), (0, 0, 0), 8.0, 0.5, wind="braid", turn=1.6, count=6500, points=48),
 }
 
 
-def grow_tied(points: np.ndarray, normal: np.ndarray, roots: Roots, lock: np.ndarray, look: HairLook, solid: Solid) -> tuple[np.ndarray, np.ndarray]:
+def grow_tied(points: np.ndarray, normal: np.ndarray, roots: Roots, look: HairLook, solid: Solid) -> tuple[np.ndarray, np.ndarray]:
     """Strands (R, K, 3) from roots (R, 3) with their normals, and how thick each is (R,)."""
     tail, chance = TAILS[look.style.tie], roots.chance
     if look.style.tie == "cornrows":
@@ -50,7 +50,7 @@ def grow_tied(points: np.ndarray, normal: np.ndarray, roots: Roots, lock: np.nda
         strands = braids_of_locks(points, normal, chance, look, tail, solid)
     else:
         strands = to_knots(points, chance, look, tail, solid)
-    return strands, np.full(len(strands), 1.25 if tail.wind == "braid" else 1.0)
+    return strands, np.ones(len(strands))
 
 
 def to_knots(points: np.ndarray, chance: np.ndarray, look: HairLook, tail: Tail, solid: Solid) -> np.ndarray:
@@ -65,7 +65,8 @@ def to_knots(points: np.ndarray, chance: np.ndarray, look: HairLook, tail: Tail,
     over = over_scalp(points, ends[:, 0], layer, solid)
     baby = chance[:, 3] < 0.04
     strands = np.concatenate((over, ends[:, 1:]), axis=1)
-    return np.where(baby[:, None, None], loose_ends(strands, chance), strands)
+    strands = np.where(baby[:, None, None], loose_ends(strands, chance), strands)
+    return solid.push_out(strands, np.zeros(strands.shape[:2]))
 
 
 def loose_ends(strands: np.ndarray, chance: np.ndarray) -> np.ndarray:
@@ -90,13 +91,14 @@ def over_scalp(points: np.ndarray, goal: np.ndarray, layer: np.ndarray, solid: S
     return pushed
 
 
-def hang(starts: np.ndarray, direction: np.ndarray, length: np.ndarray, count: int, clearance: float, solid: Solid) -> np.ndarray:
-    """Middle lines (C, count, 3) that leave with a direction, fall and lie ``clearance`` above what is below."""
+def hang(starts: np.ndarray, direction: np.ndarray, length: np.ndarray, count: int, clearance, solid: Solid, side: np.ndarray | None = None) -> np.ndarray:
+    """Middle lines (C, count, 3) that leave with a direction, fall and lie ``clearance`` above what is below, on their ``side`` of the face."""
     step = (length / (count - 1))[:, None]
     p, d, line = starts, direction, [starts]
     for _ in range(count - 1):
-        d = unit(d + 0.35 * step * DOWN)
-        p = solid.push_out(p + d * step, np.full(len(p), clearance))
+        d = unit(d + 0.5 * step * DOWN)
+        p = solid.push_out(p + d * step, np.broadcast_to(clearance, len(p)))
+        p = p if side is None else beside_face(p, side, 0.5)
         d = unit(0.4 * d + 0.6 * unit(p - line[-1]))
         line.append(p)
     return np.stack(line, axis=1)
@@ -155,11 +157,12 @@ def braids_of_locks(points: np.ndarray, normal: np.ndarray, chance: np.ndarray, 
     """Many thin braids (R, K, 3), each from its own patch of the scalp."""
     middles = np.arange(min(170, len(points)))
     group = nearest(points, points[middles])
-    away = np.stack((np.tanh((points[middles, 0] - look.part) / 1.5), 0 * middles, -0.5 * np.ones(len(middles))), axis=1)
-    leave = unit(0.9 * normal[middles] + away + 0.5 * DOWN)
+    side = np.where(points[middles, 0] > look.part, 1.0, -1.0)
+    away = np.stack((1.2 * side, 0 * side, -0.6 + 0 * side), axis=1)
+    leave = unit(0.35 * normal[middles] + away + 0.3 * DOWN)
     length = tail.length * look.length * (0.9 + 0.2 * chance[middles, 0])
     layer = 0.4 + 1.2 * smoothstep((points[middles, 1] - 2) / 10)
-    lines = hang(points[middles] + 0.3 * normal[middles], leave, length, tail.points, layer, solid)
+    lines = hang(points[middles] + 0.3 * normal[middles], leave, length, tail.points, layer, solid, side)
     strands = bundle(lines[group], chance, tail)
     strands[:, 0] = points
     return strands
