@@ -117,16 +117,14 @@ def scalp_hair(look: HairLook, assets: HairAssets, corners, head, normals, body:
     mine = candidates.take(grows[: int(count * len(grows) / SCALP_ROOTS) + 1])
     mine.chance[:, 0] /= np.maximum(hairline.density(mine.home, look), 1e-6)  # even again
     points, normal = mine.place(corners, head, normals)
-    middles = np.arange(min(LOCKS, len(points)))
-    lock = middles[roots.nearest(points, points[middles])] if len(points) else middles
-    tress = roots.nearest(points, points[:TRESSES]) if len(points) else middles
+    locks = scalp.find_locks(points, look, LOCKS, TRESSES)
     if look.style.tie:
         strands, thick = tied.grow_tied(points, normal, mine, look, body)
     else:
-        strands, thick = scalp.grow_scalp(points, normal, mine, scalp.Locks(lock, tress), look, body)
+        strands, thick = scalp.grow_scalp(points, normal, mine, locks, look, body)
     azimuth, _ = hairline.polar(mine.home)
     early = roots.smoothstep((mine.home[:, 2] + 1) / 5) * hairline.bump(np.abs(azimuth), 62, 22) * 2 - 0.5
-    colours = strand_colours(look.pigment, np.stack((0.7 * mine.chance[tress, 2] + 0.3 * mine.chance[:, 2], mine.chance[:, 3], mine.chance[:, 1]), axis=1), early)
+    colours = strand_colours(look.pigment, np.stack((0.7 * mine.chance[locks.tress, 2] + 0.3 * mine.chance[:, 2], mine.chance[:, 3], mine.chance[:, 1]), axis=1), early)
     wide = RADIUS["scalp"] * (MANY / count) ** 0.6  # the fewer the thicker
     return Strands(strands, wide * thick[:, None] * taper(strands.shape[1]), colours, shoulders=shoulders)
 

@@ -89,7 +89,7 @@ def grow_brows(roots: Roots, corners: np.ndarray, head: np.ndarray, normals: np.
     off = (roots.home[:, 1] - middle) / half
     ends = smoothstep((t + 0.05) / 0.12) * smoothstep((1.02 - t) / 0.15)
     full = smoothstep((1.35 - np.abs(off)) / 0.7) * ends * np.where(t < 0.25, 0.75, 1.0)
-    keep = roots.chance[:, 0] < 0.9 * look.dense * full
+    keep = roots.chance[:, 0] < 0.75 * look.dense * full
     roots, off, place = roots.take(keep), off[keep], place[keep]
     points, normal = roots.place(corners, head, normals)
     turn = np.radians(np.interp(place, BROW_X, BROW_TURN) - 20 * np.clip(off, -1.2, 1.2) + 28 * (roots.chance[:, 1] - 0.5))

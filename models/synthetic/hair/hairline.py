@@ -60,4 +60,4 @@ def density(points: np.ndarray, look: HairLook) -> np.ndarray:
     from_crown = np.degrees(np.arccos(np.clip(offset @ CROWN / np.linalg.norm(offset, axis=-1), -1, 1)))
     crown = bump(from_crown, 0, 22 + 22 * look.balding) * smoothstep((look.balding - 0.25) / 0.5)
     top = smoothstep((elevation - 34 + 10 * smoothstep((70 - np.abs(azimuth)) / 30)) / 16) * smoothstep((look.balding - 0.55) / 0.4)
-    return full * (1 - look.thin) * (1 - 0.95 * crown) * (1 - 0.985 * top)
+    return full * (1 - look.thin) * (1 - 0.95 * crown) * (1 - 0.997 * top)

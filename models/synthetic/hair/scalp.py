@@ -8,7 +8,7 @@ import numpy as np
 
 from models.synthetic.hair.hairline import above_usual, density, higher, polar
 from models.synthetic.hair.look import HairLook
-from models.synthetic.hair.roots import Roots, along, smoothstep, unit
+from models.synthetic.hair.roots import Roots, along, nearest, smoothstep, unit
 from models.synthetic.hair.solid import Solid
 
 WHORL = np.array([0.9, 13.0, -5.0])
@@ -25,6 +25,12 @@ class Locks:
 
     lock: np.ndarray
     tress: np.ndarray
+
+
+def find_locks(points: np.ndarray, look: HairLook, locks: int, tresses: int) -> Locks:
+    """Locks about the first roots (R, 3), which stand in no order; none reaches across the parting."""
+    apart = points + np.stack((8 * np.sign(from_parting(points, look)), 0 * points[:, 0], 0 * points[:, 0]), axis=1)
+    return Locks(nearest(apart, apart[:locks]), nearest(apart, apart[:tresses]))
 
 
 def strand_count(style) -> tuple[int, int]:
@@ -44,9 +50,15 @@ def grow_scalp(points: np.ndarray, normal: np.ndarray, roots: Roots, locks: Lock
     direction = comb(points, normal, roots.home, look, fringe, chance, lock)
     strands = stepped(points, direction, length, look, fringe, solid, roots, strand_count(style)[1])
     strands = cut_ends(strands, look, fringe, chance)
-    strands = gathered(strands, locks, look, chance)
-    strands = curled(strands, lock, chance, style.curl[0] * look.curl, style.curl[1], solid)
+    free = (chance[:, 3] < FLYAWAY) & (roots.home[:, 2] < 1)
+    strands = gathered(strands, locks, look, chance, free[:, None])
+    strands = curled(strands, lock, chance, style.curl[0] * look.curl * np.where(free, 0.4, 1.0)[:, None], style.curl[1], solid)
     return strands, thick
+
+
+def from_parting(points: np.ndarray, look: HairLook) -> np.ndarray:
+    """How far (R,) to the left of the parting points of the head lie, cm; behind, it runs to the middle."""
+    return points[:, 0] - look.part * (0.5 + 0.5 * smoothstep((points[:, 2] + 3) / 6)) * smoothstep((points[:, 1] - 6) / 4)
 
 
 def front_of(home: np.ndarray) -> np.ndarray:
@@ -84,7 +96,7 @@ def comb(points, normal, home, look: HairLook, fringe, chance, lock) -> np.ndarr
     style = look.style
     front, high = front_of(home), smoothstep((home[:, 1] - 6.0) / 4.0)
     whorl = unit(points - WHORL * [np.sign(look.part or 1.0), 1, 1])
-    away = np.tanh((points[:, 0] - look.part * (0.5 + 0.5 * smoothstep((points[:, 2] + 3) / 6))) / 0.35)
+    away = np.tanh(from_parting(points, look) / 0.35)
     sideways = np.zeros_like(points)
     sideways[:, 0] = away
     sideways[:, 2] = -0.25
@@ -109,7 +121,7 @@ def stepped(points, direction, length, look: HairLook, fringe, solid: Solid, roo
     weight = 0.45 * (1 - style.stiff) ** 1.6
     rank = 0.25 + 0.75 * (0.5 * chance[:, 2] + 0.5 * smoothstep((roots.home[:, 1] - 2) / 10))
     layer = style.layer * look.volume * rank
-    side = np.sign(points[:, 0] - np.where(points[:, 1] > 10, look.part, 0.0))
+    side = np.where(from_parting(points, look) > 0, 1.0, -1.0)
     cling = 0.9 * np.clip(1 - 1.15 * style.stand, 0, 1)
     near = smoothstep((points[:, 1] + 2.0) / 5.0) * ~fringe
     ahead = np.where(roots.home[:, 2] + 3 * (chance[:, 1] - 0.5) > 0.5, 1.0, -1.0)
@@ -157,23 +169,22 @@ def cut_ends(strands: np.ndarray, look: HairLook, fringe: np.ndarray, chance: np
     return along(strands, end[:, None] * np.linspace(0, 1, last + 1))
 
 
-def gathered(strands: np.ndarray, locks: Locks, look: HairLook, chance: np.ndarray) -> np.ndarray:
-    """Strands drawn to the middle of their tress and that to the middle of its lock, the more the nearer their tips; a few fly away."""
+def gathered(strands: np.ndarray, locks: Locks, look: HairLook, chance: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Strands drawn to the middle of their tress and that to the middle of its lock, the more the nearer their tips; ``free`` ones (R, 1) fly away."""
     t = np.linspace(0, 1, strands.shape[1])[None, :, None]
-    free = (chance[:, 3] < FLYAWAY)[:, None, None]
     kept = strands
     for middle, amount in ((locks.tress, 0.9), (locks.lock, 1.0)):
         pull = amount * look.style.clump * smoothstep(1.5 * t) * (0.6 + 0.6 * chance[middle, 1])[:, None, None]
         goal = kept[middle] + 0.25 * (kept[:, :1] - kept[middle, :1])
-        kept = kept + np.where(free, 0, np.clip(pull, 0, 0.95)) * (goal - kept)
+        kept = kept + np.where(free[..., None], 0, np.clip(pull, 0, 0.95)) * (goal - kept)
     reach = np.linalg.norm(strands[:, -1] - strands[:, 0], axis=1)
-    away = (chance[:, :3] - [0.5, 0.35, 0.5]) * np.minimum(0.2 * reach, 1.2)[:, None] * free[:, 0]
+    away = (chance[:, :3] - [0.5, 0.35, 0.5]) * np.minimum(0.2 * reach, 1.2)[:, None] * free
     loose = (chance[:, [1, 2, 0]] - 0.5) * np.minimum(0.05 * reach, 0.5)[:, None]
     return kept + (away + loose)[:, None] * t**1.5
 
 
-def curled(strands: np.ndarray, lock: np.ndarray, chance: np.ndarray, radius: float, turn: float, solid: Solid) -> np.ndarray:
-    """Strands wound about their way with a radius and a length of turn (cm); those of a lock wind alike."""
+def curled(strands: np.ndarray, lock: np.ndarray, chance: np.ndarray, radius: np.ndarray, turn: float, solid: Solid) -> np.ndarray:
+    """Strands wound about their way with a radius (R, 1) and a length of turn (cm); those of a lock wind alike."""
     tangent = unit(np.gradient(strands, axis=1))
     across = unit(np.cross(tangent, DOWN + [0.15, 0.0, 0.1]))
     out = np.cross(across, tangent)
@@ -182,7 +193,6 @@ def curled(strands: np.ndarray, lock: np.ndarray, chance: np.ndarray, radius: fl
     own = chance[lock]
     turn = turn * (0.75 + 0.5 * own[:, 0])[:, None]
     phase = 2 * np.pi * (walked / turn + own[:, 1:2] + 0.1 * (chance[:, :1] - 0.5))
-    radius = np.where(chance[:, 3:] < FLYAWAY, 0.4, 1.0) * radius
     reach = radius * np.minimum(walked / turn, 1.0) * (0.6 + 0.6 * own[:, 2:3] + 0.3 * chance[:, 1:2])
     wound = strands + across * (reach * np.sin(phase))[..., None] + out * (0.75 * reach * np.cos(phase))[..., None]
     wound[:, 0] = strands[:, 0]

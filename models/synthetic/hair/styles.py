@@ -71,9 +71,9 @@ STYLES = {
     "ponytail": Style(32.0, 32.0, 30.0, 28.0, 26.0, layer=0.25, curl=(0.3, 9.0), clump=0.5, tie="ponytail", score=-0.5, masculine=-0.9, older=-0.1),
     "low_ponytail": Style(34.0, 34.0, 32.0, 30.0, 26.0, layer=0.35, parted=0.6, part=1.0, curl=(0.2, 9.0), clump=0.5, tie="low_ponytail", score=-0.8, masculine=-0.35),
     "bun": Style(30.0, 30.0, 28.0, 26.0, 24.0, layer=0.3, clump=0.5, tie="bun", score=-0.7, masculine=-0.6, older=0.1),
-    "two_braids": Style(36.0, 36.0, 34.0, 32.0, 28.0, layer=0.35, parted=1.0, clump=0.5, tie="two_braids", score=-1.4, masculine=-1.0, older=-0.3),
-    "box_braids": Style(30.0, 30.0, 28.0, 26.0, 24.0, stand=0.5, layer=1.2, forward=-0.3, parted=0.6, tie="box_braids", score=-1.6, masculine=-0.6, older=-0.3, coily=1.1),
-    "cornrows": Style(22.0, 22.0, 20.0, 18.0, 16.0, layer=0.3, tie="cornrows", score=-1.8, masculine=0.2, older=-0.2, coily=1.1),
+    "two_braids": Style(36.0, 36.0, 34.0, 32.0, 28.0, layer=0.35, parted=1.0, clump=0.5, tie="two_braids", score=-1.1, masculine=-1.0, older=-0.3),
+    "box_braids": Style(30.0, 30.0, 28.0, 26.0, 24.0, stand=0.5, layer=1.2, forward=-0.3, parted=0.6, tie="box_braids", score=-0.8, masculine=-0.6, older=-0.3, coily=1.1),
+    "cornrows": Style(22.0, 22.0, 20.0, 18.0, 16.0, layer=0.3, tie="cornrows", score=-1.1, masculine=0.2, older=-0.2, coily=1.1),
 }  # fmt: skip
 
 

@@ -119,6 +119,8 @@ def bundle(lines: np.ndarray, chance: np.ndarray, tail: Tail) -> np.ndarray:
     if tail.wind == "loose":
         wide = tail.radius * (0.35 + 0.65 * np.sin(np.pi * np.clip(1.6 * t, 0, 1) / 2)) * (1 - 0.75 * t**2)
         x, y = wide * spread * np.cos(angle + 0.8 * t), 0.8 * wide * spread * np.sin(angle + 0.8 * t)
+        stray = 2.2 * (chance[:, None, :3] - 0.5) * t[:, None] ** 2
+        lines = lines + stray + 0.3 * np.sin(7 * t + 9 * chance[:, 3:])[..., None] * side * t[:, None]
         short = (0.65 + 0.35 * chance[:, 2:3]) * t * (lines.shape[1] - 1)
         return along(lines + side * x[..., None] + up * y[..., None], short)
     if tail.wind == "bun":
