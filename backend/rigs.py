@@ -156,7 +156,7 @@ class Worker:
     """
 
     def __init__(self):
-        self.executor = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="rig")
+        self.executor = self.new_threads()
         self.queue = InferenceQueue()
         self.running: set[Ticket] = set()
 
@@ -170,11 +170,28 @@ class Worker:
         self.call_next()
         try:
             await ticket.turn
-            return await asyncio.get_running_loop().run_in_executor(self.executor, enough_memory()(job))
+            with enough_memory():  # for a new thread as well
+                return await asyncio.get_running_loop().run_in_executor(self.executor, job)
+        except StyleRigError as error:
+            self.leave_spoilt_threads(error)
+            raise
         finally:
             self.queue.discard(ticket)
             self.running.discard(ticket)
             self.call_next()
+
+    def new_threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="rig")
+
+    def leave_spoilt_threads(self, error: StyleRigError) -> None:
+        """Have other threads for the next jobs where the one in which ``error`` came up is of no more use."""
+        if error.__cause__ is None:
+            return
+        from models.generators import spoils_thread  # which the job has imported: nothing waits for it
+
+        if spoils_thread(error.__cause__):
+            self.executor.shutdown(wait=False)
+            self.executor = self.new_threads()
 
     def call_next(self) -> None:
         """Give as many tickets their turn as may run at once."""

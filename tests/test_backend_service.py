@@ -430,6 +430,28 @@ def test_two_jobs_run_at_a_time():
     assert most == 2
 
 
+def test_threads_in_which_onednn_makes_no_more_code_are_used_no_more():
+    def fail() -> None:
+        raise RuntimeError("could not create a primitive")
+
+    async def story() -> tuple[set[threading.Thread], set[threading.Thread]]:
+        worker, found, both = Worker(), [], threading.Barrier(2)
+
+        def meet() -> threading.Thread:
+            both.wait(30)
+            return threading.current_thread()
+
+        for _ in range(2):
+            found.append(set(await asyncio.gather(worker.run(meet), worker.run(meet))))
+            with pytest.raises(StyleRigError, match="memory"):
+                await worker.run(fail)
+        worker.close()
+        return tuple(found)
+
+    before, after = asyncio.run(story())
+    assert len(before) == len(after) == 2 and before.isdisjoint(after)
+
+
 def test_too_many_waiting_requests_are_refused():
     """And where a live view's request waits, the newest takes its place, however full the queue is."""
 

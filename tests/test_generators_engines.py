@@ -313,6 +313,23 @@ def test_lanes_share_the_threads_and_have_places_of_their_own():
         torch.set_num_threads(before)
 
 
+def test_lanes_in_which_onednn_makes_no_more_code_are_used_no_more():
+    lanes, both = Lanes(2), threading.Barrier(2)
+
+    def draw(fails: bool, place: int) -> tuple[threading.Thread, int]:
+        both.wait(20)  # neither lane does both
+        if fails:
+            raise RuntimeError("could not create a primitive")
+        return threading.current_thread(), place
+
+    before = lanes.map(draw, [False, False])
+    with pytest.raises(RuntimeError, match="primitive"):
+        lanes.map(draw, [True, False])
+    after = lanes.map(draw, [False, False])
+    assert {place for _, place in after} == {place for _, place in before} == {0, 1}
+    assert {thread for thread, _ in after}.isdisjoint(thread for thread, _ in before)
+
+
 @pytest.mark.parametrize("name", ["studio", "stylegan3-t"])
 def test_an_engine_that_began_in_inference_mode_goes_on_without_it(name):
     generator = NETWORKS[name]()

@@ -99,6 +99,14 @@ def torch_threads(count: int) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
+def spoils_thread(error: BaseException | None) -> bool:
+    """Whether oneDNN, which makes code as it goes, makes no more in the thread in which this error came up, ever.
+
+    So it is where memory ran out meanwhile: each picture of a size that it has not seen would fail.
+    """
+    return "could not create a primitive" in str(error)
+
+
 class Lanes:
     """``count`` threads that work beside each other, each with its part of the engine's threads."""
 
@@ -112,13 +120,25 @@ class Lanes:
     def map(self, function: Callable[..., Tensor], *arguments: Iterable[Any]) -> list[Tensor]:
         """function(*one of each of ``arguments``, place) for all of them, without gradients; each lane has its place."""
         with self.lock:
-            self.executor = self.executor or self.start()
+            executor = self.executor = self.executor or self.start()
+            results = executor.map(functools.partial(self.work, function), *arguments)
             self.busy += 1
         try:
-            return list(self.executor.map(functools.partial(self.work, function), *arguments))
+            return list(results)
+        except RuntimeError as error:
+            if spoils_thread(error):
+                self.end(executor)
+            raise
         finally:
             with self.lock:
                 self.busy -= 1
+
+    def end(self, executor: ThreadPoolExecutor) -> None:
+        """Others come in these threads' place."""
+        with self.lock:
+            if self.executor is executor:
+                executor.shutdown()  # their places in memory are in use until then
+                self.executor = None
 
     @torch.no_grad()
     def work(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
