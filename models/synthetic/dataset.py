@@ -83,7 +83,7 @@ def write_index(output: Path, size: int, large_size: int, seed: int, people: int
 def write_picture(path: Path, frame: dict[str, np.ndarray], latent: torch.Tensor, person: Person, shot: Shot, face: FaceModel) -> None:
     """The picture after its truth: the picture's file marks it complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = develop(frame["colour"])
+    picture = develop(frame["colour"], frame["matte"])
     write_atomic(path.with_suffix(".npz"), truth_bytes(latent, person, shot, face, labels(frame["classes"], picture[..., 3])))
     write_atomic(path, png_bytes(picture))
 

@@ -59,7 +59,7 @@ class Photographer:
         self.process.close()
 
     def take(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, dict[str, np.ndarray]]]:
-        """Each job with its frame (see ``CyclesProcess.finish``), whose alpha is drawn from the geometry."""
+        """Each job with its frame (see ``CyclesProcess.finish``), and its ``matte`` (H, W), drawn from the geometry."""
         jobs, dress = iter(jobs), None
         job = next(jobs, None)
         while job:
@@ -67,9 +67,7 @@ class Photographer:
                 dress = job.dress
                 self.process.send(dress)
             self.process.start(job.message)
-            alpha = matte(self.stage, dress, job.message)
+            drawn = matte(self.stage, dress, job.message)
             following = next(jobs, None)  # prepared while this one renders
-            frame = self.process.finish()
-            frame["colour"][..., 3] = alpha
-            yield job, frame
+            yield job, self.process.finish() | {"matte": drawn}
             job = following

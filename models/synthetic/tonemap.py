@@ -7,21 +7,24 @@ import numpy as np
 
 SHOULDER = 0.62  # linear radiance from which on highlights are rolled off
 WHITE = 6.0  # radiance that becomes 1
-EDGE_BLUR, OPAQUE = 0.6, 0.985  # pixels; alpha below which a pixel belongs to an edge
+NEAR, FAR, FAR_SHARE = 0.8, 4.0, 0.03  # pixels, and the weight of the farther neighbours, that an edge takes its colour from
+OPAQUE = 0.985  # alpha below which a pixel belongs to an edge
 CONTRAST, PIVOT = 1.08, 0.18  # a little more contrast about middle grey than the scene had
 
 
-def develop(colour: np.ndarray) -> np.ndarray:
-    """Premultiplied linear RGBA (H, W, 4) float -> premultiplied sRGB RGBA (H, W, 4) uint8.
+def develop(colour: np.ndarray, matte: np.ndarray | None = None) -> np.ndarray:
+    """Premultiplied linear RGBA (H, W, 4) float -> premultiplied sRGB RGBA (H, W, 4) uint8 with the alpha ``matte`` (H, W), by default its own.
 
     The curve acts on the colour as it would stand alone (alpha divided out), so that a matte's edge
     has the same colour as what it bounds.
     """
-    linear, alpha = np.clip(np.nan_to_num(colour[..., :3]), 0, 1e4), np.clip(np.nan_to_num(colour[..., 3:]), 0, 1)
-    # The few samples of an edge do not meet all that its alpha covers: its colour is that of the samples about it.
-    soft = cv2.GaussianBlur(np.concatenate((linear, alpha), axis=-1), (0, 0), EDGE_BLUR)
-    edge = soft[..., 3:] < OPAQUE
-    straight = np.where(edge, soft[..., :3] / np.maximum(soft[..., 3:], 1e-4), linear / np.maximum(alpha, 1e-4))
+    linear, sampled = np.clip(np.nan_to_num(colour[..., :3]), 0, 1e4), np.clip(np.nan_to_num(colour[..., 3:]), 0, 1)
+    alpha = sampled if matte is None else matte[..., None]
+    # The few samples of an edge do not meet all that is there: its colour is that of the samples about it.
+    premultiplied = np.concatenate((linear, sampled), axis=-1)
+    soft = cv2.GaussianBlur(premultiplied, (0, 0), NEAR) + FAR_SHARE * cv2.GaussianBlur(premultiplied, (0, 0), FAR)
+    edge = np.minimum(soft[..., 3:] / (1 + FAR_SHARE), alpha) < OPAQUE
+    straight = np.where(edge, soft[..., :3] / np.maximum(soft[..., 3:], 1e-5), linear / np.maximum(sampled, 1e-4))
     display = encode(tone(straight)) * alpha
     return np.rint(np.concatenate((display, alpha), axis=-1) * 255).astype(np.uint8)
 
