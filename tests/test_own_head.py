@@ -11,6 +11,7 @@ from face_contact import Contact, random_expressions, seen, seen_parts
 
 from models.errors import StyleRigError
 from models.face import load_face_model
+from models.face.fragments import rasterize
 from models.face.head_figures import read_figures
 from models.face.own_head import build, modes, people, storage
 from models.face.own_head.proportions import ASYMMETRIC
@@ -70,11 +71,49 @@ def test_what_edition_1_has_stays_in_its_place(face):
     assert face.expression_names == [*first.expression_names, "tongueOut"]
     assert face.identity_names == [*first.identity_names, *modes.NAMES] and len(first.identity_names) == STATISTICAL
     assert torch.equal(face.landmarks, first.landmarks) and face.reflectance_names == first.reflectance_names
-    for new, old in ((face.mean, first.mean), (face.identity, first.identity), (face.expression, first.expression)):
+    apart = (face.mean[:skin] - first.mean[:skin]).norm(dim=1) > 2e-4  # cm
+    nose = face.mean[face.landmarks[33]]
+    assert apart.sum() < 150 and (face.mean[:skin][apart] - nose).norm(dim=1).max() < 2.5  # the nostrils' ends
+    for new, old in ((face.identity, first.identity), (face.expression, first.expression)):
         assert (new[..., :skin, :][: len(old)] - old[..., :skin, :]).abs().max() < 2e-4  # cm
     persons = torch.randn(20, STATISTICAL, generator=torch.Generator().manual_seed(0))
     old, new = (persons @ shape.identity[:STATISTICAL, :skin].flatten(1) for shape in (first, face))
     assert (old - new).abs().max() < 1e-3  # a hundredth of a millimetre
+
+
+@pytest.mark.parametrize("mesh", ["full", "proxy"])
+def test_its_mesh_has_areas_and_a_layout_without_overlaps(face, mesh):
+    face = face if mesh == "full" else face.proxy
+    a, b, c, d = (face.mean[face.quads[:, k]] for k in range(4))
+    assert torch.linalg.cross(c - a, d - b).norm(dim=1).min() > 1e-5
+    corners = face.uv[face.uv_triangles]
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).abs().sum() / 2
+    flat = torch.cat((face.uv * 2 - 1, torch.ones(len(face.uv), 1)), dim=1)
+    covered = (rasterize(flat[None], face.uv_triangles, 1024).triangle >= 0).float().mean()
+    assert area.item() == pytest.approx(covered.item(), abs=0.003)
+    assert 0 <= face.uv[face.uv_quads].min() and face.uv[face.uv_quads].max() <= 1
+
+
+def volume(face, vertices: torch.Tensor) -> float:
+    """Volume within a part's quads, by the divergence theorem about its middle; positive where they face out."""
+    inside = torch.zeros(len(face.mean), dtype=torch.bool)
+    inside[vertices] = True
+    corners = (face.mean - face.mean[vertices].mean(dim=0))[face.triangles[inside[face.triangles].all(dim=1)]]
+    return float((corners[:, 0] * torch.linalg.cross(corners[:, 1], corners[:, 2])).sum() / 6)
+
+
+@pytest.mark.parametrize("mesh", ["full", "proxy"])
+def test_teeth_gums_and_tongue_face_outward(face, mesh):
+    face = face if mesh == "full" else face.proxy
+    part = {name: (face.masks[name] > 0.5).nonzero()[:, 0] for name in ("teeth", "gums", "tongue")}
+    assert all(volume(face, tooth) > 0.05 for tooth in part["teeth"].view(28, -1))
+    assert volume(face, part["tongue"]) > 10
+    for row in part["gums"].chunk(2):
+        corners = face.mean[face.triangles[torch.isin(face.triangles, row).all(dim=1)]]
+        normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        forward = corners[..., 2].mean(dim=1)
+        assert normals[forward > forward.quantile(0.85), 2].mean() > 0  # before the incisors
 
 
 def test_the_file_holds_what_the_tool_builds():

@@ -1,6 +1,7 @@
-"""Draws the sheets of our head in docs/images/face: the mean, people, expressions, combinations, topology.
+"""Draws the sheets of our head in docs/images/face: the mean, people, expressions, combinations, topology; of its second
+edition the named modes, ages, people and the mouth.
 
-    .venv/bin/python docs/pictures/face.py [mean people expressions combinations topology]
+    .venv/bin/python docs/pictures/face.py [mean people expressions combinations topology modes ages people2 mouth]
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from models.colour import linear_to_srgb
 from models.face import FaceModel, load_face_model
 from models.face.camera import Camera, rotation_matrix
 from models.face.harmonics import directional_light
+from models.face.own_head import modes, people
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
 from models.io.atomic_write import write_atomic
@@ -34,6 +36,10 @@ LIGHTS = (((0.7, 0.6, 0.75), 2.1), ((-0.9, 0.2, 0.35), 0.55), ((0.2, 0.5, -0.9),
 AMBIENT = 0.32
 MAX_BYTES = 300_000
 COMBINATIONS, PEOPLE = 50, 24
+ENDS = {"age": (-0.7, 5.5), "masculine": (-1, 1), "weight": (-2, 3)}  # of the named modes' use; of the others −2 and 2
+NAMED = modes.NAMES[: len(modes.MODES)]  # but those of the teeth
+FROM_THE_SIDE = {"nose_length", "nose_bridge", "nose_protrusion", "nose_tip_up", "chin_forward", "chin_length", "jaw_angle", "ear_size", "ear_out",
+                 "ear_lobe", "ears_uneven", "forehead_slope", "forehead_height", "head_depth", "mouth_forward", "brow_ridge", "eye_depth"}  # fmt: skip
 PART_COLOURS = {"skin": (216, 170, 140), "eyes": (150, 180, 220), "teeth": (235, 230, 205), "mouth": (190, 90, 90)}
 
 
@@ -166,16 +172,71 @@ def draw_topology(face: FaceModel) -> None:
     save(sheet([wireframe(mesh, 440, *view) for mesh, *view in views] + [uv_layout(face, 440)], 3), "topology.jpg")
 
 
+def identity(face: FaceModel, **values: float) -> Tensor:
+    """Identity weights (K,) by the modes' names."""
+    weights = torch.zeros(len(face.identity))
+    for name, value in values.items():
+        weights[face.identity_names.index(name)] = value
+    return weights
+
+
+def draw_modes(face: FaceModel) -> None:
+    """Every named mode at both ends of its use."""
+    tiles, labels = [], []
+    for name in tqdm(NAMED, "modes"):
+        for value in ENDS.get(name, (-2, 2)):
+            yaw, half = (70, 13.5) if name in FROM_THE_SIDE else (20, 10.5)
+            tiles.append(draw(face, 136, yaw=yaw, identity=identity(face, **{name: value}), half=half, height=0))
+            labels.append(f"{name} {value:+}")
+    save(sheet(tiles, 12, labels), "modes.jpg")
+
+
+def draw_ages(face: FaceModel) -> None:
+    """A woman and a man from 20 to 80."""
+    tiles, labels = [], []
+    for sex, seed in ((-1, 2), (1, 5)):
+        weights = people.spread(face) * torch.randn(len(face.identity), generator=torch.Generator().manual_seed(seed))
+        for years in tqdm(range(20, 81, 10), "ages"):
+            aged = weights + 0
+            for name, value in (("age", (years - 25) / 10), ("masculine", sex), ("weight", 0.2)):
+                aged[face.identity_names.index(name)] = value
+            tiles.append(draw(face, 220, yaw=25, identity=people.plausible(face, aged[None])[0], half=10.5, height=0))
+            labels.append(str(years))
+    save(sheet(tiles, 7, labels), "ages.jpg")
+
+
+def draw_people_2(face: FaceModel) -> None:
+    """Random people of all ages, none chosen."""
+    generator = torch.Generator().manual_seed(11)
+    weights = people.spread(face) * torch.randn(PEOPLE, len(face.identity), generator=generator)
+    weights[:, face.identity_names.index("age")] = 5.5 * torch.rand(PEOPLE, generator=generator)
+    weights[:, face.identity_names.index("masculine")] = torch.tanh(1.8 * torch.randn(PEOPLE, generator=generator))
+    weights = people.plausible(face, weights)
+    skin = 0.8 * torch.randn(PEOPLE, face.albedo.shape[0], generator=generator)
+    tiles = [draw(face, 230, yaw=(0, 25, -25)[i % 3], identity=weights[i], reflectance=skin[i], half=12, height=0) for i in tqdm(range(PEOPLE), "people")]
+    save(sheet(tiles, 6), "people2.jpg")
+
+
+def draw_mouth(face: FaceModel) -> None:
+    """Teeth, gums and tongue in a smile, in an open mouth and out."""
+    smile = {f"{name}_{side}": 0.85 for name in ("mouthSmile", "mouthUpperUp", "mouthLowerDown") for side in "LR"}
+    poses = (smile, {"jawOpen": 0.5}, {"jawOpen": 1.0}, {"tongueOut": 1.0}, {"tongueOut": 1.0, "jawOpen": 0.5})
+    tiles = [draw(face, 300, expression=face.expression_weights(pose)[0], half=4.5, height=-3.8) for pose in poses]
+    tiles += [draw(face, 300, yaw=50, expression=face.expression_weights(poses[4])[0], half=14, height=-1)]
+    save(sheet(tiles, 6), "mouth.jpg")
+
+
 SHEETS = {"mean": draw_mean, "people": draw_people, "expressions": draw_expressions, "combinations": draw_combinations, "topology": draw_topology}
+SHEETS_2 = {"modes": draw_modes, "ages": draw_ages, "people2": draw_people_2, "mouth": draw_mouth}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sheets", nargs="*", choices=[*SHEETS, []], help="which to draw; all when none is named")
-    sheets = parser.parse_args().sheets or SHEETS
-    face = load_face_model(None)
-    for name in sheets:
-        SHEETS[name](face)
+    parser.add_argument("sheets", nargs="*", choices=[*SHEETS, *SHEETS_2, []], help="which to draw; all when none is named")
+    sheets = parser.parse_args().sheets or (SHEETS | SHEETS_2)
+    for edition, drawn in ((None, SHEETS), ("head-2", SHEETS_2)):
+        for name in [name for name in sheets if name in drawn]:
+            drawn[name](load_face_model(edition))
 
 
 if __name__ == "__main__":

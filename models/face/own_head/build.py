@@ -20,9 +20,12 @@ from models.face.head_parts import Parts, add_eyeball, add_lid_rim, add_mouth_ba
 from models.face.model import FaceModel
 from models.face.own_head import modes, mouth, storage
 from models.face.own_head.colours import paint_mouth
+from models.face.reflectance import nostril_distance, smooth_step
 from models.face.topology import FULL, PROXY, Resolution
 
 TONGUE_OUT = "tongueOut"
+NOSTRIL_LIFT = 0.4  # of the way from a nostril's end to its opening
+OWN_WAY = 0.5  # of the way that the chin goes apart from the upper jaw: so far do the lower teeth go with it
 BAG_UV = ((0.80, 0.01), (0.19, 0.06))
 
 
@@ -41,8 +44,9 @@ def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
     border = np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1], sheet.grid[0]))
     landmarks = topology.snap(sheet.points, figures["landmark68_chart"].astype(float), border)
     head.add_skin(parts, sheet, figures, landmarks, resolution)
+    parts.figures[0][0] += shallower_nostrils(parts.figures[0][0], sheet)
     balls = {side: seated_spheres(parts.figures[0], sheet, figures, side) for side in ("L", "R")}
-    motion = jaw_motion(parts.figures[0], figures, landmarks)
+    motion = with_teeth_on_each_other(jaw_motion(parts.figures[0], figures, landmarks), len(figures["identity"]))
     balls, motion = add_named_modes(parts, sheet, balls, motion, len(figures["identity"]), resolution)
     figures = with_names(figures)
     names, first = expression_names(figures), 1 + len(figures["identity"])
@@ -58,6 +62,25 @@ def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
     mouth.add_tongue(parts, jaw, first + names.index(TONGUE_OUT), resolution)
     eyes = np.stack(list(balls.values()), axis=1)[..., :3]
     return finish(head.assemble(parts, sheet, figures, landmarks, eyes, paint_mouth), parts)
+
+
+def shallower_nostrils(face: np.ndarray, sheet: topology.Sheet) -> np.ndarray:
+    """Displacement (F, 3) of the face's vertices (F, 3) that lifts the nostrils' ends toward their openings: narrow noses were pierced by them."""
+    distance = nostril_distance(sheet.points)
+    share, rim = (weight[:, None] for weight in (NOSTRIL_LIFT * smooth_step((0.55 - distance) / 0.3), np.exp(-(((distance - 0.62) / 0.2) ** 2))))
+    lifted = np.zeros(face.shape)
+    for side in (sheet.points[:, 0] < 0.5, sheet.points[:, 0] > 0.5):
+        opening = np.sum((rim * face)[side], axis=0) / np.sum(rim[side])
+        lifted[side] = (share * (opening - face))[side]
+    return lifted
+
+
+def with_teeth_on_each_other(motion: tuple[np.ndarray, np.ndarray], n_identity: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows' motion, the lower teeth staying under the upper ones and near them whoever it is: overbites, not crossings."""
+    upper, lower = motion[0], motion[1].copy()
+    people = slice(1, 1 + n_identity)
+    lower[people] = upper[people] + np.array([OWN_WAY, 0, OWN_WAY]) * (lower - upper)[people]
+    return upper, lower
 
 
 def add_named_modes(parts: Parts, sheet, balls: dict, motion: tuple, n_identity: int, resolution: Resolution) -> tuple[dict, tuple]:

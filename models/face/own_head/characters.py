@@ -18,11 +18,11 @@ def age(skin: Skin):
 
 def sagging(skin: Skin):
     """Jowls, a blunt line from chin to neck, hollow temples and cheeks."""
-    jowls = skin.move((3.9, -5.9, 8.0), (1.1, 1.0, 1.5), (0.035, -0.085, 0.03)) + skin.swell((4.0, -5.7, 8.0), (1.0, 0.9, 1.3), 0.03)
-    before_them = skin.swell((2.3, -6.9, 9.5), (0.6, 0.6, 0.9), -0.035)
-    throat = skin.move((0, -8.8, 6.4), (1.8, 1.3, 2.0), (0, -0.085, 0.03))
-    hollows = skin.swell((6.6, 5.0, 6.0), (1.3, 1.6, 1.8), -0.05) + skin.swell((5.4, -1.7, 7.5), (1.3, 1.3, 1.6), -0.045)
-    cheeks = skin.move((4.4, 0.6, 9.0), (1.5, 1.0, 1.4), (0, -0.05, -0.015))
+    jowls = skin.move((3.9, -5.9, 8.0), (1.1, 1.0, 1.5), (0.045, -0.105, 0.035)) + skin.swell((4.0, -5.7, 8.0), (1.0, 0.9, 1.3), 0.04)
+    before_them = skin.swell((2.3, -6.9, 9.5), (0.6, 0.6, 0.9), -0.042)
+    throat = skin.move((0, -8.8, 6.4), (1.8, 1.3, 2.0), (0, -0.1, 0.035))
+    hollows = skin.swell((6.6, 5.0, 6.0), (1.3, 1.6, 1.8), -0.058) + skin.swell((5.4, -1.5, 7.5), (1.3, 1.3, 1.6), -0.055)
+    cheeks = skin.move((4.4, 0.6, 9.0), (1.5, 1.0, 1.4), (0, -0.06, -0.02))
     return jowls + before_them + throat + hollows + cheeks
 
 
@@ -46,8 +46,8 @@ def folds(skin: Skin):
     """Folds from nose to mouth and from mouth to chin, each with the cheek that hangs over it; bands of the neck."""
     nasolabial = np.array([(1.6, 1.0, 10.6), (1.8, 0.2, 10.7), (2.05, -0.4, 10.5), (2.5, -1.5, 10.35), (2.95, -2.5, 10.3), (3.25, -3.4, 9.95), (3.3, -4.3, 9.7)])
     marionette = np.array([(2.6, -3.7, 10.15), (2.85, -4.4, 10.0), (3.0, -5.3, 9.65), (2.9, -6.2, 9.4)])
-    cheek = skin.crease(nasolabial, 0.33, 0.058) + skin.crease(nasolabial + [0.75, 0.2, -0.2], 0.6, -0.052)
-    chin = skin.crease(marionette, 0.33, 0.042) + skin.crease(marionette + [0.8, -0.3, -0.5], 0.6, -0.03)
+    cheek = skin.crease(nasolabial, 0.33, 0.058) + skin.crease(nasolabial + [0.8, 0.2, -0.25], 0.7, -0.05)
+    chin = skin.crease(marionette, 0.36, 0.038) + skin.crease(marionette + [0.85, -0.3, -0.5], 0.75, -0.028)
     bands = skin.crease([(0.9, -8.8, 6.2), (1.0, -10.5, 4.7), (1.1, -13.0, 3.6)], 0.3, -0.035)
     frown = skin.crease([(0.5, 6.7, 10.65), (0.55, 5.9, 10.7), (0.5, 5.1, 10.65)], 0.2, 0.012) + skin.crease([(-1.2, -5.1, 10.75), (0, -5.15, 11.0), (1.2, -5.1, 10.75)], 0.25, 0.014)
     return cheek + chin + bands + frown

@@ -8,7 +8,7 @@ from models.face.reflectance import smooth_step
 
 ENAMEL, NECK_OF_TOOTH = np.array([0.66, 0.60, 0.50]), np.array([0.58, 0.49, 0.36])
 GUMS, TONGUE, LINING = np.array([0.42, 0.17, 0.15]), np.array([0.44, 0.17, 0.155]), np.array([0.32, 0.10, 0.085])
-GUM_LINE = 0.325  # of a tooth's height with its neck: what lies below stands in the gums
+GUM_LINE = 0.24  # of a tooth's height with its neck: what lies below stands in the gums
 FRONT, BACK = 10.2, 4.5  # cm: z of the front teeth and of the throat
 DARKEST = {"teeth": 0.25, "gums": 0.2, "tongue": 0.15, "mouth": 0.05}  # in the throat, of the colour at the front
 

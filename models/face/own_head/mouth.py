@@ -23,7 +23,7 @@ HEIGHTS = {"upper": (1.02, 0.90, 1.00, 0.84, 0.78, 0.74, 0.70), "lower": (0.88, 
 # and how far front teeth lean outward there; all in parts of the crown's height or width, depths and lean in cm.
 RINGS = ((-0.25, 0.34, 0.36, 0.30, 0.42, -0.02), (0.10, 0.40, 0.42, 0.30, 0.47, 0.02), (0.20, 0.43, 0.44, 0.295, 0.48, 0.03),
          (0.48, 0.475, 0.48, 0.25, 0.50, 0.03), (0.80, 0.495, 0.485, 0.15, 0.47, -0.01), (0.97, 0.47, 0.43, 0.085, 0.36, -0.05))  # fmt: skip
-RINGS_PROXY = (0, 1, 4)
+RINGS_PROXY = (0, 2, 5)
 FRONT = 3  # teeth of a quarter that bite off: two incisors and the canine
 CANINE = 1.25  # how much thicker than an incisor it is
 SLOPE = {0: 0.06, 1: 0.12, 2: 0.22}  # how much lower a front tooth's edge is at its sides, of its height
@@ -36,7 +36,8 @@ TEETH_MODES = {"teeth_uneven": 1.6, "teeth_gaps": 0.035}
 GUM_ROWS = ((0.9, 0.0, -0.85, 0), (1.0, 0.10, -0.40, 0), (1.0, 0.06, -0.08, 0.15), (0.92, 0.02, 0.02, 0.3), (0.0, 0.0, 0.0, 0),
             (-0.92, -0.02, 0.02, 0.3), (-1.0, -0.06, -0.1, 0.15), (-1.0, -0.14, -0.55, 0), (-1.0, -0.16, -1.2, 0))  # fmt: skip
 PAPILLA = 0.3  # cm that the gums stand higher between two teeth
-GUM_CELLS = 6  # along each tooth
+GUM_ROWS_PROXY = (0, 2, 4, 6, 8)
+GUM_CELLS, GUM_CELLS_PROXY = 6, 2  # along each tooth
 TEETH_UV, TONGUE_UV, TONGUE_TIP_UV = ((0.801, 0.23), (0.189, 0.12)), ((0.80, 0.18), (0.13, 0.04)), ((0.94, 0.18), (0.05, 0.04))
 GUMS_UV = {"upper": ((0.80, 0.08), (0.19, 0.04)), "lower": ((0.80, 0.13), (0.19, 0.04))}
 # The tongue's cross-sections from root to tip, at rest and out: y, z, half width, half thickness, cm.
@@ -142,7 +143,8 @@ def tooth_quads(resolution: Resolution, count: int, mirrored: bool) -> tuple[np.
     cap, cap_index = rectangle_uv(2, n // 2, ((0.02, 0.7), (0.9, 0.2)))
     cap_quads = topology.zip_quads(np.concatenate((cap_index[1], cap_index[0, ::-1]))) + len(uv)
     faces, corners = np.concatenate(quads), np.concatenate((uv_quads, cap_quads))
-    return (faces[:, ::-1], np.concatenate((uv, cap)), corners[:, ::-1]) if mirrored else (faces, np.concatenate((uv, cap)), corners)
+    uv = np.concatenate((uv, cap))
+    return (faces[:, ::-1], uv * [-1, 1] + [1, 0], corners[:, ::-1]) if mirrored else (faces, uv, corners)
 
 
 class Jaw:
@@ -179,7 +181,7 @@ def add_teeth(parts: Parts, figures: dict, jaw: Jaw, mode_rows: dict[str, int], 
         draw = lambda uneven, gap=0.0, curve=curve, row=row: crowns(curve, row, resolution, uneven, gap)
         points = draw(base[row])
         change = {"teeth_uneven": draw(base[row] + TEETH_MODES["teeth_uneven"] * other[row]), "teeth_gaps": draw(base[row], TEETH_MODES["teeth_gaps"])}
-        faces, uv, corners = tooth_quads(resolution, points.shape[1] // segments(resolution), mirrored=row == "upper")
+        faces, uv, corners = tooth_quads(resolution, points.shape[1] // segments(resolution), mirrored=row == "lower")
         for i, tooth in enumerate(points):
             place = 14 * number + i
             moved = jaw.carried(tooth, row)
@@ -196,18 +198,19 @@ def add_gums(parts: Parts, figures: dict, jaw: Jaw, resolution: Resolution) -> N
     """The gums of both rows: a strip over each arch, higher between the teeth."""
     for row in WIDTHS:
         curve = arch(figures, row)
-        grid = gum_grid(curve, row, GUM_CELLS if resolution is FULL else 2)
+        grid = gum_grid(curve, row, resolution)
         shape = grid.shape[:2]
         uv, index = rectangle_uv(*shape, GUMS_UV[row])
         own = np.arange(grid[..., 0].size).reshape(shape)
-        faces, corners = topology.grid_quads(own) + parts.vertex_count, topology.grid_quads(index)
+        faces, corners = topology.grid_quads(own) + parts.vertex_count, topology.grid_quads(index[::-1])
         if row == "upper":
-            faces, corners = faces[:, ::-1], corners[:, ::-1]
+            faces, corners = faces[:, ::-1], topology.grid_quads(index)[:, ::-1]
         parts.add(f"gums_{row}", jaw.carried(grid.reshape(-1, 3), row), faces, uv, corners)
 
 
-def gum_grid(curve: Arch, row: str, per_tooth: int) -> np.ndarray:
-    """Places (rows, columns, 3) of a gum; ``per_tooth`` cells along each tooth."""
+def gum_grid(curve: Arch, row: str, resolution: Resolution) -> np.ndarray:
+    """Places (rows, columns, 3) of a gum."""
+    per_tooth = GUM_CELLS if resolution is FULL else GUM_CELLS_PROXY
     width, height = np.array(WIDTHS[row]), np.array(HEIGHTS[row])
     ends = np.concatenate(([0], np.cumsum(width)))
     half = np.interp(np.arange(7 * per_tooth + 1) / per_tooth, np.arange(8), ends)
@@ -220,7 +223,7 @@ def gum_grid(curve: Arch, row: str, per_tooth: int) -> np.ndarray:
     place, outward, _ = curve.at(s)
     up = np.array([0, curve.crown, 0])
     curving, rows = smooth_step(np.abs(beside) / 0.75), []
-    for share, more, level, pinch in GUM_ROWS:
+    for share, more, level, pinch in GUM_ROWS if resolution is FULL else [GUM_ROWS[i] for i in GUM_ROWS_PROXY]:
         scallop = PAPILLA * between * (level > -0.2)
         rows.append(place + (share * deep * (1 - pinch * curving) + more)[:, None] * outward + (level + scallop - tall)[:, None] * up)
     return np.stack(rows)

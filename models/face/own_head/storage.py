@@ -61,7 +61,9 @@ def pack_values(key: str, values: np.ndarray, step: float) -> dict[str, np.ndarr
 
 
 def whole(values: np.ndarray, step) -> np.ndarray:
-    """Values as the nearest whole numbers of steps."""
+    """Values as the nearest whole numbers of steps; ValueError when one is no number."""
+    if not np.isfinite(values).all():
+        raise ValueError("a face model with values that are not finite cannot be stored")
     return np.round(values.astype(float) / step).astype(np.int64)
 
 
