@@ -13,7 +13,7 @@ from models.synthetic.__main__ import HEAD
 from models.synthetic.hair import hairline, solid
 from models.synthetic.hair.colour import white_share
 from models.synthetic.hair.styles import STYLES
-from models.synthetic.matte import matte
+from models.synthetic.matte import matte, smooth
 from models.synthetic.message import Pose
 
 CLOTH = 0.6
@@ -232,3 +232,11 @@ def test_a_matte_fills_meshes_to_their_outline():
     alpha = matte(stage | {"head_quads": np.array([[0, 1, 2, 3]])}, person, shot)
     assert alpha[24:40, 24:40].min() > 0.99 and alpha[:12].max() < 0.01
     assert alpha.sum() == pytest.approx(32 * 32, rel=0.02)
+
+
+def test_a_smoothed_strand_runs_through_its_points_and_bends_between_them():
+    t = np.linspace(0, 1, 9)[None, :, None]
+    circle = np.concatenate((np.cos(3 * t), np.sin(3 * t), 0 * t), axis=-1)
+    finer = smooth(circle)
+    assert finer.shape == (1, 17, 3) and np.array_equal(finer[:, ::2], circle)
+    assert np.abs(np.linalg.norm(finer[0, 3:-3], axis=1) - 1).max() < 0.002

@@ -38,8 +38,8 @@ def strand_count(style) -> tuple[int, int]:
     if style.top < 1.2:
         return 30000, 3
     bends = 5 * style.top / style.curl[1] if style.curl[0] > 0.15 else 0
-    points = int(np.clip(max(bends, style.top / 2.6), 12 if style.long else 7, 28))
-    return int(np.clip(170000 / points, 6500, 20000)), points
+    points = int(np.clip(max(bends, style.top / 2.6), 12 if style.long else 7, 40))
+    return int(np.clip(170000 / points, 5000, 20000)), points
 
 
 def grow_scalp(points: np.ndarray, normal: np.ndarray, roots: Roots, locks: Locks, look: HairLook, solid: Solid) -> tuple[np.ndarray, np.ndarray]:

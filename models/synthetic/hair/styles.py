@@ -57,7 +57,7 @@ STYLES = {
     "curtains": Style(12.0, 12.0, 8.5, 7.0, 4.0, stand=0.4, forward=0.1, parted=0.9, part=0.5, stiff=0.4, layer=0.9, curl=(0.25, 7.0), clump=0.55, score=-0.6, masculine=0.4, older=-0.25),
     "curly_short": Style(6.0, 6.0, 3.0, 3.0, 1.5, stand=0.7, forward=0.25, stiff=0.75, layer=0.9, curl=(0.45, 2.2), clump=0.75, score=-0.3, masculine=0.6, coily=0.5),
     "afro_short": Style(1.8, 1.8, 1.2, 1.2, 0.7, stand=1.0, forward=0.0, stiff=1.0, layer=0.0, curl=(0.16, 0.8), clump=0.3, score=-1.0, masculine=0.7, coily=1.2),
-    "afro": Style(7.0, 8.0, 7.0, 6.5, 5.0, stand=1.0, forward=0.0, stiff=1.0, layer=0.0, curl=(0.3, 1.5), clump=0.35, score=-1.2, coily=1.4, older=-0.1),
+    "afro": Style(7.0, 8.0, 7.0, 6.5, 5.0, stand=1.0, forward=0.0, stiff=1.0, layer=0.0, curl=(0.32, 2.2), clump=0.2, score=-1.2, coily=1.4, older=-0.1),
     "pixie": Style(8.0, 5.5, 3.5, 3.0, 1.5, stand=0.4, forward=0.6, parted=0.5, part=2.5, stiff=0.65, layer=0.6, clump=0.5, fringe=0.5, score=-0.5, masculine=-0.8, older=0.35),
     "set_waves": Style(9.0, 8.0, 7.0, 6.0, 4.0, stand=0.55, forward=-0.4, parted=0.4, part=2.0, stiff=0.6, layer=1.8, curl=(0.7, 5.0), clump=0.6, score=-1.5, masculine=-1.0, older=0.7),
     "bob": Style(20.0, 21.0, 20.0, 18.0, 14.0, stand=0.25, forward=-0.1, parted=1.0, part=1.8, stiff=0.25, layer=1.2, clump=0.4, cut=-6.0, score=-0.4, masculine=-1.1, older=0.15),
