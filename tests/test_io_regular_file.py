@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from models.errors import escaped
 from models.io.regular_file import UnreadableFile, open_regular, read_regular, read_text
 
 
 def reason(path, most_bytes: int = 1000) -> str:
     with pytest.raises(UnreadableFile) as caught:
         read_regular(path, most_bytes)
-    assert str(path) in caught.value.message and caught.value.hint
+    assert escaped(str(path)) in caught.value.message and caught.value.hint
     return caught.value.reason
 
 
