@@ -4,7 +4,7 @@
 
 A head pose moves a disc across the picture, so that frames differ and tests can tell them apart.
 Environment variables make it misbehave: FAKE_RIG_SECONDS per frame, FAKE_RIG_FAULT
-is "fault", "memory" or "nan".
+is "fault", "memory" or "nan". FAKE_RIG_PATIENCE are the seconds that the server waits for a request.
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class FakeRig:
             translation=torch.randn(1, 3, generator=random),
         )
         return Portrait(self.name, self.weights_hash, seed, truncation, w.numpy(), parameters)
+
+    def reconstruction(self, w: torch.Tensor, face: FaceModel) -> RigParameters:
+        """As many of w's own numbers as are needed."""
+        places = RigParameters.slices(face)
+        return RigParameters.from_vector(w[:, 0, : places["translation"].stop], face)
 
     def frame(self, portrait: Portrait, controls: Controls, size=None, passes=tuple(WIDTHS)) -> Frame:
         controls.check(self.face)
@@ -133,6 +138,9 @@ def served(*arguments: str, **variables: str) -> Iterator[SimpleNamespace]:
 
 
 if __name__ == "__main__":
+    from backend import connections, guard
     from backend.cli import main
 
+    if patience := os.environ.get("FAKE_RIG_PATIENCE"):
+        connections.HEAD_SECONDS = guard.BODY_SECONDS = float(patience)
     sys.exit(main(sys.argv[1:], rig_loader=load))

@@ -290,6 +290,7 @@ def test_a_body_that_is_not_a_request(client, body):
 def test_unknown_path_and_method(client):
     error_of(client.get("/v1/nothing"), 404, "not_found")
     error_of(client.get("/docs"), 404, "not_found")
+    error_of(client.get("/v1/health/"), 404, "not_found")
     error_of(client.get("/v1/frames"), 405, "method_not_allowed")
 
 
