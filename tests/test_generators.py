@@ -165,7 +165,7 @@ CHANGES = {
     "shape": lambda h, s: s.update({"mapping.fc0.bias": torch.zeros(7)}),
     "missing": lambda h, s: s.pop("synthesis.b8.torgb.weight"),
     "belong": lambda h, s: s.update({"extra": torch.zeros(1)}),
-    "another kind": lambda h, s: h.update({"format": "pt"}),
+    "has the shape": lambda h, s: h.update({"format": "pt"}),
     "JSON": lambda h, s: h.update({"config": "{"}),
     "resolution": lambda h, s: h.update({"config": '{"resolution": 1000000}'}),
     "unknown names": lambda h, s: h.update({"config": '{"layers": 3}'}),

@@ -191,11 +191,12 @@ def test_memory_stays_in_proportion_to_the_file(name):
 
 
 ENDLESS = """
-import sys
+import signal, sys
 from models.io.pickles import Budget, ListedNames, Machine, PickleError, limits
 limits.MOST_STEPS = 10**12
 budget = Budget(0)
 data = memoryview(b"\\x80\\x02" + b"N0" * 50_000_000)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is begun deaf to it
 print("reading", flush=True)
 try:
     Machine(data, ListedNames(budget)).run()

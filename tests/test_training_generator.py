@@ -150,9 +150,9 @@ run.run()
 def test_a_killed_training_continues_to_the_same_result(folder, tmp_path, run_python):
     output = tmp_path / "killed"
     answer = run_python([sys.executable, "-c", CHILD, folder, output])
-    assert answer.returncode == -signal.SIGKILL and list(output.glob(".checkpoint.*.pt"))
+    assert answer.returncode == -signal.SIGKILL and list(output.glob(".stylerig-*.pt"))
     second = training(folder, output, MIXED)
-    assert second.images == 104 and not list(output.glob(".checkpoint.*.pt"))
+    assert second.images == 104 and not list(output.glob(".stylerig-*"))
     assert max(entry["images"] for entry in second.log.read()) <= 104
     whole = training(folder, tmp_path / "whole", MIXED)
     assert second.run() and whole.run()
@@ -165,7 +165,7 @@ def test_a_full_disk_ends_it_and_keeps_the_last_state(folder, tmp_path, monkeypa
     write = Path.write_bytes
 
     def full_at_last(path, data):
-        if first.images == 72 and ".checkpoint" in path.name:
+        if first.images == 72 and path.suffix == ".pt":
             write(path, data[: len(data) // 2])
             raise OSError(28, "No space left on device")
         return write(path, data)
@@ -174,7 +174,7 @@ def test_a_full_disk_ends_it_and_keeps_the_last_state(folder, tmp_path, monkeypa
     with pytest.raises(StyleRigError, match="checkpoint.pt: No space left"):
         first.run()
     assert training(folder, output, MIXED).images == 64
-    assert not list(output.glob(".checkpoint.*"))
+    assert not list(output.glob(".stylerig-*"))
 
 
 def test_two_processes_train_one_generator(folder, tmp_path, run_python):

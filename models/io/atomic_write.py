@@ -10,6 +10,8 @@ from pathlib import Path
 
 from models.errors import StyleRigError
 
+TEMPORARY = ".stylerig-"  # how the names of files begin that are being written
+
 
 def write_atomic(path: str | Path, content: bytes | Callable[[Path], None]) -> Path:
     """Write beside ``path``, then rename: a reader never sees half a file.
@@ -49,4 +51,11 @@ def replace(path: Path, content: bytes | Callable[[Path], None]) -> None:
 
 def temporary_name(suffix: str) -> str:
     """A hidden name that nobody can foresee, short however long the file's own is."""
-    return f".stylerig-{secrets.token_hex(8)}{suffix}"
+    return f"{TEMPORARY}{secrets.token_hex(8)}{suffix}"
+
+
+def remove_temporaries(folder: Path, *suffixes: str) -> None:
+    """Delete what a killed process had begun to write into a ``folder`` that only this one writes to."""
+    for suffix in suffixes:
+        for path in folder.glob(f"{TEMPORARY}*{suffix}"):
+            path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 
 from models.errors import StyleRigError
-from models.io.atomic_write import write_atomic
+from models.io.atomic_write import remove_temporaries, write_atomic
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -27,9 +27,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Delete what a killed process had begun to write beside its checkpoint, generator and sheet."""
-    for name in (".checkpoint.*.pt", ".generator.*.safetensors", ".sheet.*.png"):
-        for path in folder.glob(name):
-            path.unlink(missing_ok=True)
+    remove_temporaries(folder, ".pt", ".safetensors", ".png")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
