@@ -18,8 +18,9 @@ from models.face.head_contact import seated_spheres
 from models.face.head_figures import expression_names, read_figures
 from models.face.head_parts import Parts, add_eyeball, add_lid_rim, add_mouth_bag, jaw_motion
 from models.face.model import FaceModel
-from models.face.own_head import modes, mouth, storage
+from models.face.own_head import modes, storage, teeth, tongue
 from models.face.own_head.colours import paint_mouth
+from models.face.own_head.jaw import Jaw
 from models.face.reflectance import nostril_distance, smooth_step
 from models.face.topology import FULL, PROXY, Resolution
 
@@ -55,11 +56,11 @@ def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
     add_mouth_bag(parts, sheet.rings["mouth"][-1], motion, BAG_UV)
     for side, ball in balls.items():
         add_eyeball(parts, names, ball, side, resolution)
-    jaw = mouth.Jaw(motion, first + names.index("jawOpen"), figures)
-    mode_rows = {name: first - len(modes.NAMES) + modes.NAMES.index(name) for name in mouth.TEETH_MODES}
-    mouth.add_teeth(parts, figures, jaw, mode_rows, resolution)
-    mouth.add_gums(parts, figures, jaw, resolution)
-    mouth.add_tongue(parts, jaw, first + names.index(TONGUE_OUT), resolution)
+    jaw = Jaw(motion, first + names.index("jawOpen"), figures)
+    mode_rows = {name: first - len(modes.NAMES) + modes.NAMES.index(name) for name in teeth.TEETH_MODES}
+    teeth.add_teeth(parts, figures, jaw, mode_rows, resolution)
+    teeth.add_gums(parts, figures, jaw, resolution)
+    tongue.add_tongue(parts, jaw, first + names.index(TONGUE_OUT), resolution)
     eyes = np.stack(list(balls.values()), axis=1)[..., :3]
     return finish(head.assemble(parts, sheet, figures, landmarks, eyes, paint_mouth), parts)
 
@@ -87,7 +88,7 @@ def add_named_modes(parts: Parts, sheet, balls: dict, motion: tuple, n_identity:
     """Put the named modes behind the identity's rows and tongueOut behind the expressions'; eyeballs and teeth alike."""
     skin, quads = np.concatenate(parts.figures, axis=1), np.concatenate(parts.quads)
     named = modes.named_modes(skin[0], quads, sheet, resolution)
-    apart = modes.part_lips(skin[0], sheet, resolution, mouth.LIPS_APART, mouth.LIPS_APART_WIDTH)
+    apart = modes.part_lips(skin[0], sheet, resolution, tongue.LIPS_APART, tongue.LIPS_APART_WIDTH)
     place = 1 + n_identity
     more = lambda rows, middle, last: np.concatenate((rows[:place], middle, rows[place:], last[None]))
     joined = more(skin, named, apart)

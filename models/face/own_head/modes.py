@@ -6,9 +6,9 @@ import numpy as np
 
 from models.face.head_contact import halves, interpolation
 from models.face.own_head.characters import CHARACTERS
-from models.face.own_head.mouth import TEETH_MODES
 from models.face.own_head.proportions import ASYMMETRIC, SYMMETRIC
 from models.face.own_head.sculpting import Skin
+from models.face.own_head.teeth import TEETH_MODES
 from models.face.reflectance import smooth_step
 from models.face.topology import Resolution, Sheet
 

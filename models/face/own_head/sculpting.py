@@ -44,10 +44,10 @@ class Skin:
         """Scale what lies round a place, away from it, by 1 + ``factors`` along x, y and z."""
         return sum(sign * self.bell(side, radius)[:, None] * (self.points - side) * factors for sign, side in zip((1, mirror), both_sides(centre), strict=False))
 
-    def turn(self, centre, radius, angle: float, mirror: int = 1) -> np.ndarray:
+    def turn(self, centre, radius, angle: float) -> np.ndarray:
         """Turn what lies round a place about the view axis: the left side's outer end goes up by ``angle`` radians."""
         total = np.zeros(self.points.shape)
-        for sign, side in zip((1, mirror * -1), both_sides(centre), strict=False):
+        for sign, side in zip((1, -1), both_sides(centre), strict=False):
             x, y, _ = (self.points - side).T
             total += sign * angle * self.bell(side, radius)[:, None] * np.stack((-y, x, np.zeros(len(x))), axis=1)
         return total
