@@ -7,7 +7,7 @@ import numpy as np
 from models.face.head import FIGURES
 from models.face.model import FaceModel
 from models.face.reflectance import signed_distance
-from models.synthetic.hair.look import BeardLook, BrowLook, HairLook
+from models.synthetic.hair.look import BeardLook, BrowLook
 from models.synthetic.hair.roots import OFF_FACE, Roots, landmark_chart, scatter, smoothstep, unit, vertex_chart
 
 BROW_ROOTS, BEARD_ROOTS, LASHES = 6500, 11000, 130

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.synthetic.hair.hairline import above_usual, density, higher, polar
+from models.synthetic.hair.hairline import above_usual, higher, polar
 from models.synthetic.hair.look import HairLook
 from models.synthetic.hair.roots import Roots, along, nearest, smoothstep, unit
 from models.synthetic.hair.solid import Solid
@@ -151,7 +151,7 @@ def beside_face(p: np.ndarray, side: np.ndarray, chance: np.ndarray | float) -> 
 
 def cut_ends(strands: np.ndarray, look: HairLook, fringe: np.ndarray, chance: np.ndarray) -> np.ndarray:
     """Strands cut where they first fall below the style's edge, a fringe above the eyes; each keeps its number of points."""
-    height = np.full(len(strands), -99.0 if look.style.cut is None else look.style.cut * (2 - look.length) - 0.0)
+    height = np.full(len(strands), -99.0 if look.style.cut is None else look.style.cut * (2 - look.length))
     height = height + 0.9 * (chance[:, 1] - 0.5)
     falls = 0.10 * np.abs(strands[:, 0, 0]) + 1.1 * (chance[:, 0] - 0.4)
     height = np.where(fringe, BROW_HEIGHT + 0.6 * look.hairline.phases[1] - falls, height)

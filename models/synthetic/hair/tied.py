@@ -14,7 +14,7 @@ from models.synthetic.hair.solid import Solid
 MIDDLE = np.array([0.0, 4.5, -0.5])  # cm: what paths over the scalp go round
 OVER = 9  # points of a strand on the scalp
 ROWS = 12  # cornrows from ear to ear
-ROW_FRONT, ROW_BACK, ROW_REACH = 48.0, -128.0, 105.0  # degrees up from +z along a row, and from the top to the lowest row
+ROW_REACH = 105.0  # degrees from the top of the head to the lowest row
 
 
 @dataclass(frozen=True)
