@@ -131,7 +131,7 @@ def sheet(name: str, assets: Assets, seed: int, size: int) -> np.ndarray:
     draw, columns = SHEETS[name]
     backgrounds = BACKGROUNDS if name == "hair" else (GREY,)
     with tempfile.TemporaryDirectory() as folder, Photographer(assets, default_python(), Path(folder) / "log") as photographer:
-        pictures = [develop(frame["colour"])[..., [2, 1, 0, 3]] for _, frame in photographer.take(draw(assets, seed, size))]
+        pictures = [develop(frame["colour"], frame["matte"])[..., [2, 1, 0, 3]] for _, frame in photographer.take(draw(assets, seed, size))]
     tiles = [over(picture, size, np.array(colour, np.float32)) for picture in pictures for colour in backgrounds]
     tiles += [np.full((size, size, 3), GREY, np.uint8)] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
