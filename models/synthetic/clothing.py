@@ -128,7 +128,7 @@ def garment(outfit: Outfit, neck: float, neckline: str, depth: float, outward: f
 
 def shirt(outfit: Outfit, neck: float) -> np.ndarray:
     """The garment next to the skin."""
-    return garment(outfit, neck, outfit.neckline, outfit.depth, 0.3 if outfit.neckline != "turtle" else 0.45)
+    return garment(outfit, neck, outfit.neckline, outfit.depth, 0.3 if outfit.neckline != "turtle" else 1.1)
 
 
 def jacket(outfit: Outfit, neck: float) -> np.ndarray:

@@ -25,7 +25,7 @@ SURROUNDINGS = {
     "coloured": (("night", "studio"), (0.1, 0.3)),
 }
 WHITE_BALANCE = 0.75  # share of a colour cast that cameras take away
-TARGET, TARGET_BY_TONE = 0.95, -0.10  # irradiance on the face over pi; how its logarithm falls per deviation of skin tone
+TARGET, TARGET_BY_TONE = 1.1, -0.10  # irradiance on the face over pi; how its logarithm falls per deviation of skin tone
 FACING = np.array([0.0, 0.17, 0.985])  # where a face that looks at the camera faces: the exposure is measured there
 MOST_LAMPS = 3
 

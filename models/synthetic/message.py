@@ -24,7 +24,8 @@ from models.synthetic.person import Person
 from models.synthetic.shot import Shot
 
 CORNEA, BULGE = 27.0, 0.055  # degrees from the eye's axis, cm
-SAMPLES, SAMPLES_LONG_HAIR = 3, 4
+TUCK_FROM, TUCK, NECK_AXIS = -10.0, 0.45, np.array([0.0, 0.0, -1.7])  # height, share at the rim, x and z of the neck's middle
+SAMPLES, LARGE = 3, 256  # of a pixel, one more in long hair; of pictures larger than so many pixels one less
 SHIRT, JACKET = 0.6, 1.2  # cm off the skin: where hair lies on clothes
 
 
@@ -171,7 +172,7 @@ def person_message(model: Model, assets: Assets, size: int) -> dict[str, np.ndar
         "glasses_tint": model.spectacles.tint if model.spectacles else np.ones(3),
         "has_earrings": np.array(model.earrings is not None),
         "earrings_colour": model.earrings.colour if model.earrings else np.ones(3),
-        "samples": np.array(SAMPLES_LONG_HAIR if hair.is_long(person) else SAMPLES),
+        "samples": np.array(SAMPLES + hair.is_long(person) - (size > LARGE)),
     }
     for kind, strands in model.groom.items():
         message |= {f"{kind}_shape": np.array(strands.points.shape[:2]), f"{kind}_radius": strands.radius, f"{kind}_colour": strands.colour}
@@ -194,7 +195,7 @@ def shot_message(model: Model, shot: Shot, assets: Assets, seed: int) -> dict[st
     pose = Pose(parameters.rotation, parameters.translation, shot.body)
     message = {
         "kind": np.array("shot"),
-        "head": pose.neck(head, face.groups["head"].numpy()),
+        "head": pose.neck(tucked(head, face), face.groups["head"].numpy()),
         **{name: pose.body(points) for name, points in model.on_body.items()},
         **{name: pose.head(points) for name, points in model.on_head.items()},
         "creases": skin.creases(face, shot.expression, person.age),
@@ -212,6 +213,13 @@ def shot_message(model: Model, shot: Shot, assets: Assets, seed: int) -> dict[st
         message[f"lamp{place}_irradiance"] = lamp.irradiance if lamp else np.zeros(3)
         message[f"lamp{place}_angle"] = np.array(lamp.angle if lamp else 0.1)
     return message
+
+
+def tucked(head: np.ndarray, face: FaceModel) -> np.ndarray:
+    """The head (V, 3) with the lower rim of its neck drawn in, so that it ends within the shoulders and not over a collar."""
+    height = face.mean[:, 1:2].numpy()
+    share = TUCK * np.clip((TUCK_FROM - height) / (TUCK_FROM + 15.5), 0, 1)
+    return head - share * (head - NECK_AXIS) * [1.0, 0.0, 1.0]
 
 
 class Pose:
