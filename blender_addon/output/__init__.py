@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import ahead, compositor, engine, metadata, sequence, texture
+from . import ahead, check, compositor, engine, metadata, sequence, texture
 
-CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES, *texture.CLASSES)
+CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES, *texture.CLASSES, *check.CLASSES)
 
 
 def register() -> None:

@@ -9,6 +9,7 @@ from bpy.props import FloatProperty, StringProperty
 from ..translations import told
 from .camera import ensure_camera
 from .errors import OutputError
+from .farm_script import leave_script
 
 OURS = "StyleRig"  # names of the nodes that are made here begin with this
 PLATE = f"{OURS} Plate"
@@ -127,6 +128,7 @@ def setup_compositor(scene: bpy.types.Scene, plate: str = "", light_wrap: float 
     scene.render.film_transparent = True
     set_exact_colours(scene)
     ensure_camera(scene)
+    leave_script()
     return tree
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -15,8 +15,8 @@ from ..link.client import BackendError, Client
 from ..link.session import connector
 from ..link.tasks import Task
 from ..rig import scene_light
-from ..rig.controls import RigError, placed_rigs, read_controls
-from ..translations import told
+from ..rig.controls import RigError, is_rig, placed_rigs, read_controls
+from ..translations import said, told
 from . import ahead, compositor, frame, metadata, placement, sequence
 from .errors import OutputError
 from .passes import COMBINED, PASSES, RenderPass
@@ -59,32 +59,46 @@ class StyleRigEngine(bpy.types.RenderEngine):
             self.register_pass(scene, renderlayer, entry.name, entry.count, entry.channels, entry.kind)
 
     def render(self, depsgraph: bpy.types.Depsgraph) -> None:
-        metadata.begin(depsgraph.scene)
+        metadata.begin(depsgraph.scene, self.is_animation)
         try:
-            pixels, part = self.picture(depsgraph)
+            drawn = self.pictures(depsgraph)
+            if drawn:
+                self.keep_strangers(depsgraph.scene)
         except (BackendError, OutputError, RigError) as error:
-            pixels, part = {}, self.area(depsgraph)
+            drawn = {view: ({}, self.area(depsgraph)) for view in self.views()}
             self.fail(told(error))
         if not self.test_break():
-            self.write(pixels, part, depsgraph)
+            for view, (pixels, part) in drawn.items():
+                self.write(pixels, part, view, depsgraph)
 
-    def picture(self, depsgraph: bpy.types.Depsgraph) -> tuple[dict[str, np.ndarray], frame.Rectangle]:
-        """The passes of a part of the frame, and which it is: around it there is nothing. Empty when the person cancelled meanwhile."""
+    def pictures(self, depsgraph: bpy.types.Depsgraph) -> dict[str, tuple[dict[str, np.ndarray], frame.Rectangle]]:
+        """By view, the passes of a part of the frame, and which it is: around it there is nothing. Empty when the person cancelled."""
         scene = depsgraph.scene
         sequence.check_output(scene, self.is_animation)
-        passes, area = passes_to_draw(scene, self.is_animation), self.area(depsgraph)
+        passes = passes_to_draw(scene, self.is_animation)
+        views = self.heads_by_view(depsgraph)
+        if views is None:
+            return {}
+        if not self.is_animation and not any(views.values()):
+            self.report({"INFO"}, said("No portrait is seen in this view layer."))
+        drawn = self.drawn([head for heads in views.values() for head in heads], passes, depsgraph)
+        pictures = {view: self.picture(heads, drawn, passes, depsgraph) for view, heads in views.items()}
+        return {} if None in pictures.values() else pictures
+
+    def picture(
+        self, heads: list[Head], drawn: Iterator[dict | None], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph
+    ) -> tuple[dict[str, np.ndarray], frame.Rectangle] | None:
+        """One view's passes and the part of the frame that they are of; None when the person cancelled."""
+        scene, area = depsgraph.scene, self.area(depsgraph)
         background = None if scene.render.film_transparent else world_colour(scene.world)
-        heads = self.heads(depsgraph)
-        if heads is None:
-            return {}, area
         if heads and not passes and background is None:
             area = frame.around([head.placed.square.rectangle for head in heads], area)
         picture = None
-        for head, drawn in zip(heads, self.drawn(heads, passes, depsgraph)):
-            if drawn is None:
-                return {}, area
+        for head, made in zip(heads, drawn):
+            if made is None:
+                return None
             metadata.note(scene, head.name, head.portrait, head.placed.controls, head.placed.size)
-            placed_passes = frame.place(head.placed.finished(drawn), head.placed.square, area)
+            placed_passes = frame.place(head.placed.finished(made), head.placed.square, area)
             picture = frame.layer(placed_passes, picture) if picture else placed_passes
         picture = picture or frame.empty(area, passes)
         if background is not None:
@@ -95,11 +109,24 @@ class StyleRigEngine(bpy.types.RenderEngine):
         """The part of the full picture that the render result holds."""
         return result_area(depsgraph.scene.render, self.resolution_x, self.resolution_y)
 
+    def views(self) -> list[str]:
+        """Names of the views that are rendered: one without a name, but in stereoscopy."""
+        result = self.get_result()
+        return [view.name for view in result.views] if result and result.views else [""]
+
+    def heads_by_view(self, depsgraph: bpy.types.Depsgraph) -> dict[str, list[Head]] | None:
+        """The heads that each view sees; None when the person cancelled."""
+        found = {}
+        for view in self.views():
+            self.active_view_set(view)
+            found[view] = self.heads(depsgraph)
+        return None if None in found.values() else found
+
     def heads(self, depsgraph: bpy.types.Depsgraph) -> list[Head] | None:
-        """Every head that is seen, the farthest first; None when the person cancelled."""
+        """Every head that the present view sees, the farthest first; None when the person cancelled."""
         render, size = depsgraph.scene.render, (self.resolution_x, self.resolution_y)
         bare = depsgraph.scene.stylerig.placement == "CROP"
-        view = None if bare else placement.View.of_scene(depsgraph, *size)
+        seen_by = None if bare else self.view(depsgraph)
         heads = []
         for rig, matrix in rigs_to_render(depsgraph):
             portrait, controls = read_controls(rig, depsgraph, matrix)
@@ -111,10 +138,18 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 if landmarks is None:
                     return None
                 matrices = placement.head_matrices(rig, matrix, depsgraph)
-                placed = placement.in_shot(controls, portrait, landmarks, matrices, view, self.area(depsgraph))
+                placed = placement.in_shot(controls, portrait, landmarks, matrices, seen_by, self.area(depsgraph))
             if placed is not None:
                 heads.append(Head(rig.name, portrait, placed))
         return sorted(heads, key=lambda head: -head.placed.distance)
+
+    def view(self, depsgraph: bpy.types.Depsgraph) -> placement.View:
+        """What the camera of the present view sees: of an eye, where stereoscopy puts it. Raises OutputError."""
+        camera = self.camera_override
+        if camera is None:
+            raise OutputError("The scene has no camera.", "Add one, or choose the placement Aligned Crop.")
+        matrix, shift = self.camera_model_matrix(camera), self.camera_shift_x(camera)
+        return placement.View.of_camera(camera, matrix, shift, depsgraph, self.resolution_x, self.resolution_y)
 
     def landmarks(self, portrait: dict) -> placement.Landmarks | None:
         """The landmarks of a portrait's head, asked for once; None when the person cancelled."""
@@ -156,7 +191,8 @@ class StyleRigEngine(bpy.types.RenderEngine):
         try:
             for number in missing:
                 self.frame_set(number, part)
-                foreseen.begin(number, connect, [head.request(passes) for head in self.heads(depsgraph) or ()])
+                views = self.heads_by_view(depsgraph) or {}
+                foreseen.begin(number, connect, [head.request(passes) for heads in views.values() for head in heads])
         except (BackendError, OutputError, RigError):
             pass  # told when Blender comes to that frame
         finally:
@@ -187,14 +223,20 @@ class StyleRigEngine(bpy.types.RenderEngine):
                     time.sleep(RESTART_SECONDS)
         return None
 
-    def write(self, pixels: dict[str, np.ndarray], part: frame.Rectangle, depsgraph: bpy.types.Depsgraph) -> None:
-        """Fill a part of the result's passes with pictures (H, W, C); the rest of a new result is 0."""
+    def keep_strangers(self, scene: bpy.types.Scene) -> None:
+        """In an animation that goes on, keep what another program made of this frame, and say so. Raises OutputError."""
+        for name, kept in sequence.keep_strangers(scene) if self.is_animation else ():
+            words = "{name} does not say that StyleRig made it: the frame is drawn anew, what was there is kept as {kept}."
+            self.report({"WARNING"}, said(words, name=name, kept=kept))
+
+    def write(self, pixels: dict[str, np.ndarray], part: frame.Rectangle, view: str, depsgraph: bpy.types.Depsgraph) -> None:
+        """Fill a part of a view's passes with pictures (H, W, C); the rest of a new result is 0."""
         area = self.area(depsgraph)
         view_layer = depsgraph.view_layer.name
         for entry in PASSES:
             if entry.name in pixels:
                 self.add_pass(entry.name, entry.count, entry.channels, layer=view_layer)
-        result = self.begin_result(part.x - area.x, part.y - area.y, part.width, part.height, layer=view_layer)
+        result = self.begin_result(part.x - area.x, part.y - area.y, part.width, part.height, layer=view_layer, view=view)
         try:
             for entry in (COMBINED, *PASSES):
                 if entry.name in pixels:
@@ -206,6 +248,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
 
     def fail(self, message: str) -> None:
         """Show the message and end the render; an animation stops with it."""
+        sequence.PROBLEMS.append(message)
         self.update_stats("", message)
         self.report({"ERROR"}, message)
 
@@ -229,14 +272,29 @@ def gone_again(error: BackendError) -> BackendError:
 
 
 def rigs_to_render(depsgraph: bpy.types.Depsgraph) -> list[tuple]:
-    """The evaluated rigs with where they stand (4, 4). Raises OutputError when there is none."""
+    """The evaluated rigs with where they stand (4, 4): none where all are hidden, or in other view layers.
+
+    Raises OutputError when the scene holds none at all.
+    """
     rigs = [(rig, matrix) for rig, matrix in placed_rigs(depsgraph) if not rig.hide_render]
     if not rigs:
-        raise OutputError(
-            "There is no StyleRig portrait to render in this view layer.",
-            "Add one in the sidebar, or enable the rig for renders in the Outliner.",
-        )
+        check_portraits(depsgraph.scene)
     return rigs
+
+
+def check_portraits(scene: bpy.types.Scene) -> None:
+    """Raise OutputError when a scene holds no portrait, hidden or not."""
+    if not holds_rig(scene.objects):
+        raise OutputError("There is no StyleRig portrait in this scene.", "Add one in the sidebar.")
+
+
+def holds_rig(objects: Iterable[bpy.types.Object], seen: frozenset[str] = frozenset()) -> bool:
+    """Whether a rig is among the objects, or in the collections that they are instances of."""
+    for item in objects:
+        shown = item.instance_collection if item.instance_type == "COLLECTION" else None
+        if is_rig(item) or (shown and shown.name_full not in seen and holds_rig(shown.all_objects, seen | {shown.name_full})):
+            return True
+    return False
 
 
 def distance_of(matrix, depsgraph: bpy.types.Depsgraph) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 
 class OutputError(Exception):
-    """``message`` says what is wrong, ``hint`` what to do; both are one sentence or two."""
+    """``message`` says what is wrong, ``hint`` what to do; both are one sentence or two.
 
-    def __init__(self, message: str, hint: str = ""):
-        super().__init__(message)
-        self.message = message
+    ``values`` go into the places that the message has in braces, so that it can be translated.
+    """
+
+    def __init__(self, message: str, hint: str = "", **values):
+        self.template, self.values = message, values
+        self.message = message.format(**values) if values else message
         self.hint = hint
-
-    def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        super().__init__(f"{self.message} {hint}".strip())

@@ -8,7 +8,7 @@ sight, the light with it.
 Places in a picture are complex numbers, x + iy: x right, y up from its lower left corner, in heights
 of a pixel, so that circles are round whatever the pixel aspect. A product turns and scales. This is
 computed for every head of every frame, twice where one looks ahead: plain numbers take a tenth of the
-time that numpy needs for arrays so small. No bpy but for ``View.of_scene`` and ``head_matrices``.
+time that numpy needs for arrays so small. No bpy but for ``View.of_camera`` and ``head_matrices``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from ..rig import conversions, harmonics
 from ..rig.controls import bone_motion, head_of, rounded, rounded_light
@@ -72,23 +73,26 @@ class View:
     near: float  # metres
 
     @classmethod
-    def of_scene(cls, depsgraph: bpy.types.Depsgraph, width: int, height: int) -> View:
-        """Of the evaluated scene camera. Raises OutputError for one that has no flat picture."""
-        scene = depsgraph.scene
-        if scene.camera is None:
-            raise OutputError("The scene has no camera.", "Add one, or choose the placement Aligned Crop.")
-        camera = scene.camera.evaluated_get(depsgraph)
+    def of_camera(
+        cls, camera: bpy.types.Object, matrix: Matrix, shift: float, depsgraph: bpy.types.Depsgraph, width: int, height: int
+    ) -> View:
+        """Of an evaluated camera that stands at ``matrix`` (4, 4) with the lens shifted by ``shift`` sideways, as an eye's
+        may be. Raises OutputError for one that has no flat picture.
+        """
         if camera.type != "CAMERA" or camera.data.type not in {"PERSP", "ORTHO"}:
             raise OutputError(
                 "A portrait can only be placed for a perspective or an orthographic camera.",
                 "Change the camera's type, or choose the placement Aligned Crop.",
             )
-        render = scene.render
+        render = depsgraph.scene.render
         scales = {"scale_x": render.pixel_aspect_x, "scale_y": render.pixel_aspect_y}
-        projection = camera.calc_matrix_camera(depsgraph, x=width, y=height, **scales)
-        matrix = camera.matrix_world.normalized().inverted_safe()  # a camera's scale changes nothing
+        projection = np.array(camera.calc_matrix_camera(depsgraph, x=width, y=height, **scales))
         aspect = render.pixel_aspect_x / render.pixel_aspect_y
-        return cls(np.array(matrix), np.array(projection), width, height, aspect, camera.data.clip_start)
+        shifted = 2 * (shift - camera.data.shift_x) * fitted(camera.data.sensor_fit, width * aspect, height) / (width * aspect)
+        perspective = projection[3, 3] == 0
+        projection[0, 2 if perspective else 3] += shifted if perspective else -shifted
+        to_camera = Matrix(matrix).normalized().inverted_safe()  # a camera's scale changes nothing
+        return cls(np.array(to_camera), projection, width, height, aspect, camera.data.clip_start)
 
     @property
     def perspective(self) -> bool:
@@ -130,6 +134,11 @@ class Placed:
             return frame.to_blender(passes)
         made = frame.to_blender(passes, self.head_to_world, self.view.world_to_camera)
         return frame.feathered(made, self.to_crop)
+
+
+def fitted(sensor_fit: str, width: float, height: float) -> float:
+    """The side of a picture that a camera's sensor is as wide as."""
+    return height if sensor_fit == "VERTICAL" or (sensor_fit == "AUTO" and height > width) else width
 
 
 def bare_crop(controls: dict, size: tuple[int, int], aspect: float, distance: float) -> Placed:

@@ -1,30 +1,34 @@
 """Rendering a sequence to disk: PNG frames and one multilayer EXR per frame, in one render.
 
-A frame is done when its PNG is there: Blender writes it after the EXR. With Overwrite off, an
-animation that was interrupted goes on at the first frame that is not done.
+With Overwrite off, an animation that was interrupted goes on with the frames that are not done. Frames are written
+over and never removed, but for a file that was cut off in this very render.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import bpy
 from bpy.app.handlers import persistent
 from bpy.props import StringProperty
 
-from ..translations import told
-from . import compositor, metadata
+from ..translations import said, told
+from . import compositor, files, metadata
 from .camera import ensure_camera
+from .done import Register, is_finished_at_rest, set_aside
 from .errors import OutputError
+from .farm_script import leave_script
 from .passes import COMBINED, PASSES, SOCKET_TYPES
+from .texts import add_texts
 from .whole import is_whole
 
 PASSES_NODE = f"{compositor.OURS} Passes"
-CUT_OFF: set[str] = set()  # names of scenes whose last frame was not written to its end
-OTHERS_WRITE_SECONDS = 60  # with placeholders on, another Blender may be writing a young file
+REGISTERS: dict[str, Register] = {}  # of the scenes that are being rendered, by name
+FAILED: dict[str, OutputError] = {}  # why a scene's last frame is not on disk
+PROBLEMS: list[str] = []  # of the last render, as a person was told them
 
 
 def setup_sequence(scene: bpy.types.Scene, folder: str, name: str = "frame_") -> None:
@@ -49,6 +53,7 @@ def setup_sequence(scene: bpy.types.Scene, folder: str, name: str = "frame_") ->
     compositor.set_exact_colours(scene)
     passes_node(tree, scene, os.path.join(folder, "passes"), f"{name}####")
     ensure_camera(scene)
+    leave_script()
 
 
 def set_format(settings, media: str, file_format: str, depth: str) -> None:
@@ -87,95 +92,144 @@ def passes_node(tree, scene, folder: str, name: str) -> bpy.types.Node:
     return node
 
 
-def passes_path(scene: bpy.types.Scene, frame: int) -> Path | None:
-    """The EXR of a frame, when the scene's compositor writes one."""
-    tree = compositor.scene_tree(scene) if scene.render.use_compositing else None
-    node = tree.nodes.get(PASSES_NODE) if tree else None
-    if node is None or node.mute:
-        return None
-    path = os.path.join(node.directory, node.file_name) if hasattr(node, "directory") else node.base_path
-    head, hashes, tail = path.rpartition("####")
-    return Path(bpy.path.abspath(f"{head}{frame:04}{tail}.exr")) if hashes else None
-
-
-def frame_path(scene: bpy.types.Scene, frame: int) -> Path:
-    """The file of the scene's own output for a frame."""
-    return Path(bpy.path.abspath(scene.render.frame_path(frame=frame)))
-
-
-def frames(scene: bpy.types.Scene) -> range:
-    """The frames that rendering the animation makes."""
-    return range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
-
-
 def frames_after(scene: bpy.types.Scene) -> Iterator[int]:
     """The frames that the animation renders after the present one."""
-    keeps = not scene.render.use_overwrite and not scene.render.is_movie_format
+    register = REGISTERS.get(scene.name)
     coming = range(scene.frame_current + scene.frame_step, scene.frame_end + 1, scene.frame_step)
-    return (frame for frame in coming if not (keeps and frame_path(scene, frame).is_file()))
-
-
-def unfinished_files(scene: bpy.types.Scene) -> Iterator[Path]:
-    """Files that would make Blender skip a frame that is not whole.
-
-    With placeholders on, other Blenders may share the folder: then empty files are theirs, and
-    so is one that was written to within the last minute.
-    """
-    newest = time.time() - OTHERS_WRITE_SECONDS if scene.render.use_placeholder else float("inf")
-    for frame in frames(scene):
-        picture, passes = frame_path(scene, frame), passes_path(scene, frame)
-        if not picture.is_file():
-            continue
-        status = picture.stat()
-        if status.st_mtime > newest or (status.st_size == 0 and scene.render.use_placeholder):
-            continue
-        if not is_whole(picture) or (passes is not None and passes.is_file() and unfinished_passes(passes, picture)):
-            yield picture
-
-
-def unfinished_passes(passes: Path, picture: Path) -> bool:
-    """Whether an EXR is not whole, or has not got the texts that its PNG has: they are written after the PNG."""
-    return not is_whole(passes) or (metadata.has_texts(picture) and not metadata.has_texts(passes))
+    return (frame for frame in coming if register is None or not register.skips(scene, frame))
 
 
 @persistent
 def before_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
-    """Before an animation that goes on where it stopped: remove what only looks done."""
-    CUT_OFF.discard(scene.name)
+    """Before an animation or a still: with Overwrite off, see which frames are done."""
+    close_register(scene)
+    FAILED.clear()
+    PROBLEMS.clear()
     render = scene.render
     if render.engine != "STYLERIG" or render.use_overwrite or render.is_movie_format:
         return
-    for path in unfinished_files(scene):
-        path.unlink(missing_ok=True)
+    try:
+        REGISTERS[scene.name] = Register(scene)
+    except (OSError, RuntimeError) as error:  # Blender itself says what is wrong with a path
+        tell(str(error))
+    if not bpy.app.background:  # where Blender goes on meanwhile, soon: its own copy of the path is made by then
+        bpy.app.timers.register(partial(give_back, scene.name), first_interval=1.0)
+
+
+@persistent
+def before_frame(scene: bpy.types.Scene, _depsgraph=None) -> None:
+    give_back(scene.name)
+
+
+def give_back(name: str) -> None:
+    """Blender has seen which frames are done: let the scene's output path be the person's own again."""
+    if name in REGISTERS and name in bpy.data.scenes:
+        REGISTERS[name].give_back(bpy.data.scenes[name])
+
+
+@persistent
+def before_save(*_arguments) -> None:
+    for name in REGISTERS:
+        give_back(name)
 
 
 @persistent
 def after_write(scene: bpy.types.Scene, _depsgraph=None) -> None:
-    """After each frame of an animation: remove one that was cut off, as on a full disk, which Blender calls saved."""
-    if scene.render.engine != "STYLERIG" or scene.render.is_movie_format:
+    """After each frame of an animation: whether it is on disk, which Blender says of a full disk too."""
+    notes = metadata.NOTES.get(scene.name)
+    if scene.render.engine != "STYLERIG" or notes is None or not notes.animation:
         return
-    picture, passes = frame_path(scene, scene.frame_current), passes_path(scene, scene.frame_current)
-    files = [path for path in (picture, passes) if path is not None and path.is_file()]
-    if all(is_whole(path) for path in files):
+    register = REGISTERS.get(scene.name)
+    own = files.pictures(scene, scene.frame_current)
+    try:
+        for path in (*own, *notes.written):
+            check_written(path, scene.frame_current, partial(add_texts, path, notes.texts))
+    except OutputError as error:
+        FAILED[scene.name] = error
+    if register is not None:
+        register.not_written = {len(own) + index for index in notes.not_written}
+        register.look(scene)
+
+
+def check_written(path: Path, frame: int, mend: Callable[[], None]) -> None:
+    """Raise OutputError unless a file of the frame that was just written is finished. What is cut off is removed."""
+    if is_finished_at_rest(path, mend):
         return
-    for path in files:
-        path.unlink(missing_ok=True)
-    CUT_OFF.add(scene.name)
+    if not path.exists():
+        raise OutputError(
+            "{path} of frame {frame} is gone, although it was written: another program works in this folder.",
+            "Let only one Blender draw a frame, as with Placeholders, and render again: it goes on with that frame.",
+            path=path, frame=frame,
+        )  # fmt: skip
+    if is_whole(path):
+        raise OutputError(
+            "{path} of frame {frame} could not be given its metadata.",
+            "Check the folder's rights and free space, and render again: it goes on with that frame.",
+            path=path, frame=frame,
+        )  # fmt: skip
+    path.unlink(missing_ok=True)
+    raise OutputError(
+        "{path} of frame {frame} could not be written whole and was removed: the disk may be full.",
+        "Free some space and render again: it goes on with that frame.",
+        path=path, frame=frame,
+    )  # fmt: skip
+
+
+@persistent
+def after_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
+    """When all is rendered, or was cancelled: tell what nobody was told."""
+    register = REGISTERS.get(scene.name)
+    left = register.left_undone(scene) if register is not None else []
+    close_register(scene)
+    if scene.name in FAILED:  # the last frame
+        PROBLEMS.append(told(FAILED.pop(scene.name)))
+        tell(PROBLEMS[-1])
+    if left:
+        words = "Frames that are there but not done were left to the Blender that began them: {frames}."
+        hint = "If there is none, render again without Placeholders."
+        tell(f"{said(words, frames=', '.join(map(str, left)))} {said(hint)}")
+
+
+def keep_strangers(scene: bpy.types.Scene) -> list[tuple[str, str]]:
+    """In an animation that goes on, keep what another program made of the present frame: old and new names. Raises OutputError."""
+    try:
+        return set_aside(scene, scene.frame_current) if scene.name in REGISTERS else []
+    except OSError as error:
+        words = "A frame that StyleRig did not make cannot be kept under another name: {reason}."
+        raise OutputError(words, "Move it away, or turn Overwrite on.", reason=error) from error
+
+
+def close_register(scene: bpy.types.Scene) -> None:
+    if scene.name in REGISTERS:
+        REGISTERS.pop(scene.name).close(scene)
+
+
+def tell(message: str) -> None:
+    """Say something that no operator is there to report: in the terminal, and in the window if there is one."""
+    print(f"StyleRig: {message}", flush=True)
+    if not bpy.app.background:
+        bpy.app.timers.register(partial(show, message))
+
+
+def show(message: str) -> None:
+    def draw(popup: bpy.types.Menu, _context: bpy.types.Context) -> None:
+        popup.layout.label(text=message, translate=False)
+
+    bpy.context.window_manager.popup_menu(draw, title="StyleRig", icon="ERROR")
 
 
 def check_output(scene: bpy.types.Scene, animation: bool) -> None:
     """Raise OutputError, before any work is done, if a frame of this render could not be written."""
-    if scene.name in CUT_OFF:
-        CUT_OFF.discard(scene.name)
-        raise OutputError(
-            "The frame before this one could not be written whole and was removed: the disk may be full.",
-            "Free some space and render again: it goes on with that frame.",
-        )
-    if animation:
-        check_folder(frame_path(scene, scene.frame_current).parent)
-    passes = passes_path(scene, scene.frame_current)
-    if passes is not None:
-        check_folder(passes.parent)
+    if scene.name in FAILED:
+        raise FAILED.pop(scene.name)
+    frame = scene.frame_current
+    try:
+        paths = [*files.of_nodes(scene, frame, animation), *(map(str, files.pictures(scene, frame)) if animation else ())]
+    except RuntimeError as error:
+        raise OutputError("Blender cannot read the output path: {reason}", "Change it in the output settings.", reason=error) from error
+    for folder in {os.path.dirname(path) for path in paths}:
+        if files.OPEN not in folder:
+            check_folder(Path(folder))
 
 
 def check_folder(folder: Path) -> None:
@@ -184,9 +238,10 @@ def check_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"The output folder {folder} cannot be made: {error.strerror}.", hint) from error
+        values = {"folder": folder, "reason": error.strerror}
+        raise OutputError("The output folder {folder} cannot be made: {reason}.", hint, **values) from error
     if not os.access(folder, os.W_OK):
-        raise OutputError(f"The output folder {folder} cannot be written to.", hint)
+        raise OutputError("The output folder {folder} cannot be written to.", hint, folder=folder)
 
 
 class STYLERIG_OT_setup_sequence(bpy.types.Operator):
@@ -217,11 +272,22 @@ CLASSES = (STYLERIG_OT_setup_sequence,)
 
 
 def register() -> None:
-    bpy.app.handlers.render_init.append(before_render)
-    bpy.app.handlers.render_write.append(after_write)
+    handlers = bpy.app.handlers
+    handlers.render_init.append(before_render)
+    handlers.render_pre.insert(0, before_frame)  # before any that reads the output path
+    handlers.render_write.append(after_write)
+    handlers.render_complete.append(after_render)
+    handlers.render_cancel.append(after_render)
+    handlers.save_pre.append(before_save)
 
 
 def unregister() -> None:
-    bpy.app.handlers.render_write.remove(after_write)
-    bpy.app.handlers.render_init.remove(before_render)
-    CUT_OFF.clear()
+    handlers = bpy.app.handlers
+    handlers.save_pre.remove(before_save)
+    handlers.render_cancel.remove(after_render)
+    handlers.render_complete.remove(after_render)
+    handlers.render_write.remove(after_write)
+    handlers.render_pre.remove(before_frame)
+    handlers.render_init.remove(before_render)
+    FAILED.clear()
+    REGISTERS.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,16 +109,15 @@ def store(name: str, texture: np.ndarray) -> bpy.types.Image:
 
 def save_png(image: bpy.types.Image, path: Path) -> None:
     """Write the image as PNG, whole or not at all. Raises OutputError."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.png")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.file_format = "PNG"
-        image.save(filepath=str(temporary), save_copy=True)
-        os.replace(temporary, path)
+        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as own:  # a name that nobody can foresee, nor write into
+            image.file_format = "PNG"
+            temporary = os.path.join(own, "texture.png")
+            image.save(filepath=temporary, save_copy=True)
+            os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        raise OutputError(f"The texture cannot be written to {path}.", "Choose another folder.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise OutputError("The texture cannot be written to {path}.", "Choose another folder.", path=path) from error
 
 
 def show_on(head: bpy.types.Object, image: bpy.types.Image, lit: bool) -> None:

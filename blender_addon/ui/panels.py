@@ -7,6 +7,7 @@ import re
 import bpy
 
 from ..link import live, session
+from ..output.left_out import left_out
 from ..rig.controls import HEAD_BONE, RigError, active_rig, head_of, portrait_of
 from ..translations import said
 from . import light, overlay, portraits
@@ -179,6 +180,9 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
         column.operator("stylerig.setup_sequence", icon="RENDER_ANIMATION")
         column.operator("stylerig.setup_compositor", icon="NODE_COMPOSITING")
         column.operator("stylerig.portrait_texture", icon="TEXTURE")
+        ignored = left_out(context.scene) if context.scene.render.engine == "STYLERIG" else []
+        if ignored:
+            draw_wrapped(self.layout, context, said("StyleRig leaves out: {names}.", names=", ".join(ignored)), "INFO")
 
 
 def portrait_expressions(rig: bpy.types.Object) -> dict[str, float]:

@@ -211,11 +211,78 @@ def test_blenders_own_panels_show_with_the_engine(extension):
 
 
 def test_a_scene_without_a_rig_says_so(scene, client, tmp_path):
-    for item in list(scene.objects):
-        item.hide_render = item.type != "CAMERA"
-    with pytest.raises(RuntimeError, match="no StyleRig portrait to render"):
+    for item in [item for item in scene.objects if item.type != "CAMERA"]:
+        bpy.data.objects.remove(item)
+    with pytest.raises(RuntimeError, match="no StyleRig portrait in this scene"):
         render_still(scene, tmp_path / "none.png")
     assert not client.requests
+
+
+def hidden(scene: bpy.types.Scene, rig: bpy.types.Object) -> None:
+    rig.hide_render = True
+
+
+def excluded(scene: bpy.types.Scene, rig: bpy.types.Object) -> None:
+    """Only from the one view layer that there is."""
+    people = bpy.data.collections.new("People")
+    scene.collection.children.link(people)
+    for item in (rig, rig.stylerig.head):
+        scene.collection.objects.unlink(item)
+        people.objects.link(item)
+    scene.view_layers[0].layer_collection.children["People"].exclude = True
+
+
+def only_instanced(scene: bpy.types.Scene, rig: bpy.types.Object) -> None:
+    """In a collection that is not in the scene, shown by an instance in another, which is hidden."""
+    people, shown = bpy.data.collections.new("People"), bpy.data.collections.new("Shown")
+    for item in (rig, rig.stylerig.head):
+        scene.collection.objects.unlink(item)
+        people.objects.link(item)
+    for parent, child in ((shown, people), (scene.collection, shown)):
+        empty = bpy.data.objects.new("Instance", None)
+        empty.instance_type, empty.instance_collection, empty.hide_render = "COLLECTION", child, parent == scene.collection
+        parent.objects.link(empty)
+
+
+@pytest.mark.parametrize("away", [hidden, excluded, only_instanced])
+def test_a_portrait_that_is_not_in_the_view_layer_renders_empty(extension, scene, client, tmp_path, away):
+    away(scene, next(item for item in scene.objects if item.type == "ARMATURE"))
+    bpy.context.view_layer.update()
+    assert render_still(scene, tmp_path / "none.png").max() == 0 and not client.requests
+    assert module(extension, "output.whole").is_marked(tmp_path / "none.png")
+
+
+def test_a_portrait_that_enters_by_keys_on_disable_in_renders(extension, scene, client, tmp_path):
+    rig = next(item for item in scene.objects if item.type == "ARMATURE")
+    for frame, away in ((1, True), (3, False)):
+        rig.hide_render = away
+        rig.keyframe_insert("hide_render", frame=frame)
+    scene.render.filepath, scene.frame_end, scene.render.image_settings.color_mode = str(tmp_path / "f####"), 4, "RGBA"
+    bpy.ops.render.render(animation=True)
+    pictures = [read_png(tmp_path / f"f{frame:04}.png") for frame in range(1, 5)]
+    assert [bool(picture.any()) for picture in pictures] == [False, False, True, True] and len(client.requests) == 2
+    client.requests.clear()
+    scene.render.use_overwrite = False
+    bpy.ops.render.render(animation=True)
+    assert not client.requests  # an empty frame of ours is a done one
+
+
+def test_of_view_layers_only_that_with_the_portrait_shows_it(extension, scene, client, tmp_path):
+    """The one without it comes last: what made the picture is told all the same."""
+    rig = next(item for item in scene.objects if item.type == "ARMATURE")
+    module(extension, "output.sequence").setup_sequence(scene, str(tmp_path))
+    scene.view_layers.new("Background")
+    people = bpy.data.collections.new("People")
+    scene.collection.children.link(people)
+    for item in (rig, rig.stylerig.head):
+        scene.collection.objects.unlink(item)
+        people.objects.link(item)
+    scene.view_layers["Background"].layer_collection.children["People"].exclude = True
+    scene.frame_end = 1
+    bpy.ops.render.render(animation=True)
+    assert len(client.requests) == 1 and read_png(tmp_path / "frames" / "frame_0001.png").any()
+    for name in ("frames/frame_0001.png", "passes/frame_0001.exr"):
+        assert b"StyleRigRecipe" in (tmp_path / name).read_bytes() and b"StyleRigRecipe2" not in (tmp_path / name).read_bytes()
 
 
 def test_a_rig_without_its_portrait_says_so(scene, client, tmp_path):

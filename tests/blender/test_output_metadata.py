@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import subprocess
-import time
+import sys
 import zlib
 from pathlib import Path
 
@@ -107,23 +107,121 @@ def test_recipes_of_portraits_in_turn_hold_each_frame_whole(extension):
 
 
 def test_files_that_cannot_be_understood_stay_as_they_are(extension, tmp_path):
-    metadata = module(extension, "output.metadata")
-    for name, content in (("half.png", b"\x89PNG\r\n\x1a\n"), ("text.exr", b"v/1\x01 no header"), ("empty.exr", b"")):
+    texts = module(extension, "output.texts")
+    for name, content in (("half.png", b"\x89PNG\r\n\x1a\n"), ("text.exr", b"v/1\x01 no header"), ("empty.exr", b""), ("a.tga", b"\0" * 99)):
         path = tmp_path / name
         path.write_bytes(content)
-        metadata.add_texts(path, {"Description": "synthetic"})
+        texts.add_texts(path, {"StyleRigVersion": "1"})
         assert path.read_bytes() == content
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.exr", "half.png", "text.exr"]
-    assert metadata.new_files(tmp_path / "nowhere" / "frame_", 1, 0) == []
+    assert len(list(tmp_path.iterdir())) == 4
+    texts.add_texts(tmp_path / "nowhere" / "frame.png", {"StyleRigVersion": "1"})
 
 
-def test_only_this_frames_own_files_count(extension, tmp_path):
-    names = ("shot2_0007.exr", "shot2_0008.exr", "shot2_.png", "photo.png", "shot2_0007.txt")
-    for name in names:
-        (tmp_path / name).touch()
-    os.utime(tmp_path / "shot2_.png", (1, 1))
-    found = module(extension, "output.metadata").new_files(tmp_path / "shot2_####", 7, time.time())
-    assert [path.name for path in found] == ["shot2_0007.exr"]
+def file_output(extension, scene: bpy.types.Scene, folder: Path, kind: str) -> None:
+    """A File Output node for single pictures named "beauty"."""
+    compositor = module(extension, "output.compositor")
+    tree = compositor.ensure_tree(scene)
+    compositor.ensure_output(tree, scene)
+    node = tree.nodes.new("CompositorNodeOutputFile")
+    if hasattr(node, "directory"):
+        node.directory, node.file_name, node.format.media_type = str(folder), "", "IMAGE"
+        node.file_output_items.clear()
+        node.file_output_items.new("RGBA", "beauty####")
+    else:
+        node.base_path = str(folder)
+        node.file_slots.clear()
+        node.file_slots.new("beauty####")
+    node.format.file_format = kind
+    tree.links.new(compositor.render_layers(tree, scene).outputs["Image"], node.inputs[0])
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("PNG", "png"), ("OPEN_EXR", "exr"), ("JPEG", "jpg")])
+def test_only_files_that_this_frame_has_made_get_its_texts(extension, scene, client, tmp_path, kind, suffix):
+    """Whatever their times are: the file server's clock may be behind or ahead of this computer's."""
+    is_marked = module(extension, "output.whole").is_marked
+    file_output(extension, scene, tmp_path, kind)
+    other = tmp_path / f"beauty0008.{suffix}"
+    scene.frame_set(7)
+
+    def slow_clock(*_arguments) -> None:
+        os.utime(tmp_path / f"beauty0007.{suffix}", (1, 1))
+
+    bpy.app.handlers.render_post.insert(0, slow_clock)
+    try:
+        bpy.ops.render.render()
+        made = tmp_path / f"beauty0007.{suffix}"
+        assert is_marked(made)
+        other.write_bytes(made.read_bytes().replace(b"StyleRigVersion", b"SomebodyVersion"))
+        before = other.stat().st_mtime_ns
+        bpy.ops.render.render()
+    finally:
+        bpy.app.handlers.render_post.remove(slow_clock)
+    assert is_marked(made) and is_marked(other) is False and other.stat().st_mtime_ns == before
+
+
+def test_a_node_that_makes_nothing_gets_nothing(extension, scene, client, tmp_path):
+    """A file of its name, from before, is not this frame's."""
+    file_output(extension, scene, tmp_path, "PNG")
+    tree = module(extension, "output.compositor").scene_tree(scene)
+    node = next(node for node in tree.nodes if node.bl_idname == "CompositorNodeOutputFile")
+    tree.links.new(tree.nodes.new("CompositorNodeRGB").outputs[0], node.inputs[0])  # one color is no picture: Blender writes none
+    path = tmp_path / "beauty0001.png"
+    bpy.data.images.new("old", 4, 4).save(filepath=str(path))
+    before = path.read_bytes()
+    bpy.ops.render.render()
+    assert client.requests and path.read_bytes() == before
+
+
+def test_a_replaced_file_keeps_its_rights_and_follows_no_link(extension, tmp_path, monkeypatch):
+    texts, is_marked = module(extension, "output.texts"), module(extension, "output.whole").is_marked
+    path, target = tmp_path / "a.png", tmp_path / "target"
+    bpy.data.images.new("a", 4, 4).save(filepath=str(path))
+    path.chmod(0o640)
+    target.write_bytes(b"not to be touched")
+    beside, plain = tmp_path / ".a.png.aa.stylerig", path.read_bytes()
+    monkeypatch.setattr(texts.secrets, "token_hex", lambda _: "aa")  # as if it could be foreseen
+    beside.symlink_to(target)
+    texts.add_texts(path, {"StyleRigVersion": "1"})
+    assert target.read_bytes() == b"not to be touched" and path.read_bytes() == plain and beside.is_symlink()
+    beside.unlink()
+    texts.add_texts(path, {"StyleRigVersion": "1"})
+    assert is_marked(path) and path.stat().st_mode & 0o777 == 0o640 and sorted(tmp_path.iterdir()) == [path, target]
+    read_png(path)
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from output import texts
+texts.os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+texts.add_texts(texts.Path(sys.argv[2]), {"StyleRigVersion": "1"})
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such kill")
+def test_killed_while_a_file_is_replaced_the_file_is_whole_and_what_is_left_is_known(extension, tmp_path):
+    texts, whole = module(extension, "output.texts"), module(extension, "output.whole")
+    package = tmp_path / "code" / "output"
+    package.mkdir(parents=True)
+    for one in (texts, whole):
+        (package / Path(one.__file__).name).write_bytes(Path(one.__file__).read_bytes())
+    path = tmp_path / "a.png"
+    bpy.data.images.new("a", 4, 4).save(filepath=str(path))
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED, str(package.parent), str(path)], timeout=60)
+    left = texts.left_beside(path)
+    assert len(left) == 2 and whole.is_whole(path) and whole.is_marked(path) is False
+    assert sorted(tmp_path.iterdir()) == sorted([path, package.parent, *left])
+
+
+def test_a_recipe_that_is_too_long_for_a_jpeg_does_not_stop_it(extension, scene, client, tmp_path):
+    """Blender cannot write comments of 64 kB, nor the picture then."""
+    rig = next(item for item in scene.objects if item.type == "ARMATURE")
+    long = "".join(f"{number:x}" for number in range(50_000))
+    rig.stylerig.portrait = json.dumps(json.loads(rig.stylerig.portrait) | {"note": zlib.compress(long.encode()).hex()})
+    scene.render.image_settings.file_format, scene.render.filepath = "JPEG", str(tmp_path / "still.jpg")
+    bpy.ops.render.render(write_still=True)
+    assert len(client.requests) == 1 and module(extension, "output.whole").is_marked(tmp_path / "still.jpg")
 
 
 def test_other_engines_pictures_are_not_touched(extension, scene, client, tmp_path):

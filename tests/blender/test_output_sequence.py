@@ -18,6 +18,11 @@ import fake_backend
 from output_shot import module, prepare, read_exr, read_png, srgb_bytes, use_client
 
 
+@pytest.fixture(autouse=True)
+def short_rest(extension, monkeypatch):
+    monkeypatch.setattr(module(extension, "output.done"), "REST_SECONDS", 0.2)
+
+
 @pytest.fixture
 def scene(extension, empty_scene, client, tmp_path):
     prepare(extension, empty_scene)
@@ -35,6 +40,12 @@ def rendered(scene, client, tmp_path) -> Path:
 
 def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def states(folder: Path, *names: str) -> list[tuple]:
+    """What a write would change of the files of these names."""
+    found = sorted(path for name in names for path in folder.rglob(f"{name}.*"))
+    return [(path, path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in found]
 
 
 def whole_sequence(frames: range = range(1, 4)) -> list[str]:
@@ -110,34 +121,37 @@ def test_half_a_file_does_not_count_as_done(extension, rendered, client, name, l
 
 
 def test_a_render_killed_before_an_exr_has_its_texts_draws_that_frame_again(extension, scene, client, tmp_path):
-    metadata = module(extension, "output.metadata")
+    metadata, is_marked = module(extension, "output.metadata"), module(extension, "output.whole").is_marked
     bpy.app.handlers.render_post.remove(metadata.after_frame)
     bpy.ops.render.render(animation=True)
     bpy.app.handlers.render_post.append(metadata.after_frame)
     folder = tmp_path / "shot"
-    (folder / "passes" / ".frame_0002.123.exr").write_bytes(b"")
-    assert not metadata.has_texts(folder / "passes" / "frame_0002.exr")
+    (folder / "passes" / ".frame_0002.exr.0123456789abcdef.stylerig").write_bytes(b"half")
+    assert is_marked(folder / "frames" / "frame_0002.png") and is_marked(folder / "passes" / "frame_0002.exr") is False
     client.requests.clear()
     bpy.ops.render.render(animation=True)
     assert len(client.requests) == 3 and files(folder) == whole_sequence()
-    assert all(metadata.has_texts(folder / name) for name in whole_sequence())
+    assert all(is_marked(folder / name) for name in whole_sequence())
 
 
-def test_a_missing_exr_is_the_persons_own_doing(rendered, client):
-    shutil.rmtree(rendered / "passes")
+def test_a_missing_exr_is_drawn_anew_and_nothing_else(rendered, client):
+    (rendered / "passes" / "frame_0002.exr").unlink()
+    others = states(rendered, "frame_0001", "frame_0003")
     bpy.ops.render.render(animation=True)
-    assert not client.requests
+    assert len(client.requests) == 1 and files(rendered) == whole_sequence()
+    assert states(rendered, "frame_0001", "frame_0003") == others
 
 
-def test_with_placeholders_files_of_another_blender_are_left_alone(scene, rendered, client):
+def test_with_placeholders_what_another_blender_has_begun_is_left_alone_and_told(scene, rendered, client, capsys):
     scene.render.use_placeholder = True
-    empty, young, old = (rendered / "frames" / f"frame_{i:04}.png" for i in (1, 2, 3))
-    for path in (empty, young, old):
-        path.write_bytes(b"" if path is empty else path.read_bytes()[:100])
-    os.utime(old, (time.time() - 600,) * 2)
+    for number, left in ((1, 0), (2, 100)):
+        path = rendered / "frames" / f"frame_{number:04}.png"
+        path.write_bytes(path.read_bytes()[:left])
+    (rendered / "frames" / "frame_0003.png").unlink()
+    begun = states(rendered, "frame_0001", "frame_0002")
     bpy.ops.render.render(animation=True)
-    assert len(client.requests) == 1
-    assert (empty.stat().st_size, young.stat().st_size) == (0, 100) and old.stat().st_size > 100
+    assert len(client.requests) == 1 and states(rendered, "frame_0001", "frame_0002") == begun
+    assert "left to the Blender that began them: 1, 2." in capsys.readouterr().out
 
 
 def test_other_engines_files_are_never_touched(scene, rendered):
@@ -209,8 +223,8 @@ def test_setting_up_twice_leaves_one_node(scene, tmp_path, extension):
     bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / "other"))
     tree = module(extension, "output.compositor").scene_tree(scene)
     assert sum(node.bl_idname == "CompositorNodeOutputFile" for node in tree.nodes) == 1
-    path = module(extension, "output.sequence").passes_path(scene, 7)
-    assert path == tmp_path / "other" / "passes" / "frame_0007.exr"
+    names = module(extension, "output.files").of_frame(scene, 7)
+    assert names == [str(tmp_path / "other" / name) for name in ("frames/frame_0007.png", "passes/frame_0007.exr")]
 
 
 @pytest.fixture

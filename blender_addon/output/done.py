@@ -1,0 +1,190 @@
+"""Whether a frame is done, and what Blender is told of it.
+
+A frame is done when all of its files are there, whole, and say that StyleRig made them. With Overwrite off, Blender
+skips a frame whose picture is there, however little of it. So it is not shown the output folder when it asks for
+that, but a folder of its own, the register, with an empty file for each frame to skip. Nothing in the output folder
+is moved or removed for it: a frame that is not done, Blender draws, and writes over what is there.
+
+Several Blenders may work in one folder, on computers whose clocks differ: what changes while one looks at it, another
+is at work on; what rests, none is. With Placeholders on, Blender itself keeps them apart: there is no register then,
+and what another has begun stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import bpy
+
+from . import files
+from .whole import is_marked, is_whole
+
+REST_SECONDS = 2.0  # what has not changed for so long, nobody is at work on
+POLL_SECONDS = 0.1
+LOOKERS = 16  # frames looked at side by side: files on a server take their time
+
+State = tuple[tuple[str, int, int, int], ...]
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a file is whole and says that StyleRig made it, as far as its format can."""
+    try:
+        return is_whole(path) and is_marked(path) is not False
+    except OSError:
+        return False
+
+
+def is_done(paths: Iterable[str]) -> bool:
+    """Whether a frame that has these files is done."""
+    return all((there := files.found([path])) and all(map(is_finished, there)) for path in paths)
+
+
+def state(paths: Iterable[Path]) -> State:
+    """What changes when files are written to: name, place on disk, time, size. Only to be compared with another state."""
+    seen = []
+    for path in paths:
+        with contextlib.suppress(OSError):  # gone meanwhile
+            status = path.stat()
+            seen.append((str(path), status.st_ino, status.st_mtime_ns, status.st_size))
+    return tuple(seen)
+
+
+def is_finished_at_rest(path: Path, mend: Callable[[], None]) -> bool:
+    """Whether a file that was just written is finished, now or once no other program works on it.
+
+    ``mend()`` is called as long as it is not.
+    """
+    last, since = None, time.monotonic()
+    while not is_finished(path):
+        mend()
+        now = state([path])
+        if now != last:
+            last, since = now, time.monotonic()
+        elif time.monotonic() - since > REST_SECONDS:
+            return is_finished(path)
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+class Register:
+    """Which frames of a scene's animation Blender is to skip. Made when a render begins, closed when it ends."""
+
+    def __init__(self, scene: bpy.types.Scene):
+        """Raises RuntimeError for an output path that Blender cannot read, OSError."""
+        self.own, self.lent = scene.render.filepath, ""
+        self.not_written: set[int] = set()  # which of a frame's files this render turns out not to have
+        there = files.existing(scene)
+        begun = self.not_done(scene, there)
+        if scene.render.use_placeholder:
+            self.resting, self.left = {}, set(begun)
+            return
+        if begun:
+            time.sleep(REST_SECONDS)
+        now = self.not_done(scene, begun)
+        self.resting = {frame: seen for frame, seen in now.items() if seen == begun[frame]}  # to be drawn anew
+        self.left = now.keys() - self.resting.keys()  # that others work on
+        self.lend(scene)
+        for frame in there:
+            if frame not in self.resting:
+                self.enter(frame)
+
+    def lend(self, scene: bpy.types.Scene) -> None:
+        """Show Blender the register in place of the output folder, until the first frame begins."""
+        self.folder = Path(tempfile.mkdtemp(prefix="finished-frames-", dir=bpy.app.tempdir))
+        scene.render.filepath = self.lent = str(self.folder / ("#" * files.DIGITS))
+        self.names = [path.name.rpartition(str(files.LAST)) for path in files.pictures(scene, files.LAST)]
+
+    def give_back(self, scene: bpy.types.Scene) -> None:
+        """Show Blender the output folder again, if nobody has chosen another meanwhile."""
+        if self.lent and scene.render.filepath == self.lent:
+            scene.render.filepath = self.own
+
+    def close(self, scene: bpy.types.Scene) -> None:
+        """The render is over."""
+        self.give_back(scene)
+        if not self.lent:
+            return
+        with contextlib.suppress(OSError):  # it was removed, or somebody wrote into it
+            for path in self.folder.iterdir():
+                if not path.stat().st_size:
+                    path.unlink()
+            self.folder.rmdir()
+
+    def entries(self, frame: int) -> list[Path]:
+        """The files that stand for a frame, one for each view."""
+        return [self.folder / f"{before}{files.number(frame, files.DIGITS)}{after}" for before, _, after in self.names]
+
+    def enter(self, frame: int) -> None:
+        for path in self.entries(frame):
+            path.touch()
+
+    def strike(self, frame: int) -> None:
+        for path in self.entries(frame):
+            path.unlink(missing_ok=True)
+
+    def skips(self, scene: bpy.types.Scene, frame: int) -> bool:
+        """Whether Blender will skip the frame, as far as is known now."""
+        return self.entries(frame)[0].exists() if self.lent else has_picture(scene, frame)
+
+    def look(self, scene: bpy.types.Scene) -> None:
+        """After a frame: see which of the next are done by now, up to one that Blender is to draw."""
+        for frame in count(scene.frame_current + scene.frame_step, scene.frame_step) if self.lent else ():
+            if not has_picture(scene, frame):
+                self.strike(frame)
+                return
+            if not self.skips(scene, frame):
+                paths = self.files_of(scene, frame)
+                done = is_done(paths)
+                if not done and state(files.found(paths)) == self.resting.get(frame):
+                    return
+                self.enter(frame)
+                self.left |= set() if done else {frame}
+
+    def files_of(self, scene: bpy.types.Scene, frame: int) -> list[str]:
+        """The files that a frame must have to be done."""
+        return [path for index, path in enumerate(files.of_frame(scene, frame)) if index not in self.not_written]
+
+    def not_done(self, scene: bpy.types.Scene, frames: Iterable[int]) -> dict[int, State]:
+        """Those of the frames that are not done, and the state of their files."""
+        paths = {frame: self.files_of(scene, frame) for frame in frames}
+        with ThreadPoolExecutor(LOOKERS) as lookers:
+            done = dict(zip(paths, lookers.map(is_done, paths.values())))
+        return {frame: state(files.found(paths[frame])) for frame in paths if not done[frame]}
+
+    def left_undone(self, scene: bpy.types.Scene) -> list[int]:
+        """Frames of the scene's range that were left to others and are still not done."""
+        within = (frame for frame in sorted(self.left) if scene.frame_start <= frame <= scene.frame_end)
+        return [frame for frame in within if not is_done(self.files_of(scene, frame))]
+
+
+def has_picture(scene: bpy.types.Scene, frame: int) -> bool:
+    """Whether a frame has a picture, of any view: Blender asks no more before it skips one."""
+    return any(path.exists() for path in files.pictures(scene, frame))
+
+
+def set_aside(scene: bpy.types.Scene, frame: int) -> list[tuple[str, str]]:
+    """Keep what another program made of a frame that is about to be written: returns old and new names.
+
+    Not what a render of ours left that was killed before a File Output's file had its texts: that is older than its picture.
+    """
+    there = [path for path in files.pictures(scene, frame) if path.is_file()]
+    strange = [path for path in files.found(files.of_frame(scene, frame)) if is_whole(path) and is_marked(path) is False]
+    if there and not set(there) & set(strange):
+        newest = max(path.stat().st_mtime_ns for path in there)  # times of one file server
+        strange = [path for path in strange if path.stat().st_mtime_ns > newest]
+    return [(path.name, keep(path)) for path in (strange if there else ())]
+
+
+def keep(path: Path) -> str:
+    """Give a file another name, which no other has; returns that."""
+    names = (path.with_name(f"{path.name}.old{number or ''}") for number in count())
+    kept = next(name for name in names if not name.exists())
+    os.rename(path, kept)
+    return kept.name
