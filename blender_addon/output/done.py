@@ -1,9 +1,9 @@
 """Whether a frame is done, and what Blender is told of it.
 
 A frame is done when all of its files are there, whole, and say that StyleRig made them. With Overwrite off, Blender
-skips a frame whose picture is there, however little of it. So it is not shown the output folder when it asks for
-that, but a folder of its own, the register, with an empty file for each frame to skip. Nothing in the output folder
-is moved or removed for it: a frame that is not done, Blender draws, and writes over what is there.
+skips a frame whose picture is there, however little of it. So where there are frames that only look done, it is not
+shown the output folder when it asks for that, but one of its own, the register, with an empty file for each frame
+to skip. Nothing in the output folder is moved or removed: Blender draws the others and writes over what is there.
 
 Several Blenders may work in one folder, on computers whose clocks differ: what changes while one looks at it, another
 is at work on; what rests, none is. With Placeholders on, Blender itself keeps them apart: there is no register then,
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -28,6 +29,7 @@ from .whole import is_marked, is_whole
 
 REST_SECONDS = 2.0  # what has not changed for so long, nobody is at work on
 POLL_SECONDS = 0.1
+HASHES = "#" * files.DIGITS
 LOOKERS = 16  # frames looked at side by side: files on a server take their time
 
 State = tuple[tuple[str, int, int, int], ...]
@@ -82,24 +84,32 @@ class Register:
         self.not_written: set[int] = set()  # which of a frame's files this render turns out not to have
         there = files.existing(scene)
         begun = self.not_done(scene, there)
-        if scene.render.use_placeholder:
-            self.resting, self.left = {}, set(begun)
-            return
-        if begun:
+        self.resting: dict[int, State] = {}  # frames to be drawn anew
+        if begun and not scene.render.use_placeholder:
             time.sleep(REST_SECONDS)
-        now = self.not_done(scene, begun)
-        self.resting = {frame: seen for frame, seen in now.items() if seen == begun[frame]}  # to be drawn anew
-        self.left = now.keys() - self.resting.keys()  # that others work on
-        self.lend(scene)
-        for frame in there:
-            if frame not in self.resting:
-                self.enter(frame)
+            now = self.not_done(scene, begun)
+            self.resting = {frame: seen for frame, seen in now.items() if seen == begun[frame]}
+            begun = now.keys() - self.resting.keys()
+        self.left = set(begun)  # to others, who work on them
+        self.done = set(there) - self.left - self.resting.keys()
+        if self.resting:  # else Blender may look for itself
+            self.lend(scene)
 
     def lend(self, scene: bpy.types.Scene) -> None:
-        """Show Blender the register in place of the output folder, until the first frame begins."""
+        """Show Blender the register in place of the output folder, until the first frame begins.
+
+        That holds for a still too, which has the same path but without a number: a link leads it to where it belongs.
+        """
+        stills = files.stills(scene)
         self.folder = Path(tempfile.mkdtemp(prefix="finished-frames-", dir=bpy.app.tempdir))
-        scene.render.filepath = self.lent = str(self.folder / ("#" * files.DIGITS))
+        scene.render.filepath = self.lent = f"{self.folder}/{HASHES if os.path.basename(self.own) else ''}"
         self.names = [path.name.rpartition(str(files.LAST)) for path in files.pictures(scene, files.LAST)]
+        self.stills = {path.name: still for path, still in zip(files.stills(scene), stills)}
+        for name, still in self.stills.items():
+            with contextlib.suppress(OSError):  # a system that allows no links: ``close`` moves it
+                (self.folder / name).symlink_to(still)
+        for frame in self.done | self.left:
+            self.enter(frame)
 
     def give_back(self, scene: bpy.types.Scene) -> None:
         """Show Blender the output folder again, if nobody has chosen another meanwhile."""
@@ -111,15 +121,18 @@ class Register:
         self.give_back(scene)
         if not self.lent:
             return
-        with contextlib.suppress(OSError):  # it was removed, or somebody wrote into it
-            for path in self.folder.iterdir():
-                if not path.stat().st_size:
+        with contextlib.suppress(OSError):  # the folder was removed, or somebody wrote into it: then that stays
+            for path in list(self.folder.iterdir()):
+                if path.name in self.stills and not path.is_symlink():
+                    shutil.move(path, self.stills[path.name])
+                elif path.is_symlink() or not path.stat().st_size:
                     path.unlink()
             self.folder.rmdir()
 
     def entries(self, frame: int) -> list[Path]:
-        """The files that stand for a frame, one for each view."""
-        return [self.folder / f"{before}{files.number(frame, files.DIGITS)}{after}" for before, _, after in self.names]
+        """The files that stand for a frame, one for each view; none where Blender looks for itself."""
+        number = files.number(frame, len(HASHES))
+        return [self.folder / f"{before}{number}{after}" for before, _, after in self.names] if self.lent else []
 
     def enter(self, frame: int) -> None:
         for path in self.entries(frame):
@@ -135,17 +148,18 @@ class Register:
 
     def look(self, scene: bpy.types.Scene) -> None:
         """After a frame: see which of the next are done by now, up to one that Blender is to draw."""
-        for frame in count(scene.frame_current + scene.frame_step, scene.frame_step) if self.lent else ():
+        for frame in count(scene.frame_current + scene.frame_step, scene.frame_step):
             if not has_picture(scene, frame):
                 self.strike(frame)
                 return
-            if not self.skips(scene, frame):
-                paths = self.files_of(scene, frame)
-                done = is_done(paths)
-                if not done and state(files.found(paths)) == self.resting.get(frame):
-                    return
-                self.enter(frame)
-                self.left |= set() if done else {frame}
+            if frame in self.done | self.left:
+                continue
+            paths = self.files_of(scene, frame)
+            done = is_done(paths)
+            if not done and self.lent and state(files.found(paths)) == self.resting.get(frame):
+                return
+            (self.done if done else self.left).add(frame)
+            self.enter(frame)
 
     def files_of(self, scene: bpy.types.Scene, frame: int) -> list[str]:
         """The files that a frame must have to be done."""

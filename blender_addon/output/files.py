@@ -19,6 +19,7 @@ from . import compositor
 LAST = 1048574  # the last frame that Blender knows: its number shows where a path has the frame's
 DIGITS = 4  # of a number where a path has no place for it
 OPEN = "\0"
+UNNAMED = "Untitled"  # what Blender 5 calls a still in a folder that is all of the path
 EXPRESSION = re.compile(r"\{\{|\}\}|\{([^{}:]*)(?::[^{}]*)?\}")
 NOT_IN_NAMES = re.compile(r'[\x00-\x1f/\\?*:|"<>]')
 SUFFIXES = {"PNG": ".png", "OPEN_EXR": ".exr", "OPEN_EXR_MULTILAYER": ".exr", "JPEG": ".jpg"}  # of other formats: any
@@ -52,12 +53,24 @@ def picture(scene: bpy.types.Scene, frame: int, view: str, camera: bpy.types.Obj
     return Path(path)
 
 
+def stills(scene: bpy.types.Scene) -> list[Path]:
+    """Where Blender writes a still: to the same path, in which the place of a number stays as it is."""
+    name = os.path.basename(scene.render.filepath)
+    places = re.findall("#+", EXPRESSION.sub("", name))
+    found = []
+    for path in pictures(scene, LAST):
+        before, _, after = path.name.rpartition(str(LAST))
+        unnamed = UNNAMED if not name and compositor.has_group_tree() else ""
+        found.append(path.with_name(f"{before}{places[-1]}{after}" if places else KNOWN_SUFFIX.sub("", before) + unnamed + after))
+    return found
+
+
 def existing(scene: bpy.types.Scene) -> list[int]:
     """Numbers of the frames that have a picture, of whatever range, in order."""
-    view = next(iter(own_files(scene.render, scene.render.image_settings)), "")
     cameras = {scene.camera, *(marker.camera for marker in scene.timeline_markers if marker.camera)}
-    numbers = {number for camera in cameras for number in numbers_like(picture(scene, LAST, view, camera))}
-    return sorted(number for number in numbers if pictures(scene, number)[0].is_file())
+    views = own_files(scene.render, scene.render.image_settings) or [""]
+    numbers = {number for camera in cameras for view in views for number in numbers_like(picture(scene, LAST, view, camera))}
+    return sorted(number for number in numbers if any(path.is_file() for path in pictures(scene, number)))
 
 
 def numbers_like(path: Path) -> Iterator[int]:
