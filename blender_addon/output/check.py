@@ -17,8 +17,10 @@ def check(scene: bpy.types.Scene) -> None:
     if sequence.PROBLEMS:
         raise OutputError("The last render failed: {problem}", problem=sequence.PROBLEMS[0])
     if scene.render.engine != "STYLERIG":
-        words = "The scene “{scene}” is rendered by {engine}, not by StyleRig."
-        raise OutputError(words, "Choose StyleRig as its render engine.", scene=scene.name, engine=scene.render.engine)
+        raise OutputError(
+            "The scene “{scene}” is rendered by {engine}, not by StyleRig.", "Choose StyleRig as its render engine.",
+            scene=scene.name, engine=scene.render.engine,
+        )  # fmt: skip
     check_portraits(scene)
     sequence.check_output(scene, animation=True)
     problem = backend_client().health().get("problem")

@@ -226,8 +226,10 @@ class StyleRigEngine(bpy.types.RenderEngine):
     def keep_strangers(self, scene: bpy.types.Scene) -> None:
         """In an animation that goes on, keep what another program made of this frame, and say so. Raises OutputError."""
         for name, kept in sequence.keep_strangers(scene) if self.is_animation else ():
-            words = "{name} does not say that StyleRig made it: the frame is drawn anew, what was there is kept as {kept}."
-            self.report({"WARNING"}, said(words, name=name, kept=kept))
+            told_so = said(
+                "{name} does not say that StyleRig made it: the frame is drawn anew, what was there is kept as {kept}.", name=name, kept=kept
+            )
+            self.report({"WARNING"}, told_so)
 
     def write(self, pixels: dict[str, np.ndarray], part: frame.Rectangle, view: str, depsgraph: bpy.types.Depsgraph) -> None:
         """Fill a part of a view's passes with pictures (H, W, C); the rest of a new result is 0."""

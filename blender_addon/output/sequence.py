@@ -185,9 +185,9 @@ def after_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
         PROBLEMS.append(told(FAILED.pop(scene.name)))
         tell(PROBLEMS[-1])
     if left:
-        words = "Frames that are there but not done were left to the Blender that began them: {frames}."
-        hint = "If there is none, render again without Placeholders."
-        tell(f"{said(words, frames=', '.join(map(str, left)))} {said(hint)}")
+        names = ", ".join(map(str, left))
+        words = said("Frames that are there but not done were left to the Blender that began them: {frames}.", frames=names)
+        tell(f"{words} {said('If there is none, render again without Placeholders.')}")
 
 
 def keep_strangers(scene: bpy.types.Scene) -> list[tuple[str, str]]:
@@ -195,8 +195,10 @@ def keep_strangers(scene: bpy.types.Scene) -> list[tuple[str, str]]:
     try:
         return set_aside(scene, scene.frame_current) if scene.name in REGISTERS else []
     except OSError as error:
-        words = "A frame that StyleRig did not make cannot be kept under another name: {reason}."
-        raise OutputError(words, "Move it away, or turn Overwrite on.", reason=error) from error
+        raise OutputError(
+            "A frame that StyleRig did not make cannot be kept under another name: {reason}.", "Move it away, or turn Overwrite on.",
+            reason=error,
+        ) from error  # fmt: skip
 
 
 def close_register(scene: bpy.types.Scene) -> None:
