@@ -141,11 +141,11 @@ def after_write(scene: bpy.types.Scene, _depsgraph=None) -> None:
         return
     register = REGISTERS.get(scene.name)
     own = files.pictures(scene, scene.frame_current)
-    try:
-        for path in (*own, *notes.written):
+    for path in (*own, *notes.written):
+        try:
             check_written(path, scene.frame_current, partial(add_texts, path, notes.texts))
-    except OutputError as error:
-        FAILED[scene.name] = error
+        except OutputError as error:
+            FAILED.setdefault(scene.name, error)
     if register is not None:
         register.not_written = {len(own) + index for index in notes.not_written}
         register.look(scene)

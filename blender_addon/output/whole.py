@@ -19,6 +19,7 @@ PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
 EXR_START, JPEG_START = b"v/1\x01", b"\xff\xd8\xff"
 EXR_TILED, EXR_DEEP, EXR_MULTIPART = 0x200, 0x800, 0x1000
 EXR_LINES_PER_CHUNK = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256, 10: 256, 11: 32}  # by codec
+EXR_NEEDED = {"dataWindow", "compression", "lineOrder"}
 EXR_LONGEST_NAME = 255
 JPEG_COMMENT, JPEG_PIXELS = 0xFE, 0xDA  # markers of segments
 MARK = "StyleRigVersion"  # the text that every picture of ours has
@@ -168,9 +169,11 @@ def exr_chunk_count(header: dict[str, bytes], file: BufferedIOBase, table: int, 
 
     Of a codec that is not known, only the table itself says it: it ends where the first chunk begins.
     """
+    if not EXR_NEEDED <= header.keys():
+        raise CutOff  # every header has these: where they should be there are zeros
     if "chunkCount" in header and header.get("type", b"scanlineimage") == b"scanlineimage":
         return struct.unpack("<i", header["chunkCount"])[0]
-    if multipart or not {"dataWindow", "compression", "lineOrder"} <= header.keys():
+    if multipart:
         raise UnknownLayout
     _left, top, _right, bottom = struct.unpack("<4i", header["dataWindow"])
     lines = EXR_LINES_PER_CHUNK.get(header["compression"][0])

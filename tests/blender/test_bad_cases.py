@@ -129,10 +129,9 @@ def test_a_scene_without_a_camera(scene, client, tmp_path):
     assert len(client.requests) == 1
 
 
-def test_an_empty_frame_range(extension, scene, client, tmp_path):
+def test_an_empty_frame_range(scene, client, tmp_path):
     scene.frame_start, scene.frame_end = 10, 5
     assert scene.frame_start <= scene.frame_end  # Blender keeps it from being empty
-    assert list(module(extension, "output.sequence").frames(scene)) == [5]
     scene.frame_start, scene.frame_end, scene.frame_step = 1, 3, 100
     bpy.ops.render.render(animation=True)
     assert files(tmp_path / "shot") == sequence(1)
