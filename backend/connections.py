@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_CONNECTIONS = 192  # fewer than a process may open files on any system; more than all requests that may wait
@@ -38,6 +39,12 @@ class BoundedProtocol(H11Protocol):
             self.head = stopped(self.head)
         elif self.head is None:
             self.head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:  # an answer has begun, or may have no content, as that to HEAD
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -151,6 +151,17 @@ def test_one_byte_chunks_that_come_in_time_are_a_request(server):
         assert json.loads(answer_of(connection))["seed"] == 7
 
 
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+@pytest.mark.parametrize("chunk", [b"zz\r\n", b"-1\r\n"])
+def test_a_chunk_that_is_none_ends_the_connection_and_is_no_fault(server, caplog, method, chunk):
+    line = f"{method} /v1/portraits HTTP/1.1\r\n" + HEAD.format(port=server.port) + "Transfer-Encoding: chunked\r\n\r\n"
+    with opened(server) as connection:
+        connection.sendall(line.encode() + chunk)
+        assert read_to_end(connection).startswith(b"HTTP/1.1 400 ")
+    still_answers(server)
+    assert [record.getMessage() for record in caplog.records] == ["Invalid HTTP request received."]
+
+
 @pytest.mark.parametrize("waits", [False, True])
 def test_an_answer_that_nobody_reads_has_an_end_and_one_that_is_read_slowly_has_not(server, waits):
     with opened(server) as connection:
