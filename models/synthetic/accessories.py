@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.synthetic.clothing import ring_strip
+from models.face.shoulders import ring_strip
 
 NUMBERS = ("glasses", "glasses_width", "glasses_height", "glasses_round", "glasses_drop", "glasses_cat", "frame_thick", "frame_dark", "frame_red",
            "lens_dark", "earrings", "earring_size", "earring_gold")  # fmt: skip

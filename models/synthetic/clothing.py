@@ -10,14 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.face.shoulders import RINGS, SEGMENTS, bust_surface, ring_grid, ring_strip
+
 NUMBERS = ("shirt_r", "shirt_g", "shirt_b", "shirt_pattern", "pattern_scale", "neckline", "neckline_depth", "collar", "jacket", "jacket_dark",
            "shoulders")  # fmt: skip
-SEGMENTS, RINGS = 64, 16  # round the body, down a garment
 CLOTH = 256  # side of the cloth's picture
-# The bust from the neck down: y, half width, half depth, z of the middle, how much lower it lies in front.
-BUST = np.array([(-8.5, 4.6, 4.7, -1.7, 0.5), (-10.4, 5.5, 5.4, -1.7, 0.9), (-11.6, 6.5, 6.0, -1.7, 1.3), (-12.5, 8.2, 6.6, -1.8, 1.6),
-                 (-13.4, 10.8, 7.3, -1.9, 1.7), (-14.6, 13.9, 8.1, -2.0, 1.6), (-16.2, 16.6, 8.9, -2.1, 1.3), (-18.5, 18.7, 9.7, -2.0, 0.9),
-                 (-22.0, 20.0, 10.5, -1.8, 0.5), (-28.0, 20.4, 11.2, -1.5, 0.2), (-38.0, 20.0, 11.6, -1.2, 0.0)])  # fmt: skip
 NECK_HALF_WIDTH = 5.9  # of the mean head, at the neck's base
 NECKLINES = ("crew", "v", "scoop", "boat", "turtle", "shirt")  # what a garment's upper edge is like
 PATTERNS = ("plain", "knit", "stripes", "checks", "dots")
@@ -64,47 +61,15 @@ def shirt_colour(numbers: np.ndarray) -> np.ndarray:
     return 0.66 / (1 + np.exp(-(1.9 * mean + 0.75 * (numbers - mean) - 1.0)))
 
 
-def ring_strip(rings: int, count: int, first: int = 0) -> np.ndarray:
-    """Quads (Q, 4) between ``rings`` closed rings of ``count`` vertices."""
-    index = first + np.arange(rings * count).reshape(rings, count)
-    right = np.roll(index, -1, axis=1)
-    return np.stack((index[:-1], index[1:], right[1:], right[:-1]), axis=-1).reshape(-1, 4)
-
-
 def bust_quads() -> np.ndarray:
     """The bust's quads (Q, 4)."""
     return ring_strip(RINGS, SEGMENTS)
 
 
-def bust_surface(t: np.ndarray, angle: np.ndarray, broad: float, neck: float, outward: np.ndarray | float = 0.0) -> np.ndarray:
-    """Points (…, 3) of the bust: ``t`` 0 … 1 from the neck down, ``angle`` from the front to the body's left.
-
-    ``neck`` is the neck's half width relative to the mean's; ``outward`` moves points off the skin, cm.
-    """
-    place = np.asarray(t) * (len(BUST) - 1)
-    row = lambda column: np.interp(place, np.arange(len(BUST)), BUST[:, column])
-    narrow = np.interp(place, (0, 2, 5), (neck, neck, 1.0))
-    wide = np.interp(place, (2, 5), (1.0, broad))
-    squarer = np.interp(place, (1, 5), (2.0, 2.5))  # shoulders are no ellipse
-    sine, cosine = np.sin(angle), np.cos(angle)
-    reach = (np.abs(sine) ** squarer + np.abs(cosine) ** squarer) ** (-1 / squarer)
-    x = (row(1) * narrow * wide + outward) * sine * reach
-    z = (row(2) * narrow + outward) * cosine * reach + row(3)
-    y = row(0) - row(4) * cosine + 0.5 * np.asarray(outward)
-    return np.stack((x, y, z), axis=-1)
-
-
 def bust(outfit: Outfit, neck: float) -> np.ndarray:
     """The bust's vertices (RINGS · SEGMENTS, 3)."""
-    t, angle = grid(np.zeros(SEGMENTS))
+    t, angle = ring_grid(np.zeros(SEGMENTS))
     return bust_surface(t, angle, outfit.broad, neck).reshape(-1, 3)
-
-
-def grid(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``t`` and ``angle`` (RINGS, SEGMENTS) of rings from ``start`` (SEGMENTS,) down to the end, closer at the top."""
-    angle = np.linspace(0, 2 * np.pi, SEGMENTS, endpoint=False)
-    down = np.linspace(0, 1, RINGS)[:, None] ** 1.5
-    return start + (1 - start) * down, np.broadcast_to(angle, (RINGS, SEGMENTS))
 
 
 def neckline_start(neckline: str, depth: float) -> np.ndarray:
@@ -119,7 +84,7 @@ def neckline_start(neckline: str, depth: float) -> np.ndarray:
 
 def garment(outfit: Outfit, neck: float, neckline: str, depth: float, outward: float) -> np.ndarray:
     """Vertices (RINGS · SEGMENTS, 3): a hem that turns in to the skin, then cloth ``outward`` cm off it with soft folds."""
-    t, angle = grid(neckline_start(neckline, depth))
+    t, angle = ring_grid(neckline_start(neckline, depth))
     off = np.full(t.shape, outward)
     off[0] = 0.02
     off[1:] += 0.12 * np.sin(7 * angle[1:] + 9 * t[1:]) * t[1:]

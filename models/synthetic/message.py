@@ -16,6 +16,7 @@ from models.face import posing
 from models.face.edges import vertex_normals
 from models.face.head import FIGURES, chart_from_uv
 from models.face.model import FaceModel
+from models.face.shoulders import ring_strip
 from models.synthetic import accessories, clothing, eyes, hair, skin
 from models.synthetic.environments import HEIGHT, WIDTH, mixed_panorama
 from models.synthetic.hair.roots import unit
@@ -88,7 +89,7 @@ def stage_message(assets: Assets, threads: int) -> dict[str, np.ndarray]:
         "shirt_quads": clothing.bust_quads(),
         "shirt_uv": clothing.garment_uv(),
         "jacket_quads": clothing.bust_quads(),
-        "collar_quads": clothing.ring_strip(3, clothing.SEGMENTS),
+        "collar_quads": ring_strip(3, clothing.SEGMENTS),
         "earrings_quads": accessories.earring_quads(),
         "glasses_quads": glasses_quads,
         "glasses_material": glasses_material,

@@ -42,16 +42,24 @@ class PictureSet:
 
     ``size`` R: smaller than the files' by a whole factor (box filter), 0 for theirs. ``fields`` are
     of latent, parameters, landmarks; a plain folder has none. ``part`` leaves out the held-out
-    pictures or all others, ``most`` reads only so many, evenly spread.
+    pictures or all others, ``most`` reads only so many, evenly spread. Of a set of whole heads the FFHQ crops are
+    cut, or with ``whole`` all is read as it is; then there are also the fields camera and body.
     Raises StyleRigError for a folder, index or pictures that cannot be used: nothing is left out silently.
     """
 
     def __init__(self, folder: str | Path, size: int = 0, fields: Iterable[str] = ("latent",), part: str = "all",
-                 most: int = 0, progress: bool = True):
+                 most: int = 0, progress: bool = True, whole: bool = False):
         if part not in PARTS:
             raise ValueError(f"part is one of {PARTS}, not {part!r}")
         self.source = open_folder(folder)
         self.part, self.progress = part, progress
+        if whole and not self.source.shows_whole_heads:
+            raise StyleRigError(
+                f"The pictures in {self.source.folder} do not show whole heads.",
+                "Use a set rendered by this version of models.synthetic.",
+                code="bad_training_data",
+            )
+        self.cuts = self.source.shows_whole_heads and not whole
         shapes = self.source.shapes()
         self.shapes = {name: shapes[name] for name in fields if name in shapes}
         entries = self.wanted()
@@ -84,7 +92,7 @@ class PictureSet:
         """Room for as many pictures as the set is to have; the system gives memory only where it is written."""
         self.numbers = np.zeros(0, dtype=np.int64)
         self.room = np.empty((capacity, self.size, self.size, 4), dtype=np.uint8)
-        self.crops = np.zeros((capacity, 4)) if self.source.shows_whole_heads else None
+        self.crops = np.zeros((capacity, 4)) if self.cuts else None
         self.truth_room = {name: np.empty((capacity, *shape), np.float32) for name, shape in self.shapes.items()}
 
     @property
@@ -123,14 +131,13 @@ class PictureSet:
         sides = {self.file_size, *self.source.larger_sizes}
         if height != width or height not in sides:
             return f"it has {height} x {width} pixels, expected {' or '.join(f'{side} x {side}' for side in sorted(sides))}"
-        whole = self.source.shows_whole_heads
-        self.room[row] = cut(pixels, self.crops[row], self.size) if whole else shrink(pixels, self.size)
+        self.room[row] = cut(pixels, self.crops[row], self.size) if self.cuts else shrink(pixels, self.size)
         return ""
 
     def read_fields(self, entry: Entry, row: int) -> str:
         """Fill one row of the truth; returns what is wrong, or nothing."""
         wanted = dict(self.shapes)
-        if self.source.shows_whole_heads:
+        if self.cuts:
             wanted = {WHOLE_NAMES.get(name, name): shape for name, shape in wanted.items()} | {"crop": (4,)}
         if entry.truth is None or not wanted:
             return ""

@@ -58,7 +58,8 @@ class PictureFolder:
         if self.index is None:
             return {}
         parameters = max((place[1] for place in self.index["parameters"].values()), default=0)
-        return {"latent": (self.index["latents"],), "parameters": (parameters,), "landmarks": (68, 2)}
+        shapes = {"latent": (self.index["latents"],), "parameters": (parameters,), "landmarks": (68, 2)}
+        return shapes | ({"camera": (2,), "body": (3,)} if self.shows_whole_heads else {})
 
     def people(self, numbers: np.ndarray) -> np.ndarray:
         """Whose the pictures of ``numbers`` are; in older sets and plain folders each shows somebody else."""

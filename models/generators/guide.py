@@ -1,0 +1,116 @@
+"""Guide maps: what the rig renders for a generator to follow, pixel for pixel.
+
+Two surfaces are drawn as the camera sees them: the posed head on its shoulders, and a shell round the resting head
+that tells hair where it is and how it is lit. What a surface point is called is its place on the mean head
+("canonical"), so that the same skin, brow or strand has the same name at every pose and for everybody.
+
+GIF (Ghosh et al., 3DV 2020) conditions StyleGAN2 on renderings of a face model in place of noise in the same way.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate as resize
+
+from models.colour import linear_to_srgb
+from models.face import harmonics
+from models.face.camera import Camera
+from models.face.edges import vertex_normals
+from models.face.fragments import rasterize
+from models.face.model import FaceModel
+from models.face.parameters import RigParameters
+from models.face.posing import Pose
+from models.face.shoulders import shoulders
+
+PARTS = ("eyes", "teeth", "mouth", "tongue")  # masks of the face model, one channel each
+SHELL = 1.3  # the shell's size relative to the head's
+SHELL_SIZE = 128  # pixels: a finer shell says nothing more about hair
+HALF_HEAD = 12.0  # cm: the canonical place is divided by it
+FREQUENCIES = (2.0, 4.0)  # of the canonical place's sines and cosines, times pi
+CLOTH_ALBEDO = 0.3  # of shoulders, whose clothes only w knows
+PLACE = 3 + 6 * len(FREQUENCIES)
+SURFACE = 1 + 1 + 3 + 3 + 3 + 3 + PLACE + len(PARTS)  # coverage, shoulders, normal, albedo, irradiance, their product, place, parts
+SHELL_CHANNELS = 1 + 3 + PLACE
+CHANNELS = SURFACE + SHELL_CHANNELS
+
+
+@dataclass(eq=False)
+class GuideMesh:
+    """What does not change from frame to frame: the head with its shoulders, and the shell."""
+
+    face: FaceModel
+    triangles: Tensor  # (F, 3) of head and shoulders
+    place: Tensor  # (V, PLACE) canonical place of each vertex and its waves
+    parts: Tensor  # (V, 1 + len(PARTS)): shoulders, then PARTS
+    shoulders: Tensor  # (S, 3) in the body's frame
+    shell: Tensor  # (W,) the head's vertices that the shell is made of
+    shell_triangles: Tensor  # (G, 3)
+
+    @classmethod
+    def of(cls, face: FaceModel) -> GuideMesh:
+        """The mesh of a face model."""
+        body, body_triangles = shoulders()
+        count = len(face.mean)
+        points = torch.cat((face.mean, body))
+        parts = torch.zeros(len(points), 1 + len(PARTS))
+        parts[count:, 0] = 1
+        for column, name in enumerate(PARTS, start=1):
+            if name in face.masks:
+                parts[:count, column] = face.masks[name]
+        skin = face.masks["skin"] > 0.5
+        number = torch.cumsum(skin, dim=0) - 1
+        outside = face.triangles[skin[face.triangles].all(dim=1)]
+        return cls(face, torch.cat((face.triangles, body_triangles + count)), waves(points), parts, body, skin.nonzero().squeeze(1), number[outside])
+
+
+def waves(points: Tensor) -> Tensor:
+    """Points (V, 3) in half heads, and their sines and cosines (V, PLACE)."""
+    unit = points / HALF_HEAD
+    return torch.cat([unit, *(wave(unit * (math.pi * f)) for f in FREQUENCIES for wave in (torch.sin, torch.cos))], dim=1)
+
+
+def guide_maps(mesh: GuideMesh, parameters: RigParameters, camera: Camera, body: Tensor, size: int) -> Tensor:
+    """Maps (N, CHANNELS, size, size) of N heads over shoulders of rotation ``body`` (N, 3); 0 where nothing is."""
+    pose = Pose(parameters.rotation, parameters.translation, body)
+    return torch.cat((surface_maps(mesh, parameters, camera, pose, size), shell_maps(mesh, parameters, camera, pose, size)), dim=1)
+
+
+def surface_maps(mesh: GuideMesh, parameters: RigParameters, camera: Camera, pose: Pose, size: int) -> Tensor:
+    """(N, SURFACE, size, size)."""
+    face, count = mesh.face, len(parameters)
+    head = pose.both(face.vertices(parameters.identity, parameters.expression), face.groups["head"][None])
+    world = torch.cat((head, pose.body(mesh.shoulders.expand(count, -1, -1))), dim=1)
+    normals = vertex_normals(world, mesh.triangles)
+    albedo = torch.full_like(world, CLOTH_ALBEDO)
+    albedo[:, : head.shape[1]] = face.albedo_for(parameters.reflectance)
+    light = lit(parameters.light, normals)
+    shared = torch.cat((torch.ones(len(mesh.place), 1), mesh.parts[:, :1]), dim=1).expand(count, -1, -1)
+    shown = (shared, normals, albedo.sqrt(), light.sqrt(), linear_to_srgb(albedo * light), mesh.place.expand(count, -1, -1), mesh.parts[:, 1:].expand(count, -1, -1))
+    return drawn(torch.cat(shown, dim=2), camera.project(world), mesh.triangles, size)
+
+
+def shell_maps(mesh: GuideMesh, parameters: RigParameters, camera: Camera, pose: Pose, size: int) -> Tensor:
+    """(N, SHELL_CHANNELS, size, size), drawn at most as large as ``SHELL_SIZE``."""
+    face, count = mesh.face, len(parameters)
+    rest = face.vertices(parameters.identity, torch.zeros_like(parameters.expression))[:, mesh.shell]
+    middle = rest.mean(dim=1, keepdim=True)
+    world = pose.both(middle + SHELL * (rest - middle), face.groups["head"][None, mesh.shell])
+    light = lit(parameters.light, vertex_normals(world, mesh.shell_triangles))
+    shown = (torch.ones(count, world.shape[1], 1), light.sqrt(), mesh.place[mesh.shell].expand(count, -1, -1))
+    maps = drawn(torch.cat(shown, dim=2), camera.project(world), mesh.shell_triangles, min(size, SHELL_SIZE))
+    return maps if size <= SHELL_SIZE else resize(maps, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def lit(light: Tensor, normals: Tensor) -> Tensor:
+    """Irradiance / pi (N, V, 3) on normals (N, V, 3), nowhere below zero."""
+    return (harmonics.irradiance(light, normals) / math.pi).clamp(min=0)
+
+
+def drawn(attributes: Tensor, ndc: Tensor, triangles: Tensor, size: int) -> Tensor:
+    """Vertex attributes (N, V, C) as the pixels see them, (N, C, size, size)."""
+    fragments = rasterize(ndc, triangles, size)
+    return fragments.scatter(fragments.gather(attributes)).permute(0, 3, 1, 2)
