@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -418,6 +419,20 @@ def test_shipped_plans_are_valid():
     for config in (studio, quick):
         assert [s.kind for s in config.stages][-1] == "adversarial" and config.stages[0].kind == "pairs"
         assert config.stages[-1].resolution == config.generator.resolution
+    free = load_config(PLAN.with_name("free.toml"))
+    assert not free.generator.meanings and all(stage.kind == "adversarial" and stage.free == 1 for stage in free.stages)
+
+
+def test_pairs_are_not_taught_where_latents_do_not_tell_the_picture(folder, tmp_path):
+    whole = json.loads((folder / "index.json").read_text()) | {"format": 3, "shots": 4}
+    copy = shutil.copytree(folder, tmp_path / "whole")
+    (copy / "index.json").write_text(json.dumps(whole))
+    for truth in copy.rglob("*.npz"):
+        values = dict(np.load(truth, allow_pickle=False))
+        np.savez(truth, **values, crop=np.array([0, 0, 1, 0], np.float32), aligned=values["parameters"])
+    with pytest.raises(StyleRigError, match="who somebody is") as caught:
+        training(copy, tmp_path / "out")
+    assert "free.toml" in caught.value.hint
 
 
 @pytest.mark.parametrize("values, word", [

@@ -77,6 +77,11 @@ class GeneratorTraining:
         z_dim = self.config.generator.z_dim
         if self.data.latent_dim > z_dim:
             raise training_error(f"the scenes have {self.data.latent_dim} latents, more than z ({z_dim})")
+        if self.data.source.shows_whole_heads and (self.config.generator.meanings or any(stage.kind == "pairs" or stage.free < 1 for stage in self.config.stages)):
+            raise training_error(
+                "the latents of this set say who somebody is, not how the picture was taken, so that no pairs can be taught",
+                "Use a plan with meanings = 0 and adversarial stages with free = 1 only, as models/training/free.toml.",
+            )
         for number, stage in enumerate(self.config.stages, 1):
             if not self.data.paired and (stage.kind == "pairs" or stage.free < 1):
                 raise training_error(

@@ -250,6 +250,8 @@ class GuidedTraining:
     def show(self, stage: Stage) -> None:
         """Held-out people: the error of colour and matte, and a sheet of truth above what is drawn."""
         rows = self.data.rows(held_out=True)[:VALIDATED]
+        if not len(rows):
+            return
         error, tiles = [], []
         for part in np.array_split(rows, max(1, len(rows) // SHOWN)):
             target, latent, maps = self.batch(part, stage.resolution)

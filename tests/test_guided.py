@@ -1,0 +1,153 @@
+"""The generator that the rig steers: its maps show the rig, its pictures follow the maps, its training goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from models.errors import StyleRigError
+from models.face import load_face_model
+from models.face.camera import Camera
+from models.face.frame import half_width, translation
+from models.face.parameters import RigParameters
+from models.generators.guide import CHANNELS, SURFACE, GuideMesh, guide_maps
+from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, PersonMapping, pyramid
+from models.training.guided import GuidedTraining, Plan, Stage
+
+SMALL = {4: 16, 8: 16, 16: 16, 32: 8}
+PEOPLE, LATENTS = 32, 6
+
+
+@pytest.fixture(scope="module")
+def face():
+    return load_face_model("head-2")
+
+
+@pytest.fixture(scope="module")
+def mesh(face):
+    return GuideMesh.of(face)
+
+
+def heads(face, count: int, yaw: float = 0.0) -> tuple[RigParameters, Camera, torch.Tensor]:
+    """Neutral heads in the whole-head frame, and their shoulders."""
+    parameters = RigParameters.neutral(face, count)
+    rotation = torch.tensor([[yaw, 0.0, 0.0]]).repeat(count, 1)
+    parameters = parameters.replace(rotation=rotation, translation=translation(rotation))
+    width = half_width(face, parameters.identity)[:, None]
+    return parameters, Camera(torch.full_like(width, 120.0), width), torch.zeros(count, 3)
+
+
+def test_maps_show_the_head_its_light_and_its_parts(face, mesh):
+    maps = guide_maps(mesh, *heads(face, 1), 64)
+    assert maps.shape == (1, CHANNELS, 64, 64) and torch.isfinite(maps).all()
+    coverage, shoulders, normal = maps[0, 0], maps[0, 1], maps[0, 2:5]
+    assert set(coverage.round(decimals=4).unique().tolist()) == {0.0, 1.0} and 0.25 < coverage.mean() < 0.6
+    assert shoulders[:30].sum() == 0 and shoulders[-1].mean() > 0.5  # below, and only there
+    assert normal[2, 28:36, 30:34].mean() > 0.5  # the face looks at the camera
+    lit = maps[0, 8:11] ** 2
+    assert lit[:, coverage > 0].mean() == pytest.approx(1.0, abs=0.02)  # radiance 1 from everywhere
+    assert maps[0, SURFACE].mean() > coverage[: 40].mean() * 0.5  # the shell lies round the head
+    assert maps[0, SURFACE][:40].sum() > (coverage - shoulders)[:40].sum()
+
+
+def test_a_place_keeps_its_name_when_the_head_turns(face, mesh):
+    straight, turned = (guide_maps(mesh, *heads(face, 1, yaw), 128)[0] for yaw in (0.0, 0.6))
+    place = slice(14, 17)
+    nose = lambda maps: maps[place][:, maps[16] == maps[16].max()].mean(dim=1)  # where z is largest
+    assert torch.allclose(nose(straight), nose(turned), atol=0.03)
+
+
+def test_the_maps_steer_the_picture_and_w_says_who(face, mesh):
+    torch.manual_seed(0)
+    config = GuidedConfig(resolution=32, channels=SMALL, guide_channels=CHANNELS, person=LATENTS)
+    mapping, network = PersonMapping(config), GuidedSynthesisNetwork(config)
+    straight, turned = (guide_maps(mesh, *heads(face, 1, yaw), 32) for yaw in (0.0, 0.6))
+    z = torch.randn(2, config.z_dim)
+    w = mapping(z)
+    same = z.clone()
+    same[:, LATENTS:] = 0
+    assert torch.equal(mapping(same), w)
+    one, other, elsewhere = network.raw(w[:1], straight), network.raw(w[1:], straight), network.raw(w[:1], turned)
+    assert (one - elsewhere).abs().mean() > 1e-3 and (one - other).abs().mean() > 1e-3
+    assert network.raw(w[:1], straight, 16).shape == (1, 4, 16, 16)
+    assert sum(p.numel() for p in (*mapping.parameters(), *network.parameters())) <= config.size
+
+
+def test_each_layer_sees_the_average_of_the_maps():
+    guide = torch.rand(1, 3, 32, 32)
+    levels = pyramid(guide, [4, 8, 16, 32])
+    assert list(levels) == [4, 8, 16, 32] and levels[32] is guide
+    assert torch.allclose(levels[4], torch.nn.functional.avg_pool2d(guide, 8), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, face) -> Path:
+    """A set of whole heads whose pictures are the rig's own maps, coloured by person."""
+    folder = tmp_path_factory.mktemp("set")
+    places = RigParameters.slices(face)
+    index = {"format": 3, "size": 32, "large_size": 32, "shots": 4, "count": 4 * PEOPLE, "latents": LATENTS, "seed": 0,
+             "layout": {"looks": [0, LATENTS]}, "parameters": {name: [place.start, place.stop] for name, place in places.items()}}  # fmt: skip
+    (folder / "index.json").write_text(json.dumps(index))
+    (folder / "00000").mkdir()
+    posed = [heads(face, 1, 0.4 * shot - 0.6) for shot in range(4)]
+    drawn = [guide_maps(GuideMesh.of(face), *each, 32)[0] for each in posed]
+    for number in range(4 * PEOPLE):
+        random = np.random.default_rng(number // 4)
+        latent = random.standard_normal(LATENTS).astype(np.float32)
+        (parameters, camera, body), maps = posed[number % 4], drawn[number % 4]
+        alpha = maps[0].numpy()
+        colour = (0.5 + 0.2 * np.tanh(latent[:3]))[:, None, None] * (0.5 + 0.5 * maps[4].numpy())
+        pixels = np.rint(255 * np.concatenate((colour * alpha, alpha[None]))).astype(np.uint8).transpose(1, 2, 0)
+        path = folder / "00000" / f"{number:06d}.png"
+        cv2.imwrite(str(path), pixels[..., [2, 1, 0, 3]])
+        np.savez(path.with_suffix(".npz"), latent=latent, parameters=parameters.vector()[0].numpy(), landmarks=np.zeros((68, 2), np.float32),
+                 camera=np.array([120.0, float(camera.half_width)], np.float32), body=body[0].numpy())  # fmt: skip
+    return folder
+
+
+def plan(**stage) -> Plan:
+    stages = [Stage(resolution=16, batch=4, images=60, learning_rate=0.01), Stage(resolution=32, batch=4, images=8, learning_rate=0.005, patches=0.2, **stage)]
+    return Plan(channels=SMALL, stages=stages)
+
+
+@torch.no_grad()
+def error(run: GuidedTraining, rows: np.ndarray) -> float:
+    """Mean absolute error of the pictures at 16 pixels."""
+    target, latent, maps = run.batch(rows, 16)
+    return float((run.networks(latent, maps, 16) - target).abs().mean())
+
+
+def test_a_training_learns_and_goes_on_where_it_stopped(folder, tmp_path):
+    whole = GuidedTraining(folder, plan(), tmp_path / "whole", say=lambda line: None)
+    rows = whole.data.rows(held_out=False)[:8]
+    before = error(whole, rows)
+    first = GuidedTraining(folder, plan(), tmp_path / "parts", say=lambda line: None)
+    first.saved = first.shown = first.told = math.inf
+    for _ in range(5):
+        first.take_step(first.plan.stages[0])
+    first.checkpoint()
+    second = GuidedTraining(folder, plan(), tmp_path / "parts", say=lambda line: None)
+    assert second.images == 20
+    assert whole.run() and second.run()
+    assert error(whole, rows) < 0.95 * before
+    for a, b in zip(whole.networks.parameters(), second.networks.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-4)
+    assert list((tmp_path / "whole" / "sheets").glob("*.jpg"))
+
+
+def test_another_plan_and_other_sets_are_refused(folder, tmp_path):
+    run = GuidedTraining(folder, plan(), tmp_path, say=lambda line: None)
+    run.checkpoint()
+    with pytest.raises(StyleRigError, match="another plan"):
+        GuidedTraining(folder, plan().model_copy(update={"seed": 2}), tmp_path)
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "index.json").write_text(json.dumps(json.loads((folder / "index.json").read_text()) | {"format": 2}))
+    with pytest.raises(StyleRigError, match="whole heads"):
+        GuidedTraining(old, plan(), tmp_path / "out")
