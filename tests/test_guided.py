@@ -112,7 +112,7 @@ def folder(tmp_path_factory, face) -> Path:
 
 
 def plan(**stage) -> Plan:
-    stages = [Stage(resolution=16, batch=4, images=60, learning_rate=0.01), Stage(resolution=32, batch=4, images=8, learning_rate=0.005, patches=0.2, **stage)]
+    stages = [Stage(resolution=16, batch=4, images=60, learning_rate=0.01, warmup_images=0), Stage(resolution=32, batch=4, images=8, learning_rate=0.005, patches=0.2, **stage)]
     return Plan(channels=SMALL, stages=stages)
 
 
@@ -135,7 +135,7 @@ def test_a_training_learns_and_goes_on_where_it_stopped(folder, tmp_path):
     second = GuidedTraining(folder, plan(), tmp_path / "parts", say=lambda line: None)
     assert second.images == 20
     assert whole.run() and second.run()
-    assert error(whole, rows) < 0.95 * before
+    assert error(whole, rows) < 0.8 * before
     for a, b in zip(whole.networks.parameters(), second.networks.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-4)
     assert list((tmp_path / "whole" / "sheets").glob("*.jpg"))
