@@ -79,7 +79,8 @@ class FirstOnly:
         pass
 
     def take(self, jobs):
-        yield next(iter(jobs)), {"colour": np.random.default_rng(3).random((16, 16, 4), np.float32)}
+        noise = np.random.default_rng(3).random((16, 16, 4), np.float32)
+        yield next(iter(jobs)), {"colour": noise, "matte": noise[..., 3]}
 
 
 def test_sheets_of_the_studio(script, tmp_path):
