@@ -16,7 +16,6 @@ import torch
 
 from models.errors import StyleRigError
 from models.face import load_face_model, posing
-from models.face.alignment import project_landmarks
 from models.face.camera import rotation_matrix
 from models.face.fragments import interpolate, rasterize
 from models.face.frame import ANCHOR, half_width

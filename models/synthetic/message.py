@@ -14,7 +14,7 @@ import torch
 
 from models.face import posing
 from models.face.edges import vertex_normals
-from models.face.head import FIGURES, chart_from_uv
+from models.face.head import chart_from_uv
 from models.face.model import FaceModel
 from models.face.shoulders import ring_strip
 from models.synthetic import accessories, clothing, eyes, hair, skin

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from models.errors import StyleRigError
 from models.face import FaceModel, load_face_model
