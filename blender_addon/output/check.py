@@ -13,9 +13,9 @@ from .errors import OutputError
 
 
 def check(scene: bpy.types.Scene) -> None:
-    """Raise OutputError or BackendError unless the scene can be rendered here, and its last render went well."""
+    """Raise OutputError or BackendError unless the scene can be rendered here, and no render has failed."""
     if sequence.PROBLEMS:
-        raise OutputError("The last render failed: {problem}", problem=sequence.PROBLEMS[0])
+        raise OutputError("A render failed: {problem}", problem=sequence.PROBLEMS[0])
     if scene.render.engine != "STYLERIG":
         raise OutputError(
             "The scene “{scene}” is rendered by {engine}, not by StyleRig.", "Choose StyleRig as its render engine.",
@@ -29,7 +29,7 @@ def check(scene: bpy.types.Scene) -> None:
 
 
 class STYLERIG_OT_check_render(bpy.types.Operator):
-    """Tell whether this Blender can render the scene's portraits, and whether its last render went well"""
+    """Tell whether this Blender can render the scene's portraits, and whether one has failed"""
 
     bl_idname = "stylerig.check_render"
     bl_label = "Check Render"

@@ -33,6 +33,8 @@ HASHES = "#" * files.DIGITS
 LOOKERS = 16  # frames looked at side by side: files on a server take their time
 
 State = tuple[tuple[str, int, int, int], ...]
+DONE: set[tuple[tuple[str, ...], State]] = set()  # frames that were found done: the files they must have, and their state
+SEEN: dict[State, float] = {}  # when frames that were not done were first seen so, by this computer's steady clock
 
 
 def is_finished(path: Path) -> bool:
@@ -75,6 +77,13 @@ def is_finished_at_rest(path: Path, mend: Callable[[], None]) -> bool:
     return True
 
 
+def wait_for_rest(begun: Iterable[State]) -> None:
+    """Until each of these states, at least one, has been there for REST_SECONDS; in a person's next render they have."""
+    now = time.monotonic()
+    seen = [SEEN.setdefault(one, now) for one in begun]
+    time.sleep(max(max(seen) + REST_SECONDS - now, 0.0))
+
+
 class Register:
     """Which frames of a scene's animation Blender is to skip. Made when a render begins, closed when it ends."""
 
@@ -86,7 +95,7 @@ class Register:
         begun = self.not_done(scene, there)
         self.resting: dict[int, State] = {}  # frames to be drawn anew
         if begun and not scene.render.use_placeholder:
-            time.sleep(REST_SECONDS)
+            wait_for_rest(begun.values())
             now = self.not_done(scene, begun)
             self.resting = {frame: seen for frame, seen in now.items() if seen == begun[frame]}
             begun = now.keys() - self.resting.keys()
@@ -166,11 +175,14 @@ class Register:
         return [path for index, path in enumerate(files.of_frame(scene, frame)) if index not in self.not_written]
 
     def not_done(self, scene: bpy.types.Scene, frames: Iterable[int]) -> dict[int, State]:
-        """Those of the frames that are not done, and the state of their files."""
-        paths = {frame: self.files_of(scene, frame) for frame in frames}
+        """Those of the frames that are not done, and the state of their files. What was done and is as it was is not read again."""
+        paths = {frame: tuple(self.files_of(scene, frame)) for frame in frames}
         with ThreadPoolExecutor(LOOKERS) as lookers:
-            done = dict(zip(paths, lookers.map(is_done, paths.values())))
-        return {frame: state(files.found(paths[frame])) for frame in paths if not done[frame]}
+            states = dict(zip(paths, lookers.map(lambda names: state(files.found(names)), paths.values())))
+            unknown = [frame for frame in paths if (paths[frame], states[frame]) not in DONE]
+            done = dict(zip(unknown, lookers.map(lambda frame: is_done(paths[frame]), unknown)))
+        DONE.update((paths[frame], states[frame]) for frame in unknown if done[frame])
+        return {frame: states[frame] for frame in unknown if not done[frame]}
 
     def left_undone(self, scene: bpy.types.Scene) -> list[int]:
         """Frames of the scene's range that were left to others and are still not done."""

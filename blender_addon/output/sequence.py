@@ -18,7 +18,7 @@ from bpy.props import StringProperty
 from ..translations import said, told
 from . import compositor, files, metadata
 from .camera import ensure_camera
-from .done import Register, is_finished_at_rest, set_aside
+from .done import DONE, SEEN, Register, is_finished_at_rest, set_aside
 from .errors import OutputError
 from .farm_script import leave_script
 from .passes import COMBINED, PASSES, SOCKET_TYPES
@@ -28,7 +28,7 @@ from .whole import is_whole
 PASSES_NODE = f"{compositor.OURS} Passes"
 REGISTERS: dict[str, Register] = {}  # of the scenes that are being rendered, by name
 FAILED: dict[str, OutputError] = {}  # why a scene's last frame is not on disk
-PROBLEMS: list[str] = []  # of the last render, as a person was told them
+PROBLEMS: list[str] = []  # of the last render, or of all in the background, as they were told
 
 
 def setup_sequence(scene: bpy.types.Scene, folder: str, name: str = "frame_") -> None:
@@ -104,7 +104,9 @@ def before_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
     """Before an animation or a still: with Overwrite off, see which frames are done."""
     close_register(scene)
     FAILED.clear()
-    PROBLEMS.clear()
+    metadata.NOTES.clear()
+    if not bpy.app.background:  # a farm's Blender may render several times before it is asked
+        PROBLEMS.clear()
     render = scene.render
     if render.engine != "STYLERIG" or render.use_overwrite or render.is_movie_format:
         return
@@ -178,8 +180,9 @@ def check_written(path: Path, frame: int, mend: Callable[[], None]) -> None:
 @persistent
 def after_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
     """When all is rendered, or was cancelled: tell what nobody was told."""
-    register = REGISTERS.get(scene.name)
-    left = register.left_undone(scene) if register is not None else []
+    register, notes = REGISTERS.get(scene.name), metadata.NOTES.get(scene.name)
+    still = notes is not None and not notes.animation
+    left = register.left_undone(scene) if register is not None and not still else []
     close_register(scene)
     if scene.name in FAILED:  # the last frame
         PROBLEMS.append(told(FAILED.pop(scene.name)))
@@ -291,5 +294,6 @@ def unregister() -> None:
     handlers.render_write.remove(after_write)
     handlers.render_pre.remove(before_frame)
     handlers.render_init.remove(before_render)
-    FAILED.clear()
-    REGISTERS.clear()
+    before_save()
+    for known in (FAILED, PROBLEMS, REGISTERS, DONE, SEEN):
+        known.clear()

@@ -21,6 +21,7 @@ EXR_TILED, EXR_DEEP, EXR_MULTIPART = 0x200, 0x800, 0x1000
 EXR_LINES_PER_CHUNK = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256, 10: 256, 11: 32}  # by codec
 EXR_NEEDED = {"dataWindow", "compression", "lineOrder"}
 EXR_LONGEST_NAME = 255
+LARGE = 1 << 20
 JPEG_COMMENT, JPEG_PIXELS = 0xFE, 0xDA  # markers of segments
 MARK = "StyleRigVersion"  # the text that every picture of ours has
 TEXT_FORMATS = (".png", ".exr", ".jpg", ".jpeg")  # pictures that hold texts
@@ -219,10 +220,15 @@ def read_at(file: BufferedIOBase, place: int, size: int) -> bytes:
 
 def read_whole(file: BufferedIOBase, size: int) -> bytes:
     """The next ``size`` bytes. Raises CutOff."""
-    place = file.tell()
-    if size > file.seek(0, os.SEEK_END) - place:  # before memory is asked for it
+    if size > LARGE:  # a size that was spoilt: no memory is asked for it
+        place = file.tell()
+        if size > file.seek(0, os.SEEK_END) - place:
+            raise CutOff
+        file.seek(place)
+    content = file.read(size)
+    if len(content) < size:
         raise CutOff
-    return read_at(file, place, size)
+    return content
 
 
 def unpacked(layout: str, file: BufferedIOBase) -> tuple:
@@ -231,11 +237,9 @@ def unpacked(layout: str, file: BufferedIOBase) -> tuple:
 
 def until_zero(file: BufferedIOBase) -> str:
     """The name that begins here."""
-    found = bytearray()
-    while (byte := file.read(1)) != b"\0":
-        if not byte:
-            raise CutOff
-        if len(found) >= EXR_LONGEST_NAME:
-            raise UnknownLayout
-        found += byte
+    place = file.tell()
+    found, zero, _ = file.read(EXR_LONGEST_NAME + 1).partition(b"\0")
+    if not zero:
+        raise UnknownLayout if len(found) > EXR_LONGEST_NAME else CutOff
+    file.seek(place + len(found) + 1)
     return found.decode("latin-1")

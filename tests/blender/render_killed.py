@@ -22,7 +22,7 @@ from backend.project.blender import Blender
 from backend.project.common import ROOT
 
 sys.path.insert(0, str(ROOT / "blender_addon" / "output"))
-from whole import is_whole  # noqa: E402  (standard library only)
+from whole import is_marked, is_whole  # noqa: E402  (standard library only)
 
 FRAMES = 9
 PATIENCE = 900.0  # seconds that one render may take
@@ -77,7 +77,7 @@ class Shot:
 
 
 def is_finished(path: Path) -> bool:
-    return is_whole(path) and b"StyleRigRecipe" in path.read_bytes()[:8192]
+    return is_whole(path) and bool(is_marked(path))
 
 
 def passes_of(picture: Path) -> Path:

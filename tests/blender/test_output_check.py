@@ -100,7 +100,7 @@ def fail_to_render(scene, extension, monkeypatch) -> None:
         (break_folder, "cannot be made"),
         (break_path, "Blender cannot read the output path.*unknown_word"),
         (break_environment, "environment is missing"),
-        (fail_to_render, "The last render failed: No memory for it"),
+        (fail_to_render, "A render failed: No memory for it"),
     ],
 )
 def test_what_would_go_wrong_or_did_is_refused(extension, scene, monkeypatch, tmp_path, broken, words):
@@ -110,10 +110,12 @@ def test_what_would_go_wrong_or_did_is_refused(extension, scene, monkeypatch, tm
         run_line()
 
 
-def test_a_render_that_went_well_clears_what_failed_before(extension, scene, monkeypatch, tmp_path):
+def test_of_several_renders_in_the_background_one_that_failed_is_not_forgotten(extension, scene, monkeypatch):
+    """As of blender -b FILE -f 1 -f 2 --python-expr CHECK."""
     fail_to_render(scene, extension, monkeypatch)
     bpy.ops.render.render(animation=True)
-    run_line()
+    with pytest.raises(RuntimeError, match="A render failed"):
+        run_line()
 
 
 def blur(scene) -> None:

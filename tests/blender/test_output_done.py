@@ -20,6 +20,7 @@ NEWER = bpy.app.version >= (5, 0, 0)
 
 @pytest.fixture(autouse=True)
 def short_rest(extension, monkeypatch):
+    module(extension, "output.sequence").PROBLEMS.clear()
     monkeypatch.setattr(module(extension, "output.done"), "REST_SECONDS", 0.4)
     monkeypatch.setattr(module(extension, "output.done"), "POLL_SECONDS", 0.02)
 
@@ -270,7 +271,7 @@ def test_only_what_this_render_wrote_and_is_cut_off_is_removed(extension, scene,
     assert {path.name for path in states(tmp_path)} == {"frame_0001.png", "frame_0001.exr", "frame_0002.png"}
     client.requests.clear()
     bpy.ops.render.render(animation=True)
-    assert len(client.requests) == scene.frame_end - 1 and not module(extension, "output.sequence").PROBLEMS
+    assert len(client.requests) == scene.frame_end - 1 and len(states(tmp_path)) == 2 * scene.frame_end
 
 
 def test_another_blender_that_writes_the_same_frame_is_waited_for(extension, scene, client, tmp_path):
@@ -391,9 +392,28 @@ def test_a_frame_is_all_of_its_views(scene, client, tmp_path, missing):
     assert len(client.requests) == 2 and not any("0002" in name for name in changed(before, tmp_path))
 
 
+def test_what_was_looked_at_is_not_read_again_nor_waited_for(extension, scene, rendered, client, monkeypatch):
+    """A person's stills, with a frame that only looks done beside them, begin at once."""
+    done, read = module(extension, "output.done"), []
+    exr(rendered, 2).unlink()
+    scene.frame_set(9)
+    bpy.ops.render.render()
+    is_done = done.is_done
+    with monkeypatch.context() as patch:
+        patch.setattr(done, "is_done", lambda paths: read.append(paths) or is_done(paths))
+        patch.setattr(done.time, "sleep", lambda seconds: pytest.fail("waits") if seconds else None)
+        bpy.ops.render.render()
+    assert {Path(paths[0]).name for paths in read} == {"frame_0002.png"}
+    png(rendered, 3).write_bytes(b"")
+    client.requests.clear()
+    bpy.ops.render.render(animation=True)
+    assert len(client.requests) == 2
+
+
 def test_many_frames_are_looked_at_quickly(extension, scene, rendered, client):
     """Not one after another: on a file server each look takes its time."""
     done, looks, running = module(extension, "output.done"), [], []
+    done.DONE.clear()
 
     def slow(paths) -> bool:
         running.append(1)
