@@ -85,7 +85,7 @@ def tube(line: np.ndarray, thick: float, tall: float) -> np.ndarray:
 
 def glasses(eyes: np.ndarray, bridge: np.ndarray, half_head: float, worn: Spectacles) -> np.ndarray:
     """Vertices in the head's frame: eyes (2, 3) left, right; the nose's bridge (3,); half the head's width at the temples."""
-    width, height, thick = worn.width, worn.height, worn.thick
+    width, thick = worn.width, worn.thick
     angle = np.linspace(0, 2 * np.pi, RIM_SEGMENTS, endpoint=False)
     plane = max(bridge[2] + 0.75, eyes[:, 2].mean() + 2.35)
     rims, lenses, outer, inner = [], [], [], []
