@@ -15,7 +15,7 @@ from backend.project.common import ROOT, WINDOWS, say
 from backend.project.environments import BPY_5_2, MAIN, Environment, setup
 from backend.project.extension import package
 
-RUN_LIMIT_SECONDS = 20 * 60
+RUN_LIMIT_SECONDS = 35 * 60
 NO_TESTS = 5  # pytest's exit status when nothing was collected
 
 
