@@ -23,6 +23,7 @@ NOTHING_TO_UNDO = {
     "remove_environment": "files of the extension",
     "draw_gallery": "pictures of this session",
     "live_view": "a view of this session",
+    "check_render": "nothing: it only reports",
 }
 # Operators that need a window: none. Those that ask first (invoke) are run by their properties here.
 
