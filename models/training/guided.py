@@ -1,7 +1,7 @@
 """Teaching a guided generator: pictures of people, the rig's maps of each, and at the end a judge of patches.
 
 What a step shows depends on the seed and on how many pictures were seen; a run that was stopped goes on from its
-checkpoint. Leaves in the output folder ``generator.pt`` (the running average), ``checkpoint.pt``, ``log.jsonl`` and
+checkpoint. Leaves in the output folder ``checkpoint.pt`` (with the running average of the weights), ``log.jsonl`` and
 ``sheets/``.
 """
 
