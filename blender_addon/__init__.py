@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bpy
 
-from . import output, preferences, properties, translations, ui
-from .link import live, session
+from . import preferences, properties, render, translations, ui
+from .client import backend_manager
+from .live import controller
 
-PARTS = (translations, preferences, properties, session, live, ui, output)  # in the order of registering
+PARTS = (translations, preferences, properties, backend_manager, controller, ui, render)  # in the order of registering
 
 
 def register() -> None:

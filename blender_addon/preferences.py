@@ -23,9 +23,9 @@ def setting(name: str):
 
 
 def live_setting_changed(_preferences, _context: bpy.types.Context) -> None:
-    from .link import live
+    from .live import controller
 
-    live.setting_changed()
+    controller.setting_changed()
 
 
 def user_folder() -> Path:
@@ -102,12 +102,13 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
     )  # fmt: skip
 
     def draw(self, context: bpy.types.Context) -> None:
-        from .ui import environment, overlay, status
+        from .live import overlay
+        from .ui import installation, status
 
         layout = self.layout
         layout.use_property_split = True
         status.draw_backend(layout)
-        environment.draw(layout, context, self)
+        installation.draw(layout, context, self)
         layout.separator()
         layout.prop(self, "backend_python")
         layout.separator()

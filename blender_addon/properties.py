@@ -6,7 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, PointerProperty, StringProperty
 
 from .rig import light
-from .rig.controls import RigError, parse_portrait
+from .rig.read_rig import RigError, parse_portrait
 
 LIGHT_SIZE = 27  # nine coefficients, three channels
 OVERRIDABLE = {"LIBRARY_OVERRIDABLE"}  # a linked rig's override keeps its own value

@@ -9,9 +9,9 @@ from torch import Tensor
 from models.face import FaceModel
 from models.face.camera import Camera
 from models.face.fragments import rasterize
-from models.face.head_contact import halves, interpolation
-from models.face.head_figures import read_figures
-from models.face.topology import FULL, chart_sheet
+from models.face.own_head.contact import halves, interpolation
+from models.face.own_head.measurements import read_figures
+from models.face.own_head.topology import FULL, chart_sheet
 
 CONTRARY = (("eyeLookUp", "eyeLookDown"), ("eyeLookIn", "eyeLookOut"), ("jawLeft", "jawRight"), ("mouthLeft", "mouthRight"))
 

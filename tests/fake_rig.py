@@ -26,7 +26,7 @@ import torch
 from models.errors import StyleRigError
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
-from models.stylerig.controls import Controls, Frame, Portrait
+from models.rigging.controls import Controls, Frame, Portrait
 from tests.synthetic_face import synthetic_face
 
 RESOLUTION, NUM_WS, W_DIM = 32, 6, 512
@@ -99,7 +99,7 @@ def load(device: str = "cpu"):
 
 def real_rig(device: str = "cpu"):
     """The shipped rig where it is there, else the same networks untrained."""
-    from models.stylerig import Rig
+    from models.rigging import Rig
 
     try:
         return Rig.load(None, device)
@@ -138,9 +138,9 @@ def served(*arguments: str, **variables: str) -> Iterator[SimpleNamespace]:
 
 
 if __name__ == "__main__":
-    from backend import connections, guard
-    from backend.cli import main
+    from backend.cli.main import main
+    from backend.server import connections, middleware
 
     if patience := os.environ.get("FAKE_RIG_PATIENCE"):
-        connections.HEAD_SECONDS = guard.BODY_SECONDS = float(patience)
+        connections.HEAD_SECONDS = middleware.BODY_SECONDS = float(patience)
     sys.exit(main(sys.argv[1:], rig_loader=load))

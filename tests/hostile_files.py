@@ -19,7 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import save
 
-from backend.images import pack_recipe
+from backend.files.images import pack_recipe
 from models.generators import Generator
 from tests.damage import zip_with_a_long_list
 from tests.data.official_format import dumps, lively, official, official_names, snapshot, stylegan3_config

@@ -39,13 +39,13 @@ def whole_face(path: Path) -> None:
 
 
 def network(path: Path) -> None:
-    from models.stylerig.storage import read_network
+    from models.io.weights_file import read_network
 
     read_network(path, "rignet")
 
 
 def recipe(path: Path) -> None:
-    from backend.render import read_rig_file
+    from backend.cli.render import read_rig_file
 
     read_rig_file(path)
 
@@ -83,7 +83,7 @@ def main() -> None:
     import h5py  # noqa: F401  all that readers need is loaded before memory is limited
     import torch
 
-    import backend.render  # noqa: F401
+    import backend.cli.render  # noqa: F401
     import models.face.importers.gnm  # noqa: F401
     import models.generators  # noqa: F401
 

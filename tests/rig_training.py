@@ -27,11 +27,10 @@ from models.face.model import FaceModel
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
 from models.generators import Generator, GeneratorConfig
-from models.stylerig.training import loop as loop_module
-from models.stylerig.training import pool as pool_module
-from models.stylerig.training.config import PoolSettings, Stage, TrainingConfig
-from models.stylerig.training.run import Run, train_rig
-from models.training.distributed import World
+from models.training.core.distributed import World
+from models.training.rig import latent_pool, loop
+from models.training.rig.config import PoolSettings, Stage, TrainingConfig
+from models.training.rig.pipeline import Run, train_rig
 from tests.picture_sets import paths, write_set
 from tests.synthetic_face import synthetic_face
 
@@ -84,7 +83,7 @@ def tiny_config(steps: int = 2) -> TrainingConfig:
 @contextlib.contextmanager
 def small_pools() -> Iterator[None]:
     """Few samples, and a random generator's pictures pass for faces."""
-    with mock.patch.multiple(pool_module, CHUNK=32, LEAST_VARIATION=0.0, CROP_TOLERANCE=100.0):
+    with mock.patch.multiple(latent_pool, CHUNK=32, LEAST_VARIATION=0.0, CROP_TOLERANCE=100.0):
         yield
 
 
@@ -104,7 +103,7 @@ def train(folder: Path, output: Path, world: World | None = None, config: Traini
 
 
 def main() -> None:
-    loop_module.SAVE_SECONDS = 0.0
+    loop.SAVE_SECONDS = 0.0
     folder, world = Path(sys.argv[1]), World("cpu")
     group = weakref.ref(distributed.group.WORLD) if world.size > 1 else lambda: None
     try:

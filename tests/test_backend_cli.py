@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from backend import __version__, cli, doctor, serve
+from backend import __version__
+from backend.cli import doctor, main, serve
 from models.generators import Generator, GeneratorConfig, load_generator
 from tests import fake_rig
 
 
 def call(capsys, *arguments, rig_loader=fake_rig.load) -> tuple[int, str, str]:
-    status = cli.main(list(map(str, arguments)), rig_loader=rig_loader)
+    status = main.main(list(map(str, arguments)), rig_loader=rig_loader)
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 
@@ -35,7 +36,7 @@ def test_help_names_every_command_and_needs_no_package(root):
     )
     assert answer.returncode == 0, answer.stderr
     listed = re.findall(r"^  (\w+(?: \w+)?)  ", answer.stdout, re.MULTILINE)
-    assert set(listed) == set(cli.COMMANDS)
+    assert set(listed) == set(main.COMMANDS)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP says what it was told")
@@ -55,10 +56,10 @@ def test_memory_that_runs_out_ends_the_backend_before_its_host():
     assert int(score) == 1000 > int(serve.OWN_SCORE.read_text())
 
 
-@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("command", sorted(main.COMMANDS))
 def test_each_command_has_help(capsys, command):
     with pytest.raises(SystemExit) as ended:
-        cli.main([*command.split(), "--help"])
+        main.main([*command.split(), "--help"])
     assert ended.value.code == 0
     assert f"usage: python -m backend {command}" in capsys.readouterr().out
 
@@ -108,7 +109,7 @@ def test_doctor_reports_every_check(capsys, monkeypatch):
 
 def test_doctor_says_what_is_wrong_and_goes_on(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "pinned", lambda: {"numpy": "0.1", "no-such-package": "1"})
-    monkeypatch.setattr("models.stylerig.rig.WEIGHTS", tmp_path)
+    monkeypatch.setattr("models.rigging.rig.WEIGHTS", tmp_path)
     monkeypatch.setenv("FAKE_RIG_MISSING", "1")
     status, out, _ = call(capsys, "doctor")
     assert status == 1

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.serve import listen, server_of
-from backend.service import create_app
+from backend.cli.serve import listen, server_of
+from backend.server.app import create_app
 from tests import fake_rig
 
 SECONDS = 30.0  # within which what is to happen must have happened
@@ -25,9 +25,9 @@ LARGE = {"output": {"size": 2048, "format": "raw"}}  # more than the system keep
 @pytest.fixture
 def server(monkeypatch) -> Iterator[SimpleNamespace]:
     """A server in a thread that has no patience."""
-    for name, value in {"connections.HEAD_SECONDS": 0.4, "connections.STALL_SECONDS": 0.4, "guard.BODY_SECONDS": 0.4}.items():
-        monkeypatch.setattr(f"backend.{name}", value)
-    monkeypatch.setattr("backend.connections.MOST_CONNECTIONS", 8)
+    for name, value in {"connections.HEAD_SECONDS": 0.4, "connections.STALL_SECONDS": 0.4, "middleware.BODY_SECONDS": 0.4}.items():
+        monkeypatch.setattr(f"backend.server.{name}", value)
+    monkeypatch.setattr("backend.server.connections.MOST_CONNECTIONS", 8)
     listener = listen(0)
     running = server_of(create_app(lambda _device: fake_rig.load(), fake_rig.TOKEN), "ready")
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
@@ -181,7 +181,7 @@ def test_an_answer_that_nobody_reads_has_an_end_and_one_that_is_read_slowly_has_
 
 
 def test_who_says_nothing_for_longest_makes_room_for_others(server, monkeypatch):
-    monkeypatch.setattr("backend.connections.HEAD_SECONDS", 2 * SECONDS)
+    monkeypatch.setattr("backend.server.connections.HEAD_SECONDS", 2 * SECONDS)
     silent = [opened(server) for _ in range(8)]
     try:
         until(lambda: len(server.connections) == 8)

@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from backend import images
+from backend.files import images
 from models.colour import srgb_to_linear
-from models.stylerig.controls import Controls
+from models.rigging.controls import Controls
 from tests import fake_rig
 
 PASSES = [name for name in images.CHANNELS if name != "Combined"]

@@ -13,7 +13,7 @@ LARGEST = 4000
 TALK = """
 import logging, os, sys, warnings
 from pathlib import Path
-from backend import log
+from backend.server import log
 
 log.LARGEST_LOG = {largest}
 log.start_logging(Path(sys.argv[1]))

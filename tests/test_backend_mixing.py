@@ -7,10 +7,10 @@ import base64
 import numpy as np
 import pytest
 
-from backend import portraits, schema
+from backend.server import schema, serialization
 from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig
-from models.stylerig import Rig
+from models.rigging import Rig
 from tests.synthetic_face import synthetic_face
 
 
@@ -26,24 +26,24 @@ def request(rig: Rig, w: np.ndarray, **others) -> schema.LatentRequest:
 
 
 def test_the_same_latent_is_the_same_portrait(rig):
-    drawn = portraits.new_portrait(schema.LatentRequest(model=rig.name, seed=7), rig)
-    brought = portraits.new_portrait(request(rig, drawn.w), rig)
+    drawn = serialization.new_portrait(schema.LatentRequest(model=rig.name, seed=7), rig)
+    brought = serialization.new_portrait(request(rig, drawn.w), rig)
     assert np.array_equal(brought.w, drawn.w)
     assert np.allclose(brought.parameters.vector(), drawn.parameters.vector(), atol=1e-6)
 
 
 def test_a_mixed_latent_is_read_anew(rig):
-    first, second = (portraits.new_portrait(schema.LatentRequest(model=rig.name, seed=seed), rig) for seed in (1, 2))
+    first, second = (serialization.new_portrait(schema.LatentRequest(model=rig.name, seed=seed), rig) for seed in (1, 2))
     w = np.concatenate((first.w[:4], second.w[4:]))
-    mixed = portraits.new_portrait(request(rig, w), rig)
+    mixed = serialization.new_portrait(request(rig, w), rig)
     assert np.array_equal(mixed.w, w) and mixed.seed == 7
     assert not np.allclose(mixed.parameters.identity, first.parameters.identity)
-    again = portraits.portrait_from_schema(portraits.portrait_to_schema(mixed, rig.face), rig)
+    again = serialization.portrait_from_schema(serialization.portrait_to_schema(mixed, rig.face), rig)
     assert np.array_equal(again.w, w)
 
 
 def test_a_latent_that_does_not_fit(rig):
     with pytest.raises(StyleRigError, match="shape"):
-        portraits.new_portrait(request(rig, np.zeros((2, 512))), rig)
+        serialization.new_portrait(request(rig, np.zeros((2, 512))), rig)
     with pytest.raises(ValueError, match="belong together"):
         schema.LatentRequest(seed=1, w="AAAA")

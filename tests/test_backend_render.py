@@ -13,7 +13,9 @@ import OpenEXR
 import pytest
 from PIL import Image, PngImagePlugin
 
-from backend import cli, images, portraits, schema
+from backend.cli import main
+from backend.files import images
+from backend.server import schema, serialization
 from tests import fake_rig
 
 FRAMES = 8
@@ -32,7 +34,7 @@ def render(capsys):
     """render(rig file, options…) -> exit status, stdout, stderr of the command, run in this process."""
 
     def run(*arguments) -> tuple[int, str, str]:
-        status = cli.main(["render", *map(str, arguments)], rig_loader=fake_rig.load)
+        status = main.main(["render", *map(str, arguments)], rig_loader=fake_rig.load)
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 
@@ -133,7 +135,7 @@ def test_resume_makes_damaged_and_outdated_frames_again(tmp_path, render):
 
 def test_a_portrait_by_value_is_the_portrait_of_its_seed(tmp_path, render):
     rig = fake_rig.load()
-    portrait = portraits.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
+    portrait = serialization.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
     render(write_rig_file(tmp_path), "--output", tmp_path / "seed")
     status, _, errors = render(write_rig_file(tmp_path, portrait=portrait), "--output", tmp_path / "value")
     assert status == 0, errors
@@ -152,7 +154,7 @@ def test_a_picture_is_made_again_from_itself(tmp_path, render, kind):
 
 @pytest.mark.parametrize("options", [[], ["--take", "expression", "light", "--of", "9", "--size", "48"]])
 def test_a_sample_is_made_again_from_itself(tmp_path, capsys, render, options):
-    assert cli.main(["sample", "--seeds", "3", "4", "--output", str(tmp_path / "out"), *options], rig_loader=fake_rig.load) == 0
+    assert main.main(["sample", "--seeds", "3", "4", "--output", str(tmp_path / "out"), *options], rig_loader=fake_rig.load) == 0
     for picture in sorted((tmp_path / "out").iterdir()):
         status, _, errors = render(picture, "--output", tmp_path / picture.stem)
         assert status == 0, errors
@@ -237,7 +239,7 @@ def picture_of(path: Path, **texts: str) -> Path:
 
 @pytest.mark.parametrize("seed", [2**31, 3698135662, 2**32 - 1, 2**53 + 1, 2**63 - 1])
 def test_a_large_seed_is_the_same_person_by_every_way(tmp_path, capsys, render, seed):
-    assert cli.main(["sample", "--seeds", str(seed), "--output", str(tmp_path)], rig_loader=fake_rig.load) == 0
+    assert main.main(["sample", "--seeds", str(seed), "--output", str(tmp_path)], rig_loader=fake_rig.load) == 0
     status, _, errors = render(write_rig_file(tmp_path, portrait={"seed": seed}, frames=[{}]), "--output", tmp_path / "out")
     assert status == 0, errors
     sample, frame = Image.open(tmp_path / f"person_{seed}.png"), Image.open(tmp_path / "out" / "frame_0001.png")
@@ -248,7 +250,7 @@ def test_a_large_seed_is_the_same_person_by_every_way(tmp_path, capsys, render, 
 def test_what_is_no_seed(tmp_path, capsys, seed):
     for options in (["--seeds", seed], ["--seeds", "1", "--of", seed]):
         with pytest.raises(SystemExit) as ended:
-            cli.main(["sample", *options, "--output", str(tmp_path / "out")], rig_loader=fake_rig.load)
+            main.main(["sample", *options, "--output", str(tmp_path / "out")], rig_loader=fake_rig.load)
         assert ended.value.code == 2 and "from 0 to 9223372036854775807" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -282,7 +284,7 @@ def test_a_wrong_rig_file_is_one_line_and_no_frame(tmp_path, render, changes, me
 
 def test_portrait_of_other_weights(tmp_path, render):
     rig = fake_rig.load()
-    portrait = portraits.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
+    portrait = serialization.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
     portrait["weights_hash"] = "0" * 64
     status, _, errors = render(write_rig_file(tmp_path, portrait=portrait), "--output", tmp_path / "out")
     assert_refused(status, errors, "weights that made this portrait (studio 00000000) are not here")

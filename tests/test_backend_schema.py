@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from backend import portraits, schema
+from backend.server import schema, serialization
 from models.errors import StyleRigError
 from tests import fake_rig
 
@@ -52,7 +52,7 @@ values = st.recursive(
 @st.composite
 def whole_portraits(draw) -> schema.Portrait:
     seed = draw(st.integers(0, 2**32))
-    return portraits.portrait_to_schema(RIG.new_portrait(seed, draw(numbers(2, 0))), RIG.face)
+    return serialization.portrait_to_schema(RIG.new_portrait(seed, draw(numbers(2, 0))), RIG.face)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -75,9 +75,9 @@ def test_rig_file_survives_json(portrait, frames, output):
 @given(st.integers(0, 2**63 - 1), numbers(2, 0))
 def test_portrait_survives_the_schema(seed, truncation):
     portrait = RIG.new_portrait(seed, truncation)
-    message = portraits.portrait_to_schema(portrait, RIG.face)
+    message = serialization.portrait_to_schema(portrait, RIG.face)
     text = json.loads(json.dumps(message.model_dump()))
-    back = portraits.portrait_from_schema(schema.Portrait.model_validate(text), RIG)
+    back = serialization.portrait_from_schema(schema.Portrait.model_validate(text), RIG)
     np.testing.assert_array_equal(back.w, portrait.w)
     np.testing.assert_array_equal(back.parameters.vector(), portrait.parameters.vector())
     assert (back.seed, back.truncation, back.weights_hash) == (seed, truncation, portrait.weights_hash)
@@ -86,7 +86,7 @@ def test_portrait_survives_the_schema(seed, truncation):
 @settings(max_examples=60, deadline=None)
 @given(controls)
 def test_controls_reach_the_rig_as_they_are(asked):
-    made = portraits.controls_from_schema(asked, RIG.face)
+    made = serialization.controls_from_schema(asked, RIG.face)
     assert (made.rotation and list(made.rotation)) == asked.rotation
     assert (made.translation and list(made.translation)) == asked.translation
     assert (made.expression, made.scale) == (asked.expression, asked.scale)
@@ -121,16 +121,16 @@ def test_anything_else_is_a_plain_error(value):
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=64))
 def test_a_w_of_other_bytes_is_a_plain_error(data):
-    message = portraits.portrait_to_schema(RIG.new_portrait(1), RIG.face)
+    message = serialization.portrait_to_schema(RIG.new_portrait(1), RIG.face)
     message = message.model_copy(update={"w": base64.b64encode(data).decode()})
     with pytest.raises(StyleRigError, match="its w holds"):
-        portraits.portrait_from_schema(message, RIG)
+        serialization.portrait_from_schema(message, RIG)
 
 
 def test_expressions_left_out_of_a_portrait_are_zero():
-    message = portraits.portrait_to_schema(RIG.new_portrait(1), RIG.face)
+    message = serialization.portrait_to_schema(RIG.new_portrait(1), RIG.face)
     message.parameters.expression = {NAMES[2]: 0.5}
-    values = portraits.portrait_from_schema(message, RIG).parameters.expression[0]
+    values = serialization.portrait_from_schema(message, RIG).parameters.expression[0]
     assert values.tolist() == [0, 0, 0.5, 0, 0]
 
 
@@ -140,6 +140,6 @@ def test_schema_and_rig_agree_on_the_bounds():
         rotation=[10.0, -10.0, 10.0], expression=dict.fromkeys(NAMES, 10.0), light=[[1000.0] * 3] * 9,
         translation=[100.0, -100.0], scale=8.0,
     )
-    made = portraits.controls_from_schema(widest, RIG.face)
+    made = serialization.controls_from_schema(widest, RIG.face)
     made.check(RIG.face)
     assert made.scale == 8.0

@@ -21,11 +21,13 @@ import pytest
 import torch
 from PIL import Image
 
-from backend import cli, images, portraits, schema
-from backend.inference_queue import MOST_WAITING, Ticket
-from backend.rigs import AT_ONCE, RigHolder, Worker, enough_memory
-from backend.serve import listen
-from backend.service import create_app
+from backend.cli import main
+from backend.cli.serve import listen
+from backend.files import images
+from backend.server import schema, serialization
+from backend.server.app import create_app
+from backend.server.inference import AT_ONCE, RigHolder, Worker, enough_memory
+from backend.server.inference_queue import MOST_WAITING, Ticket
 from models.colour import srgb_to_linear
 from models.errors import StyleRigError
 from tests import fake_rig
@@ -120,7 +122,7 @@ def test_raw_frame_is_the_rigs_own_arrays(client, portrait):
     answer = client.post("/v1/frames", json=body)
     array, channels = raw_frame(answer)
     rig = fake_rig.load()
-    asked = portraits.controls_from_schema(schema.Controls.model_validate(controls), rig.face)
+    asked = serialization.controls_from_schema(schema.Controls.model_validate(controls), rig.face)
     frame = rig.frame(rig.new_portrait(7), asked, size=40)
     frame["Portrait"] = srgb_to_linear(torch.from_numpy(frame["Portrait"])).numpy()
     wanted = np.concatenate([frame[name] for name in ["Combined", *PASSES]], axis=2)
@@ -242,7 +244,7 @@ def test_unknown_expression_names_the_nearest(client, portrait):
 def test_unknown_pass_and_pass_named_twice(client, portrait):
     for passes in (["Normals"], ["Normal", "Normal"]):
         answer = post_frame(client, portrait, output={"format": "raw", "passes": passes})
-        assert "output.passes" in error_of(answer, 422, "invalid")["message"]
+        assert "render.passes" in error_of(answer, 422, "invalid")["message"]
 
 
 def test_portrait_of_other_weights(client, portrait):
@@ -475,7 +477,7 @@ def test_too_many_waiting_requests_are_refused():
 def test_nothing_is_drawn_for_a_client_that_went_away_before_its_turn(monkeypatch):
     """As when a render is cancelled: what waits behind the two frames that are being drawn would keep the next render waiting."""
     rig, begun, go_on = fake_rig.load(), [], threading.Event()
-    portrait = portraits.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
+    portrait = serialization.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
 
     def draw(_portrait, controls, **_output):
         begun.append(controls.rotation[0])
@@ -549,7 +551,7 @@ def test_it_ends_quietly_when_told_to(number):
     with fake_rig.served() as backend:
         backend.process.send_signal(number)
         # 0 where this process was started with the signal ignored, as shells do for what runs behind.
-        assert backend.process.wait(60) in (0, cli.INTERRUPTED, -number)
+        assert backend.process.wait(60) in (0, main.INTERRUPTED, -number)
         assert backend.process.stderr.read() == ""
 
 
@@ -715,7 +717,7 @@ def test_the_largest_latent_and_controls_give_a_picture_or_say_why_not(real_clie
 
 
 def test_the_shipped_weights_are_served():
-    from models.stylerig.rig import WEIGHTS
+    from models.rigging.rig import WEIGHTS
 
     if not list(WEIGHTS.glob("*-rignet.safetensors")):
         pytest.skip("no weights are there yet: the real rig was tested untrained")

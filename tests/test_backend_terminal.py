@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from backend import cli
-from backend.terminal import Output, one_line, outputs
+from backend.cli import main
+from backend.cli.terminal import Output, one_line, outputs
 from tests import fake_rig
 
 FULL = Path("/dev/full")  # a device that is always full
@@ -49,7 +49,7 @@ def test_control_characters_are_shown_instead_of_obeyed():
 def test_a_process_without_output(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    assert cli.main(["sample", "--seeds", "1", "--output", str(tmp_path)], rig_loader=fake_rig.load) == 0
+    assert main.main(["sample", "--seeds", "1", "--output", str(tmp_path)], rig_loader=fake_rig.load) == 0
     assert (tmp_path / "person_1.png").is_file() and sys.stdout is None
 
 
@@ -107,5 +107,5 @@ def test_a_full_folder_for_temporary_files_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "mkstemp", full)
     (tmp_path / "rig.json").write_text(RIG_FILE)
     arguments = ["render", str(tmp_path / "rig.json"), "--output", str(tmp_path / "out"), "--format", "exr"]
-    assert cli.main(arguments, rig_loader=fake_rig.load) == 0
+    assert main.main(arguments, rig_loader=fake_rig.load) == 0
     assert len(list((tmp_path / "out").iterdir())) == 3

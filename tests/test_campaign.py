@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend import images
+from backend.files import images
 from tests import fake_rig
 from tests.hostile_requests import Service, case
 from tests.test_backend_render import pictures, write_rig_file

@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 
 from models.errors import StyleRigError
 from models.generators import Generator, load_generator
+from models.generators.checkpoints.pickles import TensorRecord, read_pickle
 from models.generators.config import StyleGAN2Config
-from models.generators.pickles import TensorRecord, read_pickle
 from models.io.pickles import ArrayRecord, PickleError
 from tests.data.official_format import EasyDict, Module, Network, dumps, lively, official, snapshot, stylegan3_config
 

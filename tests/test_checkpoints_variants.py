@@ -17,13 +17,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from backend import cli
+from backend.cli import main
 from models.errors import StyleRigError
 from models.generators import Generator, latents_from_seed, load_generator
+from models.generators.checkpoints.nvidia_state import AS_PUBLISHED, NOT_CLAMPED
+from models.generators.checkpoints.rosinality import NO_AVERAGE, NO_NOISE
 from models.generators.config import StyleGAN2Config
 from models.generators.layers import blur_kernel
-from models.generators.nvidia_state import AS_PUBLISHED, NOT_CLAMPED
-from models.generators.rosinality import NO_AVERAGE, NO_NOISE
 from tests.damage import zip_with_a_long_list
 from tests.data.official_format import EasyDict, lively, official, official_names, snapshot, stylegan3_config
 from tests.data.rosinality_format import SMALL, encoder_of_psp, prefixed, their_classes, theirs, whole_network
@@ -341,7 +341,7 @@ def test_tables_may_be_of_any_kind(tmp_path):
 def test_conversion_says_what_stands_in(tmp_path, capsys):
     content = {"g_ema": {name: value for name, value in THEIRS.items() if "noises" not in name}}
     source, target = saved(tmp_path / "old.pt", content), tmp_path / "new.safetensors"
-    assert cli.main(["convert", str(source), str(target)]) == 0
+    assert main.main(["convert", str(source), str(target)]) == 0
     printed = capsys.readouterr().out
     assert f"note: {NO_NOISE}" in printed and f"note: {NO_AVERAGE}" in printed
     assert load_generator(target).metadata["notes"] == [NO_NOISE, NO_AVERAGE]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import build
-from backend import cli
-from backend.doctor import pinned
+from backend.cli import main
+from backend.cli.doctor import pinned
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "docs" / "pictures").glob("*.py"))]
@@ -68,7 +68,7 @@ def start(program: str, arguments: list[str], whole: bool, monkeypatch) -> None:
         build.parse(arguments)
         raise Accepted
     if program == "backend":
-        cli.main(arguments)
+        main.main(arguments)
     elif program.endswith(".py"):
         runpy.run_path(str(ROOT / program), run_name="__main__")
     else:
@@ -81,7 +81,7 @@ def test_commands_are_accepted(words, whole, monkeypatch, capsys):
     if "full_blender" in program and sys.platform == "win32":
         pytest.skip("not for Windows")
     if arguments == ["--help"]:
-        assert cli.main(arguments) == 0
+        assert main.main(arguments) == 0
         return
     try:
         with pytest.raises(Accepted):
@@ -107,7 +107,7 @@ def test_commands_in_messages_exist():
         if program == "build.py":
             build.parse([command])
         else:
-            assert cli.split_command(command.split())[0] or command in {"train", "evaluate"}, command
+            assert main.split_command(command.split())[0] or command in {"train", "evaluate"}, command
 
 
 def test_versions_in_docs_are_those_of_the_project():

@@ -59,13 +59,13 @@ elif words[:3] == ["-m", "backend", "doctor"]:
 
 
 @pytest.fixture(scope="module")
-def link():
-    """link("environment"): a module of the add-on's link, which needs no Blender."""
-    package = types.ModuleType("addon_link")
-    package.__path__ = [str(ROOT / "blender_addon" / "link")]
-    sys.modules["addon_link"] = package
-    yield lambda name: importlib.import_module(f"addon_link.{name}")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "addon_link"]:
+def addon():
+    """addon("install.installer"): a module of the add-on that needs no Blender."""
+    package = types.ModuleType("addon_parts")
+    package.__path__ = [str(ROOT / "blender_addon")]
+    sys.modules["addon_parts"] = package
+    yield lambda name: importlib.import_module(f"addon_parts.{name}")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "addon_parts"]:
         del sys.modules[name]
 
 
@@ -78,19 +78,19 @@ def actor(path: Path, version: str = "3.11", prefix: str = "/somewhere") -> Path
 
 
 @pytest.fixture
-def recipe(link, tmp_path):
+def recipe(addon, tmp_path):
     payload = tmp_path / "payload"
     (payload / "backend").mkdir(parents=True)
     (payload / "pyproject.toml").write_text('[project]\ndependencies = ["torch==2.13.0", "numpy==2.4.6"]\n')
-    return link("environment").Recipe(
+    return addon("install.installer").Recipe(
         folder=tmp_path / "user" / "backend-env", payload=payload, log=tmp_path / "user" / "environment.log",
         cache=tmp_path / "user" / "pip-cache", python=actor(tmp_path / "python" / "python3.11"),
     )  # fmt: skip
 
 
 @pytest.fixture
-def maker(link):
-    maker = link("environment").EnvironmentMaker()
+def maker(addon):
+    maker = addon("install.installer").EnvironmentMaker()
     yield maker
     maker.cancel()
 
@@ -110,8 +110,8 @@ def pip_calls(recipe) -> list[list[str]]:
     return [json.loads(line) for line in (recipe.folder / "pip.json").read_text().splitlines()]
 
 
-def test_making_it(link, maker, recipe):
-    environment = link("environment")
+def test_making_it(addon, maker, recipe):
+    environment = addon("install.installer")
     assert environment.state(recipe.folder, recipe.payload) == "absent"
     make(maker, recipe)
     assert environment.state(recipe.folder, recipe.payload) == "ready"
@@ -133,12 +133,12 @@ def test_a_log_that_is_a_link_is_replaced(maker, recipe, tmp_path, target):
     assert (tmp_path / "victim").read_text() == "precious"
 
 
-def test_new_pins_make_it_outdated_and_keep_the_folder(link, maker, recipe):
+def test_new_pins_make_it_outdated_and_keep_the_folder(addon, maker, recipe):
     make(maker, recipe)
     (recipe.payload / "pyproject.toml").write_text('[project]\ndependencies = ["torch==2.14.0"]\n')
-    assert link("environment").state(recipe.folder, recipe.payload) == "outdated"
+    assert addon("install.installer").state(recipe.folder, recipe.payload) == "outdated"
     make(maker, recipe)
-    assert link("environment").state(recipe.folder, recipe.payload) == "ready"
+    assert addon("install.installer").state(recipe.folder, recipe.payload) == "ready"
     assert len(pip_calls(recipe)) == 6  # the same environment, gone on with
 
 
@@ -151,9 +151,9 @@ def test_new_pins_make_it_outdated_and_keep_the_folder(link, maker, recipe):
         ("darwin", "torch==2.13.0", "torch===2.13.0"),
     ],
 )
-def test_which_torch(link, recipe, monkeypatch, platform, cpu, cuda, device):
+def test_which_torch(addon, recipe, monkeypatch, platform, cpu, cuda, device):
     monkeypatch.setattr(sys, "platform", platform)
-    arguments = link("environment").torch_arguments(change(recipe, device=device), "torch==2.13.0")
+    arguments = addon("install.installer").torch_arguments(change(recipe, device=device), "torch==2.13.0")
     assert " ".join(arguments) == {"cpu": cpu, "cuda": cuda}[device]
 
 
@@ -205,25 +205,25 @@ def test_payload_without_pins(maker, recipe):
         ("ERROR: Something new\nmore", "pip_failed"),
     ],
 )
-def test_what_pip_complains_of_is_told_in_plain_words(link, words, code):
+def test_what_pip_complains_of_is_told_in_plain_words(addon, words, code):
     for offline in (False, True):
-        error = link("failures").explain("pip", words, Path("the.log"), offline)
+        error = addon("install.errors").explain("pip", words, Path("the.log"), offline)
         assert error.code == code and error.hint and "{" not in str(error)
 
 
 @pytest.mark.parametrize(("words", "left"), [("No space left on device", "absent"), ("Read timed out", "half made")])
-def test_the_next_attempt_goes_on(link, maker, recipe, monkeypatch, words, left):
+def test_the_next_attempt_goes_on(addon, maker, recipe, monkeypatch, words, left):
     monkeypatch.setenv("STYLERIG_ACT", f"pip: {words}")
     fails(maker, recipe)
-    assert link("environment").state(recipe.folder, recipe.payload) == left
+    assert addon("install.installer").state(recipe.folder, recipe.payload) == left
     monkeypatch.delenv("STYLERIG_ACT")
     make(maker, recipe)
-    assert link("environment").state(recipe.folder, recipe.payload) == "ready"
+    assert addon("install.installer").state(recipe.folder, recipe.payload) == "ready"
 
 
-def test_names_what_is_missing(link):
+def test_names_what_is_missing(addon):
     def told(words, offline=False):
-        return str(link("failures").explain("pip", words, Path("the.log"), offline))
+        return str(addon("install.errors").explain("pip", words, Path("the.log"), offline))
 
     assert told("No matching distribution found for h5py==3.16.0").startswith("h5py==3.16.0 is not in the package index.")
     assert told("No matching distribution found for h5py==3.16.0", True).startswith("h5py==3.16.0 is not in the folder of wheels.")
@@ -235,38 +235,38 @@ def test_a_venv_that_fails_leaves_nothing(maker, recipe, monkeypatch):
     assert fails(maker, recipe).code == "disk_full" and not recipe.folder.exists()
 
 
-def test_too_little_space_is_told_before_anything_is_made(link, maker, recipe, monkeypatch):
-    monkeypatch.setitem(link("environment").NEEDED_GIGABYTES, "cpu", 1e9)
+def test_too_little_space_is_told_before_anything_is_made(addon, maker, recipe, monkeypatch):
+    monkeypatch.setitem(addon("install.installer").NEEDED_GIGABYTES, "cpu", 1e9)
     error = fails(maker, recipe)
     assert error.code == "disk_full" and "are free" in error.message and not recipe.folder.exists()
 
 
 @pytest.mark.parametrize("act", ["killed", "doctor: device", "doctor: packages"])
-def test_a_torch_that_does_not_run(link, maker, recipe, monkeypatch, act):
+def test_a_torch_that_does_not_run(addon, maker, recipe, monkeypatch, act):
     monkeypatch.setenv("STYLERIG_ACT", act)
     error = fails(maker, recipe)
     assert error.code == "wrong_torch" and "make it again" in error.hint
-    assert link("environment").state(recipe.folder, recipe.payload) == "half made"
+    assert addon("install.installer").state(recipe.folder, recipe.payload) == "half made"
 
 
-def test_weights_are_not_the_environments_fault(link, maker, recipe, monkeypatch):
+def test_weights_are_not_the_environments_fault(addon, maker, recipe, monkeypatch):
     monkeypatch.setenv("STYLERIG_ACT", "doctor: weights")
     make(maker, recipe)
-    assert link("environment").state(recipe.folder, recipe.payload) == "ready"
+    assert addon("install.installer").state(recipe.folder, recipe.payload) == "ready"
     assert maker.warning.startswith("weights: ")
 
 
 @pytest.mark.parametrize(
     ("number", "code", "left"), [("ENOSPC", "disk_full", "absent"), ("EDQUOT", "disk_full", "absent"), ("EACCES", "not_writable", "half made")]
 )
-def test_a_file_of_ours_that_cannot_be_written(link, maker, recipe, monkeypatch, number, code, left):
+def test_a_file_of_ours_that_cannot_be_written(addon, maker, recipe, monkeypatch, number, code, left):
     def refuse(*_arguments):
         raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)), "/the/file")
 
-    monkeypatch.setattr(link("environment"), "write_marker", refuse)
+    monkeypatch.setattr(addon("install.installer"), "write_marker", refuse)
     error = fails(maker, recipe)
     assert error.code == code and "/the/file" in error.message
-    assert link("environment").state(recipe.folder, recipe.payload) == left
+    assert addon("install.installer").state(recipe.folder, recipe.payload) == left
 
 
 def test_a_folder_that_cannot_be_made(maker, recipe):
@@ -276,7 +276,7 @@ def test_a_folder_that_cannot_be_made(maker, recipe):
 
 
 @pytest.mark.parametrize("name", ["a folder  with spaces", "Größe Äöü", "emoji 🙂 顔", "100% (x) 'q' & $HOME", "/".join(3 * ["y" * 200])])
-def test_folders_of_any_name(link, maker, recipe, tmp_path, name):
+def test_folders_of_any_name(addon, maker, recipe, tmp_path, name):
     folder = tmp_path / name
     (folder / "payload" / "backend").mkdir(parents=True)
     (folder / "payload" / "pyproject.toml").write_text((recipe.payload / "pyproject.toml").read_text())
@@ -286,7 +286,7 @@ def test_folders_of_any_name(link, maker, recipe, tmp_path, name):
         python=actor(folder / "python" / "python3.11"),
     )  # fmt: skip
     make(maker, there)
-    assert link("environment").state(there.folder, there.payload) == "ready" and maker.error is None
+    assert addon("install.installer").state(there.folder, there.payload) == "ready" and maker.error is None
     assert str(there.folder) in there.log.read_text(encoding="utf-8")
 
 
@@ -302,7 +302,7 @@ def wait_for(condition, seconds=20.0):
         time.sleep(0.02)
 
 
-def test_progress_and_cancel(link, maker, recipe, monkeypatch):
+def test_progress_and_cancel(addon, maker, recipe, monkeypatch):
     monkeypatch.setenv("STYLERIG_ACT", "slow")
     maker.start(recipe)
     wait_for(lambda: "of 200 MB" in maker.progress.detail and maker.progress.fraction > 0.08)
@@ -312,43 +312,43 @@ def test_progress_and_cancel(link, maker, recipe, monkeypatch):
     maker.cancel()
     maker.wait()
     assert time.monotonic() - started < 5 and maker.cancelled and maker.error is None
-    assert link("environment").state(recipe.folder, recipe.payload) == "half made"
+    assert addon("install.installer").state(recipe.folder, recipe.payload) == "half made"
     assert "Progress" not in recipe.log.read_text()
 
 
-def test_two_at_once(link, maker, recipe, monkeypatch):
+def test_two_at_once(addon, maker, recipe, monkeypatch):
     monkeypatch.setenv("STYLERIG_ACT", "slow")
     maker.start(recipe)
     wait_for(lambda: maker.progress.detail)
-    other = link("environment").EnvironmentMaker()
+    other = addon("install.installer").EnvironmentMaker()
     assert fails(other, recipe).code == "in_use"
 
 
-def test_a_broken_half_is_made_anew(link, maker, recipe):
+def test_a_broken_half_is_made_anew(addon, maker, recipe):
     (recipe.folder / "bin").mkdir(parents=True)
     (recipe.folder / "bin" / "python").write_text("not a program")
     make(maker, recipe)
-    assert link("environment").state(recipe.folder, recipe.payload) == "ready"
+    assert addon("install.installer").state(recipe.folder, recipe.payload) == "ready"
 
 
-def test_removing(link, maker, recipe):
-    environment = link("environment")
+def test_removing(addon, maker, recipe):
+    environment = addon("install.installer")
     make(maker, recipe)
     environment.remove(recipe.folder)
     environment.remove(recipe.folder)  # nothing there
     assert environment.state(recipe.folder, recipe.payload) == "absent"
 
 
-def test_settings_that_lead_pip_astray_are_left_out(link, monkeypatch):
+def test_settings_that_lead_pip_astray_are_left_out(addon, monkeypatch):
     monkeypatch.setenv("PIP_TARGET", "/elsewhere")
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror")
-    variables = link("environment").command_environment()
+    variables = addon("install.installer").command_environment()
     assert not {"PIP_TARGET", "PYTHONPATH"} & variables.keys() and variables["PIP_INDEX_URL"] == "https://mirror"
 
 
-def test_which_python(link, tmp_path, monkeypatch):
-    interpreters = link("interpreters")
+def test_which_python(addon, tmp_path, monkeypatch):
+    interpreters = addon("install.python_discovery")
     good = actor(tmp_path / "good" / "python3.11")
     assert interpreters.find(good).version == "3.11.9"
     cases = {
@@ -362,8 +362,8 @@ def test_which_python(link, tmp_path, monkeypatch):
         assert caught.value.code == "wrong_python"
 
 
-def test_searching_a_python(link, tmp_path, monkeypatch):
-    interpreters = link("interpreters")
+def test_searching_a_python(addon, tmp_path, monkeypatch):
+    interpreters = addon("install.python_discovery")
     monkeypatch.setattr(interpreters, "USUAL_FOLDERS", ())
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
@@ -382,8 +382,8 @@ def test_searching_a_python(link, tmp_path, monkeypatch):
     assert tmp_path / "launched" / "python.exe" in interpreters.candidates()
 
 
-def test_reading_pip(link):
-    reader = link("environment").PipReader(expected=100e6)
+def test_reading_pip(addon):
+    reader = addon("install.installer").PipReader(expected=100e6)
     assert reader.take("Collecting torch==2.13.0") == (0.0, "")
     assert reader.take("  Downloading https://x/torch-2.13.0%2Bcpu-cp311.whl (80.0 MB)") == (0.0, "torch")
     assert reader.take("Progress 40000000 of 80000000") == (pytest.approx(0.36), "torch: 40 of 80 MB")
@@ -392,12 +392,12 @@ def test_reading_pip(link):
     assert reader.take("Installing collected packages: mpmath, torch") == (0.9, "Unpacking")
 
 
-def test_doctor_of_this_project_is_understood(link, backend_python, run_python):
+def test_doctor_of_this_project_is_understood(addon, backend_python, run_python):
     """The JSON of the real doctor, with a loader that spares it the weights."""
     script = (
-        "import argparse, sys; from backend import doctor; doctor.CHECKS = {'Python': doctor.check_python}\n"
+        "import argparse, sys; from backend.cli import doctor; doctor.CHECKS = {'Python': doctor.check_python}\n"
         "sys.exit(doctor.run(argparse.Namespace(json=True, device='cpu', rig_loader=None)))"
     )
     answer = run_python([backend_python, "-c", script])
-    error, warning, found = link("failures").doctor_failure("noise\n" + answer.stdout, answer.returncode, Path("log"))
+    error, warning, found = addon("install.errors").doctor_failure("noise\n" + answer.stdout, answer.returncode, Path("log"))
     assert error is None and warning == "" and found["checks"][0]["name"] == "Python"

@@ -7,13 +7,13 @@ import json
 import pytest
 import torch
 
-from backend import cli
+from backend.cli import main
+from models.data.image_set import PictureSet
 from models.errors import StyleRigError
+from models.evaluation.generator import run
+from models.evaluation.generator.run import GeneratorEvaluation
 from models.generators import Generator, GeneratorConfig
-from models.metrics import generator as metrics_generator
-from models.metrics.features import FeatureNetwork, load_features
-from models.metrics.generator import GeneratorEvaluation
-from models.training.data import PictureSet
+from models.perception.features import FeatureNetwork, load_features
 from models.training.features import train_features
 from tests.picture_sets import LATENTS, ellipse, write_set
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def features_file(folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("features") / "features.safetensors"
-    assert cli.main(["train", "features", "--data", str(folder), "--output", str(path), "--images", "768"]) == 0
+    assert main.main(["train", "features", "--data", str(folder), "--output", str(path), "--images", "768"]) == 0
     return path
 
 
@@ -101,8 +101,8 @@ def test_bad_feature_files_are_refused(folder, features_file, tmp_path):
 
 
 def test_a_perfect_generator_reaches_the_floor_and_a_bad_one_does_not(folder, features_file, painter, monkeypatch):
-    monkeypatch.setattr(metrics_generator, "PATHS", 8)
-    monkeypatch.setattr(metrics_generator, "DETECTED", 8)
+    monkeypatch.setattr(run, "PATHS", 8)
+    monkeypatch.setattr(run, "DETECTED", 8)
     features = load_features(features_file)
     evaluation = lambda generator: GeneratorEvaluation(generator, folder, features, 64, say=lambda line: None)
     good = evaluation(painter).run()
@@ -126,11 +126,11 @@ def test_too_few_pictures_are_refused(features_file, painter, tmp_path):
 
 
 def test_the_command_writes_figures_and_sheets(folder, features_file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(metrics_generator, "PATHS", 8)
-    monkeypatch.setattr(metrics_generator, "DETECTED", 8)
+    monkeypatch.setattr(run, "PATHS", 8)
+    monkeypatch.setattr(run, "DETECTED", 8)
     config = GeneratorConfig(resolution=SIZE, z_dim=16, w_dim=16, channels={4: 8, 8: 8, 16: 8, 32: 8})
     Generator.create(config, seed=1).save(tmp_path / "g.safetensors", {"scene_latents": LATENTS})
-    status = cli.main(["evaluate", "generator", "--generator", str(tmp_path / "g.safetensors"), "--data", str(folder),
+    status = main.main(["evaluate", "generator", "--generator", str(tmp_path / "g.safetensors"), "--data", str(folder),
                        "--features", str(features_file), "--samples", "64", "--json", str(tmp_path / "figures.json"),
                        "--output", str(tmp_path / "sheets")])  # fmt: skip
     assert status == 0
@@ -143,7 +143,7 @@ def test_the_command_writes_figures_and_sheets(folder, features_file, tmp_path, 
 
 def test_the_command_says_what_is_missing(folder, tmp_path, capsys):
     Generator.create(GeneratorConfig(resolution=8, channels={4: 8, 8: 8})).save(tmp_path / "g.safetensors", {})
-    status = cli.main(["evaluate", "generator", "--generator", str(tmp_path / "g.safetensors"), "--data", str(folder),
+    status = main.main(["evaluate", "generator", "--generator", str(tmp_path / "g.safetensors"), "--data", str(folder),
                        "--features", str(tmp_path / "none")])  # fmt: skip
     assert status == 2 and "train features" in capsys.readouterr().err
 

@@ -16,9 +16,9 @@ from face_contact import Contact, random_expressions, seen
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.face.fragments import rasterize
-from models.face.head_figures import FIGURES, read_figures
-from models.face.head_surface import locate
-from models.face.reflectance import DARK, LIGHT, MIDDLE, MODE_NAMES
+from models.face.own_head.measurements import FIGURES, read_figures
+from models.face.own_head.reflectance import DARK, LIGHT, MIDDLE, MODE_NAMES
+from models.face.own_head.surface import locate
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHIVE = ROOT.parent / "shared" / "ict-facekit" / "ICT-FaceKit.tar.xz"
@@ -303,7 +303,7 @@ def test_an_expression_that_does_not_exist_is_named(face):
 
 @pytest.mark.parametrize("damage", ["missing", "shape", "nan", "cut"])
 def test_damaged_figures_are_named(tmp_path, damage):
-    path = tmp_path / "figures.npz"
+    path = tmp_path / "measurements.npz"
     with np.load(FIGURES) as archive:
         figures = {key: archive[key] for key in archive.files}
     if damage == "missing":
@@ -317,4 +317,4 @@ def test_damaged_figures_are_named(tmp_path, damage):
         path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(StyleRigError) as caught:
         read_figures(path)
-    assert "figures.npz" in caught.value.message and (damage == "cut" or "identity" in caught.value.message)
+    assert "measurements.npz" in caught.value.message and (damage == "cut" or "identity" in caught.value.message)

@@ -21,13 +21,13 @@ from face_files import (
     write_ict,
 )
 
-from backend.portraits import polygons, portrait_mesh
+from backend.server.serialization import polygons, portrait_mesh
 from models.face import FaceModel, load_face_model
 from models.face.alignment import align, ffhq_crop, project_landmarks
 from models.face.importers.proxy import add_proxy
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
-from models.stylerig import Portrait
+from models.rigging import Portrait
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -172,7 +172,7 @@ def test_bfm_landmarks_from_the_list_beside_the_model(tmp_path, mesh):
 
 
 def test_landmarks_that_begin_at_the_other_side_are_turned_round(tmp_path, mesh):
-    from models.face.importers.source import MIRRORED
+    from models.face.importers.raw_model import MIRRORED
 
     other = mesh.landmarks.numpy()[MIRRORED][None] + 1
     face = load_face_model(write_deep3d(tmp_path / "front.mat", mesh, keypoints=other.astype("u2")))
@@ -207,7 +207,7 @@ def test_flame_embedding_gives_the_inner_landmarks(tmp_path, mesh):
 
 
 def test_pickles_of_python_2(tmp_path):
-    from models.face.importers.pickles import array_of, read_pickle
+    from models.face.importers.pickle import array_of, read_pickle
 
     values = np.arange(6.0).reshape(2, 3)
     data = b"\x80\x02}U\x0av_template" + python2_array(values) + b"s."
@@ -334,7 +334,7 @@ def test_ict_eyes_are_seen(ict):
 
 def test_landmarks_are_found_on_a_strange_face(ict):
     """Without landmarks, on another person, tilted, larger and elsewhere: within 2 mm on average inside the face."""
-    from models.face.importers.carry import carry_our_head
+    from models.face.importers.registration import carry_our_head
 
     random = torch.Generator().manual_seed(4)
     kept = (ict.masks["skin"] > 0.5).nonzero()[:, 0]

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from models.errors import StyleRigError
 from models.face import FaceModel, load_face_model
 from models.face.importers import read_source
-from models.face.importers.pickles import read_pickle
+from models.face.importers.pickle import read_pickle
 
 
 @pytest.fixture(scope="module")
@@ -445,7 +445,7 @@ def test_models_larger_than_any_face(tmp_path, mesh, monkeypatch):
     for entry in ("template_vertex_positions", "expression_basis"):
         large = {entry: np.where(np.arange(3) == 1, 1e25, entries[entry]).astype("f4")}
         refused(write_npz(tmp_path / "a.npz", entries | large), "a.npz", "reaches")
-    monkeypatch.setattr("models.face.importers.source.MAX_VERTICES", 100)
+    monkeypatch.setattr("models.face.importers.raw_model.MAX_VERTICES", 100)
     refused(write_npz(tmp_path / "a.npz", entries), "a.npz", "vertices, more than")
 
 

@@ -12,7 +12,7 @@ from models.errors import StyleRigError
 from models.face import load_face_model
 
 ROOT = Path(__file__).resolve().parents[1]
-FIGURES = ROOT / "models" / "face" / "figures.npz"
+FIGURES = ROOT / "models" / "face" / "own_head" / "measurements.npz"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
-from backend import film
+from backend.files import film
 from models.errors import StyleRigError
 
 
@@ -66,7 +66,7 @@ def test_a_broken_frame_is_named(tmp_path):
 
 
 def test_an_empty_folder_is_said_so(tmp_path, run_python):
-    answer = run_python([sys.executable, "-m", "backend.film", tmp_path, tmp_path])
+    answer = run_python([sys.executable, "-m", "backend.files.film", tmp_path, tmp_path])
     assert answer.returncode == 1
     assert "There are no PNG frames" in answer.stdout
 
@@ -74,6 +74,6 @@ def test_an_empty_folder_is_said_so(tmp_path, run_python):
 def test_a_folder_that_the_pipe_cannot_hold_is_still_named(run_python, tmp_path):
     (tmp_path / "日本").mkdir()
     variables = {**os.environ, "PYTHONIOENCODING": "cp1252"}
-    answer = run_python([sys.executable, "-m", "backend.film", tmp_path / "日本", tmp_path], env=variables)
+    answer = run_python([sys.executable, "-m", "backend.files.film", tmp_path / "日本", tmp_path], env=variables)
     assert answer.returncode == 1 and answer.stdout.startswith("@error There are no ") and r"\u65e5\u672c" in answer.stdout
     assert answer.stderr == ""

@@ -16,16 +16,14 @@ import torch
 from numba import config
 
 from models.errors import StyleRigError
-from models.generators import Generator, GeneratorConfig, latents_from_seed, load_engine, processor
+from models.generators import Generator, GeneratorConfig, cpu, latents_from_seed, load_engine
 from models.generators.config import StyleGAN2Config
 from models.generators.engines import engine as engines
-from models.generators.engines import kernels_place
-from models.generators.engines import fused2
-from models.generators.engines import threads as sharing
+from models.generators.engines import fused2, kernels_place, thread_pools
 from models.generators.engines.convolution import array
 from models.generators.engines.kernels import load, store
-from models.generators.engines.boxes import Box, drawn_parts
-from models.generators.engines.threads import Lanes
+from models.generators.engines.roi import Box, drawn_parts
+from models.generators.engines.thread_pools import Lanes
 from models.generators.stylegan3_config import StyleGAN3Config
 from tests.bench.networks import stylegan3
 from tests.data.official_format import lively, stylegan3_config
@@ -134,10 +132,10 @@ def test_bands_do_not_show(monkeypatch):
 
 def test_fast_says_when_it_is_not(monkeypatch):
     generator = NETWORKS["studio"]()
-    monkeypatch.setattr(processor, "has_fast_bf16", lambda device: False)
+    monkeypatch.setattr(cpu, "has_fast_bf16", lambda device: False)
     engine = load_engine(generator, "fast")
     assert engine.name == "fused kernels, float32" and "bfloat16" in engine.notice
-    monkeypatch.setattr(processor, "has_fast_bf16", lambda device: True)
+    monkeypatch.setattr(cpu, "has_fast_bf16", lambda device: True)
     engine = load_engine(generator, "fast")
     assert engine.name == "fused kernels, bfloat16" and not engine.notice
 
@@ -275,13 +273,13 @@ def test_threads_that_callers_give_up_draw_in_one_place(monkeypatch, plain):
     generator = NETWORKS["stylegan2"]()
     w = generator.mapping(latents_from_seed(1, 1, generator.z_dim))
     before, drawn = torch.get_num_threads(), []
-    monkeypatch.setattr(sharing, "given", 0)
+    monkeypatch.setattr(thread_pools, "given", 0)
     try:
         torch.set_num_threads(3)
         runner = engines.Plain(generator, torch.float32) if plain else load_engine(generator, "exact").runner
         whole = runner.raw(w, "const", 0, None)
-        sharing.give_threads()
-        assert torch.get_num_threads() == 1 and sharing.engine_threads() == 3
+        thread_pools.give_threads()
+        assert torch.get_num_threads() == 1 and thread_pools.engine_threads() == 3
         part, name = (runner, "draw") if plain else (runner.fused, "raw")
         draw = getattr(part, name)
         monkeypatch.setattr(part, name, lambda *given: drawn.append((threading.get_ident(), torch.get_num_threads())) or draw(*given))

@@ -18,7 +18,7 @@ from models.face.frame import half_width, translation
 from models.face.parameters import RigParameters
 from models.generators.guide import CHANNELS, SURFACE, GuideMesh, guide_maps
 from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, PersonMapping, pyramid
-from models.training.guided import GuidedTraining, Plan, Stage
+from models.training.guided_generator.run import GuidedTraining, Plan, Stage
 
 SMALL = {4: 16, 8: 16, 16: 16, 32: 8}
 PEOPLE, LATENTS = 32, 6

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from backend.inference_queue import LIVE_IN_A_ROW, InferenceQueue, Ticket
+from backend.server.inference_queue import LIVE_IN_A_ROW, InferenceQueue, Ticket
 
 
 def queue_of(*tickets: Ticket, most: int = 64) -> InferenceQueue:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from models.errors import StyleRigError
 from models.face.importers import import_face_model
 from models.generators import load_generator
-from models.generators.pickles import read_pickle
+from models.generators.checkpoints.pickles import read_pickle
 from models.io.pickles import ArrayNames, Budget, ListedNames, Machine, PickleError
 
 ROOT = Path(__file__).resolve().parent.parent

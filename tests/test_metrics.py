@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from models.errors import StyleRigError
+from models.evaluation.generator import inception, path_length, separability, sheets
+from models.evaluation.generator.detection import detection_rate
+from models.evaluation.generator.distances import frechet_distance, kernel_distance, nearest, precision_recall
+from models.evaluation.generator.samples import over
 from models.generators import Generator, GeneratorConfig
-from models.metrics import inception, separability, sheets, smoothness
-from models.metrics.detection import detection_rate
-from models.metrics.distances import frechet_distance, kernel_distance, nearest, precision_recall
-from models.metrics.samples import over
 
 RNG = torch.Generator().manual_seed(0)
 
@@ -90,9 +90,9 @@ def test_attributes_are_what_can_be_read():
 
 def test_slerp_keeps_to_the_great_circle():
     first, second = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
-    half = smoothness.slerp(first, second, torch.tensor([[0.5]]))
+    half = path_length.slerp(first, second, torch.tensor([[0.5]]))
     assert torch.allclose(half, torch.tensor([[math.sqrt(0.5)] * 2]), atol=1e-6)
-    assert torch.allclose(smoothness.slerp(first, second, torch.tensor([[1.0]])), torch.tensor([[0.0, 1.0]]), atol=1e-6)
+    assert torch.allclose(path_length.slerp(first, second, torch.tensor([[1.0]])), torch.tensor([[0.0, 1.0]]), atol=1e-6)
 
 
 class Plain:
@@ -111,12 +111,12 @@ def generator() -> Generator:
 
 def test_path_length_does_not_depend_on_the_step(generator, monkeypatch):
     """It is a squared derivative: a step ten times as long gives the same."""
-    fine = smoothness.path_length(generator, Plain(), "w", 32)
-    monkeypatch.setattr(smoothness, "EPSILON", 1e-3)
-    assert smoothness.path_length(generator, Plain(), "w", 32) == pytest.approx(fine, rel=0.1)
-    assert fine > 0 and smoothness.path_length(generator, Plain(), "z", 32) > 0
+    fine = path_length.path_length(generator, Plain(), "w", 32)
+    monkeypatch.setattr(path_length, "EPSILON", 1e-3)
+    assert path_length.path_length(generator, Plain(), "w", 32) == pytest.approx(fine, rel=0.1)
+    assert fine > 0 and path_length.path_length(generator, Plain(), "z", 32) > 0
     with pytest.raises(ValueError, match="space"):
-        smoothness.path_length(generator, Plain(), "x", 2)
+        path_length.path_length(generator, Plain(), "x", 2)
 
 
 def test_sheets_and_interpolation(generator, tmp_path):

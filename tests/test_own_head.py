@@ -12,10 +12,10 @@ from face_contact import Contact, random_expressions, seen, seen_parts
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.face.fragments import rasterize
-from models.face.head_figures import read_figures
 from models.face.own_head import build, modes, people, storage
+from models.face.own_head.measurements import read_figures
 from models.face.own_head.proportions import ASYMMETRIC
-from models.face.topology import PROXY
+from models.face.own_head.topology import PROXY
 
 # SHA-256 of edition 1, rounded to a micrometre (last bits differ between processors): shipped weights rely on it.
 EDITION_1 = {

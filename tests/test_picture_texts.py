@@ -11,8 +11,8 @@ import OpenEXR
 import pytest
 from PIL import Image, PngImagePlugin
 
-from backend import picture_texts
-from backend.picture_texts import texts_of
+from backend.files import image_metadata
+from backend.files.image_metadata import texts_of
 from models.errors import StyleRigError
 
 ANY = (ValueError, OSError, struct.error, StyleRigError)
@@ -24,7 +24,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 def png(*chunks: bytes, size: tuple[int, int] = (1, 1)) -> bytes:
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 6, 0, 0, 0))
-    return picture_texts.PNG_START + header + b"".join(chunks) + chunk(b"IDAT", zlib.compress(bytes(5))) + chunk(b"IEND", b"")
+    return image_metadata.PNG_START + header + b"".join(chunks) + chunk(b"IDAT", zlib.compress(bytes(5))) + chunk(b"IEND", b"")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_pixels_are_not_unpacked(texts):
 
 
 def test_texts_are_bounded(texts, monkeypatch):
-    monkeypatch.setattr(picture_texts, "MOST_TEXT", 1000)
+    monkeypatch.setattr(image_metadata, "MOST_TEXT", 1000)
     bomb = chunk(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(1_000_000)))
     assert {name: len(text) for name, text in texts(png(bomb)).items()} in ({"Bomb": 1000}, {})
     many = [chunk(b"tEXt", b"n%03d\0" % n + bytes(96)) for n in range(100)]
@@ -116,7 +116,7 @@ def test_an_exr_of_tiles(texts, tmp_path):
 
 def test_chance_bytes_end_in_a_word(texts):
     random = np.random.default_rng(5)
-    for start in (b"", picture_texts.PNG_START, picture_texts.EXR_START + b"\2\0\0\0", picture_texts.EXR_START + b"\2\x10\0\0"):
+    for start in (b"", image_metadata.PNG_START, image_metadata.EXR_START + b"\2\0\0\0", image_metadata.EXR_START + b"\2\x10\0\0"):
         for _ in range(50):
             with pytest.raises(ANY):
                 texts(start + random.bytes(200))

@@ -15,11 +15,11 @@ import torch
 from numba import config
 from numba.core.caching import IndexDataCacheFile
 
-from models.generators import Generator, GeneratorConfig, load_engine, processor
+from models.generators import Generator, GeneratorConfig, cpu, load_engine
+from models.generators.bias_act import gathered_passes
 from models.generators.engines import compiling
 from models.generators.engines.convolution import Convolution
-from models.generators.pointwise import gathered_passes
-from models.training.networks import Networks
+from models.training.generator.networks import Networks
 from tests.test_training_generator import TINY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,8 +43,8 @@ def simulated(request, monkeypatch) -> tuple[bool, bool]:
     capabilities, takes, expected = PROCESSORS[request.param]
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    monkeypatch.setattr(processor, "PACKED", ())
-    monkeypatch.setattr(processor, "onednn_takes_bf16", lambda: takes)
+    monkeypatch.setattr(cpu, "PACKED", ())
+    monkeypatch.setattr(cpu, "onednn_takes_bf16", lambda: takes)
     return expected
 
 
@@ -54,7 +54,7 @@ def test_what_is_chosen_on_each_processor(simulated):
     assert generator.fast().precision == ("bf16" if fast else "float32")
     engine = load_engine(generator, "fast")
     assert engine.name == f"fused kernels, {'bfloat16' if fast else 'float32'}"
-    assert engine.notice == ("" if fast else processor.NO_BF16)
+    assert engine.notice == ("" if fast else cpu.NO_BF16)
     assert load_engine(generator, "exact").name == "fused kernels, float32"
     weight = torch.zeros(16, 16, 1, 1)
     assert Convolution(weight, (0, 0), torch.bfloat16, 16).packs == packs
@@ -67,15 +67,15 @@ def test_what_trainings_compute_in(simulated, wanted):
     in_bf16 = simulated[0] and wanted != "float32"
     assert networks.generator.precision == ("bf16" if in_bf16 else "float32")
     assert networks.discriminator.dtype == networks.generator.synthesis.dtype
-    assert networks.notice == (processor.NO_BF16 if wanted == "bf16" and not in_bf16 else "")
+    assert networks.notice == (cpu.NO_BF16 if wanted == "bf16" and not in_bf16 else "")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("packed", [True, False])
 def test_convolutions_equal_torchs(monkeypatch, dtype, packed):
     if not packed:
-        monkeypatch.setattr(processor, "PACKED", ("_no_such_operation",))
-    elif not processor.packs_weights(dtype):
+        monkeypatch.setattr(cpu, "PACKED", ("_no_such_operation",))
+    elif not cpu.packs_weights(dtype):
         pytest.skip(f"oneDNN computes no convolutions of packed {dtype} weights on this processor")
     x, weight = torch.randn(9, 10, 16).to(dtype), torch.randn(16, 16, 3, 3)
     convolution = Convolution(weight, (1, 1), dtype, 16)
@@ -103,7 +103,7 @@ def find(name: str) -> object:
 
 def test_private_operations_are_still_there():
     used = {name for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") for name in private_names(path)}
-    used |= {f"torch.ops.mkldnn.{name}" for name in (*processor.PACKED, "_is_mkldnn_bf16_supported")}
+    used |= {f"torch.ops.mkldnn.{name}" for name in (*cpu.PACKED, "_is_mkldnn_bf16_supported")}
     assert {"torch._foreach_lerp_", "torch.ops.mkldnn._convolution_pointwise"} < used
     if not torch.backends.mkldnn.is_available():
         used = {name for name in used if "mkldnn" not in name}

@@ -11,8 +11,8 @@ import torch
 from models.face import fragments as fragments_module
 from models.face import harmonics, load_face_model
 from models.face.alignment import align, place
+from models.face.antialias import mix, soft_coverage
 from models.face.camera import PORTRAIT_CAMERA, Camera
-from models.face.edges import find_topology, vertex_normals
 from models.face.fragments import (
     BACKGROUND_DEPTH,
     INSIDE,
@@ -20,9 +20,9 @@ from models.face.fragments import (
     rasterize,
     to_pixels,
 )
+from models.face.mesh_topology import find_topology, vertex_normals
 from models.face.parameters import RigParameters
 from models.face.rasterizer import OUTPUTS, render
-from models.face.silhouette import mix, soft_coverage
 from tests.synthetic_face import synthetic_face
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.evaluation.control import load_judge
 from models.face.alignment import project_landmarks
-from models.stylerig import Controls, Rig
-from models.stylerig.evaluation import load_judge
+from models.rigging import Controls, Rig
 
 SEEDS = range(900, 906)
 YAWS = (-25.0, 0.0, 25.0)

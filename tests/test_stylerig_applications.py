@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from synthetic_face import synthetic_face
 
-from backend import cli
+from backend.cli import main
 from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig
-from models.stylerig import Rig
-from models.stylerig.applications import between, conditional, taken_from
+from models.rigging import Rig
+from models.rigging.applications import between, conditional, taken_from
 
 CONFIG = GeneratorConfig(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16})
 
@@ -60,7 +60,7 @@ def test_bad_requests_are_refused(rig):
 
 
 def test_the_command_draws_people_and_ways(rig, tmp_path, capsys):
-    call = lambda *arguments: cli.main(["sample", *map(str, arguments), "--output", str(tmp_path)], rig_loader=lambda device: rig)
+    call = lambda *arguments: main.main(["sample", *map(str, arguments), "--output", str(tmp_path)], rig_loader=lambda device: rig)
     assert call("--seeds", 1, 2, "--take", "light", "--of", 5, "--size", 32) == 0
     with Image.open(tmp_path / "person_2.png") as picture:
         assert picture.size == (32, 32) and picture.mode == "RGBA"
@@ -68,7 +68,7 @@ def test_the_command_draws_people_and_ways(rig, tmp_path, capsys):
     assert {path.name for path in tmp_path.glob("frame_*")} == {"frame_0001.png", "frame_0002.png", "frame_0003.png"}
     for name in ("person_2.png", "frame_0002.png"):  # what each was made from is in it
         again = ["render", str(tmp_path / name), "--output", str(tmp_path / "again")]
-        assert cli.main(again, rig_loader=lambda device: rig) == 0
+        assert main.main(again, rig_loader=lambda device: rig) == 0
         with Image.open(tmp_path / name) as before, Image.open(tmp_path / "again" / "frame_0001.png") as after:
             assert before.tobytes() == after.tobytes() and before.info == after.info
     assert call("--seeds", 1, "--between", 2) == 2

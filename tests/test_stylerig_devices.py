@@ -15,33 +15,31 @@ from other_device import DEVICE, other_device
 from rig_training import GENERATOR, prepare, small_pools, tiny_config, train
 from synthetic_face import synthetic_face
 
-from backend import cli, evaluate_generator, evaluate_rig, train_rig
-from models.face import load_face_model
-from models.face.alignment import project_landmarks
-from models.generators import Generator
-from models.stylerig import Controls, Rig
-from models.stylerig.estimator import Estimator
-from models.stylerig.evaluation import (
+from backend.cli import evaluate_generator, evaluate_rig, main, train_rig
+from models.evaluation.control import (
+    background,
     coverage,
+    disentanglement,
     evaluate,
-    factors,
     load_judge,
-    outside,
     placement,
     stability,
     subjects,
 )
-from models.stylerig.training import ablations
-from models.stylerig.training import reconstruction as reconstruction_module
-from models.stylerig.training import rignet as rignet_module
-from models.stylerig.training.config import ReconstructionSettings, RigNetSettings
-from models.stylerig.training.draws import Draws
-from models.stylerig.training.pool import Pool, draw_codes
-from models.stylerig.training.run import Run, open_generator
-from models.stylerig.training.scenes import draw_pairs, draw_scenes, parameters_of
-from models.stylerig.training.variations import read
-from models.training.distributed import World
-from models.training.state import load_checkpoint
+from models.evaluation.control.judge_calibration import read
+from models.face import load_face_model
+from models.face.alignment import project_landmarks
+from models.generators import Generator
+from models.generators.semantic_mapping.scene_edits import draw_pairs, draw_scenes, parameters_of
+from models.perception.face_regressor import Estimator
+from models.rigging import Controls, Rig
+from models.training.core.checkpoint import load_checkpoint
+from models.training.core.distributed import World
+from models.training.core.random import Draws
+from models.training.rig import ablations, reconstruction, rignet
+from models.training.rig.config import ReconstructionSettings, RigNetSettings
+from models.training.rig.latent_pool import Pool, draw_codes
+from models.training.rig.pipeline import Run, open_generator
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device and PyTorch for it")
 
@@ -125,13 +123,13 @@ def scene_terms(head, device, folder) -> dict[str, torch.Tensor]:
     pictures = torch.full((24, 3, 16, 16), 128, dtype=torch.uint8, device=device)
     pool = Pool(w, plain, pictures, pictures[:, :1], landmarks, truth.vector(), z)
     settings = ReconstructionSettings(steps=1, batch=4, render_batch=2, scenes=1.0)
-    network = reconstruction_module.train_reconstruction(
+    network = reconstruction.train_reconstruction(
         generator, pool, detector.to(device), head, settings, 1, folder, "key", lambda line: None, world
     )
-    studio = rignet_module.Studio.open(generator, detector, network, head, pool)
-    nets = rignet_module.start_networks(studio, tiny_config())
-    rignet_module.fit_linear(studio, nets, exact=True)
-    step = rignet_module.JointStep(studio, nets, RigNetSettings(batch=4, render_batch=2, scenes=1.0))
+    studio = rignet.Studio.open(generator, detector, network, head, pool)
+    nets = rignet.start_networks(studio, tiny_config())
+    rignet.fit_linear(studio, nets, exact=True)
+    step = rignet.JointStep(studio, nets, RigNetSettings(batch=4, render_batch=2, scenes=1.0))
     return {name: term.detach().cpu() for name, term in step(0, Draws(1, device)).items()}
 
 
@@ -141,7 +139,7 @@ def make_folder(path):
 
 
 def test_exact_scenes_on_another_device_are_the_same(head, tmp_path, monkeypatch):
-    for module in (reconstruction_module, rignet_module):
+    for module in (reconstruction, rignet):
         monkeypatch.setattr(module, "LINEAR_SAMPLES", 32)
     wanted = scene_terms(head, "cpu", make_folder(tmp_path / "processor"))
     with other_device():
@@ -173,8 +171,8 @@ def small_evaluation(monkeypatch):
     monkeypatch.setattr(stability, "FRAMES", 3)
     monkeypatch.setattr(coverage, "SAMPLES", 20)
     monkeypatch.setattr(subjects, "POPULATION", 12)
-    monkeypatch.setattr(factors, "DRAWS", 2)
-    for module in (placement, stability, outside):
+    monkeypatch.setattr(disentanglement, "DRAWS", 2)
+    for module in (placement, stability, background):
         monkeypatch.setattr(module, "HEADS", 1)
 
 
@@ -257,11 +255,11 @@ def test_the_commands_take_a_device(module):
 
 def test_a_gpu_that_is_not_there_is_a_clear_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert cli.main(["train", "rig", "--output", str(tmp_path), "--device", "cuda"]) == 2
+    assert main.main(["train", "rig", "--output", str(tmp_path), "--device", "cuda"]) == 2
     assert "no CUDA device" in capsys.readouterr().err
-    assert cli.main(["evaluate", "rig", "--json", str(tmp_path / "f.json"), "--device", "cuda"]) == 2
+    assert main.main(["evaluate", "rig", "--json", str(tmp_path / "f.json"), "--device", "cuda"]) == 2
     assert "no CUDA device" in capsys.readouterr().err
-    assert cli.main(["train", "rig", "--output", str(tmp_path), "--device", "auto"]) == 2
+    assert main.main(["train", "rig", "--output", str(tmp_path), "--device", "auto"]) == 2
     assert "--generator is missing" in capsys.readouterr().err
 
 
@@ -284,7 +282,7 @@ def test_every_stage_on_a_gpu(face, prepared, trained, tmp_path, precision):
 
 @needs_cuda
 def test_exact_scenes_on_a_gpu(head, tmp_path, monkeypatch):
-    for module in (reconstruction_module, rignet_module):
+    for module in (reconstruction, rignet):
         monkeypatch.setattr(module, "LINEAR_SAMPLES", 32)
     wanted = scene_terms(head, "cpu", make_folder(tmp_path / "processor"))
     found = scene_terms(head, "cuda", make_folder(tmp_path / "gpu"))

@@ -11,40 +11,25 @@ import pytest
 import torch
 from synthetic_face import synthetic_face
 
-from backend import evaluate_rig
+from backend.cli import evaluate_rig
 from models.errors import StyleRigError
+from models.evaluation.control import azimuth, coverage, evaluate, load_judge, placement, stability
+from models.evaluation.control.axes import YAW, Axis, add_leakage
+from models.evaluation.control.identity import other_people, similarity
+from models.evaluation.control.pairs import measure_pairs
+from models.evaluation.control.registration import Motion, find_motion
+from models.evaluation.control.response import disentanglement, leakage, leaks, psnr, response, smoothness, usable_range
+from models.evaluation.control.upper_bound import measure_ceiling
+from models.evaluation.plots import Series, grid, heat_map, histogram, line_plot
 from models.face import load_face_model
 from models.face.parameters import RigParameters
 from models.generators import Generator, GeneratorConfig
-from models.metrics.control import (
-    disentanglement,
-    leakage,
-    leaks,
-    psnr,
-    response,
-    smoothness,
-    usable_range,
-)
-from models.metrics.plots import Series, grid, heat_map, histogram, line_plot
-from models.metrics.registration import Motion, find_motion
-from models.stylerig import Rig
-from models.stylerig import rig as rig_module
-from models.stylerig.estimator import Estimator
-from models.stylerig.evaluation import (
-    azimuth,
-    coverage,
-    evaluate,
-    load_judge,
-    placement,
-    stability,
-)
-from models.stylerig.evaluation.axes import YAW, Axis, add_leakage
-from models.stylerig.evaluation.ceiling import measure_ceiling
-from models.stylerig.evaluation.likeness import other_people, similarity
-from models.stylerig.evaluation.pairs import measure_pairs
-from models.stylerig.reconstruction import part_sizes
-from models.stylerig.similarity import Similarity
-from models.stylerig.training.scenes import check_scenes
+from models.generators.semantic_mapping.scene_edits import check_scenes
+from models.perception.face_regressor import Estimator
+from models.rigging import Rig
+from models.rigging import rig as rig_module
+from models.rigging.reconstruction import part_sizes
+from models.rigging.similarity_transform import Similarity
 
 
 def test_response_finds_slope_and_error():

@@ -18,12 +18,12 @@ from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.face.parameters import RigParameters
 from models.generators import Generator, GeneratorConfig
 from models.generators.config import StyleGAN2Config
-from models.stylerig import Controls, Rig
-from models.stylerig.keep import faded, grown, moving_area
-from models.stylerig.reconstruction import Reconstruction
-from models.stylerig.rignet import METHODS
-from models.stylerig.similarity import Similarity
-from models.stylerig.storage import read_network
+from models.io.weights_file import read_network
+from models.rigging import Controls, Rig
+from models.rigging.local_blend import faded, grown, moving_area
+from models.rigging.reconstruction import Reconstruction
+from models.rigging.rignet import METHODS
+from models.rigging.similarity_transform import Similarity
 
 CONFIG = GeneratorConfig(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16})
 

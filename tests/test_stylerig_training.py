@@ -17,32 +17,27 @@ import torch
 from rig_training import GENERATOR, population, prepare, small_pools, tiny_config, train
 from synthetic_face import synthetic_face
 
-from backend import cli
+from backend.cli import main
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.face.alignment import align, project_landmarks
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
-from models.generators import Generator, processor
+from models.generators import Generator, cpu
+from models.generators.semantic_mapping.scene_edits import draw_pairs, parameters_of, turned_lights, with_expression
 from models.generators.semantic_mapping.studio_v1 import LIGHTS, THRESHOLD, layout
-from models.stylerig import Controls, Rig
-from models.stylerig.estimator import Estimator, close_view
-from models.stylerig.training import pool as pool_module
-from models.stylerig.training.ablations import VARIANTS, ablate
-from models.stylerig.training.config import DEFAULT, Stage, read_config
-from models.stylerig.training.draws import Draws
-from models.stylerig.training.estimators import explained
-from models.stylerig.training.gains import turn_gains
-from models.stylerig.training.loop import Loop
-from models.stylerig.training.pictures import HALVES, Mirror, StudioPictures, over_backgrounds
-from models.stylerig.training.run import Run, parameter_count, train_rig
-from models.stylerig.training.scenes import (
-    draw_pairs,
-    parameters_of,
-    turned_lights,
-    with_expression,
-)
-from models.stylerig.training.wishes import draw_wishes
+from models.perception.face_regressor import Estimator, close_view
+from models.rigging import Controls, Rig
+from models.training.core.random import Draws
+from models.training.rig import latent_pool
+from models.training.rig.ablations import VARIANTS, ablate
+from models.training.rig.calibration import turn_gains
+from models.training.rig.config import DEFAULT, Stage, read_config
+from models.training.rig.edit_sampling import draw_wishes
+from models.training.rig.estimators import explained
+from models.training.rig.images import HALVES, Mirror, StudioPictures, over_backgrounds
+from models.training.rig.loop import Loop
+from models.training.rig.pipeline import Run, parameter_count, train_rig
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +118,7 @@ def test_the_share_of_a_process(face):
 
 
 def test_bf16_trains_the_networks_that_see_pictures(prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr(processor, "has_fast_bf16", lambda device: True)  # emulated where it is not
+    monkeypatch.setattr(cpu, "has_fast_bf16", lambda device: True)  # emulated where it is not
     config = dataclasses.replace(tiny_config(), precision="bf16", paper=without_steps(tiny_config().paper))
     lines = []
     train(prepared, tmp_path / "rig", config=config, report=lines.append)
@@ -134,10 +129,10 @@ def test_bf16_trains_the_networks_that_see_pictures(prepared, tmp_path, monkeypa
 
 
 def test_without_bf16_a_training_goes_on_in_float32_and_says_so(face, tmp_path, monkeypatch):
-    monkeypatch.setattr(processor, "has_fast_bf16", lambda device: False)
+    monkeypatch.setattr(cpu, "has_fast_bf16", lambda device: False)
     lines = []
     run = Run.open(dataclasses.replace(tiny_config(), precision="bf16"), face, tmp_path, lines.append)
-    assert run.precision == "float32" and lines == [processor.NO_BF16]
+    assert run.precision == "float32" and lines == [cpu.NO_BF16]
 
 
 def without_steps(stage):
@@ -155,8 +150,8 @@ def test_ablations_measure_every_variant(face, prepared, trained):
 
 
 def test_a_generator_without_faces_is_refused(face, studio_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(pool_module, "CHUNK", 32)
-    monkeypatch.setattr(pool_module, "LEAST_VARIATION", 10.0)
+    monkeypatch.setattr(latent_pool, "CHUNK", 32)
+    monkeypatch.setattr(latent_pool, "LEAST_VARIATION", 10.0)
     Generator.create(GENERATOR).save(tmp_path / "generator.safetensors")
     run = Run.open(tiny_config(), face, tmp_path, lambda line: None)
     with pytest.raises(StyleRigError) as caught:
@@ -376,7 +371,7 @@ def test_settings_are_read_and_faults_are_named(tmp_path):
 
 
 def test_the_command_names_what_is_missing(tmp_path, capsys):
-    assert cli.main(["train", "rig", "--output", str(tmp_path)]) == 2
+    assert main.main(["train", "rig", "--output", str(tmp_path)]) == 2
     assert "--generator is missing" in capsys.readouterr().err
-    assert cli.main(["train", "rig", "--output", str(tmp_path), "--stage", "judge"]) == 2
+    assert main.main(["train", "rig", "--output", str(tmp_path), "--stage", "judge"]) == 2
     assert "--studio is missing" in capsys.readouterr().err

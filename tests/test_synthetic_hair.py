@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.face import load_face_model
-from models.face.edges import vertex_normals
+from models.face.mesh_topology import vertex_normals
 from models.synthetic import clothing, hair
 from models.synthetic.__main__ import HEAD
 from models.synthetic.hair import hairline, solid

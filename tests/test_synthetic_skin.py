@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.face import load_face_model
-from models.face.reflectance import MODE_NAMES
+from models.face.own_head.reflectance import MODE_NAMES
 from models.synthetic import eyes, skin
 from models.synthetic.dataset import HEAD
 from models.synthetic.person import latent_of, person_from_latent

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.training import augment
-from models.training.augment import Adaptive, Augmentation, draw
+from models.training.generator import augment
+from models.training.generator.augment import Adaptive, Augmentation, draw
 from tests.picture_sets import LATENTS, ellipse
 
 

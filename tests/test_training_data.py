@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from models.data.image_folder import premultiply, shrink
+from models.data.image_set import Order, PictureSet, is_held_out
 from models.errors import StyleRigError
-from models.training.data import Order, PictureSet, is_held_out
-from models.training.pictures import premultiply, shrink
 from tests.picture_sets import LATENTS, ellipse, paths, write_set
 
 

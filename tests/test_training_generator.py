@@ -16,21 +16,21 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from backend.train_generator import PLAN
+from backend.cli.train_generator import PLAN
+from models.data.image_set import PictureSet
 from models.errors import StyleRigError
 from models.generators import GeneratorConfig, load_generator
+from models.generators.bias_act import gathered_passes
 from models.generators.layers import SynthesisLayer
-from models.generators.pointwise import gathered_passes
-from models.stylerig.estimator import Estimator
-from models.training import losses
-from models.training.augment import draw
-from models.training.config import Stage, TrainingConfig, config_from_json, load_config
-from models.training.data import PictureSet
-from models.training.discriminator import Discriminator, PatchDiscriminator
-from models.training.distributed import choose_device
-from models.training.generator import GeneratorTraining
-from models.training.reading import reading_loss
-from models.training.report import Log, curve
+from models.perception.face_regressor import Estimator
+from models.training.core.distributed import choose_device
+from models.training.generator import losses
+from models.training.generator.augment import draw
+from models.training.generator.config import Stage, TrainingConfig, config_from_json, load_config
+from models.training.generator.discriminator import Discriminator, PatchDiscriminator
+from models.training.generator.perceptual import reading_loss
+from models.training.generator.report import Log, curve
+from models.training.generator.run import GeneratorTraining
 from tests import picture_sets
 from tests.picture_sets import LATENTS, ellipse, write_set
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.training import losses
-from models.training.config import Stage
-from models.training.texture import texture_loss
+from models.training.generator import losses
+from models.training.generator.config import Stage
+from models.training.generator.texture import texture_loss
 from tests.picture_sets import write_set
 from tests.test_training_generator import TINY, training
 

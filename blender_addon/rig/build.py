@@ -8,10 +8,10 @@ import bpy
 import mathutils
 import numpy as np
 
-from ..link.portrait import compact
 from . import conversions
-from .controls import EYE_BONES, GAZE, HEAD_BONE, RigError, head_of
 from .light import NEUTRAL_STRENGTH, NEUTRAL_TINT, own_direction
+from .portrait import compact
+from .read_rig import EYE_BONES, GAZE, HEAD_BONE, RigError, head_of
 
 ALBEDO = "albedo"  # the colour attribute
 UV_MAP = "UVMap"

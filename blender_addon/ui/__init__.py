@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from . import environment, light, operators, overlay, panels, pose, portraits
+from ..live import overlay
+from . import backend, installation, light, panels, portrait, pose
 
-PARTS = (environment, operators, portraits, pose, light, overlay, panels)
+PARTS = (installation, backend, portrait, pose, light, overlay, panels)
 CLASSES = tuple(cls for part in PARTS for cls in part.CLASSES)
 
 

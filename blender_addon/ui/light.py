@@ -6,11 +6,11 @@ import bpy
 import numpy as np
 from bpy.props import EnumProperty
 
-from ..output.frame import linear_to_srgb
+from ..render.compositing import linear_to_srgb
 from ..rig import conversions, scene_light
 from ..rig.build import set_light
-from ..rig.controls import RigError, read_light
 from ..rig.light import PRESETS, ball, preset
+from ..rig.read_rig import RigError, read_light
 from . import thumbnails
 from .pose import RigOperator
 

@@ -6,11 +6,13 @@ import re
 
 import bpy
 
-from ..link import live, session
-from ..output.left_out import left_out
-from ..rig.controls import HEAD_BONE, RigError, active_rig, head_of, portrait_of
+from ..client import backend_manager
+from ..live import controller, overlay
+from ..render.ignored_settings import left_out
+from ..rig.read_rig import HEAD_BONE, RigError, active_rig, head_of, portrait_of
 from ..translations import said
-from . import light, overlay, portraits
+from . import light
+from . import portrait as portraits
 from .status import draw_backend, draw_log, draw_wrapped
 
 WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
@@ -42,12 +44,12 @@ class STYLERIG_PT_portrait(SidebarPanel, bpy.types.Panel):
         layout = self.layout
         draw_backend(layout)
         layout.operator("stylerig.new_portrait", icon="USER")
-        running = live.VIEW.running
+        running = controller.VIEW.running
         layout.operator("stylerig.live_view", icon="PAUSE" if running else "PLAY", depress=running)
-        if live.VIEW.status:
-            draw_wrapped(layout, context, live.VIEW.status, "ERROR" if live.VIEW.failed else "INFO")
-            if live.VIEW.failed:
-                draw_log(layout, session.log_file())
+        if controller.VIEW.status:
+            draw_wrapped(layout, context, controller.VIEW.status, "ERROR" if controller.VIEW.failed else "INFO")
+            if controller.VIEW.failed:
+                draw_log(layout, backend_manager.log_file())
         rig = active_rig(context)
         if rig is not None:
             draw_rig(layout, rig)

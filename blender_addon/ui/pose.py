@@ -8,9 +8,9 @@ import bpy
 from bpy.props import BoolProperty, BoolVectorProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from mathutils import Matrix
 
-from ..rig import animation, capture, conversions, poses
+from ..rig import animation, conversions, expression_presets, live_link_face
 from ..rig.build import set_light
-from ..rig.controls import EYE_BONES, HEAD_BONE, RigError, active_rig, head_of, portrait_of
+from ..rig.read_rig import EYE_BONES, HEAD_BONE, RigError, active_rig, head_of, portrait_of
 from ..translations import said, told
 
 MIRROR = Matrix.Diagonal((-1, 1, 1, 1))  # the bones' rest axes are the model's: x is across the face
@@ -78,7 +78,7 @@ class STYLERIG_OT_mirror_pose(RigOperator, bpy.types.Operator):
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         keys, names = animation.shape_keys_of(rig).key_blocks, animation.expressions_of(rig)
         values = {name: keys[name].value for name in names}
-        set_expression(context, rig, {name: values.get(poses.mirrored(name), values[name]) for name in names})
+        set_expression(context, rig, {name: values.get(expression_presets.mirrored(name), values[name]) for name in names})
         others = dict(zip(EYE_BONES.values(), reversed(EYE_BONES.values())))
         moved = {bone.name: bone.matrix_basis.copy() for bone in rig.pose.bones}
         for bone in rig.pose.bones:
@@ -130,8 +130,8 @@ def auto_keying(context: bpy.types.Context) -> bool:
 
 def pose_items(_self, _context) -> list[tuple[str, str, str]]:
     """The poses to choose from: the list, and the actions kept in this file."""
-    kept = [action.name for action in poses.kept_poses()]
-    listed = [name for name in poses.POSES if name not in kept]
+    kept = [action.name for action in expression_presets.kept_poses()]
+    listed = [name for name in expression_presets.POSES if name not in kept]
     _ITEMS[:] = [(name, name, "Expression of the list") for name in listed]
     _ITEMS.extend((name, name, "Pose kept as an asset in this file") for name in kept)
     return _ITEMS
@@ -150,7 +150,7 @@ class STYLERIG_OT_apply_pose(RigOperator, bpy.types.Operator):
     )
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
-        values = poses.mixed_pose(rig, poses.pose_named(self.pose), self.amount)
+        values = expression_presets.mixed_pose(rig, expression_presets.pose_named(self.pose), self.amount)
         known = set(animation.expressions_of(rig))
         set_expression(context, rig, {name: value for name, value in values.items() if name in known})
 
@@ -169,7 +169,7 @@ class STYLERIG_OT_keep_pose(RigOperator, bpy.types.Operator):
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         keys = animation.shape_keys_of(rig).key_blocks
         shown = {name: keys[name].value for name in animation.expressions_of(rig) if keys[name].value > SHOWN}
-        action = poses.keep_pose(self.name.strip() or "My Expression", shown)
+        action = expression_presets.keep_pose(self.name.strip() or "My Expression", shown)
         self.report({"INFO"}, said("Kept {name}", name=action.name))
 
 
@@ -181,8 +181,8 @@ class STYLERIG_OT_add_pose_assets(RigOperator, bpy.types.Operator):
 
     def change(self, _context: bpy.types.Context, rig: bpy.types.Object) -> None:
         known = set(animation.expressions_of(rig))
-        for name, values in poses.POSES.items():
-            poses.keep_pose(name, {key: value for key, value in values.items() if key in known})
+        for name, values in expression_presets.POSES.items():
+            expression_presets.keep_pose(name, {key: value for key, value in values.items() if key in known})
 
 
 class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator):
@@ -211,7 +211,7 @@ class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator):
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         notes: list[str] = []
         odd = lambda template, **values: notes.append(said(template, **values))
-        recording = capture.read_live_link(Path(bpy.path.abspath(self.filepath)), self.rate, odd)
+        recording = live_link_face.read_live_link(Path(bpy.path.abspath(self.filepath)), self.rate, odd)
         render = context.scene.render
         recording = recording.resampled(render.fps / render.fps_base)
         count = animation.apply_capture(rig, recording, self.start, self.head, tuple(self.invert))

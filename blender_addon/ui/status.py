@@ -8,10 +8,9 @@ from pathlib import Path
 
 import bpy
 
-from ..link import session
+from ..client import backend_manager
 from ..preferences import PACKAGE
 from ..translations import said
-
 
 # What the backend is at -> the icon that stands before it.
 STARTING, RUNNING, MAKING, MISSING, OFF = "Starting…", "Backend runs", "Setting up…", "No environment", "Backend is off"
@@ -20,25 +19,25 @@ STATES = {STARTING: "SORTTIME", RUNNING: "CHECKMARK", MAKING: "SORTTIME", MISSIN
 
 def backend_state() -> str:
     """What the backend is at, one of ``STATES``."""
-    backend = session.BACKEND
+    backend = backend_manager.BACKEND
     if backend.starting:
         return STARTING
     if backend.running:
         return RUNNING
-    if session.ENVIRONMENT.busy:
+    if backend_manager.ENVIRONMENT.busy:
         return MAKING
-    return MISSING if session.backend_python() is None else OFF
+    return MISSING if backend_manager.backend_python() is None else OFF
 
 
 def draw_backend(layout: bpy.types.UILayout) -> None:
     """One row: the state, and a button."""
     state = backend_state()
-    share = f" {session.ENVIRONMENT.progress.fraction:.0%}" if state == MAKING else ""
+    share = f" {backend_manager.ENVIRONMENT.progress.fraction:.0%}" if state == MAKING else ""
     row = layout.split(factor=0.65)
     row.label(text=said(state) + share, translate=False, icon=STATES[state])
-    backend = session.BACKEND
+    backend = backend_manager.BACKEND
     idle = not (backend.running or backend.starting)
-    if idle and session.backend_python() is None and not in_preferences():
+    if idle and backend_manager.backend_python() is None and not in_preferences():
         row.operator("preferences.addon_show", text="Set Up").module = PACKAGE
         return
     if idle:
@@ -46,7 +45,7 @@ def draw_backend(layout: bpy.types.UILayout) -> None:
     else:
         row.operator("stylerig.stop_backend", text="Stop")
     if in_preferences():
-        draw_log(row, session.log_file())
+        draw_log(row, backend_manager.log_file())
 
 
 def draw_log(layout: bpy.types.UILayout, log: Path) -> None:

@@ -6,7 +6,7 @@ import bpy
 import bpy.utils.previews
 import numpy as np
 
-from ..output.frame import linear_to_srgb, over_backdrop
+from ..render.compositing import linear_to_srgb, over_backdrop
 
 _PREVIEWS: dict[str, bpy.utils.previews.ImagePreviewCollection] = {}
 

@@ -16,7 +16,7 @@ def load_face_model(path: str | Path | None = None) -> FaceModel:
     ``licence`` and ``notes`` are for the person who chose them. Raises StyleRigError naming file and entry.
     """
     if path is None or str(path) in ("", "none", "studio"):
-        from models.face.head import our_head
+        from models.face.own_head.head import our_head
 
         return our_head()
     if str(path) == "head-2":

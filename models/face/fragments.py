@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.face.edges import corner_points
+from models.face.mesh_topology import corner_points
 
 BACKGROUND_DEPTH = 1e10  # cm
 CANDIDATES = 4_000_000  # bound on the pixels enumerated at once, about 90 bytes each

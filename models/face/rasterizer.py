@@ -18,8 +18,8 @@ from torch import Tensor
 
 from models.face import harmonics
 from models.face.alignment import place
+from models.face.antialias import Coverage, mix, soft_coverage
 from models.face.camera import PORTRAIT_CAMERA, Camera
-from models.face.edges import topology_of, unit, vertex_normals
 from models.face.fragments import (
     BACKGROUND_DEPTH,
     Fragments,
@@ -27,9 +27,9 @@ from models.face.fragments import (
     rasterize,
     to_pixels,
 )
+from models.face.mesh_topology import topology_of, unit, vertex_normals
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
-from models.face.silhouette import Coverage, mix, soft_coverage
 
 __all__ = ["BACKGROUND_DEPTH", "OUTPUTS", "Fragments", "interpolate", "rasterize", "render"]
 

@@ -1,6 +1,6 @@
 """StyleGAN generators: networks, their files, and how to draw from them."""
 
-from models.generators.checkpoint import load_generator
+from models.generators.checkpoints.checkpoint import load_generator
 from models.generators.config import GeneratorConfig
 from models.generators.engines import Box, Engine, all_threads, give_threads, load_engine, one_thread, spoils_thread
 from models.generators.generator import Generator, latents_from_seed, mix_styles

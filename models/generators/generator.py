@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.generators import progan, stylegan1, stylegan2, stylegan3
 from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Config, StyleGAN2Config
-from models.generators.processor import usable_precision
+from models.generators.cpu import usable_precision
 from models.generators.semantic_mapping import SemanticMapping
 from models.generators.stylegan2 import split_matte
 from models.generators.stylegan3_config import StyleGAN3Config
@@ -84,7 +84,7 @@ class Generator(nn.Module):
 
     def save(self, path: str | Path, metadata: dict[str, Any] | None = None) -> Path:
         """Write a safetensors file with the configuration in its header: float16, float32 if converted."""
-        from models.generators.checkpoint import save_generator
+        from models.generators.checkpoints.checkpoint import save_generator
 
         return save_generator(self, path, self.metadata if metadata is None else metadata)
 

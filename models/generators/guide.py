@@ -19,8 +19,8 @@ from torch.nn.functional import interpolate as resize
 from models.colour import linear_to_srgb
 from models.face import harmonics
 from models.face.camera import Camera
-from models.face.edges import vertex_normals
 from models.face.fragments import rasterize
+from models.face.mesh_topology import vertex_normals
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
 from models.face.posing import Pose

@@ -13,10 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.generators.bias_act import LEAK, modulate
 from models.generators.config import GeneratorConfig
 from models.generators.errors import bad_config
-from models.generators.layers import GAIN, FullyConnectedLayer, ToRGBLayer, blur_kernel, channels_last, convolve_up, demodulation, upsample_image
-from models.generators.pointwise import LEAK, modulate
+from models.generators.layers import (
+    GAIN,
+    FullyConnectedLayer,
+    ToRGBLayer,
+    blur_kernel,
+    channels_last,
+    convolve_up,
+    demodulation,
+    upsample_image,
+)
 from models.generators.stylegan2 import over_backdrop, truncate
 
 WIDE_UP_TO = 32  # pixels: guide convolutions are 3x3 up to here, 1x1 above

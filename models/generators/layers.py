@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.generators.pointwise import LEAK, activate, modulate, rows
+from models.generators.bias_act import LEAK, activate, modulate, rows
 
 GAIN = math.sqrt(2.0)
 

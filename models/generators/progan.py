@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.generators.bias_act import LEAK
 from models.generators.config import ProGANConfig
 from models.generators.layers import GAIN
 from models.generators.noise import check_noise
-from models.generators.pointwise import LEAK
 from models.generators.stylegan1 import ToRGB, convolve_up
 from models.generators.stylegan2 import normalize_2nd_moment, truncate
 

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.generators import stylegan2
+from models.generators.bias_act import LEAK
 from models.generators.config import StyleGAN1Config
 from models.generators.layers import GAIN, FullyConnectedLayer
 from models.generators.noise import check_noise, draw_noise
-from models.generators.pointwise import LEAK
 from models.generators.stylegan2 import normalize_2nd_moment
 
 EPSILON = 1e-8

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.generators.filtered import filtered_leaky_relu, modulated_convolution, sine
+from models.generators.filtered_lrelu import filtered_leaky_relu, modulated_convolution, sine
 from models.generators.layers import FullyConnectedLayer
 from models.generators.noise import check_noise
 from models.generators.stylegan3_config import LayerConfig, StyleGAN3Config

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from models.face.model import FaceModel
-from models.face.reflectance import MODE_NAMES
+from models.face.own_head.reflectance import MODE_NAMES
 
 NUMBERS = ("pupil", "iris_fibres", "iris_ring", "eye_veins", "teeth")
 IRIS = 256  # side of the picture; it shows the front half of the ball

@@ -11,16 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.data.image_set import Order, PictureSet
 from models.errors import StyleRigError
-from models.metrics.features import (
-    BATCH,
-    FIELDS,
-    NAME,
-    SIZE,
-    FeatureNetwork,
-    StudioFeatures,
-)
-from models.training.data import Order, PictureSet
+from models.perception.features import BATCH, FIELDS, NAME, SIZE, FeatureNetwork, StudioFeatures
 
 RATE = 2e-3
 NOISE = 0.02

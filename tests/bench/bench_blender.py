@@ -18,7 +18,7 @@ from backend.project.blender import wheels
 from backend.project.environments import ENVIRONMENTS
 from backend.project.extension import package
 from models.errors import StyleRigError
-from models.stylerig import Rig
+from models.rigging import Rig
 from tests.bench.timing import milliseconds
 
 SCRIPT = Path(__file__).with_name("in_blender.py")

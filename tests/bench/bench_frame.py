@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import torch
 
-from models.stylerig import Controls, Rig
-from models.stylerig.rignet import METHODS
+from models.rigging import Controls, Rig
+from models.rigging.rignet import METHODS
 from tests.bench.networks import stylegan2
 from tests.bench.timing import milliseconds
 

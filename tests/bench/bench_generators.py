@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 
 from models.generators import Generator, latents_from_seed, load_engine, load_generator
+from models.generators.cpu import has_fast_bf16
 from models.generators.engines.engine import Engine, PictureByPicture, fuse
-from models.generators.processor import has_fast_bf16
 from tests.bench import networks, reference
 
 

@@ -14,6 +14,8 @@ import traceback
 from pathlib import Path
 
 import bpy
+
+# isort: split
 import addon_utils  # Blender's own; importable only after bpy
 import numpy as np
 from timing import milliseconds  # beside this file
@@ -70,7 +72,7 @@ class Slider:
         bpy.ops.stylerig.new_portrait(seed=7)
         rig = bpy.context.view_layer.objects.active
         self.key = rig.stylerig.head.data.shape_keys.key_blocks["jawOpen"]
-        self.view = part("link.live").VIEW
+        self.view = part("live.controller").VIEW
         self.held: list[tuple[float, float]] = []  # wall-clock and own milliseconds of each look of the timer
         bpy.ops.stylerig.live_view()
 
@@ -116,7 +118,7 @@ def slider_to_pixels() -> dict[str, float]:
         times = milliseconds(timed, repeats(10))
         figures |= held(f"_{size}", longest[-len(times) :])
     bpy.ops.stylerig.live_view()
-    part("link.session").BACKEND.stop()
+    part("client.backend_manager").BACKEND.stop()
     return figures
 
 
@@ -139,18 +141,18 @@ def keyed_shot(folder: Path) -> None:
         bone.keyframe_insert("rotation_euler", frame=frame)
         jaw.keyframe_insert("value", frame=frame)
         rig.keyframe_insert("stylerig.light_strength", frame=frame)
-    portrait = part("rig.controls").portrait_of(rig)
-    size = len(part("link.session").backend_client().frame(portrait, {})["Combined"])
+    portrait = part("rig.read_rig").portrait_of(rig)
+    size = len(part("client.backend_manager").backend_client().frame(portrait, {})["Combined"])
     render = scene.render
     render.engine, render.image_settings.file_format, render.filepath = "STYLERIG", "PNG", str(folder / "frame_")
     render.resolution_x = render.resolution_y = size
     scene.frame_start, scene.frame_end = 1, FRAMES
-    part("output.camera").ensure_camera(scene)
+    part("render.portrait_camera").ensure_camera(scene)
 
 
 def animation_render() -> dict[str, float]:
     """Milliseconds per frame of an animation, from file to file, as it is and without looking ahead: the shortest of some runs."""
-    ahead, written = part("output.ahead"), []
+    ahead, written = part("render.prefetch"), []
     allowed = ahead.MOST_LOST
     times: dict[int, list[float]] = {allowed: [], 0: []}  # none in vain allowed: none at all
     bpy.app.handlers.render_write.append(lambda *_: written.append(time.perf_counter()))
@@ -163,7 +165,7 @@ def animation_render() -> dict[str, float]:
             times[most].append(1e3 * (written[-1] - written[STARTING]) / (len(written) - 1 - STARTING))
     bpy.app.handlers.render_write.pop()
     ahead.MOST_LOST = allowed
-    part("link.session").BACKEND.stop()
+    part("client.backend_manager").BACKEND.stop()
     return {"animation_frame_ms": min(times[allowed]), "animation_frame_in_turn_ms": min(times[0])}
 
 
@@ -197,7 +199,7 @@ def playback() -> dict[str, float]:
     curves = animation.ensure_curves(keys, "Bench")
     for index, name in enumerate(animation.expressions_of(rig)):
         animation.write_curve(curves, animation.key_path(name), frames, 0.5 + 0.5 * np.sin(frames / 5 + index))
-    read = part("rig.controls").read_controls
+    read = part("rig.read_rig").read_controls
 
     def frame(step: int) -> None:
         scene.frame_set(1 + step % 100)

@@ -30,6 +30,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     os.environ.update(blender.environment(user_folder))
 
     import bpy  # noqa: F401  (makes addon_utils importable)
+
+    # isort: split
     import addon_utils
 
     STARTED.update(folder=folder, status=1)
@@ -113,6 +115,6 @@ def backend(part, monkeypatch, tmp_path):
 
     monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)
     monkeypatch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path / "payload")))
-    yield part("link.session").BACKEND
-    part("link.live").VIEW.stop()
-    part("link.session").BACKEND.stop()
+    yield part("client.backend_manager").BACKEND
+    part("live.controller").VIEW.stop()
+    part("client.backend_manager").BACKEND.stop()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import bpy
 
-OURS = ("rig", "link", "ui", "output")  # folders whose messages a person sees
 ERRORS = {"RigError": (1, 2), "BackendError": (1, 2), "OutputError": (0, 1)}  # name -> which arguments are words
 TELLING = {"said": (0,), "report": (1,), "poll_message_set": (0,), "warn": (0,), "odd": (0,), "tell": (1,)}
 DRAWING = {"label", "operator", "prop", "operator_menu_enum", "menu", "progress", "row"}
@@ -54,23 +53,22 @@ def of_classes(extension_name: str) -> set[str]:
 
 def of_tables(part) -> set[str]:
     """Texts that stand in tables of the source."""
-    found = {text for state in part("ui.environment").STATES.values() for text in (state[0], state[2])}
-    found |= {step[0] for step in part("link.environment").STEPS.values()}
-    found |= {text for known in part("link.failures").FAILURES for text in known[2:4]}
+    found = {text for state in part("ui.installation").STATES.values() for text in (state[0], state[2])}
+    found |= {step[0] for step in part("install.installer").STEPS.values()}
+    found |= {text for known in part("install.errors").FAILURES for text in known[2:4]}
     found |= {f"{region.capitalize()}" for region in (*part("ui.panels").REGIONS, part("ui.panels").OTHER)}
     found |= {angle for angle, _index in part("ui.panels").ANGLES}
-    found |= set(part("rig.poses").POSES) | set(part("ui.status").STATES) | {part("ui.panels").RESTORE, part("link.live").RESTARTING}
+    found |= set(part("rig.expression_presets").POSES) | set(part("ui.status").STATES) | {part("ui.panels").RESTORE, part("live.controller").RESTARTING}
     return {text for text in found if "{" not in text} - NOT_WORDS
 
 
 def of_source(package: Path) -> set[str]:
     """Constant texts of what is drawn, reported and raised."""
     found = set()
-    for folder in OURS:
-        for path in sorted((package / folder).glob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call):
-                    found |= set(words(node))
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                found |= set(words(node))
     return found - NOT_WORDS
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
-import numpy as np
-
 import fake_backend
+import numpy as np
 
 READ_EXR = """
 import sys, numpy, OpenEXR
@@ -56,13 +55,13 @@ def to_linear(srgb: np.ndarray) -> np.ndarray:
 
 
 def module(extension, name: str):
-    """A module of the extension: module(extension, "output.engine")."""
+    """A module of the extension: module(extension, "render.engine")."""
     return importlib.import_module(f"{extension.__name__}.{name}")
 
 
 def use_client(extension, monkeypatch, client) -> None:
     """Let engine and texture talk to ``client`` instead of a backend process."""
-    for name in ("output.engine", "output.texture"):
+    for name in ("render.engine", "render.texture"):
         monkeypatch.setattr(module(extension, name), "connector", lambda: lambda: client)
 
 
@@ -83,7 +82,7 @@ def prepare(
     scene.render.resolution_x, scene.render.resolution_y = width, height
     scene.render.resolution_percentage = 100
     scene.frame_start, scene.frame_end = 1, 3
-    module(extension, "output.camera").ensure_camera(scene)
+    module(extension, "render.portrait_camera").ensure_camera(scene)
     return rig
 
 
@@ -129,7 +128,7 @@ def point_frame(extension, portrait: dict):
 
     It aligns the head's landmarks and moves the crop as the real one does, and says the same placement.
     """
-    placement = module(extension, "output.placement")
+    placement = module(extension, "render.placement")
     landmarks = placement.Landmarks.of_mesh(fake_backend.mesh_of(portrait))
 
     def draw(controls: dict, size: int) -> dict[str, np.ndarray]:

@@ -21,8 +21,8 @@ from PIL import Image
 from backend.project.blender import Blender
 from backend.project.common import ROOT
 
-sys.path.insert(0, str(ROOT / "blender_addon" / "output"))
-from whole import is_marked, is_whole  # noqa: E402  (standard library only)
+sys.path.insert(0, str(ROOT / "blender_addon" / "render"))
+from file_integrity import is_marked, is_whole  # noqa: E402  (standard library only)
 
 FRAMES = 9
 PATIENCE = 900.0  # seconds that one render may take

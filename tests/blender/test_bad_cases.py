@@ -45,14 +45,14 @@ def sequence(*frames: int) -> list[str]:
 
 
 def whole(extension, folder: Path) -> bool:
-    return all(module(extension, "output.whole").is_whole(path) for path in folder.rglob("*") if path.is_file())
+    return all(module(extension, "render.file_integrity").is_whole(path) for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("code", ERRORS)
 def test_an_error_while_rendering_keeps_what_is_done(extension, scene, client, tmp_path, code):
     """Frame 3 fails: the render stops with the words, and goes on at frame 3 the next time."""
     message, hint = ERRORS[code]
-    error = module(extension, "link.client").BackendError(code, message, hint)
+    error = module(extension, "client.http_client").BackendError(code, message, hint)
 
     def fail_third(controls: dict, size: int) -> dict:
         if len(client.requests) > 2:
@@ -74,7 +74,7 @@ def test_an_error_while_rendering_keeps_what_is_done(extension, scene, client, t
 @pytest.fixture
 def no_backend(extension, no_backend_environment):
     preferences = bpy.context.preferences.addons[extension.__name__].preferences
-    module(extension, "link.session").BACKEND.stop()
+    module(extension, "client.backend_manager").BACKEND.stop()
     yield preferences
     preferences.backend_python = ""
 
@@ -108,7 +108,7 @@ def test_a_wrong_python_in_the_preferences(extension, empty_scene, no_backend, t
     for operator in (bpy.ops.stylerig.start_backend, bpy.ops.stylerig.new_portrait):
         with pytest.raises(RuntimeError, match=words):
             operator()
-    assert not bpy.data.objects and not module(extension, "link.session").BACKEND.running
+    assert not bpy.data.objects and not module(extension, "client.backend_manager").BACKEND.running
 
 
 def test_rendering_without_a_backend(extension, empty_scene, no_backend, tmp_path):
@@ -138,7 +138,7 @@ def test_an_empty_frame_range(scene, client, tmp_path):
 
 
 def test_a_folder_without_leave_to_write(extension, scene, client, tmp_path, monkeypatch):
-    monkeypatch.setattr(module(extension, "output.sequence").os, "access", lambda *_: False)
+    monkeypatch.setattr(module(extension, "render.sequence").os, "access", lambda *_: False)
     with pytest.raises(RuntimeError, match="cannot be written to. Choose another output folder"):
         bpy.ops.render.render(animation=True)
     assert not client.requests and files(tmp_path / "shot") == []
@@ -205,11 +205,11 @@ def test_a_name_that_is_too_long(empty_scene, client, extension, tmp_path):
 
 @pytest.mark.parametrize("name", ["emoji", "signs", "long"])
 def test_a_backend_in_a_folder_of_any_name(part, empty_scene, monkeypatch, tmp_path, name):
-    part("link.session").BACKEND.stop()
+    part("client.backend_manager").BACKEND.stop()
     monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)
     monkeypatch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path / NAMES[name])))
     try:
         assert bpy.ops.stylerig.new_portrait(seed=3) == {"FINISHED"}
     finally:
-        part("link.session").BACKEND.stop()
+        part("client.backend_manager").BACKEND.stop()
     assert bpy.context.object.stylerig.seed == "3"

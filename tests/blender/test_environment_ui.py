@@ -31,12 +31,12 @@ def preferences(extension, part, tmp_path, no_backend_environment):
     settings.base_python, settings.wheels = str(actor(tmp_path)), str(tmp_path)
     (tmp_path / "a.whl").touch()
     yield settings
-    maker = part("link.session").ENVIRONMENT
+    maker = part("client.backend_manager").ENVIRONMENT
     maker.cancel()
     if maker._thread:
         maker._thread.join()
     maker.error, maker.cancelled = None, False
-    part("link.environment").remove(part("link.session").environment_folder())
+    part("install.installer").remove(part("client.backend_manager").environment_folder())
     settings.base_python = settings.wheels = settings.backend_python = ""
 
 
@@ -48,25 +48,25 @@ def actor(folder: Path, delay: float = 0) -> Path:
 
 
 def test_one_button(part, preferences):
-    session = part("link.session")
+    session = part("client.backend_manager")
     assert session.backend_python() is None and part("ui.status").backend_state() == "No environment"
     assert bpy.ops.stylerig.make_environment() == {"FINISHED"}
-    assert session.backend_python() == part("link.environment").executable(session.environment_folder())
+    assert session.backend_python() == part("install.installer").executable(session.environment_folder())
     assert part("ui.status").backend_state() == "Backend is off"
     assert bpy.ops.stylerig.remove_environment() == {"FINISHED"}
     assert session.backend_python() is None and not bpy.ops.stylerig.remove_environment.poll()
 
 
 def test_it_lies_in_the_extensions_own_folder(part, preferences):
-    recipe = part("link.session").environment_recipe()
+    recipe = part("client.backend_manager").environment_recipe()
     assert recipe.folder.parent == part("preferences").user_folder() == recipe.log.parent
     assert recipe.host == Path(bpy.utils.resource_path("LOCAL")) and not Path(sys.executable).is_relative_to(recipe.host)
-    assert (recipe.payload / "pyproject.toml").is_file() and part("link.environment").read_pins(recipe.payload)
+    assert (recipe.payload / "pyproject.toml").is_file() and part("install.installer").read_pins(recipe.payload)
 
 
 def test_blender_goes_on_meanwhile(part, preferences, tmp_path):
     actor(tmp_path, delay=30)
-    session, environment = part("link.session"), part("ui.environment")
+    session, environment = part("client.backend_manager"), part("ui.installation")
     environment.begin()  # what the button does in a window
     end = time.monotonic() + 20
     while session.ENVIRONMENT.progress.step != "Installing torch":
@@ -87,7 +87,7 @@ def test_online_access_is_honoured(part, preferences):
     preferences.wheels = ""
     with pytest.raises(RuntimeError, match="not allowed to go online.*Allow Online Access"):
         bpy.ops.stylerig.make_environment()
-    assert not part("link.session").environment_folder().exists()
+    assert not part("client.backend_manager").environment_folder().exists()
 
 
 def test_a_python_that_will_not_do(part, preferences, tmp_path):
@@ -116,13 +116,13 @@ class Drawn:
 def test_preferences_tell_the_state(part, preferences):
     def words():
         layout = Drawn()
-        part("ui.environment").draw(layout, bpy.context, preferences)
+        part("ui.installation").draw(layout, bpy.context, preferences)
         return str(layout.noted)
 
     assert "not made yet" in words() and "Make Environment" in words()
     bpy.ops.stylerig.make_environment()
     assert "is ready" in words() and "torch 2.13.0 on cpu" in words() and "Open Log" in words()
-    (part("link.session").environment_folder() / part("link.environment").MARKER).unlink()
+    (part("client.backend_manager").environment_folder() / part("install.installer").MARKER).unlink()
     assert "half made" in words() and "Resume" in words()
     preferences.backend_python = "/elsewhere/python"
     assert "/elsewhere/python" in words()

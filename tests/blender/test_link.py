@@ -27,18 +27,18 @@ def backend():
 
 @pytest.fixture
 def client(part, backend):
-    return part("link.client").Client(backend.port, backend.token)
+    return part("client.http_client").Client(backend.port, backend.token)
 
 
 @pytest.fixture
 def settings(part, tmp_path):
     payload = fake_backend.make_payload(tmp_path / "payload")
-    return part("link.process").LaunchSettings(Path(sys.executable), payload, tmp_path / "logs" / "backend.log", 30)
+    return part("client.process").LaunchSettings(Path(sys.executable), payload, tmp_path / "logs" / "backend.log", 30)
 
 
 @pytest.fixture
 def process(part):
-    backend = part("link.process").BackendProcess()
+    backend = part("client.process").BackendProcess()
     yield backend
     backend.stop()
 
@@ -81,7 +81,7 @@ def test_png(client):
 
 
 def test_a_request_is_written_as_json_whatever_kind_of_portrait_is_in_it(part):
-    portrait = part("link.portrait")
+    portrait = part("rig.portrait")
     request = {"portrait": {"seed": 7, "w": 'a"b', "name": "Zoë"}, "controls": {}, "output": {"size": None, "passes": ["Depth"]}}
     known = portrait.Portrait(request["portrait"])
     for one in (request, request | {"portrait": known}, request | {"portrait": known}):
@@ -90,14 +90,14 @@ def test_a_request_is_written_as_json_whatever_kind_of_portrait_is_in_it(part):
 
 
 def test_wrong_token_is_told(part, backend):
-    with pytest.raises(part("link.client").BackendError) as caught:
-        part("link.client").Client(backend.port, "wrong").health()
+    with pytest.raises(part("client.http_client").BackendError) as caught:
+        part("client.http_client").Client(backend.port, "wrong").health()
     assert caught.value.code == "wrong_token"
     assert "start" in caught.value.hint
 
 
 def test_the_backends_words_arrive(part, client):
-    with pytest.raises(part("link.client").BackendError) as caught:
+    with pytest.raises(part("client.http_client").BackendError) as caught:
         client.frame({**PORTRAIT, "weights_hash": "other"}, CONTROLS)
     assert (caught.value.code, caught.value.hint) == ("no_weights", "Install its model.")
 
@@ -106,8 +106,8 @@ def test_nobody_listening(part):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(part("link.client").BackendError) as caught:
-        part("link.client").Client(port, "t").health()
+    with pytest.raises(part("client.http_client").BackendError) as caught:
+        part("client.http_client").Client(port, "t").health()
     assert caught.value.code == "backend_gone"
 
 
@@ -115,18 +115,18 @@ def test_nobody_listening(part):
 def impatient(part, monkeypatch):
     """Calls look every 50 ms whether the backend still answers, twice."""
     for name, value in {"LOOK_SECONDS": 0.05, "CHECK_LOOKS": 1, "CHECK_SECONDS": 0.2, "MOST_SILENT": 2}.items():
-        monkeypatch.setattr(part("link.client"), name, value)
+        monkeypatch.setattr(part("client.http_client"), name, value)
 
 
 def test_no_answer_at_all(part, impatient):
-    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(part("link.client").BackendError) as caught:
-        part("link.client").Client(mute.getsockname()[1], "t", Path("/logs/b.log")).health()
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(part("client.http_client").BackendError) as caught:
+        part("client.http_client").Client(mute.getsockname()[1], "t", Path("/logs/b.log")).health()
     assert caught.value.code == "timeout" and str(Path("/logs/b.log")) in caught.value.hint
 
 
 def test_a_slow_picture_is_waited_for_while_the_backend_answers(part, impatient):
     with fake_backend.FakeBackend(delay=2.0) as slow:
-        frame = part("link.client").Client(slow.port, slow.token).frame(PORTRAIT, CONTROLS, 32)
+        frame = part("client.http_client").Client(slow.port, slow.token).frame(PORTRAIT, CONTROLS, 32)
         asked = [path for path, _body in slow.requests]
     assert np.array_equal(frame["Combined"], fake_backend.draw(CONTROLS, PORTRAIT, 32))
     assert asked.count("/v1/frames") == 1 and asked.count("/v1/health") >= 3
@@ -134,9 +134,9 @@ def test_a_slow_picture_is_waited_for_while_the_backend_answers(part, impatient)
 
 def test_a_call_that_was_given_up_ends(part):
     with fake_backend.FakeBackend(delay=20.0) as slow:
-        client, given_up, started = part("link.client").Client(slow.port, slow.token), threading.Event(), time.monotonic()
+        client, given_up, started = part("client.http_client").Client(slow.port, slow.token), threading.Event(), time.monotonic()
         threading.Timer(0.2, given_up.set).start()
-        with pytest.raises(part("link.client").BackendError) as caught:
+        with pytest.raises(part("client.http_client").BackendError) as caught:
             client.frame(PORTRAIT, CONTROLS, 32, given_up=given_up)
     assert caught.value.code == "given_up" and time.monotonic() - started < 10
 
@@ -146,7 +146,7 @@ def test_a_backend_that_dies_while_it_draws_is_told_at_once(part, process, setti
     client = process.client(settings)
     threading.Timer(0.5, os.kill, (process.pid, signal.SIGKILL)).start()
     started = time.monotonic()
-    with pytest.raises(part("link.client").BackendError) as caught:
+    with pytest.raises(part("client.http_client").BackendError) as caught:
         client.frame(PORTRAIT, CONTROLS, 32)
     assert caught.value.code == "backend_gone" and str(settings.log) in caught.value.hint
     assert time.monotonic() - started < 10
@@ -154,13 +154,13 @@ def test_a_backend_that_dies_while_it_draws_is_told_at_once(part, process, setti
 
 def test_connections_are_kept_and_replaced(part):
     with fake_backend.FakeBackend() as server:
-        client = part("link.client").Client(server.port, server.token)
+        client = part("client.http_client").Client(server.port, server.token)
         for _ in range(3):
             client.frame(PORTRAIT, CONTROLS, 16)
         assert server.connections == 1
         client._idle[0].sock.shutdown(socket.SHUT_RDWR)  # as when the server ends one that was idle for long
         assert client.health()["status"] == "ok" and server.connections == 2
-        with pytest.raises(part("link.client").BackendError):
+        with pytest.raises(part("client.http_client").BackendError):
             client.frame({**PORTRAIT, "weights_hash": "other"}, CONTROLS)
         assert client.health()["status"] == "ok" and server.connections == 2  # a refusal is an answer
         kept = client._idle[0].sock
@@ -170,15 +170,15 @@ def test_connections_are_kept_and_replaced(part):
 
 def test_calls_at_the_same_time_have_connections_of_their_own(part):
     with fake_backend.FakeBackend(delay=0.5) as server:
-        client = part("link.client").Client(server.port, server.token)
-        tasks = [part("link.tasks").Task(lambda: client.frame(PORTRAIT, CONTROLS, 16)) for _ in range(3)]
+        client = part("client.http_client").Client(server.port, server.token)
+        tasks = [part("client.tasks").Task(lambda: client.frame(PORTRAIT, CONTROLS, 16)) for _ in range(3)]
         pictures = [task.result()["Combined"] for task in tasks]
         assert server.connections == 3 and all(np.array_equal(picture, pictures[0]) for picture in pictures)
 
 
 @pytest.mark.parametrize(("status", "body"), [(502, b"Bad Gateway"), (500, b'{"error": {"code": "internal", "message": "It failed {x}.", "hint": "?"}}')])
 def test_faults_of_the_backend_name_its_log(part, status, body):
-    error = part("link.client").error_from(status, body, Path("/logs/b.log"))
+    error = part("client.http_client").error_from(status, body, Path("/logs/b.log"))
     assert str(Path("/logs/b.log")) in error.hint and ("502" in error.message or error.message == "It failed {x}.")
     assert part("translations").told(error) == str(error)
 
@@ -193,30 +193,30 @@ def test_faults_of_the_backend_name_its_log(part, status, body):
     ],
 )
 def test_pixels_that_do_not_fit_their_headers(part, body, headers):
-    with pytest.raises(part("link.client").BackendError) as caught:
-        part("link.client").split_passes(body, headers)
+    with pytest.raises(part("client.http_client").BackendError) as caught:
+        part("client.http_client").split_passes(body, headers)
     assert caught.value.code == "bad_answer"
 
 
 def test_pixels_cut_into_passes(part):
     pixels = np.arange(2 * 2 * 5, dtype="<f4").reshape(2, 2, 5)
     headers = {"x-array-shape": "2,2,5", "x-array-type": "<f4", "x-array-channels": "Combined.R,Combined.G,Combined.B,Combined.A,Depth.Z"}
-    passes = part("link.client").split_passes(pixels.tobytes(), headers)
+    passes = part("client.http_client").split_passes(pixels.tobytes(), headers)
     assert np.array_equal(passes["Combined"], pixels[..., :4]) and np.array_equal(passes["Depth"], pixels[..., 4:])
     assert all(one.flags.c_contiguous for one in passes.values())
 
 
 def test_placement_header(part):
-    read = part("link.client").read_placement
+    read = part("client.http_client").read_placement
     assert read({"x-stylerig-placement": "0.1,0.2,0.3,1,2,3"})["placement"].tolist() == [0.1, 0.2, 0.3, 1, 2, 3]
     for headers in ({}, {"x-stylerig-placement": "0.1,x"}, {"x-stylerig-placement": "0.1,0.2"}):
-        with pytest.raises(part("link.client").BackendError, match="cannot be read"):
+        with pytest.raises(part("client.http_client").BackendError, match="cannot be read"):
             read(headers)
 
 
 def test_arrays_that_are_none(part):
-    with pytest.raises(part("link.client").BackendError):
-        part("link.client").read_arrays(b"PK\x03\x04 nonsense")
+    with pytest.raises(part("client.http_client").BackendError):
+        part("client.http_client").read_arrays(b"PK\x03\x04 nonsense")
 
 
 def test_start_use_stop(process, settings):
@@ -257,7 +257,7 @@ def test_a_log_that_cannot_be_written_is_done_without(part, process, settings, t
     (tmp_path / "file").write_text("in the way")
     settings.log.mkdir(parents=True)
     for log in (settings.log, tmp_path / "file" / "backend.log"):
-        without = part("link.process").LaunchSettings(settings.python, settings.payload, log, 30)
+        without = part("client.process").LaunchSettings(settings.python, settings.payload, log, 30)
         assert process.client(without).health()["status"] == "ok"
         process.stop()
 
@@ -274,7 +274,7 @@ def test_what_is_meant_for_the_hosts_python_does_not_reach_the_backend(part, pro
         monkeypatch.setenv(name, value)
     client = process.client(settings)
     assert client.health()["status"] == "ok"
-    assert not HOST_VARIABLES.keys() & part("link.process").clean_environment().keys()
+    assert not HOST_VARIABLES.keys() & part("client.process").clean_environment().keys()
     own = Path(f"/proc/{process.pid}/environ")
     if own.exists():
         names = {entry.partition("=")[0] for entry in own.read_text().split("\0")}
@@ -305,13 +305,13 @@ def test_the_backend_ends_with_its_parent(settings, extension):
 
     script = (
         "import sys, time, pathlib, importlib, types; sys.path.insert(0, sys.argv[1])\n"
-        "package = types.ModuleType('link'); package.__path__ = [sys.argv[1]]; sys.modules['link'] = package\n"
-        "from link.process import BackendProcess, LaunchSettings\n"
+        "package = types.ModuleType('addon'); package.__path__ = [sys.argv[1]]; sys.modules['addon'] = package\n"
+        "from addon.client.process import BackendProcess, LaunchSettings\n"
         "backend = BackendProcess()\n"
         "backend.client(LaunchSettings(pathlib.Path(sys.executable), pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), 30))\n"
         "print(backend.pid, flush=True); time.sleep(60)\n"
     )
-    folder = Path(extension.__file__).parent / "link"
+    folder = Path(extension.__file__).parent
     arguments = [sys.executable, "-c", script, str(folder), str(settings.payload), str(settings.log)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE) as parent:
         pid = int(parent.stdout.readline())
@@ -322,29 +322,29 @@ def test_the_backend_ends_with_its_parent(settings, extension):
 
 def test_no_environment(part, process, settings):
     for python in (None, settings.payload / "no" / "python"):
-        missing = part("link.process").LaunchSettings(python, settings.payload, settings.log)
-        with pytest.raises(part("link.client").BackendError) as caught:
+        missing = part("client.process").LaunchSettings(python, settings.payload, settings.log)
+        with pytest.raises(part("client.http_client").BackendError) as caught:
             process.client(missing)
         assert caught.value.code == "no_environment" and "preferences" in caught.value.hint
 
 
 def test_no_payload(part, process, settings, tmp_path):
-    with pytest.raises(part("link.client").BackendError) as caught:
-        process.client(part("link.process").LaunchSettings(settings.python, tmp_path / "empty", settings.log))
+    with pytest.raises(part("client.http_client").BackendError) as caught:
+        process.client(part("client.process").LaunchSettings(settings.python, tmp_path / "empty", settings.log))
     assert caught.value.code == "no_payload"
 
 
 def test_not_a_python(part, process, settings, tmp_path):
     text = tmp_path / "python"
     text.write_text("not a program")
-    with pytest.raises(part("link.client").BackendError) as caught:
-        process.client(part("link.process").LaunchSettings(text, settings.payload, settings.log))
+    with pytest.raises(part("client.http_client").BackendError) as caught:
+        process.client(part("client.process").LaunchSettings(text, settings.payload, settings.log))
     assert caught.value.code == "cannot_start"
 
 
 def test_a_backend_that_crashes_says_why(part, process, settings, monkeypatch):
     monkeypatch.setenv("STYLERIG_FAKE", "crash")
-    with pytest.raises(part("link.client").BackendError) as caught:
+    with pytest.raises(part("client.http_client").BackendError) as caught:
         process.client(settings)
     assert caught.value.code == "start_failed"
     assert "torch" in caught.value.message and "environment" in caught.value.message
@@ -354,27 +354,27 @@ def test_a_backend_that_crashes_says_why(part, process, settings, monkeypatch):
 
 def test_a_backend_that_is_never_ready(part, process, settings, monkeypatch):
     monkeypatch.setenv("STYLERIG_FAKE", "silent")
-    patient = part("link.process").LaunchSettings(settings.python, settings.payload, settings.log, 1.0)
-    with pytest.raises(part("link.client").BackendError) as caught:
+    patient = part("client.process").LaunchSettings(settings.python, settings.payload, settings.log, 1.0)
+    with pytest.raises(part("client.http_client").BackendError) as caught:
         process.client(patient)
     assert caught.value.code == "start_timeout" and not process.running
 
 
 def test_stopping_while_it_starts(part, process, settings, monkeypatch):
     monkeypatch.setenv("STYLERIG_FAKE", "silent")
-    task = part("link.tasks").Task(lambda: process.client(settings))
+    task = part("client.tasks").Task(lambda: process.client(settings))
     wait_for(lambda: process.starting and process._process is not None)
     started = time.monotonic()
     process.stop()
-    with pytest.raises(part("link.client").BackendError):
+    with pytest.raises(part("client.http_client").BackendError):
         task.result()
     assert time.monotonic() - started < 10
 
 
 def test_session_finds_the_environment(part, monkeypatch, no_backend_environment):
-    session = part("link.session")
+    session = part("client.backend_manager")
     assert session.backend_python() is None
-    with pytest.raises(part("link.client").BackendError) as caught:
+    with pytest.raises(part("client.http_client").BackendError) as caught:
         session.backend_client()
     assert caught.value.code == "no_environment"
     monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)
@@ -394,7 +394,7 @@ def test_only_the_newest_request_is_answered(part):
         gate.wait(10)
         return request
 
-    worker = part("link.newest").NewestWorker(work)
+    worker = part("live.latest_only_worker").NewestWorker(work)
     worker.submit(0)
     started.wait(10)
     for request in range(1, 50):
@@ -407,14 +407,14 @@ def test_only_the_newest_request_is_answered(part):
 
 
 def test_a_request_is_tried_again_when_the_backend_went_away(part):
-    errors = [part("link.client").BackendError("backend_gone", "gone")]
+    errors = [part("client.http_client").BackendError("backend_gone", "gone")]
 
     def work(request):
         if errors:
             raise errors.pop()
         return request
 
-    worker = part("link.newest").NewestWorker(work)
+    worker = part("live.latest_only_worker").NewestWorker(work)
     worker.submit("a")
     wait_for(lambda: not worker.busy)
     assert worker.take().value == "a"
@@ -422,10 +422,10 @@ def test_a_request_is_tried_again_when_the_backend_went_away(part):
 
 
 def test_faults_reach_the_person(part):
-    worker = part("link.newest").NewestWorker(lambda request: 1 / request)
+    worker = part("live.latest_only_worker").NewestWorker(lambda request: 1 / request)
     worker.submit(0)
     wait_for(lambda: not worker.busy)
     assert worker.take().error.code == "internal"
     worker.stop()
-    with pytest.raises(part("link.client").BackendError, match="ZeroDivisionError"):
-        part("link.tasks").Task(lambda: 1 / 0).result()
+    with pytest.raises(part("client.http_client").BackendError, match="ZeroDivisionError"):
+        part("client.tasks").Task(lambda: 1 / 0).result()

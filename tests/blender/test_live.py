@@ -21,8 +21,8 @@ NO_MEMORY = fake_backend.Refused(422, "out_of_memory", "There is not enough memo
 def server(part, monkeypatch):
     """A backend in this process, whose delay and refusals a test may change."""
     with fake_backend.FakeBackend() as backend:
-        client = part("link.client").Client(backend.port, backend.token)
-        monkeypatch.setattr(part("link.session").BACKEND, "client", lambda _settings: client)
+        client = part("client.http_client").Client(backend.port, backend.token)
+        monkeypatch.setattr(part("client.backend_manager").BACKEND, "client", lambda _settings: client)
         yield backend
 
 
@@ -35,7 +35,7 @@ def rig(server, empty_scene):
 @pytest.fixture
 def view(part, rig):
     """The live view with its first picture."""
-    view = part("link.live").VIEW
+    view = part("live.controller").VIEW
     bpy.ops.stylerig.live_view()
     settle(view)
     yield view
@@ -80,7 +80,7 @@ def pixels():
 
 
 def drawn(part, rig, size):
-    portrait, controls = part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())
+    portrait, controls = part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())
     return fake_backend.draw(controls, portrait, size)
 
 
@@ -89,14 +89,14 @@ def sizes_asked(server):
 
 
 def test_the_view_looks_at_each_turn_of_the_main_loop(part, view):
-    live = part("link.live")
+    live = part("live.controller")
     assert live.tick() == 0.0
     view.stop()
     assert live.tick() is None
 
 
 def test_pace(part):
-    pace = part("link.pace").Pace()
+    pace = part("live.adaptive_resolution").Pace()
     assert pace.moving_size(512) == 512 and pace.rest(512, 1 / 24) == 0
     pace.measured(512, 0.09)
     assert pace.moving_size(512) == 512 and pace.rest(512, 1 / 24) > 0
@@ -115,7 +115,7 @@ def test_pace(part):
 
 def test_pace_of_playback(part):
     """One slow picture changes nothing; then trials with rests, at once after a quick one, until two of three are quick."""
-    pace, frame = part("link.pace").Pace(), 1 / 24
+    pace, frame = part("live.adaptive_resolution").Pace(), 1 / 24
     for seconds, rests in ((0.03, False), (0.03, False), (0.3, False), (0.3, True), (0.03, False), (0.5, True), (0.03, False), (0.03, False), (0.3, False)):
         pace.measured(64, seconds)
         assert (pace.rest(64, frame) > 0) == rests, seconds
@@ -126,7 +126,7 @@ def test_pace_of_playback(part):
 
 
 def test_pace_where_coarse_pictures_are_not_quicker(part):
-    pace = part("link.pace").Pace()
+    pace = part("live.adaptive_resolution").Pace()
     pace.measured(512, 0.4)
     pace.measured(256, 0.39)
     assert pace.moving_size(512) == 512
@@ -140,14 +140,14 @@ def test_pace_where_coarse_pictures_are_not_quicker(part):
 @pytest.fixture
 def rest(part, monkeypatch):
     """Say after how many seconds the rig counts as resting."""
-    return lambda seconds: monkeypatch.setattr(part("link.live"), "REST_SECONDS", seconds)
+    return lambda seconds: monkeypatch.setattr(part("live.controller"), "REST_SECONDS", seconds)
 
 
 def test_a_coarse_picture_first_where_pictures_are_slow(part, server, view, rig, settings, rest):
     rest(1000)
     settings.live_size = 128
     settle(view)
-    view.pace = part("link.pace").Pace()  # what a busy machine made slow does not count
+    view.pace = part("live.adaptive_resolution").Pace()  # what a busy machine made slow does not count
     server.delay = lambda size: 0.25 * (size / 128) ** 2
     edit(rig, 0.1)
     settle(view)
@@ -192,7 +192,7 @@ def play(part, monkeypatch):
     """Play, or not."""
 
     def play(on):
-        monkeypatch.setattr(part("link.live"), "playing", lambda: on)
+        monkeypatch.setattr(part("live.controller"), "playing", lambda: on)
 
     return play
 
@@ -220,10 +220,10 @@ def test_playback(server, view, rig, settings, play, choice, seconds, followed):
 
 def test_playback_is_followed_again_once_it_can_be(part, server, view, rig, settings, play, monkeypatch):
     """Nobody does anything: the computer was busy for a while."""
-    monkeypatch.setattr(part("link.pace"), "REST_SECONDS", 0.1)
-    monkeypatch.setattr(part("link.pace"), "REST_TIMES", 0)
+    monkeypatch.setattr(part("live.adaptive_resolution"), "REST_SECONDS", 0.1)
+    monkeypatch.setattr(part("live.adaptive_resolution"), "REST_TIMES", 0)
     settings.live_playback, server.delay, frames = "AUTO", 0.3, iter(range(1, 10**6))
-    view.pace, told = part("link.pace").Pace(), set()
+    view.pace, told = part("live.adaptive_resolution").Pace(), set()
     play(True)
 
     def playing_until(condition, seconds=60.0):
@@ -242,7 +242,7 @@ def test_playback_is_followed_again_once_it_can_be(part, server, view, rig, sett
     assert told == {text for text in told if text.startswith("Paused")}
     server.delay = 0.0
     playing_until(lambda: "per picture" in view.status)
-    monkeypatch.setattr(part("link.pace"), "REST_SECONDS", 1000)  # it follows, not by trials
+    monkeypatch.setattr(part("live.adaptive_resolution"), "REST_SECONDS", 1000)  # it follows, not by trials
     asked = len(sizes_asked(server))
     playing_until(lambda: len(sizes_asked(server)) >= asked + 5)
 
@@ -262,7 +262,7 @@ def test_what_the_backend_refuses_is_told(part, server, view, rig, refusal, advi
 
 
 def test_a_long_wait_is_told(part, server, view, rig, monkeypatch):
-    monkeypatch.setattr(part("link.live"), "PATIENT_SECONDS", 0)
+    monkeypatch.setattr(part("live.controller"), "PATIENT_SECONDS", 0)
     server.delay = 0.2
     edit(rig, 0.5)
     poll_until(view, lambda: view.worker.busy)
@@ -274,7 +274,7 @@ def test_a_long_wait_is_told(part, server, view, rig, monkeypatch):
 
 def test_killed_while_scrubbing(part, backend, empty_scene):
     bpy.ops.stylerig.new_portrait(seed=11, truncation=0.5)
-    rig, view, told = bpy.context.view_layer.objects.active, part("link.live").VIEW, set()
+    rig, view, told = bpy.context.view_layer.objects.active, part("live.controller").VIEW, set()
     bpy.ops.stylerig.live_view()
     settle(view)
     pid = backend.pid
@@ -293,8 +293,8 @@ def test_killed_while_scrubbing(part, backend, empty_scene):
 
 
 def test_a_backend_of_another_version(part, backend, monkeypatch, tmp_path, empty_scene):
-    assert part("link.session").launch_settings().version
-    assert backend.client(part("link.session").launch_settings()).health()["status"] == "ok"
+    assert part("client.backend_manager").launch_settings().version
+    assert backend.client(part("client.backend_manager").launch_settings()).health()["status"] == "ok"
     backend.stop()
     monkeypatch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path / "other", version="0.0.9")))
     with pytest.raises(RuntimeError, match="is of version 0.0.9, the extension of version .* Restart Blender"):
@@ -303,7 +303,7 @@ def test_a_backend_of_another_version(part, backend, monkeypatch, tmp_path, empt
 
 
 def test_the_picture_is_kept_in_the_file_and_the_view_comes_back(part, view, rig, monkeypatch, tmp_path):
-    live, path = part("link.live"), str(tmp_path / "shot.blend")
+    live, path = part("live.controller"), str(tmp_path / "shot.blend")
     bpy.data.images[IMAGE].use_fake_user = True  # in a window, an Image Editor uses it
     edit(rig, 0.8)
     settle(view)
@@ -315,7 +315,7 @@ def test_the_picture_is_kept_in_the_file_and_the_view_comes_back(part, view, rig
     assert not view.running  # this Blender has no window
     assert np.allclose(pixels(), shown, atol=1e-3)  # packed as half floats
     monkeypatch.setattr(live, "has_window", lambda: True)
-    monkeypatch.setattr(part("ui.overlay").OVERLAY, "follow", lambda: None)
+    monkeypatch.setattr(part("live.overlay").OVERLAY, "follow", lambda: None)
     bpy.ops.wm.open_mainfile(filepath=path)
     assert view.running
     settle(view)
@@ -327,7 +327,7 @@ def test_the_picture_is_kept_in_the_file_and_the_view_comes_back(part, view, rig
 
 
 def test_undo_to_before_the_start_leaves_the_picture(part, server, rig):
-    view = part("link.live").VIEW
+    view = part("live.controller").VIEW
     bpy.ops.ed.undo_push(message="before")
     bpy.ops.stylerig.live_view()
     settle(view)
@@ -342,15 +342,15 @@ def test_undo_to_before_the_start_leaves_the_picture(part, server, rig):
 
 
 def test_the_overlay_comes_and_goes_with_the_view(part, view, settings, monkeypatch):
-    overlay, added = part("ui.overlay").OVERLAY, []
+    overlay, added = part("live.overlay").OVERLAY, []
     assert not overlay.shown  # never without a window
 
     class Space:
         draw_handler_add = staticmethod(lambda *arguments: added.append(arguments) or "handle")
         draw_handler_remove = staticmethod(lambda handle, region: added.pop())
 
-    monkeypatch.setattr(part("link.live"), "has_window", lambda: True)
-    monkeypatch.setattr(part("ui.overlay"), "View", Space)
+    monkeypatch.setattr(part("live.controller"), "has_window", lambda: True)
+    monkeypatch.setattr(part("live.overlay"), "View", Space)
     settings.overlay = True
     view.changed = True
     view.tell()
@@ -367,12 +367,12 @@ def test_the_overlay_comes_and_goes_with_the_view(part, view, settings, monkeypa
     ("BOTTOM_RIGHT", (490, 690), (10, 210)), ("TOP_LEFT", (60, 260), (360, 560)), ("BOTTOM_LEFT", (60, 260), (10, 210)),
 ])  # fmt: skip
 def test_the_corner_is_free_of_other_regions(part, place, x, y):
-    corners = part("ui.overlay").corner_square((1000, 600), (50, 300, 0, 30), place, 1 / 3, 10)
+    corners = part("live.overlay").corner_square((1000, 600), (50, 300, 0, 30), place, 1 / 3, 10)
     assert np.allclose(corners[[0, 3]], np.array((x, y)).T)
 
 
 def test_a_narrow_view_makes_the_corner_smaller(part):
-    corners = part("ui.overlay").corner_square((300, 600), (0, 200, 0, 0), "BOTTOM_RIGHT", 1.0, 10)
+    corners = part("live.overlay").corner_square((300, 600), (0, 200, 0, 0), "BOTTOM_RIGHT", 1.0, 10)
     assert np.allclose(corners, [(10, 10), (90, 10), (10, 90), (90, 90)])
 
 
@@ -386,7 +386,7 @@ def looking(matrix):
 
 def test_the_portrait_lies_over_the_head(part):
     """Seen from the front: the portrait camera's frame, moved against the head as the head is in it."""
-    overlay = part("ui.overlay")
+    overlay = part("live.overlay")
     front = looking(Matrix.Rotation(np.pi / 2, 4, "X"))
     square = overlay.head_square(Matrix(), Matrix.Translation((0, 0, 0.1)), AT_ORIGIN, front)
     assert np.allclose(square, [(-0.125, 0, -0.025), (0.125, 0, -0.025), (-0.125, 0, 0.225), (0.125, 0, 0.225)], atol=1e-6)
@@ -397,7 +397,7 @@ def test_the_portrait_lies_over_the_head(part):
 
 
 def test_the_portrait_turns_and_grows_with_the_rig(part):
-    overlay, front = part("ui.overlay"), looking(Matrix.Rotation(np.pi / 2, 4, "X"))
+    overlay, front = part("live.overlay"), looking(Matrix.Rotation(np.pi / 2, 4, "X"))
     rig = Matrix.Translation((1, 0, 2)) @ Matrix.Rotation(0.5, 4, "Y") @ Matrix.Scale(2, 4)
     square = overlay.head_square(rig, rig, AT_ORIGIN, front)
     expected = [rig @ Vector((0.125 * x, 0, 0.125 * z)) for x, z in overlay.CORNERS]
@@ -405,7 +405,7 @@ def test_the_portrait_turns_and_grows_with_the_rig(part):
 
 
 def test_a_head_seen_from_behind_has_no_portrait_over_it(part):
-    overlay = part("ui.overlay")
+    overlay = part("live.overlay")
     behind = looking(Matrix.Rotation(np.pi, 4, "Z") @ Matrix.Rotation(np.pi / 2, 4, "X"))
     assert overlay.head_square(Matrix(), Matrix(), AT_ORIGIN, behind) is None
     assert overlay.head_square(Matrix(), Matrix(), AT_ORIGIN, Matrix()) is None  # from above

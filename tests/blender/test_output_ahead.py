@@ -52,7 +52,7 @@ def yaw_of(controls: dict) -> float:
 def story(extension, empty_scene, monkeypatch, tmp_path):
     """A rig in a scene of 6 frames; what the backend is asked and what is written is kept."""
     story = Story()
-    ahead = module(extension, "output.ahead")
+    ahead = module(extension, "render.prefetch")
 
     class Noted(ahead.Drawing):
         """Written down when it is begun, and said to take long: when its thread runs is the computer's affair."""
@@ -142,7 +142,7 @@ def test_whatever_moves_the_rig_the_next_frame_is_asked_for_early_and_once(
     assert all(story.ahead(frame, yaws[frame - 1]) for frame in FRAMES[2:])
     assert all(story.ahead(frame, yaws[frame - 1], by=2) for frame in FRAMES[4:])  # once the first had come out as foreseen
     story.events.clear()
-    monkeypatch.setattr(module(extension, "output.ahead"), "MOST_LOST", 0)
+    monkeypatch.setattr(module(extension, "render.prefetch"), "MOST_LOST", 0)
     without = render(empty_scene)
     assert [kind for kind, _ in story.events] == ["ask", "write"] * len(FRAMES)
     assert sorted(events, key=str) == sorted(story.events, key=str)
@@ -182,7 +182,7 @@ def test_what_changes_in_between_is_rendered_as_it_is_and_looking_ahead_ends(ext
         render(empty_scene)
     finally:
         bpy.app.handlers.render_pre.remove(turn)
-    in_vain = module(extension, "output.ahead").MOST_LOST
+    in_vain = module(extension, "render.prefetch").MOST_LOST
     assert sorted(set(story.asked)) == [0.02, 0.04, 0.06, 0.08, 0.1, 0.12] and len(story.asked) == len(FRAMES) + in_vain
     assert [kind for kind, _ in story.events[-4:]] == ["ask", "write"] * 2
 
@@ -205,18 +205,18 @@ def test_others_that_follow_the_frames_never_hear_of_them_out_of_turn(story, emp
 
 def test_an_error_of_what_was_foreseen_is_not_told(extension, story, empty_scene):
     keyed(rig_of(empty_scene).pose.bones["head"])
-    story.failing = {0.06: [module(extension, "link.client").BackendError("busy", "Too much.")]}
+    story.failing = {0.06: [module(extension, "client.http_client").BackendError("busy", "Too much.")]}
     assert len(render(empty_scene)) == len(FRAMES)
     assert story.asked.count(0.06) == 2 and len(story.asked) == len(FRAMES) + 1
 
 
 def test_an_error_of_the_frame_itself_is_told_and_nothing_goes_on(extension, story, empty_scene):
     keyed(rig_of(empty_scene).pose.bones["head"])
-    error = module(extension, "link.client").BackendError
+    error = module(extension, "client.http_client").BackendError
     story.failing, story.seconds = {0.04: [error("out_of_memory", "No memory.")]}, 0.2
     with pytest.raises(RuntimeError, match="No memory"):
         render(empty_scene)
-    assert not module(extension, "output.ahead").BEGAN and 0.08 not in story.asked
+    assert not module(extension, "render.prefetch").BEGAN and 0.08 not in story.asked
     end = time.monotonic() + 20
     while any(thread.name.startswith("StyleRig") for thread in threading.enumerate()) and time.monotonic() < end:
         time.sleep(0.05)
@@ -229,7 +229,7 @@ def test_single_frames_rendered_as_animations_are_asked_for_alone(extension, sto
     for frame in FRAMES:
         empty_scene.frame_start = empty_scene.frame_end = frame
         render(empty_scene)
-    assert story.asked == [0.02, 0.04, 0.06, 0.08, 0.1, 0.12] and not module(extension, "output.ahead").BEGAN
+    assert story.asked == [0.02, 0.04, 0.06, 0.08, 0.1, 0.12] and not module(extension, "render.prefetch").BEGAN
 
 
 class Wanted:
@@ -244,7 +244,7 @@ class Wanted:
 
 def foreseeing(extension, *frames: int):
     """Looking ahead, with these frames foreseen."""
-    foreseen = module(extension, "output.ahead").Ahead()
+    foreseen = module(extension, "render.prefetch").Ahead()
     foreseen.coming = {frame: [Wanted(frame)] for frame in frames}
     return foreseen, {frame: drawings[0] for frame, drawings in foreseen.coming.items()}
 
@@ -283,7 +283,7 @@ def test_while_two_frames_are_coming_none_is_evaluated(extension):
 
 @pytest.mark.parametrize(("looked", "looks"), [(2.0, 3), (0.5, 9)])
 def test_a_scene_that_is_slower_than_its_portraits_is_soon_not_evaluated_ahead(extension, looked, looks):
-    foreseen, counted = module(extension, "output.ahead").Ahead(), 0
+    foreseen, counted = module(extension, "render.prefetch").Ahead(), 0
     for frame in range(10):
         assert len(foreseen.take(frame, [frame])) == 1
         if foreseen.reach:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import bpy
 import pytest
-
 from output_shot import module, prepare
 
 LINE = "import bpy; exec(bpy.data.texts['StyleRig Check'].as_string())"  # as docs/addon.md has it
@@ -28,7 +27,7 @@ import os; os._exit(0)
 def scene(extension, empty_scene, client, backend, tmp_path):
     prepare(extension, empty_scene)
     bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / "shot"))
-    module(extension, "output.sequence").PROBLEMS.clear()
+    module(extension, "render.sequence").PROBLEMS.clear()
     return empty_scene
 
 
@@ -80,14 +79,14 @@ def break_path(scene, _extension, _monkeypatch) -> None:
 
 
 def break_environment(_scene, extension, monkeypatch) -> None:
-    module(extension, "link.session").BACKEND.stop()
+    module(extension, "client.backend_manager").BACKEND.stop()
     monkeypatch.setenv("STYLERIG_PYTHON", "/nowhere/python")
 
 
 def fail_to_render(scene, extension, monkeypatch) -> None:
-    error = module(extension, "link.client").BackendError("x", "No memory for it.", "")
+    error = module(extension, "client.http_client").BackendError("x", "No memory for it.", "")
     with monkeypatch.context() as patch:
-        patch.setattr(module(extension, "output.engine").StyleRigEngine, "pictures", lambda *_: (_ for _ in ()).throw(error))
+        patch.setattr(module(extension, "render.engine").StyleRigEngine, "pictures", lambda *_: (_ for _ in ()).throw(error))
         with pytest.raises(RuntimeError):
             bpy.ops.render.render(animation=True)
 
@@ -162,7 +161,7 @@ def sky(scene) -> None:
     ],
 )  # fmt: skip
 def test_what_is_asked_for_in_vain_is_named(extension, scene, ask, name):
-    left_out = module(extension, "output.left_out").left_out
+    left_out = module(extension, "render.ignored_settings").left_out
     assert left_out(scene) == []
     ask(scene)
     assert left_out(scene) == [name]
@@ -172,4 +171,4 @@ def test_what_is_asked_for_in_vain_is_named(extension, scene, ask, name):
 def test_a_scene_without_camera_and_world_asks_for_nothing(extension, scene):
     bpy.data.objects.remove(scene.camera)
     scene.world, scene.render.film_transparent = None, False
-    assert module(extension, "output.left_out").left_out(scene) == []
+    assert module(extension, "render.ignored_settings").left_out(scene) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-
 from output_shot import KnownClient, module, prepare, random_frame, render_still, srgb_bytes, use_client
 
 
@@ -35,7 +34,7 @@ def plate(tmp_path) -> str:
 
 
 def ours(extension, scene) -> list[str]:
-    tree = module(extension, "output.compositor").scene_tree(scene)
+    tree = module(extension, "render.compositor").scene_tree(scene)
     return sorted(node.name for node in tree.nodes if node.name.startswith("StyleRig"))
 
 
@@ -89,7 +88,7 @@ def test_doing_it_twice_leaves_one_set_of_nodes(extension, scene, plate):
 
 
 def test_an_artists_nodes_stay(extension, scene):
-    compositor = module(extension, "output.compositor")
+    compositor = module(extension, "render.compositor")
     tree = compositor.ensure_tree(scene)
     blur = tree.nodes.new("CompositorNodeBlur")
     tree.links.new(compositor.render_layers(tree, scene).outputs["Image"], blur.inputs["Image"])
@@ -114,4 +113,4 @@ def test_a_plate_that_cannot_be_read_changes_nothing(extension, scene, tmp_path,
     with pytest.raises(RuntimeError, match="The plate .*plate.png (cannot be read|is not a picture)"):
         bpy.ops.stylerig.setup_compositor(filepath=str(path))
     assert len(bpy.data.images) == before
-    assert module(extension, "output.compositor").scene_tree(scene) is None
+    assert module(extension, "render.compositor").scene_tree(scene) is None

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import bpy
 import pytest
-
 from output_shot import module, prepare
 
 CODECS = [item.identifier for item in bpy.types.ImageFormatSettings.bl_rna.properties["exr_codec"].enum_items if not item.identifier.startswith("B44")]
@@ -20,9 +19,9 @@ NEWER = bpy.app.version >= (5, 0, 0)
 
 @pytest.fixture(autouse=True)
 def short_rest(extension, monkeypatch):
-    module(extension, "output.sequence").PROBLEMS.clear()
-    monkeypatch.setattr(module(extension, "output.done"), "REST_SECONDS", 0.4)
-    monkeypatch.setattr(module(extension, "output.done"), "POLL_SECONDS", 0.02)
+    module(extension, "render.sequence").PROBLEMS.clear()
+    monkeypatch.setattr(module(extension, "render.finished_frames"), "REST_SECONDS", 0.4)
+    monkeypatch.setattr(module(extension, "render.finished_frames"), "POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -83,21 +82,21 @@ def at(event: str, action: Callable, frame: int, first: bool = False):
 @pytest.mark.parametrize("parts", [False, True] if NEWER else [False])
 @pytest.mark.parametrize("codec", CODECS)
 def test_frames_in_every_codec_are_done(extension, scene, client, tmp_path, codec, parts):
-    node = module(extension, "output.compositor").scene_tree(scene).nodes["StyleRig Passes"]
+    node = module(extension, "render.compositor").scene_tree(scene).nodes["StyleRig Passes"]
     node.format.exr_codec, scene.frame_end = codec, 2
     if parts:
         node.format.use_exr_interleave = False
     bpy.ops.render.render(animation=True)
     assert len(client.requests) == 2
     before = states(tmp_path)
-    assert len(before) == 4 and all(module(extension, "output.done").is_finished(path) for path in before)
+    assert len(before) == 4 and all(module(extension, "render.finished_frames").is_finished(path) for path in before)
     bpy.ops.render.render(animation=True)
     assert len(client.requests) == 2 and not changed(before, tmp_path)
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_frames_of_one_layer_in_every_codec_are_done(extension, scene, client, tmp_path, codec):
-    module(extension, "output.sequence").set_format(scene.render.image_settings, "IMAGE", "OPEN_EXR", "32")
+    module(extension, "render.sequence").set_format(scene.render.image_settings, "IMAGE", "OPEN_EXR", "32")
     scene.render.image_settings.exr_codec, scene.render.use_compositing, scene.frame_end = codec, False, 2
     bpy.ops.render.render(animation=True)
     before = states(tmp_path)
@@ -165,12 +164,12 @@ def test_a_frame_that_another_begins_meanwhile_is_left_to_it_and_told(scene, ren
 
 def test_another_start_in_the_midst_of_a_frame_leaves_it_alone(extension, scene, client, tmp_path):
     """Its EXR is written, but has no texts yet: the other Blender must not take it for its own to draw."""
-    sequence = module(extension, "output.sequence")
+    sequence = module(extension, "render.sequence")
     seen = {}
 
     def other_starts() -> None:
         seen.update(states(tmp_path))
-        register, path = module(extension, "output.done").Register(scene), scene.render.filepath
+        register, path = module(extension, "render.finished_frames").Register(scene), scene.render.filepath
         assert path != register.own
         register.close(scene)
         assert changed(seen, tmp_path) == set()
@@ -189,7 +188,7 @@ def test_another_engines_frame_is_drawn_anew_kept_and_told(extension, scene, ren
     assert len(client.requests) == 1
     assert changed(before, rendered) == {"frame_0002.png", "frame_0002.exr", "frame_0002.png.old", "frame_0002.exr.old"}
     assert {path.name.removesuffix(".old"): path.read_bytes() for path in rendered.rglob("*.old")} == kept
-    assert module(extension, "output.whole").is_marked(png(rendered, 2))
+    assert module(extension, "render.file_integrity").is_marked(png(rendered, 2))
     said = capfd.readouterr()
     assert "frame_0002.png does not say that StyleRig made it" in said.out + said.err
     unmark(png(rendered, 2))
@@ -219,7 +218,7 @@ def test_a_render_that_fails_leaves_what_was_there(extension, scene, rendered, c
     before = states(rendered)
 
     def fail(_controls, _size):
-        raise module(extension, "link.client").BackendError("x", "No memory.", "")
+        raise module(extension, "client.http_client").BackendError("x", "No memory.", "")
 
     client.draw = fail
     with pytest.raises(RuntimeError, match="No memory"):
@@ -238,7 +237,7 @@ def test_clocks_of_computer_and_file_server_need_not_agree(extension, scene, cli
             scene.frame_end = frame
             bpy.ops.render.render(animation=True)
     assert len(client.requests) == 4
-    assert all(module(extension, "output.whole").is_marked(path) for path in states(tmp_path))
+    assert all(module(extension, "render.file_integrity").is_marked(path) for path in states(tmp_path))
     bpy.ops.render.render(animation=True)
     assert len(client.requests) == 4
 
@@ -267,7 +266,7 @@ def test_only_what_this_render_wrote_and_is_cut_off_is_removed(extension, scene,
             with pytest.raises(RuntimeError) as caught:
                 bpy.ops.render.render(animation=True)
             said = str(caught.value)
-    assert "frame 2 could not be written whole and was removed" in said and len(module(extension, "output.sequence").PROBLEMS) == 1
+    assert "frame 2 could not be written whole and was removed" in said and len(module(extension, "render.sequence").PROBLEMS) == 1
     assert {path.name for path in states(tmp_path)} == {"frame_0001.png", "frame_0001.exr", "frame_0002.png"}
     client.requests.clear()
     bpy.ops.render.render(animation=True)
@@ -292,7 +291,7 @@ def test_another_blender_that_writes_the_same_frame_is_waited_for(extension, sce
     with at("render_post", write_again, frame=1):
         bpy.ops.render.render(animation=True)
     assert len(client.requests) == 4 and len(states(tmp_path)) == 8
-    assert all(module(extension, "output.done").is_finished(path) for path in states(tmp_path))
+    assert all(module(extension, "render.finished_frames").is_finished(path) for path in states(tmp_path))
 
 
 def no_links(*_arguments) -> None:
@@ -323,7 +322,7 @@ def test_a_still_goes_where_blender_puts_it_and_touches_no_frame(scene, rendered
 def test_where_a_still_goes(extension, scene, client, tmp_path, name):
     scene.render.use_compositing, scene.render.filepath = False, f"{tmp_path}/still/{name}"
     bpy.ops.render.render(write_still=True)
-    assert module(extension, "output.files").stills(scene) == [path for path in (tmp_path / "still").rglob("*") if path.is_file()]
+    assert module(extension, "render.output_files").stills(scene) == [path for path in (tmp_path / "still").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("done", ["all", "some", "none"])
@@ -367,7 +366,7 @@ def test_who_changes_the_output_path_as_the_render_begins_has_the_say(scene, ren
 
 def test_an_output_that_blender_does_not_write_is_not_waited_for(extension, scene, rendered, client):
     """A File Output of one color has no picture. That is learned from the first frame that is drawn."""
-    compositor = module(extension, "output.compositor")
+    compositor = module(extension, "render.compositor")
     tree = compositor.scene_tree(scene)
     node = tree.nodes.new("CompositorNodeOutputFile")
     if NEWER:
@@ -394,7 +393,7 @@ def test_a_frame_is_all_of_its_views(scene, client, tmp_path, missing):
 
 def test_what_was_looked_at_is_not_read_again_nor_waited_for(extension, scene, rendered, client, monkeypatch):
     """A person's stills, with a frame that only looks done beside them, begin at once."""
-    done, read = module(extension, "output.done"), []
+    done, read = module(extension, "render.finished_frames"), []
     exr(rendered, 2).unlink()
     scene.frame_set(9)
     bpy.ops.render.render()
@@ -412,7 +411,7 @@ def test_what_was_looked_at_is_not_read_again_nor_waited_for(extension, scene, r
 
 def test_many_frames_are_looked_at_quickly(extension, scene, rendered, client):
     """Not one after another: on a file server each look takes its time."""
-    done, looks, running = module(extension, "output.done"), [], []
+    done, looks, running = module(extension, "render.finished_frames"), [], []
     done.DONE.clear()
 
     def slow(paths) -> bool:

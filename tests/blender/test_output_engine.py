@@ -9,21 +9,30 @@ from types import SimpleNamespace
 import bpy
 import numpy as np
 import pytest
-
 from output_shot import (
-    KnownClient, add_rig, module, prepare, random_frame, read_exr, read_png, render_still, srgb_bytes, stacked, use_client,
+    KnownClient,
+    add_rig,
+    module,
+    prepare,
+    random_frame,
+    read_exr,
+    read_png,
+    render_still,
+    srgb_bytes,
+    stacked,
+    use_client,
 )
 
 
 @pytest.fixture
 def scene(extension, empty_scene, client):
     prepare(extension, empty_scene)
-    module(extension, "output.compositor").set_exact_colours(empty_scene)
+    module(extension, "render.compositor").set_exact_colours(empty_scene)
     return empty_scene
 
 
 def test_all_passes_arrive_exactly(extension, scene, client, tmp_path):
-    module(extension, "output.sequence").setup_sequence(scene, str(tmp_path))
+    module(extension, "render.sequence").setup_sequence(scene, str(tmp_path))
     scene.frame_end = 1
     bpy.ops.render.render(animation=True)
     channels = read_exr(tmp_path / "passes" / "frame_0001.exr", tmp_path)
@@ -116,7 +125,7 @@ ALL = ("Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Dept
 
 
 def composited(extension, scene: bpy.types.Scene) -> None:
-    compositor = module(extension, "output.compositor")
+    compositor = module(extension, "render.compositor")
     compositor.ensure_output(compositor.ensure_tree(scene), scene)
 
 
@@ -131,11 +140,11 @@ def not_composited(extension, scene: bpy.types.Scene) -> None:
 
 def layered(extension, scene: bpy.types.Scene) -> None:
     settings = scene.render.image_settings
-    module(extension, "output.sequence").set_format(settings, "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", "32")
+    module(extension, "render.sequence").set_format(settings, "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", "32")
 
 
 def one_layer(extension, scene: bpy.types.Scene) -> None:
-    module(extension, "output.sequence").set_format(scene.render.image_settings, "IMAGE", "OPEN_EXR", "32")
+    module(extension, "render.sequence").set_format(scene.render.image_settings, "IMAGE", "OPEN_EXR", "32")
 
 
 def cached(_extension, scene: bpy.types.Scene) -> None:
@@ -196,7 +205,7 @@ def test_an_animation_without_a_portrait_in_sight_is_empty(scene, client, tmp_pa
 
 
 def test_passes_are_sockets_of_render_layers(extension, scene):
-    compositor = module(extension, "output.compositor")
+    compositor = module(extension, "render.compositor")
     sockets = compositor.render_layers(compositor.ensure_tree(scene), scene).outputs
     types = {socket.name: socket.type for socket in sockets if socket.enabled}
     assert types["Depth"] == types["FaceMask"] == types["HeadMatte"] == "VALUE"
@@ -205,7 +214,7 @@ def test_passes_are_sockets_of_render_layers(extension, scene):
 
 
 def test_blenders_own_panels_show_with_the_engine(extension):
-    names = {panel.__name__ for panel in module(extension, "output.engine").panels()}
+    names = {panel.__name__ for panel in module(extension, "render.engine").panels()}
     assert {"RENDER_PT_format", "RENDER_PT_output"} <= names
     assert "STYLERIG" in bpy.types.RENDER_PT_format.COMPAT_ENGINES
 
@@ -249,7 +258,7 @@ def test_a_portrait_that_is_not_in_the_view_layer_renders_empty(extension, scene
     away(scene, next(item for item in scene.objects if item.type == "ARMATURE"))
     bpy.context.view_layer.update()
     assert render_still(scene, tmp_path / "none.png").max() == 0 and not client.requests
-    assert module(extension, "output.whole").is_marked(tmp_path / "none.png")
+    assert module(extension, "render.file_integrity").is_marked(tmp_path / "none.png")
 
 
 def test_a_portrait_that_enters_by_keys_on_disable_in_renders(extension, scene, client, tmp_path):
@@ -270,7 +279,7 @@ def test_a_portrait_that_enters_by_keys_on_disable_in_renders(extension, scene, 
 def test_of_view_layers_only_that_with_the_portrait_shows_it(extension, scene, client, tmp_path):
     """The one without it comes last: what made the picture is told all the same."""
     rig = next(item for item in scene.objects if item.type == "ARMATURE")
-    module(extension, "output.sequence").setup_sequence(scene, str(tmp_path))
+    module(extension, "render.sequence").setup_sequence(scene, str(tmp_path))
     scene.view_layers.new("Background")
     people = bpy.data.collections.new("People")
     scene.collection.children.link(people)
@@ -292,7 +301,7 @@ def test_a_rig_without_its_portrait_says_so(scene, client, tmp_path):
 
 
 def test_the_backends_words_reach_the_person(extension, scene, monkeypatch, tmp_path):
-    error = module(extension, "link.client").BackendError("no_weights", "The weights are missing.", "Copy them back.")
+    error = module(extension, "client.http_client").BackendError("no_weights", "The weights are missing.", "Copy them back.")
 
     def refuse(controls, size):
         raise error
@@ -303,21 +312,21 @@ def test_the_backends_words_reach_the_person(extension, scene, monkeypatch, tmp_
 
 
 def test_cancelling_does_not_wait_for_the_backend(extension):
-    engine, task, go_on = module(extension, "output.engine"), module(extension, "link.tasks").Task, threading.Event()
+    engine, task, go_on = module(extension, "render.engine"), module(extension, "client.tasks").Task, threading.Event()
     looks = iter((False, False, True))
     started = time.monotonic()
     assert engine.unless_cancelled(task(lambda: go_on.wait(20)), lambda: next(looks)) is None
     assert time.monotonic() - started < 5
     go_on.set()
     assert engine.unless_cancelled(task(lambda: 3), lambda: False) == 3
-    with pytest.raises(module(extension, "link.client").BackendError, match="ZeroDivisionError"):
+    with pytest.raises(module(extension, "client.http_client").BackendError, match="ZeroDivisionError"):
         engine.unless_cancelled(task(lambda: 1 / 0), lambda: False)
 
 
 @pytest.mark.parametrize("starting", [True, False])
 def test_a_render_is_cancelled_while_the_backend_starts_or_draws(extension, starting):
     """Either may take minutes; the request is given up, so that its connection ends."""
-    engine, ahead, go_on = module(extension, "output.engine"), module(extension, "output.ahead"), threading.Event()
+    engine, ahead, go_on = module(extension, "render.engine"), module(extension, "render.prefetch"), threading.Event()
     client, looks, begun = KnownClient(lambda _controls, _size: go_on.wait(20)), iter((False, False, True)), []
 
     def connect() -> KnownClient:
@@ -346,17 +355,17 @@ def test_new_camera_frames_a_head_as_its_portrait_does(extension, scene):
     upper, lower = (
         world_to_camera_view(scene, scene.camera, Vector((half, 0.0, 0.0275 + side * half))) for side in (1, -1)
     )
-    past = 1 / module(extension, "output.camera").SHOWN - 1
+    past = 1 / module(extension, "render.portrait_camera").SHOWN - 1
     np.testing.assert_allclose(upper[:2], (1 + past / 2, 1.0), atol=1e-5)
     np.testing.assert_allclose(lower[:2], (1 + past / 2, -past), atol=1e-5)
 
 
 def test_unregistering_leaves_nothing_behind(extension):
-    output = module(extension, "output")
-    output.unregister()
+    render = module(extension, "render")
+    render.unregister()
     try:
         engines = [getattr(panel, "COMPAT_ENGINES", ()) for panel in bpy.types.Panel.__subclasses__()]
         assert not any("STYLERIG" in names for names in engines)
         assert not any(one.__name__ == "before_render" for one in bpy.app.handlers.render_init)
     finally:
-        output.register()
+        render.register()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import bpy
 import pytest
-
 from output_shot import module, prepare
 
 OWN = [  # paths of the scene's output, below a folder
@@ -28,7 +27,7 @@ def is_5() -> bool:
 
 @pytest.fixture
 def files(extension):
-    return module(extension, "output.files")
+    return module(extension, "render.output_files")
 
 
 @pytest.fixture
@@ -38,18 +37,18 @@ def scene(extension, empty_scene, client, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "my.shot.blend"))
     scene = bpy.context.scene
     scene.render.filepath, scene.frame_start, scene.frame_end = str(tmp_path / "out" / "f####"), 7, 7
-    module(extension, "output.sequence").set_format(scene.render.image_settings, "IMAGE", "PNG", "8")
+    module(extension, "render.sequence").set_format(scene.render.image_settings, "IMAGE", "PNG", "8")
     return scene
 
 
 def node_in(extension, scene: bpy.types.Scene, folder: Path, names: tuple[str, str], layered: bool) -> bpy.types.Node:
     """A File Output node with two slots, of which the second has something linked to it."""
-    compositor = module(extension, "output.compositor")
+    compositor = module(extension, "render.compositor")
     tree = compositor.ensure_tree(scene)
     compositor.ensure_output(tree, scene)
     node = tree.nodes.new("CompositorNodeOutputFile")
     kind = ("MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", "32") if layered else ("IMAGE", "PNG", "8")
-    module(extension, "output.sequence").set_format(node.format, *kind)
+    module(extension, "render.sequence").set_format(node.format, *kind)
     if is_5():
         node.directory, node.file_name = str(folder), names[0]
         node.file_output_items.clear()
@@ -124,7 +123,7 @@ def test_negative_frames(extension, files, scene, tmp_path):
         bpy.context.preferences.edit.use_negative_frames = False
     assert_known(files, scene, -7, tmp_path, 2)
     assert {path.name for path in pictures_below(tmp_path)} == {"frame_-0007.png", "frame_-0007.exr"}
-    assert all(module(extension, "output.whole").is_marked(path) for path in pictures_below(tmp_path)) and files.existing(scene) == [-7]
+    assert all(module(extension, "render.file_integrity").is_marked(path) for path in pictures_below(tmp_path)) and files.existing(scene) == [-7]
 
 
 @pytest.mark.parametrize("layered", [False, True])
@@ -151,7 +150,7 @@ def test_a_view_that_is_off_has_no_file(files, scene, tmp_path):
 
 def test_views_in_one_layered_file(extension, files, scene, tmp_path):
     settings = scene.render.image_settings
-    module(extension, "output.sequence").set_format(settings, "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", "32")
+    module(extension, "render.sequence").set_format(settings, "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", "32")
     scene.render.use_multiview, settings.views_format = True, "MULTIVIEW"
     render()
     assert_known(files, scene, 7, tmp_path, 1)
@@ -194,7 +193,7 @@ def test_muted_nodes_and_groups_write_nothing(extension, files, scene, tmp_path)
     node = node_in(extension, scene, tmp_path / "nodes", ("n_", "i_"), layered=False)
     node.mute = True
     assert len(files.of_frame(scene, 7)) == 1
-    tree = module(extension, "output.compositor").scene_tree(scene)
+    tree = module(extension, "render.compositor").scene_tree(scene)
     group = tree.nodes.new("CompositorNodeGroup")
     group.node_tree = bpy.data.node_groups.new("Inner", "CompositorNodeTree")
     group.node_tree.nodes.new("CompositorNodeRGB")
@@ -215,4 +214,4 @@ def test_a_still_has_no_number_where_blender_gives_it_none(extension, files, sce
     scene.frame_set(7)
     bpy.ops.render.render()
     assert files.of_nodes(scene, 7, animation=False) == [str(tmp_path / "nodes" / still)] == [str(path) for path in pictures_below(tmp_path)]
-    assert module(extension, "output.whole").is_marked(tmp_path / "nodes" / still)
+    assert module(extension, "render.file_integrity").is_marked(tmp_path / "nodes" / still)

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import bpy
 import pytest
-
 from output_shot import add_rig, module, prepare, read_png, srgb_bytes
 
-READ = "import sys; from pathlib import Path; from backend import images; import json; print(json.dumps(images.texts_of(Path(sys.argv[1]))))"
+READ = "import sys; from pathlib import Path; from backend.files import images; import json; print(json.dumps(images.texts_of(Path(sys.argv[1]))))"
 
 
 def texts_in(path: Path) -> dict[str, str]:
@@ -27,7 +26,7 @@ def texts_in(path: Path) -> dict[str, str]:
 @pytest.fixture
 def scene(extension, empty_scene, client):
     prepare(extension, empty_scene)
-    module(extension, "output.compositor").set_exact_colours(empty_scene)
+    module(extension, "render.compositor").set_exact_colours(empty_scene)
     return empty_scene
 
 
@@ -54,12 +53,12 @@ def test_sequence_and_passes(extension, scene, client, tmp_path):
     for index in (1, 3):
         for name in (f"frames/frame_{index:04}.png", f"passes/frame_{index:04}.exr"):
             assert_told(texts_in(tmp_path / name), client.requests[index - 1])
-            assert module(extension, "output.whole").is_whole(tmp_path / name)
+            assert module(extension, "render.file_integrity").is_whole(tmp_path / name)
     assert not list(tmp_path.rglob(".*"))
 
 
 def test_a_still_without_stamps_and_an_artists_own_file_output(extension, scene, client, tmp_path):
-    compositor = module(extension, "output.compositor")
+    compositor = module(extension, "render.compositor")
     tree = compositor.ensure_tree(scene)
     compositor.ensure_output(tree, scene)
     node = tree.nodes.new("CompositorNodeOutputFile")
@@ -89,7 +88,7 @@ def test_saved_from_the_image_editor_and_two_portraits(extension, scene, client,
     bpy.ops.render.render()
     path = tmp_path / "saved.exr"
     settings = scene.render.image_settings
-    module(extension, "output.sequence").set_format(settings, "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", "32")
+    module(extension, "render.sequence").set_format(settings, "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", "32")
     bpy.data.images["Render Result"].save_render(str(path), scene=scene)
     texts = texts_in(path)
     assert_told(texts, client.requests[0])
@@ -98,7 +97,7 @@ def test_saved_from_the_image_editor_and_two_portraits(extension, scene, client,
 
 def test_recipes_of_portraits_in_turn_hold_each_frame_whole(extension):
     """What frames have in common is packed once: neither the frames nor other portraits get into it."""
-    metadata, portrait = module(extension, "output.metadata"), module(extension, "link.portrait").Portrait
+    metadata, portrait = module(extension, "render.metadata"), module(extension, "rig.portrait").Portrait
     first, second = ({"seed": seed, "w": "Ä\"" * 5000, "parameters": {"expression": {"jawOpen": 0.5}}} for seed in (1, 2))
     for number, one in enumerate((first, second, portrait(first), first, portrait(second))):
         controls = {"rotation": [0.1 * number, 0.0, 0.0]}
@@ -107,7 +106,7 @@ def test_recipes_of_portraits_in_turn_hold_each_frame_whole(extension):
 
 
 def test_files_that_cannot_be_understood_stay_as_they_are(extension, tmp_path):
-    texts = module(extension, "output.texts")
+    texts = module(extension, "render.metadata_text")
     for name, content in (("half.png", b"\x89PNG\r\n\x1a\n"), ("text.exr", b"v/1\x01 no header"), ("empty.exr", b""), ("a.tga", b"\0" * 99)):
         path = tmp_path / name
         path.write_bytes(content)
@@ -119,7 +118,7 @@ def test_files_that_cannot_be_understood_stay_as_they_are(extension, tmp_path):
 
 def file_output(extension, scene: bpy.types.Scene, folder: Path, kind: str) -> None:
     """A File Output node for single pictures named "beauty"."""
-    compositor = module(extension, "output.compositor")
+    compositor = module(extension, "render.compositor")
     tree = compositor.ensure_tree(scene)
     compositor.ensure_output(tree, scene)
     node = tree.nodes.new("CompositorNodeOutputFile")
@@ -138,7 +137,7 @@ def file_output(extension, scene: bpy.types.Scene, folder: Path, kind: str) -> N
 @pytest.mark.parametrize(("kind", "suffix"), [("PNG", "png"), ("OPEN_EXR", "exr"), ("JPEG", "jpg")])
 def test_only_files_that_this_frame_has_made_get_its_texts(extension, scene, client, tmp_path, kind, suffix):
     """Whatever their times are: the file server's clock may be behind or ahead of this computer's."""
-    is_marked = module(extension, "output.whole").is_marked
+    is_marked = module(extension, "render.file_integrity").is_marked
     file_output(extension, scene, tmp_path, kind)
     other = tmp_path / f"beauty0008.{suffix}"
     scene.frame_set(7)
@@ -162,7 +161,7 @@ def test_only_files_that_this_frame_has_made_get_its_texts(extension, scene, cli
 def test_a_node_that_makes_nothing_gets_nothing(extension, scene, client, tmp_path):
     """A file of its name, from before, is not this frame's."""
     file_output(extension, scene, tmp_path, "PNG")
-    tree = module(extension, "output.compositor").scene_tree(scene)
+    tree = module(extension, "render.compositor").scene_tree(scene)
     node = next(node for node in tree.nodes if node.bl_idname == "CompositorNodeOutputFile")
     tree.links.new(tree.nodes.new("CompositorNodeRGB").outputs[0], node.inputs[0])  # one color is no picture: Blender writes none
     path = tmp_path / "beauty0001.png"
@@ -173,7 +172,7 @@ def test_a_node_that_makes_nothing_gets_nothing(extension, scene, client, tmp_pa
 
 
 def test_a_replaced_file_keeps_its_rights_and_follows_no_link(extension, tmp_path, monkeypatch):
-    texts, is_marked = module(extension, "output.texts"), module(extension, "output.whole").is_marked
+    texts, is_marked = module(extension, "render.metadata_text"), module(extension, "render.file_integrity").is_marked
     path, target = tmp_path / "a.png", tmp_path / "target"
     bpy.data.images.new("a", 4, 4).save(filepath=str(path))
     path.chmod(0o640)
@@ -192,7 +191,7 @@ def test_a_replaced_file_keeps_its_rights_and_follows_no_link(extension, tmp_pat
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
-from output import texts
+from render import metadata_text as texts
 texts.os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 texts.add_texts(texts.Path(sys.argv[2]), {"StyleRigVersion": "1"})
 """
@@ -200,8 +199,8 @@ texts.add_texts(texts.Path(sys.argv[2]), {"StyleRigVersion": "1"})
 
 @pytest.mark.skipif(os.name == "nt", reason="no such kill")
 def test_killed_while_a_file_is_replaced_the_file_is_whole_and_what_is_left_is_known(extension, tmp_path):
-    texts, whole = module(extension, "output.texts"), module(extension, "output.whole")
-    package = tmp_path / "code" / "output"
+    texts, whole = module(extension, "render.metadata_text"), module(extension, "render.file_integrity")
+    package = tmp_path / "code" / "render"
     package.mkdir(parents=True)
     for one in (texts, whole):
         (package / Path(one.__file__).name).write_bytes(Path(one.__file__).read_bytes())
@@ -221,7 +220,7 @@ def test_a_recipe_that_is_too_long_for_a_jpeg_does_not_stop_it(extension, scene,
     rig.stylerig.portrait = json.dumps(json.loads(rig.stylerig.portrait) | {"note": zlib.compress(long.encode()).hex()})
     scene.render.image_settings.file_format, scene.render.filepath = "JPEG", str(tmp_path / "still.jpg")
     bpy.ops.render.render(write_still=True)
-    assert len(client.requests) == 1 and module(extension, "output.whole").is_marked(tmp_path / "still.jpg")
+    assert len(client.requests) == 1 and module(extension, "render.file_integrity").is_marked(tmp_path / "still.jpg")
 
 
 def test_other_engines_pictures_are_not_touched(extension, scene, client, tmp_path):
@@ -231,5 +230,5 @@ def test_other_engines_pictures_are_not_touched(extension, scene, client, tmp_pa
     path = tmp_path / "passes" / "frame_0001.exr"
     before = path.stat().st_mtime_ns
     scene.render.engine = "BLENDER_WORKBENCH"
-    module(extension, "output.metadata").after_frame(scene)
+    module(extension, "render.metadata").after_frame(scene)
     assert path.stat().st_mtime_ns == before

@@ -8,14 +8,24 @@ import os
 import subprocess
 
 import bpy
+import fake_backend
 import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Matrix, Vector
-
-import fake_backend
 from output_shot import (
-    POINTS, KnownClient, add_rig, dots_in, module, point_frame, prepare, random_frame, read_exr, read_png, render_still, stacked,
+    POINTS,
+    KnownClient,
+    add_rig,
+    dots_in,
+    module,
+    point_frame,
+    prepare,
+    random_frame,
+    read_exr,
+    read_png,
+    render_still,
+    stacked,
     use_client,
 )  # fmt: skip
 
@@ -71,7 +81,7 @@ def seen_points(scene, rig, expression: dict[str, float]) -> np.ndarray:
 @pytest.fixture
 def scene(extension, empty_scene):
     prepare(extension, empty_scene, 160, 120, placement="SHOT")
-    module(extension, "output.compositor").set_exact_colours(empty_scene)
+    module(extension, "render.compositor").set_exact_colours(empty_scene)
     return empty_scene
 
 
@@ -96,7 +106,7 @@ def test_the_alignment_is_the_backends(extension, tmp_path):
     subprocess.run(command, check=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
     for number, (yaw, pitch) in enumerate(angles):
         wanted = np.load(tmp_path / f"asked.npy-{number}.npz")
-        roll, place = module(extension, "output.placement").align(wanted["points"].astype(float), yaw, pitch)
+        roll, place = module(extension, "render.placement").align(wanted["points"].astype(float), yaw, pitch)
         assert abs(roll - wanted["roll"]) < 1e-5
         np.testing.assert_allclose(place, wanted["place"], atol=1e-3)
 
@@ -108,7 +118,7 @@ CROPS = [(1.0 + 0.0j, 0j), (1.1 + 0.2j, 0.1 - 0.05j), (1.3 + 1.3j, 0.4 - 0.2j), 
 @pytest.mark.parametrize("size", [17, 64])
 def test_the_soft_end_follows_the_crop_however_it_lies(extension, factor, offset, size):
     """Of a frame that the crop fills, is larger than, turned in, or not in at all; the middle is as it was."""
-    frame = module(extension, "output.frame")
+    frame = module(extension, "render.compositing")
     pixels = np.random.default_rng(0).random((size, size, 4)).astype(np.float32)
     passes = {"Combined": pixels[::-1], "HeadMatte": pixels[::-1, :, 3:], "Depth": pixels[..., :1]}
     found = frame.feathered(passes, (factor, offset))
@@ -122,7 +132,7 @@ def test_the_soft_end_follows_the_crop_however_it_lies(extension, factor, offset
 
 
 def test_a_crop_turns_and_scales_with_its_landmarks(extension):
-    placement = module(extension, "output.placement")
+    placement = module(extension, "render.placement")
     points = [complex(x, y) for x, y in np.random.default_rng(0).normal(size=(14, 2))]
     centre, axis = placement.ffhq_crop(points)
     moved = placement.ffhq_crop([point * (0.5 + 2j) + (3 - 1j) for point in points])
@@ -275,14 +285,14 @@ def test_the_real_backend_in_a_shot(extension, empty_scene, tmp_path):
     rig = bpy.context.view_layer.objects.active
     scene.render.engine, scene.render.resolution_percentage = "STYLERIG", 100
     scene.render.resolution_x, scene.render.resolution_y = 200, 160
-    module(extension, "output.camera").ensure_camera(scene)
-    module(extension, "output.sequence").setup_sequence(scene, str(tmp_path))
+    module(extension, "render.portrait_camera").ensure_camera(scene)
+    module(extension, "render.sequence").setup_sequence(scene, str(tmp_path))
     aim(scene, 0.35, 0.15, 1.2, -0.5, lens=90, shift_x=0.1)
     scene.frame_end = 1
     try:
         bpy.ops.render.render(animation=True)
     finally:
-        module(extension, "link.session").BACKEND.stop()
+        module(extension, "client.backend_manager").BACKEND.stop()
     channels = read_exr(tmp_path / "passes" / "frame_0001.exr", tmp_path)
     points, depth = stacked(channels, "Position", "XYZ"), stacked(channels, "Depth", "Z")[..., 0]
     face = stacked(channels, "FaceMask", "X")[..., 0] > 0.99
@@ -306,16 +316,16 @@ def test_the_real_generators_colours_come_back(extension, empty_scene, tmp_path)
     """
     bpy.ops.stylerig.new_portrait(seed=17, truncation=0.7)
     rig, scene = bpy.context.view_layer.objects.active, empty_scene
-    session = module(extension, "link.session")
+    session = module(extension, "client.backend_manager")
     try:
-        portrait, controls = module(extension, "rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())
+        portrait, controls = module(extension, "rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())
         own = session.backend_client().frame(portrait, controls)
         png = tmp_path / "own.png"
         png.write_bytes(session.backend_client().frame_png(portrait, controls))
         scene.render.engine, scene.stylerig.placement = "STYLERIG", "CROP"
         scene.render.resolution_y, scene.render.resolution_x = own["Combined"].shape[:2]
         scene.render.resolution_percentage, scene.frame_end = 100, 1
-        module(extension, "output.sequence").setup_sequence(scene, str(tmp_path))
+        module(extension, "render.sequence").setup_sequence(scene, str(tmp_path))
         bpy.ops.render.render(animation=True)
     finally:
         session.BACKEND.stop()

@@ -11,16 +11,15 @@ import time
 from pathlib import Path
 
 import bpy
+import fake_backend
 import numpy as np
 import pytest
-
-import fake_backend
 from output_shot import module, prepare, read_exr, read_png, srgb_bytes, use_client
 
 
 @pytest.fixture(autouse=True)
 def short_rest(extension, monkeypatch):
-    monkeypatch.setattr(module(extension, "output.done"), "REST_SECONDS", 0.2)
+    monkeypatch.setattr(module(extension, "render.finished_frames"), "REST_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -81,7 +80,7 @@ def test_done_frames_are_skipped_and_overwrite_is_honoured(scene, rendered, clie
 def test_a_backend_that_dies_leaves_its_frames_and_the_next_render_goes_on(
     extension, empty_scene, monkeypatch, tmp_path
 ):
-    link = module(extension, "link.client")
+    link = module(extension, "client.http_client")
     prepare(extension, empty_scene)
     empty_scene.frame_end = 5
     bpy.ops.stylerig.setup_sequence(directory=str(tmp_path))
@@ -117,11 +116,11 @@ def test_half_a_file_does_not_count_as_done(extension, rendered, client, name, l
     (rendered / name).write_bytes(content[:left])
     bpy.ops.render.render(animation=True)
     assert len(client.requests) == 1
-    assert module(extension, "output.whole").is_whole(rendered / name)
+    assert module(extension, "render.file_integrity").is_whole(rendered / name)
 
 
 def test_a_render_killed_before_an_exr_has_its_texts_draws_that_frame_again(extension, scene, client, tmp_path):
-    metadata, is_marked = module(extension, "output.metadata"), module(extension, "output.whole").is_marked
+    metadata, is_marked = module(extension, "render.metadata"), module(extension, "render.file_integrity").is_marked
     bpy.app.handlers.render_post.remove(metadata.after_frame)
     bpy.ops.render.render(animation=True)
     bpy.app.handlers.render_post.append(metadata.after_frame)
@@ -165,7 +164,7 @@ def test_other_engines_files_are_never_touched(scene, rendered):
 
 @pytest.mark.parametrize("kind", ["PNG", "EXR"])
 def test_every_cut_of_a_file_is_seen(extension, rendered, tmp_path, kind):
-    is_whole = module(extension, "output.whole").is_whole
+    is_whole = module(extension, "render.file_integrity").is_whole
     path = rendered / ("frames/frame_0001.png" if kind == "PNG" else "passes/frame_0001.exr")
     content, cut = path.read_bytes(), tmp_path / f"cut{path.suffix}"
     assert is_whole(path)
@@ -221,16 +220,16 @@ def test_a_saved_file_renders_the_same_again(extension, scene, rendered, client,
 
 def test_setting_up_twice_leaves_one_node(scene, tmp_path, extension):
     bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / "other"))
-    tree = module(extension, "output.compositor").scene_tree(scene)
+    tree = module(extension, "render.compositor").scene_tree(scene)
     assert sum(node.bl_idname == "CompositorNodeOutputFile" for node in tree.nodes) == 1
-    names = module(extension, "output.files").of_frame(scene, 7)
+    names = module(extension, "render.output_files").of_frame(scene, 7)
     assert names == [str(tmp_path / "other" / name) for name in ("frames/frame_0007.png", "passes/frame_0007.exr")]
 
 
 @pytest.fixture
 def slow_backend(extension, empty_scene, monkeypatch, tmp_path):
     """A backend process that takes its time; the scene writes to the folder "shot"."""
-    backend = module(extension, "link.session").BACKEND
+    backend = module(extension, "client.backend_manager").BACKEND
     backend.stop()
     monkeypatch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path / "payload")))
     monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)

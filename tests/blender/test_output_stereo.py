@@ -9,7 +9,6 @@ import bpy
 import numpy as np
 import pytest
 from mathutils import Matrix
-
 from output_shot import KnownClient, dots_in, module, point_frame, prepare, read_png, use_client
 
 APART, CONVERGE = 0.065, 1.0  # metres
@@ -19,7 +18,7 @@ SIZE = (160, 120)
 @pytest.fixture
 def scene(extension, empty_scene, monkeypatch):
     rig = prepare(extension, empty_scene, *SIZE, placement="SHOT")
-    module(extension, "output.compositor").set_exact_colours(empty_scene)
+    module(extension, "render.compositor").set_exact_colours(empty_scene)
     rig.pose.bones["head"].rotation_euler = (0, 0, 0)
     use_client(extension, monkeypatch, KnownClient(point_frame(extension, json.loads(rig.stylerig.portrait))))
     camera = empty_scene.camera
@@ -131,7 +130,7 @@ def test_an_animation_of_both_eyes_looks_ahead_and_is_the_same_as_stills(extensi
         rig.pose.bones["head"].keyframe_insert("rotation_euler", frame=frame)
     scene.render.use_multiview, scene.frame_end = True, 4
     scene.render.filepath, rights = str(tmp_path / "f####"), []
-    began = module(extension, "output.ahead").BEGAN
+    began = module(extension, "render.prefetch").BEGAN
 
     def note(*_arguments) -> None:
         rights.extend(foreseen.right for foreseen in began.values())

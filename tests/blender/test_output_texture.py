@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import bpy
+import fake_backend
 import numpy as np
 import pytest
-
-import fake_backend
 from output_shot import KnownClient, module, prepare, read_png, to_linear, use_client
 
 PLACEMENT = (0.3, -0.1, 0.05, 0.4, -0.3, 2.0)
@@ -130,7 +129,7 @@ def test_head_fills_the_picture_whatever_the_shot_does(rig, client):
 
 
 def test_expression_moves_the_mesh_that_is_projected_on(extension, rig):
-    texture = module(extension, "output.texture")
+    texture = module(extension, "render.texture")
     neutral = texture.head_mesh(rig.stylerig.head, {}).vertices
     opened = texture.head_mesh(rig.stylerig.head, {"jawOpen": 0.5}).vertices
     mesh = fake_backend.mesh_of(fake_backend.new_portrait(7, 0.7))
@@ -161,7 +160,7 @@ def test_a_file_is_written_whole_or_not_at_all(rig, tmp_path):
 
 
 def test_of_overlapping_triangles_the_seen_one_is_drawn(extension):
-    projection = module(extension, "output.projection")
+    projection = module(extension, "render.projection")
     one = np.array(((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)))
     for priority in ((0.1, 0.9), (0.9, 0.1)):
         found, weights = projection.rasterise_uv(np.stack((one, one)), 8, np.array(priority))

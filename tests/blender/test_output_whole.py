@@ -10,7 +10,6 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-
 from output_shot import module
 
 SIZE = 300  # pixels: several chunks in every codec
@@ -20,7 +19,7 @@ TEXTS = {"StyleRigVersion": "1.2", "Description": "Größe 🙂", "Long": "x" * 
 
 @pytest.fixture
 def whole(extension):
-    return module(extension, "output.whole")
+    return module(extension, "render.file_integrity")
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def test_every_codec_of_this_blender_is_read_to_its_end(extension, whole, pictur
     path = tmp_path / "a.exr"
     content, before = picture(path, "OPEN_EXR", codec=codec), pixels(path)
     assert whole.is_whole(path) and whole.is_marked(path) is False
-    module(extension, "output.texts").add_texts(path, TEXTS)
+    module(extension, "render.metadata_text").add_texts(path, TEXTS)
     assert whole.is_whole(path) and whole.is_marked(path) and len(path.read_bytes()) > len(content) + 100_000
     np.testing.assert_array_equal(pixels(path), before)
     marked, cut = path.read_bytes(), tmp_path / "cut.exr"
@@ -64,7 +63,7 @@ def test_every_codec_of_this_blender_is_read_to_its_end(extension, whole, pictur
 
 
 def test_the_texts_are_what_another_reader_finds(extension, picture, tmp_path):
-    texts = module(extension, "output.texts")
+    texts = module(extension, "render.metadata_text")
     for name, kind in (("a.png", "PNG"), ("a.exr", "OPEN_EXR"), ("a.jpg", "JPEG")):
         picture(tmp_path / name, kind)
         texts.add_texts(tmp_path / name, TEXTS)
@@ -87,7 +86,7 @@ def test_a_codec_that_nobody_knows_yet(extension, whole, picture, tmp_path):
     content = with_attribute(picture(path, "OPEN_EXR"), b"compression", b"\x63")
     path.write_bytes(content)
     assert whole.is_whole(path)
-    module(extension, "output.texts").add_texts(path, TEXTS)
+    module(extension, "render.metadata_text").add_texts(path, TEXTS)
     assert whole.is_whole(path) and whole.is_marked(path) and path.read_bytes()[-1000:] == content[-1000:]
     path.write_bytes(content[:-1])
     assert not whole.is_whole(path)
@@ -107,7 +106,7 @@ def test_tiles_and_deep_pictures_are_left_to_those_who_know_them(extension, whol
     path.write_bytes(content[:4] + struct.pack("<I", 2 | flag) + content[8:])
     assert whole.is_whole(path) and whole.is_marked(path) is None
     before = path.read_bytes()
-    module(extension, "output.texts").add_texts(path, TEXTS)
+    module(extension, "render.metadata_text").add_texts(path, TEXTS)
     assert path.read_bytes() == before
 
 
@@ -122,7 +121,7 @@ def test_a_png_with_something_behind_its_end_is_whole(whole, picture, tmp_path):
 
 def test_marks_stand_in_the_names_of_texts_and_before_the_pixels(extension, whole, picture, tmp_path):
     """However long the texts before them are; the word in another text, or in the pixels, is none."""
-    texts, path = module(extension, "output.texts"), tmp_path / "a.png"
+    texts, path = module(extension, "render.metadata_text"), tmp_path / "a.png"
     content = picture(path, "PNG")
     path.write_bytes(texts.with_png_texts(content, {"Long": "x" * 300_000, "StyleRigVersion": "1"}))
     assert whole.is_marked(path)

@@ -20,15 +20,15 @@ def started(part, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STYLERIG_PYTHON", sys.executable)
         patch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path_factory.mktemp("fake") / "payload")))
-        yield part("link.session").BACKEND
-    part("link.session").BACKEND.stop()
+        yield part("client.backend_manager").BACKEND
+    part("client.backend_manager").BACKEND.stop()
 
 
 @pytest.fixture
 def backend(part, started, empty_scene):
     yield started
-    part("ui.portraits").GALLERY.stop()
-    part("ui.portraits").CANDIDATES.clear()
+    part("ui.portrait").GALLERY.stop()
+    part("ui.portrait").CANDIDATES.clear()
 
 
 def new(seed: int, **options) -> bpy.types.Object:
@@ -69,7 +69,7 @@ def test_every_seed_of_the_backend_can_be_given_and_is_held(part, backend, tmp_p
     bpy.ops.wm.save_as_mainfile(filepath=path)
     bpy.ops.wm.open_mainfile(filepath=path)
     rig = bpy.data.objects[f"Portrait {seed}"]
-    assert rig.stylerig.seed == str(seed) and part("rig.controls").portrait_of(rig)["seed"] == seed
+    assert rig.stylerig.seed == str(seed) and part("rig.read_rig").portrait_of(rig)["seed"] == seed
     new(8)  # a number again: the text is not kept
     assert bpy.context.view_layer.objects.active.stylerig.seed == "8"
 
@@ -86,7 +86,7 @@ def test_one_range_of_seeds(part, backend):
 
 
 def test_pages_of_large_seeds(part, backend):
-    portraits, gallery = part("ui.portraits"), bpy.context.window_manager.stylerig_gallery
+    portraits, gallery = part("ui.portrait"), bpy.context.window_manager.stylerig_gallery
     gallery.first, gallery.count, gallery.large_first = 2**31 - 2, 3, ""
     bpy.ops.stylerig.draw_gallery(page=1)
     assert list(portraits.page_of(gallery)) == [2**31 + 1, 2**31 + 2, 2**31 + 3]
@@ -117,8 +117,8 @@ def collect(portraits, seconds=30.0) -> None:
 
 
 def test_gallery_draws_off_the_main_thread_and_a_pick_needs_no_second_drawing(part, backend):
-    portraits, gallery = part("ui.portraits"), bpy.context.window_manager.stylerig_gallery
-    backend.client(part("link.session").launch_settings())  # so that its start is not in the time
+    portraits, gallery = part("ui.portrait"), bpy.context.window_manager.stylerig_gallery
+    backend.client(part("client.backend_manager").launch_settings())  # so that its start is not in the time
     gallery.first, gallery.count, gallery.truncation = 20, 4, 0.6
     started = time.perf_counter()
     assert bpy.ops.stylerig.draw_gallery() == {"FINISHED"}
@@ -131,11 +131,11 @@ def test_gallery_draws_off_the_main_thread_and_a_pick_needs_no_second_drawing(pa
     assert portraits.icon_name(candidate) in part("ui.thumbnails").previews()
     assert bpy.ops.stylerig.new_portrait(seed=22, truncation=0.6) == {"FINISHED"}
     rig = bpy.context.view_layer.objects.active
-    assert part("rig.controls").portrait_of(rig) == candidate.portrait
+    assert part("rig.read_rig").portrait_of(rig) == candidate.portrait
 
 
 def test_pages_of_the_gallery(part, backend):
-    portraits, gallery = part("ui.portraits"), bpy.context.window_manager.stylerig_gallery
+    portraits, gallery = part("ui.portrait"), bpy.context.window_manager.stylerig_gallery
     gallery.first, gallery.count = 0, 3
     bpy.ops.stylerig.draw_gallery(page=1)
     assert list(portraits.page_of(gallery)) == [3, 4, 5]
@@ -147,7 +147,7 @@ def test_pages_of_the_gallery(part, backend):
 
 
 def test_gallery_tells_what_is_wrong(part, backend, monkeypatch, tmp_path):
-    portraits = part("ui.portraits")
+    portraits = part("ui.portrait")
     backend.stop()
     monkeypatch.setenv("STYLERIG_PYTHON", str(tmp_path / "none"))
     bpy.context.window_manager.stylerig_gallery.first = 500
@@ -168,7 +168,7 @@ def test_another_face_on_a_rig_keeps_its_animation(part, backend):
     assert rig.stylerig.seed == "2" and not np.allclose(points_of(rig), before, atol=1e-5)
     assert np.allclose(part("rig.conversions").points_blender_to_model(points_of(rig)), other["vertices"], atol=1e-4)
     bpy.context.scene.frame_set(6)
-    controls = part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
+    controls = part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
     assert 0.3 < controls["expression"]["jawOpen"] < 0.7
     eye = part("rig.conversions").points_blender_to_model(np.array(rig.data.bones["eye_L"].head_local))
     assert np.allclose(eye, other["eye_centers"][0], atol=1e-4)
@@ -214,16 +214,16 @@ def test_a_linked_duplicate_gets_a_face_of_its_own(backend):
 
 
 def test_mixing_takes_layers(part, backend):
-    mixing = part("rig.mixing")
+    mixing = part("rig.style_mixing")
     first, second = fake_backend.new_portrait(1, 0.5), fake_backend.new_portrait(2, 0.5)
     one, two = mixing.decode_w(first), mixing.decode_w(second)
     w = mixing.mix(first, second, {"COARSE", "FINE"})
     assert np.array_equal(w[:4], two[:4]) and np.array_equal(w[4:8], one[4:8]) and np.array_equal(w[8:], two[8:])
     assert np.allclose(mixing.mix(first, second, {"MIDDLE"}, 0.5)[4:8], (one[4:8] + two[4:8]) / 2, atol=1e-6)
     assert np.array_equal(mixing.decode_w({**first, "w": mixing.encode_w(w)}), w)
-    with pytest.raises(part("rig.controls").RigError, match="different generators"):
+    with pytest.raises(part("rig.read_rig").RigError, match="different generators"):
         mixing.mix(first, {**second, "weights_hash": "0" * 64}, {"FINE"})
-    with pytest.raises(part("rig.controls").RigError, match="cannot be read"):
+    with pytest.raises(part("rig.read_rig").RigError, match="cannot be read"):
         mixing.decode_w({**first, "w": "rubbish"})
 
 
@@ -232,7 +232,7 @@ def test_mixed_portrait_is_a_rig_of_its_own(part, backend):
     assert bpy.ops.stylerig.mix_portraits(other=other.name, layers={"COARSE"}) == {"FINISHED"}
     rig = bpy.context.view_layer.objects.active
     assert rig not in (base, other) and rig.stylerig.source == "coarse of Portrait 2"
-    portrait, mixing = part("rig.controls").portrait_of(rig), part("rig.mixing")
+    portrait, mixing = part("rig.read_rig").portrait_of(rig), part("rig.style_mixing")
     expected = mixing.mix(fake_backend.new_portrait(1, 0.5), fake_backend.new_portrait(2, 0.5), {"COARSE"})
     assert np.array_equal(mixing.decode_w(portrait), expected)
     assert portrait["parameters"]["identity"] == expected.ravel()[:4].astype(float).round(4).tolist()
@@ -242,7 +242,7 @@ def test_mixed_portrait_is_a_rig_of_its_own(part, backend):
 def test_mixing_onto_the_active_rig(part, backend):
     other, base = new(2), new(1)
     bpy.ops.stylerig.mix_portraits(other=other.name, layers={"FINE", "MIDDLE"}, amount=0.5, replace=True)
-    assert bpy.context.view_layer.objects.active == base and len(part("rig.controls").rigs_in(bpy.context.scene)) == 2
+    assert bpy.context.view_layer.objects.active == base and len(part("rig.read_rig").rigs_in(bpy.context.scene)) == 2
     assert base.stylerig.source == "50% of middle and fine of Portrait 2"
 
 
@@ -274,7 +274,7 @@ def test_duplicate_has_everything_of_its_own(part, backend):
     assert twin.animation_data.action not in (None, rig.animation_data.action)
     assert twin.stylerig.head.active_material != rig.stylerig.head.active_material
     bpy.context.scene.frame_set(11)
-    read = part("rig.controls").read_controls
+    read = part("rig.read_rig").read_controls
     assert read(twin, bpy.context.evaluated_depsgraph_get())[1]["expression"]["jawOpen"] == 1
     own.animation_data_clear()
     own.key_blocks["jawOpen"].value = 0.25

@@ -16,7 +16,7 @@ def read(part, rig):
     def controls(frame=None):
         if frame is not None:
             bpy.context.scene.frame_set(frame)
-        return part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
+        return part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
 
     return controls
 
@@ -35,7 +35,7 @@ def auto_keying():
 
 
 def test_names_of_the_other_side(part):
-    mirrored = part("rig.poses").mirrored
+    mirrored = part("rig.expression_presets").mirrored
     assert [mirrored(name) for name in ("mouthSmile_L", "eyeBlink_R", "jawLeft", "mouthRight", "jawOpen")] == [
         "mouthSmile_R", "eyeBlink_L", "jawRight", "mouthLeft", "jawOpen"
     ]  # fmt: skip
@@ -60,7 +60,7 @@ def test_mirror_exchanges_the_sides_and_twice_is_nothing(rig, read, keys):
 
 
 def test_the_list_of_expressions(part, rig, keys):
-    poses, full = part("rig.poses"), shipped_expressions()
+    poses, full = part("rig.expression_presets"), shipped_expressions()
     assert len(poses.POSES) >= 12
     for name, values in poses.POSES.items():
         assert set(values) <= full and all(0 < value <= 1 for value in values.values()), name
@@ -88,14 +88,14 @@ def test_kept_expressions_are_assets(part, rig, keys, tmp_path):
     keys["jawOpen"].value = 0.8
     assert bpy.ops.stylerig.keep_pose(name="Shout") == {"FINISHED"}
     action = bpy.data.actions["Shout"]
-    assert action.asset_data is not None and part("rig.poses").pose_of(action) == {"jawOpen": pytest.approx(0.8)}
+    assert action.asset_data is not None and part("rig.expression_presets").pose_of(action) == {"jawOpen": pytest.approx(0.8)}
     assert "Shout" in [item[0] for item in part("ui.pose").pose_items(None, None)]
     path = str(tmp_path / "poses.blend")
     bpy.ops.wm.save_as_mainfile(filepath=path)
     bpy.ops.wm.open_mainfile(filepath=path)
     bpy.ops.stylerig.neutral_expression()
     bpy.ops.stylerig.apply_pose(pose="Shout")
-    values = part("rig.controls").rigs_in(bpy.context.scene)[0].stylerig.head.data.shape_keys.key_blocks
+    values = part("rig.read_rig").rigs_in(bpy.context.scene)[0].stylerig.head.data.shape_keys.key_blocks
     assert values["jawOpen"].value == pytest.approx(0.8)
 
 
@@ -103,8 +103,8 @@ def test_keeping_again_replaces(part, rig, keys):
     for value in (0.8, 0.4):
         keys["jawOpen"].value = value
         bpy.ops.stylerig.keep_pose(name="Shout")
-    assert len(part("rig.poses").kept_poses()) == 1
-    assert part("rig.poses").pose_named("Shout")["jawOpen"] == pytest.approx(0.4)
+    assert len(part("rig.expression_presets").kept_poses()) == 1
+    assert part("rig.expression_presets").pose_named("Shout")["jawOpen"] == pytest.approx(0.4)
     bpy.data.actions.new("Mine")  # another's action of that name is left alone
     bpy.ops.stylerig.keep_pose(name="Mine")
     assert "stylerig_pose" not in bpy.data.actions["Mine"].keys() and "Mine.001" in bpy.data.actions
@@ -113,14 +113,14 @@ def test_keeping_again_replaces(part, rig, keys):
 def test_the_list_as_assets(part, rig):
     bpy.ops.stylerig.add_pose_assets()
     bpy.ops.stylerig.add_pose_assets()
-    kept = part("rig.poses").kept_poses()
-    assert {action.name for action in kept} == set(part("rig.poses").POSES)
+    kept = part("rig.expression_presets").kept_poses()
+    assert {action.name for action in kept} == set(part("rig.expression_presets").POSES)
     assert all(action.asset_data for action in kept)
 
 
 def test_a_pose_that_is_not_there(part):
-    with pytest.raises(part("rig.controls").RigError, match="no pose named"):
-        part("rig.poses").pose_named("Nothing")
+    with pytest.raises(part("rig.read_rig").RigError, match="no pose named"):
+        part("rig.expression_presets").pose_named("Nothing")
 
 
 def test_auto_keying_keys_what_operators_set(part, rig, keys, read, auto_keying):
@@ -332,33 +332,33 @@ KINDS = ["UTF-8", "UTF-16", "semicolons", "tabs", "spaces", "old Mac", "lines be
 @pytest.mark.parametrize("kind", KINDS)
 def test_takes_that_other_programs_saved(part, rig, tmp_path, kind):
     path, told = write_csv(tmp_path / "take.csv"), []
-    expected = part("rig.capture").read_live_link(path)
+    expected = part("rig.live_link_face").read_live_link(path)
     rewritten(path, kind)
-    found = part("rig.capture").read_live_link(path, 0, lambda template, **values: told.append(template))
+    found = part("rig.live_link_face").read_live_link(path, 0, lambda template, **values: told.append(template))
     assert told == [] and np.array_equal(found.seconds, expected.seconds) and np.array_equal(found.values, expected.values)
     assert list(found.expressions(["eyeBlink_L"])) == ["eyeBlink_L"]
     assert np.array_equal(found.column("HeadYaw"), expected.column("HeadYaw"))
 
 
 def test_a_take_is_a_file_of_bounded_length(part, tmp_path, monkeypatch):
-    capture = part("rig.capture")
+    capture = part("rig.live_link_face")
     path = write_csv(tmp_path / "take.csv")
-    with pytest.raises(part("rig.controls").RigError, match="Blender at most"):
+    with pytest.raises(part("rig.read_rig").RigError, match="Blender at most"):
         capture.read_live_link(path).resampled(1e7)
     told = []
     monkeypatch.setattr(capture, "MOST_ROWS", 10)
     assert len(capture.read_live_link(path, 0, lambda template, **values: told.append(values)).seconds) == 10
     assert told[0] == {"count": 10}
     monkeypatch.setattr(capture, "LARGEST_TAKE", 100)
-    with pytest.raises(part("rig.controls").RigError, match="too large"):
+    with pytest.raises(part("rig.read_rig").RigError, match="too large"):
         capture.read_live_link(path)
-    with pytest.raises(part("rig.controls").RigError, match="no file"):
+    with pytest.raises(part("rig.read_rig").RigError, match="no file"):
         capture.read_live_link(tmp_path)
 
 
 def test_arkits_spellings(part):
-    table = part("rig.capture").spellings(("eyeBlink_L", "browInnerUp_L", "browInnerUp_R", "jawLeft", "mouthLeft"))
-    plain = part("rig.capture").plain
+    table = part("rig.live_link_face").spellings(("eyeBlink_L", "browInnerUp_L", "browInnerUp_R", "jawLeft", "mouthLeft"))
+    plain = part("rig.live_link_face").plain
     for name in ("EyeBlinkLeft", "eyeBlink_L", "eyeBlink.L"):
         assert table[plain(name)] == ["eyeBlink_L"]
     assert table[plain("browInnerUp")] == ["browInnerUp_L", "browInnerUp_R"] and table[plain("JawLeft")] == ["jawLeft"]
@@ -372,7 +372,7 @@ PREFIXES = ["", "blendShape1.", "BS_node.", "head_", "ARKit_", "CC_Base_Body|", 
 def test_names_with_something_before_them(part, prefix):
     known = ("jawOpen", "mouthClose", "eyeBlink_L", "eyeBlink_R", "browInnerUp_L", "browInnerUp_R", "mouthSmile_L")
     names = [prefix + name for name in ("jawOpen", "eyeBlinkLeft", "eyeBlink_R", "browInnerUp", "jawOpen_mouthClose", "wink")]
-    found = part("rig.capture").matched(names, known)
+    found = part("rig.live_link_face").matched(names, known)
     assert {expression: name.removeprefix(prefix) for expression, name in found.items()} == {
         "jawOpen": "jawOpen", "eyeBlink_L": "eyeBlinkLeft", "eyeBlink_R": "eyeBlink_R",
         "browInnerUp_L": "browInnerUp", "browInnerUp_R": "browInnerUp",
@@ -380,7 +380,7 @@ def test_names_with_something_before_them(part, prefix):
 
 
 def test_the_name_with_the_least_before_it_counts(part):
-    matched = part("rig.capture").matched
+    matched = part("rig.live_link_face").matched
     for names in (["old.jawOpen", "jawOpen"], ["jawOpen", "old.jawOpen"]):
         assert matched(names, ["jawOpen"]) == {"jawOpen": "jawOpen"}
     for names in (["cheekPuff", "cheekPuff_L"], ["cheekPuff_L", "cheekPuff"]):

@@ -49,7 +49,7 @@ def engines_panels() -> list:
 
 
 def timers(part) -> list:
-    ours = (part("link.live").tick, part("ui.portraits").collect, part("ui.environment").watch)
+    ours = (part("live.controller").tick, part("ui.portrait").collect, part("ui.installation").watch)
     return [timer for timer in ours if bpy.app.timers.is_registered(timer)]
 
 
@@ -65,8 +65,8 @@ def test_unregister_leaves_nothing(extension, part, rig):
     try:
         assert not registered(extension) and not handlers(extension) and not properties()
         assert not drawn_into_menus(extension) and not engines_panels() and not timers(part)
-        assert not part("ui.thumbnails")._PREVIEWS and not part("ui.portraits").CANDIDATES
-        assert not part("link.session").BACKEND.running and not part("link.session").ENVIRONMENT.busy
+        assert not part("ui.thumbnails")._PREVIEWS and not part("ui.portrait").CANDIDATES
+        assert not part("client.backend_manager").BACKEND.running and not part("client.backend_manager").ENVIRONMENT.busy
         end = time.monotonic() + 10
         while any(thread.name.startswith("StyleRig") for thread in threading.enumerate()):
             assert time.monotonic() < end, [thread.name for thread in threading.enumerate()]
@@ -99,7 +99,7 @@ def test_every_icon_exists(extension):
     used = set()
     for path in Path(extension.__file__).parent.glob("ui/*.py"):
         used |= set(re.findall(r'icon="([A-Z_0-9]+)"', path.read_text(encoding="utf-8")))
-    for _text, icon, _action in importlib.import_module(f"{extension.__name__}.ui.environment").STATES.values():
+    for _text, icon, _action in importlib.import_module(f"{extension.__name__}.ui.installation").STATES.values():
         used.add(icon)
     used |= set(importlib.import_module(f"{extension.__name__}.ui.status").STATES.values())
     assert len(used) > 15 and used <= known, used - known
@@ -137,7 +137,7 @@ def test_an_overridden_rig_keeps_its_light_and_pose(part, override, tmp_path):
     path = str(tmp_path / "shot.blend")
     bpy.ops.wm.save_as_mainfile(filepath=path)
     bpy.ops.wm.open_mainfile(filepath=path)
-    controls = part("rig.controls").read_controls(overridden(), bpy.context.evaluated_depsgraph_get())[1]
+    controls = part("rig.read_rig").read_controls(overridden(), bpy.context.evaluated_depsgraph_get())[1]
     expected = 2 * part("rig.light").preset("Sunset")
     assert abs(controls["light"][3][0] - expected[3, 0]) < 1e-4 and abs(controls["rotation"][0] - 0.3) < 1e-5
 
@@ -156,12 +156,12 @@ def test_an_overridden_rigs_expression_is_kept_too(part, override, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=path)
     bpy.ops.wm.open_mainfile(filepath=path)
     bpy.context.scene.frame_set(6)
-    expression = part("rig.controls").read_controls(overridden(), bpy.context.evaluated_depsgraph_get())[1]["expression"]
+    expression = part("rig.read_rig").read_controls(overridden(), bpy.context.evaluated_depsgraph_get())[1]["expression"]
     assert abs(expression["jawOpen"] - 0.6) < 1e-5 and abs(expression["mouthSmile_L"] - 0.5) < 1e-5
 
 
 def test_an_overridden_rig_keeps_its_face(part, override):
     portrait = fake_backend.new_portrait(12, 0.5)
-    with pytest.raises(part("rig.controls").RigError, match="is linked.*Make it local first"):
+    with pytest.raises(part("rig.read_rig").RigError, match="is linked.*Make it local first"):
         part("rig.build").replace_portrait(bpy.context, override, portrait, fake_backend.mesh_of(portrait))
-    assert part("rig.controls").portrait_of(override)["seed"] == 11
+    assert part("rig.read_rig").portrait_of(override)["seed"] == 11

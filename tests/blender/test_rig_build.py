@@ -33,7 +33,7 @@ def rig(part, empty_scene, portrait):
 @pytest.fixture
 def read(part, rig):
     def controls():
-        return part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
+        return part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
 
     return controls
 
@@ -183,8 +183,8 @@ def test_saved_and_loaded_the_rig_asks_for_the_same(part, rig, read, tmp_path):
     before, text = read(), rig.stylerig.portrait
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "rig.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "rig.blend"))
-    loaded = part("rig.controls").rigs_in(bpy.context.scene)[0]
-    portrait, controls = part("rig.controls").read_controls(loaded, bpy.context.evaluated_depsgraph_get())
+    loaded = part("rig.read_rig").rigs_in(bpy.context.scene)[0]
+    portrait, controls = part("rig.read_rig").read_controls(loaded, bpy.context.evaluated_depsgraph_get())
     assert controls == before
     assert portrait == json.loads(text)
 
@@ -196,7 +196,7 @@ def test_a_copied_rig_reads_its_own_head(part, rig, read):
     for item in (copied, head):
         bpy.context.collection.objects.link(item)
     head.data.shape_keys.key_blocks["jawOpen"].value = 0.9
-    controls = part("rig.controls").read_controls(copied, bpy.context.evaluated_depsgraph_get())[1]
+    controls = part("rig.read_rig").read_controls(copied, bpy.context.evaluated_depsgraph_get())[1]
     assert controls["expression"]["jawOpen"] == pytest.approx(0.9)
     assert read()["expression"]["jawOpen"] < 0.5
 
@@ -209,13 +209,13 @@ def test_without_its_head_the_rig_still_reads(rig, read):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"parameters": {}}', '{"parameters": null, "w": ""}'])
 def test_a_rig_without_a_portrait_says_so(part, rig, read, text):
     rig.stylerig.portrait = text
-    with pytest.raises(part("rig.controls").RigError, match="no portrait"):
+    with pytest.raises(part("rig.read_rig").RigError, match="no portrait"):
         read()
 
 
 def test_a_rig_without_its_head_bone_says_so(part, rig, read):
     rig.data.bones["head"].name = "skull"
-    with pytest.raises(part("rig.controls").RigError, match="head"):
+    with pytest.raises(part("rig.read_rig").RigError, match="head"):
         read()
 
 

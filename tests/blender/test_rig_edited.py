@@ -15,7 +15,7 @@ from mathutils import Matrix
 def read(part, rig):
     def controls():
         bpy.context.view_layer.update()
-        return part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
+        return part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
 
     return controls
 
@@ -79,7 +79,7 @@ def test_a_head_that_is_no_mesh_any_more(part, rig, read):
     head.select_set(True)
     bpy.context.view_layer.objects.active = head
     bpy.ops.object.convert(target="CURVE")
-    assert head.type == "CURVE" and part("rig.controls").head_of(rig) is None
+    assert head.type == "CURVE" and part("rig.read_rig").head_of(rig) is None
     assert read()["expression"] == {} and bpy.ops.stylerig.light_preset(preset="Split") == {"FINISHED"}
     with pytest.raises(RuntimeError, match="no head any more"):
         bpy.ops.stylerig.duplicate_portrait()
@@ -169,7 +169,7 @@ def test_a_stored_portrait_that_is_damaged_says_so(part, rig, read, parameters):
     portrait = json.loads(rig.stylerig.portrait)
     portrait["parameters"] |= parameters
     rig.stylerig.portrait = json.dumps(portrait)
-    with pytest.raises(part("rig.controls").RigError, match="no portrait that can be read. Make a new portrait"):
+    with pytest.raises(part("rig.read_rig").RigError, match="no portrait that can be read. Make a new portrait"):
         read()
     with pytest.raises(RuntimeError, match="no portrait that can be read"):
         bpy.ops.stylerig.reset_rig()

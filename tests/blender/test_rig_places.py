@@ -14,7 +14,7 @@ from output_shot import KnownClient, prepare, random_frame, render_still, use_cl
 @pytest.fixture
 def read(part):
     def controls(rig, matrix=None):
-        return part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get(), matrix)[1]
+        return part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get(), matrix)[1]
 
     return controls
 
@@ -69,9 +69,9 @@ def test_an_armature_duplicated_alone_shares_the_head(part, rig, read):
     rig.stylerig.head.select_set(False)
     bpy.ops.object.duplicate()
     twin = bpy.context.view_layer.objects.active
-    assert part("rig.controls").head_of(twin) == rig.stylerig.head
+    assert part("rig.read_rig").head_of(twin) == rig.stylerig.head
     bpy.data.objects.remove(rig.stylerig.head)
-    assert part("rig.controls").head_of(twin) is None and read(twin)["expression"] == {}
+    assert part("rig.read_rig").head_of(twin) is None and read(twin)["expression"] == {}
 
 
 def test_instances_of_a_collection_stand_where_they_are_shown(part, rig, read):
@@ -81,7 +81,7 @@ def test_instances_of_a_collection_stand_where_they_are_shown(part, rig, read):
     show(collection, turned)
     animate(rig)
     bpy.context.scene.frame_set(6)
-    placed = part("rig.controls").placed_rigs(bpy.context.evaluated_depsgraph_get())
+    placed = part("rig.read_rig").placed_rigs(bpy.context.evaluated_depsgraph_get())
     assert [tuple(matrix.translation) for _, matrix in placed] == [(5, 0, 0), (0, 0, 0)]
     assert {one.original.name for one, _ in placed} == {"Portrait 7"}
     for one, matrix in placed:
@@ -108,12 +108,12 @@ def test_rigs_and_instances_of_them_together(part, rig):
     collection.objects.link(rig)
     show(collection, Matrix.Translation((5, 0, 0)))
     bpy.context.view_layer.update()
-    placed = part("rig.controls").placed_rigs(bpy.context.evaluated_depsgraph_get())
+    placed = part("rig.read_rig").placed_rigs(bpy.context.evaluated_depsgraph_get())
     assert [matrix.translation.x for _, matrix in placed] == [0, 5]
 
 
 def test_the_instance_that_is_active_leads_to_its_rig(part, rig):
-    active_rig = part("rig.controls").active_rig
+    active_rig = part("rig.read_rig").active_rig
     empty = show(into_collection(rig, "Character"), Matrix())
     assert active_rig(bpy.context) is None
     bpy.context.view_layer.objects.active = empty
@@ -152,7 +152,7 @@ def test_brought_in_from_another_file(part, library, read, operator):
     rig = bpy.data.objects["Portrait 7"]
     bpy.context.view_layer.objects.active = rig
     bpy.context.scene.frame_set(6)
-    assert part("rig.controls").rigs_in(bpy.context.scene) == [rig]
+    assert part("rig.read_rig").rigs_in(bpy.context.scene) == [rig]
     assert read(rig)["expression"]["jawOpen"] == pytest.approx(0.5) and rig.stylerig.seed == "7"
     assert bpy.ops.stylerig.neutral_expression.poll() == (operator == "append")
     assert bpy.ops.stylerig.duplicate_portrait() == {"FINISHED"}
@@ -170,9 +170,9 @@ def test_a_linked_collections_instance(part, library, read):
     folder = f"{library}/Collection/"
     bpy.ops.wm.link(filepath=f"{folder}Character", directory=folder, filename="Character", instance_collections=True)
     bpy.context.scene.frame_set(11)
-    ((rig, matrix),) = part("rig.controls").placed_rigs(bpy.context.evaluated_depsgraph_get())
+    ((rig, matrix),) = part("rig.read_rig").placed_rigs(bpy.context.evaluated_depsgraph_get())
     assert read(rig, matrix)["expression"]["jawOpen"] == pytest.approx(1)
-    assert part("rig.controls").active_rig(bpy.context).library is not None and not bpy.ops.stylerig.neutral_expression.poll()
+    assert part("rig.read_rig").active_rig(bpy.context).library is not None and not bpy.ops.stylerig.neutral_expression.poll()
 
 
 HIDE = {
@@ -214,11 +214,11 @@ def test_a_rig_in_two_scenes_and_layers(part, rig, read):
     for item in (rig, rig.stylerig.head):
         second.collection.objects.link(item)
     animate(rig)
-    assert [part("rig.controls").rigs_in(scene) for scene in (first, second)] == [[rig], [rig]]
+    assert [part("rig.read_rig").rigs_in(scene) for scene in (first, second)] == [[rig], [rig]]
     first.frame_set(1)
     second.frame_set(11)
     depsgraph = second.view_layers[0].depsgraph
-    assert part("rig.controls").read_controls(rig, depsgraph)[1]["expression"]["jawOpen"] == pytest.approx(1)
+    assert part("rig.read_rig").read_controls(rig, depsgraph)[1]["expression"]["jawOpen"] == pytest.approx(1)
     layer = second.view_layers.new("Without")
     exclude_from = bpy.data.collections.new("Character")
     second.collection.children.link(exclude_from)
@@ -227,4 +227,4 @@ def test_a_rig_in_two_scenes_and_layers(part, rig, read):
         second.collection.objects.unlink(item)
     layer.layer_collection.children["Character"].exclude = True
     layer.update()
-    assert part("rig.controls").rigs_in(layer.depsgraph) == []
+    assert part("rig.read_rig").rigs_in(layer.depsgraph) == []

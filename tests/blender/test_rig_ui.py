@@ -23,7 +23,7 @@ def rig(backend, empty_scene):
 @pytest.fixture
 def live(part, rig):
     """The live view, started and showing its first picture."""
-    view = part("link.live").VIEW
+    view = part("live.controller").VIEW
     bpy.ops.stylerig.live_view()
     poll_until(view, lambda: view.seconds > 0 and not view.worker.busy)
     yield view
@@ -53,13 +53,13 @@ def live_pixels():
 
 
 def expected_pixels(part, rig):
-    portrait, controls = part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())
+    portrait, controls = part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())
     return fake_backend.draw(controls, portrait, fake_backend.SIZE)
 
 
 def test_new_portrait(part, rig):
     assert rig.stylerig.is_rig and rig.name == "Portrait 11"
-    assert part("rig.controls").portrait_of(rig) == fake_backend.new_portrait(11, 0.5)
+    assert part("rig.read_rig").portrait_of(rig) == fake_backend.new_portrait(11, 0.5)
     assert rig.stylerig.head.name == "Portrait 11_Head" and rig.stylerig.head.parent == rig
 
 
@@ -104,7 +104,7 @@ def test_neutral_and_reset(part, rig):
     rig.stylerig.light_direction = (1, 0, 0)
     bpy.ops.stylerig.reset_rig()
     own = fake_backend.new_portrait(11, 0.5)["parameters"]
-    controls = part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
+    controls = part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
     assert controls["rotation"] == pytest.approx(own["rotation"], abs=2e-6)
     assert controls["expression"] == pytest.approx(own["expression"], abs=2e-6)
     assert np.allclose(controls["light"], own["light"], atol=2e-6)
@@ -117,7 +117,7 @@ def test_rig_operators_need_a_rig(empty_scene):
 
 def test_the_only_rig_need_not_be_active(part, rig):
     bpy.ops.object.empty_add()
-    assert part("rig.controls").active_rig(bpy.context) == rig
+    assert part("rig.read_rig").active_rig(bpy.context) == rig
     assert bpy.ops.stylerig.reset_rig.poll()
 
 
@@ -220,13 +220,13 @@ def test_live_view_makes_its_image_again_after_undo_took_it(part, live, rig):
 def test_loading_a_file_stops_the_live_view(live, part):
     bpy.ops.wm.read_homefile(use_empty=True)
     assert not live.running
-    assert part("link.live").mark_changed not in bpy.app.handlers.depsgraph_update_post
+    assert part("live.controller").mark_changed not in bpy.app.handlers.depsgraph_update_post
 
 
 def test_stopping_the_live_view_leaves_nothing(part, live):
     bpy.ops.stylerig.live_view()
-    assert not live.running and not bpy.app.timers.is_registered(part("link.live").tick)
-    for handlers, function in part("link.live").watched_handlers():
+    assert not live.running and not bpy.app.timers.is_registered(part("live.controller").tick)
+    for handlers, function in part("live.controller").watched_handlers():
         assert function not in handlers
 
 
@@ -265,15 +265,15 @@ def test_unregister_leaves_nothing_and_register_works_again(extension, backend):
 
 
 def test_importing_has_no_side_effects(part, extension):
-    """link.client and link.process need no Blender, and nothing of the add-on needs the backend's packages."""
+    """The client needs no Blender, and nothing of the add-on needs the backend's packages."""
     import subprocess
     from pathlib import Path
 
-    folder = str(Path(extension.__file__).parent / "link")
+    folder = str(Path(extension.__file__).parent)
     script = (
-        "import sys, types, threading; package = types.ModuleType('link'); package.__path__ = [sys.argv[1]]\n"
-        "sys.modules['link'] = package\n"
-        "import link.client, link.process, link.newest, link.tasks\n"
+        "import sys, types, threading; package = types.ModuleType('addon'); package.__path__ = [sys.argv[1]]\n"
+        "sys.modules['addon'] = package\n"
+        "import addon.client.http_client, addon.client.process, addon.client.tasks, addon.live.latest_only_worker\n"
         "assert 'bpy' not in sys.modules and threading.active_count() == 1\n"
     )
     assert subprocess.run([sys.executable, "-c", script, folder]).returncode == 0

@@ -179,7 +179,7 @@ def test_a_missing_picture_is_told(part, rig, harmonics):
 
 
 def asked(part, rig) -> np.ndarray:
-    return np.array(part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]["light"])
+    return np.array(part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]["light"])
 
 
 def test_lamps_light_the_portrait_frame_by_frame(part, rig, harmonics):
@@ -231,7 +231,7 @@ def test_reading_the_scene_is_quick(part, rig):
     times = []
     for _ in range(10):
         started = time.perf_counter()
-        part("rig.controls").read_light(rig.evaluated_get(depsgraph), depsgraph)
+        part("rig.read_rig").read_light(rig.evaluated_get(depsgraph), depsgraph)
         times.append(time.perf_counter() - started)
     assert min(times) < 0.004  # seconds; what an update may hold the main thread
 

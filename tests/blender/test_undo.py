@@ -43,7 +43,7 @@ def backend(part, tmp_path_factory):
         patch.setenv("STYLERIG_PYTHON", sys.executable)
         patch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path_factory.mktemp("fake") / "payload")))
         yield
-    part("link.session").BACKEND.stop()
+    part("client.backend_manager").BACKEND.stop()
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def test_told_and_said(part, monkeypatch):
     german = {text: told for (_, text), told in translations.tables()["de"].items()}
     monkeypatch.setattr(translations, "said", lambda text, **values: german.get(text, text).format(**values))
     assert translations.told(problem) == "Es gibt keine Pose namens „Grin“. Eine aus der Liste wählen."
-    backend = part("link.client").BackendError("x", "What {the backend} said.", "")
+    backend = part("client.http_client").BackendError("x", "What {the backend} said.", "")
     monkeypatch.undo()
     assert translations.told(backend) == "What {the backend} said."
     assert translations.said("") == ""

@@ -37,7 +37,7 @@ def steps(options: argparse.Namespace) -> Iterator:
     gallery = bpy.context.window_manager.stylerig_gallery
     gallery.count = 6
     bpy.ops.stylerig.draw_gallery()
-    yield lambda: len(window.part("ui.portraits").CANDIDATES) == 6
+    yield lambda: len(window.part("ui.portrait").CANDIDATES) == 6
     yield from window.new_portrait(3)
     rig = bpy.context.view_layer.objects.active
     window.arrange(rig)

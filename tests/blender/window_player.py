@@ -135,7 +135,7 @@ def live_pixels() -> np.ndarray:
 
 def settled() -> Iterator:
     """Until the live view shows the newest edit."""
-    view = part("link.live").VIEW
+    view = part("live.controller").VIEW
     yield from pause(0.3)
     yield lambda: view.running and view.picture is not None and not view.changed and not view.worker.busy
     yield from pause(0.3)
@@ -218,7 +218,7 @@ class Player:
 
     def __call__(self) -> float | None:
         try:
-            assert time.monotonic() < self.deadline, f"waited over {PATIENCE:g} s; live view: {part('link.live').VIEW.status}"
+            assert time.monotonic() < self.deadline, f"waited over {PATIENCE:g} s; live view: {part('live.controller').VIEW.status}"
             if self.condition():
                 self.condition = next(self.steps)
                 self.deadline = time.monotonic() + PATIENCE
@@ -244,7 +244,7 @@ def play(steps: Iterator[Callable[[], bool]]) -> None:
 def end(status: int) -> None:
     """Leave with a status; Blender's own way out has none for scripts."""
     print("passed" if status == 0 else "FAILED", flush=True)
-    module = sys.modules.get(f"{EXTENSION}.link.session")
+    module = sys.modules.get(f"{EXTENSION}.client.backend_manager")
     if module is not None:
         module.BACKEND.stop()
     os._exit(status)

@@ -76,7 +76,7 @@ def start_live_view() -> Iterator:
     yield from settled()
     editor = window.find_area("IMAGE_EDITOR")
     assert editor.spaces.active.image.name == window.IMAGE
-    assert part("ui.overlay").OVERLAY.shown and live_pixels()[..., 3].max() > 0.9
+    assert part("live.overlay").OVERLAY.shown and live_pixels()[..., 3].max() > 0.9
     print("live view runs", flush=True)
 
 
@@ -86,7 +86,7 @@ def slider_key() -> bpy.types.ShapeKey:
 
 def set_slider(value: float) -> Iterator:
     slider_key().value = value
-    part("link.live_image").redraw("VIEW_3D")
+    part("live.image").redraw("VIEW_3D")
     yield from settled()
 
 
@@ -96,7 +96,7 @@ def open_jaw_panel() -> Iterator:
 
     def only(region: str) -> Iterator:
         panels.by_region = lambda _names: {region: [SLIDER]}
-        part("link.live_image").redraw("VIEW_3D")
+        part("live.image").redraw("VIEW_3D")
         yield from window.pause(0.5)
 
     rows, columns = yield from window.changed_in_sidebar(only("another name"), only("jaw"))
@@ -123,7 +123,7 @@ def drag_slider() -> Iterator:
     x, y, width = yield from find_slider()
     print(f"slider at {x}, {y}, {width} pixels wide", flush=True)
     yield from set_slider(0.0)
-    view, times, seen = part("link.live").VIEW, [], []
+    view, times, seen = part("live.controller").VIEW, [], []
     poll = view.poll
 
     def timed() -> None:
@@ -178,7 +178,7 @@ def corners() -> np.ndarray:
     """The overlay's corners in the 3D view (4, 2), pixels of the screen with row 0 at the top."""
     context = view_3d()
     with bpy.context.temp_override(**context):
-        found = part("ui.overlay").portrait_corners(bpy.context)
+        found = part("live.overlay").portrait_corners(bpy.context)
     return window.on_screen(found + (context["region"].x, context["region"].y))
 
 
@@ -196,7 +196,7 @@ def overlay(options: argparse.Namespace) -> Iterator:
     pivot = screen_place((the_rig().matrix_world @ the_rig().pose.bones["head"].matrix).translation)
     assert (place.min(axis=0) < pivot).all() and (pivot < place.max(axis=0)).all()
     settings.overlay = False
-    assert not part("ui.overlay").OVERLAY.shown
+    assert not part("live.overlay").OVERLAY.shown
     yield from window.pause(0.5)
     bare = screen()
     settings.overlay, settings.overlay_place, settings.overlay_opacity = True, "BOTTOM_RIGHT", 1.0
@@ -239,7 +239,7 @@ def playback(options: argparse.Namespace) -> Iterator:
         bone.keyframe_insert("rotation_euler", frame=frame)
     scene, settings = bpy.context.scene, preferences()
     scene.frame_end = KEYED[1]
-    slow, quick = max(1.0, 4 * part("link.live").VIEW.picture.seconds), 1 / 240  # seconds per frame
+    slow, quick = max(1.0, 4 * part("live.controller").VIEW.picture.seconds), 1 / 240  # seconds per frame
     yield from played("AUTO", slow, True, options)
     yield from played("AUTO", quick, False, options)
     yield from played("FOLLOW", quick, True, options)
@@ -252,7 +252,7 @@ def playback(options: argparse.Namespace) -> Iterator:
 
 def played(choice: str, frame_seconds: float, follows: bool, options: argparse.Namespace) -> Iterator:
     """Play from the first frame for a while; then stop, and the present frame is shown."""
-    scene, view, turns = bpy.context.scene, part("link.live").VIEW, []
+    scene, view, turns = bpy.context.scene, part("live.controller").VIEW, []
     preferences().live_playback, scene.render.fps, scene.render.fps_base = choice, 1, frame_seconds
     scene.frame_set(KEYED[0])
     yield from settled()
@@ -280,8 +280,8 @@ def played(choice: str, frame_seconds: float, follows: bool, options: argparse.N
 
 def assert_shows_present_pose() -> None:
     """The live picture is of the pose that the rig has in this frame."""
-    _portrait, controls = part("rig.controls").read_controls(the_rig(), bpy.context.evaluated_depsgraph_get())
-    shown = part("link.live").VIEW.picture.placement[:3]
+    _portrait, controls = part("rig.read_rig").read_controls(the_rig(), bpy.context.evaluated_depsgraph_get())
+    shown = part("live.controller").VIEW.picture.placement[:3]
     assert np.allclose(shown, controls["rotation"], atol=1e-3), (shown, controls["rotation"])
 
 
@@ -300,7 +300,7 @@ def render(options: argparse.Namespace) -> Iterator:
     assert middle.std() > 2 * edge.std() > 0 or middle.std() > 0.05, (middle.std(), edge.std())
     close_render_window()
     yield from window.pause(0.5)
-    assert part("link.live").VIEW.running and not part("link.live").VIEW.failed
+    assert part("live.controller").VIEW.running and not part("live.controller").VIEW.failed
     print("rendered in the window", flush=True)
 
 
@@ -330,7 +330,7 @@ def render_animation(options: argparse.Namespace) -> Iterator:
     scene, foreseen = bpy.context.scene, []
     scene.frame_start, scene.frame_end = STILL - 4, STILL + 1
     scene.render.filepath = str(options.output / "animation" / "####")
-    began = part("output.ahead").BEGAN
+    began = part("render.prefetch").BEGAN
 
     def note(*_arguments) -> None:
         foreseen.append([(one.right, one.lost) for one in began.values()])
@@ -341,7 +341,7 @@ def render_animation(options: argparse.Namespace) -> Iterator:
     yield from screenshot(options.output / "animation.png")
     close_render_window()
     files = sorted((options.output / "animation").iterdir())
-    assert len(files) == 6 and all(map(part("output.whole").is_whole, files)), files
+    assert len(files) == 6 and all(map(part("render.file_integrity").is_whole, files)), files
     pictures = [picture(path) for path in files]
     assert all((one != other).any() for one, other in zip(pictures, pictures[1:])), "two frames are the same"
     still = picture(options.output / "rendered.png")
@@ -349,12 +349,12 @@ def render_animation(options: argparse.Namespace) -> Iterator:
     print(f"animation in the window: foreseen rightly and in vain {foreseen}; frame {STILL} differs from the still by {difference:.2g} of 255", flush=True)
     assert difference == 0 and foreseen[-1][0][0] > 0, (difference, foreseen)
     yield from settled()
-    assert not part("link.live").VIEW.failed
+    assert not part("live.controller").VIEW.failed
 
 
 def stop_and_go_on(options: argparse.Namespace) -> Iterator:
     """Esc stops an animation; with Overwrite off it goes on, also over the backend's death."""
-    scene, folder, whole = bpy.context.scene, options.output / "stopped", part("output.whole").is_whole
+    scene, folder, whole = bpy.context.scene, options.output / "stopped", part("render.file_integrity").is_whole
     scene.frame_start, scene.frame_end = KEYED
     scene.render.filepath, scene.render.use_overwrite = str(folder / "####"), False
 
@@ -372,7 +372,7 @@ def stop_and_go_on(options: argparse.Namespace) -> Iterator:
         return len(list(folder.iterdir())) > len(before)
 
     def kill() -> None:
-        os.kill(part("link.session").BACKEND.pid, signal.SIGKILL)
+        os.kill(part("client.backend_manager").BACKEND.pid, signal.SIGKILL)
 
     yield from rendered(f"ctrl+{window.F12}", meanwhile=(more_written, kill))
     close_render_window()
@@ -382,14 +382,14 @@ def stop_and_go_on(options: argparse.Namespace) -> Iterator:
     print(f"stopped with Esc after {len(before)} frames, gone on with the next over the backend's death", flush=True)
     scene.frame_set(STILL)
     yield from settled()
-    assert not part("link.live").VIEW.failed
+    assert not part("live.controller").VIEW.failed
 
 
 def state() -> dict:
     """What was made in this session and another Blender must find again."""
     scene, rig = bpy.context.scene, the_rig()
     render, settings = scene.render, preferences()
-    _portrait, controls = part("rig.controls").read_controls(rig, bpy.context.evaluated_depsgraph_get())
+    _portrait, controls = part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())
     keys = rig.stylerig.head.data.shape_keys.key_blocks
     curves = rig.animation_data.action.layers[0].strips[0].channelbags[0].fcurves
     values = {
@@ -400,7 +400,7 @@ def state() -> dict:
         "scene": [scene.frame_current, scene.frame_start, scene.frame_end, scene.stylerig.placement],
         "render": [render.engine, render.resolution_x, render.resolution_y, render.filepath, render.use_overwrite, render.film_transparent],
         "view": scene.view_settings.view_transform,
-        "compositor": sorted(node.name for node in part("output.compositor").scene_tree(scene).nodes),
+        "compositor": sorted(node.name for node in part("render.compositor").scene_tree(scene).nodes),
         "preferences": [settings.live_playback, settings.overlay, settings.overlay_place, settings.overlay_size],
     }
     return json.loads(json.dumps(values))
@@ -416,28 +416,28 @@ def save_and_load(options: argparse.Namespace) -> Iterator:
     with bpy.context.temp_override(**view_3d()):
         bpy.ops.wm.save_userpref()
         bpy.ops.wm.save_as_mainfile(filepath=str(path))
-        part("link.session").BACKEND.stop()  # as in another Blender, which has none yet
+        part("client.backend_manager").BACKEND.stop()  # as in another Blender, which has none yet
         bpy.ops.wm.open_mainfile(filepath=str(path))
-    view = part("link.live").VIEW
+    view = part("live.controller").VIEW
     assert view.running and the_rig().stylerig.portrait == stored
     assert np.allclose(live_pixels(), shown, atol=2e-3), "the last picture is not there while the backend starts"
     curves = the_rig().animation_data.action.layers[0].strips[0].channelbags[0].fcurves
     assert {len(curve.keyframe_points) for curve in curves} == {2}
     yield from settled()
     assert not view.failed and np.allclose(live_pixels(), shown, atol=1e-4)
-    assert part("ui.overlay").OVERLAY.shown
+    assert part("live.overlay").OVERLAY.shown
     assert window.find_area("IMAGE_EDITOR").spaces.active.image.name == window.IMAGE
     yield from screenshot(options.output / "loaded.png")
     with bpy.context.temp_override(**view_3d()):
         bpy.ops.stylerig.live_view()
-    assert not view.running and not part("ui.overlay").OVERLAY.shown
+    assert not view.running and not part("live.overlay").OVERLAY.shown
     print("portrait, keys and live view came back", flush=True)
 
 
 def again(options: argparse.Namespace) -> Iterator:
     """In another Blender that opens the file: the same portrait and settings, the same picture, the same render."""
-    view, shown = part("link.live").VIEW, np.load(options.output / "live.npy")
-    assert view.running and part("ui.overlay").OVERLAY.shown
+    view, shown = part("live.controller").VIEW, np.load(options.output / "live.npy")
+    assert view.running and part("live.overlay").OVERLAY.shown
     assert np.allclose(live_pixels(), shown, atol=2e-3), "the last picture is not there while the backend starts"
     yield from settled()
     assert not view.failed and np.allclose(live_pixels(), shown, atol=1e-4)

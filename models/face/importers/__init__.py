@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.errors import StyleRigError
-from models.face.importers.checks import MAX_FILE
-from models.face.importers.source import Source, build
+from models.face.importers.raw_model import Source, build
+from models.face.importers.validation import MAX_FILE
 from models.face.model import FaceModel
 from models.io.foreign import START, what_it_is
 from models.io.regular_file import UnreadableFile, open_regular

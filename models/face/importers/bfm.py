@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.face.importers.checks import FaceModelError, indices, numbered, numbers, read_whole
 from models.face.importers.matlab import read_matlab
-from models.face.importers.source import LANDMARKS, Source
+from models.face.importers.raw_model import LANDMARKS, Source
+from models.face.importers.validation import FaceModelError, indices, numbered, numbers, read_whole
 
 LICENCE = (
     "Basel Face Model, copyright University of Basel: for research and teaching only, no commercial use, and it may not "

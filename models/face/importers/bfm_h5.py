@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 
 from models.face.importers.bfm import LICENCE, listed_landmarks, modes, points
-from models.face.importers.checks import FaceModelError, indices, numbered, numbers, open_whole
-from models.face.importers.source import Source
+from models.face.importers.raw_model import Source
+from models.face.importers.validation import FaceModelError, indices, numbered, numbers, open_whole
 
 MILLIMETRE = 0.1  # cm
 MAX_ARRAY = 300 << 20  # bytes; the largest basis (the full head of 2019, in doubles) takes 265 MiB

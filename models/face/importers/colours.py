@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.face.reflectance import DARK, HAEMOGLOBIN, LIGHT
+from models.face.own_head.reflectance import DARK, HAEMOGLOBIN, LIGHT
 
 PLAIN = {  # mask -> linear RGB, as on our head; later ones lie on earlier ones
     "mouth": (0.10, 0.02, 0.018), "teeth": (0.62, 0.57, 0.47), "eyes": (0.62, 0.57, 0.54),

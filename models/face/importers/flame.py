@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.face.importers.checks import FaceModelError, indices, numbered, numbers, read_whole
-from models.face.importers.pickles import array_of, read_pickle
-from models.face.importers.posing import GAZES, gaze_expressions, jaw_open
-from models.face.importers.source import LANDMARKS, Source
+from models.face.importers.joint_expressions import GAZES, gaze_expressions, jaw_open
+from models.face.importers.pickle import array_of, read_pickle
+from models.face.importers.raw_model import LANDMARKS, Source
+from models.face.importers.validation import FaceModelError, indices, numbered, numbers, read_whole
 
 LICENCE = (
     "FLAME, copyright Max Planck Society. FLAME 2023 Open is CC-BY-4.0 (commercial use with attribution; not for "

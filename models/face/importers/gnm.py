@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.face.importers.checks import FaceModelError, indices, names, numbers, open_whole, read_whole
-from models.face.importers.posing import GAZES, gaze_expressions
-from models.face.importers.source import LANDMARKS, Source
+from models.face.importers.joint_expressions import GAZES, gaze_expressions
+from models.face.importers.raw_model import LANDMARKS, Source
+from models.face.importers.validation import FaceModelError, indices, names, numbers, open_whole, read_whole
 from models.io.zip_archive import BROKEN, open_zip
 
 LICENCE = "GNM Head, copyright Google LLC, Apache licence 2.0: commercial use is allowed; keep the notices."

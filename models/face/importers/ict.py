@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.face.importers.checks import MAX_MODES, MAX_NUMBERS, FaceModelError, indices, read_whole
 from models.face.importers.obj import read_faces, read_rows, read_vertices
-from models.face.importers.source import Source
+from models.face.importers.raw_model import Source
+from models.face.importers.validation import MAX_MODES, MAX_NUMBERS, FaceModelError, indices, read_whole
 
 NEUTRAL = "generic_neutral_mesh.obj"
 SEE_THROUGH = ("lacrimal", "eye_blend", "lashes")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.face.importers.checks import FaceModelError, read_whole
+from models.face.importers.validation import FaceModelError, read_whole
 
 HEADER = 128
 MAX_ARRAY = 300 << 20  # bytes of one array once unpacked; the largest (BFM 2009, in doubles) takes 256 MB

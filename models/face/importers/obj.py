@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.face.importers.checks import FaceModelError, read_whole
+from models.face.importers.validation import FaceModelError, read_whole
 
 MAX_OBJ = 64 << 20  # bytes
 MAX_LINES = 500_000  # of one kind

@@ -15,8 +15,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from models.face.edges import find_topology, vertex_normals
 from models.face.fragments import float_bits
+from models.face.mesh_topology import find_topology, vertex_normals
 from models.face.model import FaceModel
 
 VERTICES = 2000

@@ -13,16 +13,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from models.face import head, topology
-from models.face.head_contact import seated_spheres
-from models.face.head_figures import expression_names, read_figures
-from models.face.head_parts import Parts, add_eyeball, add_lid_rim, add_mouth_bag, jaw_motion
 from models.face.model import FaceModel
-from models.face.own_head import modes, storage, teeth, tongue
+from models.face.own_head import head, modes, storage, teeth, tongue, topology
 from models.face.own_head.colours import paint_mouth
+from models.face.own_head.contact import seated_spheres
 from models.face.own_head.jaw import Jaw
-from models.face.reflectance import nostril_distance, smooth_step
-from models.face.topology import FULL, PROXY, Resolution
+from models.face.own_head.measurements import expression_names, read_figures
+from models.face.own_head.parts import Parts, add_eyeball, add_lid_rim, add_mouth_bag, jaw_motion
+from models.face.own_head.reflectance import nostril_distance, smooth_step
+from models.face.own_head.topology import FULL, PROXY, Resolution
 
 TONGUE_OUT = "tongueOut"
 NOSTRIL_LIFT = 0.4  # of the way from a nostril's end to its opening

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.face.own_head import proportions as part
+from models.face.own_head import proportions
 from models.face.own_head.sculpting import Skin
 
 
@@ -38,7 +38,7 @@ def eyes_of_age(skin: Skin):
 
 def mouth_of_age(skin: Skin):
     """Thinner lips, a longer upper lip, corners that sink."""
-    thinner = part.upper_lip(skin, -0.055) + part.lower_lip(skin, -0.042)
+    thinner = proportions.upper_lip(skin, -0.055) + proportions.lower_lip(skin, -0.042)
     return thinner + skin.move((0, -3.4, 11.2), (2.3, 1.0, 2.0), (0, -0.03, -0.03)) + skin.move((2.5, -3.6, 10.2), (0.7, 0.6, 0.9), (0.005, -0.022, 0))
 
 
@@ -56,18 +56,18 @@ def folds(skin: Skin):
 def growth(skin: Skin):
     """Ears and nose go on growing."""
     nose = skin.move((0, 0.0, 12.7), (1.0, 1.0, 1.3), (0, -0.05, 0.015)) + skin.move((1.3, -0.6, 11.4), (0.7, 0.8, 0.9), (0.018, 0, 0))
-    return nose + 0.35 * part.ear_size(skin) + 0.35 * part.ear_lobe(skin)
+    return nose + 0.35 * proportions.ear_size(skin) + 0.35 * proportions.ear_lobe(skin)
 
 
 def masculine(skin: Skin):
     """Half the difference between the means of men and women: −1 is a typical woman, 1 a typical man."""
     size = 0.016 * (skin.points - [0, 0, -1])
-    skull = 0.8 * part.brow_ridge(skin) - 0.5 * part.forehead_slope(skin) - 0.35 * part.brow_height(skin) - 0.25 * part.eye_size(skin)
-    jaw = 0.6 * part.jaw_width(skin) + 0.4 * part.jaw_angle(skin) + 0.45 * part.chin_length(skin) + 0.6 * part.chin_width(skin)
-    middle = 0.35 * part.nose_length(skin) + 0.4 * part.nose_width(skin) + 0.3 * part.nose_protrusion(skin) + 0.4 * part.nose_bridge(skin)
-    mouth = 0.35 * part.philtrum_length(skin) - 0.45 * part.lip_fullness(skin) + 0.2 * part.mouth_width(skin)
-    cheeks = -0.5 * part.cheek_fullness(skin) + 0.2 * part.cheekbones(skin) + 0.15 * part.face_length(skin)
-    neck = 0.9 * part.neck_width(skin) + skin.move((0, -10.4, 5.0), (0.7, 0.9, 1.2), (0, 0, 0.22))
+    skull = 0.8 * proportions.brow_ridge(skin) - 0.5 * proportions.forehead_slope(skin) - 0.35 * proportions.brow_height(skin) - 0.25 * proportions.eye_size(skin)
+    jaw = 0.6 * proportions.jaw_width(skin) + 0.4 * proportions.jaw_angle(skin) + 0.45 * proportions.chin_length(skin) + 0.6 * proportions.chin_width(skin)
+    middle = 0.35 * proportions.nose_length(skin) + 0.4 * proportions.nose_width(skin) + 0.3 * proportions.nose_protrusion(skin) + 0.4 * proportions.nose_bridge(skin)
+    mouth = 0.35 * proportions.philtrum_length(skin) - 0.45 * proportions.lip_fullness(skin) + 0.2 * proportions.mouth_width(skin)
+    cheeks = -0.5 * proportions.cheek_fullness(skin) + 0.2 * proportions.cheekbones(skin) + 0.15 * proportions.face_length(skin)
+    neck = 0.9 * proportions.neck_width(skin) + skin.move((0, -10.4, 5.0), (0.7, 0.9, 1.2), (0, 0, 0.22))
     return size + skull + jaw + middle + mouth + cheeks + neck
 
 
@@ -76,7 +76,7 @@ def weight(skin: Skin):
     cheeks = skin.swell((4.9, -2.4, 8.0), (1.9, 2.0, 2.4), 0.3) + skin.swell((5.8, -0.6, 6.6), (1.6, 1.8, 2.2), 0.2)
     jaw = skin.swell((5.2, -5.0, 5.0), (1.8, 1.6, 3.0), 0.3) + skin.move((4.2, -6.2, 7.4), (1.8, 1.2, 2.0), (0.05, -0.14, 0))
     chin = skin.move((0, -8.5, 7.2), (2.6, 1.1, 2.2), (0, -0.32, 0.05)) + skin.swell((0, -6.8, 10.6), (1.6, 1.0, 1.2), 0.05)
-    rest = skin.swell((6.7, 4.8, 5.6), (1.4, 1.8, 2.0), 0.1) + 0.7 * part.neck_width(skin) + 0.2 * part.nose_width(skin)
+    rest = skin.swell((6.7, 4.8, 5.6), (1.4, 1.8, 2.0), 0.1) + 0.7 * proportions.neck_width(skin) + 0.2 * proportions.nose_width(skin)
     return cheeks + jaw + chin + rest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.face.reflectance import smooth_step
+from models.face.own_head.reflectance import smooth_step
 
 ENAMEL, NECK_OF_TOOTH = np.array([0.66, 0.60, 0.50]), np.array([0.58, 0.49, 0.36])
 GUMS, TONGUE, LINING = np.array([0.42, 0.17, 0.15]), np.array([0.44, 0.17, 0.155]), np.array([0.32, 0.10, 0.085])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.face.head_parts import TEETH_BACK
+from models.face.own_head.parts import TEETH_BACK
 
 
 class Jaw:

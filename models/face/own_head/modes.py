@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.face.head_contact import halves, interpolation
 from models.face.own_head.characters import CHARACTERS
+from models.face.own_head.contact import halves, interpolation
 from models.face.own_head.proportions import ASYMMETRIC, SYMMETRIC
+from models.face.own_head.reflectance import smooth_step
 from models.face.own_head.sculpting import Skin
 from models.face.own_head.teeth import TEETH_MODES
-from models.face.reflectance import smooth_step
-from models.face.topology import Resolution, Sheet
+from models.face.own_head.topology import Resolution, Sheet
 
 EAR_SIDE, EAR_SPAN, EAR_EDGE = 0.105, (0.455, 0.725), 0.045  # of the chart: u before the ear, v below and above it; how softly it ends
 EAR_REACH = 0.5  # cm over which the skin behind an ear goes with it

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.face.own_head.reflectance import smooth_step
 from models.face.own_head.sculpting import Skin
-from models.face.reflectance import smooth_step
 
 EYE = (3.1, 3.45, 8.9)
 EAR_ROOT = np.array([7.2, 1.0, 1.0])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.face.reflectance import smooth_step
+from models.face.own_head.reflectance import smooth_step
 
 
 @dataclass

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from models.errors import StyleRigError
-from models.face.head import split
 from models.face.model import FaceModel
-from models.face.reflectance import ALBEDO_FLOOR
+from models.face.own_head.head import split
+from models.face.own_head.reflectance import ALBEDO_FLOOR
 from models.io.atomic_write import write_atomic
 
 FILE = Path(__file__).with_name("head-2.npz")

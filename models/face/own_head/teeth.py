@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.face import topology
-from models.face.head_parts import TEETH_BACK, Parts, band_uv, rectangle_uv
-from models.face.head_skin import unit
+from models.face.own_head import topology
 from models.face.own_head.jaw import Jaw
-from models.face.reflectance import smooth_step
-from models.face.topology import FULL, Resolution
+from models.face.own_head.parts import TEETH_BACK, Parts, band_uv, rectangle_uv
+from models.face.own_head.reflectance import smooth_step
+from models.face.own_head.skin import unit
+from models.face.own_head.topology import FULL, Resolution
 
 # Widths along the arch of the seven teeth of a quarter, from the middle, cm, and the heights of their crowns.
 WIDTHS = {"upper": (0.86, 0.68, 0.77, 0.70, 0.68, 1.02, 0.96), "lower": (0.55, 0.60, 0.69, 0.70, 0.71, 1.08, 1.02)}

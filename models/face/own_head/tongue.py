@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.face import topology
-from models.face.head_parts import Parts, band_uv, rectangle_uv
-from models.face.head_skin import unit
+from models.face.own_head import topology
 from models.face.own_head.jaw import Jaw
-from models.face.reflectance import smooth_step
-from models.face.topology import FULL, Resolution
+from models.face.own_head.parts import Parts, band_uv, rectangle_uv
+from models.face.own_head.reflectance import smooth_step
+from models.face.own_head.skin import unit
+from models.face.own_head.topology import FULL, Resolution
 
 TONGUE_UV, TIP_UV = ((0.80, 0.18), (0.13, 0.04)), ((0.94, 0.18), (0.05, 0.04))
 # The tongue's cross-sections from root to tip, at rest and out: y, z, half width, half thickness, cm.

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.generators.processor import packs_weights
+from models.generators.cpu import packs_weights
 
 
 def whole(channels: int, unit: int) -> int:

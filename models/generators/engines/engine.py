@@ -14,11 +14,11 @@ from torch import Tensor
 
 from models.errors import StyleRigError
 from models.generators import stylegan2, stylegan3
-from models.generators.engines.boxes import Box
-from models.generators.engines.threads import Lanes, engine_threads
+from models.generators.cpu import usable_precision
+from models.generators.engines.roi import Box
+from models.generators.engines.thread_pools import Lanes, engine_threads
 from models.generators.generator import Generator
 from models.generators.noise import check_noise, draw_noise
-from models.generators.processor import usable_precision
 from models.generators.stylegan2 import over_backdrop, split_matte
 
 EXACTNESS = ("exact", "fast")

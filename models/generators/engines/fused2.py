@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from models.generators.engines.boxes import Box, drawn_parts
+from models.generators.bias_act import LEAK
 from models.generators.engines.convolution import Convolution, array, padded, whole
 from models.generators.engines.kernels import LANES, activate_rows, blur_rows, dot_rows
-from models.generators.engines.threads import share
+from models.generators.engines.roi import Box, drawn_parts
+from models.generators.engines.thread_pools import share
 from models.generators.layers import GAIN, FullyConnectedLayer, SynthesisLayer, ToRGBLayer
-from models.generators.pointwise import LEAK
 from models.generators.stylegan2 import SynthesisNetwork
 
 UNLIMITED = 3e38

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.generators.engines.boxes import Box
+from models.generators.bias_act import LEAK
 from models.generators.engines.convolution import Convolution, array, padded, whole
 from models.generators.engines.kernels import BAND, CHUNK, STRIP, TAPS, filter_tiles, parts
-from models.generators.engines.threads import share
-from models.generators.filtered import downsample, upsample
+from models.generators.engines.roi import Box
+from models.generators.engines.thread_pools import share
+from models.generators.filtered_lrelu import downsample, upsample
 from models.generators.layers import GAIN
-from models.generators.pointwise import LEAK
 from models.generators.stylegan3 import FilteredLayer, SynthesisNetwork
 
 UNLIMITED = 3e38

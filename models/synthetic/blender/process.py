@@ -16,7 +16,7 @@ import numpy as np
 from models.errors import StyleRigError
 
 ROOT = Path(__file__).resolve().parents[3]
-MODULE = "models.synthetic.blender.stage"
+MODULE = "models.synthetic.blender.scene"
 
 
 class CyclesProcess:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from models.face.head import FIGURES, chart_from_uv
 from models.face.model import FaceModel
+from models.face.own_head.head import FIGURES, chart_from_uv
 
 OFF_FACE = -9.0  # chart position of what the chart does not show
 FACE_BEGINS = 0.215  # in uv: what lies below is not in the chart

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.face.model import FaceModel
-from models.face.reflectance import regions
+from models.face.own_head.reflectance import regions
 from models.synthetic import eyes
 from models.synthetic.skin.chart import COARSE, FINE, blur, grid, landmark_chart, noise, places, resized
 from models.synthetic.skin.lines import course_fields, line_maps

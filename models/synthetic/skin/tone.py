@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from models.face.reflectance import BLOOD, HAEMOGLOBIN, MIDDLE, MODE_NAMES, skin_modes
+from models.face.own_head.reflectance import BLOOD, HAEMOGLOBIN, MIDDLE, MODE_NAMES, skin_modes
 
 # Bounds of the classes dark, brown, tan, intermediate, light, very light, degrees; see docs/face.md.
 CLASS_BOUNDS = (-52.0, -30.0, 10.0, 28.0, 41.0, 55.0, 66.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.face.reflectance import HAEMOGLOBIN, MODE_NAMES
+from models.face.own_head.reflectance import HAEMOGLOBIN, MODE_NAMES
 from models.synthetic import eyes
 from models.synthetic.skin import makeup, tone
 from models.synthetic.skin.age import grown

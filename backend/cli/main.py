@@ -1,0 +1,98 @@
+"""The command line. Each command is a module with ``add_arguments(parser)`` and ``run(arguments)``.
+
+A command's module is imported only when it is called, so that ``--help`` and ``doctor`` also work
+where a package is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable
+
+from backend.cli.terminal import one_line, outputs
+from models.errors import StyleRigError
+
+PROGRAM = "python -m backend"
+COMMANDS = {  # name: (module, what it does)
+    "serve": ("backend.cli.serve", "answer the add-on over HTTP on this machine"),
+    "render": ("backend.cli.render", "render a rig file into a sequence of pictures"),
+    "sample": ("backend.cli.sample", "draw people, with components held, or from one to another"),
+    "convert": ("backend.cli.convert", "turn a generator checkpoint into safetensors"),
+    "train generator": ("backend.cli.train_generator", "train a generator on a folder of pictures"),
+    "train features": ("backend.cli.train_features", "train the network whose features measure generators"),
+    "train rig": ("backend.cli.train_rig", "train the networks that read and steer a generator"),
+    "evaluate generator": ("backend.cli.evaluate_generator", "measure a generator against its training pictures"),
+    "evaluate rig": ("backend.cli.evaluate_rig", "measure how well the rig follows its controls"),
+    "doctor": ("backend.cli.doctor", "say what is there and what is wrong"),
+}
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def main(arguments: list[str], rig_loader: Callable | None = None) -> int:
+    """Run one command and return the exit status.
+
+    ``rig_loader(device) -> Rig`` replaces the shipped rig: tests pass their own.
+    """
+    with outputs() as (out, _):
+        status = run_command(arguments, rig_loader)
+        out.flush()
+        if out.lost:
+            return complain(f"What this command says cannot be written: {out.problem.strerror}.", "Free some space where it goes.")
+        return status
+
+
+def run_command(arguments: list[str], rig_loader: Callable | None) -> int:
+    """The exit status of a command; what a person can put right is told in one line."""
+    name, rest = split_command(arguments)
+    if name is None:
+        return usage(arguments)
+    try:
+        module = importlib.import_module(COMMANDS[name][0])
+        parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=COMMANDS[name][1].capitalize() + ".")
+        module.add_arguments(parser)
+        parsed = parser.parse_args(rest)
+        parsed.rig_loader = rig_loader
+        return module.run(parsed) or 0
+    except ModuleNotFoundError as error:
+        return complain(
+            f"No module named {error.name!r}: a package is missing from this Python ({sys.executable}).",
+            "Make the environment again with: python build.py setup",
+        )
+    except StyleRigError as error:
+        return complain(error.message, error.hint)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """The command that ``arguments`` begin with, or None, and what follows it."""
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if name in COMMANDS:
+            return name, arguments[words:]
+    return None, arguments
+
+
+def usage(arguments: list[str]) -> int:
+    """Explain the commands; those of a group (``train``) when only its name is given."""
+    words = [word for word in arguments if not word.startswith("-")]
+    group = words[0] if words else ""
+    chosen = [name for name in COMMANDS if name.split()[0] == group] or list(COMMANDS)
+    lines = [f"  {name:<18}  {COMMANDS[name][1]}" for name in chosen]
+    asked = any(word in ("-h", "--help") for word in arguments)
+    text = "\n".join([f"usage: {PROGRAM} COMMAND [--help]", "", *lines])
+    print(text, file=sys.stdout if asked else sys.stderr)
+    if asked:
+        return 0
+    wrong = f"There is no command {' '.join(words)!r}." if words else "A command is missing."
+    return complain(wrong, "Choose one of the above.")
+
+
+def complain(message: str, hint: str) -> int:
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    if hint:
+        print(f"hint: {one_line(hint)}", file=sys.stderr)
+    return USER_ERROR

@@ -1,0 +1,1 @@
+"""Frames, films and rig files on disk."""

@@ -1,0 +1,129 @@
+"""A sequence of frames as an MP4 and as a contact sheet.
+
+    python -m backend.files.film FRAMES_FOLDER OUTPUT_FOLDER [--rate 24]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from pathlib import Path
+
+from PIL import Image, ImageDraw, UnidentifiedImageError
+
+from backend.cli.terminal import outputs
+from models.errors import StyleRigError
+from models.io.atomic_write import write_atomic
+
+BACKGROUND = (24, 24, 24)
+LABEL = (220, 220, 220)
+GAP = 4  # pixels between the pictures of a sheet
+LABEL_HEIGHT = 14  # pixels below each picture
+NUMBERED = re.compile(r"(.*?)(-?)([0-9]*)([^0-9]*)$", re.DOTALL)  # name, hyphen, the last number, what follows it
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """The folder's PNG frames, by their numbers. Raises StyleRigError when there is none."""
+    frames = in_order(list(folder.glob("*.png")))
+    if not frames:
+        raise StyleRigError(f"There are no PNG frames in {folder}.", "Render first.", code="no_frames")
+    return frames
+
+
+def in_order(frames: list[Path]) -> list[Path]:
+    """Sequences by name, numbers in the names as numbers; in each the frames by theirs, the last number of the name.
+
+    A hyphen before it is a minus where nothing but a sign can stand ("f_-0002"), or where other frames have the same
+    name without it ("f-0002", "f0000").
+    """
+    parts = {path: NUMBERED.match(path.stem).groups() for path in frames}
+    unsigned = {name for name, hyphen, _, _ in parts.values() if not hyphen}
+
+    def place(path: Path) -> tuple:
+        name, hyphen, number, rest = parts[path]
+        minus = hyphen and (name in unsigned or not name[-1:].isalnum())
+        sequence = name if minus else name + hyphen
+        return natural(sequence), rest, -int(number) if minus else int(number or 0), path.name
+
+    return sorted(frames, key=place)
+
+
+def natural(name: str) -> list[tuple[str, int]]:
+    """What sorts "shot_2" before "shot_10"."""
+    return [(text, int(number or 0)) for text, number in re.findall(r"([^0-9]*)([0-9]*)", name)]
+
+
+def read_frame(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
+    """A frame as RGB. ``size`` is the (width, height) that it must have. Raises StyleRigError."""
+    try:
+        picture = Image.open(path).convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise StyleRigError(
+            f"{path} is not a whole picture.", "Delete it and render again.", code="bad_frame"
+        ) from error
+    if size and picture.size != size:
+        raise StyleRigError(
+            f"{path} is {picture.size}, the frames before it {size}.",
+            "Render all frames at one size.", code="bad_frame",
+        )
+    return picture
+
+
+def contact_sheet(frames: list[Path], path: Path, most: int = 12, columns: int = 4) -> Path:
+    """Write a sheet of at most ``most`` frames, evenly spread, first and last among them."""
+    count = min(most, len(frames))
+    chosen = [frames[round(i * (len(frames) - 1) / max(count - 1, 1))] for i in range(count)]
+    columns = min(columns, count)
+    width, height = read_frame(chosen[0]).size
+    step_x, step_y = width + GAP, height + LABEL_HEIGHT + GAP
+    sheet = Image.new("RGB", (columns * step_x + GAP, math.ceil(count / columns) * step_y + GAP), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    for i, frame in enumerate(chosen):
+        x, y = GAP + i % columns * step_x, GAP + i // columns * step_y
+        sheet.paste(read_frame(frame, (width, height)), (x, y))
+        draw.text((x + 2, y + height + 1), frame.stem, fill=LABEL)
+    return write_atomic(path, lambda temporary: sheet.save(temporary))
+
+
+def movie(frames: list[Path], path: Path, rate: float = 24.0) -> Path:
+    """Write the frames as an H.264 MP4 at ``rate`` frames per second. Raises StyleRigError."""
+    import imageio_ffmpeg
+
+    size = read_frame(frames[0]).size
+
+    def encode(temporary: Path) -> None:
+        options = {"fps": rate, "codec": "libx264", "quality": 8, "macro_block_size": 2}
+        writer = imageio_ffmpeg.write_frames(str(temporary), size, **options)
+        writer.send(None)
+        try:
+            for frame in frames:
+                writer.send(read_frame(frame, size).tobytes())
+        finally:
+            writer.close()
+
+    return write_atomic(path, encode)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m backend.files.film", description=__doc__.splitlines()[0])
+    parser.add_argument("frames", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--rate", type=float, default=24.0, help="frames per second")
+    arguments = parser.parse_args()
+    try:
+        frames = frames_in(arguments.frames)
+        print(f"@step Contact sheet and film of {len(frames)} frames", flush=True)
+        contact_sheet(frames, arguments.output / "contact-sheet.png")
+        movie(frames, arguments.output / "film.mp4", arguments.rate)
+    except StyleRigError as error:
+        print(f"@error {error}", flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    with outputs():
+        status = main()
+    sys.exit(status)

@@ -1,0 +1,1 @@
+"""The HTTP service: application, limits, queue, what requests may say."""

@@ -1,0 +1,206 @@
+"""The HTTP service under ``/v1``. It keeps no state: the client sends the portrait with each request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from backend import __version__
+from backend.files import images, recipe
+from backend.server import schema, serialization
+from backend.server.inference import MODEL, RigHolder, Worker, draw, out_of_memory
+from backend.server.inference_queue import Ticket
+from backend.server.middleware import Guard, error_body
+from models.errors import StyleRigError
+
+if TYPE_CHECKING:
+    from models.rigging import Rig
+
+ARRAY_TYPE = "<f4"
+READ_THE_SCHEMA = "GET /v1/openapi.json says what is accepted."
+StreamId = Annotated[str, Header(alias="X-StyleRig-Supersede", max_length=64)]
+ClientName = Annotated[str, Header(alias="X-StyleRig-Client", max_length=64)]
+NPZ = {200: {"content": {"application/octet-stream": {}}, "description": "npz of the mesh's arrays"}}
+FRAME = {
+    200: {
+        "content": {"image/png": {}, "application/octet-stream": {}},
+        "description": "PNG, or float32 (H, W, C) whose headers X-Array-Shape, -Type, -Channels describe it",
+    }
+}
+ERRORS = {status: {"model": schema.ErrorAnswer} for status in (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500)}
+
+
+def create_app(rig_loader: Callable[[str], Rig], token: str, device: str = "cpu") -> FastAPI:
+    """The application. ``rig_loader(device)`` is called once, in the background, when the server starts."""
+    holder, worker = RigHolder(rig_loader, device), Worker()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(warm_up(holder, worker))
+        yield
+        worker.close()
+        warming.cancel()
+
+    app = FastAPI(
+        title="StyleRig backend", version=__version__, lifespan=lifespan, responses=ERRORS,
+        openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False,
+    )
+    add_error_handlers(app)
+    add_routes(app, holder, worker)
+    app.add_middleware(Guard, token=token)
+    return app
+
+
+async def warm_up(holder: RigHolder, worker: Worker) -> None:
+    """Load the rig before the first request needs it; what is wrong is told by each request again."""
+    with contextlib.suppress(StyleRigError):
+        await worker.run(holder.get)
+
+
+def client_of(connection: Request, name: ClientName = "") -> str:
+    """Whose turn a request takes: of the client that X-StyleRig-Client names, else of its connection."""
+    return name or "{}:{}".format(*connection.client)
+
+
+Client = Annotated[str, Depends(client_of)]
+
+
+def add_routes(app: FastAPI, holder: RigHolder, worker: Worker) -> None:
+    @app.get("/v1/health")
+    async def health() -> dict:
+        """Answers at once, also while the model is loading or at work."""
+        return state_of(holder)
+
+    @app.get("/v1/models")
+    async def models(client: Client) -> list[dict]:
+        return [describe(await worker.run(holder.get, Ticket(client=client)))]
+
+    @app.post("/v1/portraits")
+    async def new_portrait(request: schema.LatentRequest, client: Client) -> schema.Portrait:
+        def job() -> schema.Portrait:
+            rig = holder.for_model(request.model)
+            portrait = serialization.new_portrait(request, rig)
+            return serialization.portrait_to_schema(portrait, rig.face)
+
+        return await worker.run(job, Ticket(client=client))
+
+    @app.post("/v1/portraits/mesh", response_class=Response, responses=NPZ)
+    async def mesh(request: schema.MeshRequest, client: Client) -> Response:
+        def job() -> bytes:
+            rig = holder.for_model(request.portrait.model)
+            portrait = serialization.portrait_from_schema(request.portrait, rig)
+            return serialization.npz(serialization.portrait_mesh(portrait, rig.face))
+
+        return Response(await worker.run(job, Ticket(client=client)), media_type="application/octet-stream")
+
+    @app.post("/v1/frames", response_class=Response, responses=FRAME)
+    async def frame(request: schema.FrameRequest, connection: Request, client: Client, stream: StreamId = "") -> Response:
+        """A frame. Requests with X-StyleRig-Supersede are a live view's, which goes before all others, and of those
+        that wait with one value of it, only the newest is made: the others answer 409 ``superseded``. Nothing is made
+        for a client that went away before its turn."""
+        ticket = Ticket(stream, client)
+        watching = asyncio.create_task(watch(connection, worker, ticket))
+        try:
+            return await worker.run(lambda: frame_response(holder, request), ticket)
+        finally:
+            watching.cancel()
+
+
+async def watch(connection: Request, worker: Worker, ticket: Ticket) -> None:
+    """Take the ticket's place in the queue away when its client ends the connection."""
+    while (await connection.receive())["type"] != "http.disconnect":
+        pass
+    worker.refuse(ticket, StyleRigError("The client went away.", "Nothing is wrong.", code="client_gone", status=409))
+
+
+def state_of(holder: RigHolder) -> dict:
+    """Whether the rig is there; ``problem`` is the error of the last attempt to load it, or null."""
+    problem = holder.problem
+    return {
+        "status": "ok",
+        "version": __version__,
+        "device": holder.device,
+        "models": [holder.rig.name if holder.rig else MODEL],
+        "loaded": holder.rig is not None,
+        "problem": error_body(problem.code, problem.message, problem.hint)["error"] if problem else None,
+    }
+
+
+def describe(rig: Rig) -> dict:
+    """What a client may ask of the rig."""
+    return {
+        "name": rig.name,
+        "weights_hash": rig.weights_hash,
+        "resolution": rig.generator.resolution,
+        "w_shape": [rig.generator.num_ws, rig.generator.w_dim],
+        "expressions": list(rig.face.expression_names),
+        "identity": len(rig.face.identity),
+        "reflectance": len(rig.face.albedo),
+        "passes": [name for name in images.CHANNELS if name != "Combined"],
+        "sizes": [schema.SMALLEST_SIZE, schema.LARGEST_SIZE],
+    }
+
+
+def frame_response(holder: RigHolder, request: schema.FrameRequest) -> Response:
+    """Draw the frame and encode it; runs on the worker's thread."""
+    rig = holder.for_model(request.portrait.model)
+    portrait = serialization.portrait_from_schema(request.portrait, rig)
+    controls = serialization.controls_from_schema(request.controls, rig.face)
+    output = request.output
+    passes = output.passes if output.format == "raw" else []
+    frame = draw(rig, portrait, controls, output.size, passes)
+    headers = {"X-StyleRig-Placement": ",".join(map(repr, map(float, frame.placement)))}
+    if output.format == "png":
+        origin = recipe.origin(recipe.one_frame(request.portrait, request.controls, output.size, passes))
+        return Response(images.png_bytes(frame, origin), media_type="image/png", headers=headers)
+    array, channels = images.stacked(frame, passes)
+    headers["X-Array-Shape"] = ",".join(map(str, array.shape))
+    headers["X-Array-Type"] = ARRAY_TYPE
+    headers["X-Array-Channels"] = ",".join(channels)
+    return Response(array.tobytes(), media_type="application/octet-stream", headers=headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Whatever goes wrong is answered as {"error": {"code", "message", "hint"}}."""
+
+    @app.exception_handler(StyleRigError)
+    async def user_error(request: Request, error: StyleRigError) -> Response:
+        return error_response(error.status, error.code, error.message, error.hint)
+
+    @app.exception_handler(MemoryError)
+    async def too_little(request: Request, error: MemoryError) -> Response:
+        return await user_error(request, out_of_memory())
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        problems = error.errors()
+        unread = problems[0]["type"] == "json_invalid"
+        message = "The body is not JSON." if unread else f"{schema.first_problem(problems)}."
+        return error_response(422, "invalid", message, READ_THE_SCHEMA)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        code = http.HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        message = f"{request.method} {request.url.path}: {error.detail}."
+        return error_response(error.status_code, code, message, READ_THE_SCHEMA)
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> Response:
+        message = f"The backend failed at {request.method} {request.url.path} ({type(error).__name__})."
+        answer = error_response(500, "internal", message, "This is a fault of StyleRig; its log says where it happened.")
+        answer.headers["connection"] = "close"  # the server closes it after a fault: the client must not use it again
+        return answer
+
+
+def error_response(status: int, code: str, message: str, hint: str) -> Response:
+    # ASCII with escapes: an input that a message quotes may hold what UTF-8 cannot.
+    body = json.dumps(error_body(code, message, hint))
+    return Response(body, status, media_type="application/json")

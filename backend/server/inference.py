@@ -1,0 +1,225 @@
+"""The rig of this process: loaded once, when it is first needed, and used by a few requests at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from backend.server.inference_queue import InferenceQueue, Ticket
+from models.errors import StyleRigError
+
+if TYPE_CHECKING:
+    from models.rigging import Controls, Frame, Portrait, Rig
+
+MODEL = "studio"  # the one that ships
+AT_ONCE = 2  # while one frame is drawn, the next is prepared and the last one encoded; small ones are drawn side by side
+SLOW_SECONDS = 1.5
+# Of torch on the CPU, on Windows, on the GPU; of C++; of oneDNN, which makes its code as it goes; of Python's threads.
+MEMORY_SIGNS = (
+    "can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "could not create a primitive", "can't start new thread",
+)  # fmt: skip
+COMPILING = "Preparing the generator for this processor: some seconds, once where it can be kept."
+
+
+def load_rig(device: str = "cpu") -> Rig:
+    """The rig that ships, on ``device``, ready to draw. Raises StyleRigError when its weights are not there."""
+    from models.generators import give_threads
+    from models.rigging import Rig
+
+    give_threads()  # requests are answered in threads of their own
+    rig = Rig.load(None, device=device)
+    slow = threading.Timer(SLOW_SECONDS, lambda: print(COMPILING, file=sys.stderr, flush=True))
+    slow.start()
+    try:
+        rig.prepare()
+    finally:
+        slow.cancel()
+    if notice := rig.engine().notice:
+        print(notice, file=sys.stderr, flush=True)
+    return rig
+
+
+def choose_device(name: str) -> str:
+    """``cpu`` or ``cuda``; ``auto`` takes the GPU that torch can use. Raises StyleRigError."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise StyleRigError(
+            "torch sees no CUDA device.",
+            "Choose --device cpu, or set up again with: python build.py setup --device cuda",
+            code="no_device",
+        )
+    return name
+
+
+def draw(rig: Rig, portrait: Portrait, controls: Controls, size: int | None, passes: list[str]) -> Frame:
+    """``rig.frame``; raises StyleRigError when memory runs out and when anything in the frame is not a number."""
+    import torch
+
+    with enough_memory(), torch.inference_mode():  # a frame is many small operations, and each is quicker in it
+        frame = rig.frame(portrait, controls, size=size, passes=tuple(passes))
+    check_finite(frame)
+    return frame
+
+
+def check_finite(frame: Frame) -> None:
+    """Raise StyleRigError unless all values are numbers: no picture of anything else is sent or written."""
+    import numpy as np
+
+    broken = [name for name, array in frame.items() if not np.isfinite(array).all()]
+    if broken or not np.isfinite(frame.placement).all():
+        raise StyleRigError(
+            f"This frame would hold values that are not numbers ({', '.join(broken) or 'placement'}).",
+            "Its portrait or its controls are far outside what the rig was made for: bring them nearer to those of a new portrait.",
+            code="not_finite",
+            status=422,
+        )
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Running out of memory inside becomes a StyleRigError and leaves the process usable."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_memory_shortage(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # what was made so far is freed now, not when somebody forgets the error
+        free_device_memory()
+        raise out_of_memory() from error
+
+
+def is_memory_shortage(error: BaseException) -> bool:
+    """Whether memory ran out: Python and numpy have a class for it, torch and its libraries only words."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in MEMORY_SIGNS)
+
+
+def free_device_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def out_of_memory() -> StyleRigError:
+    return StyleRigError(
+        "There is not enough memory for this frame.",
+        "Ask for a smaller size or fewer passes, or close other programs.",
+        code="out_of_memory",
+        status=422,
+    )
+
+
+class RigHolder:
+    """Loads the rig at the first ``get``. A failed attempt is tried again, so that weights can be put right."""
+
+    def __init__(self, loader: Callable[[str], Rig], device: str = "cpu"):
+        self.loader = loader
+        self.device = device
+        self.rig: Rig | None = None
+        self.problem: StyleRigError | None = None
+        self.lock = threading.Lock()
+
+    def get(self) -> Rig:
+        """The rig; callers on other threads wait while it loads. Raises StyleRigError."""
+        with self.lock:
+            if self.rig is None:
+                try:
+                    self.rig, self.problem = self.loader(self.device), None
+                except StyleRigError as error:
+                    self.problem = error
+                    raise
+            return self.rig
+
+    def for_model(self, model: str) -> Rig:
+        """The rig, provided that it is the one called ``model``. Raises StyleRigError."""
+        rig = self.get()
+        if model != rig.name:
+            raise StyleRigError(
+                f"There is no model {model!r} here.", f"Use {rig.name!r}.", code="unknown_model", status=404
+            )
+        return rig
+
+
+class Worker:
+    """Runs jobs on threads of its own, ``AT_ONCE`` at a time, in the order of an ``InferenceQueue``.
+
+    For one event loop: all methods are for its thread.
+    """
+
+    def __init__(self):
+        self.executor = self.new_threads()
+        self.queue = InferenceQueue()
+        self.running: set[Ticket] = set()
+
+    async def run(self, job: Callable[[], Any], ticket: Ticket | None = None) -> Any:
+        """The result of ``job()`` when it has had its turn. Raises StyleRigError, also where it gets none."""
+        ticket = ticket or Ticket()
+        ticket.turn = asyncio.get_running_loop().create_future()
+        loser = self.queue.put(ticket)
+        if loser is not None:
+            self.refuse(loser, busy(len(self.queue)) if loser is ticket or not loser.stream else superseded())
+        self.call_next()
+        try:
+            await ticket.turn
+            with enough_memory():  # for a new thread as well
+                return await asyncio.get_running_loop().run_in_executor(self.executor, job)
+        except StyleRigError as error:
+            self.leave_spoilt_threads(error)
+            raise
+        finally:
+            self.queue.discard(ticket)
+            self.running.discard(ticket)
+            self.call_next()
+
+    def new_threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="rig")
+
+    def leave_spoilt_threads(self, error: StyleRigError) -> None:
+        """Have other threads for the next jobs where the one in which ``error`` came up is of no more use."""
+        if error.__cause__ is None:
+            return
+        from models.generators import spoils_thread  # which the job has imported: nothing waits for it
+
+        if spoils_thread(error.__cause__):
+            self.executor.shutdown(wait=False)
+            self.executor = self.new_threads()
+
+    def call_next(self) -> None:
+        """Give as many tickets their turn as may run at once."""
+        while self.queue and len(self.running) < AT_ONCE:
+            ticket = self.queue.take()
+            if not ticket.turn.done():  # it is when the server stops
+                self.running.add(ticket)
+                ticket.turn.set_result(None)
+
+    def refuse(self, ticket: Ticket, error: StyleRigError) -> None:
+        """Answer a ticket that waits with ``error``; one that has had its turn goes on."""
+        self.queue.discard(ticket)
+        if not ticket.turn.done():
+            ticket.turn.set_exception(error)
+
+    def close(self) -> None:
+        """Drop the jobs that wait; one that runs finishes by itself."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
+
+
+def busy(waiting: int) -> StyleRigError:
+    return StyleRigError(f"{waiting} requests are waiting already.", "Wait for answers first.", code="busy", status=429)
+
+
+def superseded() -> StyleRigError:
+    return StyleRigError(
+        "A newer request of the same stream took this one's place.",
+        "Nothing is wrong; use the newer answer.",
+        code="superseded",
+        status=409,
+    )

@@ -1,0 +1,196 @@
+"""Between the request schema and the models: portraits and controls, both ways, and a portrait's mesh."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import io
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from backend.server import schema
+from models import rigging
+from models.errors import StyleRigError
+from models.face.model import FaceModel
+from models.face.parameters import RigParameters
+
+
+def new_portrait(request: schema.LatentRequest, rig: rigging.Rig) -> rigging.Portrait:
+    """The portrait of a seed, or of the latent that the request brings. Raises StyleRigError."""
+    if request.w is None:
+        return rig.new_portrait(seed=request.seed, truncation=request.truncation)
+    w = decode_w(request, (rig.generator.num_ws, rig.generator.w_dim))
+    with torch.no_grad():
+        parameters = rig.reconstruction(torch.from_numpy(w)[None].to(rig.face.mean.device), rig.face).to("cpu")
+    return rigging.Portrait(rig.name, rig.weights_hash, request.seed, request.truncation, w, parameters)
+
+
+def portrait_to_schema(portrait: rigging.Portrait, face: FaceModel) -> schema.Portrait:
+    """A portrait as the client keeps it; float32 values survive the way there and back.
+
+    Raises StyleRigError when its parameters are out of the schema's bounds, as those of a latent may be that no person has.
+    """
+    w = np.ascontiguousarray(portrait.w, dtype="<f4")
+    try:
+        parameters = parameters_to_schema(portrait.parameters, face)
+    except ValidationError as error:
+        raise damaged(f"the rig's parameters of its w are out of bounds: {schema.first_problem(error.errors())}") from error
+    return schema.Portrait(
+        model=portrait.model,
+        weights_hash=portrait.weights_hash,
+        seed=portrait.seed,
+        truncation=portrait.truncation,
+        w=base64.b64encode(w.tobytes()).decode("ascii"),
+        w_shape=list(w.shape),
+        parameters=parameters,
+    )
+
+
+def parameters_to_schema(parameters: RigParameters, face: FaceModel) -> schema.Parameters:
+    """The first head's parameters by value. Raises ValidationError."""
+    values = {name: part[0].tolist() for name, part in parameters.parts().items()}
+    return schema.Parameters(**values | {"expression": dict(zip(face.expression_names, values["expression"], strict=True))})
+
+
+def portrait_from_schema(message: schema.Portrait, rig: rigging.Rig) -> rigging.Portrait:
+    """The portrait for ``rig``; raises StyleRigError when it was made by other weights or does not fit."""
+    if message.weights_hash != rig.weights_hash:
+        raise weights_missing(message, rig)
+    return rigging.Portrait(
+        model=message.model,
+        weights_hash=message.weights_hash,
+        seed=message.seed,
+        truncation=message.truncation,
+        w=decode_w(message, (rig.generator.num_ws, rig.generator.w_dim)),
+        parameters=parameters_from_schema(message.parameters, rig.face),
+    )
+
+
+def controls_from_schema(message: schema.Controls, face: FaceModel) -> rigging.Controls:
+    """Controls for the rig; raises StyleRigError for an expression that ``face`` does not have."""
+    check_expressions(message.expression, face)
+    return rigging.Controls(
+        rotation=message.rotation and tuple(message.rotation),
+        expression=dict(message.expression),
+        light=None if message.light is None else np.array(message.light, dtype=np.float32),
+        translation=message.translation and tuple(message.translation),
+        scale=message.scale,
+    )
+
+
+def weights_missing(message: schema.Portrait, rig: rigging.Rig) -> StyleRigError:
+    made_by, here = f"{message.model} {message.weights_hash[:8]}", f"{rig.name} {rig.weights_hash[:8]}"
+    return StyleRigError(
+        f"The weights that made this portrait ({made_by}) are not here; here are {here}.",
+        f"Install the version of StyleRig that holds them, or make a new portrait (its seed was {message.seed}).",
+        code="weights_missing",
+        status=409,
+    )
+
+
+def decode_w(message: schema.Portrait | schema.LatentRequest, shape: tuple[int, int]) -> np.ndarray:
+    """The latent w as float32 (L, 512). Raises StyleRigError unless it has exactly ``shape``."""
+    if tuple(message.w_shape) != shape:
+        raise damaged(f"its w has the shape {tuple(message.w_shape)}, the generator's is {shape}")
+    try:
+        data = base64.b64decode(message.w, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise damaged("its w is not base64") from error
+    if len(data) != 4 * shape[0] * shape[1]:
+        raise damaged(f"its w holds {len(data)} bytes, {shape} float32 are {4 * shape[0] * shape[1]}")
+    w = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape)
+    if not (np.abs(w) <= schema.LARGEST_LATENT).all():  # nor where one is not a number
+        raise damaged(f"its w holds values that are not numbers within ±{schema.LARGEST_LATENT:g}")
+    return w
+
+
+def parameters_from_schema(message: schema.Parameters, face: FaceModel) -> RigParameters:
+    """Rig parameters of one head (N = 1). Raises StyleRigError when they belong to another face model."""
+    check_expressions(message.expression, face)
+    for name, modes in (("identity", face.identity), ("reflectance", face.albedo)):
+        count = len(getattr(message, name))
+        if count != len(modes):
+            raise damaged(f"it has {count} {name} parameters, the face model {len(modes)}")
+    expression = [message.expression.get(name, 0.0) for name in face.expression_names]
+    parts = (message.identity, message.reflectance, expression, message.light, message.rotation, message.translation)
+    return RigParameters(*(torch.tensor([part], dtype=torch.float32) for part in parts))
+
+
+def check_expressions(expression: dict[str, float], face: FaceModel) -> None:
+    for name in expression:
+        if name not in face.expression_names:
+            near = difflib.get_close_matches(name, face.expression_names, n=1, cutoff=0.4)
+            meant = f"Did you mean {near[0]!r}? " if near else ""
+            raise StyleRigError(
+                f"The face model has no expression {name!r}.",
+                f"{meant}GET /v1/models lists all {len(face.expression_names)}.",
+                code="unknown_expression",
+            )
+
+
+def damaged(reason: str) -> StyleRigError:
+    return StyleRigError(
+        f"This portrait cannot be used: {reason}.",
+        "Make a new portrait, or restore the one in the file from a copy.",
+        code="bad_portrait",
+    )
+
+
+def portrait_mesh(portrait: rigging.Portrait, face: FaceModel) -> dict[str, np.ndarray]:
+    """The portrait's head for another program, in model space (y up, +z forward, cm).
+
+    vertices (V, 3): identity in, expression neutral. expression (E, V, 3): offset of each expression
+    at 1; expression_values (E,): what the portrait itself shows. Polygons: polygon_sizes (P,) and
+    their corners (C,) one after another, counter-clockwise from outside; uv (C, 2), v up. albedo
+    (V, 3) linear. landmarks (68,) vertex indices. groups (G, V): weights named by group_names.
+    eye_centers (2, 3): left, right.
+    """
+    p = portrait.parameters.to(face.mean.device)
+    with torch.no_grad():
+        vertices = face.vertices(p.identity, torch.zeros_like(p.expression))[0]
+        albedo = face.albedo_for(p.reflectance)[0]
+        eyes = face.eyes_for(p.identity)[0]
+    sizes, corners, uv = polygons(face)
+    names = list(face.groups)
+    groups = torch.stack([face.groups[name] for name in names])
+    floats = {
+        "vertices": vertices, "albedo": albedo, "eye_centers": eyes, "uv": uv, "groups": groups,
+        "expression": face.expression, "expression_values": p.expression[0],
+    }
+    whole = {"polygon_sizes": sizes, "corners": corners, "landmarks": face.landmarks}
+    return {
+        **{name: value.cpu().numpy().astype("<f4") for name, value in floats.items()},
+        **{name: value.cpu().numpy().astype("<i4") for name, value in whole.items()},
+        "expression_names": np.array(face.expression_names, dtype=np.str_),
+        "group_names": np.array(names, dtype=np.str_),
+    }
+
+
+def polygons(face: FaceModel) -> tuple[Tensor, Tensor, Tensor]:
+    """Polygon sizes (P,), corners (C,) and their uv (C, 2) of a face's quads, else of its triangles.
+
+    Parts that are see-through, which the face leaves out of its triangles, are left out here too. A face
+    without a UV layout has all corners at the origin.
+    """
+    if face.quads is None:
+        faces, uv_faces = face.triangles, face.uv_triangles
+    else:
+        drawn = torch.zeros(len(face.mean) + 1, dtype=torch.bool, device=face.mean.device)
+        drawn[face.triangles] = drawn[-1] = True  # the last is what -1 points at
+        keep = drawn[face.quads].all(dim=1)
+        faces, uv_faces = face.quads[keep], None if face.uv_quads is None else face.uv_quads[keep]
+    used = faces >= 0
+    corners = faces[used]
+    uv = corners.new_zeros(len(corners), 2) if face.uv is None or uv_faces is None else face.uv[uv_faces[used]]
+    return used.sum(dim=1), corners, uv
+
+
+def npz(arrays: dict[str, np.ndarray]) -> bytes:
+    """The arrays as an uncompressed npz, to be read with ``np.load(…, allow_pickle=False)``."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()

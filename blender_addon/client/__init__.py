@@ -1,0 +1,1 @@
+"""Talking to the backend: the HTTP client, its process, work in threads."""

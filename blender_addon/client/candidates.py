@@ -1,0 +1,86 @@
+"""Candidates for a portrait: drawn one after another in a thread, kept for this session. No bpy."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .http_client import BackendError, Client, fault
+
+THUMBNAIL = 128  # pixels
+OWN_CONTROLS = {"rotation": None, "expression": {}, "light": None, "translation": None, "scale": 1.0}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A face that may be picked."""
+
+    seed: int
+    truncation: float
+    portrait: dict
+    combined: np.ndarray  # (THUMBNAIL, THUMBNAIL, 4) scene-linear, premultiplied, row 0 at the top
+
+
+def draw_candidate(client: Client, seed: int, truncation: float) -> Candidate:
+    """Ask the backend for one candidate. Blocks; raises BackendError."""
+    portrait = client.new_portrait(seed, truncation)
+    return Candidate(seed, truncation, portrait, thumbnail(client, portrait))
+
+
+def thumbnail(client: Client, portrait: dict) -> np.ndarray:
+    """A small picture of the portrait as it is."""
+    return client.frame(portrait, OWN_CONTROLS, THUMBNAIL)["Combined"]
+
+
+class Gallery:
+    """Draws candidates off the main thread; ``take`` hands over those that have come."""
+
+    def __init__(self) -> None:
+        self.error: BackendError | None = None
+        self._come: queue.Queue[Candidate] = queue.Queue()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    @property
+    def busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, connect: Callable[[], Client], seeds: list[int], truncation: float) -> None:
+        """Draw these seeds; what was still being drawn is given up."""
+        self.stop()
+        self.error, self._stop, self._come = None, threading.Event(), queue.Queue()
+        arguments = (connect, seeds, truncation, self._stop, self._come)
+        self._thread = threading.Thread(target=self._run, args=arguments, name="StyleRig gallery", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give up after the candidate it is at. Does not block."""
+        self._stop.set()
+
+    def take(self) -> list[Candidate]:
+        """The candidates that have come since the last call."""
+        come = []
+        while not self._come.empty():
+            come.append(self._come.get())
+        return come
+
+    def _run(self, connect, seeds, truncation, stop: threading.Event, come: queue.Queue) -> None:
+        try:
+            for seed in seeds:
+                if stop.is_set():
+                    return
+                candidate = draw_candidate(connect(), seed, truncation)
+                if not stop.is_set():
+                    come.put(candidate)
+        except BackendError as error:
+            problem = error
+        except Exception as error:  # a fault of ours is shown too
+            problem = fault(error)
+        else:
+            return
+        if not stop.is_set():
+            self.error = problem

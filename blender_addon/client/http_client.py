@@ -1,0 +1,284 @@
+"""The HTTP client of the backend's /v1. Standard library and numpy only; safe in any thread."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import itertools
+import json
+import secrets
+import socket
+import threading
+import traceback
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ..rig.portrait import text_of
+
+HOST = "127.0.0.1"
+LOOK_SECONDS = 0.25  # how often a call that waits looks whether it was given up
+CHECK_LOOKS = 20  # looks between two questions whether the backend still answers, on another connection
+CHECK_SECONDS = 5.0  # that the answer to this may take
+MOST_SILENT = 12  # such questions in a row without an answer, after which it hangs: one to two minutes
+
+
+class BackendError(Exception):
+    """Something is wrong with the backend or the request: what (message), what to do (hint), a code.
+
+    ``values`` go into the places that message and hint have in braces, so that they can be translated.
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "", **values):
+        self.code = code
+        self.template, self.hint_template, self.values = message, hint, values
+        self.message, self.hint = (text.format(**values) if values else text for text in (message, hint))
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class Client:
+    """Requests to one running backend, whose log is ``log``.
+
+    A call waits as long as the backend lives and answers others: a large picture takes minutes on a
+    processor. ``given_up``, where a call takes it, ends the wait from another thread. Threads can share a
+    client: each call has a connection to itself, and it is kept for the next one. Every method raises
+    BackendError and nothing else for what can go wrong outside.
+    """
+
+    def __init__(self, port: int, token: str, log: Path | None = None):
+        self.port = port
+        self.token = token
+        self.log = log
+        self.name = secrets.token_hex(8)  # clients of one backend take turns
+        self._idle: list[http.client.HTTPConnection] = []
+
+    def close(self) -> None:
+        """Close the connections that no call is using."""
+        while (connection := self._kept()) is not None:
+            connection.close()
+
+    def health(self) -> dict:
+        """{"status", "version", "device", "models"} of the backend."""
+        return self._json("GET", "/v1/health")
+
+    def new_portrait(self, seed: int, truncation: float = 0.7, model: str = "studio") -> dict:
+        """A portrait by value: w (base64) and the rig parameters that were read from it."""
+        request = {"model": model, "seed": int(seed), "truncation": float(truncation)}
+        return self._json("POST", "/v1/portraits", request)
+
+    def portrait_of_latent(self, portrait: dict, w: str) -> dict:
+        """A portrait like ``portrait`` with another latent (base64): its parameters are read from it."""
+        request = {name: portrait[name] for name in ("model", "seed", "truncation", "w_shape")} | {"w": w}
+        return self._json("POST", "/v1/portraits", request)
+
+    def mesh(self, portrait: dict) -> dict[str, np.ndarray]:
+        """Arrays of the portrait's mesh in model space (y up, cm); names and shapes as in /v1."""
+        body, _ = self._call("POST", "/v1/portraits/mesh", {"portrait": portrait})
+        return read_arrays(body)
+
+    def frame(
+        self,
+        portrait: dict,
+        controls: dict,
+        size: int | None = None,
+        passes: tuple[str, ...] | list[str] = (),
+        given_up: threading.Event | None = None,
+        live: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """Passes of one frame: name -> float32 (H, W, C), row 0 at the top, always with "Combined".
+
+        Combined is scene-linear with premultiplied alpha. ``size`` None is the generator's own. A ``live``
+        one goes before all that wait and are not.
+        "placement" (6,) says where the head stands in it: yaw, pitch, roll in radians, x, y, z in
+        cm, model frame.
+        """
+        request = frame_request(portrait, controls, size, passes, "raw")
+        stream = {"X-StyleRig-Supersede": f"live view of {self.name}"} if live else {}
+        body, headers = self._call("POST", "/v1/frames", request, given_up, stream)
+        return split_passes(body, headers) | read_placement(headers)
+
+    def frame_png(self, portrait: dict, controls: dict, size: int | None = None) -> bytes:
+        """One frame as the bytes of a PNG: sRGB, straight alpha."""
+        return self._call("POST", "/v1/frames", frame_request(portrait, controls, size, (), "png"))[0]
+
+    def _json(self, method: str, path: str, request: dict | None = None) -> dict:
+        body, _ = self._call(method, path, request)
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise bad_answer(f"{path} did not answer with JSON") from error
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        request: dict | None = None,
+        given_up: threading.Event | None = None,
+        more_headers: dict[str, str] | None = None,
+    ) -> tuple[bytes, dict[str, str]]:
+        """Body and headers (names in lower case) of the answer to one request."""
+        headers = {"Authorization": f"Bearer {self.token}", "X-StyleRig-Client": self.name, **(more_headers or {})}
+        payload = None
+        if request is not None:
+            payload = text_of(request).encode()
+            headers["Content-Type"] = "application/json"
+        try:
+            response, body = self._answer((method, path, payload, headers), given_up)
+        except TimeoutError as error:
+            raise BackendError(
+                "timeout", "The backend runs, but answers nothing any more.", "Stop and start it. Its log: {log}", log=self.log
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise BackendError(
+                "backend_gone",
+                "The backend is not running any more.",
+                "Start it again. Its log may say why it ended; if not, the system ended it, mostly for want of memory: {log}",
+                log=self.log,
+            ) from error
+        if response.status >= 400:
+            raise error_from(response.status, body, self.log)
+        return body, {name.lower(): value for name, value in response.getheaders()}
+
+    def _answer(self, request: tuple, given_up: threading.Event | None) -> tuple[http.client.HTTPResponse, bytes]:
+        """Response and body of a request, which may go out twice: a connection that was kept may have ended meanwhile."""
+        connection = self._kept()
+        if connection is not None:
+            try:
+                return self._exchange(connection, request, given_up)
+            except (ConnectionError, http.client.HTTPException):
+                pass
+        return self._exchange(http.client.HTTPConnection(HOST, self.port), request, given_up)
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, request: tuple, given_up: threading.Event | None
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """Response and body of a request on this connection, which is kept or, if anything goes wrong, closed."""
+        try:
+            connection.timeout = CHECK_SECONDS
+            connection.request(*request)
+            self._wait(connection.sock, given_up)
+            connection.sock.settimeout(MOST_SILENT * CHECK_SECONDS)  # the answer is under way
+            response = connection.getresponse()
+            body = response.read()
+        except BaseException:
+            connection.close()
+            raise
+        if connection.sock is not None:  # the backend may have closed it
+            self._idle.append(connection)
+        return response, body
+
+    def _kept(self) -> http.client.HTTPConnection | None:
+        """A connection that is left from an earlier call."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def _wait(self, answer: socket.socket, given_up: threading.Event | None) -> None:
+        """Until the answer begins or the connection ends, which the backend's death makes it do at once.
+
+        Raises TimeoutError when the backend is there but answers nobody.
+        """
+        answer.settimeout(LOOK_SECONDS)
+        silent = 0
+        for look in itertools.count(1):
+            try:
+                answer.recv(1, socket.MSG_PEEK)
+                return
+            except TimeoutError:
+                pass
+            if given_up is not None and given_up.is_set():
+                raise BackendError("given_up", "Nobody waits for this answer any more.")
+            if look % CHECK_LOOKS == 0:
+                silent = 0 if self._answers() else silent + 1
+                if silent >= MOST_SILENT:
+                    raise TimeoutError
+
+    def _answers(self) -> bool:
+        """Whether the backend answers a question that it needs no time for."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=CHECK_SECONDS)
+        try:
+            connection.request("GET", "/v1/health", headers={"Authorization": f"Bearer {self.token}"})
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def frame_request(portrait: dict, controls: dict, size: int | None, passes, form: str) -> dict:
+    """The body of POST /v1/frames."""
+    output = {"size": size, "passes": list(passes), "format": form}
+    return {"portrait": portrait, "controls": controls, "output": output}
+
+
+def error_from(status: int, body: bytes, log: Path | None) -> BackendError:
+    """The backend's own words for an error, or plain ones when it gave none."""
+    try:
+        error = json.loads(body)["error"]
+        code, message, hint = str(error["code"]), str(error["message"]), str(error.get("hint", ""))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return BackendError("http_error", "The backend answered with HTTP status {status}.", "Its log says why: {log}", status=status, log=log)
+    if status == http.HTTPStatus.UNAUTHORIZED:  # the backend's own hint is for who writes a client
+        return BackendError("wrong_token", message, "This backend was not started here: stop it, then start it in the add-on's preferences.")
+    if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        as_it_is = message.replace("{", "{{").replace("}", "}}")
+        return BackendError(code, as_it_is, "This is a fault of StyleRig. Where it happened is in the backend's log: {log}", log=log)
+    return BackendError(code, message, hint)
+
+
+def bad_answer(what: str) -> BackendError:
+    return BackendError(
+        "bad_answer",
+        "The backend's answer cannot be read: {what}.",
+        "Backend and extension must be of one version: restart Blender; if that does not help, install the extension again.",
+        what=what,
+    )
+
+
+def fault(error: Exception) -> BackendError:
+    """For an exception that nobody foresaw: where it came from goes to the console."""
+    traceback.print_exception(error)
+    return BackendError(
+        "internal", f"{type(error).__name__}: {error}.", "This is a fault of StyleRig. Where it happened is in Blender's system console."
+    )
+
+
+def read_arrays(body: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file in memory; objects in it are refused."""
+    try:
+        with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise bad_answer("not a set of arrays") from error
+
+
+def split_passes(body: bytes, headers: dict[str, str]) -> dict[str, np.ndarray]:
+    """Raw float32 pixels (H, W, C) cut into passes by the channel names of the headers."""
+    try:
+        shape = tuple(int(number) for number in headers["x-array-shape"].split(","))
+        channels = [name.strip() for name in headers["x-array-channels"].split(",")]
+        pixels = np.frombuffer(body, dtype=headers["x-array-type"]).reshape(shape)
+        assert len(shape) == 3 and shape[2] == len(channels)
+    except (KeyError, ValueError, TypeError, AssertionError) as error:
+        raise bad_answer("pixels and headers do not agree") from error
+    places: dict[str, list[int]] = {}  # a pass's channels come one after another
+    for index, channel in enumerate(channels):
+        places.setdefault(channel.rpartition(".")[0], []).append(index)
+    parts = {name: pixels[..., indices[0] : indices[-1] + 1] for name, indices in places.items()}
+    return {name: np.ascontiguousarray(part, dtype=np.float32) for name, part in parts.items()}
+
+
+def read_placement(headers: dict[str, str]) -> dict[str, np.ndarray]:
+    """{"placement": (6,)} from the header. Raises BackendError."""
+    try:
+        numbers = [float(number) for number in headers["x-stylerig-placement"].split(",")]
+        return {"placement": np.array(numbers).reshape(6)}
+    except KeyError as error:
+        raise bad_answer("it does not say where the head stands") from error
+    except ValueError as error:
+        raise bad_answer("the head's placement is not six numbers") from error

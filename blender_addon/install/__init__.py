@@ -1,0 +1,1 @@
+"""Making the backend's Python environment. Standard library only."""

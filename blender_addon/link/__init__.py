@@ -1,1 +1,0 @@
-"""Talking to the backend: its process, the HTTP client, the live loop."""

@@ -1,0 +1,1 @@
+"""The live view: a portrait that follows every edit of the rig."""

@@ -1,0 +1,21 @@
+"""What leaves Blender: the render engine, its passes, compositor, sequences, textures."""
+
+from __future__ import annotations
+
+from . import compositor, engine, farm_check, metadata, prefetch, sequence, texture
+
+CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES, *texture.CLASSES, *farm_check.CLASSES)
+
+
+def register() -> None:
+    engine.register()
+    sequence.register()
+    metadata.register()
+    prefetch.register()
+
+
+def unregister() -> None:
+    prefetch.unregister()
+    metadata.unregister()
+    sequence.unregister()
+    engine.unregister()

@@ -1,0 +1,266 @@
+"""The portrait over a background plate, in the compositor trees of Blender 4.5 and of 5.x."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+from bpy.props import FloatProperty, StringProperty
+
+from ..translations import told
+from .errors import OutputError
+from .farm_script import leave_script
+from .portrait_camera import ensure_camera
+
+OURS = "StyleRig"  # names of the nodes that are made here begin with this
+PLATE = f"{OURS} Plate"
+GRADIENT_SIZE = 256
+LIGHT_WRAP = 0.25  # how much of the plate's light goes round the head's edges
+WRAP_WIDTH = 0.02  # of the picture's shorter side
+
+
+def has_group_tree() -> bool:
+    """Whether a scene's compositor is a node group of its own (5.0) or part of the scene (4.5)."""
+    return bpy.app.version >= (5, 0, 0)
+
+
+def scene_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
+    """The compositor tree that the scene uses, if it uses one."""
+    if has_group_tree():
+        return scene.compositing_node_group
+    return scene.node_tree if scene.use_nodes else None
+
+
+def ensure_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
+    """The scene's compositor tree, made and switched on if need be."""
+    scene.render.use_compositing = True
+    if not has_group_tree():
+        scene.use_nodes = True
+        return scene.node_tree
+    if scene.compositing_node_group is None:
+        tree = bpy.data.node_groups.new(f"{OURS} Compositor", "CompositorNodeTree")
+        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+        scene.compositing_node_group = tree
+    return scene.compositing_node_group
+
+
+def node_of(tree: bpy.types.NodeTree, kind: str) -> bpy.types.Node:
+    """The tree's first node of this type, or a new one."""
+    for node in tree.nodes:
+        if node.bl_idname == kind:
+            return node
+    return tree.nodes.new(kind)
+
+
+def render_layers(tree: bpy.types.NodeTree, scene: bpy.types.Scene) -> bpy.types.Node:
+    """The Render Layers node of this scene, with the sockets of the engine's passes."""
+    scene.render.engine = "STYLERIG"  # no other has these passes
+    node = node_of(tree, "CompositorNodeRLayers")
+    node.scene = scene
+    for view_layer in scene.view_layers:
+        view_layer.update_render_passes()
+    return node
+
+
+def output_socket(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
+    """The socket whose picture becomes the render."""
+    kind = "NodeGroupOutput" if has_group_tree() else "CompositorNodeComposite"
+    node = node_of(tree, kind)
+    pictures = [socket for socket in node.inputs if socket.type == "RGBA"]
+    if not pictures:
+        raise OutputError(
+            f"The compositor group “{tree.name}” has no color output.",
+            "Add an output socket of type Color to it, or choose another group.",
+        )
+    return pictures[0]
+
+
+def ensure_output(tree: bpy.types.NodeTree, scene: bpy.types.Scene) -> None:
+    """Connect the render with the output where nothing is connected yet."""
+    socket = output_socket(tree)
+    if not socket.is_linked:
+        tree.links.new(render_layers(tree, scene).outputs["Image"], socket)
+
+
+def set_option(node: bpy.types.Node, attribute: str, socket: str, value: str, label: str) -> None:
+    """An option that is a property of the node in 4.5 and a menu socket, by its label, in 5.x."""
+    if hasattr(node, attribute):
+        setattr(node, attribute, value)
+    else:
+        node.inputs[socket].default_value = label
+
+
+def set_exact_colours(scene: bpy.types.Scene) -> None:
+    """Make a PNG hold the portrait's own sRGB values; the defaults, AgX and dither, change them."""
+    scene.display_settings.display_device = "sRGB"
+    view = scene.view_settings
+    view.view_transform, view.look = "Standard", "None"
+    view.exposure, view.gamma, view.use_curve_mapping = 0.0, 1.0, False
+    scene.render.dither_intensity = 0.0
+    scene.render.compositor_precision = "FULL"
+    if bpy.app.background:
+        scene.render.compositor_device = "CPU"
+
+
+def setup_compositor(scene: bpy.types.Scene, plate: str = "", light_wrap: float = LIGHT_WRAP) -> bpy.types.NodeTree:
+    """Put the scene's render over a plate: the picture or movie ``plate``, else a plain gradient.
+
+    ``light_wrap``: how much of the plate's light goes round the edges of the head; 0 makes no
+    nodes for it. Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is
+    added where the scene has none, and the film becomes transparent. Raises OutputError.
+    """
+    image = load_plate(plate) if plate else gradient_plate()
+    tree = ensure_tree(scene)
+    target = output_socket(tree)
+    for node in [node for node in tree.nodes if node.name.startswith(PLATE)]:
+        tree.nodes.remove(node)
+    layers = render_layers(tree, scene)
+    source = plate_nodes(tree, image)
+    over = tree.nodes.new("CompositorNodeAlphaOver")
+    over.name = over.label = f"{PLATE} Over"
+    pictures = [socket for socket in over.inputs if socket.type == "RGBA"]  # background, foreground
+    tree.links.new(source.outputs["Image"], pictures[0])
+    tree.links.new(layers.outputs["Image"], pictures[1])
+    result = over.outputs["Image"]
+    if light_wrap > 0:
+        result = wrap_nodes(tree, result, source.outputs["Image"], layers.outputs["HeadMatte"], light_wrap, scene)
+    tree.links.new(result, target)
+    arrange((layers, 0, 0), (over, 320, -60), (target.node, 1160, -60))
+    scene.render.film_transparent = True
+    set_exact_colours(scene)
+    ensure_camera(scene)
+    leave_script()
+    return tree
+
+
+def plate_nodes(tree: bpy.types.NodeTree, image: bpy.types.Image) -> bpy.types.Node:
+    """Nodes that show the image, scaled to fill the render and opaque; returns the last of them.
+
+    Scaling mixes the outermost pixels with nothing: their colour is taken back out of the mixture.
+    """
+    picture = tree.nodes.new("CompositorNodeImage")
+    picture.name = picture.label = PLATE
+    picture.image = image
+    if image.source in {"MOVIE", "SEQUENCE"}:
+        picture.frame_duration = max(image.frame_duration, 1)
+        picture.use_auto_refresh = True
+    scale = plate_step(tree, picture, "CompositorNodeScale", "Scale")
+    set_option(scale, "space", "Type", "RENDER_SIZE", "Render Size")
+    set_option(scale, "frame_method", "Frame Type", "CROP", "Crop")
+    straight = plate_step(tree, scale, "CompositorNodePremulKey", "Straight")
+    set_option(straight, "mapping", "Type", "PREMUL_TO_STRAIGHT", "To Straight")
+    opaque = plate_step(tree, straight, "CompositorNodeSetAlpha", "Opaque")
+    set_option(opaque, "mode", "Type", "REPLACE_ALPHA", "Replace Alpha")
+    arrange((picture, -620, -420), (scale, -340, -420), (straight, -160, -420), (opaque, 20, -420))
+    return opaque
+
+
+def wrap_nodes(tree, over, plate, matte, strength: float, scene: bpy.types.Scene) -> bpy.types.NodeSocket:
+    """Nodes that add the plate's light to the inner edge of the matte, as bright surroundings wrap round a head.
+
+    over + strength · blurred plate · matte · 2 (1 - blurred matte): nothing but a rim as wide as
+    the blur. All arguments but the last two are sockets.
+    """
+    radius = max(round(WRAP_WIDTH * min(scene.render.resolution_x, scene.render.resolution_y)), 1)
+    around = blur_node(tree, plate, "Wrap Light", 2 * radius)
+    soft = blur_node(tree, matte, "Wrap Matte", radius)
+    outside = math_node(tree, "Wrap Outside", "SUBTRACT", 1.0, soft.outputs["Image"])
+    rim = math_node(tree, "Wrap Rim", "MULTIPLY", matte, outside.outputs["Value"])
+    amount = math_node(tree, "Wrap Strength", "MULTIPLY", 2 * strength, rim.outputs["Value"])
+    add = tree.nodes.new("ShaderNodeMix")
+    add.name = add.label = f"{PLATE} Wrap"
+    add.data_type, add.blend_type, add.clamp_factor = "RGBA", "ADD", True
+    colours = [socket for socket in (*add.inputs, *add.outputs) if socket.type == "RGBA"]
+    tree.links.new(amount.outputs["Value"], add.inputs[0])
+    tree.links.new(over, colours[0])
+    tree.links.new(around.outputs["Image"], colours[1])
+    arrange((around, 320, -420), (soft, 320, -700), (outside, 520, -700), (rim, 700, -640), (amount, 880, -560), (add, 940, -60))
+    return colours[2]
+
+
+def blur_node(tree: bpy.types.NodeTree, source: bpy.types.NodeSocket, name: str, radius: int) -> bpy.types.Node:
+    """A Gaussian blur of ``radius`` pixels."""
+    node = tree.nodes.new("CompositorNodeBlur")
+    node.name = node.label = f"{PLATE} {name}"
+    set_option(node, "filter_type", "Type", "GAUSS", "Gaussian")
+    node.inputs["Size"].default_value = (radius, radius)
+    tree.links.new(source, node.inputs["Image"])
+    return node
+
+
+def math_node(tree: bpy.types.NodeTree, name: str, operation: str, first, second: bpy.types.NodeSocket) -> bpy.types.Node:
+    """A Math node of a number or a socket and a socket."""
+    node = tree.nodes.new("ShaderNodeMath")
+    node.name = node.label = f"{PLATE} {name}"
+    node.operation = operation
+    if isinstance(first, float):
+        node.inputs[0].default_value = first
+    else:
+        tree.links.new(first, node.inputs[0])
+    tree.links.new(second, node.inputs[1])
+    return node
+
+
+def plate_step(tree: bpy.types.NodeTree, source: bpy.types.Node, kind: str, name: str) -> bpy.types.Node:
+    """A node of the plate's chain that takes its picture from ``source``."""
+    node = tree.nodes.new(kind)
+    node.name = node.label = f"{PLATE} {name}"
+    tree.links.new(source.outputs["Image"], node.inputs["Image"])
+    return node
+
+
+def arrange(*places: tuple[bpy.types.Node, float, float]) -> None:
+    """Move nodes to (x, y) in the node editor."""
+    for node, x, y in places:
+        node.location = (x, y)
+
+
+def load_plate(path: str) -> bpy.types.Image:
+    """The picture or movie at ``path`` as an image datablock. Raises OutputError."""
+    try:
+        image = bpy.data.images.load(bpy.path.abspath(path), check_existing=True)
+    except RuntimeError as error:
+        raise OutputError(f"The plate {path} cannot be read.", "Choose a picture or a movie.") from error
+    if not image.size[0]:
+        bpy.data.images.remove(image)
+        raise OutputError(f"The plate {path} is not a picture.", "Choose a picture or a movie.")
+    return image
+
+
+def gradient_plate() -> bpy.types.Image:
+    """A packed image, blue-grey above and warm grey below: a plate for when there is none yet."""
+    image = bpy.data.images.get(PLATE) or bpy.data.images.new(PLATE, GRADIENT_SIZE, GRADIENT_SIZE)
+    rows = np.linspace(0, 1, image.size[1], dtype=np.float32)[:, None, None]
+    below, above = np.float32((0.42, 0.36, 0.32, 1.0)), np.float32((0.24, 0.33, 0.45, 1.0))
+    pixels = np.broadcast_to(below + rows * (above - below), (image.size[1], image.size[0], 4))
+    image.pixels.foreach_set(np.ascontiguousarray(pixels).reshape(-1))
+    image.pack()
+    return image
+
+
+class STYLERIG_OT_setup_compositor(bpy.types.Operator):
+    """Put the portrait over a background plate in the compositor, with light wrap and exact colors"""
+
+    bl_idname = "stylerig.setup_compositor"
+    bl_label = "Set Up Compositor"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filepath: StringProperty(
+        name="Plate", description="Picture or movie behind the portrait; empty for a plain gradient",
+        subtype="FILE_PATH", default="", options={"SKIP_SAVE", "PATH_SUPPORTS_BLEND_RELATIVE"},
+    )  # fmt: skip
+
+    light_wrap: FloatProperty(
+        name="Light Wrap", description="How much of the plate's light goes round the edges of the head; 0 for none",
+        default=LIGHT_WRAP, min=0, max=1, subtype="FACTOR",
+    )  # fmt: skip
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            setup_compositor(context.scene, self.filepath, self.light_wrap)
+        except OutputError as error:
+            self.report({"ERROR"}, told(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+CLASSES = (STYLERIG_OT_setup_compositor,)

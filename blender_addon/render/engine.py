@@ -1,0 +1,377 @@
+"""The render engine: portraits of a scene's rigs as Combined and passes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import bpy
+import numpy as np
+
+from ..client.backend_manager import connector
+from ..client.http_client import BackendError, Client
+from ..client.tasks import Task
+from ..rig import scene_light
+from ..rig.read_rig import RigError, is_rig, placed_rigs, read_controls
+from ..translations import said, told
+from . import compositing, compositor, metadata, placement, prefetch, sequence
+from .errors import OutputError
+from .passes import COMBINED, PASSES, RenderPass
+
+POLL_SECONDS = 0.05  # how often a waiting render looks whether it was cancelled
+RESTART_SECONDS = 0.5  # a process that was killed closes its connections some moments before it is gone
+LANDMARKS: dict[tuple[str, str], placement.Landmarks] = {}  # by weights and latent; a few, the newest last
+MOST_LANDMARKS = 16
+
+
+@dataclass(frozen=True)
+class Head:
+    """A rig that is seen in a frame."""
+
+    name: str
+    portrait: dict
+    placed: placement.Placed
+
+    def request(self, passes: tuple[RenderPass, ...]) -> tuple:
+        """The arguments of ``Client.frame``."""
+        return self.portrait, self.placed.controls, self.placed.size, tuple(entry.name for entry in passes)
+
+
+class StyleRigEngine(bpy.types.RenderEngine):
+    """Renders every rig of the scene through the backend.
+
+    Where a portrait goes, ``Scene.stylerig.placement`` says: at the mesh, as the scene camera sees
+    it, or as a bare crop in the middle. Of several, the one nearest to the camera is in front. With
+    the film not transparent, Combined lies over the world's colour; a world's picture is not drawn.
+    """
+
+    bl_idname = "STYLERIG"
+    bl_label = "StyleRig"
+    bl_use_preview = False
+    bl_use_eevee_viewport = True
+    bl_use_shading_nodes_custom = False
+
+    def update_render_passes(self, scene=None, renderlayer=None) -> None:
+        for entry in (COMBINED, *PASSES):
+            self.register_pass(scene, renderlayer, entry.name, entry.count, entry.channels, entry.kind)
+
+    def render(self, depsgraph: bpy.types.Depsgraph) -> None:
+        metadata.begin(depsgraph.scene, self.is_animation)
+        try:
+            drawn = self.pictures(depsgraph)
+            if drawn:
+                self.keep_strangers(depsgraph.scene)
+        except (BackendError, OutputError, RigError) as error:
+            drawn = {view: ({}, self.area(depsgraph)) for view in self.views()}
+            self.fail(told(error))
+        if not self.test_break():
+            for view, (pixels, part) in drawn.items():
+                self.write(pixels, part, view, depsgraph)
+
+    def pictures(self, depsgraph: bpy.types.Depsgraph) -> dict[str, tuple[dict[str, np.ndarray], compositing.Rectangle]]:
+        """By view, the passes of a part of the frame, and which it is: around it there is nothing. Empty when the person cancelled."""
+        scene = depsgraph.scene
+        sequence.check_output(scene, self.is_animation)
+        passes = passes_to_draw(scene, self.is_animation)
+        views = self.heads_by_view(depsgraph)
+        if views is None:
+            return {}
+        if not self.is_animation and not any(views.values()):
+            self.report({"INFO"}, said("No portrait is seen in this view layer."))
+        drawn = self.drawn([head for heads in views.values() for head in heads], passes, depsgraph)
+        pictures = {view: self.picture(heads, drawn, passes, depsgraph) for view, heads in views.items()}
+        return {} if None in pictures.values() else pictures
+
+    def picture(
+        self, heads: list[Head], drawn: Iterator[dict | None], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph
+    ) -> tuple[dict[str, np.ndarray], compositing.Rectangle] | None:
+        """One view's passes and the part of the frame that they are of; None when the person cancelled."""
+        scene, area = depsgraph.scene, self.area(depsgraph)
+        background = None if scene.render.film_transparent else world_colour(scene.world)
+        if heads and not passes and background is None:
+            area = compositing.around([head.placed.square.rectangle for head in heads], area)
+        picture = None
+        for head, made in zip(heads, drawn):
+            if made is None:
+                return None
+            metadata.note(scene, head.name, head.portrait, head.placed.controls, head.placed.size)
+            placed_passes = compositing.place(head.placed.finished(made), head.placed.square, area)
+            picture = compositing.layer(placed_passes, picture) if picture else placed_passes
+        picture = picture or compositing.empty(area, passes)
+        if background is not None:
+            picture["Combined"] = compositing.over_colour(picture["Combined"], background)
+        return picture, area
+
+    def area(self, depsgraph: bpy.types.Depsgraph) -> compositing.Rectangle:
+        """The part of the full picture that the render result holds."""
+        return result_area(depsgraph.scene.render, self.resolution_x, self.resolution_y)
+
+    def views(self) -> list[str]:
+        """Names of the views that are rendered: one without a name, but in stereoscopy."""
+        result = self.get_result()
+        return [view.name for view in result.views] if result and result.views else [""]
+
+    def heads_by_view(self, depsgraph: bpy.types.Depsgraph) -> dict[str, list[Head]] | None:
+        """The heads that each view sees; None when the person cancelled."""
+        found = {}
+        for view in self.views():
+            self.active_view_set(view)
+            found[view] = self.heads(depsgraph)
+        return None if None in found.values() else found
+
+    def heads(self, depsgraph: bpy.types.Depsgraph) -> list[Head] | None:
+        """Every head that the present view sees, the farthest first; None when the person cancelled."""
+        render, size = depsgraph.scene.render, (self.resolution_x, self.resolution_y)
+        bare = depsgraph.scene.stylerig.placement == "CROP"
+        seen_by = None if bare else self.view(depsgraph)
+        heads = []
+        for rig, matrix in rigs_to_render(depsgraph):
+            portrait, controls = read_controls(rig, depsgraph, matrix)
+            if bare:
+                aspect = render.pixel_aspect_x / render.pixel_aspect_y
+                placed = placement.bare_crop(controls, size, aspect, distance_of(matrix, depsgraph))
+            else:
+                landmarks = self.landmarks(portrait)
+                if landmarks is None:
+                    return None
+                matrices = placement.head_matrices(rig, matrix, depsgraph)
+                placed = placement.in_shot(controls, portrait, landmarks, matrices, seen_by, self.area(depsgraph))
+            if placed is not None:
+                heads.append(Head(rig.name, portrait, placed))
+        return sorted(heads, key=lambda head: -head.placed.distance)
+
+    def view(self, depsgraph: bpy.types.Depsgraph) -> placement.View:
+        """What the camera of the present view sees: of an eye, where stereoscopy puts it. Raises OutputError."""
+        camera = self.camera_override
+        if camera is None:
+            raise OutputError("The scene has no camera.", "Add one, or choose the placement Aligned Crop.")
+        matrix, shift = self.camera_model_matrix(camera), self.camera_shift_x(camera)
+        return placement.View.of_camera(camera, matrix, shift, depsgraph, self.resolution_x, self.resolution_y)
+
+    def landmarks(self, portrait: dict) -> placement.Landmarks | None:
+        """The landmarks of a portrait's head, asked for once; None when the person cancelled."""
+        key = portrait["weights_hash"], portrait["w"]
+        if key not in LANDMARKS:
+            connect = connector()
+            mesh = self.ask(lambda: Task(lambda: connect().mesh(portrait)))
+            if mesh is None:
+                return None
+            LANDMARKS[key] = placement.Landmarks.of_mesh(mesh)
+            for oldest in list(LANDMARKS)[:-MOST_LANDMARKS]:
+                LANDMARKS.pop(oldest, None)
+        return LANDMARKS[key]
+
+    def drawn(self, heads: list[Head], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph) -> Iterator[dict | None]:
+        """What the backend draws of each head, in turn; None when the person cancelled. Meanwhile looks ahead."""
+        requests = [head.request(passes) for head in heads]
+        foreseen = prefetch.of_layer(depsgraph) if self.is_animation else prefetch.Ahead()
+        begun, connect = foreseen.take(depsgraph.scene.frame_current, requests), connector()
+        look = partial(self.look_ahead, foreseen, connect, passes, depsgraph)
+        for head, request, drawing in zip(heads, requests, begun):
+            self.update_stats("", f"StyleRig: {head.name}")
+            yield self.ask(partial(prefetch.Drawing, connect, request), drawing, look if head is heads[0] else None)
+
+    def look_ahead(
+        self, foreseen: prefetch.Ahead, connect: Callable[[], Client], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph
+    ) -> None:
+        """Have the backend draw the animation's next frames after this one, where that is of use.
+
+        They are evaluated in the engine's own dependency graph, which then goes back to this frame:
+        evaluated data that was read before may no longer be there.
+        """
+        scene = depsgraph.scene
+        missing = [number for number in islice(sequence.frames_after(scene), foreseen.reach) if number not in foreseen.coming]
+        if not missing or prefetch.others_follow_frames():
+            return
+        now, part = scene.frame_current, scene.frame_subframe
+        started = time.perf_counter()
+        try:
+            for number in missing:
+                self.frame_set(number, part)
+                views = self.heads_by_view(depsgraph) or {}
+                foreseen.begin(number, connect, [head.request(passes) for heads in views.values() for head in heads])
+        except (BackendError, OutputError, RigError):
+            pass  # told when Blender comes to that frame
+        finally:
+            self.frame_set(now, part)
+        foreseen.looked = (time.perf_counter() - started) / len(missing)
+
+    def ask(self, begin: Callable[[], Task], begun: Task | None = None, meanwhile: Callable[[], None] | None = None) -> object | None:
+        """The result of the task that ``begin()`` starts; None when the person cancelled.
+
+        A backend that died is started again, once. ``begun``: the same task, started before; if it
+        fails, for whatever reason, it is started again. ``meanwhile`` is called while the task runs.
+        """
+        for last in (False, True):
+            if self.test_break():
+                return None
+            try:
+                task = begun if begun and not last else begin()
+                if meanwhile and not last:
+                    meanwhile()
+                return unless_cancelled(task, self.test_break)
+            except BackendError as error:
+                gone = error.code == "backend_gone"
+                if last and gone:
+                    raise gone_again(error) from error
+                if last or not (begun or gone):
+                    raise
+                if gone:
+                    time.sleep(RESTART_SECONDS)
+        return None
+
+    def keep_strangers(self, scene: bpy.types.Scene) -> None:
+        """In an animation that goes on, keep what another program made of this frame, and say so. Raises OutputError."""
+        for name, kept in sequence.keep_strangers(scene) if self.is_animation else ():
+            told_so = said(
+                "{name} does not say that StyleRig made it: the frame is drawn anew, what was there is kept as {kept}.", name=name, kept=kept
+            )
+            self.report({"WARNING"}, told_so)
+
+    def write(self, pixels: dict[str, np.ndarray], part: compositing.Rectangle, view: str, depsgraph: bpy.types.Depsgraph) -> None:
+        """Fill a part of a view's passes with pictures (H, W, C); the rest of a new result is 0."""
+        area = self.area(depsgraph)
+        view_layer = depsgraph.view_layer.name
+        for entry in PASSES:
+            if entry.name in pixels:
+                self.add_pass(entry.name, entry.count, entry.channels, layer=view_layer)
+        result = self.begin_result(part.x - area.x, part.y - area.y, part.width, part.height, layer=view_layer, view=view)
+        try:
+            for entry in (COMBINED, *PASSES):
+                if entry.name in pixels:
+                    write_pass(result, entry, pixels[entry.name])
+        finally:
+            self.end_result(result)
+        for name, text in metadata.texts(depsgraph.scene).items():
+            self.get_result().stamp_data_add_field(name, text)
+
+    def fail(self, message: str) -> None:
+        """Show the message and end the render; an animation stops with it."""
+        sequence.PROBLEMS.append(message)
+        self.update_stats("", message)
+        self.report({"ERROR"}, message)
+
+    def view_update(self, context, depsgraph) -> None:
+        """The viewport shows no portrait: nothing to prepare."""
+
+    def view_draw(self, context, depsgraph) -> None:
+        """Leave the viewport's background; the live view shows the portrait."""
+        self.update_stats("StyleRig", "Press F12, or open the live view")
+
+
+def gone_again(error: BackendError) -> BackendError:
+    """The backend was started again for a frame and died again."""
+    return BackendError(
+        "backend_gone",
+        "The backend is not running any more.",
+        "Render again: it is started anew, and with Overwrite off finished frames stay. "
+        "Its log may say why it ended; if not, the system ended it, mostly for want of memory: {log}",
+        log=error.values.get("log"),
+    )
+
+
+def rigs_to_render(depsgraph: bpy.types.Depsgraph) -> list[tuple]:
+    """The evaluated rigs with where they stand (4, 4): none where all are hidden, or in other view layers.
+
+    Raises OutputError when the scene holds none at all.
+    """
+    rigs = [(rig, matrix) for rig, matrix in placed_rigs(depsgraph) if not rig.hide_render]
+    if not rigs:
+        check_portraits(depsgraph.scene)
+    return rigs
+
+
+def check_portraits(scene: bpy.types.Scene) -> None:
+    """Raise OutputError when a scene holds no portrait, hidden or not."""
+    if not holds_rig(scene.objects):
+        raise OutputError("There is no StyleRig portrait in this scene.", "Add one in the sidebar.")
+
+
+def holds_rig(objects: Iterable[bpy.types.Object], seen: frozenset[str] = frozenset()) -> bool:
+    """Whether a rig is among the objects, or in the collections that they are instances of."""
+    for item in objects:
+        shown = item.instance_collection if item.instance_type == "COLLECTION" else None
+        if is_rig(item) or (shown and shown.name_full not in seen and holds_rig(shown.all_objects, seen | {shown.name_full})):
+            return True
+    return False
+
+
+def distance_of(matrix, depsgraph: bpy.types.Depsgraph) -> float:
+    """How far from the scene camera a rig at ``matrix`` (4, 4) stands; 0 without a camera."""
+    camera = depsgraph.scene.camera
+    return (matrix.translation - camera.evaluated_get(depsgraph).matrix_world.translation).length if camera else 0.0
+
+
+def passes_to_draw(scene: bpy.types.Scene, animation: bool) -> tuple[RenderPass, ...]:
+    """The passes besides Combined that something can be made of: none in an animation whose frames have room for nothing else.
+
+    A still shows all of them in the Image Editor. Another scene's compositor may show this one.
+    """
+    render = scene.render
+    composited = any(one.render.use_compositing and compositor.scene_tree(one) is not None for one in bpy.data.scenes)
+    layered = render.image_settings.file_format == "OPEN_EXR_MULTILAYER" or render.use_render_cache
+    return () if animation and not composited and not layered else PASSES
+
+
+def world_colour(world: bpy.types.World | None) -> tuple | None:
+    """What the world shows behind everything, linear (3,); None where it shows a picture."""
+    source = scene_light.background(world)
+    if source is None:
+        return tuple(world.color) if world is not None else (0.0, 0.0, 0.0)
+    colour, strength, picture = source
+    return None if picture else tuple(strength * channel for channel in colour)
+
+
+def unless_cancelled(task: Task, cancelled: Callable[[], bool]) -> object | None:
+    """What a task returns, or raises; None as soon as ``cancelled()`` is true.
+
+    The task is then given up: what the backend has begun to draw cannot be taken back, but the person
+    need not wait for it.
+    """
+    while not task.wait(POLL_SECONDS):
+        if cancelled():
+            task.give_up()
+            return None
+    return task.result()
+
+
+def result_area(render: bpy.types.RenderSettings, width: int, height: int) -> compositing.Rectangle:
+    """The part of the full picture that the render result holds: all of it, or the border."""
+    if not render.use_border:
+        return compositing.Rectangle(0, 0, width, height)
+    edges = (render.border_min_x, render.border_min_y, render.border_max_x, render.border_max_y)
+    return compositing.border_rectangle(width, height, edges)
+
+
+def write_pass(result: bpy.types.RenderResult, entry: RenderPass, pixels: np.ndarray) -> None:
+    """Copy a picture (H, W, C) into the pass of the result's layer, if the result has it."""
+    target = next((one for one in result.layers[0].passes if one.name == entry.name), None)
+    if target is not None:
+        flat = np.ascontiguousarray(pixels, dtype=np.float32).reshape(-1)
+        target.rect.foreach_set(flat)
+
+
+def panels() -> list[type]:
+    """Blender's own panels that make sense with this engine: those every engine shows."""
+    hidden = {"VIEWLAYER_PT_filter", "VIEWLAYER_PT_layer_passes", "RENDER_PT_freestyle"}
+    return [
+        panel
+        for panel in bpy.types.Panel.__subclasses__()
+        if "BLENDER_RENDER" in getattr(panel, "COMPAT_ENGINES", ()) and panel.__name__ not in hidden
+    ]
+
+
+CLASSES = (StyleRigEngine,)
+
+
+def register() -> None:
+    for panel in panels():
+        panel.COMPAT_ENGINES.add(StyleRigEngine.bl_idname)
+
+
+def unregister() -> None:
+    for panel in bpy.types.Panel.__subclasses__():
+        getattr(panel, "COMPAT_ENGINES", set()).discard(StyleRigEngine.bl_idname)

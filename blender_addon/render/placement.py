@@ -1,0 +1,285 @@
+"""Where a portrait goes in a picture: at the mesh, through the scene camera, or as a bare centred crop.
+
+A generator's picture shows the head as the FFHQ alignment crops it: eyes and mouth decide where the
+crop lies. The same eyes and mouth of the rig, seen by the scene camera, say where that crop goes:
+a similarity, exact in place, size and roll. The head is asked for as it is turned to the line of
+sight, the light with it.
+
+Places in a picture are complex numbers, x + iy: x right, y up from its lower left corner, in heights
+of a pixel, so that circles are round whatever the pixel aspect. A product turns and scales. This is
+computed for every head of every frame, twice where one looks ahead: plain numbers take a tenth of the
+time that numpy needs for arrays so small. No bpy but for ``View.of_camera`` and ``head_matrices``.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ..rig import conversions, harmonics
+from ..rig.errors import HEAD_BONE, RigError
+from ..rig.read_rig import bone_motion, head_of, rounded, rounded_light
+from ..rig.scene_light import axes_of
+from . import compositing
+from .compositing import Rectangle, Square, backend_size, unit_columns
+from .errors import OutputError
+
+LEFT_EYE, RIGHT_EYE, MOUTH_CORNERS, FROM_EYES = range(36, 42), range(42, 48), (48, 54), slice(36, 68)
+CROP_POINTS = [*LEFT_EYE, *RIGHT_EYE, *MOUTH_CORNERS]  # the landmarks that a crop is made of
+CENTRE = np.repeat((0.9 / 12, 0.1 / 2), (12, 2))  # their weights in its centre: a tenth of the way from the eyes to the mouth
+FOCAL = 2 * conversions.CAMERA_DISTANCE / conversions.FRAME_WIDTH  # of the portrait's camera, in half frames
+ROUNDS = 6  # of the alignment, as in the backend
+SMALLEST_AXIS = 0.25  # heights of a pixel; a head that is smaller is not drawn
+LARGEST_SCALE = 8.0  # of a crop against the frame that the backend draws
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """The 68 landmarks of a portrait's head in model space, cm."""
+
+    neutral: np.ndarray  # (68, 3)
+    names: tuple[str, ...]  # of the expressions
+    changes: np.ndarray  # (len(names), 204): of each expression at 1, flat
+
+    @classmethod
+    def of_mesh(cls, mesh: dict[str, np.ndarray]) -> Landmarks:
+        """From the arrays of /v1/portraits/mesh."""
+        rows = np.asarray(mesh["landmarks"], dtype=int)
+        changes = np.asarray(mesh["expression"])[:, rows].astype(float)
+        names = tuple(map(str, mesh["expression_names"]))
+        return cls(np.asarray(mesh["vertices"])[rows].astype(float), names, changes.reshape(len(names), 3 * len(rows)))
+
+    def points(self, expression: dict[str, float]) -> np.ndarray:
+        """(68, 3) with this expression, 0 to 1 by name."""
+        values = np.array([expression.get(name, 0.0) for name in self.names])
+        return self.neutral + (values @ self.changes).reshape(-1, 3)
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera's picture."""
+
+    world_to_camera: np.ndarray  # (4, 4); the camera looks along its -z, x right, y up
+    projection: np.ndarray  # (4, 4) as OpenGL has it
+    width: int  # pixels
+    height: int
+    aspect: float  # width of a pixel / its height
+    near: float  # metres
+
+    @classmethod
+    def of_camera(
+        cls, camera: bpy.types.Object, matrix: Matrix, shift: float, depsgraph: bpy.types.Depsgraph, width: int, height: int
+    ) -> View:
+        """Of an evaluated camera that stands at ``matrix`` (4, 4) with the lens shifted by ``shift`` sideways, as an eye's
+        may be. Raises OutputError for one that has no flat picture.
+        """
+        if camera.type != "CAMERA" or camera.data.type not in {"PERSP", "ORTHO"}:
+            raise OutputError(
+                "A portrait can only be placed for a perspective or an orthographic camera.",
+                "Change the camera's type, or choose the placement Aligned Crop.",
+            )
+        render = depsgraph.scene.render
+        scales = {"scale_x": render.pixel_aspect_x, "scale_y": render.pixel_aspect_y}
+        projection = np.array(camera.calc_matrix_camera(depsgraph, x=width, y=height, **scales))
+        aspect = render.pixel_aspect_x / render.pixel_aspect_y
+        shifted = 2 * (shift - camera.data.shift_x) * fitted(camera.data.sensor_fit, width * aspect, height) / (width * aspect)
+        perspective = projection[3, 3] == 0
+        projection[0, 2 if perspective else 3] += shifted if perspective else -shifted
+        to_camera = Matrix(matrix).normalized().inverted_safe()  # a camera's scale changes nothing
+        return cls(np.array(to_camera), projection, width, height, aspect, camera.data.clip_start)
+
+    @property
+    def perspective(self) -> bool:
+        return self.projection[3, 3] == 0
+
+    def to_camera(self, points: np.ndarray) -> np.ndarray:
+        """World points (N, 3) in the camera's axes."""
+        return points @ self.world_to_camera[:3, :3].T + self.world_to_camera[:3, 3]
+
+    def project(self, points: np.ndarray) -> list[complex]:
+        """World points (N, 3) before the camera -> their N places in the picture."""
+        clip = self.to_camera(points) @ self.projection[:, :3].T + self.projection[:, 3]
+        seen = (clip[:, :2] / clip[:, 3:] + 1) * (0.5 * self.width * self.aspect, 0.5 * self.height)
+        return [complex(x, y) for x, y in seen.tolist()]
+
+    def sight(self, point: np.ndarray) -> np.ndarray:
+        """Axes (3, 3) in the world, as columns, of a camera at the same place that looks at ``point`` (3,), held as level."""
+        ahead = np.array((0.0, 0.0, -1.0))
+        towards = self.to_camera(point[None])[0] if self.perspective else ahead
+        turn = harmonics.rotation_between(ahead, towards / np.linalg.norm(towards))
+        return self.world_to_camera[:3, :3].T @ turn
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A head in a picture: the frame to ask the backend for and where it goes."""
+
+    controls: dict
+    size: int  # pixels of the backend's square frame
+    square: Square  # where the frame goes in the picture, pixels
+    distance: float  # metres from the camera; nearer heads cover those behind
+    head_to_world: np.ndarray | None = None  # (4, 4), cm to metres; None for the bare crop
+    view: View | None = None
+    to_crop: tuple[complex, complex] | None = None  # (a, b): a z + b, NDC of the frame -> of the aligned crop
+
+    def finished(self, passes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The backend's passes of the frame as they go into the picture, row 0 at the bottom."""
+        if self.view is None:
+            return compositing.to_blender(passes)
+        made = compositing.to_blender(passes, self.head_to_world, self.view.world_to_camera)
+        return compositing.feathered(made, self.to_crop)
+
+
+def fitted(sensor_fit: str, width: float, height: float) -> float:
+    """The side of a picture that a camera's sensor is as wide as."""
+    return height if sensor_fit == "VERTICAL" or (sensor_fit == "AUTO" and height > width) else width
+
+
+def bare_crop(controls: dict, size: tuple[int, int], aspect: float, distance: float) -> Placed:
+    """A centred square as large as the shorter side of a picture of this size, as the portrait's own camera sees the rig."""
+    width, height = size
+    side = math.floor(min(width * aspect, height))
+    square = Square(math.floor(width - side / aspect) // 2, (height - side) // 2, side, aspect)
+    return Placed(controls, backend_size(side), square, distance)
+
+
+def in_shot(
+    controls: dict, portrait: dict, landmarks: Landmarks, matrices: tuple[np.ndarray, np.ndarray], view: View, area: Rectangle
+) -> Placed | None:
+    """The head where the mesh stands, as far as it reaches into ``area`` of the picture.
+
+    ``matrices`` (4, 4): model space (cm) of the head to the world, and the rig's own axes to the
+    world. None for a head that the camera does not see: outside the area, behind the camera, or
+    turned away by more than 90°.
+    """
+    head, rig_axes = matrices
+    points = landmarks.points(controls["expression"])
+    world = points @ head[:3, :3].T + head[:3, 3]
+    depths = -view.to_camera(world)[:, 2]
+    if depths.min() <= view.near:
+        return None
+    centre, axis = ffhq_crop(view.project(world[CROP_POINTS]))
+    middle = middle_of(world)
+    sight = view.sight(middle)
+    turned = sight.T @ unit_columns(head[:3, :3])
+    square = square_around(centre, axis, view, area)
+    if square is None or turned[2, 2] <= 0:
+        return None
+    yaw, pitch, _ = conversions.rotation_from_matrix(turned)
+    light = harmonics.rotate(np.array(controls["light"]), sight.T @ rig_axes @ conversions.AXES)
+    still = landmarks.points(portrait["parameters"]["expression"])
+    asked, to_crop = frame_controls(points, still, (yaw, pitch), square.in_frame(centre, axis))
+    asked = {**controls, **asked, "light": rounded_light(light)}
+    return Placed(asked, backend_size(square.side), square, float(depths.mean()), head, view, to_crop)
+
+
+def frame_controls(
+    points: np.ndarray, still: np.ndarray, turned: tuple[float, float], crop: tuple[complex, complex]
+) -> tuple[dict, tuple[complex, complex]]:
+    """Rotation, translation and scale that bring the aligned crop of ``points`` (68, 3) to ``crop``, and what leads back.
+
+    ``crop``: centre and half axis x in the frame, NDC. The backend turns and scales about the
+    head's origin, and keeps the head where it stands with the portrait's own expression (``still``).
+    """
+    centre, axis = crop
+    roll, place = align(points, *turned)
+    _, reference = align(still, *turned)
+    shift = centre - project(reference) + axis * project(place)
+    enlarged = depth_of(place) / depth_of(reference)
+    controls = {
+        "rotation": rounded((*turned, wrapped(roll + cmath.phase(axis)))),
+        "translation": rounded((shift.real / 2, shift.imag / 2)),
+        "scale": min(max(rounded([abs(axis) / enlarged])[0], 1 / LARGEST_SCALE), LARGEST_SCALE),
+    }
+    back = 1 / axis
+    return controls, (back, -back * centre)
+
+
+def square_around(centre: complex, axis: complex, view: View, area: Rectangle) -> Square | None:
+    """Whole pixels around the part of a crop that lies in the area; None if nothing does, or hardly anything.
+
+    As a square in the picture it may reach beyond the area, and where the crop is very large it
+    takes in more of it, so that the backend need not enlarge it more than it can.
+    """
+    length = abs(axis)
+    if not (SMALLEST_AXIS < length < math.inf and cmath.isfinite(centre)):
+        return None
+    reach = abs(axis.real) + abs(axis.imag)  # the upright square around the turned one
+    left = max(math.floor((centre.real - reach) / view.aspect), area.x)
+    right = min(math.ceil((centre.real + reach) / view.aspect), area.x + area.width)
+    bottom, top = max(math.floor(centre.imag - reach), area.y), min(math.ceil(centre.imag + reach), area.y + area.height)
+    if right <= left or top <= bottom:
+        return None
+    side = max((right - left) * view.aspect, top - bottom, 2.05 * length / LARGEST_SCALE)
+    return Square(left, bottom, math.ceil(side - 1e-6), view.aspect)
+
+
+def ffhq_crop(points: Sequence[complex]) -> tuple[complex, complex]:
+    """Centre and half axis x of the FFHQ crop that the 14 CROP_POINTS determine, y up (Karras et al. 2019)."""
+    left, right, mouth = sum(points[:6]) / 6, sum(points[6:12]) / 6, sum(points[12:]) / 2
+    eyes = (left + right) / 2
+    to_right, to_mouth = right - left, mouth - eyes
+    direction = to_right + 1j * to_mouth  # both point to the picture's right
+    size = max(2.0 * abs(to_right), 1.8 * abs(to_mouth))
+    return eyes + 0.1 * to_mouth, direction * (size / max(abs(direction), 1e-12))
+
+
+def align(points: np.ndarray, yaw: float, pitch: float) -> tuple[float, np.ndarray]:
+    """Roll (radians) and place (3,) cm at which the portrait's camera sees landmarks (68, 3) as the FFHQ crop.
+
+    The fixed point of models/face/alignment.py, which proves it. Roll and shift keep what lies across the
+    view axis apart from depth: the first are complex numbers, the second changes for all points alike.
+    """
+    turned = points @ conversions.rotation_to_matrix((yaw, pitch, 0.0)).T
+    mean_depth = conversions.CAMERA_DISTANCE - float(turned[FROM_EYES, 2].mean())
+    rows = turned[CROP_POINTS].tolist()
+    across, depths = [complex(x, y) for x, y, _ in rows], [conversions.CAMERA_DISTANCE - z for _, _, z in rows]
+    roll, place, away = 0.0, 0j, 0.0
+    for _ in range(ROUNDS):
+        centre, axis = ffhq_crop([point * (FOCAL / depth) for point, depth in zip(across, depths)])
+        middle, turn, farther = centre * (mean_depth / FOCAL), cmath.phase(axis), mean_depth * (abs(axis) - 1)
+        undo = cmath.rect(1, -turn)
+        across, place = [(point - middle) * undo for point in across], (place - middle) * undo
+        depths, mean_depth = [depth + farther for depth in depths], mean_depth + farther
+        roll, away = roll - turn, away + farther
+    return roll, np.array((place.real, place.imag, -away))
+
+
+def middle_of(points: np.ndarray) -> np.ndarray:
+    """The point (3,) between landmarks (68, 3) that the crop is centred at."""
+    return CENTRE @ points[CROP_POINTS]
+
+
+def depth_of(place: np.ndarray) -> float:
+    """cm from the portrait's camera."""
+    return conversions.CAMERA_DISTANCE - float(place[2])
+
+
+def project(place: np.ndarray) -> complex:
+    """Where the portrait's camera sees a point (3,) of its world, NDC."""
+    return complex(*place[:2]) * (FOCAL / depth_of(place))
+
+
+def wrapped(angle: float) -> float:
+    """The same angle in ±π."""
+    return math.remainder(angle, 2 * math.pi)
+
+
+def head_matrices(rig: bpy.types.Object, matrix, depsgraph: bpy.types.Depsgraph) -> tuple[np.ndarray, np.ndarray]:
+    """(4, 4) from the head's model space (cm) to the world, and (3, 3) the rig's axes, of an evaluated rig at ``matrix``.
+
+    Raises RigError.
+    """
+    motion = bone_motion(rig, HEAD_BONE)
+    if motion is None:
+        raise RigError("no_head_bone", "The armature has no bone named “{name}”.", "Name it so again, or undo.", name=HEAD_BONE)
+    head = head_of(rig)
+    offset = rig.matrix_world.inverted_safe() @ head.evaluated_get(depsgraph).matrix_world if head else None
+    to_world = matrix @ motion @ offset if head else matrix @ motion
+    return np.array(to_world) @ conversions.MODEL_TO_BLENDER, axes_of(matrix)

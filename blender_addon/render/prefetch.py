@@ -1,0 +1,125 @@
+"""The next frames of an animation, asked for while this one is drawn and written.
+
+While the backend draws, the engine has nothing to do: it evaluates a coming frame in its own dependency
+graph, as engines do for motion blur, and asks for it at once. When Blender comes to that frame and its
+request is the very same, the answer is there or under way; else it is dropped and asked for as usual. So
+a picture never depends on what was foreseen, only how soon it is there.
+
+The backend draws two small pictures side by side, and prepares one while it draws a large one. Two frames
+are foreseen, so that it still has two while Blender writes the one before them. Going back to the present
+frame takes as long as going ahead: so it is done once for two frames, and a third is foreseen meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import bpy
+import numpy as np
+from bpy.app.handlers import persistent
+
+from ..client.http_client import Client
+from ..client.tasks import Task
+
+FEWEST, FRAMES = 2, 3  # that are foreseen: where there are no fewer, nothing is evaluated; else up to so many
+MOST_HEADS = 4  # that are foreseen: their pictures lie in memory beside this frame's
+MOST_LOST = 2  # looks ahead in vain, in an animation, before there are no more; a few more in a long one
+LONG = 20  # frames foreseen rightly make up for one in vain
+BEGAN: dict[tuple[str, str], Ahead] = {}  # of the animation that is being rendered, by scene and view layer
+
+
+class Drawing(Task):
+    """A frame that the backend draws, in a thread.
+
+    ``connect`` gives the client; ``request``: the arguments of ``Client.frame``; ``among``: how many frames
+    the backend has to draw meanwhile, with this one.
+    """
+
+    def __init__(self, connect: Callable[[], Client], request: tuple, among: int = 1):
+        self.connect, self.request, self.among = connect, request, among
+        self.seconds = math.inf  # how long it took, as if it had been alone
+        super().__init__(self._draw)
+
+    def _draw(self) -> dict[str, np.ndarray]:
+        client = self.connect()
+        started = time.perf_counter()
+        passes = client.frame(*self.request, given_up=self.given_up)
+        self.seconds = (time.perf_counter() - started) / self.among
+        return passes
+
+
+class Ahead:
+    """What one view layer of an animation foresees, and whether that is of use."""
+
+    def __init__(self) -> None:
+        self.coming: dict[int, list[Drawing]] = {}  # by frame
+        self.taken: list[Drawing | None] = []  # of this frame
+        self.looked = 0.0  # seconds that evaluating a frame ahead took, the last time
+        self.frames = self.right = self.lost = 0
+
+    @property
+    def reach(self) -> int:
+        """How many frames to foresee. None at the first frame: who renders single frames as animations has no
+        next one. One until one was right."""
+        if self.frames < 2 or len(self.coming) >= FEWEST or self.lost >= MOST_LOST + self.right // LONG:
+            return 0
+        return min(FRAMES if self.right else 1, MOST_HEADS // max(len(self.taken), 1))
+
+    def take(self, frame: int, requests: list[tuple]) -> list[Drawing | None]:
+        """For each request of the frame that begins, the drawing that was begun for it, or None."""
+        seconds = [drawing.seconds for drawing in self.taken if drawing]
+        if seconds and self.looked > max(seconds):  # evaluating the scene takes longer than drawing its portraits
+            self.lost += 1
+        begun = self.coming.get(frame, [])
+        self.taken = [next((one for one in begun if one.request == request), None) for request in requests]
+        right = None not in self.taken and len(begun) == len(requests)
+        if begun:
+            self.right, self.lost = self.right + right, self.lost + (not right)
+        # Where this frame came out otherwise, those beyond it will.
+        self.drop([number for number in self.coming if number <= frame or not right])
+        self.frames += 1
+        return self.taken
+
+    def begin(self, frame: int, connect: Callable[[], Client], requests: list[tuple]) -> None:
+        """Have the heads of a coming frame drawn, after those that the backend draws already."""
+        among = len(self.coming) + 2  # with the present frame and this one
+        self.coming[frame] = [Drawing(connect, request, among) for request in requests[:MOST_HEADS]]
+
+    def drop(self, frames: list[int]) -> None:
+        """Give up what is foreseen of these frames, but for what was taken."""
+        for drawing in (drawing for frame in frames for drawing in self.coming.pop(frame)):
+            if drawing not in self.taken:
+                drawing.give_up()
+
+
+def of_layer(depsgraph: bpy.types.Depsgraph) -> Ahead:
+    """What the animation that is being rendered foresees in this view layer."""
+    return BEGAN.setdefault((depsgraph.scene.name, depsgraph.view_layer.name), Ahead())
+
+
+def others_follow_frames() -> bool:
+    """Whether functions that are not ours run at each change of frame: they would hear of frames out of turn."""
+    ours = __package__.rpartition(".")[0]
+    functions = (*bpy.app.handlers.frame_change_pre, *bpy.app.handlers.frame_change_post)
+    return any(not getattr(function, "__module__", "").startswith(ours) for function in functions)
+
+
+@persistent
+def forget(_scene=None, _depsgraph=None) -> None:
+    """When a render begins or ends: what is still being drawn is waited for by nobody."""
+    for foreseen in BEGAN.values():
+        foreseen.drop(list(foreseen.coming))
+    BEGAN.clear()
+
+
+def register() -> None:
+    for functions in (bpy.app.handlers.render_init, bpy.app.handlers.render_complete, bpy.app.handlers.render_cancel):
+        functions.append(forget)
+
+
+def unregister() -> None:
+    for functions in (bpy.app.handlers.render_init, bpy.app.handlers.render_complete, bpy.app.handlers.render_cancel):
+        functions.remove(forget)
+    forget()

@@ -1,0 +1,172 @@
+"""The backend's environment in the preferences: its state, the button that makes it, what became of it."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..client import backend_manager
+from ..client.http_client import BackendError
+from ..install import installer
+from ..live import controller, image
+from ..translations import said, told
+from .status import draw_log, draw_wrapped
+
+LOOK_SECONDS = 0.25  # between two drawings of the progress
+STATES = {  # state -> (text, icon, what the button says)
+    "absent": ("The environment is not made yet", "INFO", "Make Environment"),
+    "half made": ("The environment is half made", "ERROR", "Resume"),
+    "outdated": ("The environment is of another version", "ERROR", "Update Environment"),
+    "ready": ("The environment is ready", "CHECKMARK", "Check and Repair"),
+}
+
+
+class STYLERIG_OT_make_environment(bpy.types.Operator):
+    """Make the Python environment that the backend runs in, in the extension's own folder. Blender's Python is left alone"""
+
+    bl_idname = "stylerig.make_environment"
+    bl_label = "Make Environment"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        if backend_manager.ENVIRONMENT.busy:
+            cls.poll_message_set("It is being made")
+            return False
+        return True
+
+    def invoke(self, _context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        begin()
+        if not bpy.app.timers.is_registered(watch):
+            bpy.app.timers.register(watch, first_interval=LOOK_SECONDS)
+        return {"FINISHED"}
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        begin()
+        try:
+            backend_manager.ENVIRONMENT.wait()
+        except BackendError as error:
+            self.report({"ERROR"}, told(error))
+            return {"CANCELLED"}
+        if backend_manager.ENVIRONMENT.warning:
+            self.report({"WARNING"}, backend_manager.ENVIRONMENT.warning)
+        return {"FINISHED"}
+
+
+def begin() -> None:
+    """Start making; a backend that runs would hold files of the environment."""
+    controller.VIEW.stop()
+    backend_manager.BACKEND.stop()
+    backend_manager.ENVIRONMENT.start(backend_manager.environment_recipe())
+
+
+class STYLERIG_OT_cancel_environment(bpy.types.Operator):
+    """Stop making the environment; what is there is kept, so that it can go on later"""
+
+    bl_idname = "stylerig.cancel_environment"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        if not backend_manager.ENVIRONMENT.busy:
+            cls.poll_message_set("Nothing is being made")
+            return False
+        return True
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        backend_manager.ENVIRONMENT.cancel()
+        return {"FINISHED"}
+
+
+class STYLERIG_OT_remove_environment(bpy.types.Operator):
+    """Remove the backend's environment from the extension's folder"""
+
+    bl_idname = "stylerig.remove_environment"
+    bl_label = "Remove Environment"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        if backend_manager.ENVIRONMENT.busy:
+            cls.poll_message_set("It is being made: cancel that first")
+        elif not backend_manager.environment_folder().exists():
+            cls.poll_message_set("There is no environment")
+        else:
+            return True
+        return False
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        controller.VIEW.stop()
+        backend_manager.BACKEND.stop()
+        try:
+            installer.remove(backend_manager.environment_folder())
+        except BackendError as error:
+            self.report({"ERROR"}, told(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+def watch() -> float | None:
+    """The timer: draw the progress until the attempt has ended."""
+    image.redraw("PREFERENCES")
+    image.redraw("VIEW_3D")
+    return LOOK_SECONDS if backend_manager.ENVIRONMENT.busy else None
+
+
+def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bpy.types.AddonPreferences) -> None:
+    """The part of the preferences about the environment."""
+    box = layout.box()
+    if backend_manager.ENVIRONMENT.busy:
+        draw_progress(box)
+        return
+    if backend_manager.chosen_python() is not None:
+        box.label(text=said("The backend uses {path}", path=backend_manager.chosen_python()), translate=False, icon="CONSOLE")
+        return
+    state = installer.state(backend_manager.environment_folder(), backend_manager.payload_folder())
+    text, icon, action = STATES[state]
+    box.label(text=text, icon=icon)
+    if state == "ready":
+        made = installer.read_marker(backend_manager.environment_folder())
+        box.label(text=f"Python {made.get('python', '?')}, {made.get('torch', '')}", translate=False, icon="BLANK1")
+    draw_outcome(box, context)
+    column = box.column()
+    column.prop(preferences, "device", expand=True)
+    column.prop(preferences, "base_python")
+    column.prop(preferences, "wheels")
+    if not (bpy.app.online_access or preferences.wheels):
+        box.label(text="Blender is offline: allow online access, or choose a folder of wheels", icon="INTERNET_OFFLINE")
+        if not bpy.app.online_access_override:
+            box.prop(context.preferences.system, "use_online_access")
+    row = box.row()
+    row.operator("stylerig.make_environment", text=action, icon="IMPORT")
+    row.operator("stylerig.remove_environment", text="Remove", icon="TRASH")
+    draw_log(row, backend_manager.environment_log())
+
+
+def draw_progress(box: bpy.types.UILayout) -> None:
+    maker = backend_manager.ENVIRONMENT
+    minutes, seconds = divmod(int(maker.elapsed), 60)
+    box.progress(factor=maker.progress.fraction, text=f"{said(maker.progress.step)}  {minutes}:{seconds:02}")
+    row = box.row()
+    row.label(text=maker.progress.detail)
+    row.operator("stylerig.cancel_environment", icon="CANCEL")
+    draw_log(row, backend_manager.environment_log())
+
+
+def draw_outcome(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What became of the last attempt, where it was not plain success."""
+    maker = backend_manager.ENVIRONMENT
+    if maker.error is not None:
+        draw_wrapped(box, context, told(maker.error), "ERROR")
+    elif maker.cancelled:
+        box.label(text="Cancelled", icon="INFO")
+    elif maker.warning:
+        draw_wrapped(box, context, maker.warning, "ERROR")
+
+
+CLASSES = (STYLERIG_OT_make_environment, STYLERIG_OT_cancel_environment, STYLERIG_OT_remove_environment)
+
+
+def unregister() -> None:
+    if bpy.app.timers.is_registered(watch):
+        bpy.app.timers.unregister(watch)

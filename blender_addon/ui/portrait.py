@@ -1,0 +1,321 @@
+"""Making portraits: from a seed, from a gallery of candidates, by mixing two, as a duplicate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+
+from ..client import backend_manager
+from ..client.candidates import Candidate, Gallery, draw_candidate, thumbnail
+from ..client.http_client import Client
+from ..live import image
+from ..operators import BackgroundOperator
+from ..rig import seeds, style_mixing
+from ..rig.build import build_rig, duplicate_rig, place_beside, replace_portrait
+from ..rig.read_rig import RigError, active_rig, is_rig, portrait_of, rigs_in
+from ..translations import said, told
+from . import thumbnails
+from .status import draw_wrapped
+
+LOOK_SECONDS = 0.1  # between looks for candidates that have come
+COLUMNS = 3
+THUMBNAIL_SCALE = 4.5  # of a candidate, in units of the interface
+GALLERY = Gallery()
+CANDIDATES: dict[tuple[int, float], Candidate] = {}  # by seed and truncation; of this session
+MOST_CANDIDATES = 240  # kept; 64 KB of picture each
+LAYERS = (
+    ("COARSE", "Coarse", "Pose and the shape of head and face", 1),
+    ("MIDDLE", "Middle", "Features and hair", 2),
+    ("FINE", "Fine", "Colors and small detail", 4),
+)
+TRUNCATION = {
+    "name": "Truncation",
+    "description": "How far from the average face: low is plain, high is varied",
+    "default": 0.7, "min": 0, "max": 1, "subtype": "FACTOR",
+}  # fmt: skip
+
+
+def keep_seed(gallery: StyleRigGallery, _context: bpy.types.Context) -> None:
+    """Empty the text where it is no seed."""
+    if gallery.large_first and not seeds.is_seed(gallery.large_first):
+        gallery.large_first = ""
+
+
+class StyleRigGallery(bpy.types.PropertyGroup):
+    """What the panels offer to draw; of the window manager, kept for the session."""
+
+    first: IntProperty(name="First Seed", description="Number of the first candidate", default=0, min=0)
+    large_first: StringProperty(
+        name="Large First Seed", description="Instead of First Seed, a number that its field cannot hold: up to 9223372036854775807",
+        update=keep_seed,
+    )  # fmt: skip
+    count: IntProperty(name="Count", description="How many candidates to draw", default=9, min=1, max=48)
+    truncation: FloatProperty(**TRUNCATION)
+    replace: BoolProperty(
+        name="Onto Active Rig", description="Give the active rig the face and keep its animation, instead of adding a rig"
+    )
+    layers: EnumProperty(
+        name="Layers", description="What is taken from the other portrait", items=LAYERS, default={"MIDDLE"}, options={"ENUM_FLAG"}
+    )
+    amount: FloatProperty(name="Amount", description="How much of the other portrait", default=1, min=0, max=1, subtype="FACTOR")
+
+
+class PortraitOperator(BackgroundOperator):
+    """Fetches a portrait, its mesh and a small picture in a thread, then builds a rig of it."""
+
+    bl_options = {"REGISTER", "UNDO"}
+    waiting = "Drawing a portrait…"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.mode != "OBJECT":
+            cls.poll_message_set("Switch to Object Mode first")
+            return False
+        return True
+
+    def finish(self, context: bpy.types.Context, value: tuple) -> set[str]:
+        if context.mode != "OBJECT":
+            self.report({"ERROR"}, "The rig was not built: switch to Object Mode and try again")
+            return {"CANCELLED"}
+        portrait, mesh, picture = value
+        rig = self.build(context, portrait, mesh)
+        thumbnails.fill(rig.preview_ensure(), thumbnails.display(picture))
+        self.report({"INFO"}, said("Built {name}", name=rig.name))
+        return {"FINISHED"}
+
+    def build(self, context: bpy.types.Context, portrait: dict, mesh: dict) -> bpy.types.Object:
+        return build_or_replace(context, portrait, mesh, getattr(self, "replace", False))
+
+
+def build_or_replace(context: bpy.types.Context, portrait: dict, mesh: dict, replace: bool) -> bpy.types.Object:
+    """A new rig of the portrait, or the active one with its face."""
+    if not replace:
+        return build_rig(context, portrait, mesh)
+    rig = active_rig(context)
+    if rig is None:
+        raise RigError("no_rig", "There is no active rig to give the face to.", "Select a portrait's rig.")
+    replace_portrait(context, rig, portrait, mesh)
+    rig.stylerig.source = ""
+    return rig
+
+
+class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
+    """Draw a new face from a number and build its rig"""
+
+    bl_idname = "stylerig.new_portrait"
+    bl_label = "New Portrait"
+
+    seed: IntProperty(name="Seed", description="The same number is the same face, on every computer", default=7, min=0)
+    large_seed: StringProperty(
+        name="Large Seed", description="Instead of Seed, a number that its field cannot hold: up to 9223372036854775807",
+        options={"SKIP_SAVE"},
+    )  # fmt: skip
+    truncation: FloatProperty(**TRUNCATION)
+    replace: BoolProperty(name="Onto Active Rig", description="Give the active rig the face and keep its animation", options={"SKIP_SAVE"})
+
+    def work(self) -> Callable[[], Any]:
+        settings, seed, truncation = backend_manager.launch_settings(), seeds.seed_of(self.seed, self.large_seed), decimal(self.truncation)
+        known = CANDIDATES.get(candidate_key(seed, truncation))
+
+        def fetch() -> tuple[dict, dict, Any]:
+            client = backend_manager.BACKEND.client(settings)
+            candidate = known or draw_candidate(client, seed, truncation)
+            return candidate.portrait, client.mesh(candidate.portrait), candidate.combined
+
+        return fetch
+
+
+class STYLERIG_OT_draw_gallery(bpy.types.Operator):
+    """Draw candidates to pick a face from"""
+
+    bl_idname = "stylerig.draw_gallery"
+    bl_label = "Draw Candidates"
+
+    page: IntProperty(name="Page", description="Pages to go on before drawing", default=0, options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        gallery = context.window_manager.stylerig_gallery
+        first = first_of(gallery) + self.page * gallery.count
+        gallery.first, gallery.large_first = seeds.fields_of(min(max(0, first), seeds.LARGEST_SEED))
+        settings = backend_manager.launch_settings()
+        wanted = [seed for seed in page_of(gallery) if candidate_key(seed, gallery.truncation) not in CANDIDATES]
+        if wanted:
+            GALLERY.start(lambda: backend_manager.BACKEND.client(settings), wanted, decimal(gallery.truncation))
+            if not bpy.app.timers.is_registered(collect):
+                bpy.app.timers.register(collect, first_interval=LOOK_SECONDS)
+        return {"FINISHED"}
+
+
+class STYLERIG_OT_mix_portraits(PortraitOperator, bpy.types.Operator):
+    """Make a portrait of the active one with layers of another one's style"""
+
+    bl_idname = "stylerig.mix_portraits"
+    bl_label = "Mix Portraits"
+    waiting = "Mixing portraits…"
+
+    other: StringProperty(name="Other", description="Name of the rig whose style is taken", options={"SKIP_SAVE"})
+    layers: EnumProperty(name="Layers", description="What is taken from it", items=LAYERS, default={"MIDDLE"}, options={"ENUM_FLAG"})
+    amount: FloatProperty(name="Amount", description="How much is taken", default=1, min=0, max=1, subtype="FACTOR")
+    replace: BoolProperty(name="Onto Active Rig", description="Change the active rig instead of adding one", options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if active_rig(context) is None or len(rigs_in(context.scene)) < 2:
+            cls.poll_message_set("Select one of at least two portraits")
+            return False
+        return super().poll(context)
+
+    def work(self) -> Callable[[], Any]:
+        settings, rig = backend_manager.launch_settings(), active_rig(bpy.context)
+        other = bpy.context.scene.objects.get(self.other)
+        if not is_rig(other) or other == rig:
+            raise RigError("no_other", "There is no other rig named “{name}”.", "Choose one of the scene's other portraits.", name=self.other)
+        portrait = portrait_of(rig)
+        self._base, self._source = rig, style_mixing.describe(other.name, self.layers, self.amount)
+        w = style_mixing.encode_w(style_mixing.mix(portrait, portrait_of(other), self.layers, self.amount))
+        return lambda: fetch_mixed(backend_manager.BACKEND.client(settings), portrait, w)
+
+    def build(self, context: bpy.types.Context, portrait: dict, mesh: dict) -> bpy.types.Object:
+        rig = build_or_replace(context, portrait, mesh, self.replace)
+        rig.stylerig.source = self._source
+        if not self.replace:
+            place_beside(rig, self._base)
+        return rig
+
+
+def fetch_mixed(client: Client, portrait: dict, w: str) -> tuple[dict, dict, Any]:
+    """Portrait, mesh and picture of a mixed latent. Blocks."""
+    mixed = client.portrait_of_latent(portrait, w)
+    return mixed, client.mesh(mixed), thumbnail(client, mixed)
+
+
+class STYLERIG_OT_duplicate_portrait(bpy.types.Operator):
+    """Copy the active rig with its head, animation and portrait"""
+
+    bl_idname = "stylerig.duplicate_portrait"
+    bl_label = "Duplicate Portrait"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.mode != "OBJECT":
+            cls.poll_message_set("Switch to Object Mode first")
+        elif active_rig(context) is None:
+            cls.poll_message_set("Select a portrait's rig")
+        else:
+            return True
+        return False
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            duplicate_rig(context, active_rig(context))
+        except RigError as error:
+            self.report({"ERROR"}, told(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+def candidate_key(seed: int, truncation: float) -> tuple[int, float]:
+    return seed, decimal(truncation)
+
+
+def decimal(value: float) -> float:
+    """What a person meant: Blender's float32 of 0.7 is 0.699999988."""
+    return round(value, 4)
+
+
+def first_of(gallery: StyleRigGallery) -> int:
+    return seeds.seed_of(gallery.first, gallery.large_first)
+
+
+def page_of(gallery: StyleRigGallery) -> range:
+    """The seeds that the gallery shows."""
+    first = first_of(gallery)
+    return range(first, min(first + gallery.count, seeds.LARGEST_SEED + 1))
+
+
+def icon_name(candidate: Candidate) -> str:
+    return f"{candidate.seed} {candidate.truncation:.3f}"
+
+
+def collect() -> float | None:
+    """The timer: show candidates that have come, until all have."""
+    busy = GALLERY.busy  # asked before taking: what comes after it is taken the next time
+    come = GALLERY.take()
+    for candidate in come:
+        CANDIDATES[candidate_key(candidate.seed, candidate.truncation)] = candidate
+        thumbnails.show(icon_name(candidate), thumbnails.display(candidate.combined))
+    while len(CANDIDATES) > MOST_CANDIDATES:
+        del CANDIDATES[next(iter(CANDIDATES))]
+    if come or not busy:
+        image.redraw("VIEW_3D")
+    return LOOK_SECONDS if busy else None
+
+
+def draw_gallery(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Settings and the grid of candidates."""
+    gallery = context.window_manager.stylerig_gallery
+    column = layout.column(align=True)
+    column.use_property_split = True
+    for name in ("first", "large_first", "count", "truncation", "replace"):
+        column.prop(gallery, name)
+    row = layout.row(align=True)
+    row.operator("stylerig.draw_gallery", text="", icon="TRIA_LEFT").page = -1
+    row.operator("stylerig.draw_gallery", icon="IMGDISPLAY").page = 0
+    row.operator("stylerig.draw_gallery", text="", icon="TRIA_RIGHT").page = 1
+    if GALLERY.error is not None:
+        draw_wrapped(layout, context, told(GALLERY.error), "ERROR")
+    grid = layout.grid_flow(row_major=True, columns=COLUMNS, even_columns=True, even_rows=True, align=True)
+    for seed in page_of(gallery):
+        candidate = CANDIDATES.get(candidate_key(seed, gallery.truncation))
+        if candidate is not None:
+            draw_thumbnail(grid.column(align=True), gallery, candidate)
+    if GALLERY.busy:
+        layout.label(text="Drawing…", icon="SORTTIME")
+
+
+def draw_thumbnail(cell: bpy.types.UILayout, gallery: StyleRigGallery, candidate: Candidate) -> None:
+    cell.template_icon(icon_value=thumbnails.icon_of(icon_name(candidate)), scale=THUMBNAIL_SCALE)
+    pick = cell.operator("stylerig.new_portrait", text=str(candidate.seed))
+    pick.seed, pick.large_seed = seeds.fields_of(candidate.seed)
+    pick.truncation, pick.replace = candidate.truncation, gallery.replace
+
+
+def draw_mixing(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+    """What to take, and a button for each other portrait to take it from."""
+    gallery = context.window_manager.stylerig_gallery
+    column = layout.column(align=True)
+    column.row(align=True).prop(gallery, "layers")
+    column.prop(gallery, "amount", slider=True)
+    column.prop(gallery, "replace")
+    others = [other for other in rigs_in(context.scene) if other != rig]
+    for other in others:
+        mix = column.operator("stylerig.mix_portraits", text=said("With {name}", name=other.name), translate=False, icon="USER")
+        mix.other, mix.layers, mix.amount, mix.replace = other.name, gallery.layers, gallery.amount, gallery.replace
+    if not others:
+        column.label(text="Needs a second portrait", icon="INFO")
+
+
+CLASSES = (
+    StyleRigGallery,
+    STYLERIG_OT_new_portrait,
+    STYLERIG_OT_draw_gallery,
+    STYLERIG_OT_mix_portraits,
+    STYLERIG_OT_duplicate_portrait,
+)
+
+
+def register() -> None:
+    bpy.types.WindowManager.stylerig_gallery = PointerProperty(type=StyleRigGallery)
+
+
+def unregister() -> None:
+    GALLERY.stop()
+    if bpy.app.timers.is_registered(collect):
+        bpy.app.timers.unregister(collect)
+    CANDIDATES.clear()
+    thumbnails.forget()
+    del bpy.types.WindowManager.stylerig_gallery

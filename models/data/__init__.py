@@ -1,0 +1,1 @@
+"""Pictures to train and measure on, with the truth that determines them."""

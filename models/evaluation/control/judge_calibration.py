@@ -1,0 +1,162 @@
+"""Pictures of the same people with one thing changed: what the judge's own error looks like.
+
+A judge that reads another smile after a turn of the head may be wrong, or the rig may leak. In these
+pictures, photographed like all others, the truth of everything but one control is the same, so what
+the judge reads of the rest is its own error. They also show one person in several pictures, which
+the likeness of the same person is measured on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.data.image_folder import open_folder
+from models.data.image_set import PictureSet
+from models.errors import StyleRigError
+from models.evaluation.control.identity import other_people, similarity
+from models.evaluation.control.judge import READABLE, expressions
+from models.evaluation.control.response import mean
+from models.evaluation.control.subjects import BATCH, Reading
+from models.face import FaceModel, load_face_model
+from models.face.camera import PORTRAIT_CAMERA
+from models.face.gaze import is_gaze
+from models.io.atomic_write import write_atomic
+from models.perception.face_regressor import SIZE, Estimator
+from models.rigging.rig import BACKDROP
+from models.synthetic.blender.process import default_python
+from models.synthetic.dataset import picture_path, write_index, write_picture
+from models.synthetic.expressions import gaze_weights, neutral
+from models.synthetic.light import Light, draw_light
+from models.synthetic.message import Assets, prepare
+from models.synthetic.person import Person, latent_of, person_from_latent
+from models.synthetic.photographer import Job, Photographer, person_jobs
+from models.synthetic.shot import Shot, draw_rotation
+
+KINDS = ("own", "yaw", "pitch", "expression", "light")  # of each person, one after another
+LIKENESS = {"pose": ("yaw", "pitch"), "expression": ("expression",), "light": ("light",)}
+TURN = {"yaw": math.radians(25), "pitch": math.radians(11)}
+SAME = 1e-3  # truth closer than this has not changed
+
+
+def variation(person: Person, number: int, random: np.random.Generator, face: FaceModel) -> list[Shot]:
+    """The shots of ``KINDS`` of person ``number``: calm, at most a little turned, and then with one thing changed."""
+    rotation = 0.4 * draw_rotation(random)
+    rotation = np.clip(rotation, -np.radians(15), np.radians(15))
+    weights = dict.fromkeys(face.expression_names, 0.0)
+    neutral(random, weights)
+    tone = float(person.reflectance[0])
+    sign = 1.0 if number % 2 else -1.0
+    turned = {kind: rotation + sign * TURN[kind] * np.eye(3)[column] for column, kind in enumerate(TURN)}
+    shown = [name for name in face.expression_names if not is_gaze(name)]
+    changed = weights | {shown[number % len(shown)]: 1.0}
+    own = draw_light(random, tone), draw_light(random, tone)
+
+    def shot(weights: dict[str, float], pose: np.ndarray, light: Light) -> Shot:
+        looking = gaze_weights(-pose[0], pose[1])  # at the camera
+        values = [float(np.clip((weights | looking)[name], 0, 1)) for name in face.expression_names]
+        return Shot(np.array(values), pose, 0.3 * rotation, PORTRAIT_CAMERA.distance, light)
+
+    return [shot(weights, rotation, own[0]), shot(weights, turned["yaw"], own[0]), shot(weights, turned["pitch"], own[0]),
+            shot(changed, rotation, own[0]), shot(weights, rotation, own[1])]  # fmt: skip
+
+
+def photograph_variations(output: Path, people: int, size: int, seed: int) -> Path:
+    """Render ``people`` in all variations with the studio; pictures that are there are kept."""
+    output.mkdir(parents=True, exist_ok=True)
+    face = load_face_model(None)
+    write_index(output, size, size, seed, people, face)
+    index = json.loads((output / "index.json").read_text())
+    ours = {"variations": list(KINDS), "shots": len(KINDS), "count": people * len(KINDS)}
+    write_atomic(output / "index.json", json.dumps(index | ours, indent=1).encode())
+    missing = [n for n in range(people) if not all(picture_path(output, k).exists() for k in numbers_of(n))]
+    if missing:
+        assets = prepare(face)
+        jobs = (job for person in missing for job in variation_jobs(assets, seed, person, size))
+        with Photographer(assets, default_python(), output / "blender.log") as photographer:
+            for job, frame in photographer.take(jobs):
+                write_picture(picture_path(output, job.number), frame, job.latent, job.person, job.shot, face)
+    return output
+
+
+def numbers_of(person: int) -> range:
+    """The numbers of the pictures of a person."""
+    return range(person * len(KINDS), (person + 1) * len(KINDS))
+
+
+def variation_jobs(assets: Assets, seed: int, number: int, size: int) -> Iterator[Job]:
+    """The pictures of person ``number``."""
+    latent = latent_of(seed, number, assets.face)
+    person = person_from_latent(latent, assets.face)
+    shots = variation(person, number, np.random.default_rng((seed, number)), assets.face)
+    return person_jobs(assets, latent, person, zip(numbers_of(number), shots, strict=True), size)
+
+
+@torch.no_grad()
+def measure_floors(judge: Estimator, folder: Path, face: FaceModel) -> dict:
+    """For ``judge.floors``: by kind of edit, the root mean square change of each axis whose truth stayed, in its own
+    units, and the likeness of the same person. Raises StyleRigError for pictures that are no variations."""
+    source = open_folder(folder)
+    if (source.index or {}).get("variations") != list(KINDS):
+        raise not_variations(folder)
+    pictures = PictureSet(folder, SIZE if source.size % SIZE == 0 else 0, fields=("parameters",), progress=False)
+    count = len(pictures.numbers) // len(KINDS)
+    rows = np.arange(count * len(KINDS))
+    if not np.array_equal(pictures.numbers[rows], rows):
+        raise not_variations(folder)
+    names = expressions(judge, face, READABLE)
+    reading = Reading.joined([read(judge, pictures, part, face, names) for part in np.array_split(rows, -(-len(rows) // BATCH))])
+    truth = Reading.of_vector(torch.from_numpy(pictures.truth["parameters"][rows]), face, names)
+    shape = (count, len(KINDS))
+    floors = {
+        KINDS[column]: axis_floors(
+            {name: values.reshape(shape) for name, values in reading.values.items()},
+            {name: values.reshape(shape) for name, values in truth.values.items()},
+            column,
+        )
+        for column in range(1, len(KINDS))
+    }
+    likeness = reading.likeness.reshape(count, len(KINDS), -1)
+    likeness = likeness - likeness[:, 0].mean(axis=0)
+    own = likeness[:, 0]
+    same = {name: mean(similarity(own, likeness[:, KINDS.index(kind)]) for kind in kinds) for name, kinds in LIKENESS.items()}
+    return {"leakage": floors, "likeness": same, "other_person": round(other_people(own), 4), "people": count}
+
+
+def axis_floors(read: dict[str, np.ndarray], truth: dict[str, np.ndarray], column: int) -> dict[str, float]:
+    """Change (N, K) of each axis from the first column to ``column``, of those people whose truth stayed."""
+    floors = {}
+    for name, values in read.items():
+        stayed = np.abs(truth[name][:, column] - truth[name][:, 0]) < SAME
+        if stayed.any():
+            change = (values[:, column] - values[:, 0])[stayed]
+            floors[name] = round(float(np.sqrt(np.mean(change**2))), 5)
+    return floors
+
+
+def read(judge: Estimator, pictures: PictureSet, rows: np.ndarray, face: FaceModel, names: list[str]) -> Reading:
+    """What the judge sees of some pictures, over the neutral backdrop."""
+    rgba = torch.from_numpy(pictures.pictures[rows]).to(judge.mean.device).permute(0, 3, 1, 2).float() / 255
+    return Reading.of(judge, rgba[:, :3] + (1 - rgba[:, 3:]) * BACKDROP, face, names)
+
+
+def not_variations(folder: Path) -> StyleRigError:
+    return StyleRigError(
+        f"The pictures in {folder} are not whole sets of variations.",
+        "Make them with python -m backend train rig --stage variations --output DIR.",
+        code="bad_pictures",
+    )
+
+
+def add_floors(path: Path, folder: Path, face: FaceModel, device: torch.device | str = "cpu") -> Estimator:
+    """Measure the judge at ``path`` and keep the floors in its file."""
+    judge = Estimator.load(path).to(device)
+    floors = measure_floors(judge, folder, face)
+    judge.save(path, {**judge.header, "floors": floors})
+    return Estimator.load(path)
+

@@ -1,0 +1,39 @@
+"""How often OpenCV's frontal-face cascade finds the face: a judge that no training has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.evaluation.generator.samples import over
+
+SIZE = 256  # pixels that pictures are brought to, so that rates compare
+SMALLEST = 0.3  # of the frame: in an aligned portrait the face fills more
+
+
+def detection_rate(batches: Iterable[Tensor]) -> float | None:
+    """Share of premultiplied pictures (N, 4, R, R) in [-1, 1], over grey, with a face found; None without OpenCV."""
+    try:
+        import cv2
+    except ModuleNotFoundError:
+        return None
+    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    found = [is_found(cascade, picture) for batch in batches for picture in greys(batch)]
+    return float(np.mean(found))
+
+
+def greys(batch: Tensor) -> np.ndarray:
+    """Luma (N, 256, 256) uint8."""
+    pictures = over(batch, 0.5)
+    if pictures.shape[-1] != SIZE:
+        pictures = F.interpolate(pictures, (SIZE, SIZE), mode="bilinear", antialias=True)
+    weights = pictures.new_tensor((0.299, 0.587, 0.114))[:, None, None]
+    return ((pictures * weights).sum(1) * 255 + 0.5).byte().numpy()
+
+
+def is_found(cascade, picture: np.ndarray) -> bool:
+    smallest = int(SIZE * SMALLEST)
+    return len(cascade.detectMultiScale(picture, 1.1, 3, minSize=(smallest, smallest))) > 0

@@ -1,0 +1,107 @@
+"""Sheets and the interpolation that people judge a generator by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from models.evaluation.generator.samples import BATCH, codes, draw, over, random_z
+from models.generators import Generator
+from models.io.atomic_write import write_atomic
+
+GREEN = (0.0, 0.69, 0.25)  # a studio's green screen, sRGB
+SHEET_SIZE = 192  # pixels of a picture on a sheet, at most
+KEYS, STEPS, RATE = 8, 24, 24  # an interpolation's people, frames from one to the next, frames a second
+
+
+def samples(generator: Generator, count: int, psi: float, seed: int) -> Tensor:
+    """Unselected pictures (count, 4, R, R) of the seeds' z."""
+    parts = random_z(generator, count, seed).split(BATCH)
+    return torch.cat([draw(generator, codes(generator, part, psi)) for part in parts])
+
+
+def plate(size: int) -> Tensor:
+    """A background with structure (3, R, R) 0..1: a bright window and bars before dusk, out of focus."""
+    axis = (torch.arange(size) + 0.5) / size
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    window = torch.exp(-(((x - 0.78) / 0.16) ** 2 + ((y - 0.3) / 0.24) ** 2) ** 2)
+    bars = 0.5 + 0.5 * torch.sin(2 * math.pi * 3.5 * x)
+    dusk = torch.stack((0.22 + 0.20 * y, 0.26 + 0.10 * y, 0.38 - 0.12 * y))
+    light = torch.tensor((1.0, 0.93, 0.78))[:, None, None]
+    return (dusk * (0.75 + 0.25 * bars) * (1 - window) + light * window).clamp(0, 1)
+
+
+def tile(pictures: Tensor, columns: int) -> Tensor:
+    """(N, 3, R, R) 0..1 -> (3, rows * R', columns * R'), R' at most SHEET_SIZE."""
+    if pictures.shape[-1] > SHEET_SIZE:
+        pictures = F.interpolate(pictures, (SHEET_SIZE, SHEET_SIZE), mode="bilinear", antialias=True)
+    rows = math.ceil(len(pictures) / columns)
+    pictures = F.pad(pictures, (0, 0) * 3 + (0, rows * columns - len(pictures)))
+    grid = pictures.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)
+    return grid.reshape(3, rows * pictures.shape[2], -1)
+
+
+def as_bytes(picture: Tensor) -> np.ndarray:
+    """(3, H, W) 0..1 -> (H, W, 3) uint8."""
+    return (picture.clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def save_picture(path: Path, picture: Tensor) -> Path:
+    """Write (3, H, W) 0..1 in the format that the suffix names."""
+    image = Image.fromarray(as_bytes(picture))
+    return write_atomic(path, lambda temporary: image.save(temporary, quality=88))
+
+
+def write_sheets(generator: Generator, folder: Path, seed: int = 0) -> list[Path]:
+    """64 samples at psi 0.7 and 24 at psi 1.0 over grey, 16 of the former over a plate and over green."""
+    first, second = samples(generator, 64, 0.7, seed), samples(generator, 24, 1.0, seed + 1)
+    green = torch.tensor(GREEN)[:, None, None]
+    sheets = {
+        "samples-psi-0.7.jpg": tile(over(first, 0.5), 8),
+        "samples-psi-1.0.jpg": tile(over(second, 0.5), 8),
+        "over-plate.jpg": tile(over(first[:16], plate(generator.resolution)), 4),
+        "over-green.jpg": tile(over(first[:16], green), 4),
+    }
+    return [save_picture(folder / name, picture) for name, picture in sheets.items()]
+
+
+def neighbours_sheet(drawn: Tensor, real: Tensor) -> Tensor:
+    """Each row: a sample, then its nearest training pictures. (N, 4, R, R), (N, K, 4, R, R) -> (3, H, W)."""
+    columns = 1 + real.shape[1]
+    return tile(over(torch.cat((drawn[:, None], real), dim=1).flatten(0, 1), 0.5), columns)
+
+
+@torch.no_grad()
+def interpolation(generator: Generator, psi: float = 0.7, seed: int = 0) -> Iterator[np.ndarray]:
+    """Frames (R, R, 3) uint8 of a loop through KEYS people, straight from w to w with a smooth pace."""
+    w = codes(generator, random_z(generator, KEYS, seed), psi)
+    backdrop = plate(generator.resolution)
+    for key in range(KEYS):
+        for step in range(STEPS):
+            t = step / STEPS
+            between = w[key].lerp(w[(key + 1) % KEYS], t * t * (3 - 2 * t))
+            yield as_bytes(over(draw(generator, between[None]), backdrop)[0])
+
+
+def write_interpolation(generator: Generator, path: Path, seed: int = 0) -> Path:
+    """The interpolation as an MP4 (H.264)."""
+    import imageio_ffmpeg
+
+    def encode(temporary: Path) -> None:
+        size = (generator.resolution, generator.resolution)
+        writer = imageio_ffmpeg.write_frames(str(temporary), size, fps=RATE, codec="libx264", quality=8, macro_block_size=2)
+        writer.send(None)
+        try:
+            for frame in interpolation(generator, seed=seed):
+                writer.send(frame.tobytes())
+        finally:
+            writer.close()
+
+    return write_atomic(path, encode)

@@ -1,0 +1,1 @@
+"""Generator files: NVIDIA's, rosinality's and ours, read as data."""

@@ -1,1 +1,0 @@
-"""Figures of merit and the small plots that show them."""

@@ -1,0 +1,1 @@
+"""Networks that read a portrait: landmarks and rig parameters, features."""

@@ -1,0 +1,1 @@
+"""Teaching a generator: pairs of latents and images, then a discriminator."""

@@ -1,0 +1,1 @@
+"""Teaching a generator that renderings of the rig steer."""
