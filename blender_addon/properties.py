@@ -44,22 +44,14 @@ class StyleRigObject(bpy.types.PropertyGroup):
     portrait: StringProperty(
         name="Portrait", description="The portrait by value, as JSON: its w and the parameters read from it", options=set()
     )
-    seed: StringProperty(
-        name="Seed", description="The number that the portrait was drawn from", get=seed_of
-    )
+    seed: StringProperty(name="Seed", description="The number that the portrait was drawn from", get=seed_of)
     truncation: FloatProperty(
         name="Truncation", description="How far the portrait is from the average face",
         get=truncation_of,
     )  # fmt: skip
-    source: StringProperty(
-        name="Source", description="How the portrait came about, where it is more than its seed", options=set()
-    )
-    head: PointerProperty(
-        name="Head", description="The mesh that this rig moves", type=bpy.types.Object, poll=is_mesh, options=set()
-    )
-    gaze: StringProperty(
-        name="Gaze", description="Angle in radians that each eyeLook expression turns an eye by, as JSON", options=set()
-    )
+    source: StringProperty(name="Source", description="How the portrait came about, where it is more than its seed", options=set())
+    head: PointerProperty(name="Head", description="The mesh that this rig moves", type=bpy.types.Object, poll=is_mesh, options=set())
+    gaze: StringProperty(name="Gaze", description="Angle in radians that each eyeLook expression turns an eye by, as JSON", options=set())
     light_source: EnumProperty(
         name="Source",
         description="What lights the portrait",

@@ -206,7 +206,16 @@ def change_header(draw: random.Random, sent: Message, service: Service) -> None:
         "Host": ["", "example.org", f"localhost:{service.port}", f"127.0.0.1:{service.port}, a", "é"],
         "Authorization": ["", "Bearer", "Bearer x", "Basic " + service.token, "Bearer " + "é" * 40, f"Bearer {service.token} "],
         "Content-Type": ["", "text/plain", "multipart/form-data; boundary=x", "application/json; charset=utf-16", "x" * 5000],
-        "Content-Length": ["", "-1", "0", "1", "1e3", "99999999999999999999", str(len(sent.body) + 1), f"{len(sent.body)}, {len(sent.body)}"],
+        "Content-Length": [
+            "",
+            "-1",
+            "0",
+            "1",
+            "1e3",
+            "99999999999999999999",
+            str(len(sent.body) + 1),
+            f"{len(sent.body)}, {len(sent.body)}",
+        ],
     }
     sent.headers = [(key, draw.choice(others[name]) if key == name else value) for key, value in sent.headers]
 

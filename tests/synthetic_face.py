@@ -12,9 +12,7 @@ from models.face.model import FaceModel
 RADII = torch.tensor((7.5, 11.0, 9.5))  # cm, about a head
 
 
-def synthetic_face(
-    vertices: int = 500, identity: int = 8, expression: int = 5, reflectance: int = 4
-) -> FaceModel:
+def synthetic_face(vertices: int = 500, identity: int = 8, expression: int = 5, reflectance: int = 4) -> FaceModel:
     """An ellipsoid of about ``vertices`` vertices with 68 landmarks where a face has them.
 
     Poles lie on the y axis; triangles are counter-clockwise seen from outside. The same arguments

@@ -31,9 +31,7 @@ def test_version_is_the_projects(root):
 
 def test_help_names_every_command_and_needs_no_package(root):
     """-S: without site-packages, as in an environment where nothing is installed."""
-    answer = subprocess.run(
-        [sys.executable, "-S", "-m", "backend", "--help"], cwd=root, capture_output=True, text=True, timeout=120
-    )
+    answer = subprocess.run([sys.executable, "-S", "-m", "backend", "--help"], cwd=root, capture_output=True, text=True, timeout=120)
     assert answer.returncode == 0, answer.stderr
     listed = re.findall(r"^  (\w+(?: \w+)?)  ", answer.stdout, re.MULTILINE)
     assert set(listed) == set(main.COMMANDS)
@@ -67,7 +65,10 @@ def test_each_command_has_help(capsys, command):
 def test_a_missing_package_is_said_in_one_line(root):
     answer = subprocess.run(
         [sys.executable, "-S", "-m", "backend", "convert", "a", "b.safetensors"],
-        cwd=root, capture_output=True, text=True, timeout=120,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert answer.returncode == 2
     assert re.match(r"error: No module named '\w+': a package is missing.*\nhint: .*build.py setup\n$", answer.stderr)

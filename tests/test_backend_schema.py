@@ -103,8 +103,11 @@ def test_no_number_gets_in_that_is_not_one(value, data):
     parts = {"rotation": [0.0] * 3, "expression": {NAMES[0]: 0.0}, "light": [[0.0] * 3] * 9, "translation": [0.0] * 2}
     name = data.draw(st.sampled_from([*parts, "scale"]))
     wrong = {
-        "rotation": [0.0, value, 0.0], "expression": {NAMES[0]: value}, "light": [[0.0] * 3] * 8 + [[0.0, 0.0, value]],
-        "translation": [0.0, value], "scale": value,
+        "rotation": [0.0, value, 0.0],
+        "expression": {NAMES[0]: value},
+        "light": [[0.0] * 3] * 8 + [[0.0, 0.0, value]],
+        "translation": [0.0, value],
+        "scale": value,
     }
     with pytest.raises(ValidationError):
         schema.Controls.model_validate({**parts, name: wrong[name]})
@@ -137,8 +140,11 @@ def test_expressions_left_out_of_a_portrait_are_zero():
 def test_schema_and_rig_agree_on_the_bounds():
     """What the schema lets through, the real rig's own check accepts too."""
     widest = schema.Controls(
-        rotation=[10.0, -10.0, 10.0], expression=dict.fromkeys(NAMES, 10.0), light=[[1000.0] * 3] * 9,
-        translation=[100.0, -100.0], scale=8.0,
+        rotation=[10.0, -10.0, 10.0],
+        expression=dict.fromkeys(NAMES, 10.0),
+        light=[[1000.0] * 3] * 9,
+        translation=[100.0, -100.0],
+        scale=8.0,
     )
     made = serialization.controls_from_schema(widest, RIG.face)
     made.check(RIG.face)

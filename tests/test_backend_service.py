@@ -280,9 +280,7 @@ def test_parameters_of_another_face_model(client, portrait):
     assert "9 identity parameters, the face model 8" in error["message"]
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b'{"portrait": {"model": "\\ud800"}}', b"7" * 9000]
-)
+@pytest.mark.parametrize("body", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b'{"portrait": {"model": "\\ud800"}}', b"7" * 9000])
 def test_a_body_that_is_not_a_request(client, body):
     answer = client.post("/v1/frames", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)
@@ -576,8 +574,11 @@ def test_it_ends_with_the_process_that_started_it(tmp_path):
         "input()\n"
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=fake_rig.ROOT, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-c", script],
+        cwd=fake_rig.ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     ready = json.loads(parent.stdout.readline())
     parent.kill()

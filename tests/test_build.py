@@ -89,7 +89,12 @@ class TestSetup:
 
     def test_variables_for_another_python_do_not_reach_the_environments(self, tmp_path, monkeypatch, run_python):
         (tmp_path / "json.py").write_text("raise SystemExit('another json')")
-        for name, value in {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(tmp_path), "PYTHONHOME": "/nowhere", "VIRTUAL_ENV": "/nowhere"}.items():
+        for name, value in {
+            "PYTHONSAFEPATH": "1",
+            "PYTHONPATH": str(tmp_path),
+            "PYTHONHOME": "/nowhere",
+            "VIRTUAL_ENV": "/nowhere",
+        }.items():
             monkeypatch.setenv(name, value)
         common.prepare_process()
         answer = run_python([sys.executable, "-m", "backend", "doctor", "--help"])

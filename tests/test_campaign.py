@@ -111,7 +111,10 @@ def test_no_request_hangs_the_server_or_is_a_fault_of_its_own(server):
 
 def test_nothing_finished_is_lost_by_kills_of_a_render(tmp_path):
     draw = random.Random(SEED)
-    rig_file, out = write_rig_file(tmp_path, frames=[{"rotation": [yaw, 0, 0]} for yaw in np.linspace(-0.5, 0.5, 3 * KILLS)]), tmp_path / "out"
+    rig_file, out = (
+        write_rig_file(tmp_path, frames=[{"rotation": [yaw, 0, 0]} for yaw in np.linspace(-0.5, 0.5, 3 * KILLS)]),
+        tmp_path / "out",
+    )
     for _ in range(KILLS):
         before = finished(out)
         process = fake_rig.start("render", str(rig_file), "--output", str(out), "--resume", FAKE_RIG_SECONDS="0.1")

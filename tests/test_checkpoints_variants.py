@@ -51,27 +51,56 @@ OPTIMIZER = {"state": {0: {"step": 3, "exp_avg": torch.zeros(3)}}, "param_groups
 LOADS = {  # a layout, and what the loader says of it
     "converted": ({"g_ema": THEIRS, "latent_avg": AVERAGE}, []),
     "converted from ada-pytorch": ({"g_ema": THEIRS}, [NO_AVERAGE]),
-    "training": ({"g": theirs(ours()), "d": {"convs.0.0.weight": torch.ones(2)}, "g_ema": THEIRS, "g_optim": OPTIMIZER,
-                  "args": argparse.Namespace(size=16), "ada_aug_p": 0.1}, [NO_AVERAGE]),  # fmt: skip
+    "training": (
+        {
+            "g": theirs(ours()),
+            "d": {"convs.0.0.weight": torch.ones(2)},
+            "g_ema": THEIRS,
+            "g_optim": OPTIMIZER,
+            "args": argparse.Namespace(size=16),
+            "ada_aug_p": 0.1,
+        },
+        [NO_AVERAGE],
+    ),  # fmt: skip
     "only the average": (OrderedDict(THEIRS), [NO_AVERAGE]),
     "only the average with w's": (OrderedDict(THEIRS, latent_avg=AVERAGE), []),
     "of several devices": (prefixed(THEIRS, "module."), [NO_AVERAGE]),
     "tuned by JoJoGAN": ({"g": THEIRS, "g_optim": OPTIMIZER, "latent_avg": AVERAGE[None]}, []),
     "tuned by StyleGAN-NADA": ({"g_ema": THEIRS, "g_optim": OPTIMIZER}, [NO_AVERAGE]),
-    "all of StyleGAN-NADA": ({"state_dict": prefixed(THEIRS, "generator_trainable.generator.")
-                              | prefixed({**THEIRS, "input.input": torch.zeros(1, 5, 4, 4)}, "generator_frozen.generator.")},
-                             [NO_AVERAGE]),  # fmt: skip
-    "of pSp or e4e": ({"state_dict": encoder_of_psp() | prefixed(THEIRS, "decoder."), "latent_avg": REPEATED,
-                       "opts": OPTIONS}, []),  # fmt: skip
+    "all of StyleGAN-NADA": (
+        {
+            "state_dict": prefixed(THEIRS, "generator_trainable.generator.")
+            | prefixed({**THEIRS, "input.input": torch.zeros(1, 5, 4, 4)}, "generator_frozen.generator.")
+        },
+        [NO_AVERAGE],
+    ),  # fmt: skip
+    "of pSp or e4e": (
+        {"state_dict": encoder_of_psp() | prefixed(THEIRS, "decoder."), "latent_avg": REPEATED, "opts": OPTIONS},
+        [],
+    ),  # fmt: skip
     "of pSp with uneven averages": ({"state_dict": prefixed(THEIRS, "decoder."), "latent_avg": UNEVEN}, [NO_AVERAGE]),
-    "of HyperStyle, training": ({"state_dict": encoder_of_psp() | prefixed(THEIRS, "decoder."), "latent_avg": AVERAGE,
-                                 "opts": vars(argparse.Namespace(**OPTIONS)), "optimizer": OPTIMIZER, "global_step": 3,
-                                 "best_val_loss": torch.tensor(0.5)}, []),  # fmt: skip
-    "without noise and filters, as before 2020": ({"g_ema": {
-        name: value for name, value in THEIRS.items() if "noises" not in name and "kernel" not in name},
-        "latent_avg": AVERAGE}, [NO_NOISE]),  # fmt: skip
-    "parameters": ({"g_ema": {name: torch.nn.Parameter(value, requires_grad="kernel" not in name)
-                              for name, value in THEIRS.items()}, "latent_avg": AVERAGE}, []),  # fmt: skip
+    "of HyperStyle, training": (
+        {
+            "state_dict": encoder_of_psp() | prefixed(THEIRS, "decoder."),
+            "latent_avg": AVERAGE,
+            "opts": vars(argparse.Namespace(**OPTIONS)),
+            "optimizer": OPTIMIZER,
+            "global_step": 3,
+            "best_val_loss": torch.tensor(0.5),
+        },
+        [],
+    ),  # fmt: skip
+    "without noise and filters, as before 2020": (
+        {"g_ema": {name: value for name, value in THEIRS.items() if "noises" not in name and "kernel" not in name}, "latent_avg": AVERAGE},
+        [NO_NOISE],
+    ),  # fmt: skip
+    "parameters": (
+        {
+            "g_ema": {name: torch.nn.Parameter(value, requires_grad="kernel" not in name) for name, value in THEIRS.items()},
+            "latent_avg": AVERAGE,
+        },
+        [],
+    ),  # fmt: skip
 }
 
 

@@ -92,7 +92,14 @@ def test_commands_are_accepted(words, whole, monkeypatch, capsys):
 
 def test_all_kinds_of_commands_are_found():
     programs = {next(word for word in words.values[0] if word != "-m") for words in named()}
-    assert {"build.py", "backend", "models.synthetic", "docs.pictures.light", "docs/pictures/face.py", "tests/blender/full_blender.py"} <= programs
+    assert {
+        "build.py",
+        "backend",
+        "models.synthetic",
+        "docs.pictures.light",
+        "docs/pictures/face.py",
+        "tests/blender/full_blender.py",
+    } <= programs
     assert spoken_out("python build.py setup [--device cpu|cuda] [--frames N]") == [
         ["build.py", "setup", "--device", device, "--frames", "3"] for device in ("cpu", "cuda")
     ]
@@ -100,8 +107,14 @@ def test_all_kinds_of_commands_are_found():
 
 
 def test_commands_in_messages_exist():
-    sources = [path for folder in ("backend", "models", "blender_addon") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".json")]
-    found = {command for path in sources for command in re.findall(r"python (build\.py|-m backend) ((?:train |evaluate )?[a-z]+)", path.read_text(encoding="utf-8"))}
+    sources = [
+        path for folder in ("backend", "models", "blender_addon") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".json")
+    ]
+    found = {
+        command
+        for path in sources
+        for command in re.findall(r"python (build\.py|-m backend) ((?:train |evaluate )?[a-z]+)", path.read_text(encoding="utf-8"))
+    }
     assert ("build.py", "setup") in found and ("-m backend", "train rig") in found
     for program, command in found:
         if program == "build.py":

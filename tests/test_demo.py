@@ -29,9 +29,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, blender: Blender) -> SimpleNa
     home = tmp_path_factory.mktemp("home")
     command = [sys.executable, ROOT / "build.py", "demo", "--frames", str(FRAMES), "--output", output]
     environment = {**os.environ, "HOME": str(home)}
-    answer = subprocess.run(
-        list(map(str, command)), env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600
-    )
+    answer = subprocess.run(list(map(str, command)), env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
     log = output / "demo.log"
     assert answer.returncode == 0, answer.stdout + answer.stderr + (log.read_text()[-4000:] if log.exists() else "")
     return SimpleNamespace(output=output, shown=answer.stdout, home=home)

@@ -195,13 +195,19 @@ def test_payload_without_pins(maker, recipe):
     ("words", "code"),
     [
         ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk_full"),
-        ("WARNING: Retrying: NewConnectionError: Temporary failure in name resolution\nERROR: No matching distribution found for torch", "no_network"),
+        (
+            "WARNING: Retrying: NewConnectionError: Temporary failure in name resolution\nERROR: No matching distribution found for torch",
+            "no_network",
+        ),
         ("SSLError(SSLCertVerificationError(1, 'CERTIFICATE_VERIFY_FAILED'))", "certificate"),
         ("ERROR: torch-2.13.0-cp311-win_amd64.whl is not a supported wheel on this platform.", "wrong_platform"),
         ("ERROR: No matching distribution found for torch==2.13.0+cpu", "wrong_platform"),
         ("ERROR: No matching distribution found for h5py==3.16.0", "no_package"),
         ("ERROR: [Errno 13] Permission denied: '/x'", "not_writable"),
-        ("ERROR: [Errno 2] No such file or directory: 'C:\\\\x'\nHINT: this system does not have Windows Long Path support", "path_too_long"),
+        (
+            "ERROR: [Errno 2] No such file or directory: 'C:\\\\x'\nHINT: this system does not have Windows Long Path support",
+            "path_too_long",
+        ),
         ("ERROR: Something new\nmore", "pip_failed"),
     ],
 )
@@ -257,7 +263,8 @@ def test_weights_are_not_the_environments_fault(addon, maker, recipe, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "left"), [("ENOSPC", "disk_full", "absent"), ("EDQUOT", "disk_full", "absent"), ("EACCES", "not_writable", "half made")]
+    ("number", "code", "left"),
+    [("ENOSPC", "disk_full", "absent"), ("EDQUOT", "disk_full", "absent"), ("EACCES", "not_writable", "half made")],
 )
 def test_a_file_of_ours_that_cannot_be_written(addon, maker, recipe, monkeypatch, number, code, left):
     def refuse(*_arguments):

@@ -80,9 +80,15 @@ def test_image_upsampling_equals_zero_insertion_and_filter():
 
 def test_names_are_those_of_official_checkpoints():
     names = set(Generator.create(GeneratorConfig()).state_dict())
-    assert {"mapping.fc0.weight", "mapping.w_avg", "synthesis.b4.const", "synthesis.b4.conv1.affine.bias",
-            "synthesis.b128.conv0.noise_strength", "synthesis.b128.conv1.noise_const",
-            "synthesis.b128.torgb.weight"} <= names
+    assert {
+        "mapping.fc0.weight",
+        "mapping.w_avg",
+        "synthesis.b4.const",
+        "synthesis.b4.conv1.affine.bias",
+        "synthesis.b128.conv0.noise_strength",
+        "synthesis.b128.conv1.noise_const",
+        "synthesis.b128.torgb.weight",
+    } <= names
     assert not any("resample" in name or "conv0" in name and ".b4." in name for name in names)
 
 

@@ -166,10 +166,12 @@ def test_kernels_are_compiled_once_for_all_processes():
         pytest.skip("no folder to keep compiled kernels in")
     generator = NETWORKS["studio"]()
     load_engine(generator, "exact").synthesis(codes(generator, 1))
-    script = ("from tests.test_generators_engines import *\nfrom models.generators.engines import kernels\n"
-              "generator = NETWORKS['studio']()\nload_engine(generator, 'exact').synthesis(codes(generator, 1))\n"
-              "for kernel in (kernels.activate_rows, kernels.blur_rows):\n"
-              "    print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))")
+    script = (
+        "from tests.test_generators_engines import *\nfrom models.generators.engines import kernels\n"
+        "generator = NETWORKS['studio']()\nload_engine(generator, 'exact').synthesis(codes(generator, 1))\n"
+        "for kernel in (kernels.activate_rows, kernels.blur_rows):\n"
+        "    print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))"
+    )
     answer = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert answer.stdout.splitlines() == ["1 0", "1 0"], answer.stderr
 

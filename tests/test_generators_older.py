@@ -41,9 +41,7 @@ def conv2d_transpose(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     full = np.zeros((n, w.shape[2], 2 * height + 2, 2 * width + 2))
     for row in range(4):
         for column in range(4):
-            full[:, :, row : row + 2 * height : 2, column : column + 2 * width : 2] += np.einsum(
-                "nihw,oi->nohw", x, w[row, column]
-            )
+            full[:, :, row : row + 2 * height : 2, column : column + 2 * width : 2] += np.einsum("nihw,oi->nohw", x, w[row, column])
     return full[:, :, 1:-1, 1:-1]
 
 
@@ -151,9 +149,17 @@ def stylegan1_variables(channels: dict[int, int], z_dim: int, w_dim: int, labels
 
 def stylegan1_file(mapping: Variables, synthesis: Variables, average: np.ndarray, **arguments) -> tuple:
     """(G, D, Gs) as StyleGAN 1 pickles it."""
+
     def network(name: str, variables: Variables, components=None) -> Network:
-        return Network(version=3, name=name, static_kwargs=EasyDict(arguments), components=EasyDict(components or {}),
-                       build_module_src=TRIPWIRE, build_func_name=name, variables=list(variables.items()))
+        return Network(
+            version=3,
+            name=name,
+            static_kwargs=EasyDict(arguments),
+            components=EasyDict(components or {}),
+            build_module_src=TRIPWIRE,
+            build_func_name=name,
+            variables=list(variables.items()),
+        )
 
     parts = {"synthesis": network("G_synthesis", synthesis), "mapping": network("G_mapping", mapping)}
     whole = network("G_style", {"lod": np.float32(0), "dlatent_avg": average}, parts)
@@ -199,11 +205,14 @@ def progan_variables(channels: dict[int, int], width: int, fused: bool) -> Varia
         first, second = ("Dense", "Conv") if size == 4 else ("Conv0_up" if fused else "Conv0", "Conv1")
         shape = (width, 16 * count) if size == 4 else (3, 3, count, before) if fused else (3, 3, before, count)
         lod = max(channels).bit_length() - size.bit_length()
-        variables |= {f"{size}x{size}/{first}/weight": draw(shape, rng),
-                      f"{size}x{size}/{first}/bias": draw((count,), rng),
-                      f"{size}x{size}/{second}/weight": draw((3, 3, count, count), rng),
-                      f"{size}x{size}/{second}/bias": draw((count,), rng),
-                      f"ToRGB_lod{lod}/weight": draw((1, 1, count, 3), rng), f"ToRGB_lod{lod}/bias": draw((3,), rng)}
+        variables |= {
+            f"{size}x{size}/{first}/weight": draw(shape, rng),
+            f"{size}x{size}/{first}/bias": draw((count,), rng),
+            f"{size}x{size}/{second}/weight": draw((3, 3, count, count), rng),
+            f"{size}x{size}/{second}/bias": draw((count,), rng),
+            f"ToRGB_lod{lod}/weight": draw((1, 1, count, 3), rng),
+            f"ToRGB_lod{lod}/bias": draw((3,), rng),
+        }
         before = count
     return variables
 

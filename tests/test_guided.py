@@ -52,7 +52,7 @@ def test_maps_show_the_head_its_light_and_its_parts(face, mesh):
     assert normal[2, 28:36, 30:34].mean() > 0.5  # the face looks at the camera
     lit = maps[0, 8:11] ** 2
     assert lit[:, coverage > 0].mean() == pytest.approx(1.0, abs=0.02)  # radiance 1 from everywhere
-    assert maps[0, SURFACE].mean() > coverage[: 40].mean() * 0.5  # the shell lies round the head
+    assert maps[0, SURFACE].mean() > coverage[:40].mean() * 0.5  # the shell lies round the head
     assert maps[0, SURFACE][:40].sum() > (coverage - shoulders)[:40].sum()
 
 
@@ -112,7 +112,10 @@ def folder(tmp_path_factory, face) -> Path:
 
 
 def plan(**stage) -> Plan:
-    stages = [Stage(resolution=16, batch=4, images=60, learning_rate=0.01, warmup_images=0), Stage(resolution=32, batch=4, images=8, learning_rate=0.005, patches=0.2, **stage)]
+    stages = [
+        Stage(resolution=16, batch=4, images=60, learning_rate=0.01, warmup_images=0),
+        Stage(resolution=32, batch=4, images=8, learning_rate=0.005, patches=0.2, **stage),
+    ]
     return Plan(channels=SMALL, stages=stages)
 
 

@@ -73,7 +73,9 @@ def test_a_damaged_png_is_none(texts, place):
         texts(bytes(damaged))
 
 
-@pytest.mark.parametrize("compression", [OpenEXR.NO_COMPRESSION, OpenEXR.ZIPS_COMPRESSION, OpenEXR.PIZ_COMPRESSION, OpenEXR.HTJ2K256_COMPRESSION])
+@pytest.mark.parametrize(
+    "compression", [OpenEXR.NO_COMPRESSION, OpenEXR.ZIPS_COMPRESSION, OpenEXR.PIZ_COMPRESSION, OpenEXR.HTJ2K256_COMPRESSION]
+)
 @pytest.mark.parametrize("parts", [1, 2])
 def test_texts_of_an_exr_whatever_packs_it(texts, tmp_path, compression, parts):
     random = np.random.default_rng(1)

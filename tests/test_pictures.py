@@ -93,7 +93,9 @@ def test_portraits_in_a_shot(script, tmp_path, monkeypatch):
     """Without Blender: what is drawn there stands in tests/blender/test_pictures_shot.py."""
     shot = script("shot", "--seed", "3", WIDTH=16, HEIGHT=12, OUTPUT=tmp_path / "shot.jpg")
     started = []
-    fake = SimpleNamespace(install=lambda *_: None, environment=lambda folder: {}, command=lambda script, *arguments: [script.name, *arguments])
+    fake = SimpleNamespace(
+        install=lambda *_: None, environment=lambda folder: {}, command=lambda script, *arguments: [script.name, *arguments]
+    )
     monkeypatch.setattr("backend.project.blender.wheels", lambda environments: [fake])
     monkeypatch.setattr("backend.project.extension.package", lambda folder: folder)
 

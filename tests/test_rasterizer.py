@@ -49,9 +49,7 @@ def brute_force(ndc: torch.Tensor, triangles: torch.Tensor, size: int, cull: boo
         return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
 
     whole = twice_area(position[:, 0], position[:, 1], position[:, 2])
-    parts = [
-        twice_area(pixel, position[:, (i + 1) % 3], position[:, (i + 2) % 3]) for i in range(3)
-    ]
+    parts = [twice_area(pixel, position[:, (i + 1) % 3], position[:, (i + 2) % 3]) for i in range(3)]
     shares = torch.stack(parts, dim=-1) / whole[:, None]
     depth = 1 / (shares / corner[:, :, 2]).sum(dim=-1)
     hit = (shares >= INSIDE).all(dim=-1) & ((whole > 0) | (not cull))
@@ -177,9 +175,7 @@ def test_coverage_of_a_half_plane_is_its_area() -> None:
     """A straight slanted edge: each row's coverage is the area left of the edge."""
     size = 16
     top, bottom = 0.15, -0.4
-    points = torch.tensor(
-        ((-3.0, 3.0, 100.0), (-3.0, -3.0, 100.0), (0.0, 3.0, 100.0), (0.0, -3.0, 100.0))
-    )
+    points = torch.tensor(((-3.0, 3.0, 100.0), (-3.0, -3.0, 100.0), (0.0, 3.0, 100.0), (0.0, -3.0, 100.0)))
     middle, slope = (top + bottom) / 2, (top - bottom) / 2
     points[2, 0], points[3, 0] = middle + 3 * slope, middle - 3 * slope
     triangles = torch.tensor(((0, 1, 2), (2, 1, 3)))
@@ -219,9 +215,7 @@ def test_coverage_equals_supersampling() -> None:
     parameters = lit_parameters(face, 4)
     size, factor = 48, 8
     mask = render(face, parameters, size, outputs=("mask",))["mask"][..., 0]
-    ndc = PORTRAIT_CAMERA.project(
-        place(face.vertices(parameters.identity, parameters.expression), parameters)
-    )
+    ndc = PORTRAIT_CAMERA.project(place(face.vertices(parameters.identity, parameters.expression), parameters))
     fine = (rasterize(ndc, face.triangles, size * factor).triangle >= 0).float()
     expected = torch.nn.functional.avg_pool2d(fine[:, None], factor)[:, 0]
     border = (expected > 0) & (expected < 1)
@@ -401,9 +395,7 @@ def test_coverage_gradient_moves_the_outline() -> None:
 
     def area(depth):
         moved = parameters.translation + torch.stack((depth * 0, depth * 0, depth)).unsqueeze(0)
-        return render(face, parameters.replace(translation=moved), size, outputs=("mask",))[
-            "mask"
-        ].sum()
+        return render(face, parameters.replace(translation=moved), size, outputs=("mask",))["mask"].sum()
 
     depth = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(area(depth), depth)

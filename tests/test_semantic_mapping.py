@@ -51,7 +51,7 @@ def explained(generator, name: str) -> float:
 
     def both(seed):
         z = draw(seed)
-        values = getattr(scene_from_latent(z[:, : LATENT_SIZE]).parameters, name).flatten(1)
+        values = getattr(scene_from_latent(z[:, :LATENT_SIZE]).parameters, name).flatten(1)
         w = generator.mapping.single(z)
         return torch.cat((w, torch.ones(len(w), 1)), dim=1).double(), values.double()
 
@@ -77,14 +77,14 @@ def test_w_begins_with_spread_one_and_plain_styles(generator):
 def test_free_numbers_of_z_do_nothing_and_each_row_stands_for_itself(generator):
     z = draw(5)[:8]
     other = z.clone()
-    other[:, LATENT_SIZE :] = 0
+    other[:, LATENT_SIZE:] = 0
     w = generator.mapping.single(z)
     assert torch.equal(w, generator.mapping.single(other))
     assert torch.allclose(generator.mapping.single(z[3:4]), w[3:4], atol=1e-5)
 
 
 def test_features_hold_the_rigs_exact_parameters():
-    z = draw(6)[:16, : LATENT_SIZE]
+    z = draw(6)[:16, :LATENT_SIZE]
     parameters = scene_from_latent(z).parameters
     features = scene_features(z)
     assert set(features) == set(WEIGHT)

@@ -70,9 +70,7 @@ def test_light_from_the_side_brightens_that_side(rig, portraits):
     for portrait in portraits:
         rotation = (0.0, 0.0, 0.0)
         own = portrait.parameters.light[0]
-        pictures = [
-            picture(rig, portrait, rotation=rotation, light=tuple(map(tuple, (own + sign * side).tolist()))) for sign in (1, -1)
-        ]
+        pictures = [picture(rig, portrait, rotation=rotation, light=tuple(map(tuple, (own + sign * side).tolist()))) for sign in (1, -1)]
         half = pictures[0].shape[-1] // 2
         left_minus_right = [float(p[..., half:].mean() - p[..., :half].mean()) for p in pictures]
         difference.append(left_minus_right[0] - left_minus_right[1])

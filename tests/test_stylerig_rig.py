@@ -194,9 +194,7 @@ def test_roll_turns_the_head_about_its_origin_by_the_asked_angle(rig, portrait):
     crop = project_landmarks(rig.face, request.parameters)[0, :, :2].double()
     moved = request.similarity.to_output(crop)
     x, y, z = request.placement[3:]
-    exact = request.parameters.replace(
-        rotation=torch.tensor([request.placement[:3]]), translation=torch.tensor([[x, y, z]])
-    )
+    exact = request.parameters.replace(rotation=torch.tensor([request.placement[:3]]), translation=torch.tensor([[x, y, z]]))
     # A head off the axis is seen a little from the side, and turning the picture keeps that side.
     assert (project_landmarks(rig.face, exact)[0, :, :2] - moved).abs().max() < 0.03
     turned = rig.request(portrait, Controls(rotation=(own[0], own[1], wanted)))
@@ -326,7 +324,7 @@ def test_passes_of_a_moved_head_are_those_of_the_head_at_its_placement(rig, port
     smooth = frame["Normal"][covered] @ turn
     assert np.median((smooth * normals[nearest]).sum(1)) > 0.98
     uv = rig.face.uv.numpy()[rig.face.uv_triangles.numpy()][nearest]
-    near = (frame["UV"][covered][:, None] - uv)
+    near = frame["UV"][covered][:, None] - uv
     assert np.median(np.abs(near).min(axis=1)) < 0.05
 
 

@@ -363,7 +363,16 @@ def test_explained_variance():
 def test_settings_are_read_and_faults_are_named(tmp_path):
     assert read_config(None).name == "studio" and read_config(DEFAULT).reconstruction.landmark == 17.5
     path = tmp_path / "wrong.toml"
-    for text in ("precision = 'half'", "[landmarks]\nsteps = 0", "[joint]\nsteps = 0", "method = 'magic'", "colour = 3", "[pool]\nsamples = 'many'", "pool = 3", "= ="):
+    for text in (
+        "precision = 'half'",
+        "[landmarks]\nsteps = 0",
+        "[joint]\nsteps = 0",
+        "method = 'magic'",
+        "colour = 3",
+        "[pool]\nsamples = 'many'",
+        "pool = 3",
+        "= =",
+    ):
         path.write_text(text)
         with pytest.raises(StyleRigError) as caught:
             read_config(path)

@@ -43,7 +43,9 @@ from models.synthetic.tonemap import develop, tone
 
 ROOT = Path(__file__).resolve().parents[1]
 BLENDER = ROOT / ".venv-bpy-5.2" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-needs_blender = pytest.mark.skipif(not BLENDER.exists(), reason=f"{BLENDER.parent.parent.name} is not there: python build.py setup makes it")
+needs_blender = pytest.mark.skipif(
+    not BLENDER.exists(), reason=f"{BLENDER.parent.parent.name} is not there: python build.py setup makes it"
+)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +178,9 @@ def test_environments_have_a_mean_luminance_of_one():
 
 
 def test_a_person_is_the_same_every_time_and_others_differ(assets, people, shots):
-    first, second, other = (shot_message(make_model(person, assets), shots[0], assets, seed=1) for person in (people[0], people[0], people[1]))
+    first, second, other = (
+        shot_message(make_model(person, assets), shots[0], assets, seed=1) for person in (people[0], people[0], people[1])
+    )
     assert all(np.array_equal(first[key], second[key]) for key in first)
     assert np.abs(first["head"] - other["head"]).max() > 0.3
     dress = person_message(make_model(people[0], assets), assets, 64)
@@ -257,7 +261,9 @@ def test_the_lit_side_is_where_the_truth_says(assets, people, shots, tmp_path):
     from_left[24:40, 56:72] = 20.0  # the middle column looks along +x: the face's left, the picture's right
     facing = Shot(0 * shots[0].expression, np.zeros(3), np.zeros(3), 120.0, shots[0].light)
     model = make_model(people[0], assets)
-    message = shot_message(model, facing, assets, 1) | {"environment": from_left[::-1]} | {f"lamp{n}_irradiance": np.zeros(3) for n in range(3)}
+    message = (
+        shot_message(model, facing, assets, 1) | {"environment": from_left[::-1]} | {f"lamp{n}_irradiance": np.zeros(3) for n in range(3)}
+    )
     try:
         process.send(person_message(model, assets, 64))
         process.start(message)
@@ -277,14 +283,22 @@ def test_the_picture_coincides_with_the_rigs_own_head(assets, face, people, tmp_
     size = 128
     try:
         for number, (yaw, distance) in enumerate(((0.0, 120.0), (50.0, 45.0))):
-            shot = Shot(np.zeros(len(face.expression_names)), np.radians([yaw, 0.0, 0.0]), np.zeros(3), distance, draw_light(np.random.default_rng(0), 0.0))
+            shot = Shot(
+                np.zeros(len(face.expression_names)),
+                np.radians([yaw, 0.0, 0.0]),
+                np.zeros(3),
+                distance,
+                draw_light(np.random.default_rng(0), 0.0),
+            )
             model = make_model(bald, assets)
             message = shot_message(model, shot, assets, number)
             process.send(without_hair(person_message(model, assets, size)))
             process.start({key: value[:0] if key.endswith("_points") else value for key, value in message.items()})
             seen = process.finish()["classes"][..., CHANNELS.index("face")]
             parameters, camera = shot.parameters(bald, face), shot.camera(bald, face)
-            world = (rotation_matrix(parameters.rotation) @ face.vertices(parameters.identity, parameters.expression).mT).mT + parameters.translation[:, None]
+            world = (
+                rotation_matrix(parameters.rotation) @ face.vertices(parameters.identity, parameters.expression).mT
+            ).mT + parameters.translation[:, None]
             fragments = rasterize(camera.project(world), face.triangles, 4 * size)
             mask = interpolate(fragments, face.masks["face"][None, :, None])[0, ..., 0].numpy()
             expected = mask.reshape(size, 4, size, 4).mean((1, 3))
@@ -296,7 +310,20 @@ def test_the_picture_coincides_with_the_rigs_own_head(assets, face, people, tmp_
 
 @needs_blender
 def test_a_set_is_made_goes_on_after_a_loss_and_is_the_same_again(tmp_path, face):
-    arguments = ["--people", "1", "--size", "48", "--seed", "3", "--output", str(tmp_path), "--workers", "1", "--blender-python", str(BLENDER)]
+    arguments = [
+        "--people",
+        "1",
+        "--size",
+        "48",
+        "--seed",
+        "3",
+        "--output",
+        str(tmp_path),
+        "--workers",
+        "1",
+        "--blender-python",
+        str(BLENDER),
+    ]
     assert main(arguments) == 0
     before = [picture_path(tmp_path, number).read_bytes() for number in range(SHOTS)]
     picture_path(tmp_path, 1).unlink()
@@ -319,7 +346,20 @@ def test_a_set_is_made_goes_on_after_a_loss_and_is_the_same_again(tmp_path, face
 
 @needs_blender
 def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, monkeypatch):
-    arguments = ["--people", "1", "--size", "32", "--seed", "3", "--output", str(tmp_path), "--workers", "1", "--blender-python", str(BLENDER)]
+    arguments = [
+        "--people",
+        "1",
+        "--size",
+        "32",
+        "--seed",
+        "3",
+        "--output",
+        str(tmp_path),
+        "--workers",
+        "1",
+        "--blender-python",
+        str(BLENDER),
+    ]
     written = []
 
     def full_after_two(path, content):
@@ -350,7 +390,9 @@ def test_a_blender_that_dies_is_told_and_the_rest_is_kept(assets, people, shots,
 
 
 def test_another_set_is_not_mixed_in(tmp_path):
-    (tmp_path / "index.json").write_text(json.dumps({"format": 3, "size": 64, "seed": 1, "head": "x", "count": 5, "latents": 3, "layout": {}}))
+    (tmp_path / "index.json").write_text(
+        json.dumps({"format": 3, "size": 64, "seed": 1, "head": "x", "count": 5, "latents": 3, "layout": {}})
+    )
     with pytest.raises(StyleRigError, match="another set: size, large_size, seed"):
         main(["--size", "48", "--seed", "3", "--output", str(tmp_path)])
 

@@ -167,7 +167,11 @@ def test_beard_and_brows_follow_the_expression_and_keep_their_lie(face, assets):
     chin = (np.abs(rest[:, 0, 0]) < 2) & (rest[:, 0, 1] < -5.5)
     assert (rest[chin, 0, 1] - opened[chin, 0, 1]).mean() > 1.0
     along = lambda points: points[:, -1] - points[:, 0]
-    turned = np.sum(along(rest)[chin] * along(opened)[chin], axis=1) / np.linalg.norm(along(rest)[chin], axis=1) / np.linalg.norm(along(opened)[chin], axis=1)
+    turned = (
+        np.sum(along(rest)[chin] * along(opened)[chin], axis=1)
+        / np.linalg.norm(along(rest)[chin], axis=1)
+        / np.linalg.norm(along(opened)[chin], axis=1)
+    )
     assert turned.mean() < 0.995, "hairs turn with the skin"
     assert np.allclose(np.linalg.norm(along(rest), axis=1), np.linalg.norm(along(opened), axis=1), rtol=0.02)
     up = hair.moved(groom["brows"], *head_of(face, browOuterUp_L=1, browOuterUp_R=1), assets, pose)
@@ -175,10 +179,14 @@ def test_beard_and_brows_follow_the_expression_and_keep_their_lie(face, assets):
 
 
 def test_a_beard_leaves_lips_and_cheeks_bare(face, assets):
-    groom = grown(somebody(face, 3, masculine=1.0, beard=3.0, beard_style=1.0, beard_length=0.0, beard_dense=1.0, moustache=-1.0), assets, face)
+    groom = grown(
+        somebody(face, 3, masculine=1.0, beard=3.0, beard_style=1.0, beard_length=0.0, beard_dense=1.0, moustache=-1.0), assets, face
+    )
     root = groom["beard"].points[:, 0]
     lips = face.mean.numpy()[face.landmarks.numpy()[48:60]]
-    on_lips = (np.abs(root[:, 0]) < 1.8) & (root[:, 1] < lips[:, 1].max() - 0.25) & (root[:, 1] > lips[:, 1].min() + 0.25) & (root[:, 2] > 9)
+    on_lips = (
+        (np.abs(root[:, 0]) < 1.8) & (root[:, 1] < lips[:, 1].max() - 0.25) & (root[:, 1] > lips[:, 1].min() + 0.25) & (root[:, 2] > 9)
+    )
     assert not on_lips.any()
     assert not ((root[:, 1] > 0.5) & (np.abs(root[:, 0]) < 5.5)).any()
     assert len(root) > 3000
@@ -211,7 +219,11 @@ def test_scalp_cover_is_where_hair_stands(face):
 def one_strand(width: float):
     """Messages of a lone vertical strand ``width`` cm wide across the frame, and of nothing else."""
     empty = np.zeros((1, 3))
-    shot = {"distance": 100.0, "half_width": 10.0, **dict.fromkeys(("head", "bust", "shirt", "jacket", "collar", "glasses", "earrings"), empty)}
+    shot = {
+        "distance": 100.0,
+        "half_width": 10.0,
+        **dict.fromkeys(("head", "bust", "shirt", "jacket", "collar", "glasses", "earrings"), empty),
+    }
     shot |= {f"{kind}_points": np.zeros((0, 2, 3)) for kind in ("beard", "brows", "lashes")}
     lines = np.array([[[x, -12.0, 0.0], [x, 0.0, 0.0], [x, 12.0, 0.0]] for x in np.linspace(-8, 8, 400)])
     person = {"size": np.array(64), "scalp_radius": np.full((400, 3), width / 2)}

@@ -96,7 +96,9 @@ def test_lines_grow_deeper_with_age(face, maps):
 
 
 def test_two_people_have_their_lines_in_places_of_their_own(face, maps):
-    first, second = (skin.line_heights(maps, person_of(face, 2, 75.0, pattern_a=a, pattern_b=-a, pattern_c=0.5))[..., 0] for a in (1.0, -1.0))
+    first, second = (
+        skin.line_heights(maps, person_of(face, 2, 75.0, pattern_a=a, pattern_b=-a, pattern_c=0.5))[..., 0] for a in (1.0, -1.0)
+    )
     forehead = np.s_[860:940, 300:720]  # rows from below
     alike = np.corrcoef(first[forehead].ravel(), second[forehead].ravel())[0, 1]
     assert alike < 0.8 and 0.5 < first[forehead].std() / second[forehead].std() < 2
@@ -112,7 +114,9 @@ def test_an_expression_folds_the_side_that_makes_it(face):
 
 def test_make_up_is_more_frequent_on_feminine_faces_and_bound_to_none():
     numbers = np.random.default_rng(1).normal(size=(400, len(makeup.NUMBERS)))
-    worn = lambda masculine: np.mean([max(makeup.amounts(dict(zip(makeup.NUMBERS, row, strict=True)), masculine).values()) > 0.1 for row in numbers])
+    worn = lambda masculine: np.mean(
+        [max(makeup.amounts(dict(zip(makeup.NUMBERS, row, strict=True)), masculine).values()) > 0.1 for row in numbers]
+    )
     assert 0.4 < worn(-1.0) < 0.9 and 0.01 < worn(1.0) < 0.2
 
 
@@ -146,7 +150,11 @@ def painted_iris(blue: float, light: float, tone: float) -> tuple[np.ndarray, np
     for name, value in eyes.weights(blue, light, tone).items():
         weights[MODE_NAMES.index(name)] = value
     at = lambda name: weights[MODE_NAMES.index(name)]
-    model = np.array([0.075, 0.054, 0.030]) + at("iris_blue") * np.array([0.012, 0.015, 0.034]) + at("iris_light") * np.array([0.032, 0.025, 0.014])
+    model = (
+        np.array([0.075, 0.054, 0.030])
+        + at("iris_blue") * np.array([0.012, 0.015, 0.034])
+        + at("iris_light") * np.array([0.032, 0.025, 0.014])
+    )
     return eyes.iris_colours(weights)[0], np.maximum(model, 0.22 * np.array([0.075, 0.054, 0.030]))
 
 

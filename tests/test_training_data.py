@@ -129,10 +129,20 @@ def no_latents(folder):
     np.savez(paths(folder, 3)[1], parameters=np.zeros(9, np.float32))
 
 
-@pytest.mark.parametrize("damage, word", [
-    (truncate, "2 of the pictures"), (other_size, "8 x 8"), (straight_alpha, "not premultiplied"), (no_alpha, "RGB"),
-    (no_truth, "000003.npz is missing"), (broken_truth, "000003"), (not_numbers, "finite"), (other_latents, "latent"),
-    (no_latents, "no latent")])
+@pytest.mark.parametrize(
+    "damage, word",
+    [
+        (truncate, "2 of the pictures"),
+        (other_size, "8 x 8"),
+        (straight_alpha, "not premultiplied"),
+        (no_alpha, "RGB"),
+        (no_truth, "000003.npz is missing"),
+        (broken_truth, "000003"),
+        (not_numbers, "finite"),
+        (other_latents, "latent"),
+        (no_latents, "no latent"),
+    ],
+)
 def test_bad_files_are_named(damage, word, folder):
     damage(folder)
     with pytest.raises(StyleRigError, match=word) as caught:
@@ -147,9 +157,16 @@ def test_many_bad_files_are_counted(folder):
         quiet(folder)
 
 
-@pytest.mark.parametrize("text, word", [
-    ("{", "not JSON"), ("[]", "format 2"), ('{"format": 1}', "format 2"), ('{"format": 2, "size": "x"}', "size"),
-    (json.dumps({"format": 2, "size": 16, "latents": 3, "count": 9, "layout": [], "parameters": {}}), "layout")])
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("{", "not JSON"),
+        ("[]", "format 2"),
+        ('{"format": 1}', "format 2"),
+        ('{"format": 2, "size": "x"}', "size"),
+        (json.dumps({"format": 2, "size": 16, "latents": 3, "count": 9, "layout": [], "parameters": {}}), "layout"),
+    ],
+)
 def test_a_bad_index_is_refused(text, word, folder):
     (folder / "index.json").write_text(text)
     with pytest.raises(StyleRigError, match=word):

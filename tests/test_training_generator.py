@@ -36,9 +36,7 @@ from tests.picture_sets import LATENTS, ellipse, write_set
 
 SIZE = 16
 TINY = TrainingConfig(
-    generator=GeneratorConfig(
-        resolution=SIZE, z_dim=32, w_dim=32, mapping_lr_multiplier=1.0, channels={4: 32, 8: 24, 16: 16}
-    ),
+    generator=GeneratorConfig(resolution=SIZE, z_dim=32, w_dim=32, mapping_lr_multiplier=1.0, channels={4: 32, 8: 24, 16: 16}),
     discriminator_channels={4: 16, 8: 16, 16: 8},
     compile=False,
     ema_images=200.0,
@@ -255,6 +253,7 @@ def fine_energy(pictures: torch.Tensor) -> float:
 
 def test_the_adversarial_finish_brings_back_texture_that_pairs_blur(tmp_path, monkeypatch):
     """Speckles that no latent tells: regression averages them away, a discriminator misses them."""
+
     def speckled(latent, size):
         picture = ellipse(latent, size).astype(float)
         rng = np.random.default_rng(int(abs(latent[0]) * 1e6))
@@ -435,20 +434,23 @@ def test_pairs_are_not_taught_where_latents_do_not_tell_the_picture(folder, tmp_
     assert "free.toml" in caught.value.hint
 
 
-@pytest.mark.parametrize("values, word", [
-    ({"stages": []}, "no stages"),
-    ({"stages": [{"kind": "magic", "images": 1}]}, "magic"),
-    ({"stages": [{"kind": "pairs"}]}, "minutes or images"),
-    ({"stages": [{"images": 1, "resolution": 100}]}, "100"),
-    ({"stages": [{"images": "many"}]}, "images"),
-    ({"stages": [{"images": 8, "pair_skip": 6}]}, "leaves out 6"),
-    ({"stages": [{"kind": "adversarial", "images": 8, "resolution": 4}]}, "at least 8"),
-    ({"discriminator": "patches", "stages": [{"kind": "adversarial", "images": 8, "resolution": 8}]}, "at least 16"),
-    ({"discriminator": "oracle"}, "oracle"),
-    ({"speed": 3}, "speed"),
-    ({"generator": {"img_channels": 3}}, "matte"),
-    ([1], "table"),
-])
+@pytest.mark.parametrize(
+    "values, word",
+    [
+        ({"stages": []}, "no stages"),
+        ({"stages": [{"kind": "magic", "images": 1}]}, "magic"),
+        ({"stages": [{"kind": "pairs"}]}, "minutes or images"),
+        ({"stages": [{"images": 1, "resolution": 100}]}, "100"),
+        ({"stages": [{"images": "many"}]}, "images"),
+        ({"stages": [{"images": 8, "pair_skip": 6}]}, "leaves out 6"),
+        ({"stages": [{"kind": "adversarial", "images": 8, "resolution": 4}]}, "at least 8"),
+        ({"discriminator": "patches", "stages": [{"kind": "adversarial", "images": 8, "resolution": 8}]}, "at least 16"),
+        ({"discriminator": "oracle"}, "oracle"),
+        ({"speed": 3}, "speed"),
+        ({"generator": {"img_channels": 3}}, "matte"),
+        ([1], "table"),
+    ],
+)
 def test_bad_plans_are_refused(values, word):
     with pytest.raises(StyleRigError, match=word):
         config_from_json(values)

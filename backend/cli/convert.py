@@ -18,9 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     from models.generators import load_generator
 
     if arguments.output.suffix != ".safetensors":
-        raise StyleRigError(
-            f"{arguments.output} does not end in .safetensors.", "Choose such a name.", code="bad_name"
-        )
+        raise StyleRigError(f"{arguments.output} does not end in .safetensors.", "Choose such a name.", code="bad_name")
     generator = load_generator(arguments.input)
     metadata = {"source": arguments.input.name, "sha256": digest(arguments.input)} | generator.metadata
     metadata.setdefault("licence", "That of the source, which the file does not name.")

@@ -148,7 +148,9 @@ def check_rig(arguments: argparse.Namespace) -> str:
         raise StyleRigError(f"A test frame has values that are not numbers in {', '.join(bad)}.", SET_UP)
     seconds = time.monotonic() - loaded
     height, width = frame["Combined"].shape[:2]
-    return f"{rig.name} {rig.weights_hash[:8]} ready in {loaded - started:.1f} s, {width}x{height} in {seconds:.2f} s by {rig.engine().name}"
+    return (
+        f"{rig.name} {rig.weights_hash[:8]} ready in {loaded - started:.1f} s, {width}x{height} in {seconds:.2f} s by {rig.engine().name}"
+    )
 
 
 def check_loopback(arguments: argparse.Namespace) -> str:

@@ -30,8 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=parse_seed, default=0)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--output", type=Path, help="folder for sheets, nearest pictures and the video")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                        help="where pictures are drawn (default: a GPU if there is one); they are measured on the processor")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where pictures are drawn (default: a GPU if there is one); they are measured on the processor",
+    )
     parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
 
 

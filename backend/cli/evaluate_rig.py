@@ -74,7 +74,9 @@ def write_plots(folder: Path, results) -> None:
     if rows:
         save_picture(folder / "leakage.png", heat_map("leakage: row requested, column read", rows, columns, matrix, MOST_LEAKAGE))
     if results.covered:
-        names = [name for name in next(iter(results.covered.values())) if name in ("yaw", "pitch", "light_level", "light_azimuth", *results.axes)]
+        names = [
+            name for name in next(iter(results.covered.values())) if name in ("yaw", "pitch", "light_level", "light_azimuth", *results.axes)
+        ]
         each = [histogram(name, {f"psi {psi}": values[name] for psi, values in results.covered.items()}, name) for name in names]
         save_picture(folder / "covered.png", grid(each, PLOT_COLUMNS))
 

@@ -1,6 +1,6 @@
 """A sequence of frames as an MP4 and as a contact sheet.
 
-    python -m backend.files.film FRAMES_FOLDER OUTPUT_FOLDER [--rate 24]
+python -m backend.files.film FRAMES_FOLDER OUTPUT_FOLDER [--rate 24]
 """
 
 from __future__ import annotations
@@ -60,13 +60,12 @@ def read_frame(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
     try:
         picture = Image.open(path).convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
-        raise StyleRigError(
-            f"{path} is not a whole picture.", "Delete it and render again.", code="bad_frame"
-        ) from error
+        raise StyleRigError(f"{path} is not a whole picture.", "Delete it and render again.", code="bad_frame") from error
     if size and picture.size != size:
         raise StyleRigError(
             f"{path} is {picture.size}, the frames before it {size}.",
-            "Render all frames at one size.", code="bad_frame",
+            "Render all frames at one size.",
+            code="bad_frame",
         )
     return picture
 

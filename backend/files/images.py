@@ -20,8 +20,16 @@ from backend import __version__
 from backend.files.image_metadata import texts_of
 
 CHANNELS = {
-    "Combined": "RGBA", "Portrait": "RGB", "HeadMatte": "X", "FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB",
-    "Shading": "RGB", "Depth": "Z", "UV": "UV", "Position": "XYZ",
+    "Combined": "RGBA",
+    "Portrait": "RGB",
+    "HeadMatte": "X",
+    "FaceMask": "X",
+    "Normal": "XYZ",
+    "Albedo": "RGB",
+    "Shading": "RGB",
+    "Depth": "Z",
+    "UV": "UV",
+    "Position": "XYZ",
 }
 SYNTHETIC = "Synthetic portrait made by a generative model. It does not show a real person."
 # IPTC's term for media made by a trained model; image libraries and social networks read it from XMP.
@@ -116,10 +124,7 @@ def stacked(frame: dict[str, np.ndarray], passes: list[str]) -> tuple[np.ndarray
 def exr_channels(frame: dict[str, np.ndarray], passes: list[str]) -> dict[str, np.ndarray]:
     """Channel name -> (H, W) float32. Combined is plain R, G, B, A, as every program expects it."""
     array, names = stacked(frame, passes)
-    return {
-        name.removeprefix("Combined."): np.ascontiguousarray(array[..., i], dtype=np.float32)
-        for i, name in enumerate(names)
-    }
+    return {name.removeprefix("Combined."): np.ascontiguousarray(array[..., i], dtype=np.float32) for i, name in enumerate(names)}
 
 
 def write_exr(path: Path, frame: dict[str, np.ndarray], passes: list[str], origin: Origin) -> None:

@@ -56,8 +56,13 @@ class Blender:
         if self.wheel:
             command = [self.executable, "-c", INSTALL_IN_WHEEL, extension, EXTENSION]
         answer = subprocess.run(
-            list(map(str, command)), env=self.environment(user_folder), timeout=300,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            list(map(str, command)),
+            env=self.environment(user_folder),
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         there = any(user_folder.rglob("user_default/stylerig/blender_manifest.toml"))
         if answer.returncode or not there:  # Blender's own command may end with 0 without installing
@@ -84,10 +89,7 @@ def blender_program(path: str, must_work: bool) -> Blender | None:
 def wheels(environments: list[Environment]) -> list[Blender]:
     """The bpy wheels among these environments, newest first."""
     bpys = [environment for environment in environments if not environment.base]
-    return [
-        Blender(f"bpy {environment.folder.rpartition('-')[2]}", environment.executable, wheel=True)
-        for environment in reversed(bpys)
-    ]
+    return [Blender(f"bpy {environment.folder.rpartition('-')[2]}", environment.executable, wheel=True) for environment in reversed(bpys)]
 
 
 def choose_blender(path: str | None, environments: list[Environment]) -> Blender:

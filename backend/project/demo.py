@@ -103,9 +103,7 @@ def prepare_output(folder: str) -> Path:
         for old in [*output.glob("frames/frame_*.png"), *output.glob("passes/frame_*.exr")]:
             old.unlink()  # of an earlier demo, which may have had more frames
     except OSError as error:
-        raise BuildError(
-            f"Cannot write to {output}: {error.strerror}. Choose another folder with --output."
-        ) from error
+        raise BuildError(f"Cannot write to {output}: {error.strerror}. Choose another folder with --output.") from error
     return output
 
 

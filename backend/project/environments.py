@@ -66,9 +66,7 @@ class Environment:
 
 MAIN = Environment(".venv", "3.11", ("test",), base=True, gigabytes=3)
 BPY_4_5 = Environment(".venv-bpy-4.5", "3.11", ("blender-4-5",), base=False, gigabytes=2)
-BPY_5_2 = Environment(
-    ".venv-bpy-5.2", "3.13", ("blender-5-2",), base=False, gigabytes=2, optional=True
-)
+BPY_5_2 = Environment(".venv-bpy-5.2", "3.13", ("blender-5-2",), base=False, gigabytes=2, optional=True)
 ENVIRONMENTS = (MAIN, BPY_4_5, BPY_5_2)
 
 
@@ -93,9 +91,7 @@ def find_python(version: str) -> Path | None:
         if not candidate.is_file():
             continue
         try:
-            answer = subprocess.run(
-                [candidate, "-I", "-c", check], capture_output=True, text=True, timeout=30
-            )
+            answer = subprocess.run([candidate, "-I", "-c", check], capture_output=True, text=True, timeout=30)
         except (OSError, subprocess.TimeoutExpired):
             continue
         if answer.stdout.strip() == version:

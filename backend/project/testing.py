@@ -69,8 +69,15 @@ def run_pytest(environment: Environment, arguments: list[str], extension: Path) 
     variables = {**os.environ, "STYLERIG_ZIP": str(extension), "PYTHONUNBUFFERED": "1"}
     summary = "no summary: it stopped early"
     process = subprocess.Popen(
-        command, cwd=ROOT, env=variables, text=True, errors="replace", start_new_session=not WINDOWS,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        command,
+        cwd=ROOT,
+        env=variables,
+        text=True,
+        errors="replace",
+        start_new_session=not WINDOWS,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     watchdog = Watchdog(process, RUN_LIMIT_SECONDS)
     try:

@@ -50,8 +50,14 @@ def create_app(rig_loader: Callable[[str], Rig], token: str, device: str = "cpu"
         warming.cancel()
 
     app = FastAPI(
-        title="StyleRig backend", version=__version__, lifespan=lifespan, responses=ERRORS,
-        openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False,
+        title="StyleRig backend",
+        version=__version__,
+        lifespan=lifespan,
+        responses=ERRORS,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
     add_error_handlers(app)
     add_routes(app, holder, worker)

@@ -143,9 +143,7 @@ class RigHolder:
         """The rig, provided that it is the one called ``model``. Raises StyleRigError."""
         rig = self.get()
         if model != rig.name:
-            raise StyleRigError(
-                f"There is no model {model!r} here.", f"Use {rig.name!r}.", code="unknown_model", status=404
-            )
+            raise StyleRigError(f"There is no model {model!r} here.", f"Use {rig.name!r}.", code="unknown_model", status=404)
         return rig
 
 

@@ -64,7 +64,9 @@ class Guard:
             return Refused(403, "wrong_host", f"The Host header is {host[:100]!r}.", f"Call http://127.0.0.1:{port}.")
         for origin in (value.decode("latin-1") for name, value in headers if name == b"origin"):
             if origin.lower() not in (f"http://{name}" for name in names):
-                return Refused(403, "foreign_origin", f"A page of {origin[:100]!r} asked for this.", "Call from a program, not from a page.")
+                return Refused(
+                    403, "foreign_origin", f"A page of {origin[:100]!r} asked for this.", "Call from a program, not from a page."
+                )
         if not hmac.compare_digest(named.get(b"authorization", "").encode("latin-1"), self.authorization):
             hint = "Send the Authorization header: Bearer, then the token this backend was started with."
             return Refused(401, "wrong_token", "The token is missing or wrong.", hint)

@@ -23,13 +23,9 @@ PassName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Sha
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$", max_length=64)]
 Number = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
-Angles = Annotated[
-    list[Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(min_length=3, max_length=3)
-]
+Angles = Annotated[list[Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 Triple = Annotated[list[Number], Field(min_length=3, max_length=3)]
-Pair = Annotated[
-    list[Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]], Field(min_length=2, max_length=2)
-]
+Pair = Annotated[list[Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]], Field(min_length=2, max_length=2)]
 Light = Annotated[list[Triple], Field(min_length=9, max_length=9)]
 Weights = Annotated[list[Number], Field(max_length=1024)]
 Expression = Annotated[dict[Name, Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(max_length=MOST_NAMES)]
@@ -43,9 +39,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-Latent = Annotated[
-    str, Field(max_length=700_000, description=f"base64 of little-endian float32, each within ±{LARGEST_LATENT:g}")
-]
+Latent = Annotated[str, Field(max_length=700_000, description=f"base64 of little-endian float32, each within ±{LARGEST_LATENT:g}")]
 LatentShape = Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)]
 
 

@@ -158,8 +158,13 @@ def portrait_mesh(portrait: rigging.Portrait, face: FaceModel) -> dict[str, np.n
     names = list(face.groups)
     groups = torch.stack([face.groups[name] for name in names])
     floats = {
-        "vertices": vertices, "albedo": albedo, "eye_centers": eyes, "uv": uv, "groups": groups,
-        "expression": face.expression, "expression_values": p.expression[0],
+        "vertices": vertices,
+        "albedo": albedo,
+        "eye_centers": eyes,
+        "uv": uv,
+        "groups": groups,
+        "expression": face.expression,
+        "expression_values": p.expression[0],
     }
     whole = {"polygon_sizes": sizes, "corners": corners, "landmarks": face.landmarks}
     return {

@@ -222,9 +222,13 @@ def error_from(status: int, body: bytes, log: Path | None) -> BackendError:
         error = json.loads(body)["error"]
         code, message, hint = str(error["code"]), str(error["message"]), str(error.get("hint", ""))
     except (ValueError, LookupError, TypeError, AttributeError):
-        return BackendError("http_error", "The backend answered with HTTP status {status}.", "Its log says why: {log}", status=status, log=log)
+        return BackendError(
+            "http_error", "The backend answered with HTTP status {status}.", "Its log says why: {log}", status=status, log=log
+        )
     if status == http.HTTPStatus.UNAUTHORIZED:  # the backend's own hint is for who writes a client
-        return BackendError("wrong_token", message, "This backend was not started here: stop it, then start it in the add-on's preferences.")
+        return BackendError(
+            "wrong_token", message, "This backend was not started here: stop it, then start it in the add-on's preferences."
+        )
     if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         as_it_is = message.replace("{", "{{").replace("}", "}}")
         return BackendError(code, as_it_is, "This is a fault of StyleRig. Where it happened is in the backend's log: {log}", log=log)

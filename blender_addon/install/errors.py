@@ -107,13 +107,21 @@ def doctor_failure(output: str, status: int, log: Path) -> tuple[BackendError | 
         if status < 0 or re.search(TORCH_BROKEN, output):
             return wrong_torch(f"it ended {ended}"), "", {}
         words = last_error(output)
-        return BackendError("doctor_failed", f"The backend cannot be checked, doctor ended {ended}: {words}.", f"The log says more: {log}"), "", {}
+        return (
+            BackendError("doctor_failed", f"The backend cannot be checked, doctor ended {ended}: {words}.", f"The log says more: {log}"),
+            "",
+            {},
+        )
     wrong = [check for check in found["checks"] if not check["ok"]]
     for check in wrong:
         if check["name"] in OF_THE_ENVIRONMENT:
             if check["name"] == "device" or re.search(TORCH_BROKEN, check["message"]):
                 return wrong_torch(check["message"]), "", {}
-            return BackendError("doctor_failed", f"{check['name']}: {check['message']}", "Remove the environment and make it again."), "", {}
+            return (
+                BackendError("doctor_failed", f"{check['name']}: {check['message']}", "Remove the environment and make it again."),
+                "",
+                {},
+            )
     warning = f"{wrong[0]['name']}: {wrong[0]['message']}" if wrong else ""
     return None, warning, found
 

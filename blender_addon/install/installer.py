@@ -108,7 +108,7 @@ def read_marker(folder: Path) -> dict:
 
 
 def state(folder: Path, payload: Path) -> str:
-    """"absent", "half made", "outdated" (made for other pins) or "ready"."""
+    """ "absent", "half made", "outdated" (made for other pins) or "ready"."""
     if not folder.is_dir():
         return "absent"
     marker = read_marker(folder)

@@ -105,9 +105,7 @@ def to_blender(
     return {entry.name: converted[entry.name][::-1] for entry in (COMBINED, *PASSES) if entry.name in converted}
 
 
-def geometry(
-    passes: dict[str, np.ndarray], head_to_world: np.ndarray | None, world_to_camera: np.ndarray | None
-) -> dict[str, np.ndarray]:
+def geometry(passes: dict[str, np.ndarray], head_to_world: np.ndarray | None, world_to_camera: np.ndarray | None) -> dict[str, np.ndarray]:
     """Normal, Position, UV and Depth as ``to_blender`` has them, row 0 at the top."""
     to_world = portrait_to_world(passes.get("placement"), head_to_world)
     covered = passes["Depth"] < FAR

@@ -227,7 +227,9 @@ class StyleRigEngine(bpy.types.RenderEngine):
         """In an animation that goes on, keep what another program made of this frame, and say so. Raises OutputError."""
         for name, kept in sequence.keep_strangers(scene) if self.is_animation else ():
             told_so = said(
-                "{name} does not say that StyleRig made it: the frame is drawn anew, what was there is kept as {kept}.", name=name, kept=kept
+                "{name} does not say that StyleRig made it: the frame is drawn anew, what was there is kept as {kept}.",
+                name=name,
+                kept=kept,
             )
             self.report({"WARNING"}, told_so)
 

@@ -58,9 +58,7 @@ def head_mesh(head: bpy.types.Object, expression: dict[str, float]) -> projectio
     data.loop_triangles.foreach_get("loops", loops)
     uv = read(data.uv_layers.active.uv, "vector", 2)
     vertices = conversions.points_blender_to_model(shaped(data, expression))
-    return projection.HeadMesh(
-        vertices, triangles.reshape(-1, 3), uv[loops].reshape(-1, 3, 2), albedo(data)
-    )
+    return projection.HeadMesh(vertices, triangles.reshape(-1, 3), uv[loops].reshape(-1, 3, 2), albedo(data))
 
 
 def shaped(data: bpy.types.Mesh, expression: dict[str, float]) -> np.ndarray:
@@ -132,9 +130,7 @@ def show_on(head: bpy.types.Object, image: bpy.types.Image, lit: bool) -> None:
     texture.image = image
     surface = next((node for node in tree.nodes if node.type == "BSDF_PRINCIPLED"), None)
     if surface is None:
-        raise OutputError(
-            f"The material {material.name} has no Principled BSDF.", f"Connect its node “{NODE}” by hand."
-        )
+        raise OutputError(f"The material {material.name} has no Principled BSDF.", f"Connect its node “{NODE}” by hand.")
     texture.location = (surface.location.x - 320, surface.location.y - 260)
     connect(tree, texture, surface, lit)
     tree.nodes.active = texture
@@ -175,9 +171,7 @@ class STYLERIG_OT_portrait_texture(BackgroundOperator, bpy.types.Operator):
     waiting = "Drawing the texture…"
     expected = (BackendError, RigError, OutputError)
 
-    size: IntProperty(
-        name="Size", description="Width and height of the texture", default=512, min=64, max=4096, subtype="PIXEL"
-    )
+    size: IntProperty(name="Size", description="Width and height of the texture", default=512, min=64, max=4096, subtype="PIXEL")
     filepath: StringProperty(
         name="File", description="A PNG file to write as well; empty for none",
         subtype="FILE_PATH", options={"SKIP_SAVE", "PATH_SUPPORTS_BLEND_RELATIVE"},

@@ -111,7 +111,9 @@ def apply_capture(rig: bpy.types.Object, capture: Capture, start: float, head: b
     keys = editable_keys(rig)
     found = capture.expressions(expressions_of(rig))
     if not found:
-        raise RigError("no_names", "None of the recording's names is one of the rig's expressions.", "Choose a recording with ARKit's names.")
+        raise RigError(
+            "no_names", "None of the recording's names is one of the rig's expressions.", "Choose a recording with ARKit's names."
+        )
     frames = start + np.arange(len(capture.seconds))
     curves = ensure_curves(keys, f"{rig.name} Expression")
     for name, values in found.items():

@@ -49,9 +49,7 @@ def build_rig(context: bpy.types.Context, portrait: dict, mesh: dict[str, np.nda
     return rig
 
 
-def replace_portrait(
-    context: bpy.types.Context, rig: bpy.types.Object, portrait: dict, mesh: dict[str, np.ndarray]
-) -> None:
+def replace_portrait(context: bpy.types.Context, rig: bpy.types.Object, portrait: dict, mesh: dict[str, np.ndarray]) -> None:
     """Give a rig another face; its pose, expression, light, animation and material stay.
 
     Needs Object mode, a rig in sight and a head whose vertices are still those of the face model;
@@ -88,7 +86,9 @@ def check_replaceable(
             "other_mesh", "The vertices of the rig's head were edited, or belong to another face model.", "Make a new portrait instead."
         )
     if rig.name not in context.view_layer.objects or not rig.visible_get(view_layer=context.view_layer):
-        raise RigError("hidden_rig", "The rig is hidden or not in this view layer.", "Show it first: its bones can only be changed in sight.")
+        raise RigError(
+            "hidden_rig", "The rig is hidden or not in this view layer.", "Show it first: its bones can only be changed in sight."
+        )
 
 
 def own_data(rig: bpy.types.Object, head: bpy.types.Object) -> None:
@@ -255,9 +255,7 @@ def attach(rig: bpy.types.Object, head: bpy.types.Object) -> None:
     modifier.object = rig
 
 
-def store_portrait(
-    rig: bpy.types.Object, head: bpy.types.Object, portrait: dict, mesh: dict[str, np.ndarray]
-) -> None:
+def store_portrait(rig: bpy.types.Object, head: bpy.types.Object, portrait: dict, mesh: dict[str, np.ndarray]) -> None:
     """The portrait by value on the rig; light and head bone as read from it."""
     parameters = portrait["parameters"]
     settings = rig.stylerig

@@ -48,7 +48,9 @@ class Capture:
         """The same at whole frames of ``rate`` per second, by linear interpolation. Raises RigError."""
         count = int(round(self.seconds[-1] * rate)) + 1
         if count > MOST_FRAMES:
-            raise RigError("too_long", "The recording has {count} frames, Blender at most {most}.", "Cut it into parts.", count=count, most=MOST_FRAMES)
+            raise RigError(
+                "too_long", "The recording has {count} frames, Blender at most {most}.", "Cut it into parts.", count=count, most=MOST_FRAMES
+            )
         seconds = np.arange(count) / rate
         values = np.stack([np.interp(seconds, self.seconds, column) for column in self.values.T], axis=1)
         return Capture(seconds, self.names, values)

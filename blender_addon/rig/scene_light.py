@@ -205,7 +205,9 @@ def pixels_of(image: bpy.types.Image) -> np.ndarray:
     """Scene-linear (H, W, 3) of a picture, at most ``MAP_WIDTH`` wide, row 0 at the bottom. Raises RigError."""
     width, height = image.size
     if not width or not height or len(image.pixels) != 4 * width * height:
-        raise RigError("no_image", "The world's picture {name} cannot be read.", "Find the missing file, or choose another.", name=image.name)
+        raise RigError(
+            "no_image", "The world's picture {name} cannot be read.", "Find the missing file, or choose another.", name=image.name
+        )
     pixels = np.empty(4 * width * height, dtype=np.float32)
     image.pixels.foreach_get(pixels)
     pixels = shrunk(pixels.reshape(height, width, 4)[..., :3])

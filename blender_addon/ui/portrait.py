@@ -172,7 +172,9 @@ class STYLERIG_OT_mix_portraits(PortraitOperator, bpy.types.Operator):
         settings, rig = backend_manager.launch_settings(), active_rig(bpy.context)
         other = bpy.context.scene.objects.get(self.other)
         if not is_rig(other) or other == rig:
-            raise RigError("no_other", "There is no other rig named “{name}”.", "Choose one of the scene's other portraits.", name=self.other)
+            raise RigError(
+                "no_other", "There is no other rig named “{name}”.", "Choose one of the scene's other portraits.", name=self.other
+            )
         portrait = portrait_of(rig)
         self._base, self._source = rig, style_mixing.describe(other.name, self.layers, self.amount)
         w = style_mixing.encode_w(style_mixing.mix(portrait, portrait_of(other), self.layers, self.amount))

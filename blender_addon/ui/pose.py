@@ -145,9 +145,7 @@ class STYLERIG_OT_apply_pose(RigOperator, bpy.types.Operator):
     bl_property = "pose"
 
     pose: EnumProperty(name="Expression", description="What the face shows", items=pose_items)
-    amount: FloatProperty(
-        name="Amount", description="How far to go from the present expression", default=1, min=0, max=1, subtype="FACTOR"
-    )
+    amount: FloatProperty(name="Amount", description="How far to go from the present expression", default=1, min=0, max=1, subtype="FACTOR")
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         values = expression_presets.mixed_pose(rig, expression_presets.pose_named(self.pose), self.amount)
@@ -236,9 +234,7 @@ class STYLERIG_OT_copy_capture(RigOperator, bpy.types.Operator):
     bl_idname = "stylerig.copy_capture"
     bl_label = "Copy from Mesh"
 
-    bake: BoolProperty(
-        name="Bake", description="Key what the mesh shows at each frame of the scene's range, instead of copying its curves"
-    )
+    bake: BoolProperty(name="Bake", description="Key what the mesh shows at each frame of the scene's range, instead of copying its curves")
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -254,7 +250,9 @@ class STYLERIG_OT_copy_capture(RigOperator, bpy.types.Operator):
         copied = 0 if self.bake else animation.copy_curves(rig, source.data.shape_keys)
         copied = copied or animation.bake_values(rig, source, context.scene)
         if not copied:
-            raise RigError("no_names", "{name} has no shape keys with ARKit's names.", "Name them as ARKit does: eyeBlinkLeft.", name=source.name)
+            raise RigError(
+                "no_names", "{name} has no shape keys with ARKit's names.", "Name them as ARKit does: eyeBlinkLeft.", name=source.name
+            )
         self.report({"INFO"}, said("Copied {count} expressions from {name}", count=copied, name=source.name))
 
 

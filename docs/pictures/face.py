@@ -53,7 +53,9 @@ def light() -> Tensor:
     return total
 
 
-def draw(face: FaceModel, size: int, *, yaw: float = 0, identity=None, reflectance=None, expression=None, half: float = 14.0, height: float = 1.0) -> Image.Image:
+def draw(
+    face: FaceModel, size: int, *, yaw: float = 0, identity=None, reflectance=None, expression=None, half: float = 14.0, height: float = 1.0
+) -> Image.Image:
     """One head on grey, ``size``² pixels: ``yaw`` in degrees, ``half`` the frame's half-width and ``height`` its middle in cm."""
     parameters = RigParameters.neutral(face)
     parameters.light[0] = light()
@@ -213,7 +215,10 @@ def draw_people_2(face: FaceModel) -> None:
     weights[:, face.identity_names.index("masculine")] = torch.tanh(1.8 * torch.randn(PEOPLE, generator=generator))
     weights = people.plausible(face, weights)
     skin = 0.8 * torch.randn(PEOPLE, face.albedo.shape[0], generator=generator)
-    tiles = [draw(face, 230, yaw=(0, 25, -25)[i % 3], identity=weights[i], reflectance=skin[i], half=12, height=0) for i in tqdm(range(PEOPLE), "people")]
+    tiles = [
+        draw(face, 230, yaw=(0, 25, -25)[i % 3], identity=weights[i], reflectance=skin[i], half=12, height=0)
+        for i in tqdm(range(PEOPLE), "people")
+    ]
     save(sheet(tiles, 6), "people2.jpg")
 
 
@@ -226,7 +231,13 @@ def draw_mouth(face: FaceModel) -> None:
     save(sheet(tiles, 6), "mouth.jpg")
 
 
-SHEETS = {"mean": draw_mean, "people": draw_people, "expressions": draw_expressions, "combinations": draw_combinations, "topology": draw_topology}
+SHEETS = {
+    "mean": draw_mean,
+    "people": draw_people,
+    "expressions": draw_expressions,
+    "combinations": draw_combinations,
+    "topology": draw_topology,
+}
 SHEETS_2 = {"modes": draw_modes, "ages": draw_ages, "people2": draw_people_2, "mouth": draw_mouth}
 
 

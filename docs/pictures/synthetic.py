@@ -91,7 +91,13 @@ def lights(assets: Assets, seed: int, size: int) -> Iterator[Job]:
     """Four persons under eight lights."""
     kinds = [*SHARES, "studio"]
     for number in range(4):
-        lit = lambda person: [replace(turned(plain_shot(assets, 0.0), assets, 15), light=draw_light(np.random.default_rng(place), float(person.reflectance[0]), kind)) for place, kind in enumerate(kinds)]
+        lit = lambda person: [
+            replace(
+                turned(plain_shot(assets, 0.0), assets, 15),
+                light=draw_light(np.random.default_rng(place), float(person.reflectance[0]), kind),
+            )
+            for place, kind in enumerate(kinds)
+        ]
         yield from jobs_of(assets, size, latent_of(seed, number, assets.face), lit)
 
 
@@ -112,13 +118,25 @@ def yaws(assets: Assets, seed: int, size: int) -> Iterator[Job]:
 def hair(assets: Assets, seed: int, size: int) -> Iterator[Job]:
     """Nine persons, each for three backgrounds."""
     for number in range(9):
-        yield from jobs_of(assets, size, latent_of(seed, number, assets.face), lambda person: [turned(plain_shot(assets, float(person.reflectance[0])), assets, 20)])
+        yield from jobs_of(
+            assets,
+            size,
+            latent_of(seed, number, assets.face),
+            lambda person: [turned(plain_shot(assets, float(person.reflectance[0])), assets, 20)],
+        )
 
 
 def expressions(assets: Assets, seed: int, size: int) -> Iterator[Job]:
     """One person with every expression alone, both sides at once."""
     names = [name for name in assets.face.expression_names if not name.endswith("_R") and not name.startswith("eyeLook")]
-    shown = lambda person: [with_expression(plain_shot(assets, float(person.reflectance[0])), assets, {name: 1.0, other_side(name): 1.0} | ({"jawOpen": 1.0} if name == "mouthClose" else {})) for name in names]
+    shown = lambda person: [
+        with_expression(
+            plain_shot(assets, float(person.reflectance[0])),
+            assets,
+            {name: 1.0, other_side(name): 1.0} | ({"jawOpen": 1.0} if name == "mouthClose" else {}),
+        )
+        for name in names
+    ]
     yield from jobs_of(assets, size, latent_of(seed, 5, assets.face), shown)
 
 

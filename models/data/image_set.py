@@ -47,8 +47,16 @@ class PictureSet:
     Raises StyleRigError for a folder, index or pictures that cannot be used: nothing is left out silently.
     """
 
-    def __init__(self, folder: str | Path, size: int = 0, fields: Iterable[str] = ("latent",), part: str = "all",
-                 most: int = 0, progress: bool = True, whole: bool = False):
+    def __init__(
+        self,
+        folder: str | Path,
+        size: int = 0,
+        fields: Iterable[str] = ("latent",),
+        part: str = "all",
+        most: int = 0,
+        progress: bool = True,
+        whole: bool = False,
+    ):
         if part not in PARTS:
             raise ValueError(f"part is one of {PARTS}, not {part!r}")
         self.source = open_folder(folder)
@@ -77,8 +85,11 @@ class PictureSet:
 
     def wanted(self) -> list[Entry]:
         """The entries of this part that exist now."""
-        return [entry for entry in self.source.entries()
-                if self.part == "all" or is_held_out(self.source.people(entry.number)) == (self.part == "held out")]
+        return [
+            entry
+            for entry in self.source.entries()
+            if self.part == "all" or is_held_out(self.source.people(entry.number)) == (self.part == "held out")
+        ]
 
     def check_size(self) -> None:
         if self.size > self.file_size or self.file_size % self.size:
@@ -116,7 +127,11 @@ class PictureSet:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             pictures = pool.map(self.read_pixels, entries, range(start, start + len(entries)))
             bar = tqdm(pictures, "reading", len(entries), unit="picture", file=sys.stderr, disable=quiet)
-            problems = [(entry.picture, reason) for entry, *reasons in zip(entries, bar, truths, strict=True) if (reason := reasons[0] or reasons[1])]
+            problems = [
+                (entry.picture, reason)
+                for entry, *reasons in zip(entries, bar, truths, strict=True)
+                if (reason := reasons[0] or reasons[1])
+            ]
         if not problems:
             self.numbers = np.concatenate((self.numbers, [entry.number for entry in entries])).astype(np.int64)
         return problems

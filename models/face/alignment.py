@@ -63,9 +63,7 @@ def landmark_points(face: FaceModel, identity: Tensor, expression: Tensor) -> Te
     return face.mean[rows] + (weights @ bases).unflatten(1, (-1, 3))
 
 
-def project_landmarks(
-    face: FaceModel, parameters: RigParameters, camera: Camera = PORTRAIT_CAMERA
-) -> Tensor:
+def project_landmarks(face: FaceModel, parameters: RigParameters, camera: Camera = PORTRAIT_CAMERA) -> Tensor:
     """NDC x, y and depth (N, 68, 3) of the landmarks."""
     points = landmark_points(face, parameters.identity, parameters.expression)
     return camera.project(place(points, parameters))

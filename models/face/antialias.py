@@ -99,9 +99,7 @@ def find_crossings(pixel_space: Tensor, mesh: Topology, seen: Fragments) -> Cros
     return Crossings(ends[:, ends_here], *(part[ends_here] for part in parts))
 
 
-def crossed_lines(
-    pixel_space: Tensor, mesh: Topology, seen: Fragments
-) -> tuple[Tensor, Tensor, Tensor]:
+def crossed_lines(pixel_space: Tensor, mesh: Topology, seen: Fragments) -> tuple[Tensor, Tensor, Tensor]:
     """Every silhouette edge with every line of pixels' centres that it crosses: ends, beside, line."""
     size = seen.triangle.shape[-1]
     ends = silhouette_edges(mesh, seen.facing, pixel_space.shape[1])

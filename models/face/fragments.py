@@ -207,9 +207,7 @@ class Spans:
     step: Tensor  # (R,) change of the inverse depth from pixel to pixel
 
 
-def row_spans(
-    planes: tuple[Tensor, Tensor, Tensor], depth: Tensor, width: Tensor, height: Tensor
-) -> Spans:
+def row_spans(planes: tuple[Tensor, Tensor, Tensor], depth: Tensor, width: Tensor, height: Tensor) -> Spans:
     """Which pixels of each row of each triangle's box lie inside it.
 
     An edge bounds a row on the left where its barycentric grows to the right, else on the right.
@@ -244,17 +242,13 @@ def chunks(counts: Tensor) -> list[slice]:
     return [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
 
 
-def keep_nearest(
-    nearest: Tensor, spans: Spans, first_pixel: Tensor, number: Tensor, size: int
-) -> None:
+def keep_nearest(nearest: Tensor, spans: Spans, first_pixel: Tensor, number: Tensor, size: int) -> None:
     """Merge spans into ``nearest`` (N H W): inverse depth in the upper half, triangle in the lower."""
     start = first_pixel.index_select(0, spans.owner) + spans.row * size + spans.first
     owner = number.index_select(0, spans.owner)
     span, place = enumerate_items(spans.count)
     step = spans.step.index_select(0, span)
-    inverse_depth = torch.addcmul(
-        spans.inverse_depth.index_select(0, span), step, place.to(step)
-    )
+    inverse_depth = torch.addcmul(spans.inverse_depth.index_select(0, span), step, place.to(step))
     key = (float_bits(inverse_depth) << 32) | owner.index_select(0, span)
     nearest.scatter_reduce_(0, start.index_select(0, span) + place, key, "amax")
 
@@ -272,9 +266,7 @@ def float_bits(value: Tensor) -> Tensor:
     return value.float().clamp(min=0).view(torch.int32).long()
 
 
-def perspective_barycentrics(
-    pixel_space: Tensor, corners: Tensor, pixels: Tensor, counts: Tensor
-) -> tuple[Tensor, Tensor]:
+def perspective_barycentrics(pixel_space: Tensor, corners: Tensor, pixels: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     """Barycentrics (3, P) and depths (P,) at pixels' centres on the triangles they see.
 
     ``counts`` (N, H): how many of the pixels lie in each row. In the picture the barycentrics over

@@ -125,9 +125,7 @@ def point_light(offset: Tensor, intensity: Tensor) -> Tensor:
     return directional_light(offset / distance, intensity / distance.square())
 
 
-def area_light(
-    offset: Tensor, across: Tensor, up: Tensor, colour: Tensor, ellipse: bool = False
-) -> Tensor:
+def area_light(offset: Tensor, across: Tensor, up: Tensor, colour: Tensor, ellipse: bool = False) -> Tensor:
     """A flat Lambertian light whose middle is at ``offset`` (N, 3) cm from the lit point -> (N, 9, 3).
 
     ``across`` and ``up`` (N, 3), at right angles, lead from the middle to the edge: of a rectangle or,
@@ -256,9 +254,7 @@ def half_turn(axis: Tensor) -> Tensor:
     return 2 * axis.unsqueeze(-1) * axis.unsqueeze(-2) - identity
 
 
-def light_from_handles(
-    strength: Tensor, tint: Tensor, direction: Tensor, shape: Tensor | None = None
-) -> Tensor:
+def light_from_handles(strength: Tensor, tint: Tensor, direction: Tensor, shape: Tensor | None = None) -> Tensor:
     """The light (N, 9, 3) of handles; formula in the module's text.
 
     ``strength`` (N,), ``tint`` (N, 3), ``direction`` (N, 3) of any length above 0, ``shape``

@@ -170,9 +170,7 @@ OUTPUTS: dict[str, Callable[[Picture], Tensor]] = {
     "colour": lambda picture: picture.spread(picture.colour),
     "mask": lambda picture: picture.mask(),
     "face_mask": lambda picture: picture.spread(picture.face_mask) * picture.mask(),
-    "depth": lambda picture: picture.spread(
-        picture.fragments.depths.unsqueeze(1), BACKGROUND_DEPTH
-    ),
+    "depth": lambda picture: picture.spread(picture.fragments.depths.unsqueeze(1), BACKGROUND_DEPTH),
     "normals": lambda picture: picture.spread(picture.normals),
     "albedo": lambda picture: picture.spread(picture.albedo),
     "shading": lambda picture: picture.spread(picture.shading),

@@ -22,7 +22,7 @@ def has_fast_bf16(device: torch.device | str = "cpu") -> bool:
 
 
 def usable_precision(wanted: str, device: torch.device | str) -> tuple[str, str]:
-    """"float32" or "bf16" for ``wanted``, which may also be "auto", and a word where it is not what was wanted."""
+    """ "float32" or "bf16" for ``wanted``, which may also be "auto", and a word where it is not what was wanted."""
     if wanted == "float32":
         return wanted, ""
     if has_fast_bf16(device):

@@ -61,9 +61,17 @@ def downsample(x: Tensor, taps: Tensor | None, down: int) -> Tensor:
     return F.conv2d(x, depthwise(taps[:, None], x), stride=(down, 1), groups=channels)
 
 
-def filtered_leaky_relu(x: Tensor, bias: Tensor, up_filter: Tensor | None, down_filter: Tensor | None, up: int,
-                        down: int, padding: tuple[int, int, int, int], clamp: float | None,
-                        linear: bool = False) -> Tensor:
+def filtered_leaky_relu(
+    x: Tensor,
+    bias: Tensor,
+    up_filter: Tensor | None,
+    down_filter: Tensor | None,
+    up: int,
+    down: int,
+    padding: tuple[int, int, int, int],
+    clamp: float | None,
+    linear: bool = False,
+) -> Tensor:
     """x (N, C, H, W) + bias (C,), up, leaky ReLU times sqrt(2) limited to +-clamp, down.
 
     ``linear`` (toRGB) leaves out the leaky ReLU and its gain.
@@ -76,8 +84,7 @@ def filtered_leaky_relu(x: Tensor, bias: Tensor, up_filter: Tensor | None, down_
     return downsample(x, down_filter, down)
 
 
-def modulated_convolution(x: Tensor, weight: Tensor, styles: Tensor, gain: Tensor, demodulate: bool,
-                          dtype: torch.dtype) -> Tensor:
+def modulated_convolution(x: Tensor, weight: Tensor, styles: Tensor, gain: Tensor, demodulate: bool, dtype: torch.dtype) -> Tensor:
     """Convolution with full padding, weights (O, I, k, k) scaled by styles (N, I), then by ``gain``.
 
     Weights and styles are brought to mean square 1 before demodulation (appendix C.1), which

@@ -69,9 +69,15 @@ class Generator(nn.Module):
         """The quickest precision of this device; ``precision`` says which it became."""
         return self.set_precision(usable_precision("auto", self.w_avg.device)[0])
 
-    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0,
-                truncation_cutoff: int | None = None, noise: str = "const",
-                seed: int | None = None) -> Tensor:
+    def forward(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        truncation_psi: float | Sequence[float] = 1.0,
+        truncation_cutoff: int | None = None,
+        noise: str = "const",
+        seed: int | None = None,
+    ) -> Tensor:
         """z (N, z_dim) -> picture (N, 3, R, R) in [-1, 1]."""
         return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise, seed)
 

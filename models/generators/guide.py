@@ -64,7 +64,15 @@ class GuideMesh:
         skin = face.masks["skin"] > 0.5
         number = torch.cumsum(skin, dim=0) - 1
         outside = face.triangles[skin[face.triangles].all(dim=1)]
-        return cls(face, torch.cat((face.triangles, body_triangles + count)), waves(points), parts, body, skin.nonzero().squeeze(1), number[outside])
+        return cls(
+            face,
+            torch.cat((face.triangles, body_triangles + count)),
+            waves(points),
+            parts,
+            body,
+            skin.nonzero().squeeze(1),
+            number[outside],
+        )
 
 
 def waves(points: Tensor) -> Tensor:
@@ -89,7 +97,15 @@ def surface_maps(mesh: GuideMesh, parameters: RigParameters, camera: Camera, pos
     albedo[:, : head.shape[1]] = face.albedo_for(parameters.reflectance)
     light = lit(parameters.light, normals)
     shared = torch.cat((torch.ones(len(mesh.place), 1), mesh.parts[:, :1]), dim=1).expand(count, -1, -1)
-    shown = (shared, normals, albedo.sqrt(), light.sqrt(), linear_to_srgb(albedo * light), mesh.place.expand(count, -1, -1), mesh.parts[:, 1:].expand(count, -1, -1))
+    shown = (
+        shared,
+        normals,
+        albedo.sqrt(),
+        light.sqrt(),
+        linear_to_srgb(albedo * light),
+        mesh.place.expand(count, -1, -1),
+        mesh.parts[:, 1:].expand(count, -1, -1),
+    )
     return drawn(torch.cat(shown, dim=2), camera.project(world), mesh.triangles, size)
 
 

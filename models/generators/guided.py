@@ -50,7 +50,9 @@ class GuidedConfig(GeneratorConfig):
     @property
     def size(self) -> int:
         """How many numbers a generator of this configuration holds."""
-        guides = sum(self.channels[size] * self.guide_channels * guide_kernel(size) ** 2 * (1 if size == 4 else 2) for size in self.block_resolutions)
+        guides = sum(
+            self.channels[size] * self.guide_channels * guide_kernel(size) ** 2 * (1 if size == 4 else 2) for size in self.block_resolutions
+        )
         return super().size + guides
 
 
@@ -171,7 +173,9 @@ class PersonMapping(nn.Module):
             x = getattr(self, f"fc{index}")(x)
         return x
 
-    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0, truncation_cutoff: int | None = None) -> Tensor:
+    def forward(
+        self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0, truncation_cutoff: int | None = None
+    ) -> Tensor:
         """As ``stylegan2.truncate`` says."""
         w = self.single(z)[:, None].repeat(1, self.num_ws, 1)
         return truncate(w, self.w_avg, truncation_psi, truncation_cutoff)

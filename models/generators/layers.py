@@ -63,8 +63,7 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
 class FullyConnectedLayer(nn.Module):
     """Linear layer with equalised learning rate: (N, in) -> (N, out)."""
 
-    def __init__(self, in_features: int, out_features: int, activation: str = "linear",
-                 lr_multiplier: float = 1.0, bias_init: float = 0.0):
+    def __init__(self, in_features: int, out_features: int, activation: str = "linear", lr_multiplier: float = 1.0, bias_init: float = 0.0):
         super().__init__()
         self.activation = activation
         self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
@@ -80,8 +79,7 @@ class FullyConnectedLayer(nn.Module):
 class SynthesisLayer(nn.Module):
     """Modulated 3x3 convolution, noise, bias and leaky ReLU: (N, I, H, W) -> (N, O, R, R)."""
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool = False,
-                 clamp: float | None = None):
+    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool = False, clamp: float | None = None):
         super().__init__()
         self.clamp = clamp
         self.resolution = resolution

@@ -30,8 +30,9 @@ class MappingNetwork(nn.Module):
         self.z_dim, self.c_dim, self.num_ws = config.z_dim, config.c_dim, 1
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
-    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0,
-                truncation_cutoff: int | None = None) -> Tensor:
+    def forward(
+        self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0, truncation_cutoff: int | None = None
+    ) -> Tensor:
         """Truncation moves w towards 0: the network knows no average."""
         x = z.float()
         if self.c_dim:

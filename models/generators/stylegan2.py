@@ -62,8 +62,9 @@ class MappingNetwork(nn.Module):
             x = torch.cat((x, normalize_2nd_moment(self.embed(c.float()))), dim=1)
         return x
 
-    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0,
-                truncation_cutoff: int | None = None) -> Tensor:
+    def forward(
+        self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0, truncation_cutoff: int | None = None
+    ) -> Tensor:
         """As ``truncate`` says; ``c`` None stands for the label 0."""
         w = self.single(z, c)[:, None].repeat(1, self.num_ws, 1)
         return truncate(w, self.w_avg, truncation_psi, truncation_cutoff)
@@ -97,15 +98,14 @@ class SynthesisBlock(nn.Module):
         if self.first:
             self.const = nn.Parameter(torch.randn(out_channels, resolution, resolution))
         else:
-            self.conv0 = SynthesisLayer(
-                in_channels, out_channels, config.w_dim, resolution, up=True, clamp=config.conv_clamp
-            )
+            self.conv0 = SynthesisLayer(in_channels, out_channels, config.w_dim, resolution, up=True, clamp=config.conv_clamp)
         self.conv1 = SynthesisLayer(out_channels, out_channels, config.w_dim, resolution, clamp=config.conv_clamp)
         self.torgb = ToRGBLayer(out_channels, config.img_channels, config.w_dim, config.conv_clamp)
         self.num_conv = 1 if self.first else 2
 
-    def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noises: Sequence[str | Tensor],
-                dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor | None, image: Tensor | None, ws: Tensor, noises: Sequence[str | Tensor], dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
         """``ws`` (N, num_conv + 1, w_dim): the block's own layers, the last for toRGB; ``noises`` of its layers."""
         if self.first:
             x = channels_last(self.const.to(dtype)[None].repeat(len(ws), 1, 1, 1))

@@ -84,8 +84,9 @@ class FilteredLayer(nn.Module):
             styles = styles / math.sqrt(config.in_channels * config.kernel**2)
         gain = self.magnitude_ema.rsqrt()
         x = modulated_convolution(x, self.weight, styles, gain, not config.to_rgb, dtype)
-        return filtered_leaky_relu(x, self.bias, self.up_filter, self.down_filter, config.up, config.down,
-                                   config.padding, config.conv_clamp, linear=config.to_rgb)
+        return filtered_leaky_relu(
+            x, self.bias, self.up_filter, self.down_filter, config.up, config.down, config.padding, config.conv_clamp, linear=config.to_rgb
+        )
 
 
 def box(taps: int, radial: bool) -> Tensor | None:

@@ -110,8 +110,7 @@ class StyleGAN3Config:
         channels, size = self.input_channels, self.input_size
         for layer in self.layers:
             if (layer.in_channels, layer.in_size) != (channels, size):
-                raise bad_config(f"a layer takes {layer.in_channels} channels of {layer.in_size}², "
-                                 f"but gets {channels} of {size}²")
+                raise bad_config(f"a layer takes {layer.in_channels} channels of {layer.in_size}², but gets {channels} of {size}²")
             channels, size = layer.out_channels, layer.out_size
         if (channels, size) != (self.img_channels, self.resolution):
             raise bad_config(f"the last layer puts out {channels} channels of {size}²")

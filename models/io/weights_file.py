@@ -57,6 +57,4 @@ def fill_network(network: nn.Module, state: dict[str, torch.Tensor], path: Path)
 
 
 def bad_weights(path: Path, reason: str) -> StyleRigError:
-    return StyleRigError(
-        f"{path} cannot be used: {reason}.", "Copy or train it again.", code="bad_weights"
-    )
+    return StyleRigError(f"{path} cannot be used: {reason}.", "Copy or train it again.", code="bad_weights")

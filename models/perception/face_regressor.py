@@ -105,16 +105,13 @@ class Estimator(nn.Module):
         self.eye = trunk(CLOSE_CHANNELS, CLOSE, CLOSE_HIDDEN)  # both eyes; the one at the right is mirrored
         self.mouth = trunk(CLOSE_CHANNELS, CLOSE, CLOSE_HIDDEN)
         self.landmarks = nn.Linear(HIDDEN, LANDMARKS)
-        self.others = nn.Sequential(
-            nn.Linear(HIDDEN + 3 * CLOSE_HIDDEN, HIDDEN), nn.ELU(), nn.Linear(HIDDEN, outputs - LANDMARKS)
-        )
+        self.others = nn.Sequential(nn.Linear(HIDDEN + 3 * CLOSE_HIDDEN, HIDDEN), nn.ELU(), nn.Linear(HIDDEN, outputs - LANDMARKS))
         self.register_buffer("mean", torch.zeros(outputs))
         self.register_buffer("spread", torch.ones(outputs))
         self.register_buffer("reliability", torch.ones(parameters))  # R² on pictures held out, 0–1
 
     @classmethod
-    def create(cls, face: FaceModel, parameters: Tensor, landmarks: Tensor, looks: Tensor | None = None,
-               **options) -> Estimator:
+    def create(cls, face: FaceModel, parameters: Tensor, landmarks: Tensor, looks: Tensor | None = None, **options) -> Estimator:
         """Untrained, scaled by the truth of a population: parameters (M, P), landmarks (M, 68, 2), looks (M, Q)."""
         looks = parameters.new_zeros(len(parameters), 0) if looks is None else looks
         network = cls(part_sizes(face), looks=looks.shape[1], **options)

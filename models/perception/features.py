@@ -163,6 +163,4 @@ def load_features(path: str | Path) -> StudioFeatures:
         return StudioFeatures(network, header, **state)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StyleRigError(
-            f"{path} cannot be used as {NAME}: {reason}.", "Copy or train the file again.", code="bad_features"
-        ) from error
+        raise StyleRigError(f"{path} cannot be used as {NAME}: {reason}.", "Copy or train the file again.", code="bad_features") from error

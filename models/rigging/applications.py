@@ -24,9 +24,7 @@ def taken_from(source: Portrait, parts: Collection[str], face: FaceModel) -> Con
     Pose is yaw, pitch and roll. Raises StyleRigError for another name.
     """
     if unknown := sorted(set(parts) - set(CONTROLS)):
-        raise StyleRigError(
-            f"There is no component {unknown[0]!r}.", f"Choose from {', '.join(CONTROLS)}.", code="bad_component"
-        )
+        raise StyleRigError(f"There is no component {unknown[0]!r}.", f"Choose from {', '.join(CONTROLS)}.", code="bad_component")
     own = source.parameters
     weights = dict(zip(face.expression_names, own.expression[0].tolist(), strict=True))
     return Controls(

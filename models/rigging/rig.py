@@ -71,8 +71,9 @@ class Request:
 class Rig:
     """Generator, face model, reconstruction and RigNet that belong together. All methods are pure."""
 
-    def __init__(self, name: str, weights_hash: str, generator: Generator, face: FaceModel,
-                 reconstruction: Reconstruction, networks: RigNets):
+    def __init__(
+        self, name: str, weights_hash: str, generator: Generator, face: FaceModel, reconstruction: Reconstruction, networks: RigNets
+    ):
         self.name, self.weights_hash = name, weights_hash
         self.generator, self.face = generator, face
         self.reconstruction, self.networks = reconstruction, networks
@@ -97,8 +98,7 @@ class Rig:
         return rig
 
     @classmethod
-    def create_untrained(cls, face: FaceModel | None = None, generator: Generator | None = None,
-                         seed: int = 0, **options) -> Rig:
+    def create_untrained(cls, face: FaceModel | None = None, generator: Generator | None = None, seed: int = 0, **options) -> Rig:
         """A rig with random networks, for tests; ``options`` go to RigNets (method, hidden, keep)."""
         face = face or load_face_model(None)
         generator = generator or Generator.create(GeneratorConfig(), seed)
@@ -135,8 +135,14 @@ class Rig:
 
     @torch.no_grad()
     @one_thread()
-    def frame(self, portrait: Portrait, controls: Controls, size: int | None = None,
-              passes: Sequence[str] = tuple(PASSES), precision: str = "exact") -> Frame:
+    def frame(
+        self,
+        portrait: Portrait,
+        controls: Controls,
+        size: int | None = None,
+        passes: Sequence[str] = tuple(PASSES),
+        precision: str = "exact",
+    ) -> Frame:
         """One frame, float32 arrays (size, size, C), row 0 at the top.
 
         "Combined" (4), which is always there, is scene-linear and premultiplied; "Portrait" (3) the whole picture, sRGB,
@@ -156,8 +162,7 @@ class Rig:
         arrays.update(self.render_passes(request, size, [name for name in passes if PASSES[name]]))
         return Frame({name: to_array(image) for name, image in arrays.items()}, request.placement)
 
-    def check_request(self, portrait: Portrait, controls: Controls, size: int, passes: Sequence[str],
-                      precision: str) -> None:
+    def check_request(self, portrait: Portrait, controls: Controls, size: int, passes: Sequence[str], precision: str) -> None:
         if portrait.weights_hash != self.weights_hash:
             raise StyleRigError(
                 f'The portrait was made with other weights of the model "{portrait.model}" than those loaded.',
@@ -229,8 +234,9 @@ class Rig:
             self.last_still = key, kept
         return kept.lerp(drawn, faded(wide, size))
 
-    def placed_pictures(self, portrait: Portrait, states: list[Request], parts: list[Box | None], size: int,
-                        precision: str) -> list[Tensor]:
+    def placed_pictures(
+        self, portrait: Portrait, states: list[Request], parts: list[Box | None], size: int, precision: str
+    ) -> list[Tensor]:
         """Each state's picture, warped to where it stands: as ``moved_picture``, as the generator draws it.
 
         ``parts`` of the crops are wanted, None is the whole; the rest may be empty.
@@ -289,9 +295,7 @@ class Rig:
         }
         empty = rendered["depth"].new_zeros(1, size, size, 2)  # UV of a face model without a layout
         drawn = {name: rendered[outputs[name]] if name in outputs else empty for name in passes}
-        return {
-            name: finished.get(name, lambda image: image)(image).permute(0, 3, 1, 2) for name, image in drawn.items()
-        }
+        return {name: finished.get(name, lambda image: image)(image).permute(0, 3, 1, 2) for name, image in drawn.items()}
 
     @property
     def device(self) -> torch.device:
@@ -321,7 +325,7 @@ def still_key(portrait: Portrait, still: Request, size: int, precision: str) -> 
 
 
 def combine(layers: Tensor, passes: Sequence[str]) -> dict[str, Tensor]:
-    """"Combined" (scene-linear, premultiplied) and what ``passes`` asks of "Portrait" (sRGB) and "HeadMatte",
+    """ "Combined" (scene-linear, premultiplied) and what ``passes`` asks of "Portrait" (sRGB) and "HeadMatte",
     of what ``moved_picture`` returns."""
     colour, alpha = layers[:, :3], layers[:, 3:4]
     pictures = {}
@@ -368,9 +372,7 @@ def weight_files(folder: Path) -> dict[str, Path]:
     name = "studio" if "studio" in names else names[0]
     files = {part: folder / f"{name}-{part}.safetensors" for part in PARTS}
     if missing := [path.name for path in files.values() if not path.is_file()]:
-        raise StyleRigError(
-            f"{folder} lacks {', '.join(missing)}.", "Train or copy the rig again.", code="missing_weights"
-        )
+        raise StyleRigError(f"{folder} lacks {', '.join(missing)}.", "Train or copy the rig again.", code="missing_weights")
     return files
 
 

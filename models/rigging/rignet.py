@@ -108,8 +108,7 @@ class RigNets(nn.Module):
     is what "joint" multiplies changes of yaw, pitch and roll with (training/gains.py).
     """
 
-    def __init__(self, layers: int, width: int, sizes: dict[str, int], method: str = "joint",
-                 hidden: int = 512, keep: bool = False):
+    def __init__(self, layers: int, width: int, sizes: dict[str, int], method: str = "joint", hidden: int = 512, keep: bool = False):
         super().__init__()
         self.layers, self.width, self.sizes = layers, width, dict(sizes)
         self.hidden, self.method, self.keep = hidden, method, keep
@@ -147,14 +146,20 @@ class RigNets(nn.Module):
         """w (N, L, 512) standardised."""
         return (w - self.w_mean) / self.w_scale
 
-    def apply_one(self, network: nn.Module, parts: tuple[str, ...], w: Tensor,
-                  own: RigParameters, wanted: RigParameters) -> Tensor:
+    def apply_one(self, network: nn.Module, parts: tuple[str, ...], w: Tensor, own: RigParameters, wanted: RigParameters) -> Tensor:
         """w (N, L, 512) edited by one network."""
         values = (self.standardised(own, parts), self.standardised(wanted, parts))
         return w + self.w_scale * network(self.code(w), *values)
 
-    def forward(self, w: Tensor, own: RigParameters, wanted: RigParameters,
-                reconstruction: Reconstruction, face: FaceModel, method: str | None = None) -> Tensor:
+    def forward(
+        self,
+        w: Tensor,
+        own: RigParameters,
+        wanted: RigParameters,
+        reconstruction: Reconstruction,
+        face: FaceModel,
+        method: str | None = None,
+    ) -> Tensor:
         """w (N, L, 512) of heads with parameters ``own``, edited to ``wanted``: (N, L, 512)."""
         method = method or self.method
         if method == "joint":

@@ -86,7 +86,11 @@ def photograph(options: argparse.Namespace, assets: Assets, people: list[int]) -
         def work(worker: int) -> None:
             mine = people[worker::workers]
             size = lambda person: size_of(person, options.size, options.large_size)
-            jobs = (job for person in mine for job in set_jobs(assets, options.seed, person, missing_shots(options.output, person), size(person)))
+            jobs = (
+                job
+                for person in mine
+                for job in set_jobs(assets, options.seed, person, missing_shots(options.output, person), size(person))
+            )
             try:
                 with Photographer(assets, options.blender_python, options.output / f"blender-{worker}.log") as photographer:
                     for job, frame in photographer.take(jobs):

@@ -98,7 +98,9 @@ def glasses(eyes: np.ndarray, bridge: np.ndarray, half_head: float, worn: Specta
         away = np.stack((x, y, 0 * x), axis=-1)
         away /= np.linalg.norm(away, axis=1, keepdims=True)
         section = np.linspace(0, 2 * np.pi, TUBE, endpoint=False)
-        ring = loop[:, None] + thick * (away[:, None] * np.cos(section)[None, :, None] + np.array([0, 0, 1.0]) * np.sin(section)[None, :, None])
+        ring = loop[:, None] + thick * (
+            away[:, None] * np.cos(section)[None, :, None] + np.array([0, 0, 1.0]) * np.sin(section)[None, :, None]
+        )
         rims.append(ring.reshape(-1, 3))
         middle = np.array([centre[0], centre[1], loop[:, 2].mean()])
         lenses.append(np.concatenate((loop, middle + (loop - middle) * 0.02)))
@@ -155,5 +157,8 @@ def earring_points(lobes: np.ndarray, worn: Earrings) -> np.ndarray:
     round_the_hoop = np.linspace(0, 2 * np.pi, HOOP_SEGMENTS, endpoint=False)[:, None]
     section = np.linspace(0, 2 * np.pi, TUBE, endpoint=False)[None, :]
     reach = worn.radius + worn.thick * np.cos(section)
-    points = np.stack((worn.thick * np.sin(section) + 0 * round_the_hoop, reach * np.cos(round_the_hoop) - worn.radius, reach * np.sin(round_the_hoop)), axis=-1)
+    points = np.stack(
+        (worn.thick * np.sin(section) + 0 * round_the_hoop, reach * np.cos(round_the_hoop) - worn.radius, reach * np.sin(round_the_hoop)),
+        axis=-1,
+    )
     return np.concatenate([lobe + [0.12 * np.sign(lobe[0]), 0.25, 0.0] + points.reshape(-1, 3) for lobe in lobes])

@@ -47,10 +47,16 @@ def outfit(look: dict[str, float], masculine: float) -> Outfit:
         pattern=pattern,
         pattern_size=float(np.exp(0.5 * look["pattern_scale"])),
         neckline=neckline,
-        depth={"crew": 1.2, "v": 6.0, "scoop": 4.5, "boat": 0.8, "turtle": -4.0, "shirt": 4.0}[neckline] * float(np.exp(0.3 * look["neckline_depth"])),
+        depth={"crew": 1.2, "v": 6.0, "scoop": 4.5, "boat": 0.8, "turtle": -4.0, "shirt": 4.0}[neckline]
+        * float(np.exp(0.3 * look["neckline_depth"])),
         collar=neckline == "shirt",
         jacket=look["jacket"] > 0.75 and neckline != "turtle",
-        jacket_colour=np.clip(np.exp(-3.0 + 1.0 * look["jacket_dark"]) * np.array([1.0, 0.95 + 0.1 * np.tanh(look["shirt_g"]), 0.9 + 0.3 * np.tanh(look["shirt_b"])]), 0.004, 0.5),
+        jacket_colour=np.clip(
+            np.exp(-3.0 + 1.0 * look["jacket_dark"])
+            * np.array([1.0, 0.95 + 0.1 * np.tanh(look["shirt_g"]), 0.9 + 0.3 * np.tanh(look["shirt_b"])]),
+            0.004,
+            0.5,
+        ),
         broad=1 + 0.05 * np.tanh(look["shoulders"]) + 0.05 * masculine,
     )
 
@@ -78,7 +84,10 @@ def neckline_start(neckline: str, depth: float) -> np.ndarray:
     front = np.clip(np.cos(angle), 0, 1)
     base = {"turtle": 0.06, "boat": 0.36}.get(neckline, 0.235)
     per_cm = 0.045  # of t, down the chest
-    shape = {"v": np.clip(1 - np.abs((angle + np.pi) % (2 * np.pi) - np.pi) / 0.75, 0, 1), "shirt": np.clip(1 - np.abs((angle + np.pi) % (2 * np.pi) - np.pi) / 0.5, 0, 1)}
+    shape = {
+        "v": np.clip(1 - np.abs((angle + np.pi) % (2 * np.pi) - np.pi) / 0.75, 0, 1),
+        "shirt": np.clip(1 - np.abs((angle + np.pi) % (2 * np.pi) - np.pi) / 0.5, 0, 1),
+    }
     return base + per_cm * max(depth, 0.0) * shape.get(neckline, front**2)
 
 

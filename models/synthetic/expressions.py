@@ -15,7 +15,14 @@ SHARES = {"neutral": 0.20, "slight": 0.20, "natural": 0.34, "single": 0.18, "sev
 COMBINATIONS = {
     "smile": {"mouthSmile": 0.8, "cheekSquint": 0.5, "eyeSquint": 0.3, "mouthDimple": 0.2},
     "polite_smile": {"mouthSmile": 0.45, "mouthPress": 0.25, "mouthDimple": 0.3},
-    "open_smile": {"mouthSmile": 0.85, "mouthUpperUp": 0.35, "mouthLowerDown": 0.25, "cheekSquint": 0.6, "eyeSquint": 0.35, "jawOpen": 0.08},
+    "open_smile": {
+        "mouthSmile": 0.85,
+        "mouthUpperUp": 0.35,
+        "mouthLowerDown": 0.25,
+        "cheekSquint": 0.6,
+        "eyeSquint": 0.35,
+        "jawOpen": 0.08,
+    },
     "laugh": {"mouthSmile": 0.9, "jawOpen": 0.35, "cheekSquint": 0.7, "eyeSquint": 0.55, "mouthUpperUp": 0.4, "mouthLowerDown": 0.3},
     "surprise": {"browInnerUp": 0.9, "browOuterUp": 0.8, "eyeWide": 0.8, "jawOpen": 0.4},
     "fear": {"browInnerUp": 0.8, "browOuterUp": 0.4, "browDown": 0.3, "eyeWide": 0.9, "mouthStretch": 0.6, "jawOpen": 0.2},

@@ -17,8 +17,26 @@ PUPIL, LIMBUS = 7.8, 22.0  # degrees from the eye's axis
 # From dark brown over hazel, green and grey to blue: the modes that the rig shows, and the colours of the outer and the inner iris.
 STEPS = np.array([0.0, 0.28, 0.48, 0.64, 0.80, 1.0])
 BLUE, LIGHT = np.array([-1.0, -0.75, -0.3, 0.9, 2.0, 3.2]), np.array([-1.0, -0.3, 0.4, 0.3, 0.5, -0.6])
-OUTER = np.array([(0.018, 0.008, 0.004), (0.062, 0.027, 0.010), (0.110, 0.072, 0.027), (0.108, 0.105, 0.056), (0.170, 0.190, 0.195), (0.105, 0.175, 0.280)])
-INNER = np.array([(0.024, 0.010, 0.005), (0.080, 0.036, 0.012), (0.140, 0.070, 0.020), (0.170, 0.110, 0.036), (0.190, 0.165, 0.120), (0.180, 0.215, 0.260)])
+OUTER = np.array(
+    [
+        (0.018, 0.008, 0.004),
+        (0.062, 0.027, 0.010),
+        (0.110, 0.072, 0.027),
+        (0.108, 0.105, 0.056),
+        (0.170, 0.190, 0.195),
+        (0.105, 0.175, 0.280),
+    ]
+)
+INNER = np.array(
+    [
+        (0.024, 0.010, 0.005),
+        (0.080, 0.036, 0.012),
+        (0.140, 0.070, 0.020),
+        (0.170, 0.110, 0.036),
+        (0.190, 0.165, 0.120),
+        (0.180, 0.215, 0.260),
+    ]
+)
 SCLERA = np.array([0.56, 0.50, 0.46])
 CARUNCLE, CARUNCLE_TAKES = 0.55, np.array([0.12, 0.55, 0.52])  # cm that it reaches; the light it takes
 SHADE_REACH, UPPER_SHADE, LOWER_SHADE = 0.45, 0.65, 0.3  # cm from the upper lid's edge to where its shade ends; how dark it is
@@ -39,7 +57,12 @@ def prepare_maps() -> EyeMaps:
     steps = (np.arange(IRIS) + 0.5) / IRIS * 2 - 1
     x, y = np.meshgrid(steps, steps)
     angle, around = np.degrees(np.arcsin(np.minimum(np.hypot(x, y), 1.0))), np.arctan2(y, x)
-    return EyeMaps(angle, np.stack([iris_fibres(around, angle, seed) for seed in (1, 2)]), 0.6 * np.sin(9 * around) + 0.4 * np.sin(16 * around + 1), veins())
+    return EyeMaps(
+        angle,
+        np.stack([iris_fibres(around, angle, seed) for seed in (1, 2)]),
+        0.6 * np.sin(9 * around) + 0.4 * np.sin(16 * around + 1),
+        veins(),
+    )
 
 
 def iris_fibres(around: np.ndarray, angle: np.ndarray, seed: int) -> np.ndarray:
@@ -125,7 +148,9 @@ def sclera(maps: EyeMaps, look: dict[str, float], old: float) -> np.ndarray:
     """(IRIS, IRIS, 3): never white; yellower with age, redder towards the corners, with veins."""
     corner = np.clip((maps.angle - 30) / 42, 0, 1)[..., None]
     colour = SCLERA * np.exp(-old * np.array([0.03, 0.09, 0.24])) * (1 - corner * np.array([0.16, 0.36, 0.38]))
-    red = (0.35 + 0.25 * np.tanh(look["eye_veins"]) + 0.25 * old) * maps.veins[..., None] * np.clip((maps.angle[..., None] - 24) / 25, 0.0, 1)
+    red = (
+        (0.35 + 0.25 * np.tanh(look["eye_veins"]) + 0.25 * old) * maps.veins[..., None] * np.clip((maps.angle[..., None] - 24) / 25, 0.0, 1)
+    )
     return colour * np.exp(-red * np.array([0.25, 1.5, 1.4]))
 
 

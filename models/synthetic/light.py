@@ -131,14 +131,18 @@ def rim(random: np.random.Generator, share: float) -> Lamp | None:
     """A light from behind, in ``share`` of the pictures."""
     if random.random() > share:
         return None
-    return lamp(180 + random.uniform(-55, 55), random.uniform(5, 45), random.uniform(0.3, 1.2), random.uniform(0.06, 0.2), random.normal() * 0.08)
+    return lamp(
+        180 + random.uniform(-55, 55), random.uniform(5, 45), random.uniform(0.3, 1.2), random.uniform(0.06, 0.2), random.normal() * 0.08
+    )
 
 
 def studio_lamps(random: np.random.Generator) -> list[Lamp | None]:
     """A soft key (butterfly, loop, Rembrandt or split), a weaker fill, often a rim."""
     azimuth, elevation = [(8, 40), (32, 35), (48, 40), (82, 15)][random.choice(4, p=(0.2, 0.35, 0.3, 0.15))]
     way = side(random)
-    key = lamp(way * (azimuth + random.normal() * 8), elevation + random.normal() * 8, 1.0, random.uniform(0.08, 0.35), random.normal() * 0.06)
+    key = lamp(
+        way * (azimuth + random.normal() * 8), elevation + random.normal() * 8, 1.0, random.uniform(0.08, 0.35), random.normal() * 0.06
+    )
     fill = lamp(-way * random.uniform(20, 70), random.uniform(0, 25), random.uniform(0.08, 0.4), 0.4, random.normal() * 0.05)
     return [key, rim(random, 0.5) or fill, fill if random.random() < 0.6 else None]
 
@@ -163,8 +167,15 @@ def sun_lamps(random: np.random.Generator) -> list[Lamp | None]:
 def window_lamps(random: np.random.Generator) -> list[Lamp | None]:
     """A large window to the side, sometimes a warm lamp on the other."""
     way = side(random)
-    other = lamp(-way * random.uniform(60, 120), random.uniform(0, 40), random.uniform(0.1, 0.35), 0.15, 0.2) if random.random() < 0.35 else None
-    return [lamp(way * random.uniform(40, 95), random.uniform(0, 30), 1.0, random.uniform(0.35, 0.6), -0.03 + random.normal() * 0.04), other]
+    other = (
+        lamp(-way * random.uniform(60, 120), random.uniform(0, 40), random.uniform(0.1, 0.35), 0.15, 0.2)
+        if random.random() < 0.35
+        else None
+    )
+    return [
+        lamp(way * random.uniform(40, 95), random.uniform(0, 30), 1.0, random.uniform(0.35, 0.6), -0.03 + random.normal() * 0.04),
+        other,
+    ]
 
 
 def night_lamps(random: np.random.Generator) -> list[Lamp | None]:

@@ -128,7 +128,9 @@ def make_model(person: Person, assets: Assets) -> Model:
     worn, rings = accessories.spectacles(person.look, person.masculine), accessories.earrings(person.look, person.masculine)
     on_head = {
         "glasses": glasses_for(face, identity, rest, worn) if worn else np.zeros((accessories.glasses_topology()[0].max() + 1, 3)),
-        "earrings": accessories.earring_points(ear_lobes(rest, face), rings) if rings else np.zeros((accessories.earring_quads().max() + 1, 3)),
+        "earrings": accessories.earring_points(ear_lobes(rest, face), rings)
+        if rings
+        else np.zeros((accessories.earring_quads().max() + 1, 3)),
     }
     on_body = {name: getattr(clothing, name)(outfit, neck) for name in ("bust", "shirt", "jacket", "collar")}
     groom = hair.grow(person, assets.hair, bulged_eyes(rest, face), normals, on_body["bust"], JACKET if outfit.jacket else SHIRT)
@@ -144,7 +146,14 @@ def neck_half_width(rest: np.ndarray, face: FaceModel) -> float:
 def ear_lobes(rest: np.ndarray, face: FaceModel) -> np.ndarray:
     """The lowest points (2, 3) of the left and the right ear."""
     mean = face.mean.numpy()
-    ear = (np.abs(mean[:, 0]) > 6.9) & (mean[:, 1] < 4) & (mean[:, 1] > -2.2) & (mean[:, 2] > -1) & (mean[:, 2] < 2.6) & (face.masks["skin"].numpy() > 0.5)
+    ear = (
+        (np.abs(mean[:, 0]) > 6.9)
+        & (mean[:, 1] < 4)
+        & (mean[:, 1] > -2.2)
+        & (mean[:, 2] > -1)
+        & (mean[:, 2] < 2.6)
+        & (face.masks["skin"].numpy() > 0.5)
+    )
     sides = [np.flatnonzero(ear & (sign * mean[:, 0] > 0)) for sign in (1, -1)]
     return np.stack([rest[side[np.argmin(mean[side, 1])]] for side in sides])
 
@@ -245,7 +254,9 @@ class Pose:
 
     def neck(self, points: np.ndarray, share: np.ndarray | None = None) -> np.ndarray:
         """Points that follow the skull by ``share`` (…,), without one by their height, and the shoulders by the rest."""
-        share = posing.share_of_head(torch.from_numpy(points[..., 1].astype(float))) if share is None else torch.from_numpy(share.astype(float))
+        share = (
+            posing.share_of_head(torch.from_numpy(points[..., 1].astype(float))) if share is None else torch.from_numpy(share.astype(float))
+        )
         return as_points(lambda rows: self.pose.both(rows, share.reshape(1, -1)), points)
 
 
@@ -276,5 +287,3 @@ def glasses_for(face: FaceModel, identity: torch.Tensor, rest: np.ndarray, worn:
     temple = (np.abs(rest[:, 1] - eyes[:, 1].mean()) < 1.5) & (rest[:, 2] > 1.0) & (rest[:, 2] < 6.0)
     half_head = float(np.percentile(np.abs(rest[temple, 0]), 90))
     return accessories.glasses(eyes, rest[face.landmarks[27]], half_head, worn)
-
-

@@ -30,7 +30,8 @@ def train_features(data: PictureSet, images: int = 60_000, seed: int = 0, progre
     if not all(name in data.truth for name in FIELDS) or data.size != SIZE:
         raise StyleRigError(
             f"The pictures in {data.source.folder} carry no truth to learn from.",
-            "Use a set rendered by python -m models.synthetic.", code="no_training_data",
+            "Use a set rendered by python -m models.synthetic.",
+            code="no_training_data",
         )
     truth, places = flat_truth(data)
     rows = data.rows(held_out=False)

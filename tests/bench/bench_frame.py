@@ -50,10 +50,7 @@ def run(quick: bool = False) -> dict[str, float]:
     request = rig.request(portrait, controls)
     asked = (w, portrait.parameters, request.parameters, rig.reconstruction, rig.face)
     with torch.inference_mode():
-        methods = {
-            f"rignet_{name}_ms": median_milliseconds(lambda name=name: rig.networks(*asked, name), repeats)
-            for name in METHODS
-        }
+        methods = {f"rignet_{name}_ms": median_milliseconds(lambda name=name: rig.networks(*asked, name), repeats) for name in METHODS}
     return {
         "resolution_px": float(rig.generator.resolution),
         "load_ms": 1e3 * loading,
@@ -61,5 +58,8 @@ def run(quick: bool = False) -> dict[str, float]:
         "portrait_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=()), repeats),
         "portrait_and_passes_ms": median_milliseconds(lambda: rig.frame(portrait, controls, passes=PASSES), repeats),
         **ratios(rig, ratio_repeats),
-        **{f"large_{name}": value for name, value in ratios(Rig.create_untrained(generator=stylegan2(large), keep=True), large_repeats).items()},
+        **{
+            f"large_{name}": value
+            for name, value in ratios(Rig.create_untrained(generator=stylegan2(large), keep=True), large_repeats).items()
+        },
     }

@@ -23,7 +23,9 @@ from timing import milliseconds  # beside this file
 EXTENSION = "bl_ext.user_default.stylerig"
 QUICK = "--quick" in sys.argv
 SHAPE_KEYS, VERTICES = (3, 400) if QUICK else (224, 5000)
-FRAMES, STARTING, RUNS = (4, 1, 1) if QUICK else (40, 3, 4)  # of an animation: how many of its frames are not counted, how often it is rendered
+FRAMES, STARTING, RUNS = (
+    (4, 1, 1) if QUICK else (40, 3, 4)
+)  # of an animation: how many of its frames are not counted, how often it is rendered
 PATIENCE = 120.0  # seconds for any one picture
 
 

@@ -39,8 +39,7 @@ def stylegan2(resolution: int, seed: int = 0) -> Generator:
     return generator.eval().requires_grad_(False)
 
 
-def stylegan3(resolution: int, radial: bool = False, seed: int = 0, base: int = 32768, most: int = 512,
-              c_dim: int = 0) -> Generator:
+def stylegan3(resolution: int, radial: bool = False, seed: int = 0, base: int = 32768, most: int = 512, c_dim: int = 0) -> Generator:
     """Configuration T, or R for ``radial`` (1x1 convolutions, twice the feature maps)."""
     if radial:
         base, most = 2 * base, 2 * most
@@ -79,8 +78,9 @@ def band_limits(resolution: int) -> dict[str, np.ndarray]:
     return {"cutoff": cutoff, "half_width": np.maximum(stopband, rate / 2) - cutoff, "rate": rate, "size": size}
 
 
-def make_layer(bands: dict[str, np.ndarray], channels: list[int], index: int, radial: bool,
-               to_rgb: bool) -> tuple[LayerConfig, tuple[np.ndarray | None, np.ndarray | None]]:
+def make_layer(
+    bands: dict[str, np.ndarray], channels: list[int], index: int, radial: bool, to_rgb: bool
+) -> tuple[LayerConfig, tuple[np.ndarray | None, np.ndarray | None]]:
     """Layer ``index`` and its two filters."""
     before = max(index - 1, 0)
     rates = int(bands["rate"][before]), int(bands["rate"][index])
@@ -100,8 +100,10 @@ def make_layer(bands: dict[str, np.ndarray], channels: list[int], index: int, ra
         padding=(low, total - low, low, total - low), to_rgb=to_rgb, conv_clamp=256.0,
     )  # fmt: skip
     cutoffs, widths = bands["cutoff"], bands["half_width"]
-    return layer, (lowpass(up_taps, cutoffs[before], widths[before], middle, False),
-                   lowpass(down_taps, cutoffs[index], widths[index], middle, is_radial))
+    return layer, (
+        lowpass(up_taps, cutoffs[before], widths[before], middle, False),
+        lowpass(down_taps, cutoffs[index], widths[index], middle, is_radial),
+    )
 
 
 def lowpass(taps: int, cutoff: float, half_width: float, rate: float, radial: bool) -> np.ndarray | None:

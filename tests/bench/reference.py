@@ -17,8 +17,9 @@ from models.generators import Generator
 from models.generators.stylegan3_config import StyleGAN3Config
 
 
-def upfirdn2d(x: Tensor, taps: Tensor | None, up: int = 1, down: int = 1,
-              padding: tuple[int, int, int, int] = (0, 0, 0, 0), gain: float = 1.0) -> Tensor:
+def upfirdn2d(
+    x: Tensor, taps: Tensor | None, up: int = 1, down: int = 1, padding: tuple[int, int, int, int] = (0, 0, 0, 0), gain: float = 1.0
+) -> Tensor:
     """Insert zeros, pad or crop (left, right, top, bottom), convolve, keep every ``down``-th sample."""
     taps = x.new_ones(1, 1) if taps is None else taps
     n, channels, height, width = x.shape
@@ -35,8 +36,15 @@ def upfirdn2d(x: Tensor, taps: Tensor | None, up: int = 1, down: int = 1,
     return x[:, :, ::down, ::down]
 
 
-def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, padding: int = 0,
-                     up_filter: Tensor | None = None, gain: Tensor | None = None) -> Tensor:
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    demodulate: bool,
+    padding: int = 0,
+    up_filter: Tensor | None = None,
+    gain: Tensor | None = None,
+) -> Tensor:
     """One group for each sample, with weights of its own; ``up_filter`` doubles the size."""
     batch = len(x)
     weight = weight[None] * styles[:, None, :, None, None]

@@ -155,7 +155,10 @@ def draw(controls: dict, portrait: dict, size: int) -> np.ndarray:
     x, y = math.cos(roll) * x + math.sin(roll) * y, math.cos(roll) * y - math.sin(roll) * x
     alpha = np.clip((0.8 - np.hypot(x / 0.8, y)) * size / 4, 0, 1)
     colour = np.ones((size, size, 3)) * (0.5, 0.3, 0.2)
-    features = [(0.25, 0.2, 0.1, 0.08 * (1 - expression["eyeBlink_L"]) + 0.01), (-0.25, 0.2, 0.1, 0.08 * (1 - expression["eyeBlink_R"]) + 0.01)]
+    features = [
+        (0.25, 0.2, 0.1, 0.08 * (1 - expression["eyeBlink_L"]) + 0.01),
+        (-0.25, 0.2, 0.1, 0.08 * (1 - expression["eyeBlink_R"]) + 0.01),
+    ]
     features.append((0, -0.35, 0.2 + 0.1 * expression["mouthSmile_L"], 0.03 + 0.2 * expression["jawOpen"]))
     for fx, fy, rx, ry in features:
         inside = np.hypot((x - fx - 0.5 * math.sin(yaw)) / rx, (y - fy + 0.5 * math.sin(pitch)) / ry) < 1

@@ -74,7 +74,9 @@ def debian() -> Iterator[Program | None]:
             mounts.enter_context(seen(place, root / str(place)[1:], writable=place == FOLDER))
         passed_on = " ".join(f'${{{name}:+{name}="${name}"}}' for name in PASSED_ON)
         begin = FOLDER / "blender"
-        begin.write_text(f'#!/bin/sh\nexec chroot {root} /usr/bin/env -i HOME=/root PATH=/usr/bin:/bin LANG=C.UTF-8 {passed_on} blender "$@"\n')
+        begin.write_text(
+            f'#!/bin/sh\nexec chroot {root} /usr/bin/env -i HOME=/root PATH=/usr/bin:/bin LANG=C.UTF-8 {passed_on} blender "$@"\n'
+        )
         begin.chmod(0o755)
         yield Program(blender_program(str(begin), must_work=True), ("bash", str(TOOL), "run"))
 

@@ -58,7 +58,11 @@ def of_tables(part) -> set[str]:
     found |= {text for known in part("install.errors").FAILURES for text in known[2:4]}
     found |= {f"{region.capitalize()}" for region in (*part("ui.panels").REGIONS, part("ui.panels").OTHER)}
     found |= {angle for angle, _index in part("ui.panels").ANGLES}
-    found |= set(part("rig.expression_presets").POSES) | set(part("ui.status").STATES) | {part("ui.panels").RESTORE, part("live.controller").RESTARTING}
+    found |= (
+        set(part("rig.expression_presets").POSES)
+        | set(part("ui.status").STATES)
+        | {part("ui.panels").RESTORE, part("live.controller").RESTARTING}
+    )
     return {text for text in found if "{" not in text} - NOT_WORDS
 
 

@@ -71,9 +71,7 @@ def add_rig(extension, seed: int = 7) -> bpy.types.Object:
     return module(extension, "rig.build").build_rig(bpy.context, portrait, fake_backend.mesh_of(portrait))
 
 
-def prepare(
-    extension, scene: bpy.types.Scene, width: int = 48, height: int = 48, placement: str = "CROP"
-) -> bpy.types.Object:
+def prepare(extension, scene: bpy.types.Scene, width: int = 48, height: int = 48, placement: str = "CROP") -> bpy.types.Object:
     """A rig, a camera, the engine and transparent film in an empty scene; returns the rig."""
     rig = add_rig(extension)
     scene.stylerig.placement = placement

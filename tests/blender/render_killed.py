@@ -122,7 +122,9 @@ def killed_blender(shot: Shot) -> list[np.ndarray]:
         after = shot.finished()
         assert before.items() <= after.items(), "a finished frame was touched"
         half = [path.name for path in shot.files() if path not in after]
-        print(f"Blender killed with {len(after) // 2} of {FRAMES} frames finished, begun: {half or 'none'}; its backend is gone", flush=True)
+        print(
+            f"Blender killed with {len(after) // 2} of {FRAMES} frames finished, begun: {half or 'none'}; its backend is gone", flush=True
+        )
         before = after
     assert shot.render() == 0
     after = shot.finished()

@@ -85,7 +85,11 @@ def interpreter(folder: Path, kind: str) -> Path:
     if kind == "folder":
         path.mkdir()
     elif kind != "nothing":
-        says = {"silent": "exit 0", "old": "echo 'SyntaxError: invalid syntax' >&2; exit 1", "bare": "echo \"No module named 'numpy'\" >&2; exit 1"}
+        says = {
+            "silent": "exit 0",
+            "old": "echo 'SyntaxError: invalid syntax' >&2; exit 1",
+            "bare": "echo \"No module named 'numpy'\" >&2; exit 1",
+        }
         path.write_text("#!/bin/sh\n" + says.get(kind, "") + "\n")
         path.chmod(0o644 if kind == "no program" else 0o755)
     return path

@@ -176,7 +176,9 @@ def test_calls_at_the_same_time_have_connections_of_their_own(part):
         assert server.connections == 3 and all(np.array_equal(picture, pictures[0]) for picture in pictures)
 
 
-@pytest.mark.parametrize(("status", "body"), [(502, b"Bad Gateway"), (500, b'{"error": {"code": "internal", "message": "It failed {x}.", "hint": "?"}}')])
+@pytest.mark.parametrize(
+    ("status", "body"), [(502, b"Bad Gateway"), (500, b'{"error": {"code": "internal", "message": "It failed {x}.", "hint": "?"}}')]
+)
 def test_faults_of_the_backend_name_its_log(part, status, body):
     error = part("client.http_client").error_from(status, body, Path("/logs/b.log"))
     assert str(Path("/logs/b.log")) in error.hint and ("502" in error.message or error.message == "It failed {x}.")

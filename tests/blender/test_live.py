@@ -116,7 +116,17 @@ def test_pace(part):
 def test_pace_of_playback(part):
     """One slow picture changes nothing; then trials with rests, at once after a quick one, until two of three are quick."""
     pace, frame = part("live.adaptive_resolution").Pace(), 1 / 24
-    for seconds, rests in ((0.03, False), (0.03, False), (0.3, False), (0.3, True), (0.03, False), (0.5, True), (0.03, False), (0.03, False), (0.3, False)):
+    for seconds, rests in (
+        (0.03, False),
+        (0.03, False),
+        (0.3, False),
+        (0.3, True),
+        (0.03, False),
+        (0.5, True),
+        (0.03, False),
+        (0.03, False),
+        (0.3, False),
+    ):
         pace.measured(64, seconds)
         assert (pace.rest(64, frame) > 0) == rests, seconds
     pace.measured(64, 0.4)
@@ -247,7 +257,9 @@ def test_playback_is_followed_again_once_it_can_be(part, server, view, rig, sett
     playing_until(lambda: len(sizes_asked(server)) >= asked + 5)
 
 
-@pytest.mark.parametrize(("refusal", "advice"), [(NO_MEMORY, "smaller size in the live view's settings"), (WEIGHTS_MOVED, "Reinstall StyleRig")])
+@pytest.mark.parametrize(
+    ("refusal", "advice"), [(NO_MEMORY, "smaller size in the live view's settings"), (WEIGHTS_MOVED, "Reinstall StyleRig")]
+)
 def test_what_the_backend_refuses_is_told(part, server, view, rig, refusal, advice):
     shown = pixels()
     server.refusal = refusal

@@ -129,9 +129,7 @@ def path_of(scene: bpy.types.Scene, frame: int) -> Path:
 
 @pytest.mark.parametrize("placement", ["CROP", "SHOT"])
 @pytest.mark.parametrize("move", [keyed, driven, constrained, in_the_nla])
-def test_whatever_moves_the_rig_the_next_frame_is_asked_for_early_and_once(
-    extension, story, empty_scene, monkeypatch, move, placement
-):
+def test_whatever_moves_the_rig_the_next_frame_is_asked_for_early_and_once(extension, story, empty_scene, monkeypatch, move, placement):
     empty_scene.stylerig.placement = placement
     move(rig_of(empty_scene).pose.bones["head"])
     with_it = render(empty_scene)

@@ -13,7 +13,11 @@ import bpy
 import pytest
 from output_shot import module, prepare
 
-CODECS = [item.identifier for item in bpy.types.ImageFormatSettings.bl_rna.properties["exr_codec"].enum_items if not item.identifier.startswith("B44")]
+CODECS = [
+    item.identifier
+    for item in bpy.types.ImageFormatSettings.bl_rna.properties["exr_codec"].enum_items
+    if not item.identifier.startswith("B44")
+]
 NEWER = bpy.app.version >= (5, 0, 0)
 
 
@@ -299,7 +303,9 @@ def no_links(*_arguments) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])
-@pytest.mark.parametrize(("name", "still"), [("frame_####", "frame_####.png"), ("frame_", "frame_.png"), ("frame_####.png", "frame_####.png"), ("", None)])
+@pytest.mark.parametrize(
+    ("name", "still"), [("frame_####", "frame_####.png"), ("frame_", "frame_.png"), ("frame_####.png", "frame_####.png"), ("", None)]
+)
 def test_a_still_goes_where_blender_puts_it_and_touches_no_frame(scene, rendered, client, monkeypatch, name, still, links):
     """Though there are frames that only look done, so that Blender is shown the register."""
     still = still or ("Untitled.png" if NEWER else ".png")

@@ -18,7 +18,12 @@ NODES = [  # file_name, or what base_path ends with where it is one file of laye
     ("n####.png", "i####.png"), ("n%04d #", "I"), ("n{{x}}_####", "{{y}}"), ("[a]*?_", "[b]_"), ("n_{resolution_x}/####", "{fps}_####"),
     ("{blend_name}_####", "b_{blend_name}"),
 ]  # fmt: skip
-NODES_OF_5 = [("{scene_name}_{camera_name}_####", "i"), ("{node_name}####", "{camera_name}"), ("{blend_dir}/n", "i"), ("{fps:.##}_{resolution_x:#####}", "i")]
+NODES_OF_5 = [
+    ("{scene_name}_{camera_name}_####", "i"),
+    ("{node_name}####", "{camera_name}"),
+    ("{blend_dir}/n", "i"),
+    ("{fps:.##}_{resolution_x:#####}", "i"),
+]
 
 
 def is_5() -> bool:
@@ -123,7 +128,9 @@ def test_negative_frames(extension, files, scene, tmp_path):
         bpy.context.preferences.edit.use_negative_frames = False
     assert_known(files, scene, -7, tmp_path, 2)
     assert {path.name for path in pictures_below(tmp_path)} == {"frame_-0007.png", "frame_-0007.exr"}
-    assert all(module(extension, "render.file_integrity").is_marked(path) for path in pictures_below(tmp_path)) and files.existing(scene) == [-7]
+    assert all(module(extension, "render.file_integrity").is_marked(path) for path in pictures_below(tmp_path)) and files.existing(
+        scene
+    ) == [-7]
 
 
 @pytest.mark.parametrize("layered", [False, True])
@@ -213,5 +220,7 @@ def test_a_still_has_no_number_where_blender_gives_it_none(extension, files, sce
     node_in(extension, scene, tmp_path / "nodes", (setting, "i"), layered=True)
     scene.frame_set(7)
     bpy.ops.render.render()
-    assert files.of_nodes(scene, 7, animation=False) == [str(tmp_path / "nodes" / still)] == [str(path) for path in pictures_below(tmp_path)]
+    assert (
+        files.of_nodes(scene, 7, animation=False) == [str(tmp_path / "nodes" / still)] == [str(path) for path in pictures_below(tmp_path)]
+    )
     assert module(extension, "render.file_integrity").is_marked(tmp_path / "nodes" / still)

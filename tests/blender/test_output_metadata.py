@@ -98,7 +98,7 @@ def test_saved_from_the_image_editor_and_two_portraits(extension, scene, client,
 def test_recipes_of_portraits_in_turn_hold_each_frame_whole(extension):
     """What frames have in common is packed once: neither the frames nor other portraits get into it."""
     metadata, portrait = module(extension, "render.metadata"), module(extension, "rig.portrait").Portrait
-    first, second = ({"seed": seed, "w": "Ä\"" * 5000, "parameters": {"expression": {"jawOpen": 0.5}}} for seed in (1, 2))
+    first, second = ({"seed": seed, "w": 'Ä"' * 5000, "parameters": {"expression": {"jawOpen": 0.5}}} for seed in (1, 2))
     for number, one in enumerate((first, second, portrait(first), first, portrait(second))):
         controls = {"rotation": [0.1 * number, 0.0, 0.0]}
         text = zlib.decompress(base64.b64decode(metadata.recipe(one, controls, 64)))
@@ -107,7 +107,12 @@ def test_recipes_of_portraits_in_turn_hold_each_frame_whole(extension):
 
 def test_files_that_cannot_be_understood_stay_as_they_are(extension, tmp_path):
     texts = module(extension, "render.metadata_text")
-    for name, content in (("half.png", b"\x89PNG\r\n\x1a\n"), ("text.exr", b"v/1\x01 no header"), ("empty.exr", b""), ("a.tga", b"\0" * 99)):
+    for name, content in (
+        ("half.png", b"\x89PNG\r\n\x1a\n"),
+        ("text.exr", b"v/1\x01 no header"),
+        ("empty.exr", b""),
+        ("a.tga", b"\0" * 99),
+    ):
         path = tmp_path / name
         path.write_bytes(content)
         texts.add_texts(path, {"StyleRigVersion": "1"})

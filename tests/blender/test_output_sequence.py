@@ -57,7 +57,16 @@ def test_an_animation_writes_png_and_exr(rendered, tmp_path):
         np.testing.assert_array_equal(read_png(path)[..., :3], srgb_bytes(48))
     channels = read_exr(rendered / "passes" / "frame_0003.exr", tmp_path)
     assert {name.partition(".")[0] for name in channels} == {
-        "Combined", "Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position",
+        "Combined",
+        "Portrait",
+        "HeadMatte",
+        "FaceMask",
+        "Normal",
+        "Albedo",
+        "Shading",
+        "Depth",
+        "UV",
+        "Position",
     }
 
 
@@ -77,9 +86,7 @@ def test_done_frames_are_skipped_and_overwrite_is_honoured(scene, rendered, clie
     assert len(client.requests) == 3
 
 
-def test_a_backend_that_dies_leaves_its_frames_and_the_next_render_goes_on(
-    extension, empty_scene, monkeypatch, tmp_path
-):
+def test_a_backend_that_dies_leaves_its_frames_and_the_next_render_goes_on(extension, empty_scene, monkeypatch, tmp_path):
     link = module(extension, "client.http_client")
     prepare(extension, empty_scene)
     empty_scene.frame_end = 5

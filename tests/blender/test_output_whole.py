@@ -13,7 +13,11 @@ import pytest
 from output_shot import module
 
 SIZE = 300  # pixels: several chunks in every codec
-CODECS = [item.identifier for item in bpy.types.ImageFormatSettings.bl_rna.properties["exr_codec"].enum_items if not item.identifier.startswith("B44")]
+CODECS = [
+    item.identifier
+    for item in bpy.types.ImageFormatSettings.bl_rna.properties["exr_codec"].enum_items
+    if not item.identifier.startswith("B44")
+]
 TEXTS = {"StyleRigVersion": "1.2", "Description": "Größe 🙂", "Long": "x" * 100_000}
 
 

@@ -197,7 +197,9 @@ def test_timecodes(part):
 
 def codes(rate, count, start=0):
     """Time codes that count ``rate`` frames a second, of ``count`` rows from frame ``start`` of the day on."""
-    return [f"{n // rate // 3600 % 24:02}:{n // rate // 60 % 60:02}:{n // rate % 60:02}:{n % rate:02}.123" for n in range(start, start + count)]
+    return [
+        f"{n // rate // 3600 % 24:02}:{n // rate // 60 % 60:02}:{n // rate % 60:02}:{n % rate:02}.123" for n in range(start, start + count)
+    ]
 
 
 @pytest.mark.parametrize("rate", [8, 15, 20, 24, 25, 30, 37, 48, 50, 60, 90, 100, 120, 240])
@@ -237,7 +239,9 @@ def test_rows_slower_or_faster_than_their_timecodes(part):
 @pytest.mark.parametrize("write", [lambda t: f"10:00:{t:06.3f}", lambda t: f"{t:.4f}", lambda t: f"{t:.4f}".replace(".", ",")])
 def test_timecodes_in_seconds(part, write):
     for rate in (0, 25, 60):  # which is nothing to them
-        assert part("rig.timecode").seconds_of([write(row / 25) for row in range(200)], rate) == pytest.approx(np.arange(200) / 25, abs=1e-3)
+        assert part("rig.timecode").seconds_of([write(row / 25) for row in range(200)], rate) == pytest.approx(
+            np.arange(200) / 25, abs=1e-3
+        )
 
 
 def test_a_rate_that_is_given(part):

@@ -36,7 +36,13 @@ def test_vertices_edited(rig, read, kind):
     before, count = read(), len(rig.stylerig.head.data.vertices)
     edit_mesh(rig.stylerig.head, lambda: bpy.ops.mesh.delete(type="VERT") if kind == "delete" else bpy.ops.mesh.subdivide())
     assert len(rig.stylerig.head.data.vertices) != count and read() == before
-    for name, options in (("neutral_expression", {}), ("mirror_pose", {}), ("apply_pose", {"pose": "Ah"}), ("reset_rig", {}), ("keep_pose", {})):
+    for name, options in (
+        ("neutral_expression", {}),
+        ("mirror_pose", {}),
+        ("apply_pose", {"pose": "Ah"}),
+        ("reset_rig", {}),
+        ("keep_pose", {}),
+    ):
         assert getattr(bpy.ops.stylerig, name)(**options) == {"FINISHED"}
     assert bpy.ops.stylerig.duplicate_portrait() == {"FINISHED"}
 

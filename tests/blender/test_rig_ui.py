@@ -247,7 +247,9 @@ def test_expressions_by_region(part):
 def test_unregister_leaves_nothing_and_register_works_again(extension, backend):
     def ours():
         kinds = (bpy.types.Operator, bpy.types.Panel, bpy.types.PropertyGroup, bpy.types.RenderEngine, bpy.types.AddonPreferences)
-        return [cls for kind in kinds for cls in kind.__subclasses__() if cls.__module__.startswith(extension.__name__) and cls.is_registered]
+        return [
+            cls for kind in kinds for cls in kind.__subclasses__() if cls.__module__.startswith(extension.__name__) and cls.is_registered
+        ]
 
     handlers = [name for name in dir(bpy.app.handlers) if isinstance(getattr(bpy.app.handlers, name), list)]
     bpy.ops.stylerig.start_backend()

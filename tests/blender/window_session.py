@@ -268,7 +268,10 @@ def played(choice: str, frame_seconds: float, follows: bool, options: argparse.N
         yield lambda reached=scene.frame_current + 3: scene.frame_current >= reached
         assert not turns, "a picture was shown although the live view says that it pauses"
     yield from screenshot(options.output / f"playback_{choice}_{'followed' if follows else 'paused'}.png")
-    print(f"playback, {choice}, {frame_seconds:.3g} s per frame: {len(turns)} pictures to frame {scene.frame_current}, {view.status!r}", flush=True)
+    print(
+        f"playback, {choice}, {frame_seconds:.3g} s per frame: {len(turns)} pictures to frame {scene.frame_current}, {view.status!r}",
+        flush=True,
+    )
     with bpy.context.temp_override(**view_3d()):
         bpy.ops.screen.animation_cancel(restore_frame=False)
     assert (np.diff(turns) >= 0).all(), turns  # one pose after another; twice where a coarse picture came first
@@ -346,7 +349,10 @@ def render_animation(options: argparse.Namespace) -> Iterator:
     assert all((one != other).any() for one, other in zip(pictures, pictures[1:])), "two frames are the same"
     still = picture(options.output / "rendered.png")
     difference = 255 * np.abs(pictures[4] - still).max()
-    print(f"animation in the window: foreseen rightly and in vain {foreseen}; frame {STILL} differs from the still by {difference:.2g} of 255", flush=True)
+    print(
+        f"animation in the window: foreseen rightly and in vain {foreseen}; frame {STILL} differs from the still by {difference:.2g} of 255",
+        flush=True,
+    )
     assert difference == 0 and foreseen[-1][0][0] > 0, (difference, foreseen)
     yield from settled()
     assert not part("live.controller").VIEW.failed

@@ -57,8 +57,15 @@ def measure_axes(subjects: Subjects, report: Callable[[str], None]) -> dict[str,
     return axes
 
 
-def measure(subjects: Subjects, group: str, values, edit: Callable[[float], dict[str, Tensor]], tolerance: float,
-            within: set[str] | frozenset[str], read: Callable[[Reading], np.ndarray]) -> Axis:
+def measure(
+    subjects: Subjects,
+    group: str,
+    values,
+    edit: Callable[[float], dict[str, Tensor]],
+    tolerance: float,
+    within: set[str] | frozenset[str],
+    read: Callable[[Reading], np.ndarray],
+) -> Axis:
     """Request each of ``values`` by ``edit``; ``read`` finds the achieved value in the readings."""
     found = [subjects.request(**edit(value)) for value in values]
     achieved = np.stack([read(reading) for reading in found], axis=1)

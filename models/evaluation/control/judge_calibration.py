@@ -159,4 +159,3 @@ def add_floors(path: Path, folder: Path, face: FaceModel, device: torch.device |
     floors = measure_floors(judge, folder, face)
     judge.save(path, {**judge.header, "floors": floors})
     return Estimator.load(path)
-

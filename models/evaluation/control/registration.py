@@ -42,9 +42,7 @@ def find_motion(before: np.ndarray, after: np.ndarray, start: Motion) -> Motion:
     try:
         _, found = cv2.findTransformECC(first, second, matrix, cv2.MOTION_AFFINE, criteria, None, BLUR)
     except cv2.error as error:
-        raise StyleRigError(
-            "Two pictures of a moved head do not correspond.", "Evaluate other portraits.", code="no_motion"
-        ) from error
+        raise StyleRigError("Two pictures of a moved head do not correspond.", "Evaluate other portraits.", code="no_motion") from error
     return from_matrix(found.astype(float), size)
 
 

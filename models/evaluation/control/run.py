@@ -47,8 +47,15 @@ class Results:
 
 
 @torch.no_grad()
-def evaluate(rig: Rig, judge: Estimator, portraits: int = 12, truncation: float = 0.7, method: str | None = None,
-             report: Callable[[str], None] = print, sections: Collection[str] = SECTIONS) -> Results:
+def evaluate(
+    rig: Rig,
+    judge: Estimator,
+    portraits: int = 12,
+    truncation: float = 0.7,
+    method: str | None = None,
+    report: Callable[[str], None] = print,
+    sections: Collection[str] = SECTIONS,
+) -> Results:
     """All axes, and the ``sections`` (of SECTIONS). ``method`` is another way to edit than the rig's own."""
     if method:
         rig.networks.method = method

@@ -99,7 +99,4 @@ class Subjects:
 
     def changes(self, found: list[Reading]) -> dict[str, np.ndarray]:
         """Axis -> what ``found`` (K readings) differs by from the portraits themselves, (N, K)."""
-        return {
-            name: np.stack([reading.values[name] - before for reading in found], axis=1)
-            for name, before in self.before.values.items()
-        }
+        return {name: np.stack([reading.values[name] - before for reading in found], axis=1) for name, before in self.before.values.items()}

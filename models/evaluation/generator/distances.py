@@ -56,10 +56,12 @@ def precision_recall(real: Tensor, generated: Tensor, neighbours: int = 3) -> tu
 
 
 def covered(points: Tensor, manifold: Tensor, neighbours: int) -> float:
-    radii = torch.cat([
-        torch.cdist(part, manifold).kthvalue(neighbours + 1, dim=1).values  # the nearest is the point itself
-        for part in manifold.split(BLOCK)
-    ])
+    radii = torch.cat(
+        [
+            torch.cdist(part, manifold).kthvalue(neighbours + 1, dim=1).values  # the nearest is the point itself
+            for part in manifold.split(BLOCK)
+        ]
+    )
     inside = [(torch.cdist(part, manifold) <= radii).any(dim=1) for part in points.split(BLOCK)]
     return float(torch.cat(inside).float().mean())
 

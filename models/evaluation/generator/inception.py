@@ -51,8 +51,7 @@ class Inception:
         """Convolution without bias, batch normalisation by its statistics, ReLU."""
         weight = self.state[f"{name}.conv.weight"]
         x = F.conv2d(x, weight, None, stride, [k // 2 if padded else 0 for k in weight.shape[2:]])
-        mean, variance, scale, shift = (
-            self.state[f"{name}.bn.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+        mean, variance, scale, shift = (self.state[f"{name}.bn.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
         return F.relu(F.batch_norm(x, mean, variance, scale, shift, eps=NORM_EPSILON))
 
     def chain(self, x: Tensor, block: str, *names: str) -> Tensor:

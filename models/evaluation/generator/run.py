@@ -36,8 +36,16 @@ class GeneratorEvaluation:
     are those of ``seed``; a picture's features are those of ``features``.
     """
 
-    def __init__(self, generator: Generator, data: Path, features: StudioFeatures, count: int = 5000,
-                 inception: Inception | None = None, seed: int = 0, say: Callable[[str], None] = print):
+    def __init__(
+        self,
+        generator: Generator,
+        data: Path,
+        features: StudioFeatures,
+        count: int = 5000,
+        inception: Inception | None = None,
+        seed: int = 0,
+        say: Callable[[str], None] = print,
+    ):
         self.generator, self.features, self.inception, self.seed, self.say = generator, features, inception, seed, say
         self.folder = data
         self.real = PictureSet(data, 0 if small(data) else SIZE, ("latent",), "training", most=2 * count)
@@ -45,7 +53,8 @@ class GeneratorEvaluation:
         if self.count < LEAST:
             raise StyleRigError(
                 f"{len(self.real)} training pictures are too few to measure against.",
-                f"Render at least {2 * LEAST} of them.", code="no_training_data",
+                f"Render at least {2 * LEAST} of them.",
+                code="no_training_data",
             )
         self.figures: dict[str, Any] = {}
 
@@ -68,8 +77,7 @@ class GeneratorEvaluation:
 
     def note(self, name: str, **values: Any) -> None:
         self.figures[name] = {key: round(v, 6) if isinstance(v, float) else v for key, v in values.items()}
-        self.say(f"{name}: " + ", ".join(f"{key} {value}" for key, value in self.figures[name].items()
-                                         if isinstance(value, (int, float))))
+        self.say(f"{name}: " + ", ".join(f"{key} {value}" for key, value in self.figures[name].items() if isinstance(value, (int, float))))
 
     def real_batches(self, rows: np.ndarray, title: str = "") -> Iterator[Tensor]:
         from tqdm import tqdm
@@ -115,8 +123,15 @@ class GeneratorEvaluation:
         held = self.held_features[:count]
         precision, recall = precision_recall(held, self.features_drawn[:count])
         floor = precision_recall(held, self.real_features[:count])
-        self.note("manifold", precision=precision, recall=recall, precision_floor=floor[0], recall_floor=floor[1],
-                  samples=count, features=self.features.name)
+        self.note(
+            "manifold",
+            precision=precision,
+            recall=recall,
+            precision_floor=floor[0],
+            recall_floor=floor[1],
+            samples=count,
+            features=self.features.name,
+        )
 
     def smoothness(self) -> None:
         pairs = min(PATHS, self.count)
@@ -144,8 +159,14 @@ class GeneratorEvaluation:
         in_z, _ = separability(self.z, read, attributes, spread)
         latents = torch.from_numpy(self.real.truth["latent"][self.rows])
         floor, _ = separability(latents, self.real_read[:, start:stop], attributes, spread)
-        self.note("separability", w=in_w, z=in_z, floor=floor, samples=self.count,
-                  attributes={name: round(value, 4) for name, value in bits.items()})
+        self.note(
+            "separability",
+            w=in_w,
+            z=in_z,
+            floor=floor,
+            samples=self.count,
+            attributes={name: round(value, 4) for name, value in bits.items()},
+        )
 
     def held_out(self) -> None:
         """Mean absolute error of matte and colour, 0..1, where latents determine the picture."""
@@ -184,11 +205,12 @@ class GeneratorEvaluation:
         first = see(self.real_batches(self.rows[: self.count], "Inception, real"))
         second = see(self.real_batches(self.rows[self.count :], "Inception, floor"))
         size = self.real.size
-        shrunk = (torch.nn.functional.interpolate(part, (size, size), mode="bilinear", antialias=True)
-                  for part in batches(self.generator, self.z, title="Inception, samples"))
+        shrunk = (
+            torch.nn.functional.interpolate(part, (size, size), mode="bilinear", antialias=True)
+            for part in batches(self.generator, self.z, title="Inception, samples")
+        )
         drawn = see(shrunk)
-        self.note("fid", value=frechet_distance(drawn, first), floor=frechet_distance(second, first),
-                  samples=self.count, picture_size=size)
+        self.note("fid", value=frechet_distance(drawn, first), floor=frechet_distance(second, first), samples=self.count, picture_size=size)
 
     def write(self, folder: Path) -> None:
         write_sheets(self.generator, folder, self.seed)

@@ -44,8 +44,7 @@ def name_of(latent: int, layout: dict[str, list[int]]) -> str:
     return f"latent {latent}"
 
 
-def separability(codes: Tensor, read: Tensor, attributes: dict[str, tuple[int, float]],
-                 spread: Tensor) -> tuple[float, dict[str, float]]:
+def separability(codes: Tensor, read: Tensor, attributes: dict[str, tuple[int, float]], spread: Tensor) -> tuple[float, dict[str, float]]:
     """2 ^ sum of H(Y|X) over the attributes, and each H in bits.
 
     ``codes`` (N, D) are separated by a linear SVM; ``read`` (N, S) are the latents read off the

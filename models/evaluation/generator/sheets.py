@@ -31,7 +31,7 @@ def plate(size: int) -> Tensor:
     """A background with structure (3, R, R) 0..1: a bright window and bars before dusk, out of focus."""
     axis = (torch.arange(size) + 0.5) / size
     y, x = torch.meshgrid(axis, axis, indexing="ij")
-    window = torch.exp(-(((x - 0.78) / 0.16) ** 2 + ((y - 0.3) / 0.24) ** 2) ** 2)
+    window = torch.exp(-((((x - 0.78) / 0.16) ** 2 + ((y - 0.3) / 0.24) ** 2) ** 2))
     bars = 0.5 + 0.5 * torch.sin(2 * math.pi * 3.5 * x)
     dusk = torch.stack((0.22 + 0.20 * y, 0.26 + 0.10 * y, 0.38 - 0.12 * y))
     light = torch.tensor((1.0, 0.93, 0.78))[:, None, None]

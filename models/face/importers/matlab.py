@@ -50,8 +50,7 @@ def read_matlab(file: Path, wanted: set[str]) -> dict[str, np.ndarray]:
     raise FaceModelError(file, f"holds more than {MAX_VARIABLES} variables.")
 
 
-def read_variable(kind: int, body: memoryview, order: str, wanted: set[str], arrays: dict[str, np.ndarray],
-                  left: int) -> None:
+def read_variable(kind: int, body: memoryview, order: str, wanted: set[str], arrays: dict[str, np.ndarray], left: int) -> None:
     """Put one variable into ``arrays`` if it is wanted; it may take ``left`` bytes once unpacked."""
     head = body
     if kind == COMPRESSED:

@@ -1,7 +1,7 @@
 """Builds edition 2 of our head and stores it: what ``load_face_model("head-2")`` loads.
 
-    python -m models.face.own_head.build            write the file
-    python -m models.face.own_head.build --check    build, and say whether the file holds the same
+python -m models.face.own_head.build            write the file
+python -m models.face.own_head.build --check    build, and say whether the file holds the same
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
 def shallower_nostrils(face: np.ndarray, sheet: topology.Sheet) -> np.ndarray:
     """Displacement (F, 3) of the face's vertices (F, 3) that lifts the nostrils' ends toward their openings: narrow noses were pierced by them."""
     distance = nostril_distance(sheet.points)
-    share, rim = (weight[:, None] for weight in (NOSTRIL_LIFT * smooth_step((0.55 - distance) / 0.3), np.exp(-(((distance - 0.62) / 0.2) ** 2))))
+    share, rim = (
+        weight[:, None] for weight in (NOSTRIL_LIFT * smooth_step((0.55 - distance) / 0.3), np.exp(-(((distance - 0.62) / 0.2) ** 2)))
+    )
     lifted = np.zeros(face.shape)
     for side in (sheet.points[:, 0] < 0.5, sheet.points[:, 0] > 0.5):
         opening = np.sum((rim * face)[side], axis=0) / np.sum(rim[side])

@@ -39,17 +39,33 @@ def eyes_of_age(skin: Skin):
 def mouth_of_age(skin: Skin):
     """Thinner lips, a longer upper lip, corners that sink."""
     thinner = proportions.upper_lip(skin, -0.055) + proportions.lower_lip(skin, -0.042)
-    return thinner + skin.move((0, -3.4, 11.2), (2.3, 1.0, 2.0), (0, -0.03, -0.03)) + skin.move((2.5, -3.6, 10.2), (0.7, 0.6, 0.9), (0.005, -0.022, 0))
+    return (
+        thinner
+        + skin.move((0, -3.4, 11.2), (2.3, 1.0, 2.0), (0, -0.03, -0.03))
+        + skin.move((2.5, -3.6, 10.2), (0.7, 0.6, 0.9), (0.005, -0.022, 0))
+    )
 
 
 def folds(skin: Skin):
     """Folds from nose to mouth and from mouth to chin, each with the cheek that hangs over it; bands of the neck."""
-    nasolabial = np.array([(1.6, 1.0, 10.6), (1.8, 0.2, 10.7), (2.05, -0.4, 10.5), (2.5, -1.5, 10.35), (2.95, -2.5, 10.3), (3.25, -3.4, 9.95), (3.3, -4.3, 9.7)])
+    nasolabial = np.array(
+        [
+            (1.6, 1.0, 10.6),
+            (1.8, 0.2, 10.7),
+            (2.05, -0.4, 10.5),
+            (2.5, -1.5, 10.35),
+            (2.95, -2.5, 10.3),
+            (3.25, -3.4, 9.95),
+            (3.3, -4.3, 9.7),
+        ]
+    )
     marionette = np.array([(2.6, -3.7, 10.15), (2.85, -4.4, 10.0), (3.0, -5.3, 9.65), (2.9, -6.2, 9.4)])
     cheek = skin.crease(nasolabial, 0.33, 0.058) + skin.crease(nasolabial + [0.8, 0.2, -0.25], 0.7, -0.05)
     chin = skin.crease(marionette, 0.36, 0.038) + skin.crease(marionette + [0.85, -0.3, -0.5], 0.75, -0.028)
     bands = skin.crease([(0.9, -8.8, 6.2), (1.0, -10.5, 4.7), (1.1, -13.0, 3.6)], 0.3, -0.035)
-    frown = skin.crease([(0.5, 6.7, 10.65), (0.55, 5.9, 10.7), (0.5, 5.1, 10.65)], 0.2, 0.012) + skin.crease([(-1.2, -5.1, 10.75), (0, -5.15, 11.0), (1.2, -5.1, 10.75)], 0.25, 0.014)
+    frown = skin.crease([(0.5, 6.7, 10.65), (0.55, 5.9, 10.7), (0.5, 5.1, 10.65)], 0.2, 0.012) + skin.crease(
+        [(-1.2, -5.1, 10.75), (0, -5.15, 11.0), (1.2, -5.1, 10.75)], 0.25, 0.014
+    )
     return cheek + chin + bands + frown
 
 
@@ -62,9 +78,24 @@ def growth(skin: Skin):
 def masculine(skin: Skin):
     """Half the difference between the means of men and women: −1 is a typical woman, 1 a typical man."""
     size = 0.016 * (skin.points - [0, 0, -1])
-    skull = 0.8 * proportions.brow_ridge(skin) - 0.5 * proportions.forehead_slope(skin) - 0.35 * proportions.brow_height(skin) - 0.25 * proportions.eye_size(skin)
-    jaw = 0.6 * proportions.jaw_width(skin) + 0.4 * proportions.jaw_angle(skin) + 0.45 * proportions.chin_length(skin) + 0.6 * proportions.chin_width(skin)
-    middle = 0.35 * proportions.nose_length(skin) + 0.4 * proportions.nose_width(skin) + 0.3 * proportions.nose_protrusion(skin) + 0.4 * proportions.nose_bridge(skin)
+    skull = (
+        0.8 * proportions.brow_ridge(skin)
+        - 0.5 * proportions.forehead_slope(skin)
+        - 0.35 * proportions.brow_height(skin)
+        - 0.25 * proportions.eye_size(skin)
+    )
+    jaw = (
+        0.6 * proportions.jaw_width(skin)
+        + 0.4 * proportions.jaw_angle(skin)
+        + 0.45 * proportions.chin_length(skin)
+        + 0.6 * proportions.chin_width(skin)
+    )
+    middle = (
+        0.35 * proportions.nose_length(skin)
+        + 0.4 * proportions.nose_width(skin)
+        + 0.3 * proportions.nose_protrusion(skin)
+        + 0.4 * proportions.nose_bridge(skin)
+    )
     mouth = 0.35 * proportions.philtrum_length(skin) - 0.45 * proportions.lip_fullness(skin) + 0.2 * proportions.mouth_width(skin)
     cheeks = -0.5 * proportions.cheek_fullness(skin) + 0.2 * proportions.cheekbones(skin) + 0.15 * proportions.face_length(skin)
     neck = 0.9 * proportions.neck_width(skin) + skin.move((0, -10.4, 5.0), (0.7, 0.9, 1.2), (0, 0, 0.22))

@@ -112,7 +112,9 @@ def add_mouth_bag(parts: Parts, edge: np.ndarray, motion: tuple[np.ndarray, np.n
     uv, uv_quads = band_uv(len(MOUTH_RINGS) + 1, count, place)
     throat, throat_index = rectangle_uv(2, count // 2, THROAT_UV)
     across = topology.zip_quads(np.concatenate((throat_index[1], throat_index[0, ::-1]))) + len(uv)
-    parts.add("mouth", np.concatenate(rings, axis=1), np.concatenate(quads), np.concatenate((uv, throat)), np.concatenate((uv_quads, across)))
+    parts.add(
+        "mouth", np.concatenate(rings, axis=1), np.concatenate(quads), np.concatenate((uv, throat)), np.concatenate((uv_quads, across))
+    )
 
 
 def add_eyeball(parts: Parts, names: list[str], table: np.ndarray, side: str, resolution: Resolution) -> None:

@@ -128,7 +128,9 @@ def upper_lip(skin: Skin, amount: float):
 
 
 def lower_lip(skin: Skin, amount: float):
-    return amount * (skin.move((0, -4.3, 11.5), (1.3, 0.42, 0.9), (0, -1, 0.35)) + skin.move((0, -3.85, 11.6), (1.3, 0.4, 0.7), (0, 0, 0.7)))
+    return amount * (
+        skin.move((0, -4.3, 11.5), (1.3, 0.42, 0.9), (0, -1, 0.35)) + skin.move((0, -3.85, 11.6), (1.3, 0.4, 0.7), (0, 0, 0.7))
+    )
 
 
 def mouth_width(skin: Skin):

@@ -108,7 +108,9 @@ def nostril_distance(chart: np.ndarray) -> np.ndarray:
     return np.hypot(x, y)
 
 
-def albedo_modes(mean: np.ndarray, chart: np.ndarray, spans: dict, landmarks: np.ndarray, eyes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def albedo_modes(
+    mean: np.ndarray, chart: np.ndarray, spans: dict, landmarks: np.ndarray, eyes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean albedo (V, 3) and modes (B, V, 3), linear RGB, for the head's vertices.
 
     ``mean`` (V, 3) are the vertices, ``chart`` (V, 2) their chart positions (NaN off the face),

@@ -42,7 +42,10 @@ class Skin:
 
     def stretch(self, centre, radius, factors, mirror: int = 1) -> np.ndarray:
         """Scale what lies round a place, away from it, by 1 + ``factors`` along x, y and z."""
-        return sum(sign * self.bell(side, radius)[:, None] * (self.points - side) * factors for sign, side in zip((1, mirror), both_sides(centre), strict=False))
+        return sum(
+            sign * self.bell(side, radius)[:, None] * (self.points - side) * factors
+            for sign, side in zip((1, mirror), both_sides(centre), strict=False)
+        )
 
     def turn(self, centre, radius, angle: float) -> np.ndarray:
         """Turn what lies round a place about the view axis: the left side's outer end goes up by ``angle`` radians."""

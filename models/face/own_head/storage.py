@@ -24,7 +24,16 @@ from models.face.own_head.reflectance import ALBEDO_FLOOR
 from models.io.atomic_write import write_atomic
 
 FILE = Path(__file__).with_name("head-2.npz")
-STEP = {"mean": 2e-5, "identity": 5e-5, "expression": 5e-5, "albedo_mean": 2e-5, "albedo": 2e-5, "uv": 1e-6, "eye_centers": 2e-5, "identity_eye_centers": 2e-5}
+STEP = {
+    "mean": 2e-5,
+    "identity": 5e-5,
+    "expression": 5e-5,
+    "albedo_mean": 2e-5,
+    "albedo": 2e-5,
+    "uv": 1e-6,
+    "eye_centers": 2e-5,
+    "identity_eye_centers": 2e-5,
+}
 MODES = ("identity", "expression", "albedo")  # (K, V, 3): stored as differences
 NAMES = ("expression_names", "identity_names", "reflectance_names")
 PARTS_STEP = 1e-4  # of masks and groups

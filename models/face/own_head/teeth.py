@@ -66,7 +66,9 @@ def arch(figures: dict, row: str) -> Arch:
     middle = (low + high) / 2 - [0, 0, TEETH_BACK]
     edge = (low if row == "upper" else high)[:, 1]
     x = np.linspace(-2.75, 2.75, 400)
-    even = lambda values, points, powers: np.linalg.lstsq(np.stack([middle[:, 0] ** p for p in powers], 1), values, rcond=None)[0] @ np.stack([points**p for p in powers])
+    even = lambda values, points, powers: (
+        np.linalg.lstsq(np.stack([middle[:, 0] ** p for p in powers], 1), values, rcond=None)[0] @ np.stack([points**p for p in powers])
+    )
     z = even(middle[:, 2], x, (0, 2, 4, 6))
     y = even(edge, x, (0, 2))
     places = np.stack((x, y, z), axis=1)
@@ -93,7 +95,9 @@ def crowns(curve: Arch, row: str, resolution: Resolution, uneven: np.ndarray, ga
     """The teeth of a row (14, n, 3) from the face's right to its left, rings of ``segments`` points each, ``gap`` cm apart."""
     order = [*range(6, -1, -1), *range(7)]
     centres = np.repeat((-1, 1), 14 // 2) * quarter_centres(row)[order]
-    return np.stack([crown(curve, row, number, s, resolution, moved, gap) for number, s, moved in zip(order, centres, uneven.T, strict=True)])
+    return np.stack(
+        [crown(curve, row, number, s, resolution, moved, gap) for number, s, moved in zip(order, centres, uneven.T, strict=True)]
+    )
 
 
 def segments(resolution: Resolution) -> int:
@@ -147,7 +151,10 @@ def add_teeth(parts: Parts, figures: dict, jaw: Jaw, mode_rows: dict[str, int], 
         curve = arch(figures, row)
         draw = lambda uneven, gap=0.0, curve=curve, row=row: crowns(curve, row, resolution, uneven, gap)
         points = draw(base[row])
-        change = {"teeth_uneven": draw(base[row] + TEETH_MODES["teeth_uneven"] * other[row]), "teeth_gaps": draw(base[row], TEETH_MODES["teeth_gaps"])}
+        change = {
+            "teeth_uneven": draw(base[row] + TEETH_MODES["teeth_uneven"] * other[row]),
+            "teeth_gaps": draw(base[row], TEETH_MODES["teeth_gaps"]),
+        }
         faces, uv, corners = tooth_quads(resolution, points.shape[1] // segments(resolution), mirrored=row == "lower")
         for i, tooth in enumerate(points):
             place = 14 * number + i
@@ -158,7 +165,9 @@ def add_teeth(parts: Parts, figures: dict, jaw: Jaw, mode_rows: dict[str, int], 
             quads.append(faces + place * len(tooth))
             uvs.append(np.asarray(TEETH_UV[0]) + (uv + (place % columns, place // columns)) * size)
             uv_quads.append(corners + place * len(uv))
-    parts.add("teeth", np.concatenate(teeth, axis=1), np.concatenate(quads) + parts.vertex_count, np.concatenate(uvs), np.concatenate(uv_quads))
+    parts.add(
+        "teeth", np.concatenate(teeth, axis=1), np.concatenate(quads) + parts.vertex_count, np.concatenate(uvs), np.concatenate(uv_quads)
+    )
 
 
 def add_gums(parts: Parts, figures: dict, jaw: Jaw, resolution: Resolution) -> None:

@@ -54,7 +54,12 @@ def tongue_rings(sections: np.ndarray, along: np.ndarray, tip: np.ndarray, cosin
     """Rings (r, n, 3) across a line through ``sections`` (s, 4), at the shares ``along`` (r,) of it; ``tip`` (r, 1) narrows them."""
     y, z, wide, thick = (smooth_line(column, along)[:, None] for column in sections.T)
     wide, thick = wide * tip, thick * np.sqrt(tip)
-    slope = np.stack([smooth_line(column, np.clip(along + 0.01, 0, 1)) - smooth_line(column, np.clip(along - 0.01, 0, 1)) for column in sections[:, :2].T])
+    slope = np.stack(
+        [
+            smooth_line(column, np.clip(along + 0.01, 0, 1)) - smooth_line(column, np.clip(along - 0.01, 0, 1))
+            for column in sections[:, :2].T
+        ]
+    )
     back = unit(np.stack((slope[1], -slope[0]), axis=1))  # y and z of the direction that the tongue's back faces
     rise = thick * sine - GROOVE * np.exp(-((wide * cosine / 0.3) ** 2)) * np.clip(sine, 0, 1) * np.clip(thick / 0.5, 0, 1) * tip
     return np.stack((wide * cosine, y + rise * back[:, :1], z + rise * back[:, 1:]), axis=-1)
@@ -65,4 +70,9 @@ def smooth_line(values: np.ndarray, along: np.ndarray) -> np.ndarray:
     place = along * (len(values) - 1)
     k = np.minimum(place.astype(int), len(values) - 2)
     r, slope = place - k, np.gradient(values)
-    return (2 * r**3 - 3 * r**2 + 1) * values[k] + (r**3 - 2 * r**2 + r) * slope[k] + (3 * r**2 - 2 * r**3) * values[k + 1] + (r**3 - r**2) * slope[k + 1]
+    return (
+        (2 * r**3 - 3 * r**2 + 1) * values[k]
+        + (r**3 - 2 * r**2 + r) * slope[k]
+        + (3 * r**2 - 2 * r**3) * values[k + 1]
+        + (r**3 - r**2) * slope[k + 1]
+    )

@@ -342,7 +342,9 @@ def sphere(segments: int, angles_degrees) -> tuple[np.ndarray, np.ndarray, np.nd
     square = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     around = np.arctan2(square[loop, 1], square[loop, 0])
     theta = np.radians(np.asarray(angles_degrees, float))
-    ring = lambda angle: np.stack((np.sin(angle) * np.cos(around), np.sin(angle) * np.sin(around), np.full(segments, np.cos(angle))), axis=-1)
+    ring = lambda angle: np.stack(
+        (np.sin(angle) * np.cos(around), np.sin(angle) * np.sin(around), np.full(segments, np.cos(angle))), axis=-1
+    )
     points = [ring(angle) for angle in theta]
     index = np.arange(len(theta) * segments).reshape(len(theta), segments)
     quads = [ring_quads(index[row + 1], index[row]) for row in range(len(theta) - 1)]

@@ -98,9 +98,7 @@ def load_generator(path: str | Path, precision: str = "float32", device: str = "
 def read_file(path: Path) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
     """Configuration, state and metadata of a file of any kind that is known."""
     if not os.path.exists(path):  # pathlib's own raises where a folder may not be searched
-        raise StyleRigError(
-            f"There is no generator at {path}.", "Choose a generator file that exists.", code="missing_generator"
-        )
+        raise StyleRigError(f"There is no generator at {path}.", "Choose a generator file that exists.", code="missing_generator")
     try:
         with open_regular(path, LARGEST_FILE) as file:
             start = file.read(START)

@@ -83,8 +83,7 @@ def sampling_rate(size: int) -> int:
     raise PickleError(f"its layers of {size} pixels are not a StyleGAN3's as published")
 
 
-def layer_of(state: dict[str, Tensor], name: str, in_size: int, out_size: int, in_rate: int, out_rate: int,
-             to_rgb: bool) -> LayerConfig:
+def layer_of(state: dict[str, Tensor], name: str, in_size: int, out_size: int, in_rate: int, out_rate: int, to_rgb: bool) -> LayerConfig:
     """A layer from its weight, its filters and its neighbours' sizes (Karras et al. 2021, appendix)."""
     weight = state[f"synthesis.{name}.weight"]
     if weight.dim() != 4:

@@ -23,8 +23,7 @@ def is_nvidia(module: ModuleRecord) -> bool:
     return {"synthesis", "mapping"} <= set(module.part("_modules"))
 
 
-def read_nvidia(module: ModuleRecord,
-                most_numbers: int) -> tuple[str, StyleGAN2Config | StyleGAN3Config, dict[str, Tensor]]:
+def read_nvidia(module: ModuleRecord, most_numbers: int) -> tuple[str, StyleGAN2Config | StyleGAN3Config, dict[str, Tensor]]:
     """The family's name, the configuration and the state of a whole generator for which ``is_nvidia``.
 
     Raises PickleError or ConfigError, also for more than ``most_numbers`` numbers.
@@ -54,8 +53,7 @@ def common(module: ModuleRecord, mapping: ModuleRecord) -> dict[str, Any]:
     }
 
 
-def stylegan2_config(module: ModuleRecord, synthesis: ModuleRecord, mapping: ModuleRecord,
-                     state: dict[str, Tensor]) -> StyleGAN2Config:
+def stylegan2_config(module: ModuleRecord, synthesis: ModuleRecord, mapping: ModuleRecord, state: dict[str, Tensor]) -> StyleGAN2Config:
     """Also completes ``state`` for layers that were trained without noise."""
     channels, clamps = {}, set()
     sizes = {f"b{2**power}": 2**power for power in range(2, 12)}

@@ -29,8 +29,7 @@ PARTS = {
 LAYER = re.compile(r"(conv1|to_rgb1|convs\.(\d{1,2})|to_rgbs\.(\d{1,2}))\.([\w.]+)")
 
 
-def read_rosinality(theirs: dict[str, Tensor],
-                    average: Tensor | None) -> tuple[StyleGAN2Config, dict[str, Tensor], list[str]]:
+def read_rosinality(theirs: dict[str, Tensor], average: Tensor | None) -> tuple[StyleGAN2Config, dict[str, Tensor], list[str]]:
     """Configuration, state and notes of a generator by rosinality's names; raises PickleError or ConfigError.
 
     ``average`` is w's, once or for each layer, where the file keeps it.

@@ -57,8 +57,7 @@ def read_tensorflow(root: Any, most_numbers: int) -> tuple[str, GeneratorConfig,
     return "StyleGAN2", *read_stylegan2(tensors, arguments)
 
 
-def read_stylegan2(variables: dict[str, Tensor],
-                   arguments: dict[str, Any]) -> tuple[StyleGAN2Config, dict[str, Tensor]]:
+def read_stylegan2(variables: dict[str, Tensor], arguments: dict[str, Any]) -> tuple[StyleGAN2Config, dict[str, Tensor]]:
     for name, expected in EXPECTED.items():
         if arguments.get(name) not in (None, expected):
             raise PickleError(f"its {name} is {shown(arguments[name])}, expected {expected!r}")

@@ -29,8 +29,7 @@ PARTS = {"weight": "weight", "bias": "bias", "Noise/weight": "noise_strength", "
          "StyleMod/bias": "affine.bias"}  # fmt: skip
 
 
-def read_stylegan1(variables: dict[str, Tensor],
-                   arguments: dict[str, Any]) -> tuple[StyleGAN1Config, dict[str, Tensor]]:
+def read_stylegan1(variables: dict[str, Tensor], arguments: dict[str, Any]) -> tuple[StyleGAN1Config, dict[str, Tensor]]:
     """Configuration and state; raises PickleError or ConfigError."""
     check_arguments(arguments, STYLEGAN1)
     fused = arguments.get("fused_scale", "auto")
@@ -129,8 +128,7 @@ def to_rgb_name(name: str, value: Tensor) -> tuple[str, Tensor]:
     if int(match[1]):
         return "", value
     if value.shape[-1:] != (3,):
-        raise PickleError(f"it makes pictures of {value.shape[-1] if value.dim() else 0} channels, "
-                          "not of red, green and blue")
+        raise PickleError(f"it makes pictures of {value.shape[-1] if value.dim() else 0} channels, not of red, green and blue")
     return f"synthesis.torgb.{match[2]}", value.reshape(-1, 3).t().contiguous() if match[2] == "weight" else value
 
 

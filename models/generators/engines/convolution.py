@@ -46,9 +46,7 @@ class Convolution:
         if self.packed is None:
             pack = torch.ops.mkldnn._reorder_convolution_weight
             self.packed = pack(self.weight, self.padding, [1, 1], [1, 1], 1, list(x.shape))
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, self.packed, None, self.padding, [1, 1], [1, 1], 1, "none", [], ""
-        )
+        return torch.ops.mkldnn._convolution_pointwise(x, self.packed, None, self.padding, [1, 1], [1, 1], 1, "none", [], "")
 
 
 def array(values: Tensor) -> np.ndarray:

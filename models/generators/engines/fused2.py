@@ -39,9 +39,7 @@ class Layer:
         # A transposed convolution's even rows meet the kernel's rows 2 and 0, its odd rows row 1.
         even, odd = [2, 0], [1]
         self.convolutions = [
-            Convolution(weight[:, :, rows][:, :, :, columns], (0, 0), dtype, LANES)
-            for rows in (even, odd)
-            for columns in (even, odd)
+            Convolution(weight[:, :, rows][:, :, :, columns], (0, 0), dtype, LANES) for rows in (even, odd) for columns in (even, odd)
         ]
 
     def noise(self, drawn: Tensor | str, part: Box) -> np.ndarray:
@@ -129,8 +127,9 @@ class FusedStyleGAN2:
         picture[:, *box.place] = torch.from_numpy(image[box.inside(parts[-1]).place]).permute(2, 0, 1)[: self.img_channels]
         return picture
 
-    def draw(self, styles: list[np.ndarray], scales: list[np.ndarray], noises: Sequence[Tensor | str], parts: list[Box],
-             place: int) -> np.ndarray:
+    def draw(
+        self, styles: list[np.ndarray], scales: list[np.ndarray], noises: Sequence[Tensor | str], parts: list[Box], place: int
+    ) -> np.ndarray:
         """The image (H, W, 4) of the last of ``parts``: what each block draws, each within twice the one before."""
         colours = styles[len(self.layers) :]
         image = np.empty((0, 0, 4), np.float32)

@@ -88,8 +88,7 @@ def dot_rows(weights, starts, counts, x, x_starts, out, first, last):
 
 
 @compiled
-def activate_rows(x, top, scale, bias, noise, after, out, colours, colour_bias, before, image, settings,
-                  colour_clamp, first, last):
+def activate_rows(x, top, scale, bias, noise, after, out, colours, colour_bias, before, image, settings, colour_clamp, first, last):
     """x (h, W, C), the rows from ``top`` on, -> the same of out (H, W, C) and image (H, W, 4).
 
     value = clamp(leaky_relu(x * scale + noise + bias)); out = value * after, for the next convolution;

@@ -53,7 +53,12 @@ class Stage:
         self.relief = picture("relief", setup["detail_size"])
         self.iris = picture("iris", setup["iris_size"])
         self.world = environment(self.scene, picture("environment", setup["environment_size"]))
-        materials = [skin_material(self.detail, self.relief), eye_material(self.iris), teeth_material(), *(flesh_material(name, 0.35) for name in ("mouth", "tongue", "gums"))]
+        materials = [
+            skin_material(self.detail, self.relief),
+            eye_material(self.iris),
+            teeth_material(),
+            *(flesh_material(name, 0.35) for name in ("mouth", "tongue", "gums")),
+        ]
         self.head = mesh_object("head", setup["head_quads"], len(setup["head_face_mask"]), materials, setup["head_uv"])
         self.head.data.polygons.foreach_set("material_index", setup["head_material"].astype(np.int32))
         attribute(self.head.data, "face", "FLOAT", "value", setup["head_face_mask"])

@@ -90,7 +90,9 @@ def vertex_colour(nodes, name: str):
 
 def eye_material(iris):
     """An eyeball: the painted picture, an iris that is a bowl, under a clear wet cornea; darker behind the lids."""
-    material, nodes, links, shader = principled("eye", Roughness=0.4, Specular_IOR_Level=0.1, Coat_Weight=1.0, Coat_Roughness=0.015, Coat_IOR=1.376)
+    material, nodes, links, shader = principled(
+        "eye", Roughness=0.4, Specular_IOR_Level=0.1, Coat_Weight=1.0, Coat_Roughness=0.015, Coat_IOR=1.376
+    )
     texture = picture_node(nodes, iris)
     tinted = multiply(nodes, links, texture.outputs["Color"], vertex_colour(nodes, "lid_tint"))
     links.new(tinted, shader.inputs["Base Color"])
@@ -120,7 +122,9 @@ def mouth_part(name: str, **inputs):
 
 def bust_material():
     """Skin below the neck: one colour."""
-    material, nodes, links, shader = principled("bust", Subsurface_Weight=1.0, IOR=1.4, Roughness=0.5, Coat_Weight=OIL, Coat_Roughness=OIL_ROUGHNESS)
+    material, nodes, links, shader = principled(
+        "bust", Subsurface_Weight=1.0, IOR=1.4, Roughness=0.5, Coat_Weight=OIL, Coat_Roughness=OIL_ROUGHNESS
+    )
     shader.subsurface_method = "BURLEY"
     shader.inputs["Subsurface Radius"].default_value = SUBSURFACE_RADIUS
     shader.inputs["Subsurface Scale"].default_value = 0.12

@@ -77,8 +77,12 @@ def grow(person, assets: HairAssets, head: np.ndarray, normals: np.ndarray, bust
     shoulders = solid.shoulder_solid(bust, clothing.bust_quads(), cloth)
     body = solid.head_solid(assets.cells, head, normals).merged(shoulders)
     groom = {"scalp": scalp_hair(look, assets, corners, head, normals, body, shoulders)}
-    groom["brows"] = on_face("brows", assets, head, normals, look, *facial_hair.grow_brows(assets.brows, corners, head, normals, look.brows))
-    groom["beard"] = on_face("beard", assets, head, normals, look, *facial_hair.grow_beard(assets.beard, corners, head, normals, look.beard))
+    groom["brows"] = on_face(
+        "brows", assets, head, normals, look, *facial_hair.grow_brows(assets.brows, corners, head, normals, look.brows)
+    )
+    groom["beard"] = on_face(
+        "beard", assets, head, normals, look, *facial_hair.grow_beard(assets.beard, corners, head, normals, look.beard)
+    )
     groom["lashes"] = lashes(look, assets, head, normals)
     return groom
 
@@ -124,7 +128,11 @@ def scalp_hair(look: HairLook, assets: HairAssets, corners, head, normals, body:
         strands, thick = scalp.grow_scalp(points, normal, mine, locks, look, body)
     azimuth, _ = hairline.polar(mine.home)
     early = roots.smoothstep((mine.home[:, 2] + 1) / 5) * hairline.bump(np.abs(azimuth), 62, 22) * 2 - 0.5
-    colours = strand_colours(look.pigment, np.stack((0.7 * mine.chance[locks.tress, 2] + 0.3 * mine.chance[:, 2], mine.chance[:, 3], mine.chance[:, 1]), axis=1), early)
+    colours = strand_colours(
+        look.pigment,
+        np.stack((0.7 * mine.chance[locks.tress, 2] + 0.3 * mine.chance[:, 2], mine.chance[:, 3], mine.chance[:, 1]), axis=1),
+        early,
+    )
     wide = RADIUS["scalp"] * (MANY / count) ** 0.6  # the fewer the thicker
     return Strands(strands, wide * thick[:, None] * taper(strands.shape[1]), colours, shoulders=shoulders)
 

@@ -140,7 +140,9 @@ def wavy(hairs: np.ndarray, chance: np.ndarray, length: np.ndarray) -> np.ndarra
     return hairs + reach[..., None] * np.stack([np.sin(phase(axis)) - np.sin(phase(axis)[:, :1]) for axis in (1, 0, 2)], axis=-1)
 
 
-def grow_lashes(edge: np.ndarray, inner: int, outer: int, head: np.ndarray, normals: np.ndarray, longer: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def grow_lashes(
+    edge: np.ndarray, inner: int, outer: int, head: np.ndarray, normals: np.ndarray, longer: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Lashes of one eye: the vertices (R,) that they stand by and hairs (R, 5, 3); ``edge`` is the lid's, in order."""
     rng = np.random.default_rng(seed)
     loop, after = edge, np.roll(edge, -1)
@@ -153,7 +155,12 @@ def grow_lashes(edge: np.ndarray, inner: int, outer: int, head: np.ndarray, norm
     upper = (points - head[inner])[:, 1] > t * width[1]
     keep = (t > 0.1) & (t < 1.0) & (upper | (rng.random(len(t)) < 0.4))
     pick, points, t, upper = pick[keep], points[keep], t[keep], upper[keep]
-    length = longer * np.where(upper, 0.72, 0.38) * (0.45 + 0.55 * np.sin(np.pi * np.clip(0.15 + 0.7 * t, 0, 1))) * (0.7 + 0.4 * rng.random(len(t)))
+    length = (
+        longer
+        * np.where(upper, 0.72, 0.38)
+        * (0.45 + 0.55 * np.sin(np.pi * np.clip(0.15 + 0.7 * t, 0, 1)))
+        * (0.7 + 0.4 * rng.random(len(t)))
+    )
     tuft = 0.25 * np.sin(40 * t + seed)
     fan = across * (0.95 * (t - 0.42) + tuft + 0.15 * rng.normal(size=len(t)))[:, None]
     height = np.where(upper, -0.05, -0.55)[:, None] * np.array([0, 1.0, 0])

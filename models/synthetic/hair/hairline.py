@@ -20,7 +20,9 @@ CROWN = np.array([0.0, 0.86, -0.51])  # direction of the whorl from ``ORIGIN``
 def polar(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Azimuth from the front (positive to the face's left) and elevation (…) in degrees of points (…, 3) of the mean head."""
     offset = points - ORIGIN
-    return np.degrees(np.arctan2(offset[..., 0], offset[..., 2])), np.degrees(np.arctan2(offset[..., 1], np.hypot(offset[..., 0], offset[..., 2])))
+    return np.degrees(np.arctan2(offset[..., 0], offset[..., 2])), np.degrees(
+        np.arctan2(offset[..., 1], np.hypot(offset[..., 0], offset[..., 2]))
+    )
 
 
 def above_usual(points: np.ndarray) -> np.ndarray:

@@ -99,7 +99,9 @@ def hair_look(person) -> HairLook:
 def balding_of(number: float, age: float, masculine: float) -> float:
     """How far hair has receded (0 not, 1 a wreath is left): half of all men see it by fifty, hardly a woman."""
     begun = (age - 20) / 60 * (0.2 + 0.8 * smoothstep((masculine + 1) / 1.6))
-    return float(np.clip(0.85 * begun + 0.42 * number * (0.35 + begun) - 0.38 * (1 - begun), 0, 1)) * float(smoothstep((masculine + 0.9) / 1.2))
+    return float(np.clip(0.85 * begun + 0.42 * number * (0.35 + begun) - 0.38 * (1 - begun), 0, 1)) * float(
+        smoothstep((masculine + 0.9) / 1.2)
+    )
 
 
 def brow_look(look: dict[str, float], age: float, masculine: float) -> BrowLook:

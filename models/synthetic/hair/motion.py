@@ -33,7 +33,9 @@ class Strands:
     shoulders: Solid | None = None
 
 
-def attach(points: np.ndarray, triangles: np.ndarray, weights: np.ndarray, corners: np.ndarray, head: np.ndarray, normals: np.ndarray) -> Attachment:
+def attach(
+    points: np.ndarray, triangles: np.ndarray, weights: np.ndarray, corners: np.ndarray, head: np.ndarray, normals: np.ndarray
+) -> Attachment:
     """Strands (R, K, 3) bound to triangles of the resting head (V, 3)."""
     root, frame = places(triangles, weights, corners, head, normals)
     return Attachment(triangles, weights, (points - root[:, None]) @ frame.transpose(0, 2, 1))

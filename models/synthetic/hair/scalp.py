@@ -42,7 +42,9 @@ def strand_count(style) -> tuple[int, int]:
     return int(np.clip(170000 / points, 5000, 20000)), points
 
 
-def grow_scalp(points: np.ndarray, normal: np.ndarray, roots: Roots, locks: Locks, look: HairLook, solid: Solid) -> tuple[np.ndarray, np.ndarray]:
+def grow_scalp(
+    points: np.ndarray, normal: np.ndarray, roots: Roots, locks: Locks, look: HairLook, solid: Solid
+) -> tuple[np.ndarray, np.ndarray]:
     """Strands (R, K, 3) from roots (R, 3) with their normals, and how thick each is (R,)."""
     style, chance, lock = look.style, roots.chance, locks.lock
     fringe = is_fringe(roots.home, look, lock, chance)

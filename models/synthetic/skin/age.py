@@ -16,7 +16,11 @@ NUMBER_OF = {"forehead": "lines_forehead", "frown": "lines_frown", "crow": "line
 LID_CREASE = 0.05
 # What an expression adds at full strength, cm by kind of line.
 CREASES = {"raise": {"forehead": 0.035}, "frown": {"frown": 0.045}, "smile": {"crow": 0.030, "smile": 0.06, "bags": 0.03}}
-EXPRESSIONS = {"raise": ("browInnerUp", "browOuterUp"), "frown": ("browDown", "noseSneer"), "smile": ("mouthSmile", "cheekSquint", "eyeSquint")}
+EXPRESSIONS = {
+    "raise": ("browInnerUp", "browOuterUp"),
+    "frown": ("browDown", "noseSneer"),
+    "smile": ("mouthSmile", "cheekSquint", "eyeSquint"),
+}
 
 
 def grown(age: float) -> float:

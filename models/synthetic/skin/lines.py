@@ -95,7 +95,9 @@ def own_course(heights: np.ndarray, fields: np.ndarray, pattern: np.ndarray) -> 
     ``pattern`` (3,) are the person's numbers, ``fields`` those of ``course_fields``.
     """
     weights = (pattern + 1e-6) / np.linalg.norm(pattern + 1e-6)
-    own = lambda turn: cv2.resize(np.tensordot(np.roll(weights, turn).astype(np.float32), fields, axes=1), (FINE, FINE), interpolation=cv2.INTER_CUBIC)
+    own = lambda turn: cv2.resize(
+        np.tensordot(np.roll(weights, turn).astype(np.float32), fields, axes=1), (FINE, FINE), interpolation=cv2.INTER_CUBIC
+    )
     steps, shift = np.arange(FINE, dtype=np.float32), np.float32(WANDER / 30 * FINE)
     moved = cv2.remap(heights, steps[None] + shift * own(0), steps[:, None] + shift * own(1), cv2.INTER_LINEAR)
     return moved * np.clip(0.9 + 0.35 * own(2), 0.3, 1.25)[..., None]

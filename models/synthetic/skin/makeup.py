@@ -6,9 +6,22 @@ import math
 
 import numpy as np
 
-NUMBERS = ("make_up", "foundation", "lipstick", "lipstick_hue", "lipstick_depth", "lip_gloss", "eye_shadow", "eye_shadow_hue", "eye_liner", "blush")
+NUMBERS = (
+    "make_up",
+    "foundation",
+    "lipstick",
+    "lipstick_hue",
+    "lipstick_depth",
+    "lip_gloss",
+    "eye_shadow",
+    "eye_shadow_hue",
+    "eye_liner",
+    "blush",
+)
 # Colours round a wheel, linear; numbers lead once round, the middle ones most often.
-LIPSTICKS = np.array([(0.14, 0.02, 0.04), (0.34, 0.02, 0.025), (0.40, 0.13, 0.10), (0.40, 0.18, 0.14), (0.36, 0.11, 0.13), (0.26, 0.04, 0.09)])
+LIPSTICKS = np.array(
+    [(0.14, 0.02, 0.04), (0.34, 0.02, 0.025), (0.40, 0.13, 0.10), (0.40, 0.18, 0.14), (0.36, 0.11, 0.13), (0.26, 0.04, 0.09)]
+)
 SHADOWS = np.array([(0.06, 0.06, 0.09), (0.10, 0.12, 0.22), (0.16, 0.09, 0.07), (0.30, 0.18, 0.12), (0.20, 0.10, 0.16), (0.08, 0.12, 0.09)])
 
 

@@ -68,7 +68,9 @@ def lash_line() -> np.ndarray:
     u, v = np.moveaxis(grid(FINE), -1, 0)
     mirrored = np.where(u > 0.5, 1 - u, u)
     along = np.clip((mirrored - 0.312) / 0.012, 0, 1) * np.clip((0.388 - mirrored) / 0.012, 0, 1)
-    return (along * np.maximum(np.exp(-0.5 * ((v - 0.7205) / 0.003) ** 2), 0.4 * np.exp(-0.5 * ((v - 0.7135) / 0.002) ** 2))).astype(np.float32)
+    return (along * np.maximum(np.exp(-0.5 * ((v - 0.7205) / 0.003) ** 2), 0.4 * np.exp(-0.5 * ((v - 0.7135) / 0.002) ** 2))).astype(
+        np.float32
+    )
 
 
 def vessels(points: np.ndarray) -> np.ndarray:

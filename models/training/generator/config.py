@@ -74,9 +74,7 @@ class TrainingConfig:
 
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator: str = "stylegan2"
-    discriminator_channels: dict[int, int] = field(
-        default_factory=lambda: {4: 192, 8: 192, 16: 128, 32: 96, 64: 48, 128: 16}
-    )
+    discriminator_channels: dict[int, int] = field(default_factory=lambda: {4: 192, 8: 192, 16: 128, 32: 96, 64: 48, 128: 16})
     stages: tuple[Stage, ...] = (Stage(),)
     seed: int = 0
     mapping_rate: float = 1.0

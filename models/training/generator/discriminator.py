@@ -30,8 +30,16 @@ DETAIL, DETAIL_GAIN = 4, 4.0  # pixels of a picture's coarse part; how much stro
 class Conv2dLayer(nn.Module):
     """Convolution with equalised learning rate, optional blur and halving, optional leaky ReLU."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, down: bool = False,
-                 activation: str = "lrelu", bias: bool = True, gain: float = 1.0):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        down: bool = False,
+        activation: str = "lrelu",
+        bias: bool = True,
+        gain: float = 1.0,
+    ):
         super().__init__()
         self.down, self.activation = down, activation
         self.padding = kernel_size // 2
@@ -66,8 +74,7 @@ class DiscriminatorBlock(nn.Module):
         self.fromrgb = Conv2dLayer(img_channels, channels, 1)
         self.conv0 = Conv2dLayer(channels, channels, 3)
         self.conv1 = Conv2dLayer(channels, out_channels, 3, down=True, gain=math.sqrt(0.5))
-        self.skip = Conv2dLayer(channels, out_channels, 1, down=True, activation="linear", bias=False,
-                                gain=math.sqrt(0.5))
+        self.skip = Conv2dLayer(channels, out_channels, 1, down=True, activation="linear", bias=False, gain=math.sqrt(0.5))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.skip(x) + self.conv1(self.conv0(x))

@@ -38,8 +38,9 @@ def feature_map(landmarks: Tensor, resolution: int) -> Tensor:
     return F.interpolate(near, size=(resolution, resolution), mode="bilinear", align_corners=False)
 
 
-def pair_loss(picture: Tensor, target: Tensor, focus: Tensor, gradient_weight: float = 1.0, skip: int = 0,
-              near: Tensor | None = None) -> Tensor:
+def pair_loss(
+    picture: Tensor, target: Tensor, focus: Tensor, gradient_weight: float = 1.0, skip: int = 0, near: Tensor | None = None
+) -> Tensor:
     """L1 of colour and matte over a pyramid, and of their differences between neighbours: a scalar.
 
     Both (N, 4, R, R) in [-1, 1]; ``focus`` (1 or N, 1, R, R) weighs the places. The ``skip`` finest

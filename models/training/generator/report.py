@@ -108,9 +108,11 @@ def curve(points: list[tuple[float, float]]) -> str:
     labels = [label.format(2, 16, f"{high:.4g}"), label.format(2, height - 20, f"{low:.4g}"),
               label.format(MARGIN, height - 4, f"{left:.0f}"),
               label.format(width - 130, height - 4, f"{right:.0f} pictures seen")]  # fmt: skip
-    return (f'<svg width="{width}" height="{height}"><rect x="{MARGIN}" y="10" width="{width - MARGIN}" '
-            f'height="{height - 30}" fill="none" stroke="#ccc"/><polyline points="{line}" fill="none" '
-            f'stroke="#27c" stroke-width="1.5"/>{"".join(labels)}</svg>')
+    return (
+        f'<svg width="{width}" height="{height}"><rect x="{MARGIN}" y="10" width="{width - MARGIN}" '
+        f'height="{height - 30}" fill="none" stroke="#ccc"/><polyline points="{line}" fill="none" '
+        f'stroke="#27c" stroke-width="1.5"/>{"".join(labels)}</svg>'
+    )
 
 
 def results_page(folder: Path, title: str, facts: dict[str, Any], log: Log) -> Path:
@@ -126,8 +128,10 @@ def results_page(folder: Path, title: str, facts: dict[str, Any], log: Log) -> P
         f'<figure><img src="sheets/{path.name}" loading="lazy"><figcaption>{int(path.stem)} pictures seen</figcaption></figure>'
         for path in sorted((folder / "sheets").glob("*.jpg"))
     )
-    page = (f'<!doctype html><meta charset="utf-8"><title>{html.escape(title)}</title>'
-            f"<style>body{{font:15px sans-serif;margin:2em}}td{{padding:2px 1em}}img{{max-width:100%}}</style>"
-            f'<h1>{html.escape(title)}</h1><table>{rows}</table><p>{SHEET_TEXT}</p><img src="sheet.png">'
-            f"<h2>Losses</h2>{plots}<h2>On the way</h2>{sheets}")
+    page = (
+        f'<!doctype html><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>body{{font:15px sans-serif;margin:2em}}td{{padding:2px 1em}}img{{max-width:100%}}</style>"
+        f'<h1>{html.escape(title)}</h1><table>{rows}</table><p>{SHEET_TEXT}</p><img src="sheet.png">'
+        f"<h2>Losses</h2>{plots}<h2>On the way</h2>{sheets}"
+    )
     return write_atomic(folder / "results.html", page.encode())

@@ -40,8 +40,15 @@ class GeneratorTraining:
     Raises StyleRigError for data, a plan or a checkpoint that do not fit.
     """
 
-    def __init__(self, data: str | Path, config: TrainingConfig, output: str | Path,
-                 say: Callable[[str], None] = print, world: World | None = None, reader: Estimator | None = None):
+    def __init__(
+        self,
+        data: str | Path,
+        config: TrainingConfig,
+        output: str | Path,
+        say: Callable[[str], None] = print,
+        world: World | None = None,
+        reader: Estimator | None = None,
+    ):
         config.check()
         check_reader(config, reader)
         self.config, self.output = config, Path(output)
@@ -71,7 +78,9 @@ class GeneratorTraining:
         z_dim = self.config.generator.z_dim
         if self.data.latent_dim > z_dim:
             raise training_error(f"the scenes have {self.data.latent_dim} latents, more than z ({z_dim})")
-        if self.data.source.shows_whole_heads and (self.config.generator.meanings or any(stage.kind == "pairs" or stage.free < 1 for stage in self.config.stages)):
+        if self.data.source.shows_whole_heads and (
+            self.config.generator.meanings or any(stage.kind == "pairs" or stage.free < 1 for stage in self.config.stages)
+        ):
             raise training_error(
                 "the latents of this set say who somebody is, not how the picture was taken, so that no pairs can be taught",
                 "Use a plan with meanings = 0 and adversarial stages with free = 1 only, as models/training/generator/free.toml.",
@@ -149,8 +158,10 @@ class GeneratorTraining:
         """A short linear rise, then half a cosine down to ``final_rate``."""
         rise = min(1.0, (self.stage_images + stage.batch) / max(stage.warmup_images, 1))
         fall = stage.final_rate + (1 - stage.final_rate) * 0.5 * (1 + math.cos(math.pi * progress))
-        for optimizer, rate in ((self.networks.generator_optimizer, stage.learning_rate),
-                                (self.networks.discriminator_optimizer, stage.discriminator_rate)):
+        for optimizer, rate in (
+            (self.networks.generator_optimizer, stage.learning_rate),
+            (self.networks.discriminator_optimizer, stage.discriminator_rate),
+        ):
             for group in optimizer.param_groups:
                 group["lr"] = rate * rise * fall * group.get("share", 1.0)
 
@@ -160,7 +171,8 @@ class GeneratorTraining:
         if broken:
             raise training_error(
                 f"the loss {', '.join(broken)} is no longer a number after {self.images} pictures, in stage "
-                f"{self.stage_number + 1} ({stage.kind} {stage.resolution})", self.advice(),
+                f"{self.stage_number + 1} ({stage.kind} {stage.resolution})",
+                self.advice(),
             )
 
     def advice(self) -> str:
@@ -199,8 +211,14 @@ class GeneratorTraining:
             f"stage {self.stage_number + 1}/{len(self.config.stages)} {stage.kind} {stage.resolution}  "
             f"{self.images} pictures (of {len(self.data)})  {rate:.1f}/s  {numbers}  {left / 60:.1f} min left"
         )
-        self.log.write(stage=self.stage_number, images=self.images, seconds=round(self.seconds, 1),
-                       data=len(self.data), rate=round(rate, 2), losses=values)
+        self.log.write(
+            stage=self.stage_number,
+            images=self.images,
+            seconds=round(self.seconds, 1),
+            data=len(self.data),
+            rate=round(rate, 2),
+            losses=values,
+        )
 
     def seconds_left(self, stage: Stage) -> float:
         """By the clock where a stage has one, else by the pace of this one, as if steps cost like pixels."""
@@ -271,12 +289,15 @@ class GeneratorTraining:
         if not self.world.leads:
             return
         self.check_weights()
-        save_checkpoint(self.checkpoint_path, {
-            "config": self.shape(),
-            "networks": self.networks.state(),
-            "teacher": self.teacher.state(),
-            "counters": {name: getattr(self, name) for name in COUNTERS},
-        })
+        save_checkpoint(
+            self.checkpoint_path,
+            {
+                "config": self.shape(),
+                "networks": self.networks.state(),
+                "teacher": self.teacher.state(),
+                "counters": {name: getattr(self, name) for name in COUNTERS},
+            },
+        )
 
     def shape(self) -> dict[str, object]:
         """What a checkpoint must agree in; stages may be changed between two runs."""
@@ -289,16 +310,14 @@ class GeneratorTraining:
 
     def restore(self, state: dict) -> None:
         if state.get("config") != self.shape():
-            raise training_error(
-                f"{self.checkpoint_path} belongs to another generator", "Choose another output folder.")
+            raise training_error(f"{self.checkpoint_path} belongs to another generator", "Choose another output folder.")
         try:
             self.networks.load(state["networks"])
             self.teacher.load(state["teacher"])
             for name in COUNTERS:
                 setattr(self, name, state["counters"][name])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise training_error(
-                f"{self.checkpoint_path} was written by another version", "Choose another output folder.") from error
+            raise training_error(f"{self.checkpoint_path} was written by another version", "Choose another output folder.") from error
         if self.world.leads:
             self.log.forget_after(self.images)
         self.say(f"Continuing after {self.images} pictures.")

@@ -116,8 +116,7 @@ class Teacher:
         mixed = torch.rand(count, 1, generator=self.rng) < mixing
         return torch.where(((layers >= cut) & mixed)[..., None].to(device), second, first)
 
-    def adversarial_step(self, stage: Stage, target: Tensor, latents: Tensor, ramp: float,
-                         steps: int) -> dict[str, float]:
+    def adversarial_step(self, stage: Stage, target: Tensor, latents: Tensor, ramp: float, steps: int) -> dict[str, float]:
         """Gradients of both networks: pairs of the first pictures, random z for the others."""
         generator = self.networks.generator
         pairs = len(target) - round(len(target) * stage.free)
@@ -133,8 +132,9 @@ class Teacher:
         loss.backward()
         return values
 
-    def judge(self, stage: Stage, fake: Tensor, target: Tensor, pairs: int, ramp: float,
-              augmentation: Augmentation, steps: int) -> tuple[dict[str, float], Tensor]:
+    def judge(
+        self, stage: Stage, fake: Tensor, target: Tensor, pairs: int, ramp: float, augmentation: Augmentation, steps: int
+    ) -> tuple[dict[str, float], Tensor]:
         """Gradients of the discriminator; returns figures and the gradient of realism at ``fake``.
 
         One pass through the discriminator serves both networks, which are updated together.

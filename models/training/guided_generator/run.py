@@ -126,7 +126,9 @@ class GuidedTraining:
     def groups(self) -> list[dict]:
         """The weights by how fast they learn."""
         named = list(self.networks.named_parameters())
-        share = lambda name: self.plan.mapping_rate if name.startswith("mapping") else self.plan.guide_rate if name.endswith(".guide") else 1.0
+        share = lambda name: (
+            self.plan.mapping_rate if name.startswith("mapping") else self.plan.guide_rate if name.endswith(".guide") else 1.0
+        )
         shares = sorted({share(name) for name, _ in named})
         return [{"params": [value for name, value in named if share(name) == each], "share": each} for each in shares]
 
@@ -231,7 +233,9 @@ class GuidedTraining:
             self.told = now
             rate = self.images / max(self.seconds, 1e-6)
             numbers = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-            self.say(f"stage {self.stage_number + 1}/{len(self.plan.stages)} {stage.resolution}  {self.stage_images}/{stage.images}  {rate:.1f}/s  {numbers}")
+            self.say(
+                f"stage {self.stage_number + 1}/{len(self.plan.stages)} {stage.resolution}  {self.stage_images}/{stage.images}  {rate:.1f}/s  {numbers}"
+            )
             self.note(images=self.images, seconds=round(self.seconds), **values)
         if now - self.shown > self.plan.sheet_minutes * 60:
             self.show(stage)
@@ -278,7 +282,9 @@ class GuidedTraining:
     def restore(self, state: dict) -> None:
         """Go on from a checkpoint; stages may have changed since, the networks may not."""
         if state.get("plan") != self.plan.model_dump_json(exclude={"stages"}):
-            raise StyleRigError(f"{self.output} holds the training of another plan.", "Choose another output folder.", code="other_training")
+            raise StyleRigError(
+                f"{self.output} holds the training of another plan.", "Choose another output folder.", code="other_training"
+            )
         for name in ("networks", "average", "patches", "optimizer", "patch_optimizer"):
             getattr(self, name).load_state_dict(state[name])
         for name, value in state["counters"].items():

@@ -90,9 +90,7 @@ class TrainingConfig:
     landmarks: Stage = field(default_factory=lambda: Stage(steps=1500, rate=2e-3))
     evaluation: Stage = field(default_factory=lambda: Stage(steps=1500, rate=2e-3))
     pool: PoolSettings = field(default_factory=PoolSettings)
-    reconstruction: ReconstructionSettings = field(
-        default_factory=lambda: ReconstructionSettings(steps=2500, batch=128)
-    )
+    reconstruction: ReconstructionSettings = field(default_factory=lambda: ReconstructionSettings(steps=2500, batch=128))
     paper: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=350, batch=32, parameter=0.0))
     joint: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=1200, batch=128))
     finish: RigNetSettings = field(default_factory=lambda: RigNetSettings(steps=800, batch=6, rate=3e-4))

@@ -29,8 +29,9 @@ def chosen_controls(count: int, random: Draws) -> Tensor:
     return chosen
 
 
-def draw_wishes(own: RigParameters, population: RigParameters, face: FaceModel, active: Tensor,
-                random: Draws) -> tuple[RigParameters, Tensor]:
+def draw_wishes(
+    own: RigParameters, population: RigParameters, face: FaceModel, active: Tensor, random: Draws
+) -> tuple[RigParameters, Tensor]:
     """Wanted parameters, aligned, and which controls they edit (N, 3).
 
     Half of the edits take another sample's component, half are drawn evenly from what the controls

@@ -21,8 +21,18 @@ PART_WEIGHTS = {"identity": 0.3, "reflectance": 0.3, "expression": 1.0, "light":
                 "looks": 0.3}  # fmt: skip
 
 
-def train_estimator(name: str, pictures: StudioPictures, face: FaceModel, stage: Stage, seed: int, folder: Path,
-                    key: str, report: Report, world: World, precision: str = "float32") -> Estimator:
+def train_estimator(
+    name: str,
+    pictures: StudioPictures,
+    face: FaceModel,
+    stage: Stage,
+    seed: int,
+    folder: Path,
+    key: str,
+    report: Report,
+    world: World,
+    precision: str = "float32",
+) -> Estimator:
     """Train, measure on the pictures held out, write ``NAME.safetensors``; returns it for use."""
     path = folder / f"{name}.safetensors"
     with torch.random.fork_rng(devices=[]):

@@ -106,8 +106,9 @@ def shrink(image: Tensor, size: int) -> Tensor:
     return (small * 255).round().clamp(0, 255).byte()
 
 
-def make_pool(generator: Generator, detector: Estimator, settings: PoolSettings, folder: Path, seed: int,
-              key: str, report: Report, world: World) -> Pool:
+def make_pool(
+    generator: Generator, detector: Estimator, settings: PoolSettings, folder: Path, seed: int, key: str, report: Report, world: World
+) -> Pool:
     """Draw samples until there are enough or time is up; chunks already on disk are kept.
 
     Several processes draw every n-th chunk each; all read all of them, each to its device.
@@ -157,5 +158,3 @@ def check_faces(pool: Pool, detector: Estimator) -> None:
             "Use a generator of faces in the FFHQ alignment.",
             code="no_faces",
         )
-
-

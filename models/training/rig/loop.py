@@ -39,8 +39,9 @@ class Loop:
     In several processes each draws its own share of the batch, and the gradients are averaged.
     """
 
-    def __init__(self, name: str, folder: Path, module: nn.Module, stage: Stage, seed: int, key: str, report: Report,
-                 world: World | None = None):
+    def __init__(
+        self, name: str, folder: Path, module: nn.Module, stage: Stage, seed: int, key: str, report: Report, world: World | None = None
+    ):
         self.name, self.folder, self.module, self.stage = name, folder, module, stage
         self.seed, self.key, self.report, self.world = seed, key, report, world or World("cpu")
         self.parameters = [value for value in module.parameters() if value.requires_grad]
@@ -173,9 +174,7 @@ def make_optimizer(parameters: list[nn.Parameter], stage: Stage) -> torch.optim.
         return torch.optim.Adadelta(parameters, lr=stage.rate)
     if stage.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=stage.rate, betas=(0.9, 0.98))
-    raise StyleRigError(
-        f"There is no optimiser called {stage.optimizer!r}.", 'Use "adam" or "adadelta".', code="bad_config"
-    )
+    raise StyleRigError(f"There is no optimiser called {stage.optimizer!r}.", 'Use "adam" or "adadelta".', code="bad_config")
 
 
 def schedule(step: int, fraction: float, optimizer: str) -> float:

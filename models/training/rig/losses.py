@@ -33,11 +33,7 @@ def photometric_term(face: FaceModel, parameters: RigParameters, images: Tensor)
 
 def prior_term(parameters: RigParameters) -> Tensor:
     """The statistical regulariser: identity and reflectance are N(0, 1), expressions mostly rest."""
-    return (
-        parameters.identity.square().mean()
-        + parameters.reflectance.square().mean()
-        + 4 * parameters.expression.square().mean()
-    )
+    return parameters.identity.square().mean() + parameters.reflectance.square().mean() + 4 * parameters.expression.square().mean()
 
 
 def part_weights(face: FaceModel, spread: Tensor, reliability: Tensor) -> Tensor:
@@ -66,5 +62,3 @@ def exchange(face: FaceModel, base: RigParameters, source: RigParameters, parts:
 
 def rows_of(parameters: RigParameters, rows: Tensor) -> RigParameters:
     return RigParameters(*(part.index_select(0, rows) for part in parameters.parts().values()))
-
-

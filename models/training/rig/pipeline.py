@@ -112,9 +112,7 @@ def open_studio(run: Run, generator_path: Path, pictures: Path | None, landmarks
     key = hash_files([generator_path, landmarks or output / "landmarks.safetensors"])
     pool = make_pool(generator, detector, config.pool, output, config.seed, key_of(config.pool, key), report, world)
     measured["inputs"] = key = key_of(config.pool, config.reconstruction, config.seed, world.size, key)
-    network = train_reconstruction(
-        generator, pool, detector, face, config.reconstruction, config.seed, output, key, report, world
-    )
+    network = train_reconstruction(generator, pool, detector, face, config.reconstruction, config.seed, output, key, report, world)
     measured["reconstruction"] = measure_reconstruction(network, pool, face)
     report(f"reconstruction: {measured['reconstruction']}")
     return Studio.open(generator, detector, network, face, pool, run.precision), measured
@@ -170,9 +168,7 @@ def copy_generator(source: Path, target: Path) -> None:
 
 def check_face(face: FaceModel) -> None:
     if face.expression.shape[0] == 0:
-        raise StyleRigError(
-            f"The face model {face.name} has no expressions.", "Use a face model with expressions.", code="no_expressions"
-        )
+        raise StyleRigError(f"The face model {face.name} has no expressions.", "Use a face model with expressions.", code="no_expressions")
 
 
 def parameter_count(face: FaceModel) -> int:

@@ -29,9 +29,18 @@ def training_rows(pool: Pool) -> int:
     return max(1, int(len(pool) * (1 - HELD_OUT)))
 
 
-def train_reconstruction(generator: Generator, pool: Pool, detector: Estimator, face: FaceModel,
-                         settings: ReconstructionSettings, seed: int, folder: Path, key: str,
-                         report: Report, world: World) -> Reconstruction:
+def train_reconstruction(
+    generator: Generator,
+    pool: Pool,
+    detector: Estimator,
+    face: FaceModel,
+    settings: ReconstructionSettings,
+    seed: int,
+    folder: Path,
+    key: str,
+    report: Report,
+    world: World,
+) -> Reconstruction:
     """Train, then freeze: photometric and landmark terms, the regulariser, the landmark network as teacher."""
     network = start_network(pool, detector, face, settings, seed)
     if settings.linear:
@@ -77,8 +86,7 @@ def start_network(pool: Pool, detector: Estimator, face: FaceModel, settings: Re
     return network
 
 
-def fit_linear(network: Reconstruction, generator: Generator, pool: Pool, face: FaceModel,
-               settings: ReconstructionSettings) -> None:
+def fit_linear(network: Reconstruction, generator: Generator, pool: Pool, face: FaceModel, settings: ReconstructionSettings) -> None:
     """The linear path, from what the landmark network reads and from exact scenes where there are any."""
     rows = training_rows(pool)
     codes, wanted = [pool.w[:rows]], [pool.parameters[:rows]]

@@ -250,8 +250,7 @@ class FinishStep(JointStep):
             terms["scenes"] = settings.scenes * self.scene_pairs(random)
         return terms
 
-    def kept(self, rows: Tensor, portrait: Tensor, alpha: Tensor, own: RigParameters, wanted: RigParameters,
-             chosen: Tensor) -> Tensor:
+    def kept(self, rows: Tensor, portrait: Tensor, alpha: Tensor, own: RigParameters, wanted: RigParameters, chosen: Tensor) -> Tensor:
         """Difference outside the face: of colour under expression edits, of the matte under light edits."""
         pool, size = self.studio.pool, self.studio.pool.pictures.shape[-1]
         areas = [face_area(self.studio.face, parameters, size) for parameters in (own, wanted)]

@@ -121,8 +121,5 @@ def tensor_record(storage: Any, offset: Any, shape: Any, stride: Any) -> TensorR
             raise PickleError(f"a tensor of shape {shape} overlaps itself by its strides {stride}")
         reach += step * (size - 1)
     if offset + reach >= storage.count:
-        raise PickleError(
-            f"a tensor of shape {shape}, strides {stride} and offset {offset} "
-            f"reaches outside its {storage.count} numbers"
-        )
+        raise PickleError(f"a tensor of shape {shape}, strides {stride} and offset {offset} reaches outside its {storage.count} numbers")
     return TensorRecord(storage, offset, shape, stride)
