@@ -12,7 +12,7 @@ class Text:
     Nothing is filled in before the template is translated. A value may be a Text itself.
     """
 
-    def __init__(self, template: str, **values: Any):
+    def __init__(self, template: str, /, **values: Any):
         self.template, self.values = template, values
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class UserError(Exception):
     ``message`` and ``hint`` are templates whose braces ``values`` fill; both can also be a Text with values of its own.
     """
 
-    def __init__(self, code: str, message: str | Text, hint: str | Text = "", **values: Any):
+    def __init__(self, code: str, message: str | Text, hint: str | Text = "", /, **values: Any):
         self.code = code
         self.texts = tuple(text if isinstance(text, Text) else Text(text, **values) for text in (message, hint))
         super().__init__(self.message)
