@@ -172,9 +172,9 @@ def test_bfm_landmarks_from_the_list_beside_the_model(tmp_path, mesh):
 
 
 def test_landmarks_that_begin_at_the_other_side_are_turned_round(tmp_path, mesh):
-    from models.face.importers.raw_model import MIRRORED
+    from models.face.landmarks import MIRRORED_LANDMARKS
 
-    other = mesh.landmarks.numpy()[MIRRORED][None] + 1
+    other = mesh.landmarks.numpy()[list(MIRRORED_LANDMARKS)][None] + 1
     face = load_face_model(write_deep3d(tmp_path / "front.mat", mesh, keypoints=other.astype("u2")))
     assert torch.equal(face.landmarks, mesh.landmarks)
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from backend.files import film
 from models.errors import StyleRigError
+from models.io.images import LABEL_HEIGHT
 
 
 def write_frames(folder, count: int, size=(32, 24)) -> list:
@@ -53,7 +54,7 @@ def test_sheet_shows_first_and_last_frame(tmp_path):
     frames = write_frames(tmp_path, 20)
     sheet = Image.open(film.contact_sheet(frames, tmp_path / "sheet.png", most=6, columns=3))
     assert sheet.getpixel((film.GAP + 3, film.GAP + 3)) == (0, 255, 60)
-    last = (film.GAP + 2 * (32 + film.GAP) + 3, film.GAP + 24 + film.LABEL_HEIGHT + film.GAP + 3)
+    last = (film.GAP + 2 * (32 + film.GAP) + 3, film.GAP + 24 + LABEL_HEIGHT + film.GAP + 3)
     assert sheet.getpixel(last) == (190, 65, 60)
 
 

@@ -25,7 +25,7 @@ from models.synthetic import accessories, clothing, dataset, expressions, light
 from models.synthetic.__main__ import main
 from models.synthetic.blender.process import CyclesProcess
 from models.synthetic.classes import CHANNELS, CLASSES, labels
-from models.synthetic.dataset import HEAD, picture_path
+from models.synthetic.dataset import HEAD, picture_path, png_bytes, sheet_of
 from models.synthetic.environments import NAMES, environment_harmonics, mixed_panorama
 from models.synthetic.light import draw_light, on_face
 from models.synthetic.message import (
@@ -240,6 +240,14 @@ def test_the_tone_curve_rises_and_keeps_middle_grey():
     values = np.linspace(0, 8, 400)
     curve = tone(values)
     assert (np.diff(curve) >= 0).all() and curve.max() <= 1 and tone(np.array(0.18)) == pytest.approx(0.18, abs=1e-3)
+
+
+def test_a_contact_sheet_shows_people_in_a_row_over_grey(tmp_path):
+    red = np.full((8, 8, 4), (200, 0, 0, 255), np.uint8)
+    write_atomic(picture_path(tmp_path, 1), png_bytes(red))
+    sheet = sheet_of(tmp_path, people=2, columns=1, side=4)
+    assert sheet.shape == (8, SHOTS * 4, 3)
+    assert (sheet[:4, 4:8] == (200, 0, 0)).all() and (sheet[:4, :4] == 92).all() and (sheet[4:] == 92).all()
 
 
 def test_a_developed_edge_has_the_colour_of_what_it_bounds():

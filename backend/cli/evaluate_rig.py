@@ -8,6 +8,7 @@ from pathlib import Path
 
 METHODS = ("paper", "simultaneous", "joint")
 PLOT_COLUMNS = 6
+WHITE = (255, 255, 255)
 MOST_LEAKAGE = 0.5  # where the matrix is darkest
 
 
@@ -58,8 +59,8 @@ def write_plots(folder: Path, results) -> None:
     """Requested against achieved for each axis and on one sheet, the leakage matrix, the distribution of parameters."""
     import numpy as np
 
-    from models.evaluation.generator.sheets import save_picture
-    from models.evaluation.plots import Series, grid, heat_map, histogram, line_plot
+    from models.evaluation.plots import Series, heat_map, histogram, line_plot
+    from models.io.images import image_grid, save_image
 
     plots = []
     for name, axis in results.axes.items():
@@ -68,17 +69,17 @@ def write_plots(folder: Path, results) -> None:
         if axis.group != "light" or name == "light_direction":
             series.append(Series("median", np.stack((axis.requested[0], np.median(axis.achieved, axis=0)), axis=1)))
         plots.append(line_plot(name, series, "requested", "achieved", diagonal=True))
-        save_picture(folder / f"{name}.png", plots[-1])
-    save_picture(folder / "all-axes.png", grid(plots, PLOT_COLUMNS))
+        save_image(folder / f"{name}.png", plots[-1])
+    save_image(folder / "all-axes.png", image_grid(plots, PLOT_COLUMNS, background=WHITE))
     rows, columns, matrix = results.leakage_matrix()
     if rows:
-        save_picture(folder / "leakage.png", heat_map("leakage: row requested, column read", rows, columns, matrix, MOST_LEAKAGE))
+        save_image(folder / "leakage.png", heat_map("leakage: row requested, column read", rows, columns, matrix, MOST_LEAKAGE))
     if results.covered:
         names = [
             name for name in next(iter(results.covered.values())) if name in ("yaw", "pitch", "light_level", "light_azimuth", *results.axes)
         ]
         each = [histogram(name, {f"psi {psi}": values[name] for psi, values in results.covered.items()}, name) for name in names]
-        save_picture(folder / "covered.png", grid(each, PLOT_COLUMNS))
+        save_image(folder / "covered.png", image_grid(each, PLOT_COLUMNS, background=WHITE))
 
 
 def table(results) -> str:

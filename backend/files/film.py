@@ -6,21 +6,20 @@ python -m backend.files.film FRAMES_FOLDER OUTPUT_FOLDER [--rate 24]
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import sys
 from pathlib import Path
 
-from PIL import Image, ImageDraw, UnidentifiedImageError
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from backend.cli.terminal import outputs
 from models.errors import StyleRigError
 from models.io.atomic_write import write_atomic
+from models.io.images import image_grid, save_image
 
 BACKGROUND = (24, 24, 24)
-LABEL = (220, 220, 220)
 GAP = 4  # pixels between the pictures of a sheet
-LABEL_HEIGHT = 14  # pixels below each picture
 NUMBERED = re.compile(r"(.*?)(-?)([0-9]*)([^0-9]*)$", re.DOTALL)  # name, hyphen, the last number, what follows it
 
 
@@ -75,15 +74,9 @@ def contact_sheet(frames: list[Path], path: Path, most: int = 12, columns: int =
     count = min(most, len(frames))
     chosen = [frames[round(i * (len(frames) - 1) / max(count - 1, 1))] for i in range(count)]
     columns = min(columns, count)
-    width, height = read_frame(chosen[0]).size
-    step_x, step_y = width + GAP, height + LABEL_HEIGHT + GAP
-    sheet = Image.new("RGB", (columns * step_x + GAP, math.ceil(count / columns) * step_y + GAP), BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
-    for i, frame in enumerate(chosen):
-        x, y = GAP + i % columns * step_x, GAP + i // columns * step_y
-        sheet.paste(read_frame(frame, (width, height)), (x, y))
-        draw.text((x + 2, y + height + 1), frame.stem, fill=LABEL)
-    return write_atomic(path, lambda temporary: sheet.save(temporary))
+    size = read_frame(chosen[0]).size
+    images = [np.asarray(read_frame(frame, size)) for frame in chosen]
+    return save_image(path, image_grid(images, columns, GAP, BACKGROUND, [frame.stem for frame in chosen]))
 
 
 def movie(frames: list[Path], path: Path, rate: float = 24.0) -> Path:

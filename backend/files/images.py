@@ -7,17 +7,17 @@ colours are scene-linear. Every picture says in its metadata that it is syntheti
 from __future__ import annotations
 
 import base64
-import io
 import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import PngImagePlugin
 
 from backend import __version__
 from backend.files.image_metadata import texts_of
+from models.io.images import encode_image
 
 CHANNELS = {
     "Combined": "RGBA",
@@ -104,9 +104,7 @@ def png_bytes(frame: dict[str, np.ndarray], origin: Origin) -> bytes:
     for name, text in origin.texts().items():
         info.add_text(name, text)
     info.add_itxt("XML:com.adobe.xmp", XMP)
-    file = io.BytesIO()
-    Image.fromarray(straight_srgb(frame["Combined"])).save(file, "PNG", pnginfo=info, compress_level=3)
-    return file.getvalue()
+    return encode_image(straight_srgb(frame["Combined"]), pnginfo=info, compress_level=3)
 
 
 def stacked(frame: dict[str, np.ndarray], passes: list[str]) -> tuple[np.ndarray, list[str]]:

@@ -7,13 +7,13 @@ edition the named modes, ages, people and the mouth.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 from tqdm import tqdm
 
@@ -28,6 +28,7 @@ from models.face.own_head import modes, people
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
 from models.io.atomic_write import write_atomic
+from models.io.images import encode_image, image_grid
 
 OUTPUT = ROOT / "docs" / "images" / "face"
 FINE = 2  # drawn so many times as large
@@ -72,30 +73,19 @@ def draw(
     return Image.fromarray(pixels).resize((size, size), Image.LANCZOS)
 
 
-def sheet(tiles: list[Image.Image], columns: int, labels: list[str] | None = None) -> Image.Image:
+def sheet(tiles: list[Image.Image], columns: int, labels: Sequence[str] = ()) -> np.ndarray:
     """Tiles of one size side by side, each with its label below."""
-    size, strip = tiles[0].width, 16 if labels else 0
-    rows = -(-len(tiles) // columns)
-    picture = Image.new("RGB", (columns * size, rows * (size + strip)), (40, 40, 40))
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
-    for i, tile in enumerate(tiles):
-        x, y = i % columns * size, i // columns * (size + strip)
-        picture.paste(tile, (x, y))
-        if labels:
-            pen.text((x + size / 2, y + size + 2), labels[i], fill=(230, 230, 230), font=font, anchor="ma")
-    return picture
+    return image_grid([np.asarray(tile) for tile in tiles], columns, background=(40, 40, 40), labels=labels)
 
 
-def save(picture: Image.Image, name: str) -> None:
+def save(picture: np.ndarray, name: str) -> None:
     """A JPEG of at most 300 kB, as good as fits."""
     for quality in (90, 85, 80, 74, 68, 60, 50):
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=quality, optimize=True)
-        if buffer.tell() <= MAX_BYTES:
+        data = encode_image(picture, "JPEG", quality=quality)
+        if len(data) <= MAX_BYTES:
             break
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    write_atomic(OUTPUT / name, buffer.getvalue())
-    print(f"{OUTPUT / name}: {picture.width} x {picture.height}, {buffer.tell() // 1000} kB")
+    write_atomic(OUTPUT / name, data)
+    print(f"{OUTPUT / name}: {picture.shape[1]} x {picture.shape[0]}, {len(data) // 1000} kB")
 
 
 def draw_mean(face: FaceModel) -> None:

@@ -8,7 +8,6 @@ Each tile has the HDRI at the bottom and a grey ball under the same nine coeffic
 from __future__ import annotations
 
 import argparse
-import io
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from models.face import FaceModel, harmonics, load_face_model
 from models.face.alignment import align
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
-from models.io.atomic_write import write_atomic
+from models.io.images import image_grid, save_image
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "docs" / "images" / "light" / "hdri.jpg"
@@ -126,14 +125,8 @@ def main() -> None:
     folder = parser.parse_args().world or world_folder()
     face = load_face_model(None)
     tiles = [tile(face, person(face), path) for path in sorted(folder.glob("*.exr"))]
-    width, height = tiles[0].size
-    sheet = Image.new("RGB", (COLUMNS * width, -(-len(tiles) // COLUMNS) * height))
-    for number, one in enumerate(tiles):
-        sheet.paste(one, (number % COLUMNS * width, number // COLUMNS * height))
-    file = io.BytesIO()
-    sheet.save(file, "JPEG", quality=85, optimize=True)
-    write_atomic(OUTPUT, file.getvalue())
-    print(f"{OUTPUT}: {len(tiles)} lights, {len(file.getvalue()) >> 10} KiB")
+    save_image(OUTPUT, image_grid([np.asarray(one) for one in tiles], COLUMNS), quality=85)
+    print(f"{OUTPUT}: {len(tiles)} lights, {OUTPUT.stat().st_size >> 10} KiB")
 
 
 if __name__ == "__main__":

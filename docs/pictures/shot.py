@@ -9,7 +9,6 @@ mesh, lit by the scene; middle: the portrait over the plate; below: both at once
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import os
 import subprocess
@@ -107,20 +106,20 @@ def plate():
     return picture.filter(ImageFilter.GaussianBlur(9))
 
 
-def sheet(folder: Path):
-    """Three rows: mesh, portrait over the plate, both."""
+def sheet(folder: Path) -> list:
+    """Three rows of images (H, W, 3): mesh, portrait over the plate, both."""
+    import numpy as np
     from PIL import Image
 
-    picture = Image.new("RGB", (len(SHOTS) * (WIDTH + GAP) - GAP, 3 * (HEIGHT + GAP) - GAP))
+    columns = []
     for number in range(len(SHOTS)):
         rows = []
         for engine in ("CYCLES", "STYLERIG"):
             over = Image.open(folder / f"{engine}-{number}.png")
             rows.append(plate())
             rows[-1].paste(over, (0, 0), over)
-        for row, tile in enumerate((*rows, Image.blend(*rows, 0.5))):
-            picture.paste(tile, (number * (WIDTH + GAP), row * (HEIGHT + GAP)))
-    return picture
+        columns.append((*rows, Image.blend(*rows, 0.5)))
+    return [np.asarray(tile) for row in zip(*columns, strict=True) for tile in row]
 
 
 def main() -> None:
@@ -128,7 +127,7 @@ def main() -> None:
     from backend.project.blender import wheels
     from backend.project.environments import ENVIRONMENTS
     from backend.project.extension import package
-    from models.io.atomic_write import write_atomic
+    from models.io.images import image_grid, save_image
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=17)
@@ -141,10 +140,8 @@ def main() -> None:
         found[0].install(package(folder), folder / "user")
         command = found[0].command(Path(__file__), "--inside", name, str(seed))
         subprocess.run(command, env=found[0].environment(folder / "user"), stdin=subprocess.DEVNULL, check=True)
-        file = io.BytesIO()
-        sheet(folder).save(file, "JPEG", quality=82, optimize=True)
-    write_atomic(OUTPUT, file.getvalue())
-    print(f"{OUTPUT}: {len(file.getvalue()) >> 10} KiB")
+        save_image(OUTPUT, image_grid(sheet(folder), len(SHOTS), GAP), quality=82)
+    print(f"{OUTPUT}: {OUTPUT.stat().st_size >> 10} KiB")
 
 
 if __name__ == "__main__":

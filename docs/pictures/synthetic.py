@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from models.face import load_face_model
-from models.io.atomic_write import write_atomic
+from models.io.images import image_grid, save_image
 from models.synthetic import dataset
 from models.synthetic.blender.process import default_python
 from models.synthetic.dataset import HEAD, over
@@ -37,7 +37,7 @@ AGES = (18, 30, 42, 55, 68, 80)
 DISTANCES = (40.0, 70.0, 120.0, 250.0, 600.0)
 YAWS = (-75, -50, -25, 0, 25, 50, 75)
 GREY = (92, 92, 92)
-BACKGROUNDS = ((255, 255, 255), (0, 0, 0), (190, 60, 20))  # B, G, R
+BACKGROUNDS = ((255, 255, 255), (0, 0, 0), (20, 60, 190))
 
 
 def plain_shot(assets: Assets, tone: float, number: int = 0) -> Shot:
@@ -145,15 +145,13 @@ SHEETS = {"ages": (ages, len(AGES)), "lights": (lights, 8), "lenses": (lenses, l
 
 
 def sheet(name: str, assets: Assets, seed: int, size: int) -> np.ndarray:
-    """One sheet as BGR uint8."""
+    """One sheet (H, W, 3) uint8."""
     draw, columns = SHEETS[name]
     backgrounds = BACKGROUNDS if name == "hair" else (GREY,)
     with tempfile.TemporaryDirectory() as folder, Photographer(assets, default_python(), Path(folder) / "log") as photographer:
-        pictures = [develop(frame["colour"], frame["matte"])[..., [2, 1, 0, 3]] for _, frame in photographer.take(draw(assets, seed, size))]
+        pictures = [develop(frame["colour"], frame["matte"]) for _, frame in photographer.take(draw(assets, seed, size))]
     tiles = [over(picture, size, np.array(colour, np.float32)) for picture in pictures for colour in backgrounds]
-    tiles += [np.full((size, size, 3), GREY, np.uint8)] * (-len(tiles) % columns)
-    rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
-    return np.concatenate(rows, axis=0)
+    return image_grid(tiles, columns, background=GREY)
 
 
 def write_jpeg(path: Path, picture: np.ndarray) -> None:
@@ -161,11 +159,7 @@ def write_jpeg(path: Path, picture: np.ndarray) -> None:
     scale = min(1.0, 2000 / max(picture.shape[:2]))
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
-    assert done
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, data.tobytes())
-    print(path)
+    print(save_image(path, picture))
 
 
 def main() -> None:

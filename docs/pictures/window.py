@@ -17,6 +17,10 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from models.io.images import save_image
+
 SCREENSHOTS = ROOT / "build" / "full-blender"
 IMAGES = ROOT / "docs" / "images"
 GAP = 12  # pixels between pictures that stand side by side
@@ -45,8 +49,7 @@ def main() -> int:
 
 def write(name: str, picture: Image.Image, scale: float) -> None:
     size = round(scale * picture.width), round(scale * picture.height)
-    path = IMAGES / f"{name}.jpg"
-    picture.resize(size, Image.Resampling.LANCZOS).save(path, quality=80)
+    path = save_image(IMAGES / f"{name}.jpg", np.asarray(picture.resize(size, Image.Resampling.LANCZOS)), quality=80)
     print(f"{path} {size[0]} x {size[1]}, {path.stat().st_size // 1000} kB", flush=True)
 
 

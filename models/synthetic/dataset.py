@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from models.errors import StyleRigError
 from models.face import FaceModel
@@ -22,6 +23,7 @@ from models.face.camera import rotation_matrix
 from models.face.harmonics import rotate
 from models.face.parameters import RigParameters
 from models.io.atomic_write import write_atomic
+from models.io.images import encode_image, image_grid, save_image
 from models.synthetic.classes import CLASSES, labels
 from models.synthetic.person import NUMBERS, Person, latent_size, layout
 from models.synthetic.shot import SHOTS, Shot
@@ -119,28 +121,20 @@ def aligned(parameters: RigParameters, face: FaceModel) -> RigParameters:
 
 def png_bytes(picture: np.ndarray) -> bytes:
     """RGBA (H, W, 4) uint8 as PNG; the colour stays premultiplied, which PNG itself cannot say."""
-    done, data = cv2.imencode(".png", picture[..., [2, 1, 0, 3]], [cv2.IMWRITE_PNG_COMPRESSION, 4])
-    assert done
-    return data.tobytes()
+    return encode_image(picture, compress_level=4)
 
 
 def contact_sheet(output: Path, people: int) -> None:
     """The first people as sheet.jpg."""
-    done, data = cv2.imencode(".jpg", sheet_of(output, people), [cv2.IMWRITE_JPEG_QUALITY, 90])
-    assert done
-    write_atomic(output / "sheet.jpg", data.tobytes())
+    save_image(output / "sheet.jpg", sheet_of(output, people))
 
 
 def sheet_of(output: Path, people: int, columns: int = 3, side: int = 160, backdrop: float = 92) -> np.ndarray:
-    """The first people of a set over grey (BGR uint8), a person's pictures side by side, ``columns`` people a row."""
-    rows = -(-people // columns)
-    sheet = np.full((rows * side, columns * SHOTS * side, 3), backdrop, np.uint8)
-    for number in range(people * SHOTS):
-        if (path := picture_path(output, number)).exists():
-            row, column = divmod(number, columns * SHOTS)
-            place = slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
-            sheet[place] = over(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), side, backdrop)
-    return sheet
+    """The first people of a set over grey (H, W, 3) uint8, a person's pictures side by side, ``columns`` people a row."""
+    missing = np.full((side, side, 3), backdrop, np.uint8)
+    paths = [picture_path(output, number) for number in range(people * SHOTS)]
+    tiles = [over(np.asarray(Image.open(path)), side, backdrop) if path.exists() else missing for path in paths]
+    return image_grid(tiles, columns * SHOTS, background=(int(backdrop),) * 3)
 
 
 def over(picture: np.ndarray, side: int, backdrop) -> np.ndarray:

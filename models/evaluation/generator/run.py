@@ -19,8 +19,9 @@ from models.evaluation.generator.inception import Inception
 from models.evaluation.generator.path_length import mean_distance, path_length
 from models.evaluation.generator.samples import BATCH, batches, draw, over, random_z
 from models.evaluation.generator.separability import attributes_of, separability
-from models.evaluation.generator.sheets import neighbours_sheet, save_picture, write_interpolation, write_sheets
+from models.evaluation.generator.sheets import neighbours_sheet, write_interpolation, write_sheets
 from models.generators import Generator
+from models.io.images import save_image
 from models.perception.features import SIZE, StudioFeatures
 
 LEAST = 64  # real pictures on each side of a floor
@@ -220,8 +221,7 @@ class GeneratorEvaluation:
         real = as_tensor(self.real.pictures[self.rows[rows.flatten().numpy()]])
         if real.shape[-1] != shown.shape[-1]:
             real = torch.nn.functional.interpolate(real, shown.shape[-2:], mode="bilinear", antialias=True)
-        sheet = neighbours_sheet(shown, real.unflatten(0, (SHOWN, NEIGHBOURS)))
-        save_picture(folder / "nearest.jpg", sheet)
+        save_image(folder / "nearest.jpg", neighbours_sheet(shown, real.unflatten(0, (SHOWN, NEIGHBOURS))))
         write_interpolation(self.generator, folder / "interpolation.mp4", self.seed)
 
 

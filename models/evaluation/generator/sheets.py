@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from models.evaluation.generator.samples import BATCH, codes, draw, over, random_z
 from models.generators import Generator
 from models.io.atomic_write import write_atomic
+from models.io.images import image_grid, save_image, to_uint8
 
 GREEN = (0.0, 0.69, 0.25)  # a studio's green screen, sRGB
 SHEET_SIZE = 192  # pixels of a picture on a sheet, at most
@@ -38,25 +38,11 @@ def plate(size: int) -> Tensor:
     return (dusk * (0.75 + 0.25 * bars) * (1 - window) + light * window).clamp(0, 1)
 
 
-def tile(pictures: Tensor, columns: int) -> Tensor:
-    """(N, 3, R, R) 0..1 -> (3, rows * R', columns * R'), R' at most SHEET_SIZE."""
-    if pictures.shape[-1] > SHEET_SIZE:
-        pictures = F.interpolate(pictures, (SHEET_SIZE, SHEET_SIZE), mode="bilinear", antialias=True)
-    rows = math.ceil(len(pictures) / columns)
-    pictures = F.pad(pictures, (0, 0) * 3 + (0, rows * columns - len(pictures)))
-    grid = pictures.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)
-    return grid.reshape(3, rows * pictures.shape[2], -1)
-
-
-def as_bytes(picture: Tensor) -> np.ndarray:
-    """(3, H, W) 0..1 -> (H, W, 3) uint8."""
-    return (picture.clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0).contiguous().numpy()
-
-
-def save_picture(path: Path, picture: Tensor) -> Path:
-    """Write (3, H, W) 0..1 in the format that the suffix names."""
-    image = Image.fromarray(as_bytes(picture))
-    return write_atomic(path, lambda temporary: image.save(temporary, quality=88))
+def sample_grid(images: Tensor, columns: int) -> np.ndarray:
+    """(N, 3, R, R) 0..1 -> (rows * R', columns * R', 3) uint8, R' at most SHEET_SIZE."""
+    if images.shape[-1] > SHEET_SIZE:
+        images = interpolate(images, (SHEET_SIZE, SHEET_SIZE), mode="bilinear", antialias=True)
+    return image_grid(images, columns)
 
 
 def write_sheets(generator: Generator, folder: Path, seed: int = 0) -> list[Path]:
@@ -64,18 +50,18 @@ def write_sheets(generator: Generator, folder: Path, seed: int = 0) -> list[Path
     first, second = samples(generator, 64, 0.7, seed), samples(generator, 24, 1.0, seed + 1)
     green = torch.tensor(GREEN)[:, None, None]
     sheets = {
-        "samples-psi-0.7.jpg": tile(over(first, 0.5), 8),
-        "samples-psi-1.0.jpg": tile(over(second, 0.5), 8),
-        "over-plate.jpg": tile(over(first[:16], plate(generator.resolution)), 4),
-        "over-green.jpg": tile(over(first[:16], green), 4),
+        "samples-psi-0.7.jpg": sample_grid(over(first, 0.5), 8),
+        "samples-psi-1.0.jpg": sample_grid(over(second, 0.5), 8),
+        "over-plate.jpg": sample_grid(over(first[:16], plate(generator.resolution)), 4),
+        "over-green.jpg": sample_grid(over(first[:16], green), 4),
     }
-    return [save_picture(folder / name, picture) for name, picture in sheets.items()]
+    return [save_image(folder / name, picture) for name, picture in sheets.items()]
 
 
-def neighbours_sheet(drawn: Tensor, real: Tensor) -> Tensor:
-    """Each row: a sample, then its nearest training pictures. (N, 4, R, R), (N, K, 4, R, R) -> (3, H, W)."""
+def neighbours_sheet(drawn: Tensor, real: Tensor) -> np.ndarray:
+    """Each row: a sample, then its nearest training pictures. (N, 4, R, R), (N, K, 4, R, R) -> (H, W, 3) uint8."""
     columns = 1 + real.shape[1]
-    return tile(over(torch.cat((drawn[:, None], real), dim=1).flatten(0, 1), 0.5), columns)
+    return sample_grid(over(torch.cat((drawn[:, None], real), dim=1).flatten(0, 1), 0.5), columns)
 
 
 @torch.no_grad()
@@ -87,7 +73,7 @@ def interpolation(generator: Generator, psi: float = 0.7, seed: int = 0) -> Iter
         for step in range(STEPS):
             t = step / STEPS
             between = w[key].lerp(w[(key + 1) % KEYS], t * t * (3 - 2 * t))
-            yield as_bytes(over(draw(generator, between[None]), backdrop)[0])
+            yield to_uint8(over(draw(generator, between[None]), backdrop)[0])
 
 
 def write_interpolation(generator: Generator, path: Path, seed: int = 0) -> Path:

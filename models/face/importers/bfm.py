@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from models.face.importers.matlab import read_matlab
-from models.face.importers.raw_model import LANDMARKS, Source
+from models.face.importers.raw_model import Source
 from models.face.importers.validation import FaceModelError, indices, numbered, numbers, read_whole
+from models.face.landmarks import N_LANDMARKS
 
 LICENCE = (
     "Basel Face Model, copyright University of Basel: for research and teaching only, no commercial use, and it may not "
@@ -79,7 +80,7 @@ def deep3d(file: Path, arrays: dict[str, np.ndarray]) -> Source:
         expression=expression,
         expression_names=numbered("expression", len(expression)),
         triangles=indices(file, "tri", arrays["tri"], (None, 3), count, first=1),
-        landmarks=indices(file, "keypoints", arrays["keypoints"].reshape(-1), (LANDMARKS,), count, first=1),
+        landmarks=indices(file, "keypoints", arrays["keypoints"].reshape(-1), (N_LANDMARKS,), count, first=1),
         landmark_entry="keypoints",
         colours=(colour, modes(file, "texBase", arrays["texBase"], count) / 255),
         masks=masks,
@@ -113,9 +114,9 @@ def listed_landmarks(file: Path, count: int) -> np.ndarray:
     lists = sorted(place for place in file.parent.glob("*.anl") if place.name.lower().startswith("landmarks68"))
     lists = [place for place in lists if file.stem.lower() in place.stem.lower()] or lists[: len(lists) == 1]
     if not lists:
-        return np.full(LANDMARKS, -1)
+        return np.full(N_LANDMARKS, -1)
     try:
         values = [int(word) for word in read_whole(lists[0], 1 << 16).split()]
     except ValueError as error:
         raise FaceModelError(lists[0], "holds something that is not an index.") from error
-    return indices(lists[0], "landmarks", values, (LANDMARKS,), count)
+    return indices(lists[0], "landmarks", values, (N_LANDMARKS,), count)

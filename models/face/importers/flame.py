@@ -12,8 +12,9 @@ import numpy as np
 
 from models.face.importers.joint_expressions import GAZES, gaze_expressions, jaw_open
 from models.face.importers.pickle import array_of, read_pickle
-from models.face.importers.raw_model import LANDMARKS, Source
+from models.face.importers.raw_model import Source
 from models.face.importers.validation import FaceModelError, indices, numbered, numbers, read_whole
+from models.face.landmarks import N_LANDMARKS
 
 LICENCE = (
     "FLAME, copyright Max Planck Society. FLAME 2023 Open is CC-BY-4.0 (commercial use with attribution; not for "
@@ -81,7 +82,7 @@ def embedded_landmarks(file: Path, triangles: np.ndarray) -> np.ndarray:
 
     An embedding is a triangle and three weights for each landmark; the corner with the largest weight is taken.
     """
-    landmarks = np.full(LANDMARKS, -1)
+    landmarks = np.full(N_LANDMARKS, -1)
     beside = next((file.with_name(name) for name in EMBEDDINGS if file.with_name(name).is_file()), None)
     if beside is None:
         return landmarks
@@ -90,8 +91,8 @@ def embedded_landmarks(file: Path, triangles: np.ndarray) -> np.ndarray:
         if type(entries) is not dict or name not in entries:
             raise FaceModelError(beside, f"the entry {name} is missing.")
     rows = indices(beside, "lmk_face_idx", array_of(beside, "lmk_face_idx", entries["lmk_face_idx"]), (None,), len(triangles))
-    if len(rows) not in (LANDMARKS, LANDMARKS - CONTOUR):
+    if len(rows) not in (N_LANDMARKS, N_LANDMARKS - CONTOUR):
         raise FaceModelError(beside, f"the entry lmk_face_idx has {len(rows)} landmarks, not 51 or 68.")
     corners = numbers(beside, "lmk_b_coords", array_of(beside, "lmk_b_coords", entries["lmk_b_coords"]), (len(rows), 3))
-    landmarks[LANDMARKS - len(rows) :] = triangles[rows, corners.argmax(axis=1)]
+    landmarks[N_LANDMARKS - len(rows) :] = triangles[rows, corners.argmax(axis=1)]
     return landmarks

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from models.face.importers.joint_expressions import GAZES, gaze_expressions
-from models.face.importers.raw_model import LANDMARKS, Source
+from models.face.importers.raw_model import Source
 from models.face.importers.validation import FaceModelError, indices, names, numbers, open_whole, read_whole
+from models.face.landmarks import N_LANDMARKS
 from models.io.zip_archive import BROKEN, open_zip
 
 LICENCE = "GNM Head, copyright Google LLC, Apache licence 2.0: commercial use is allowed; keep the notices."
@@ -135,14 +136,14 @@ def sparse_landmarks(file: Path, mean: np.ndarray) -> np.ndarray:
     places = (file.with_name("head_sparse_68.txt"), file.resolve().parent.parent.parent / "landmarks" / "head_sparse_68.txt")
     beside = next((place for place in places if place.is_file()), None)
     if beside is None:
-        return np.full(LANDMARKS, -1)
+        return np.full(N_LANDMARKS, -1)
     try:
         table = np.array([[float(word) for word in line.split()] for line in read_whole(beside, 1 << 16).splitlines() if line])
-        table = numbers(beside, "landmarks", table, (LANDMARKS, 6))
+        table = numbers(beside, "landmarks", table, (N_LANDMARKS, 6))
     except ValueError as error:
         raise FaceModelError(beside, "is not a table of 68 lines of three vertices and weights.") from error
-    corners = indices(beside, "landmarks", table[:, ::2], (LANDMARKS, 3), len(mean))
-    chosen = corners[np.arange(LANDMARKS), table[:, 1::2].argmax(axis=1)]
+    corners = indices(beside, "landmarks", table[:, ::2], (N_LANDMARKS, 3), len(mean))
+    chosen = corners[np.arange(N_LANDMARKS), table[:, 1::2].argmax(axis=1)]
     orders = (np.arange(17), np.array(JAW_ORDER))
     length = [np.linalg.norm(np.diff(mean[chosen[order]], axis=0), axis=1).sum() for order in orders]
     return np.concatenate((chosen[orders[int(np.argmin(length))]], chosen[17:]))

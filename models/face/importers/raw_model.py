@@ -12,16 +12,12 @@ from models.face.importers.colours import linear_modes, plain_skin
 from models.face.importers.proxy import add_proxy
 from models.face.importers.registration import Carried, carry_our_head
 from models.face.importers.validation import MAX_VERTICES, FaceModelError, numbered
+from models.face.landmarks import MIRRORED_LANDMARKS, N_LANDMARKS
 from models.face.model import FaceModel
 
-LANDMARKS = 68
 LARGEST = 1000.0  # cm; how far a point may lie from the origin, and how far a mode may move it
 EYE_DEPTH = 1.2  # cm from the lids' middle back to the eyeball's centre, where a model has no eyeballs
 DISCS = {"iris": 0.58, "pupil": 0.2}  # cm from the eye's axis: where the cornea begins to bulge, and half-open pupils
-MIRRORED = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36,
-     41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65]
-)  # fmt: skip
 
 
 @dataclass
@@ -40,7 +36,7 @@ class Source:
     expression: np.ndarray  # (E, V, 3)
     expression_names: list[str]
     triangles: np.ndarray  # (F, 3) int64
-    landmarks: np.ndarray = field(default_factory=lambda: np.full(LANDMARKS, -1))  # vertices; −1 where not known
+    landmarks: np.ndarray = field(default_factory=lambda: np.full(N_LANDMARKS, -1))  # vertices; −1 where not known
     landmark_entry: str = "landmarks"
     identity_names: list[str] | None = None
     colours: tuple[np.ndarray, np.ndarray] | None = None  # display RGB 0–1: mean (V, 3), modes (B, V, 3)
@@ -154,7 +150,7 @@ def disc(mean: np.ndarray, ball: np.ndarray, radius: float) -> np.ndarray:
 def in_order(landmarks: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Landmarks from the face's right, whichever side the file begins at."""
     mirrored = mean[landmarks[36:42], 0].mean() > mean[landmarks[42:48], 0].mean()
-    return landmarks[MIRRORED] if mirrored else landmarks
+    return landmarks[list(MIRRORED_LANDMARKS)] if mirrored else landmarks
 
 
 def check_landmarks(source: Source, landmarks: np.ndarray) -> None:

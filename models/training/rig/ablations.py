@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from models.errors import StyleRigError
 from models.evaluation.generator.detection import detection_rate
-from models.evaluation.generator.sheets import save_picture
 from models.face.parameters import RigParameters
 from models.io.atomic_write import write_atomic
+from models.io.images import save_image
 from models.perception.face_regressor import Estimator
 from models.rigging.rig import BACKDROP
 from models.rigging.rignet import CONTROLS, PaperRigNet, RigNets
@@ -94,7 +94,7 @@ def ablate(run: Run, generator_path: Path, pictures: Path | None, landmarks: Pat
         run.report(f"{variant.name}: {table[variant.name]}")
     page = run.output / "ablations.md"
     if run.world.leads:
-        save_picture(run.output / "ablations.jpg", torch.cat(rows, dim=1).cpu())
+        save_image(run.output / "ablations.jpg", torch.cat(rows, dim=1).cpu())
         write_atomic(run.output / "ablations.json", (json.dumps(table, indent=1) + "\n").encode())
         write_atomic(page, page_text(table, by, run.config.paper).encode())
     wait_for_all(run.world)

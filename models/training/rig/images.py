@@ -14,6 +14,7 @@ from models.data.image_folder import open_folder
 from models.data.image_set import PictureSet
 from models.errors import StyleRigError
 from models.face import FaceModel
+from models.face.landmarks import MIRRORED_LANDMARKS
 from models.face.own_head.measurements import mirrored_name
 from models.face.parameters import RigParameters
 from models.perception.face_regressor import SIZE
@@ -23,11 +24,6 @@ HALVES = ("training", "evaluation")  # people of even and of odd number
 HELD_OUT = 16  # every 16th person of a half is kept for validation
 
 
-# The 68 landmarks in the order in which a mirror shows them: jaw, brows, nose, eyes, lips.
-MIRRORED_LANDMARKS = (
-    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
-)  # fmt: skip
 ODD_LIGHT = (3, 4, 7)  # harmonics with x: other signs in the mirror
 
 
