@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import bpy
 
-from . import preferences, properties, render, translations, ui
+from . import properties, render, translations, ui
 from .client import backend_manager
 from .live import controller
 
-PARTS = (translations, preferences, properties, backend_manager, controller, ui, render)  # in the order of registering
+PARTS = (translations, properties, backend_manager, controller, ui, render)  # in the order of registering
 
 
 def register() -> None:

@@ -9,9 +9,9 @@ import bpy
 
 from .client.http_client import BackendError
 from .client.tasks import Task
-from .live import image
 from .rig.errors import RigError
 from .translations import said, told
+from .windows import redraw
 
 LOOK_SECONDS = 0.05  # how often a waiting operator looks whether its work is done
 
@@ -40,7 +40,7 @@ class BackgroundOperator:
         self._timer = manager.event_timer_add(LOOK_SECONDS, window=context.window)
         manager.modal_handler_add(self)
         context.workspace.status_text_set(f"{said(self.waiting)}   {said('(Esc: do not wait)')}")
-        image.redraw("VIEW_3D")
+        redraw("VIEW_3D")
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -56,8 +56,8 @@ class BackgroundOperator:
     def cancel(self, context: bpy.types.Context) -> None:
         context.window_manager.event_timer_remove(self._timer)
         context.workspace.status_text_set(None)
-        image.redraw("VIEW_3D")
-        image.redraw("PREFERENCES")
+        redraw("VIEW_3D")
+        redraw("PREFERENCES")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         task = self.begin()

@@ -11,7 +11,7 @@ from pathlib import Path
 import bpy
 
 from ..install.installer import MARKER, EnvironmentMaker, Recipe, executable
-from ..preferences import preferences, user_folder
+from ..settings import preferences, user_folder
 from .http_client import Client
 from .process import BackendProcess, LaunchSettings
 

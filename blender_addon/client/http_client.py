@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..rig.portrait import text_of
+from .portrait import text_of
 
 HOST = "127.0.0.1"
 LOOK_SECONDS = 0.25  # how often a call that waits looks whether it was given up

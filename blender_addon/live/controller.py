@@ -18,11 +18,12 @@ from bpy.app.handlers import persistent
 from ..client import backend_manager
 from ..client.http_client import BackendError
 from ..client.process import LaunchSettings
-from ..preferences import setting
 from ..rig.read_rig import RigError, active_rig, read_controls
+from ..settings import on_change, setting
 from ..translations import said, told
+from ..windows import redraw
 from .adaptive_resolution import Pace
-from .image import editors, keep_image, redraw, restore, show_pixels
+from .image import editors, keep_image, restore, show_pixels
 from .latest_only_worker import Answer, NewestWorker
 
 INTERVAL = 0.0  # seconds between looks: once in each turn of Blender's main loop; where nothing changed, microseconds
@@ -335,11 +336,13 @@ def tick() -> float | None:
 
 
 def register() -> None:
+    on_change.append(setting_changed)
     bpy.app.handlers.save_pre.append(note_before_save)
     bpy.app.handlers.load_post.append(resume_after_load)
 
 
 def unregister() -> None:
     VIEW.stop()
+    on_change.remove(setting_changed)
     bpy.app.handlers.save_pre.remove(note_before_save)
     bpy.app.handlers.load_post.remove(resume_after_load)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
+from ..windows import redraw
+
 IMAGE = "StyleRig Portrait"
 
 
@@ -72,16 +74,3 @@ def fit_views(image: bpy.types.Image) -> None:
                 region = next(region for region in area.regions if region.type == "WINDOW")
                 with bpy.context.temp_override(window=window, area=area, region=region):
                     bpy.ops.image.view_all(fit_view=True)
-
-
-def redraw(kind: str, part: str | None = None) -> None:
-    """Have all areas of a kind drawn again, or only their regions of the type ``part``."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type != kind:
-                continue
-            if part is None:
-                area.tag_redraw()
-            for region in area.regions:
-                if region.type == part:
-                    region.tag_redraw()

@@ -12,11 +12,11 @@ import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Matrix, Vector
 
-from ..preferences import preferences, setting
+from ..rig.bones import HEAD_BONE
 from ..rig.conversions import CAMERA_DISTANCE, CENTIMETRES_PER_METRE, FRAME_WIDTH
-from ..rig.errors import HEAD_BONE
+from ..settings import preferences, setting
+from ..windows import redraw
 from . import controller
-from . import image as live_image
 from .image import IMAGE
 
 MARGIN = 12  # pixels between the portrait and the view's edge, before the interface's scale
@@ -65,7 +65,7 @@ class Overlay:
             self.remove()
         elif not self.shown:
             return
-        live_image.redraw("VIEW_3D", "WINDOW")
+        redraw("VIEW_3D", "WINDOW")
 
     def remove(self) -> None:
         if self.shown:

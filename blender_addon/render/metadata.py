@@ -17,7 +17,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..client.backend_manager import addon_version
-from ..rig.portrait import compact, text_of
+from ..client.portrait import compact, text_of
 from . import output_files
 from .file_integrity import MARK
 from .finished_frames import state

@@ -23,7 +23,8 @@ import numpy as np
 from mathutils import Matrix
 
 from ..rig import conversions, harmonics
-from ..rig.errors import HEAD_BONE, RigError
+from ..rig.bones import HEAD_BONE
+from ..rig.errors import RigError
 from ..rig.read_rig import bone_motion, head_of, rounded, rounded_light
 from ..rig.scene_light import axes_of
 from . import compositing

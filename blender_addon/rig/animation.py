@@ -8,8 +8,10 @@ import bpy
 import numpy as np
 
 from . import conversions
+from .bones import HEAD_BONE
+from .errors import RigError
 from .live_link_face import HEAD_ANGLES, Capture, matched
-from .read_rig import HEAD_BONE, RigError, head_of, portrait_of
+from .read_rig import head_of, portrait_of
 
 LINEAR = 1  # of Keyframe.interpolation
 HEAD_PATH = f'pose.bones["{HEAD_BONE}"].rotation_euler'

@@ -8,15 +8,15 @@ import bpy
 import mathutils
 import numpy as np
 
+from ..client.portrait import compact
 from . import conversions
+from .bones import EYE_BONES, HEAD_BONE, NECK_BONE, ROOT_BONE
+from .errors import RigError
 from .light import NEUTRAL_STRENGTH, NEUTRAL_TINT, own_direction
-from .portrait import compact
-from .read_rig import EYE_BONES, GAZE, HEAD_BONE, RigError, head_of
+from .read_rig import GAZE, head_of
 
 ALBEDO = "albedo"  # the colour attribute
 UV_MAP = "UVMap"
-NECK_BONE = "neck"
-ROOT_BONE = "root"
 SKIN_ROUGHNESS = 0.45
 SIDE_STEP = 0.35  # metres between a rig and one made of it
 

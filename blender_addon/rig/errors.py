@@ -1,8 +1,6 @@
-"""What every part of the rig knows: the head bone's name, and the error that a person can put right."""
+"""The error of a rig that a person can put right."""
 
 from __future__ import annotations
-
-HEAD_BONE = "head"
 
 
 class RigError(Exception):

@@ -11,12 +11,12 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ..client.portrait import Portrait
 from . import conversions, scene_light
-from .errors import HEAD_BONE, RigError
+from .bones import EYE_BONES, HEAD_BONE
+from .errors import RigError
 from .light import final_light
-from .portrait import Portrait
 
-EYE_BONES = {"L": "eye_L", "R": "eye_R"}
 DIGITS = 6  # requests are rounded, so that the float noise of an evaluation is no new request
 # What the backend takes; a rig that asks for more gets the most that there is.
 MOST_LIGHT, MOST_SHIFT, SCALES = 1000.0, 100.0, (0.125, 8.0)

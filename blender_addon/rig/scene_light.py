@@ -14,7 +14,8 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from . import harmonics
-from .errors import HEAD_BONE, RigError
+from .bones import HEAD_BONE
+from .errors import RigError
 
 AREA_NODES = 4  # points per side that an area lamp is summed over
 MAP_WIDTH = 128  # pixels that a world's picture is brought down to before it is projected; order 2 needs far fewer

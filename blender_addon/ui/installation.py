@@ -7,8 +7,9 @@ import bpy
 from ..client import backend_manager
 from ..client.http_client import BackendError
 from ..install import installer
-from ..live import controller, image
+from ..live import controller
 from ..translations import said, told
+from ..windows import redraw
 from .status import draw_log, draw_wrapped
 
 LOOK_SECONDS = 0.25  # between two drawings of the progress
@@ -108,8 +109,8 @@ class STYLERIG_OT_remove_environment(bpy.types.Operator):
 
 def watch() -> float | None:
     """The timer: draw the progress until the attempt has ended."""
-    image.redraw("PREFERENCES")
-    image.redraw("VIEW_3D")
+    redraw("PREFERENCES")
+    redraw("VIEW_3D")
     return LOOK_SECONDS if backend_manager.ENVIRONMENT.busy else None
 
 

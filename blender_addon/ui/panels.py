@@ -9,7 +9,9 @@ import bpy
 from ..client import backend_manager
 from ..live import controller, overlay
 from ..render.ignored_settings import left_out
-from ..rig.read_rig import HEAD_BONE, RigError, active_rig, head_of, portrait_of
+from ..rig.bones import HEAD_BONE
+from ..rig.errors import RigError
+from ..rig.read_rig import active_rig, head_of, portrait_of
 from ..translations import said
 from . import light
 from . import portrait as portraits

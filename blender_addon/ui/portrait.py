@@ -11,12 +11,12 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, Po
 from ..client import backend_manager
 from ..client.candidates import Candidate, Gallery, draw_candidate, thumbnail
 from ..client.http_client import Client
-from ..live import image
 from ..operators import BackgroundOperator
 from ..rig import seeds, style_mixing
 from ..rig.build import build_rig, duplicate_rig, place_beside, replace_portrait
 from ..rig.read_rig import RigError, active_rig, is_rig, portrait_of, rigs_in
 from ..translations import said, told
+from ..windows import redraw
 from . import thumbnails
 from .status import draw_wrapped
 
@@ -253,7 +253,7 @@ def collect() -> float | None:
     while len(CANDIDATES) > MOST_CANDIDATES:
         del CANDIDATES[next(iter(CANDIDATES))]
     if come or not busy:
-        image.redraw("VIEW_3D")
+        redraw("VIEW_3D")
     return LOOK_SECONDS if busy else None
 
 

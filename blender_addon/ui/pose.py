@@ -9,8 +9,10 @@ from bpy.props import BoolProperty, BoolVectorProperty, EnumProperty, FloatPrope
 from mathutils import Matrix
 
 from ..rig import animation, conversions, expression_presets, live_link_face
+from ..rig.bones import EYE_BONES, HEAD_BONE
 from ..rig.build import set_light
-from ..rig.read_rig import EYE_BONES, HEAD_BONE, RigError, active_rig, head_of, portrait_of
+from ..rig.errors import RigError
+from ..rig.read_rig import active_rig, head_of, portrait_of
 from ..translations import said, told
 
 MIRROR = Matrix.Diagonal((-1, 1, 1, 1))  # the bones' rest axes are the model's: x is across the face

@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 
 from ..client import backend_manager
-from ..preferences import PACKAGE
+from ..settings import PACKAGE
 from ..translations import said
 
 # What the backend is at -> the icon that stands before it.

@@ -59,7 +59,7 @@ def test_one_button(part, preferences):
 
 def test_it_lies_in_the_extensions_own_folder(part, preferences):
     recipe = part("client.backend_manager").environment_recipe()
-    assert recipe.folder.parent == part("preferences").user_folder() == recipe.log.parent
+    assert recipe.folder.parent == part("settings").user_folder() == recipe.log.parent
     assert recipe.host == Path(bpy.utils.resource_path("LOCAL")) and not Path(sys.executable).is_relative_to(recipe.host)
     assert (recipe.payload / "pyproject.toml").is_file() and part("install.installer").read_pins(recipe.payload)
 

@@ -81,7 +81,7 @@ def test_png(client):
 
 
 def test_a_request_is_written_as_json_whatever_kind_of_portrait_is_in_it(part):
-    portrait = part("rig.portrait")
+    portrait = part("client.portrait")
     request = {"portrait": {"seed": 7, "w": 'a"b', "name": "Zoë"}, "controls": {}, "output": {"size": None, "passes": ["Depth"]}}
     known = portrait.Portrait(request["portrait"])
     for one in (request, request | {"portrait": known}, request | {"portrait": known}):

@@ -97,7 +97,7 @@ def test_saved_from_the_image_editor_and_two_portraits(extension, scene, client,
 
 def test_recipes_of_portraits_in_turn_hold_each_frame_whole(extension):
     """What frames have in common is packed once: neither the frames nor other portraits get into it."""
-    metadata, portrait = module(extension, "render.metadata"), module(extension, "rig.portrait").Portrait
+    metadata, portrait = module(extension, "render.metadata"), module(extension, "client.portrait").Portrait
     first, second = ({"seed": seed, "w": 'Ä"' * 5000, "parameters": {"expression": {"jawOpen": 0.5}}} for seed in (1, 2))
     for number, one in enumerate((first, second, portrait(first), first, portrait(second))):
         controls = {"rotation": [0.1 * number, 0.0, 0.0]}

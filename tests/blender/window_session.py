@@ -86,7 +86,7 @@ def slider_key() -> bpy.types.ShapeKey:
 
 def set_slider(value: float) -> Iterator:
     slider_key().value = value
-    part("live.image").redraw("VIEW_3D")
+    part("windows").redraw("VIEW_3D")
     yield from settled()
 
 
@@ -96,7 +96,7 @@ def open_jaw_panel() -> Iterator:
 
     def only(region: str) -> Iterator:
         panels.by_region = lambda _names: {region: [SLIDER]}
-        part("live.image").redraw("VIEW_3D")
+        part("windows").redraw("VIEW_3D")
         yield from window.pause(0.5)
 
     rows, columns = yield from window.changed_in_sidebar(only("another name"), only("jaw"))

@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-PACKAGE = __package__
-
-
-def preferences() -> bpy.types.AddonPreferences | None:
-    """The extension's preferences, or None when it is registered without being enabled as an extension."""
-    addon = bpy.context.preferences.addons.get(PACKAGE)
-    return addon.preferences if addon else None
-
-
-def setting(name: str):
-    """A preference; its default while the extension is registered without being enabled as one."""
-    found = preferences()
-    return getattr(found, name) if found else StyleRigPreferences.bl_rna.properties[name].default
-
-
-def live_setting_changed(_preferences, _context: bpy.types.Context) -> None:
-    from .live import controller
-
-    controller.setting_changed()
-
-
-def user_folder() -> Path:
-    """The folder that this extension may write to (not made here)."""
-    try:
-        return Path(bpy.utils.extension_path_user(PACKAGE))
-    except ValueError:  # run from the source tree, not as an extension
-        return Path(bpy.utils.resource_path("USER")) / "stylerig"
+from ..live import overlay
+from ..settings import PACKAGE, notify
+from . import installation, status
 
 
 class StyleRigPreferences(bpy.types.AddonPreferences):
@@ -64,7 +38,7 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
     )
     live_size: IntProperty(
         name="Live Size", description="Width of the live picture in pixels; 0 is the generator's own", default=0, min=0, max=1024,
-        update=live_setting_changed,
+        update=notify,
     )  # fmt: skip
     live_playback: EnumProperty(
         name="Playback",
@@ -74,11 +48,11 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
             ("FOLLOW", "Follow", "Show as many frames as can be drawn"),
             ("PAUSE", "Pause", "Show the frame at which playback stops"),
         ),
-        update=live_setting_changed,
+        update=notify,
     )
     overlay: BoolProperty(
         name="Viewport Overlay", description="Show the live portrait in the 3D views, where these show overlays", default=True,
-        update=live_setting_changed,
+        update=notify,
     )  # fmt: skip
     overlay_place: EnumProperty(
         name="Place",
@@ -90,21 +64,18 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
             ("TOP_LEFT", "Top Left", "In the upper left corner"),
             ("HEAD", "Over the Head", "Over the mesh where it is seen from the front, else in the lower right corner"),
         ),
-        update=live_setting_changed,
+        update=notify,
     )
     overlay_size: FloatProperty(
         name="Size", description="Width of the portrait in a corner, as part of the view's shorter side", subtype="FACTOR",
-        default=0.35, min=0.1, max=1.0, update=live_setting_changed,
+        default=0.35, min=0.1, max=1.0, update=notify,
     )  # fmt: skip
     overlay_opacity: FloatProperty(
         name="Opacity", description="How much of the view the portrait hides", subtype="FACTOR", default=1.0, min=0.0, max=1.0,
-        update=live_setting_changed,
+        update=notify,
     )  # fmt: skip
 
     def draw(self, context: bpy.types.Context) -> None:
-        from .live import overlay
-        from .ui import installation, status
-
         layout = self.layout
         layout.use_property_split = True
         status.draw_backend(layout)
