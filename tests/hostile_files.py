@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import save
 
 from backend.files.images import pack_recipe
-from models.generators import Generator
+from models.generators import Generator, save_generator
 from tests.damage import zip_with_a_long_list
 from tests.data.official_format import dumps, lively, official, official_names, snapshot, stylegan3_config
 from tests.data.rosinality_format import SMALL, theirs
@@ -53,7 +53,7 @@ def good_files(folder: Path, mesh: Any) -> Iterator[tuple[str, str, bytes]]:
             with official_names():
                 torch.save(content, folder / "x.pt", _use_new_zipfile_serialization=zipped)
             yield f"{name}-{'zip' if zipped else 'legacy'}.pt", "generator", (folder / "x.pt").read_bytes()
-    yield "ours.safetensors", "generator", ours.save(folder / "x.safetensors", {}).read_bytes()
+    yield "ours.safetensors", "generator", save_generator(ours, folder / "x.safetensors", {}).read_bytes()
     yield "others.safetensors", "generator", save({name: value.contiguous() for name, value in theirs(ours).items()})
     header = {"stylerig": json.dumps({"format": "rignet-1"})}
     yield "rignet.safetensors", "network", save({"a": torch.zeros(3, 3)}, header)

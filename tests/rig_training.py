@@ -26,7 +26,7 @@ from models.face.alignment import align, project_landmarks
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
-from models.generators import Generator, GeneratorConfig
+from models.generators import Generator, GeneratorConfig, save_generator
 from models.training.core.distributed import World
 from models.training.rig import latent_pool, loop
 from models.training.rig.config import PoolSettings, Stage, TrainingConfig
@@ -89,7 +89,7 @@ def small_pools() -> Iterator[None]:
 
 def prepare(folder: Path) -> Path:
     """All that a training in ``folder`` needs."""
-    Generator.create(GENERATOR).save(folder / "generator.safetensors")
+    save_generator(Generator.create(GENERATOR), folder / "generator.safetensors")
     write_pictures(folder / "pictures", synthetic_face(vertices=200))
     return folder
 

@@ -14,7 +14,7 @@ import pytest
 
 from backend import __version__
 from backend.cli import doctor, main, serve
-from models.generators import Generator, GeneratorConfig, load_generator
+from models.generators import Generator, GeneratorConfig, load_generator, save_generator
 from tests import fake_rig
 
 
@@ -83,7 +83,7 @@ def test_unknown_commands_show_the_known_ones(capsys, arguments):
 
 def test_convert_keeps_the_generator(capsys, tmp_path):
     config = GeneratorConfig(resolution=16, channels={4: 8, 8: 8, 16: 8}, img_channels=3)
-    Generator.create(config, seed=3).save(tmp_path / "a.safetensors")
+    save_generator(Generator.create(config, seed=3), tmp_path / "a.safetensors")
     status, out, _ = call(capsys, "convert", tmp_path / "a.safetensors", tmp_path / "b.safetensors")
     assert status == 0 and "resolution 16" in out
     before, after = (load_generator(tmp_path / f"{name}.safetensors").state_dict() for name in "ab")

@@ -12,7 +12,7 @@ from models.data.image_set import PictureSet
 from models.errors import StyleRigError
 from models.evaluation.generator import run
 from models.evaluation.generator.run import GeneratorEvaluation
-from models.generators import Generator, GeneratorConfig
+from models.generators import Generator, GeneratorConfig, save_generator
 from models.perception.features import FeatureNetwork, load_features
 from models.training.features import train_features
 from tests.picture_sets import LATENTS, ellipse, write_set
@@ -129,7 +129,7 @@ def test_the_command_writes_figures_and_sheets(folder, features_file, tmp_path, 
     monkeypatch.setattr(run, "PATHS", 8)
     monkeypatch.setattr(run, "DETECTED", 8)
     config = GeneratorConfig(resolution=SIZE, z_dim=16, w_dim=16, channels={4: 8, 8: 8, 16: 8, 32: 8})
-    Generator.create(config, seed=1).save(tmp_path / "g.safetensors", {"scene_latents": LATENTS})
+    save_generator(Generator.create(config, seed=1), tmp_path / "g.safetensors", {"scene_latents": LATENTS})
     status = main.main(["evaluate", "generator", "--generator", str(tmp_path / "g.safetensors"), "--data", str(folder),
                        "--features", str(features_file), "--samples", "64", "--json", str(tmp_path / "figures.json"),
                        "--output", str(tmp_path / "sheets")])  # fmt: skip
@@ -142,7 +142,7 @@ def test_the_command_writes_figures_and_sheets(folder, features_file, tmp_path, 
 
 
 def test_the_command_says_what_is_missing(folder, tmp_path, capsys):
-    Generator.create(GeneratorConfig(resolution=8, channels={4: 8, 8: 8})).save(tmp_path / "g.safetensors", {})
+    save_generator(Generator.create(GeneratorConfig(resolution=8, channels={4: 8, 8: 8})), tmp_path / "g.safetensors", {})
     status = main.main(["evaluate", "generator", "--generator", str(tmp_path / "g.safetensors"), "--data", str(folder),
                        "--features", str(tmp_path / "none")])  # fmt: skip
     assert status == 2 and "train features" in capsys.readouterr().err

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +14,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from models.errors import StyleRigError
-from models.generators import Generator, GeneratorConfig, latents_from_seed, load_generator
+from models.generators import Generator, GeneratorConfig, latents_from_seed, load_generator, save_generator
 from models.generators.layers import SynthesisLayer, upsample_image
 
+ROOT = Path(__file__).resolve().parents[1]
 SMALL = GeneratorConfig(resolution=32, channels={4: 24, 8: 16, 16: 16, 32: 8})
 
 
@@ -146,7 +150,7 @@ def test_bf16_is_close_to_float32(small):
 
 
 def test_save_and_load(small, tmp_path):
-    path = small.save(tmp_path / "small.safetensors", {"name": "small"})
+    path = save_generator(small, tmp_path / "small.safetensors", {"name": "small"})
     loaded = load_generator(path)
     z = latents_from_seed(1, 2)
     assert loaded.metadata == {"name": "small"} and loaded.config == small.config
@@ -158,7 +162,7 @@ def test_save_and_load(small, tmp_path):
 
 def damaged(tmp_path, small, change) -> str:
     """A saved generator whose header and tensors ``change(header, state)`` has altered."""
-    path = small.save(tmp_path / "g.safetensors")
+    path = save_generator(small, tmp_path / "g.safetensors")
     header = {"format": "stylerig-generator-1", "config": json.dumps(small.config.to_json()), "metadata": "{}"}
     state = load_file(path)
     change(header, state)
@@ -187,7 +191,7 @@ def test_damaged_files_are_refused(word, tmp_path, small):
 
 
 def test_truncated_and_missing_files_are_refused(tmp_path, small):
-    path = small.save(tmp_path / "g.safetensors")
+    path = save_generator(small, tmp_path / "g.safetensors")
     content = path.read_bytes()
     for length in (0, 4, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
@@ -200,5 +204,19 @@ def test_truncated_and_missing_files_are_refused(tmp_path, small):
 def test_weights_that_are_not_numbers_are_not_saved(tmp_path, small):
     small.mapping.fc0.weight[0, 0] = float("inf")
     with pytest.raises(StyleRigError, match="fc0"):
-        small.save(tmp_path / "g.safetensors")
+        save_generator(small, tmp_path / "g.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_loading_a_generator_imports_neither_the_studio_nor_its_tools():
+    shipped = ROOT / "models" / "weights" / "studio-generator.safetensors"
+    program = f"""
+import sys
+from models.generators import load_generator
+load_generator({str(shipped)!r})
+print(*sorted(sys.modules))
+"""
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert "models.generators.semantic_mapping.studio_v1" in loaded
+    unwanted = ("cv2", "PIL", "numba", "models.synthetic", "models.face.own_head", "models.training", "models.evaluation", "models.rigging")
+    assert [name for name in loaded if name in unwanted or name.startswith(tuple(f"{part}." for part in unwanted))] == []

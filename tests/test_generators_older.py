@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from models.errors import StyleRigError
-from models.generators import Generator, load_engine, load_generator, mix_styles
+from models.generators import Generator, load_engine, load_generator, mix_styles, save_generator
 from tests.damage import refused_flips
 from tests.data.official_format import TRIPWIRE, EasyDict, Network, OldNetwork, dumps
 
@@ -284,7 +284,7 @@ def loaded(kind: str, folder: Path) -> Generator:
 @pytest.mark.parametrize("kind", ["stylegan1", "progan"])
 def test_conversion_and_engine_change_nothing(kind, tmp_path):
     generator = loaded(kind, tmp_path)
-    converted = load_generator(generator.save(tmp_path / "converted.safetensors"))
+    converted = load_generator(save_generator(generator, tmp_path / "converted.safetensors"))
     assert converted.config == generator.config and converted.metadata["sha256"] == generator.metadata["sha256"]
     w = generator.mapping(torch.ones(2, 7))
     engine = load_engine(converted, "exact")

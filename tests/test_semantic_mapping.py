@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d
 
 from models.errors import StyleRigError
 from models.face import load_face_model
-from models.generators import Generator, GeneratorConfig, latents_from_seed, load_generator
+from models.generators import Generator, GeneratorConfig, latents_from_seed, load_generator, save_generator
 from models.generators.semantic_mapping.mapping import features_of, joined
 from models.generators.semantic_mapping.studio_v1 import (
     EXPRESSIONS,
@@ -93,7 +93,7 @@ def test_features_hold_the_rigs_exact_parameters():
 
 
 def test_a_file_keeps_the_mapping(generator, tmp_path):
-    path = generator.save(tmp_path / "generator.safetensors", {})
+    path = save_generator(generator, tmp_path / "generator.safetensors", {})
     loaded = load_generator(path)
     z = draw(7)[:64]
     assert torch.equal(loaded.mapping.mean, generator.mapping.mean)

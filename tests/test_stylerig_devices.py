@@ -29,7 +29,7 @@ from models.evaluation.control import (
 from models.evaluation.control.judge_calibration import read
 from models.face import load_face_model
 from models.face.alignment import project_landmarks
-from models.generators import Generator
+from models.generators import Generator, save_generator
 from models.generators.semantic_mapping.scene_edits import draw_pairs, draw_scenes, parameters_of
 from models.perception.face_regressor import Estimator
 from models.rigging import Controls, Rig
@@ -236,8 +236,8 @@ def test_random_numbers_are_the_same_on_every_device():
 
 
 def test_a_generator_that_holds_no_scenes_is_rigged_without_them(head, tmp_path):
-    Generator.create(GENERATOR).save(tmp_path / "photographs.safetensors")
-    Generator.create(GENERATOR).save(tmp_path / "studio.safetensors", {"scene_latents": 253})
+    save_generator(Generator.create(GENERATOR), tmp_path / "photographs.safetensors")
+    save_generator(Generator.create(GENERATOR), tmp_path / "studio.safetensors", {"scene_latents": 253})
     lines = []
     config = dataclasses.replace(tiny_config(), joint=dataclasses.replace(tiny_config().joint, scenes=3.0))
     run = Run.open(config, head, tmp_path, lines.append)

@@ -22,13 +22,12 @@ from models.evaluation.control.response import disentanglement, leakage, leaks, 
 from models.evaluation.control.upper_bound import measure_ceiling
 from models.evaluation.plots import Series, grid, heat_map, histogram, line_plot
 from models.face import load_face_model
-from models.face.parameters import RigParameters
-from models.generators import Generator, GeneratorConfig
+from models.face.parameters import RigParameters, part_sizes
+from models.generators import Generator, GeneratorConfig, save_generator
 from models.generators.semantic_mapping.scene_edits import check_scenes
 from models.perception.face_regressor import Estimator
 from models.rigging import Rig
 from models.rigging import rig as rig_module
-from models.rigging.reconstruction import part_sizes
 from models.rigging.similarity_transform import Similarity
 
 
@@ -126,7 +125,7 @@ def rig_folder(tmp_path, monkeypatch):
     face = synthetic_face(vertices=150)
     config = GeneratorConfig(resolution=16, channels={4: 8, 8: 8, 16: 8})
     rig = Rig.create_untrained(face, Generator.create(config))
-    rig.generator.save(tmp_path / "tiny-generator.safetensors")
+    save_generator(rig.generator, tmp_path / "tiny-generator.safetensors")
     rig.reconstruction.save(tmp_path / "tiny-reconstruction.safetensors", {})
     rig.networks.save(tmp_path / "tiny-rignet.safetensors", {})
     judge = Estimator(part_sizes(face), channels=[4, 4, 8, 8, 8], looks=3).eval()

@@ -23,7 +23,7 @@ from models.face import load_face_model
 from models.face.alignment import align, project_landmarks
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
-from models.generators import Generator, cpu
+from models.generators import Generator, cpu, save_generator
 from models.generators.semantic_mapping.scene_edits import draw_pairs, parameters_of, turned_lights, with_expression
 from models.generators.semantic_mapping.studio_v1 import LIGHTS, THRESHOLD, layout
 from models.perception.face_regressor import Estimator, close_view
@@ -152,7 +152,7 @@ def test_ablations_measure_every_variant(face, prepared, trained):
 def test_a_generator_without_faces_is_refused(face, studio_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(latent_pool, "CHUNK", 32)
     monkeypatch.setattr(latent_pool, "LEAST_VARIATION", 10.0)
-    Generator.create(GENERATOR).save(tmp_path / "generator.safetensors")
+    save_generator(Generator.create(GENERATOR), tmp_path / "generator.safetensors")
     run = Run.open(tiny_config(), face, tmp_path, lambda line: None)
     with pytest.raises(StyleRigError) as caught:
         train_rig(run, tmp_path / "generator.safetensors", studio_folder)

@@ -13,9 +13,8 @@ from PIL import Image
 from models.errors import StyleRigError
 from models.evaluation.control.judge_calibration import KINDS, add_floors, axis_floors, measure_floors, variation
 from models.face import load_face_model
-from models.face.parameters import RigParameters
+from models.face.parameters import RigParameters, part_sizes
 from models.perception.face_regressor import Estimator
-from models.rigging.reconstruction import part_sizes
 from models.synthetic.dataset import aligned
 from models.synthetic.person import latent_of, person_from_latent
 

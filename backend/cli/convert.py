@@ -15,14 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from models.generators import load_generator
+    from models.generators import load_generator, save_generator
 
     if arguments.output.suffix != ".safetensors":
         raise StyleRigError(f"{arguments.output} does not end in .safetensors.", "Choose such a name.", code="bad_name")
     generator = load_generator(arguments.input)
     metadata = {"source": arguments.input.name, "sha256": digest(arguments.input)} | generator.metadata
     metadata.setdefault("licence", "That of the source, which the file does not name.")
-    path = generator.save(arguments.output, metadata)
+    path = save_generator(generator, arguments.output, metadata)
     size = path.stat().st_size / 1e6
     print(f"{path}: resolution {generator.resolution}, w {generator.num_ws} x {generator.w_dim}, {size:.1f} MB")
     print(f"source: {metadata['source']}, {metadata.get('kind', 'our own')}, sha256 {metadata['sha256']}")

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from models.face.model import FaceModel
 
+ROTATION_STD = 0.35  # radians: yaw and pitch before statistics are known
+
 
 @dataclass(eq=False)
 class RigParameters:
@@ -85,3 +87,18 @@ def concatenate(items: list[RigParameters]) -> RigParameters:
     """Several sets of heads as one."""
     parts = [item.parts() for item in items]
     return RigParameters(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def part_sizes(face: FaceModel) -> dict[str, int]:
+    """Part name -> number of parameters, in the order of ``RigParameters.vector``."""
+    return {name: place.stop - place.start for name, place in RigParameters.slices(face).items()}
+
+
+def default_std(face: FaceModel) -> Tensor:
+    """Standard deviation (P,) of each parameter in a population, before any data is seen."""
+    places = RigParameters.slices(face)
+    std = torch.ones(places["translation"].stop)
+    std[places["expression"]] = 0.25
+    std[places["light"]] = 0.5
+    std[places["rotation"]] = ROTATION_STD
+    return std

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -87,21 +86,3 @@ class Generator(nn.Module):
         A generator without a matte has alpha 1 everywhere.
         """
         return split_matte(self.synthesis.raw(w, noise, seed=seed))
-
-    def save(self, path: str | Path, metadata: dict[str, Any] | None = None) -> Path:
-        """Write a safetensors file with the configuration in its header: float16, float32 if converted."""
-        from models.generators.checkpoints.checkpoint import save_generator
-
-        return save_generator(self, path, self.metadata if metadata is None else metadata)
-
-
-def mix_styles(w: Tensor, other: Tensor, layers: Sequence[int]) -> Tensor:
-    """w (N, num_ws, w_dim) with the given layers, coarse ones first, from ``other`` (N or 1, num_ws, w_dim)."""
-    chosen = torch.zeros(w.shape[1], dtype=torch.bool, device=w.device)
-    chosen[list(layers)] = True
-    return torch.where(chosen[:, None], other, w)
-
-
-def latents_from_seed(seed: int, n: int = 1, z_dim: int = 512) -> Tensor:
-    """z ~ N(0, 1) of shape (n, z_dim) from a CPU generator: the same face for a seed everywhere."""
-    return torch.randn(n, z_dim, generator=torch.Generator("cpu").manual_seed(int(seed)))

@@ -24,9 +24,8 @@ from torch.nn.functional import grid_sample, interpolate, relu
 
 from models.face import FaceModel
 from models.face.alignment import LEFT_EYE, RIGHT_EYE
-from models.face.parameters import RigParameters
+from models.face.parameters import RigParameters, default_std, part_sizes
 from models.io.weights_file import fill_network, read_network, save_network
-from models.rigging.reconstruction import default_spread, part_sizes
 
 LANDMARKS = 136
 PERSON = ("identity", "reflectance")  # the first parts of a vector of rig parameters
@@ -116,7 +115,7 @@ class Estimator(nn.Module):
         looks = parameters.new_zeros(len(parameters), 0) if looks is None else looks
         network = cls(part_sizes(face), looks=looks.shape[1], **options)
         truth = torch.cat((landmarks.flatten(1), parameters, looks), dim=1)
-        least = torch.cat((torch.full((LANDMARKS,), 0.02), 0.05 * default_spread(face), torch.full((looks.shape[1],), 0.05)))
+        least = torch.cat((torch.full((LANDMARKS,), 0.02), 0.05 * default_std(face), torch.full((looks.shape[1],), 0.05)))
         network.mean.copy_(truth.mean(dim=0))
         network.spread.copy_(torch.maximum(truth.std(dim=0), least))
         for last in (network.landmarks, network.others[-1]):

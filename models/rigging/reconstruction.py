@@ -9,10 +9,8 @@ from torch import Tensor, nn
 
 from models.face import FaceModel
 from models.face.alignment import align
-from models.face.parameters import RigParameters
+from models.face.parameters import RigParameters, default_std, part_sizes
 from models.io.weights_file import fill_network, read_network, save_network
-
-ROTATION_SPREAD = 0.35  # radians: yaw and pitch before statistics are known
 
 
 class Reconstruction(nn.Module):
@@ -47,7 +45,7 @@ class Reconstruction(nn.Module):
         """An untrained network whose statistics are those of a population under white light."""
         network = cls(layers, width, part_sizes(face), **options)
         neutral = RigParameters.neutral(face)
-        network.set_statistics(neutral.vector()[0], default_spread(face))
+        network.set_statistics(neutral.vector()[0], default_std(face))
         return network
 
     def set_statistics(self, mean: Tensor, spread: Tensor) -> None:
@@ -94,18 +92,3 @@ class Reconstruction(nn.Module):
         network = cls(**header["shape"])
         network.header = header
         return fill_network(network, state, path)
-
-
-def part_sizes(face: FaceModel) -> dict[str, int]:
-    """Part name -> number of parameters, in the order of ``RigParameters.vector``."""
-    return {name: place.stop - place.start for name, place in RigParameters.slices(face).items()}
-
-
-def default_spread(face: FaceModel) -> Tensor:
-    """Spread (P,) of each parameter in a population, before any data is seen."""
-    places = RigParameters.slices(face)
-    spread = torch.ones(places["translation"].stop)
-    spread[places["expression"]] = 0.25
-    spread[places["light"]] = 0.5
-    spread[places["rotation"]] = ROTATION_SPREAD
-    return spread

@@ -61,8 +61,11 @@ LICENCES = {  # what NVIDIA's own models come under, by the beginning of the kin
 }
 
 
-def save_generator(generator: Generator, path: str | Path, metadata: dict[str, Any]) -> Path:
-    """Write ``generator`` whole, in float16 (studio; means and spreads as float32) or float32; returns the path."""
+def save_generator(generator: Generator, path: str | Path, metadata: dict[str, Any] | None = None) -> Path:
+    """Write ``generator`` whole, in float16 (studio; means and spreads as float32) or float32; returns the path.
+
+    The header holds its configuration and ``metadata`` (None: the generator's own).
+    """
     kind = next(name for name, config in KINDS.items() if type(generator.config) is config)
     state = {}
     for name, value in generator.state_dict().items():
@@ -71,14 +74,14 @@ def save_generator(generator: Generator, path: str | Path, metadata: dict[str, A
         if not torch.isfinite(state[name]).all():
             raise bad_file(path, f"{name} has values that are not numbers or too large")
     config = generator.config.to_json() | ({} if kind is None else {"kind": kind})
-    header = {"format": FORMAT, "config": json.dumps(config), "metadata": json.dumps(metadata)}
+    header = {"format": FORMAT, "config": json.dumps(config), "metadata": json.dumps(generator.metadata if metadata is None else metadata)}
     return write_atomic(path, save(state, header))
 
 
 def load_generator(path: str | Path, precision: str = "float32", device: str = "cpu") -> Generator:
     """Read a generator; it comes in evaluation mode, without gradients.
 
-    The file is one that ``Generator.save`` wrote, a pickle of NVIDIA's stylegan2-ada-pytorch or
+    The file is one that ``save_generator`` wrote, a pickle of NVIDIA's stylegan2-ada-pytorch or
     stylegan3 repository, a TensorFlow pickle of NVIDIA's ProGAN, StyleGAN or StyleGAN2, or a checkpoint with a
     generator of rosinality's stylegan2-pytorch or of NVIDIA's in it (docs/generators.md lists them); it is told
     by its content, and no code in it is run.

@@ -10,7 +10,7 @@ import re
 import torch
 from torch import Tensor
 
-from models.generators.checkpoints.rosinality import MAPPING_RATE, check_labels
+from models.generators.checkpoints.naming import MAPPING_RATE, check_labels
 from models.generators.config import StyleGAN2Config
 from models.generators.layers import blur_kernel
 from models.generators.stylegan3_config import MOST_LAYERS, LayerConfig, StyleGAN3Config

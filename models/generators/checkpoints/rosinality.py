@@ -11,14 +11,14 @@ import re
 import torch
 from torch import Tensor
 
+from models.generators.checkpoints.naming import MAPPING_RATE, check_labels, conv_name, without_batch
 from models.generators.config import StyleGAN2Config
-from models.generators.errors import CheckpointError
-from models.generators.generator import Generator, latents_from_seed
+from models.generators.latents import latents_from_seed
 from models.generators.layers import blur_kernel
+from models.generators.stylegan2 import MappingNetwork
 from models.io.pickles import PickleError
 
 KIND = "StyleGAN2, rosinality's PyTorch checkpoint"
-MAPPING_RATE = 0.01  # not in the file; never changed in the repository
 AVERAGED = 4096  # the repository's own number of samples for the average of w
 NO_NOISE = "The file keeps no noise maps: fixed ones stand in, so fine detail differs from other programs'."
 NO_AVERAGE = f"The file keeps no average of w for all layers: it was measured over {AVERAGED} samples."
@@ -59,7 +59,7 @@ def single(average: Tensor | None) -> Tensor | None:
 
 def drawn_noise(config: StyleGAN2Config) -> dict[str, Tensor]:
     """Noise maps for a file without: the repository drew them anew for each picture then."""
-    layers = [place(index) for index in range(config.num_ws - 1)]
+    layers = [conv_name(index) for index in range(config.num_ws - 1)]
     maps = {layer: int(re.search(r"\d+", layer)[0]) for layer in layers}
     return {f"synthesis.{layer}.noise_const": latents_from_seed(index, size, size)
             for index, (layer, size) in enumerate(maps.items())}  # fmt: skip
@@ -74,7 +74,7 @@ def renamed(name: str, value: Tensor) -> tuple[str, Tensor]:
     if match := re.fullmatch(r"style\.(\d{1,2})\.(weight|bias)", name):
         return f"mapping.fc{int(match[1]) - 1}.{match[2]}", value
     if match := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
-        return f"synthesis.{place(int(match[1]))}.noise_const", without_batch(value, 2)
+        return f"synthesis.{conv_name(int(match[1]))}.noise_const", without_batch(value, 2)
     if name == "input.input":
         return "synthesis.b4.const", without_batch(value, 3)
     match = LAYER.fullmatch(name)
@@ -82,26 +82,13 @@ def renamed(name: str, value: Tensor) -> tuple[str, Tensor]:
         raise PickleError(f"{name[:60]!r} is no part of a StyleGAN2")
     part = PARTS[match[4]]
     if match[1].startswith("conv"):
-        layer = place(0 if match[2] is None else int(match[2]) + 1)
+        layer = conv_name(0 if match[2] is None else int(match[2]) + 1)
     else:
         layer = f"b{4 if match[3] is None else 8 << int(match[3])}.torgb"
     dimensions = {"weight": 4, "noise_strength": 0}.get(part, value.dim() if "affine" in part else 1)
     if part == "bias":
         value = value.flatten()
     return f"synthesis.{layer}.{part}", without_batch(value, dimensions)
-
-
-def place(index: int) -> str:
-    """The convolution with this number, counted through all resolutions."""
-    return f"b{4 << (index + 1) // 2}.conv{1 - index % 2}"
-
-
-def without_batch(value: Tensor, dimensions: int) -> Tensor:
-    """``value`` without its leading dimensions of size 1."""
-    extra = value.dim() - dimensions
-    if extra < 0 or any(size != 1 for size in value.shape[:extra]):
-        raise PickleError(f"a tensor has the shape {tuple(value.shape)}")
-    return value.reshape(value.shape[extra:])
 
 
 def shape_config(state: dict[str, Tensor]) -> StyleGAN2Config:
@@ -119,22 +106,12 @@ def shape_config(state: dict[str, Tensor]) -> StyleGAN2Config:
     )  # fmt: skip
 
 
-def check_labels(z_dim: int, w_dim: int) -> None:
-    """Refuse what was converted from a network with labels: its mapping takes z and an embedded label as one."""
-    if z_dim > w_dim:
-        raise CheckpointError(
-            f"its mapping begins with {z_dim} numbers where w has {w_dim}: it was converted from a network with labels, "
-            "whose embedding is not in the file",
-            "Use the checkpoint that it was converted from, which has the embedding.",
-        )
-
-
 def measured_average(config: StyleGAN2Config, state: dict[str, Tensor]) -> Tensor:
     """w's average over fixed samples: training checkpoints do not keep it."""
     numbers = sum(value.numel() for value in state.values())
     if config.size > 2 * numbers + 1_000_000:
         raise PickleError(f"it has {numbers} numbers, but its shapes ask for {config.size}")
-    mapping = Generator(config).mapping
+    mapping = MappingNetwork(config)
     values = {name.removeprefix("mapping."): value for name, value in state.items() if name.startswith("mapping.")}
     try:
         mapping.load_state_dict(values | {"w_avg": mapping.w_avg})

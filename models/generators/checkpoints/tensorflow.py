@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.generators.checkpoints.naming import conv_name, without_batch
 from models.generators.checkpoints.pickles import NetworkRecord
-from models.generators.checkpoints.rosinality import place, without_batch
 from models.generators.checkpoints.tensorflow_legacy import number, read_progan, read_stylegan1
 from models.generators.config import GeneratorConfig, StyleGAN2Config
 from models.io.pickles import ArrayRecord, PickleError, shown
@@ -109,7 +109,7 @@ def renamed(name: str, value: Tensor) -> tuple[str, Tensor]:
         layer = "embed" if match[2] is None else f"fc{int(match[2])}"
         return f"mapping.{layer}.{match[3]}", value.t() if match[3] == "weight" and value.dim() == 2 else value
     if match := re.fullmatch(r"synthesis/noise(\d{1,2})", name):
-        return f"synthesis.{place(int(match[1]))}.noise_const", without_batch(value, 2)
+        return f"synthesis.{conv_name(int(match[1]))}.noise_const", without_batch(value, 2)
     if name == "synthesis/4x4/Const/const":
         return "synthesis.b4.const", without_batch(value, 3)
     match = LAYER.fullmatch(name)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.generators.checkpoints.rosinality import without_batch
+from models.generators.checkpoints.naming import without_batch
 from models.generators.config import ProGANConfig, StyleGAN1Config
 from models.io.pickles import PickleError, shown
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from models.data.image_set import PictureSet
 from models.errors import StyleRigError
+from models.generators import save_generator
 from models.generators.bias_act import gathered_passes, modulate_forward
 from models.io.atomic_write import write_atomic
 from models.perception.face_regressor import Estimator
@@ -274,7 +275,7 @@ class GeneratorTraining:
 
     def export(self) -> None:
         metadata = {"scene_latents": self.data.latent_dim, **self.facts()}
-        self.networks.average.save(self.output / "generator.safetensors", metadata)
+        save_generator(self.networks.average, self.output / "generator.safetensors", metadata)
 
     def finish(self) -> None:
         self.stage_number = len(self.config.stages)
