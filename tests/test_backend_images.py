@@ -14,11 +14,12 @@ import torch
 from PIL import Image
 
 from backend.files import images
+from backend.protocol import colour, frames, image_texts
 from models.colour import srgb_to_linear
 from models.rigging.controls import Controls
 from tests import fake_rig
 
-PASSES = [name for name in images.CHANNELS if name != "Combined"]
+PASSES = list(frames.PASSES)
 ORIGIN = images.Origin("studio", "ab" * 32, 7, "digest")
 
 
@@ -35,7 +36,7 @@ def test_exr_channels_come_back_equal(frame, tmp_path):
         header = dict(file.parts[0].header)
         channels = {name: channel.pixels.copy() for name, channel in file.parts[0].channels.items()}
     wanted = {}
-    for name, letters in images.CHANNELS.items():
+    for name, letters in frames.CHANNELS.items():
         for i, letter in enumerate(letters):
             wanted[letter if name == "Combined" else f"{name}.{letter}"] = frame[name][..., i]
     for letter in "RGB":  # sRGB in the frame
@@ -90,9 +91,9 @@ def test_a_picture_holds_what_it_takes_to_make_it_again(frame, tmp_path, kind):
 
 
 def test_a_recipe_that_would_fill_the_memory_is_refused():
-    bomb = base64.b64encode(zlib.compress(bytes(images.LARGEST_RECIPE + 1))).decode()
+    bomb = base64.b64encode(zlib.compress(bytes(image_texts.LARGEST_RECIPE + 1))).decode()
     with pytest.raises(ValueError, match="too long"):
-        images.unpack_recipe(bomb)
+        image_texts.unpack_recipe(bomb)
 
 
 def test_half_covered_pixel_keeps_its_colour():
@@ -107,7 +108,7 @@ def test_half_covered_pixel_keeps_its_colour():
 def test_srgb_bytes_survive_the_way_through_linear_light():
     srgb = np.arange(256) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    np.testing.assert_array_equal(np.rint(255 * images.linear_to_srgb(linear)), np.arange(256))
+    np.testing.assert_array_equal(np.rint(255 * colour.linear_to_srgb(linear)), np.arange(256))
 
 
 def test_raw_array_names_each_channel(frame):

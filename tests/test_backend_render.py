@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from backend.cli import main
-from backend.files import images
+from backend.protocol import frames, image_texts
 from backend.server import schema, serialization
 from tests import fake_rig
 
@@ -61,7 +61,7 @@ def test_frames_are_numbered_and_differ(tmp_path):
 
 def test_the_shipped_rig_draws_the_same_on_any_number_of_processors(tmp_path, run_python):
     controls = {"rotation": [0.3, 0.1, 0.2], "expression": {"jawOpen": 0.5}, "scale": 1.1}
-    passes = [name for name in images.CHANNELS if name != "Combined"]
+    passes = list(frames.PASSES)
     rig_file = write_rig_file(tmp_path, frames=[controls], output={"size": 128, "passes": passes})
     made = []
     for count in ("1", "3"):
@@ -215,7 +215,7 @@ def test_a_pipe_where_a_frame_belongs_is_no_frame(tmp_path, render):
 def test_a_picture_orders_one_frame(tmp_path, render):
     """However many its recipe has."""
     recipe = {"portrait": {"seed": 1}, "frames": [{}] * 100_000, "output": {"size": 2048}}
-    path = picture_of(tmp_path / "many.png", StyleRigRecipe=images.pack_recipe(recipe))
+    path = picture_of(tmp_path / "many.png", StyleRigRecipe=image_texts.pack_recipe(json.dumps(recipe)))
     status, _, errors = render(path, "--output", tmp_path / "out")
     assert_refused(status, errors, "made from 100000 frames; a picture is one")
     assert not (tmp_path / "out").exists()
@@ -223,7 +223,7 @@ def test_a_picture_orders_one_frame(tmp_path, render):
 
 def test_what_a_file_says_cannot_steer_the_terminal(tmp_path, render):
     recipe = {"portrait": {"seed": 1}, "frames": [{}], "\x1b]0;mine\x07\x1b[2J\r\nerror: \u202e": 1}
-    path = picture_of(tmp_path / "a.png", StyleRigRecipe=images.pack_recipe(recipe))
+    path = picture_of(tmp_path / "a.png", StyleRigRecipe=image_texts.pack_recipe(json.dumps(recipe)))
     status, _, errors = render(path, "--output", tmp_path / "out")
     assert_refused(status, errors, r"\x1b]0;mine\x07\x1b[2J\r\nerror: \u202e: Extra inputs")
 

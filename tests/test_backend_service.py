@@ -24,6 +24,7 @@ from PIL import Image
 from backend.cli import main
 from backend.cli.serve import listen
 from backend.files import images
+from backend.protocol import frames, image_texts
 from backend.server import schema, serialization
 from backend.server.app import create_app
 from backend.server.inference import AT_ONCE, RigHolder, Worker, enough_memory
@@ -37,7 +38,7 @@ try:
 except ImportError:  # on Windows
     resource = None
 
-PASSES = [name for name in images.CHANNELS if name != "Combined"]
+PASSES = list(frames.PASSES)
 
 
 def client_of(backend, **headers: str) -> httpx.Client:
@@ -145,7 +146,7 @@ def test_png_is_the_raw_arrays_srgb(client, portrait):
     assert np.abs(np.asarray(picture) - wanted).max() <= 0.5001
     assert "does not show a real person" in picture.info["Description"]
     assert portrait["weights_hash"] in picture.info["Source"] and "seed 7" in picture.info["Source"]
-    made_from = json.loads(images.unpack_recipe(picture.info["StyleRigRecipe"]))
+    made_from = json.loads(image_texts.unpack_recipe(picture.info["StyleRigRecipe"]))
     assert made_from["portrait"] == portrait and made_from["frames"][0]["rotation"] == [-0.4, 0, 0]
 
 

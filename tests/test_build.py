@@ -35,11 +35,17 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folder", "more"),
-    [("blender_addon", {"bpy", "bpy_extras", "addon_utils", "gpu", "gpu_extras", "mathutils", "numpy"}), ("backend/project", {"backend"})],
+    [
+        ("blender_addon", {"bpy", "bpy_extras", "addon_utils", "gpu", "gpu_extras", "mathutils", "numpy"}),
+        ("backend/project", {"backend"}),
+        ("backend/protocol", {"numpy"}),
+    ],
 )
 def test_some_layers_need_nothing_installed(root, folder, more):
     allowed = sys.stdlib_module_names | more
-    assert {} == {str(path): names for path in (root / folder).rglob("*.py") if (names := imported(path) - allowed)}
+    sources = [path for path in (root / folder).rglob("*.py") if path.parent.name != "protocol" or folder == "backend/protocol"]
+    assert sources
+    assert {} == {str(path): names for path in sources if (names := imported(path) - allowed)}
 
 
 def test_pins_are_exact():
@@ -137,9 +143,22 @@ class TestPackage:
         expected = {"blender_manifest.toml", "__init__.py", "LICENSE", "payload/pyproject.toml"}
         assert expected <= names
         for folder, prefix in [("blender_addon", ""), ("backend", "payload/backend/"), ("models", "payload/models/")]:
-            sources = (root / folder).rglob("*.py")
+            sources = [path for path in (root / folder).rglob("*.py") if path.parent != root / "blender_addon" / "protocol"]
             assert {prefix + path.relative_to(root / folder).as_posix() for path in sources} <= names
         assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+
+    def test_the_protocol_is_a_part_of_the_extension(self, extension_zip, root):
+        archive = zipfile.ZipFile(extension_zip)
+        wanted = {f"protocol/{path.name}": path.read_bytes() for path in (root / "backend" / "protocol").glob("*.py")}
+        packed = {name: archive.read(name) for name in archive.namelist() if name.startswith("protocol/")}
+        assert wanted and packed == wanted
+
+    def test_the_protocol_is_the_backends_in_a_checkout(self, root):
+        from backend.protocol import camera
+        from tests.addon_modules import addon_module
+
+        found = addon_module("protocol.camera")
+        assert Path(found.__file__) == Path(camera.__file__) and found.FOCAL == camera.FOCAL
 
     def test_is_the_same_bytes_twice(self, extension_zip, tmp_path):
         assert package(tmp_path).read_bytes() == extension_zip.read_bytes()

@@ -27,7 +27,7 @@ KNOWN_CIRCLES = [
 ]
 # The extension's rooms, lowest first: a file imports from its own layer and from those below it.
 ADDON_LAYERS = (
-    {"errors"},
+    {"errors", "protocol"},
     {"settings", "translations", "windows"},
     {"install", "client"},
     {"rig"},

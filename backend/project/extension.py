@@ -10,17 +10,19 @@ from pathlib import Path
 from backend.project.common import DIST, ROOT, BuildError, read_toml
 
 PAYLOAD = ("backend", "models", "pyproject.toml")
+PROTOCOL = "protocol"  # of the add-on, where the backend's lies in the zip
 
 
 def extension_files() -> list[tuple[Path, str]]:
     """Files of the extension and their names in the zip, sorted, caches left out."""
-    trees = [(ROOT / "blender_addon", ""), *((ROOT / name, f"payload/{name}") for name in PAYLOAD)]
+    addon, shared = ROOT / "blender_addon", ROOT / "backend" / PROTOCOL
+    trees = [(addon, ""), (shared, PROTOCOL), *((ROOT / name, f"payload/{name}") for name in PAYLOAD)]
     files = [(ROOT / "LICENSE", "LICENSE"), (ROOT / "NOTICE", "NOTICE")]
     for tree, prefix in trees:
         for path in [tree] if tree.is_file() else tree.rglob("*"):
             parts = path.relative_to(tree).parts
             hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
-            if path.is_file() and not hidden:
+            if path.is_file() and not hidden and addon / PROTOCOL not in path.parents:
                 files.append((path, "/".join([prefix, *parts] if prefix else parts)))
     return sorted(files, key=lambda entry: entry[1])
 

@@ -15,6 +15,20 @@ from starlette.exceptions import HTTPException
 
 from backend import __version__
 from backend.files import images, recipe
+from backend.protocol.frames import (
+    ARRAY_CHANNELS_HEADER,
+    ARRAY_SHAPE_HEADER,
+    ARRAY_TYPE,
+    ARRAY_TYPE_HEADER,
+    CLIENT_HEADER,
+    LARGEST_SIZE,
+    PASSES,
+    PLACEMENT_HEADER,
+    SMALLEST_SIZE,
+    SUPERSEDE_HEADER,
+    array_headers,
+    placement_header,
+)
 from backend.server import schema, serialization
 from backend.server.inference import MODEL, RigHolder, Worker, draw, out_of_memory
 from backend.server.inference_queue import Ticket
@@ -24,15 +38,21 @@ from models.errors import StyleRigError
 if TYPE_CHECKING:
     from models.rigging import Rig
 
-ARRAY_TYPE = "<f4"
 READ_THE_SCHEMA = "GET /v1/openapi.json says what is accepted."
-StreamId = Annotated[str, Header(alias="X-StyleRig-Supersede", max_length=64)]
-ClientName = Annotated[str, Header(alias="X-StyleRig-Client", max_length=64)]
+StreamId = Annotated[str, Header(alias=SUPERSEDE_HEADER, max_length=64)]
+ClientName = Annotated[str, Header(alias=CLIENT_HEADER, max_length=64)]
 NPZ = {200: {"content": {"application/octet-stream": {}}, "description": "npz of the mesh's arrays"}}
+FRAME_HEADERS = {
+    ARRAY_SHAPE_HEADER: "H,W,C of a raw frame",
+    ARRAY_TYPE_HEADER: f"numpy's name of its type: {ARRAY_TYPE}",
+    ARRAY_CHANNELS_HEADER: "names of its channels, as in an EXR: Combined.R,…",
+    PLACEMENT_HEADER: "yaw, pitch, roll in radians, x, y, z in cm of the head in the frame",
+}
 FRAME = {
     200: {
         "content": {"image/png": {}, "application/octet-stream": {}},
-        "description": "PNG, or float32 (H, W, C) whose headers X-Array-Shape, -Type, -Channels describe it",
+        "description": "PNG, or float32 (H, W, C) that the headers describe",
+        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in FRAME_HEADERS.items()},
     }
 }
 ERRORS = {status: {"model": schema.ErrorAnswer} for status in (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500)}
@@ -81,12 +101,12 @@ Client = Annotated[str, Depends(client_of)]
 
 def add_routes(app: FastAPI, holder: RigHolder, worker: Worker) -> None:
     @app.get("/v1/health")
-    async def health() -> dict:
+    async def health() -> schema.Health:
         """Answers at once, also while the model is loading or at work."""
         return state_of(holder)
 
     @app.get("/v1/models")
-    async def models(client: Client) -> list[dict]:
+    async def models(client: Client) -> list[schema.Model]:
         return [describe(await worker.run(holder.get, Ticket(client=client)))]
 
     @app.post("/v1/portraits")
@@ -127,32 +147,32 @@ async def watch(connection: Request, worker: Worker, ticket: Ticket) -> None:
     worker.refuse(ticket, StyleRigError("The client went away.", "Nothing is wrong.", code="client_gone", status=409))
 
 
-def state_of(holder: RigHolder) -> dict:
-    """Whether the rig is there; ``problem`` is the error of the last attempt to load it, or null."""
+def state_of(holder: RigHolder) -> schema.Health:
+    """Whether the rig is there; ``problem`` is the error of the last attempt to load it, or None."""
     problem = holder.problem
-    return {
-        "status": "ok",
-        "version": __version__,
-        "device": holder.device,
-        "models": [holder.rig.name if holder.rig else MODEL],
-        "loaded": holder.rig is not None,
-        "problem": error_body(problem.code, problem.message, problem.hint)["error"] if problem else None,
-    }
+    return schema.Health(
+        status="ok",
+        version=__version__,
+        device=holder.device,
+        models=[holder.rig.name if holder.rig else MODEL],
+        loaded=holder.rig is not None,
+        problem=schema.Problem(code=problem.code, message=problem.message, hint=problem.hint) if problem else None,
+    )
 
 
-def describe(rig: Rig) -> dict:
+def describe(rig: Rig) -> schema.Model:
     """What a client may ask of the rig."""
-    return {
-        "name": rig.name,
-        "weights_hash": rig.weights_hash,
-        "resolution": rig.generator.resolution,
-        "w_shape": [rig.generator.num_ws, rig.generator.w_dim],
-        "expressions": list(rig.face.expression_names),
-        "identity": len(rig.face.identity),
-        "reflectance": len(rig.face.albedo),
-        "passes": [name for name in images.CHANNELS if name != "Combined"],
-        "sizes": [schema.SMALLEST_SIZE, schema.LARGEST_SIZE],
-    }
+    return schema.Model(
+        name=rig.name,
+        weights_hash=rig.weights_hash,
+        resolution=rig.generator.resolution,
+        w_shape=[rig.generator.num_ws, rig.generator.w_dim],
+        expressions=list(rig.face.expression_names),
+        identity=len(rig.face.identity),
+        reflectance=len(rig.face.albedo),
+        passes=list(PASSES),
+        sizes=[SMALLEST_SIZE, LARGEST_SIZE],
+    )
 
 
 def frame_response(holder: RigHolder, request: schema.FrameRequest) -> Response:
@@ -163,14 +183,12 @@ def frame_response(holder: RigHolder, request: schema.FrameRequest) -> Response:
     output = request.output
     passes = output.passes if output.format == "raw" else []
     frame = draw(rig, portrait, controls, output.size, passes)
-    headers = {"X-StyleRig-Placement": ",".join(map(repr, map(float, frame.placement)))}
+    headers = placement_header(frame.placement)
     if output.format == "png":
         origin = recipe.origin(recipe.one_frame(request.portrait, request.controls, output.size, passes))
         return Response(images.png_bytes(frame, origin), media_type="image/png", headers=headers)
     array, channels = images.stacked(frame, passes)
-    headers["X-Array-Shape"] = ",".join(map(str, array.shape))
-    headers["X-Array-Type"] = ARRAY_TYPE
-    headers["X-Array-Channels"] = ",".join(channels)
+    headers |= array_headers(array.shape, channels)
     return Response(array.tobytes(), media_type="application/octet-stream", headers=headers)
 
 

@@ -11,21 +11,29 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, ValidationError, field_validator, model_validator
 
+from backend.protocol.frames import (
+    LARGEST_LIGHT,
+    LARGEST_SCALE,
+    LARGEST_SEED,
+    LARGEST_SHIFT,
+    LARGEST_SIZE,
+    PASSES,
+    SMALLEST_SCALE,
+    SMALLEST_SIZE,
+    PassName,
+)
 from models.errors import StyleRigError
-from models.seeds import LARGEST_SEED
 
-SMALLEST_SIZE, LARGEST_SIZE = 16, 2048  # pixels
 MOST_FRAMES = 100_000
 LARGEST_LATENT = 100.0  # of any value of w; those of mapping networks lie within ±10, and mixtures of them not far outside
 MOST_PARTS = 14 * MOST_FRAMES + 100  # lists and objects in a rig file's JSON; each takes far more memory than text
 MOST_NAMES = 1024  # in an object
-PassName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position"]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$", max_length=64)]
-Number = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=-LARGEST_LIGHT, le=LARGEST_LIGHT, allow_inf_nan=False)]
 Angles = Annotated[list[Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 Triple = Annotated[list[Number], Field(min_length=3, max_length=3)]
-Pair = Annotated[list[Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]], Field(min_length=2, max_length=2)]
+Pair = Annotated[list[Annotated[float, Field(ge=-LARGEST_SHIFT, le=LARGEST_SHIFT, allow_inf_nan=False)]], Field(min_length=2, max_length=2)]
 Light = Annotated[list[Triple], Field(min_length=9, max_length=9)]
 Weights = Annotated[list[Number], Field(max_length=1024)]
 Expression = Annotated[dict[Name, Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(max_length=MOST_NAMES)]
@@ -98,7 +106,7 @@ class Controls(Message):
     expression: Expression = Field(default_factory=dict, description="by name, 0 to 1")
     light: Light | None = Field(None, description="spherical harmonics of order 2, 9 rows of linear RGB")
     translation: Pair | None = Field(None, description="x to the right, y up, in widths of the frame")
-    scale: Annotated[float, Field(ge=0.125, le=8, allow_inf_nan=False)] = 1.0
+    scale: Annotated[float, Field(ge=SMALLEST_SCALE, le=LARGEST_SCALE, allow_inf_nan=False)] = 1.0
 
 
 class Layers(Message):
@@ -107,7 +115,7 @@ class Layers(Message):
     size: Annotated[int, Field(ge=SMALLEST_SIZE, le=LARGEST_SIZE)] | None = Field(
         None, description="width and height in pixels; null is the generator's own"
     )
-    passes: Annotated[list[PassName], Field(max_length=9)] = Field(default_factory=list)
+    passes: Annotated[list[PassName], Field(max_length=len(PASSES))] = Field(default_factory=list)
 
     @field_validator("passes")
     @classmethod
@@ -154,6 +162,31 @@ class Problem(BaseModel):
     code: str
     message: str
     hint: str
+
+
+class Health(BaseModel):
+    """Whether the backend is there, and whether its model is."""
+
+    status: Literal["ok"]
+    version: str
+    device: str
+    models: list[str]
+    loaded: bool
+    problem: Problem | None = Field(description="of the last attempt to load the model")
+
+
+class Model(BaseModel):
+    """What a client may ask of a model."""
+
+    name: str
+    weights_hash: str
+    resolution: int
+    w_shape: list[int]
+    expressions: list[str]
+    identity: int
+    reflectance: int
+    passes: list[str]
+    sizes: list[int] = Field(description="the smallest and the largest")
 
 
 class ErrorAnswer(BaseModel):

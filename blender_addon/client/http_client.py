@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..protocol import frames
 from .portrait import text_of
 
 HOST = "127.0.0.1"
@@ -97,7 +98,7 @@ class Client:
         cm, model frame.
         """
         request = frame_request(portrait, controls, size, passes, "raw")
-        stream = {"X-StyleRig-Supersede": f"live view of {self.name}"} if live else {}
+        stream = {frames.SUPERSEDE_HEADER: f"live view of {self.name}"} if live else {}
         body, headers = self._call("POST", "/v1/frames", request, given_up, stream)
         return split_passes(body, headers) | read_placement(headers)
 
@@ -121,7 +122,7 @@ class Client:
         more_headers: dict[str, str] | None = None,
     ) -> tuple[bytes, dict[str, str]]:
         """Body and headers (names in lower case) of the answer to one request."""
-        headers = {"Authorization": f"Bearer {self.token}", "X-StyleRig-Client": self.name, **(more_headers or {})}
+        headers = {"Authorization": f"Bearer {self.token}", frames.CLIENT_HEADER: self.name, **(more_headers or {})}
         payload = None
         if request is not None:
             payload = text_of(request).encode()
@@ -264,24 +265,15 @@ def read_arrays(body: bytes) -> dict[str, np.ndarray]:
 def split_passes(body: bytes, headers: dict[str, str]) -> dict[str, np.ndarray]:
     """Raw float32 pixels (H, W, C) cut into passes by the channel names of the headers."""
     try:
-        shape = tuple(int(number) for number in headers["x-array-shape"].split(","))
-        channels = [name.strip() for name in headers["x-array-channels"].split(",")]
-        pixels = np.frombuffer(body, dtype=headers["x-array-type"]).reshape(shape)
-        assert len(shape) == 3 and shape[2] == len(channels)
-    except (KeyError, ValueError, TypeError, AssertionError) as error:
+        return frames.passes_from_array(body, headers)
+    except (KeyError, ValueError, TypeError) as error:
         raise bad_answer("pixels and headers do not agree") from error
-    places: dict[str, list[int]] = {}  # a pass's channels come one after another
-    for index, channel in enumerate(channels):
-        places.setdefault(channel.rpartition(".")[0], []).append(index)
-    parts = {name: pixels[..., indices[0] : indices[-1] + 1] for name, indices in places.items()}
-    return {name: np.ascontiguousarray(part, dtype=np.float32) for name, part in parts.items()}
 
 
 def read_placement(headers: dict[str, str]) -> dict[str, np.ndarray]:
     """{"placement": (6,)} from the header. Raises BackendError."""
     try:
-        numbers = [float(number) for number in headers["x-stylerig-placement"].split(",")]
-        return {"placement": np.array(numbers).reshape(6)}
+        return {"placement": frames.placement_from_header(headers)}
     except KeyError as error:
         raise bad_answer("it does not say where the head stands") from error
     except ValueError as error:

@@ -6,8 +6,9 @@ longer than all the rest of them.
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
+
+from ..protocol import image_texts
 
 
 class Portrait(dict):
@@ -16,15 +17,13 @@ class Portrait(dict):
     @cached_property
     def text(self) -> str:
         """As JSON."""
-        return compact(self)
-
-
-def compact(value: object) -> str:
-    """JSON without spaces."""
-    return json.dumps(value, separators=(",", ":"))
+        return image_texts.compact(self)
 
 
 def text_of(value: dict) -> str:
     """The same of a dict that may hold a ``Portrait``."""
-    parts = (f"{compact(name)}:{part.text if isinstance(part, Portrait) else compact(part)}" for name, part in value.items())
+    parts = (
+        f"{image_texts.compact(name)}:{part.text if isinstance(part, Portrait) else image_texts.compact(part)}"
+        for name, part in value.items()
+    )
     return f"{{{','.join(parts)}}}"

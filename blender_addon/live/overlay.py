@@ -12,8 +12,9 @@ import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Matrix, Vector
 
+from ..protocol import camera
 from ..rig.bones import HEAD_BONE
-from ..rig.conversions import CAMERA_DISTANCE, CENTIMETRES_PER_METRE, FRAME_WIDTH
+from ..rig.conversions import CENTIMETRES_PER_METRE
 from ..settings import preferences, setting
 from ..windows import redraw
 from . import controller
@@ -194,7 +195,7 @@ def head_square(rig: Matrix, head: Matrix, placement, view: Matrix) -> list[Vect
     beside = above.cross(back)
     x, y, z = placement[3:]
     scale = head.median_scale / CENTIMETRES_PER_METRE
-    half = 0.5 * FRAME_WIDTH * (CAMERA_DISTANCE - z) / CAMERA_DISTANCE
+    half = 0.5 * camera.FRAME_WIDTH * (camera.DISTANCE - z) / camera.DISTANCE
     return [head.translation + scale * ((across * half - x) * beside + (along * half - y) * above) for across, along in CORNERS]
 
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..protocol import camera, frames
 from ..rig import conversions
-from .passes import COMBINED, FAR, PASSES, RenderPass
+from .passes import COMBINED, PASSES, RenderPass
 
-SMALLEST, LARGEST = 16, 2048  # sizes that the backend renders
-BACKDROP = 0.5  # sRGB grey that a generator's whole picture lies over
 FEATHER = 0.15  # of the crop's half width, inside its border: in a shot it has a soft end
 
 
@@ -88,7 +87,7 @@ def around(parts: list[Rectangle], area: Rectangle) -> Rectangle:
 
 def backend_size(side: float) -> int:
     """The size to ask the backend for, to fill a square of ``side`` pixels."""
-    return min(max(round(side), SMALLEST), LARGEST)
+    return min(max(round(side), frames.SMALLEST_SIZE), frames.LARGEST_SIZE)
 
 
 def to_blender(
@@ -108,7 +107,7 @@ def to_blender(
 def geometry(passes: dict[str, np.ndarray], head_to_world: np.ndarray | None, world_to_camera: np.ndarray | None) -> dict[str, np.ndarray]:
     """Normal, Position, UV and Depth as ``to_blender`` has them, row 0 at the top."""
     to_world = portrait_to_world(passes.get("placement"), head_to_world)
-    covered = passes["Depth"] < FAR
+    covered = passes["Depth"] < frames.FAR
     inside = covered.astype(np.float32)
     position = points_in(to_world, passes["Position"]) * inside
     metres = passes["Depth"] / np.float32(conversions.CENTIMETRES_PER_METRE)
@@ -119,7 +118,7 @@ def geometry(passes: dict[str, np.ndarray], head_to_world: np.ndarray | None, wo
         "Normal": turned(passes["Normal"], unit_columns(to_world[:3, :3]).astype(np.float32)),
         "Position": position,
         "UV": np.concatenate((passes["UV"] * inside, inside), axis=-1),
-        "Depth": np.where(covered, metres, FAR).astype(np.float32),
+        "Depth": np.where(covered, metres, frames.FAR).astype(np.float32),
     }
 
 
@@ -128,7 +127,7 @@ def portrait_to_world(placement: np.ndarray | None, head_to_world: np.ndarray | 
     if head_to_world is None:
         return conversions.MODEL_TO_BLENDER
     standing = np.eye(4)
-    standing[:3, :3] = conversions.rotation_to_matrix(placement[:3])
+    standing[:3, :3] = camera.rotation_to_matrix(placement[:3])
     standing[:3, 3] = placement[3:]
     return head_to_world @ np.linalg.inv(standing)
 
@@ -194,31 +193,6 @@ def faded_ends(place: np.ndarray, offset: float) -> np.ndarray:
     return place
 
 
-def over_backdrop(combined: np.ndarray) -> np.ndarray:
-    """Scene-linear (H, W, 3) of a portrait (H, W, 4) over the grey that its generator was trained on.
-
-    The generator lays them over each other in sRGB, so the edge of the hair is mixed there too.
-    """
-    alpha = combined[..., 3:]
-    straight = combined[..., :3] / np.maximum(alpha, 1e-4)
-    display = linear_to_srgb(np.clip(straight, 0, 1)) * alpha + (1 - alpha) * BACKDROP
-    return srgb_to_linear(display)
-
-
-def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
-    """The sRGB transfer function (IEC 61966-2-1), display value to linear, float32."""
-    srgb = np.asarray(srgb, dtype=np.float32)
-    curve = ((np.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4
-    return np.where(srgb <= 0.04045, srgb / 12.92, curve).astype(np.float32)
-
-
-def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
-    """The inverse of ``srgb_to_linear``."""
-    linear = np.asarray(linear, dtype=np.float32)
-    curve = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(linear <= 0.0031308, linear * 12.92, curve).astype(np.float32)
-
-
 def place(passes: dict[str, np.ndarray], square: Square, area: Rectangle) -> dict[str, np.ndarray]:
     """Passes of a square frame in a picture of the ``area``, which is otherwise empty.
 
@@ -278,7 +252,7 @@ def layer(front: dict[str, np.ndarray], back: dict[str, np.ndarray]) -> dict[str
     alpha = front["Combined"][..., 3:]
     covers = alpha >= 0.5
     if "Depth" in back:
-        covers |= (back["Depth"] >= FAR) & (back["Combined"][..., 3:] == 0)
+        covers |= (back["Depth"] >= frames.FAR) & (back["Combined"][..., 3:] == 0)
     result = {}
     for name in front.keys() & back.keys():
         if name in ("Combined", "HeadMatte"):

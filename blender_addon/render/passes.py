@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FAR = 1e10  # depth where there is nothing, as Blender's own engines write it
+from ..protocol import frames
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ PASSES = (
     RenderPass("Normal", "XYZ", "VECTOR"),  # world; bare: Blender's axes, the portrait's camera looks along +Y
     RenderPass("Albedo", "RGB", "COLOR"),  # scene-linear
     RenderPass("Shading", "RGB", "COLOR"),  # scene-linear light that albedo is multiplied with
-    RenderPass("Depth", "Z", "VALUE", FAR),  # Blender units along the camera's axis
+    RenderPass("Depth", "Z", "VALUE", frames.FAR),  # Blender units along the camera's axis
     RenderPass("UV", "UVA", "VECTOR"),  # u, v up, and 1 where the mesh is, as Map UV reads it
     RenderPass("Position", "XYZ", "VECTOR"),  # world, Blender units; bare: from the rig's head at rest, its axes
 )

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..rig import conversions, harmonics
+from ..protocol import alignment, camera, frames, harmonics
+from ..rig import conversions
 from ..rig.bones import HEAD_BONE
 from ..rig.errors import RigError
 from ..rig.read_rig import bone_motion, head_of, rounded, rounded_light
@@ -31,13 +31,7 @@ from . import compositing
 from .compositing import Rectangle, Square, backend_size, unit_columns
 from .errors import OutputError
 
-LEFT_EYE, RIGHT_EYE, MOUTH_CORNERS, FROM_EYES = range(36, 42), range(42, 48), (48, 54), slice(36, 68)
-CROP_POINTS = [*LEFT_EYE, *RIGHT_EYE, *MOUTH_CORNERS]  # the landmarks that a crop is made of
-CENTRE = np.repeat((0.9 / 12, 0.1 / 2), (12, 2))  # their weights in its centre: a tenth of the way from the eyes to the mouth
-FOCAL = 2 * conversions.CAMERA_DISTANCE / conversions.FRAME_WIDTH  # of the portrait's camera, in half frames
-ROUNDS = 6  # of the alignment, as in the backend
 SMALLEST_AXIS = 0.25  # heights of a pixel; a head that is smaller is not drawn
-LARGEST_SCALE = 8.0  # of a crop against the frame that the backend draws
 
 
 @dataclass(frozen=True)
@@ -165,14 +159,14 @@ def in_shot(
     depths = -view.to_camera(world)[:, 2]
     if depths.min() <= view.near:
         return None
-    centre, axis = ffhq_crop(view.project(world[CROP_POINTS]))
-    middle = middle_of(world)
+    centre, axis = alignment.ffhq_crop(view.project(world[alignment.CROP_POINTS]))
+    middle = alignment.crop_centre(world)
     sight = view.sight(middle)
     turned = sight.T @ unit_columns(head[:3, :3])
     square = square_around(centre, axis, view, area)
     if square is None or turned[2, 2] <= 0:
         return None
-    yaw, pitch, _ = conversions.rotation_from_matrix(turned)
+    yaw, pitch, _ = camera.rotation_from_matrix(turned)
     light = harmonics.rotate(np.array(controls["light"]), sight.T @ rig_axes @ conversions.AXES)
     still = landmarks.points(portrait["parameters"]["expression"])
     asked, to_crop = frame_controls(points, still, (yaw, pitch), square.in_frame(centre, axis))
@@ -189,14 +183,14 @@ def frame_controls(
     head's origin, and keeps the head where it stands with the portrait's own expression (``still``).
     """
     centre, axis = crop
-    roll, place = align(points, *turned)
-    _, reference = align(still, *turned)
-    shift = centre - project(reference) + axis * project(place)
-    enlarged = depth_of(place) / depth_of(reference)
+    roll, place = alignment.align(points, *turned)
+    _, reference = alignment.align(still, *turned)
+    shift = centre - camera.project(reference) + axis * camera.project(place)
+    enlarged = camera.depth_of(place) / camera.depth_of(reference)
     controls = {
         "rotation": rounded((*turned, wrapped(roll + cmath.phase(axis)))),
         "translation": rounded((shift.real / 2, shift.imag / 2)),
-        "scale": min(max(rounded([abs(axis) / enlarged])[0], 1 / LARGEST_SCALE), LARGEST_SCALE),
+        "scale": min(max(rounded([abs(axis) / enlarged])[0], frames.SMALLEST_SCALE), frames.LARGEST_SCALE),
     }
     back = 1 / axis
     return controls, (back, -back * centre)
@@ -217,54 +211,8 @@ def square_around(centre: complex, axis: complex, view: View, area: Rectangle) -
     bottom, top = max(math.floor(centre.imag - reach), area.y), min(math.ceil(centre.imag + reach), area.y + area.height)
     if right <= left or top <= bottom:
         return None
-    side = max((right - left) * view.aspect, top - bottom, 2.05 * length / LARGEST_SCALE)
+    side = max((right - left) * view.aspect, top - bottom, 2.05 * length / frames.LARGEST_SCALE)
     return Square(left, bottom, math.ceil(side - 1e-6), view.aspect)
-
-
-def ffhq_crop(points: Sequence[complex]) -> tuple[complex, complex]:
-    """Centre and half axis x of the FFHQ crop that the 14 CROP_POINTS determine, y up (Karras et al. 2019)."""
-    left, right, mouth = sum(points[:6]) / 6, sum(points[6:12]) / 6, sum(points[12:]) / 2
-    eyes = (left + right) / 2
-    to_right, to_mouth = right - left, mouth - eyes
-    direction = to_right + 1j * to_mouth  # both point to the picture's right
-    size = max(2.0 * abs(to_right), 1.8 * abs(to_mouth))
-    return eyes + 0.1 * to_mouth, direction * (size / max(abs(direction), 1e-12))
-
-
-def align(points: np.ndarray, yaw: float, pitch: float) -> tuple[float, np.ndarray]:
-    """Roll (radians) and place (3,) cm at which the portrait's camera sees landmarks (68, 3) as the FFHQ crop.
-
-    The fixed point of models/face/alignment.py, which proves it. Roll and shift keep what lies across the
-    view axis apart from depth: the first are complex numbers, the second changes for all points alike.
-    """
-    turned = points @ conversions.rotation_to_matrix((yaw, pitch, 0.0)).T
-    mean_depth = conversions.CAMERA_DISTANCE - float(turned[FROM_EYES, 2].mean())
-    rows = turned[CROP_POINTS].tolist()
-    across, depths = [complex(x, y) for x, y, _ in rows], [conversions.CAMERA_DISTANCE - z for _, _, z in rows]
-    roll, place, away = 0.0, 0j, 0.0
-    for _ in range(ROUNDS):
-        centre, axis = ffhq_crop([point * (FOCAL / depth) for point, depth in zip(across, depths)])
-        middle, turn, farther = centre * (mean_depth / FOCAL), cmath.phase(axis), mean_depth * (abs(axis) - 1)
-        undo = cmath.rect(1, -turn)
-        across, place = [(point - middle) * undo for point in across], (place - middle) * undo
-        depths, mean_depth = [depth + farther for depth in depths], mean_depth + farther
-        roll, away = roll - turn, away + farther
-    return roll, np.array((place.real, place.imag, -away))
-
-
-def middle_of(points: np.ndarray) -> np.ndarray:
-    """The point (3,) between landmarks (68, 3) that the crop is centred at."""
-    return CENTRE @ points[CROP_POINTS]
-
-
-def depth_of(place: np.ndarray) -> float:
-    """cm from the portrait's camera."""
-    return conversions.CAMERA_DISTANCE - float(place[2])
-
-
-def project(place: np.ndarray) -> complex:
-    """Where the portrait's camera sees a point (3,) of its world, NDC."""
-    return complex(*place[:2]) * (FOCAL / depth_of(place))
 
 
 def wrapped(angle: float) -> float:

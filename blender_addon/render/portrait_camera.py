@@ -7,6 +7,7 @@ import math
 import bpy
 import numpy as np
 
+from ..protocol import camera as portrait_camera
 from ..rig import conversions
 
 HEAD_STANDS = (0.0, -2.75, -14.0)  # cm, in the world of the portrait's camera: the mean head, aligned, from the front
@@ -25,10 +26,10 @@ def ensure_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     render = scene.render
     data.sensor_fit = "VERTICAL" if render.resolution_x > render.resolution_y else "HORIZONTAL"
     data.sensor_height = data.sensor_width
-    data.angle = 2 * math.atan(0.5 * SHOWN * conversions.FRAME_WIDTH / conversions.CAMERA_DISTANCE)
+    data.angle = 2 * math.atan(0.5 * SHOWN * portrait_camera.FRAME_WIDTH / portrait_camera.DISTANCE)
     data.shift_y = 0.5 * (1 / SHOWN - 1)  # the crop's upper border stays the picture's
     camera = bpy.data.objects.new(data.name, data)
-    camera.location = conversions.points_model_to_blender(np.array((0, 0, conversions.CAMERA_DISTANCE)) - HEAD_STANDS)
+    camera.location = conversions.points_model_to_blender(np.array((0, 0, portrait_camera.DISTANCE)) - HEAD_STANDS)
     camera.rotation_euler = (math.pi / 2, 0.0, 0.0)  # looks along +Y
     scene.collection.objects.link(camera)
     scene.camera = camera

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..rig import conversions
+from ..protocol import camera
 
 DEPTH_TOLERANCE = 0.08  # cm by which a point may lie behind the Depth pass and still be seen: below a lid's thickness
 FACING = (0.12, 0.45)  # cosine to the view at which a surface begins to count, and counts in full
@@ -64,7 +64,7 @@ def portrait_texture(mesh: HeadMesh, frame: dict[str, np.ndarray], placement, si
 
 def placed(mesh: HeadMesh, placement) -> Surface:
     """The mesh's vertices where the head stands in the world, with smooth normals."""
-    turn = conversions.rotation_to_matrix(placement[:3])
+    turn = camera.rotation_to_matrix(placement[:3])
     points = mesh.vertices @ turn.T + np.asarray(placement[3:6])
     a, b, c = (points[mesh.triangles[:, corner]] for corner in range(3))
     faces = np.cross(b - a, c - a)  # twice the area long: large triangles count for more
@@ -87,15 +87,15 @@ def mix(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndar
 
 def sample_portrait(surface: Surface, frame: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Linear colour (N, 3) of the portrait at these points, and how much each is seen (N,), 0 to 1."""
-    depth = conversions.CAMERA_DISTANCE - surface.points[:, 2]
-    half_width = 0.5 * conversions.FRAME_WIDTH * depth / conversions.CAMERA_DISTANCE
+    depth = camera.DISTANCE - surface.points[:, 2]
+    half_width = 0.5 * camera.FRAME_WIDTH * depth / camera.DISTANCE
     place = 0.5 + surface.points[:, :2] / half_width[:, None] * np.float32((0.5, -0.5))  # from the upper left
     rgba = bilinear(frame["Combined"], place)
     alpha = rgba[:, 3]
     colour = rgba[:, :3] / np.maximum(alpha, 1e-4)[:, None]
     nearest = frame["Depth"][..., 0]
     rows, columns = pixels_at(nearest.shape, place)
-    to_camera = unit(np.float32((0.0, 0.0, conversions.CAMERA_DISTANCE)) - surface.points)
+    to_camera = unit(np.float32((0.0, 0.0, camera.DISTANCE)) - surface.points)
     facing = (surface.normals * to_camera).sum(axis=1)
     pixel = 2 * half_width / nearest.shape[1]  # cm; the surface may fall away by this much times its slope
     slope = np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, FACING[0])

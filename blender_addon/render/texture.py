@@ -14,6 +14,7 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 from ..client.backend_manager import connector
 from ..client.http_client import BackendError, Client
 from ..operators import BackgroundOperator
+from ..protocol import colour
 from ..rig import conversions
 from ..rig.build import ALBEDO
 from ..rig.read_rig import RigError, active_rig, head_of, read_controls
@@ -41,7 +42,7 @@ def texture_drawer(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: 
         passes = connect().frame(portrait, {**controls, **CENTRED}, compositing.backend_size(size), ("Depth",))
         placement = np.asarray(passes["placement"], dtype=float).reshape(-1)
         texture = projection.portrait_texture(mesh, passes, placement, size)
-        return compositing.linear_to_srgb(np.clip(texture, 0, 1))
+        return colour.linear_to_srgb(np.clip(texture, 0, 1))
 
     return draw
 

@@ -8,7 +8,7 @@ import bpy
 import mathutils
 import numpy as np
 
-from ..client.portrait import compact
+from ..protocol import image_texts
 from . import conversions
 from .bones import EYE_BONES, HEAD_BONE, NECK_BONE, ROOT_BONE
 from .errors import RigError
@@ -71,7 +71,7 @@ def replace_portrait(context: bpy.types.Context, rig: bpy.types.Object, portrait
     set_albedo(head.data, mesh)
     head.data.update()
     move_eyes(context, rig, mesh["eye_centers"])
-    rig.stylerig.portrait = compact(portrait)
+    rig.stylerig.portrait = image_texts.compact(portrait)
     rig.stylerig.gaze = json.dumps(gaze_angles(mesh))
 
 
@@ -259,7 +259,7 @@ def store_portrait(rig: bpy.types.Object, head: bpy.types.Object, portrait: dict
     """The portrait by value on the rig; light and head bone as read from it."""
     parameters = portrait["parameters"]
     settings = rig.stylerig
-    settings.portrait = compact(portrait)
+    settings.portrait = image_texts.compact(portrait)
     settings.head = head
     settings.gaze = json.dumps(gaze_angles(mesh))
     set_light(rig, parameters["light"])

@@ -6,16 +6,12 @@ Blender: right-handed, z up, the face looks along -Y, x to the face's left, metr
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from . import harmonics
+from ..protocol import camera, harmonics
 
 CENTIMETRES_PER_METRE = 100.0
 AXES = np.array(((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)))  # model -> Blender, a rotation
-CAMERA_DISTANCE = 120.0  # cm; the portrait camera that every generator of the backend is aligned to
-FRAME_WIDTH = 25.0  # cm that its picture shows across, on the plane through the head's pivot
 MODEL_TO_BLENDER = np.eye(4)  # for points: cm to metres, too
 MODEL_TO_BLENDER[:3, :3] = AXES / CENTIMETRES_PER_METRE
 
@@ -50,25 +46,6 @@ def matrix_blender_to_model(rotation: np.ndarray) -> np.ndarray:
     return AXES.T @ rotation @ AXES
 
 
-def rotation_to_matrix(rotation) -> np.ndarray:
-    """(yaw, pitch, roll) in radians -> R = Rz(roll) Ry(yaw) Rx(pitch), (3, 3), model frame."""
-    (sy, cy), (sp, cp), (sr, cr) = ((math.sin(angle), math.cos(angle)) for angle in rotation)
-    return np.array((
-        (cr * cy, cr * sy * sp - sr * cp, cr * sy * cp + sr * sp),
-        (sr * cy, sr * sy * sp + cr * cp, sr * sy * cp - cr * sp),
-        (-sy, cy * sp, cy * cp),
-    ))  # fmt: skip
-
-
-def rotation_from_matrix(matrix: np.ndarray) -> tuple[float, float, float]:
-    """R (3, 3) in the model frame -> (yaw, pitch, roll) in radians; at yaw = ±90° roll is 0."""
-    across = math.hypot(matrix[0, 0], matrix[1, 0])
-    yaw = math.atan2(-matrix[2, 0], across)
-    if across < 1e-6:
-        return yaw, math.atan2(-matrix[1, 2], matrix[1, 1]), 0.0
-    return yaw, math.atan2(matrix[2, 1], matrix[2, 2]), math.atan2(matrix[1, 0], matrix[0, 0])
-
-
 def rotation_model_to_bone(rotation) -> tuple[float, float, float]:
     """(yaw, pitch, roll) -> Euler angles, order XYZ, of a pose bone whose rest axes are the model's.
 
@@ -98,15 +75,15 @@ def light_blender_to_model(light: np.ndarray) -> np.ndarray:
 def offset_model_to_frame(offset) -> tuple[tuple[float, float], float]:
     """An offset of the head (3,) in cm -> its shift in frame widths (x right, y up) and its scale.
 
-    The portrait camera stands ``CAMERA_DISTANCE`` in front of the pivot: nearer is larger, and a
+    The portrait camera stands ``camera.DISTANCE`` in front of the pivot: nearer is larger, and a
     shift grows by the same factor. A head at or behind the camera is taken as just before it.
     """
     x, y, z = (float(value) for value in offset)
-    scale = CAMERA_DISTANCE / max(CAMERA_DISTANCE - z, 1.0)
-    return (x * scale / FRAME_WIDTH, y * scale / FRAME_WIDTH), scale
+    scale = camera.DISTANCE / max(camera.DISTANCE - z, 1.0)
+    return (x * scale / camera.FRAME_WIDTH, y * scale / camera.FRAME_WIDTH), scale
 
 
 def offset_frame_to_model(shift, scale: float) -> np.ndarray:
     """A shift in frame widths and a scale -> the offset of the head (3,) in cm."""
-    z = CAMERA_DISTANCE - CAMERA_DISTANCE / scale
-    return np.array((shift[0] * FRAME_WIDTH / scale, shift[1] * FRAME_WIDTH / scale, z))
+    z = camera.DISTANCE - camera.DISTANCE / scale
+    return np.array((shift[0] * camera.FRAME_WIDTH / scale, shift[1] * camera.FRAME_WIDTH / scale, z))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import conversions, harmonics
+from ..protocol import harmonics
+from . import conversions
 
 NEUTRAL_STRENGTH = 1.0
 NEUTRAL_TINT = (1.0, 1.0, 1.0)

@@ -12,6 +12,7 @@ import numpy as np
 from mathutils import Matrix
 
 from ..client.portrait import Portrait
+from ..protocol import camera, frames
 from . import conversions, scene_light
 from .bones import EYE_BONES, HEAD_BONE
 from .errors import RigError
@@ -19,7 +20,8 @@ from .light import final_light
 
 DIGITS = 6  # requests are rounded, so that the float noise of an evaluation is no new request
 # What the backend takes; a rig that asks for more gets the most that there is.
-MOST_LIGHT, MOST_SHIFT, SCALES = 1000.0, 100.0, (0.125, 8.0)
+MOST_LIGHT, MOST_SHIFT = frames.LARGEST_LIGHT, frames.LARGEST_SHIFT
+SCALES = frames.SMALLEST_SCALE, frames.LARGEST_SCALE
 # eyeLook expression -> (index into (yaw, pitch) of the eye bone, its sign), per side
 GAZE = {
     "L": {"eyeLookOut": (0, 1), "eyeLookIn": (0, -1), "eyeLookDown": (1, 1), "eyeLookUp": (1, -1)},
@@ -143,7 +145,7 @@ def read_pose(evaluated: bpy.types.Object) -> tuple[list[float], list[float], fl
     rotation = conversions.matrix_blender_to_model(axes / np.maximum(size, 1e-9))
     shift, scale = conversions.offset_model_to_frame(conversions.points_blender_to_model(motion[:3, 3]))
     shift, scale = [limited(way, -MOST_SHIFT, MOST_SHIFT) for way in shift], limited(scale * float(size.mean()), *SCALES)
-    return rounded(conversions.rotation_from_matrix(rotation)), rounded(shift), rounded([scale])[0]
+    return rounded(camera.rotation_from_matrix(rotation)), rounded(shift), rounded([scale])[0]
 
 
 def limited(value: float, low: float, high: float) -> float:
@@ -195,7 +197,7 @@ def read_gaze(evaluated: bpy.types.Object) -> dict[str, float]:
         if eye is None:
             continue
         turn = np.array((head.inverted_safe() @ eye).to_quaternion().to_matrix())
-        looks = conversions.rotation_from_matrix(conversions.matrix_blender_to_model(turn))
+        looks = camera.rotation_from_matrix(conversions.matrix_blender_to_model(turn))
         for look, (axis, sign) in GAZE[side].items():
             angle = angles.get(f"{look}_{side}", math.inf)
             if sign * looks[axis] > 1e-4:

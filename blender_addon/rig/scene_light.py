@@ -13,7 +13,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
-from . import harmonics
+from ..protocol import colour, harmonics
 from .bones import HEAD_BONE
 from .errors import RigError
 
@@ -213,8 +213,7 @@ def pixels_of(image: bpy.types.Image) -> np.ndarray:
     image.pixels.foreach_get(pixels)
     pixels = shrunk(pixels.reshape(height, width, 4)[..., :3])
     if image.colorspace_settings.name == "sRGB" and not image.is_float:
-        curve = ((np.maximum(pixels, 0.04045) + 0.055) / 1.055) ** 2.4  # IEC 61966-2-1
-        pixels = np.where(pixels <= 0.04045, pixels / 12.92, curve)
+        pixels = colour.srgb_to_linear(pixels)
     return pixels
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from ..protocol import frames
 from .errors import RigError
 
-LARGEST_SEED = 2**63 - 1  # the backend's: models/seeds.py
 LARGEST_NUMBER = 2**31 - 1
 
 
@@ -25,4 +25,4 @@ def fields_of(seed: int) -> tuple[int, str]:
 
 
 def is_seed(text: str) -> bool:
-    return bool(re.fullmatch(r"\s*[0-9]{1,19}\s*", text)) and int(text) <= LARGEST_SEED
+    return bool(re.fullmatch(r"\s*[0-9]{1,19}\s*", text)) and int(text) <= frames.LARGEST_SEED

@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 from bpy.props import EnumProperty
 
-from ..render.compositing import linear_to_srgb
+from ..protocol import colour
 from ..rig import conversions, scene_light
 from ..rig.build import set_light
 from ..rig.light import PRESETS, ball, preset
@@ -61,7 +61,7 @@ def ball_icon(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> int:
     name, key = f"light {rig.name}", tuple(np.round(np.ravel(light), 3).tolist())
     if _SHOWN.get(name) != key or not thumbnails.icon_of(name):
         pixels = ball(np.array(light))
-        pixels[..., :3] = linear_to_srgb(np.clip(pixels[..., :3], 0, 1)) * pixels[..., 3:]  # icons are premultiplied
+        pixels[..., :3] = colour.linear_to_srgb(np.clip(pixels[..., :3], 0, 1)) * pixels[..., 3:]  # icons are premultiplied
         thumbnails.show(name, pixels)
         _SHOWN[name] = key
     return thumbnails.icon_of(name)

@@ -12,6 +12,7 @@ from ..client import backend_manager
 from ..client.candidates import Candidate, Gallery, draw_candidate, thumbnail
 from ..client.http_client import Client
 from ..operators import BackgroundOperator
+from ..protocol import frames
 from ..rig import seeds, style_mixing
 from ..rig.build import build_rig, duplicate_rig, place_beside, replace_portrait
 from ..rig.read_rig import RigError, active_rig, is_rig, portrait_of, rigs_in
@@ -139,7 +140,7 @@ class STYLERIG_OT_draw_gallery(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         gallery = context.window_manager.stylerig_gallery
         first = first_of(gallery) + self.page * gallery.count
-        gallery.first, gallery.large_first = seeds.fields_of(min(max(0, first), seeds.LARGEST_SEED))
+        gallery.first, gallery.large_first = seeds.fields_of(min(max(0, first), frames.LARGEST_SEED))
         settings = backend_manager.launch_settings()
         wanted = [seed for seed in page_of(gallery) if candidate_key(seed, gallery.truncation) not in CANDIDATES]
         if wanted:
@@ -236,7 +237,7 @@ def first_of(gallery: StyleRigGallery) -> int:
 def page_of(gallery: StyleRigGallery) -> range:
     """The seeds that the gallery shows."""
     first = first_of(gallery)
-    return range(first, min(first + gallery.count, seeds.LARGEST_SEED + 1))
+    return range(first, min(first + gallery.count, frames.LARGEST_SEED + 1))
 
 
 def icon_name(candidate: Candidate) -> str:

@@ -6,7 +6,7 @@ import bpy
 import bpy.utils.previews
 import numpy as np
 
-from ..render.compositing import linear_to_srgb, over_backdrop
+from ..protocol import colour
 
 _PREVIEWS: dict[str, bpy.utils.previews.ImagePreviewCollection] = {}
 
@@ -43,7 +43,7 @@ def previews() -> bpy.utils.previews.ImagePreviewCollection:
 def display(combined: np.ndarray) -> np.ndarray:
     """Scene-linear premultiplied (H, W, 4), row 0 at the top -> opaque display values, row 0 at the bottom."""
     opaque = np.ones((*combined.shape[:2], 4), dtype=np.float32)
-    opaque[..., :3] = linear_to_srgb(over_backdrop(combined))
+    opaque[..., :3] = colour.linear_to_srgb(colour.combined_over_backdrop(combined))
     return opaque[::-1]
 
 

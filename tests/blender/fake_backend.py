@@ -40,6 +40,11 @@ EYES = np.array(((3.0, 3.0, 8.0), (-3.0, 3.0, 8.0)), dtype=np.float32)
 SIZE = 64
 MANIFEST = Path(__file__).parents[2] / "blender_addon" / "blender_manifest.toml"
 LAYERS = 10
+WEIGHTS_HASH = hashlib.sha256(b"fake").hexdigest()
+MODEL = {
+    "name": "studio", "weights_hash": WEIGHTS_HASH, "resolution": SIZE, "w_shape": [LAYERS, 512], "expressions": EXPRESSIONS,
+    "identity": 4, "reflectance": 3, "passes": list(WIDTHS), "sizes": [16, 2048],
+}  # fmt: skip
 
 
 def new_portrait(seed: int, truncation: float) -> dict:
@@ -58,7 +63,7 @@ def new_portrait(seed: int, truncation: float) -> dict:
         "translation": [0.0, -2.0, 0.0],
     }
     return {
-        "model": "studio", "weights_hash": hashlib.sha256(b"fake").hexdigest(), "seed": seed, "truncation": truncation,
+        "model": "studio", "weights_hash": WEIGHTS_HASH, "seed": seed, "truncation": truncation,
         "w": base64.b64encode(w.tobytes()).decode(), "w_shape": list(w.shape), "parameters": parameters,
     }  # fmt: skip
 
@@ -229,14 +234,15 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def health(self, _request: dict) -> tuple[bytes, dict]:
-        return json.dumps({"status": "ok", "version": "fake", "device": "cpu", "models": ["studio"]}).encode(), {}
+        state = {"status": "ok", "version": "fake", "device": "cpu", "models": ["studio"], "loaded": True, "problem": None}
+        return json.dumps(state).encode(), {}
 
     def models(self, _request: dict) -> tuple[bytes, dict]:
-        return json.dumps({"models": ["studio"]}).encode(), {}
+        return json.dumps([MODEL]).encode(), {}
 
     def portraits(self, request: dict) -> tuple[bytes, dict]:
         if request.get("model") != "studio":
-            raise Refused(404, "no_model", f"There is no model {request.get('model')!r}.")
+            raise Refused(404, "unknown_model", f"There is no model {request.get('model')!r}.")
         portrait = new_portrait(request["seed"], request["truncation"])
         if request.get("w"):
             portrait = {**portrait, "w": request["w"], "parameters": parameters_of_latent(portrait["parameters"], request["w"])}
@@ -249,11 +255,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def frames(self, request: dict) -> tuple[bytes, dict]:
         output, portrait = request["output"], request["portrait"]
-        if portrait["weights_hash"] != hashlib.sha256(b"fake").hexdigest():
-            raise Refused(409, "no_weights", "The portrait's weights are missing.", "Install its model.")
+        if portrait["weights_hash"] != WEIGHTS_HASH:
+            raise Refused(409, "weights_missing", "The portrait's weights are missing.", "Install its model.")
         size = output.get("size") or SIZE
         if not 16 <= size <= 2048:
-            raise Refused(422, "bad_request", "size must be 16 to 2048")
+            raise Refused(422, "invalid", "size must be 16 to 2048")
         delay = self.server.delay
         time.sleep(delay(size) if callable(delay) else delay)
         if self.server.refusal is not None:
@@ -263,7 +269,12 @@ class Handler(BaseHTTPRequestHandler):
             return png_of(combined), {"Content-Type": "image/png"}
         pixels, channels = passes_of(combined, output.get("passes") or [])
         shape = ",".join(str(number) for number in pixels.shape)
-        headers = {"X-Array-Shape": shape, "X-Array-Type": "<f4", "X-Array-Channels": ",".join(channels)}
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "X-Array-Shape": shape,
+            "X-Array-Type": "<f4",
+            "X-Array-Channels": ",".join(channels),
+        }
         rotation = request["controls"].get("rotation") or portrait["parameters"]["rotation"]
         headers["X-StyleRig-Placement"] = ",".join(map(repr, map(float, (*rotation, 0, 0, 0))))
         return np.ascontiguousarray(pixels, dtype="<f4").tobytes(), headers

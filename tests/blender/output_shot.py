@@ -126,23 +126,24 @@ def point_frame(extension, portrait: dict):
 
     It aligns the head's landmarks and moves the crop as the real one does, and says the same placement.
     """
+    alignment, camera = (module(extension, f"protocol.{name}") for name in ("alignment", "camera"))
     placement = module(extension, "render.placement")
     landmarks = placement.Landmarks.of_mesh(fake_backend.mesh_of(portrait))
 
     def draw(controls: dict, size: int) -> dict[str, np.ndarray]:
         yaw, pitch, roll = controls["rotation"]
         points = landmarks.points(controls["expression"])
-        own_roll, place = placement.align(points, yaw, pitch)
-        _, reference = placement.align(landmarks.points(portrait["parameters"]["expression"]), yaw, pitch)
-        angle, scale = roll - own_roll, controls["scale"] * placement.depth_of(place) / placement.depth_of(reference)
+        own_roll, place = alignment.align(points, yaw, pitch)
+        _, reference = alignment.align(landmarks.points(portrait["parameters"]["expression"]), yaw, pitch)
+        angle, scale = roll - own_roll, controls["scale"] * camera.depth_of(place) / camera.depth_of(reference)
         turn = scale * np.array(((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))))
-        pivot = xy(placement.project(place))
-        target = xy(placement.project(reference)) + 2 * np.array(controls["translation"])
-        placed = points @ module(extension, "rig.conversions").rotation_to_matrix((yaw, pitch, own_roll)).T + place
-        crop = placed[:, :2] * (placement.FOCAL / (120 - placed[:, 2]))[:, None]
+        pivot = xy(camera.project(place))
+        target = xy(camera.project(reference)) + 2 * np.array(controls["translation"])
+        placed = points @ camera.rotation_to_matrix((yaw, pitch, own_roll)).T + place
+        crop = placed[:, :2] * (camera.FOCAL / (camera.DISTANCE - placed[:, 2]))[:, None]
         seen = (crop - pivot) @ turn.T + target
-        depth = placement.depth_of(reference) / controls["scale"]
-        where = np.array((*(target * depth / placement.FOCAL), 120 - depth))
+        depth = camera.depth_of(reference) / controls["scale"]
+        where = np.array((*(target * depth / camera.FOCAL), camera.DISTANCE - depth))
         return dots(seen, size) | {"placement": np.array((yaw, pitch, roll, *where))}
 
     return draw

@@ -99,7 +99,7 @@ def test_wrong_token_is_told(part, backend):
 def test_the_backends_words_arrive(part, client):
     with pytest.raises(part("client.http_client").BackendError) as caught:
         client.frame({**PORTRAIT, "weights_hash": "other"}, CONTROLS)
-    assert (caught.value.code, caught.value.hint) == ("no_weights", "Install its model.")
+    assert (caught.value.code, caught.value.hint) == ("weights_missing", "Install its model.")
 
 
 def test_nobody_listening(part):

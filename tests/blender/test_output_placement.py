@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
 
 import bpy
 import fake_backend
@@ -29,19 +27,6 @@ from output_shot import (
     use_client,
 )  # fmt: skip
 
-ALIGN = """
-import sys, numpy, torch
-from models.face import load_face_model
-from models.face.alignment import align, landmark_points
-from models.face.parameters import RigParameters
-face = load_face_model(None)
-neutral = RigParameters.neutral(face)
-asked = numpy.load(sys.argv[1])
-for number, (yaw, pitch) in enumerate(asked):
-    found = align(face, neutral.replace(rotation=torch.tensor([[yaw, pitch, 0.0]], dtype=torch.float32)))
-    points = landmark_points(face, neutral.identity, neutral.expression)[0]
-    numpy.savez(f"{sys.argv[1]}-{number}.npz", points=points, roll=found.rotation[0, 2], place=found.translation[0])
-"""
 CAMERAS = {  # azimuth, height, distance, roll, what is changed of the camera or the render
     "in front": (0.0, 0.0, 1.2, 0.0, {}),
     "rolled": (0.1, 0.1, 1.2, 1.0, {"lens": 60}),
@@ -99,18 +84,6 @@ def client(extension, rig, monkeypatch) -> KnownClient:
     return client
 
 
-def test_the_alignment_is_the_backends(extension, tmp_path):
-    angles = np.array(((0.0, 0.0), (0.5, -0.2), (-0.7, 0.3)))
-    np.save(tmp_path / "asked.npy", angles)
-    command = [os.environ["STYLERIG_PYTHON"], "-c", ALIGN, str(tmp_path / "asked.npy")]
-    subprocess.run(command, check=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    for number, (yaw, pitch) in enumerate(angles):
-        wanted = np.load(tmp_path / f"asked.npy-{number}.npz")
-        roll, place = module(extension, "render.placement").align(wanted["points"].astype(float), yaw, pitch)
-        assert abs(roll - wanted["roll"]) < 1e-5
-        np.testing.assert_allclose(place, wanted["place"], atol=1e-3)
-
-
 CROPS = [(1.0 + 0.0j, 0j), (1.1 + 0.2j, 0.1 - 0.05j), (1.3 + 1.3j, 0.4 - 0.2j), (0.4 - 0.3j, 0.2 + 0.1j), (2.0 + 1.0j, 5.0 + 1.0j)]
 
 
@@ -129,14 +102,6 @@ def test_the_soft_end_follows_the_crop_however_it_lies(extension, factor, offset
     np.testing.assert_allclose(found["Combined"], pixels[::-1] * inside, atol=1e-5)
     np.testing.assert_allclose(found["HeadMatte"], pixels[::-1, :, 3:] * inside, atol=1e-5)
     assert found["Depth"] is passes["Depth"] and (passes["Combined"] == pixels[::-1]).all()
-
-
-def test_a_crop_turns_and_scales_with_its_landmarks(extension):
-    placement = module(extension, "render.placement")
-    points = [complex(x, y) for x, y in np.random.default_rng(0).normal(size=(14, 2))]
-    centre, axis = placement.ffhq_crop(points)
-    moved = placement.ffhq_crop([point * (0.5 + 2j) + (3 - 1j) for point in points])
-    np.testing.assert_allclose(moved, (centre * (0.5 + 2j) + (3 - 1j), axis * (0.5 + 2j)), atol=1e-12)
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
@@ -184,7 +149,7 @@ def test_a_border_shows_its_part_of_the_same_picture(scene, client, tmp_path):
 
 def test_the_head_is_asked_for_as_the_camera_sees_it(extension, scene, rig, client, tmp_path):
     """Turned against the line of sight, and the light with it."""
-    harmonics = module(extension, "rig.harmonics")
+    harmonics = module(extension, "protocol.harmonics")
     rig.stylerig.light = np.ravel(harmonics.from_directions(np.array((1.0, 0.0, 0.0)), np.ones(3))).tolist()
     rig.stylerig.light_direction = (1, 0, 0)
     aim(scene, math.radians(40), 0.0, 1.2)

@@ -18,7 +18,7 @@ def light(extension):
 
 @pytest.fixture(scope="module")
 def harmonics(extension):
-    return importlib.import_module(f"{extension.__name__}.rig.harmonics")
+    return importlib.import_module(f"{extension.__name__}.protocol.harmonics")
 
 
 def test_neutral_handles_change_nothing(light):

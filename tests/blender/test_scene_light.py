@@ -15,7 +15,7 @@ UP = np.array((0.0, 0.0, 1.0))
 
 @pytest.fixture
 def harmonics(part):
-    return part("rig.harmonics")
+    return part("protocol.harmonics")
 
 
 def add_lamp(kind: str, location, target=(0, 0, 0), **settings) -> bpy.types.Object:

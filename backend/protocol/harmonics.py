@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .colour import LUMINANCE
+
 COUNT = 9
 CONSTANT = 0.28209479177387814  # sqrt(1 / 4π)
 LINEAR = 0.4886025119029199  # sqrt(3 / 4π)
@@ -15,7 +17,6 @@ QUADRATIC = 1.0925484305920792  # sqrt(15 / 4π)
 ZONAL = 0.31539156525252005  # sqrt(5 / 16π)
 SECTORAL = 0.5462742152960396  # sqrt(15 / 16π)
 CONVOLUTION = np.repeat((np.pi, 2 * np.pi / 3, np.pi / 4), (1, 3, 5))  # radiance to irradiance, per coefficient
-LUMINANCE = np.array((0.2126, 0.7152, 0.0722))  # Rec. 709
 
 
 def basis(directions: np.ndarray) -> np.ndarray:

@@ -1,0 +1,63 @@
+"""What can be asked of a frame, and how its pixels cross HTTP: limits, passes, headers of raw arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+import numpy as np
+
+SMALLEST_SIZE, LARGEST_SIZE = 16, 2048  # pixels of a frame's side
+SMALLEST_SCALE, LARGEST_SCALE = 0.125, 8.0  # of the head against the portrait's own
+LARGEST_LIGHT = 1000.0  # of any coefficient
+LARGEST_SHIFT = 100.0  # widths of the frame
+LARGEST_SEED = 2**63 - 1  # what 64 bits with a sign hold
+FAR = 1e10  # Depth where there is nothing, as Blender's own engines write it
+
+PassName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position"]
+COMBINED = "Combined"  # the portrait itself, which is in every frame
+PASSES: tuple[PassName, ...] = get_args(PassName)
+CHANNELS = {COMBINED: "RGBA"} | dict(zip(PASSES, ("RGB", "X", "X", "XYZ", "RGB", "RGB", "Z", "UV", "XYZ"), strict=True))
+
+ARRAY_TYPE = "<f4"  # numpy's name of it
+ARRAY_TYPE_HEADER, ARRAY_SHAPE_HEADER, ARRAY_CHANNELS_HEADER = "X-Array-Type", "X-Array-Shape", "X-Array-Channels"
+PLACEMENT_HEADER = "X-StyleRig-Placement"  # yaw, pitch, roll in radians, x, y, z in cm, of the head in the frame
+SUPERSEDE_HEADER, CLIENT_HEADER = "X-StyleRig-Supersede", "X-StyleRig-Client"  # of requests
+
+
+def channel_names(passes: list[str]) -> list[str]:
+    """The channels of a raw array that holds these passes: ``Normal.X`` and so on."""
+    return [f"{name}.{letter}" for name in passes for letter in CHANNELS[name]]
+
+
+def array_headers(shape: tuple[int, ...], channels: list[str]) -> dict[str, str]:
+    """The headers that describe a raw array (H, W, C) of ``ARRAY_TYPE``."""
+    return {
+        ARRAY_SHAPE_HEADER: ",".join(map(str, shape)),
+        ARRAY_TYPE_HEADER: ARRAY_TYPE,
+        ARRAY_CHANNELS_HEADER: ",".join(channels),
+    }
+
+
+def passes_from_array(body: bytes, headers: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Raw pixels cut into passes, float32 (H, W, C), by their headers (names in lower case). Raises KeyError, ValueError or TypeError."""
+    shape = tuple(int(number) for number in headers[ARRAY_SHAPE_HEADER.lower()].split(","))
+    channels = [name.strip() for name in headers[ARRAY_CHANNELS_HEADER.lower()].split(",")]
+    pixels = np.frombuffer(body, dtype=headers[ARRAY_TYPE_HEADER.lower()]).reshape(shape)
+    if len(shape) != 3 or shape[2] != len(channels):
+        raise ValueError("the array has not the channels that its headers name")
+    places: dict[str, list[int]] = {}  # a pass's channels come one after another
+    for index, channel in enumerate(channels):
+        places.setdefault(channel.rpartition(".")[0], []).append(index)
+    parts = {name: pixels[..., indices[0] : indices[-1] + 1] for name, indices in places.items()}
+    return {name: np.ascontiguousarray(part, dtype=np.float32) for name, part in parts.items()}
+
+
+def placement_header(placement: np.ndarray) -> dict[str, str]:
+    """The header that says where the head stands, of six numbers."""
+    return {PLACEMENT_HEADER: ",".join(map(repr, map(float, placement)))}
+
+
+def placement_from_header(headers: Mapping[str, str]) -> np.ndarray:
+    """The six numbers of the header (names in lower case). Raises KeyError or ValueError."""
+    return np.array([float(number) for number in headers[PLACEMENT_HEADER.lower()].split(",")]).reshape(6)
