@@ -33,20 +33,21 @@ class UserError(Exception):
 
     def __init__(self, code: str, message: str | Text, hint: str | Text = "", /, **values: Any):
         self.code = code
-        self.texts = tuple(text if isinstance(text, Text) else Text(text, **values) for text in (message, hint))
+        texts = (text if isinstance(text, Text) else Text(text, **values) for text in (message, hint))
+        self.message_text, self.hint_text = texts
         super().__init__(self.message)
 
     @property
     def message(self) -> str:
-        return str(self.texts[0])
+        return str(self.message_text)
 
     @property
     def hint(self) -> str:
-        return str(self.texts[1])
+        return str(self.hint_text)
 
     def __str__(self) -> str:
         return self.translated(lambda template: template)
 
     def translated(self, translate: Callable[[str], str]) -> str:
         """Message and hint in the language of ``translate``, which maps templates."""
-        return " ".join(text.translated(translate) for text in self.texts).strip()
+        return f"{self.message_text.translated(translate)} {self.hint_text.translated(translate)}".strip()

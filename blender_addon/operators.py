@@ -7,10 +7,9 @@ from typing import Any
 
 import bpy
 
-from .client.http_client import BackendError
 from .client.tasks import Task
-from .rig.errors import RigError
-from .translations import said, told
+from .errors import UserError
+from .translations import tr, tr_error
 from .windows import redraw
 
 LOOK_SECONDS = 0.05  # how often a waiting operator looks whether its work is done
@@ -24,7 +23,6 @@ class BackgroundOperator:
     """
 
     waiting = ""  # for the status bar
-    expected: tuple[type[Exception], ...] = (BackendError, RigError)  # errors that are told
 
     def work(self) -> Callable[[], Any]:
         raise AssertionError("each operator has its own")
@@ -39,7 +37,7 @@ class BackgroundOperator:
         manager = context.window_manager
         self._timer = manager.event_timer_add(LOOK_SECONDS, window=context.window)
         manager.modal_handler_add(self)
-        context.workspace.status_text_set(f"{said(self.waiting)}   {said('(Esc: do not wait)')}")
+        context.workspace.status_text_set(f"{tr(self.waiting)}   {tr('(Esc: do not wait)')}")
         redraw("VIEW_3D")
         return {"RUNNING_MODAL"}
 
@@ -67,13 +65,13 @@ class BackgroundOperator:
         """The work under way; None when it cannot begin, which was reported."""
         try:
             return Task(self.work())
-        except self.expected as error:
-            self.report({"ERROR"}, told(error))
+        except UserError as error:
+            self.report({"ERROR"}, tr_error(error))
             return None
 
     def conclude(self, context: bpy.types.Context, task: Task) -> set[str]:
         try:
             return self.finish(context, task.result())
-        except self.expected as error:
-            self.report({"ERROR"}, told(error))
+        except UserError as error:
+            self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}

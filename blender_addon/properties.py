@@ -5,8 +5,9 @@ from __future__ import annotations
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, PointerProperty, StringProperty
 
+from .errors import UserError
 from .rig import light
-from .rig.read_rig import RigError, parse_portrait
+from .rig.read_rig import parse_portrait
 
 LIGHT_SIZE = 27  # nine coefficients, three channels
 OVERRIDABLE = {"LIBRARY_OVERRIDABLE"}  # a linked rig's override keeps its own value
@@ -25,7 +26,7 @@ def stored(settings: StyleRigObject, name: str, otherwise):
     """An entry of the stored portrait, or ``otherwise`` where there is none."""
     try:
         return parse_portrait(settings.portrait).get(name, otherwise)
-    except RigError:
+    except UserError:
         return otherwise
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import bpy
+
+from .errors import Text, UserError
 
 FOLDER = Path(__file__).resolve().parent / "locale"
 CONTEXTS = ("*", "Operator")  # where Blender looks: labels and tooltips, names of operators
@@ -21,21 +24,19 @@ def tables() -> dict[str, dict[tuple[str, str], str]]:
     found = {}
     for path in sorted(FOLDER.glob("*.json")):
         messages = json.loads(path.read_text(encoding="utf-8"))
-        found[path.stem] = {(context, text): told for text, told in messages.items() if told for context in CONTEXTS}
+        translated = {text: words for text, words in messages.items() if words}
+        found[path.stem] = {(context, text): words for text, words in translated.items() for context in CONTEXTS}
     return found
 
 
-def said(text: str, **values) -> str:
-    """A message in Blender's language, with ``values`` in the places that it has in braces."""
-    words = bpy.app.translations.pgettext_rpt(text) if text else ""
-    return words.format(**values) if values else words
+def tr(text: str | Text, **values: Any) -> str:
+    """A text in Blender's language, with ``values`` in the places that it has in braces."""
+    return (text if isinstance(text, Text) else Text(text, **values)).translated(bpy.app.translations.pgettext_rpt)
 
 
-def told(error: Exception) -> str:
-    """Message and hint of one of our errors in Blender's language, as far as there are words for them."""
-    values = getattr(error, "values", {})
-    message = said(getattr(error, "template", error.message), **values)
-    return f"{message} {said(getattr(error, 'hint_template', error.hint), **values)}".strip()
+def tr_error(error: UserError) -> str:
+    """Message and hint of an error in Blender's language, as far as there are words for them."""
+    return error.translated(bpy.app.translations.pgettext_rpt)
 
 
 def register() -> None:

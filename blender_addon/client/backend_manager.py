@@ -21,7 +21,7 @@ ADDON_FOLDER = Path(__file__).resolve().parent.parent
 
 
 def connector() -> Callable[[], Client]:
-    """What gives a client of the backend, in any thread, and starts it if it is not running: blocks, raises BackendError.
+    """What gives a client of the backend, in any thread, and starts it if it is not running: blocks, raises UserError.
 
     What it needs of Blender's data is read now.
     """
@@ -29,7 +29,7 @@ def connector() -> Callable[[], Client]:
 
 
 def backend_client() -> Client:
-    """A client of the backend, which is started if it is not running. Blocks; raises BackendError."""
+    """A client of the backend, which is started if it is not running. Blocks; raises UserError."""
     return connector()()
 
 

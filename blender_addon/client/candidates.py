@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .http_client import BackendError, Client, fault
+from ..errors import UserError
+from .http_client import Client, fault
 
 THUMBNAIL = 128  # pixels
 OWN_CONTROLS = {"rotation": None, "expression": {}, "light": None, "translation": None, "scale": 1.0}
@@ -26,7 +27,7 @@ class Candidate:
 
 
 def draw_candidate(client: Client, seed: int, truncation: float) -> Candidate:
-    """Ask the backend for one candidate. Blocks; raises BackendError."""
+    """Ask the backend for one candidate. Blocks; raises UserError."""
     portrait = client.new_portrait(seed, truncation)
     return Candidate(seed, truncation, portrait, thumbnail(client, portrait))
 
@@ -40,7 +41,7 @@ class Gallery:
     """Draws candidates off the main thread; ``take`` hands over those that have come."""
 
     def __init__(self) -> None:
-        self.error: BackendError | None = None
+        self.error: UserError | None = None
         self._come: queue.Queue[Candidate] = queue.Queue()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -76,7 +77,7 @@ class Gallery:
                 candidate = draw_candidate(connect(), seed, truncation)
                 if not stop.is_set():
                     come.put(candidate)
-        except BackendError as error:
+        except UserError as error:
             problem = error
         except Exception as error:  # a fault of ours is shown too
             problem = fault(error)

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import Text, UserError
 from ..protocol import frames
+from .backend_messages import backend_error
 from .portrait import text_of
 
 HOST = "127.0.0.1"
@@ -24,21 +26,7 @@ CHECK_LOOKS = 20  # looks between two questions whether the backend still answer
 CHECK_SECONDS = 5.0  # that the answer to this may take
 MOST_SILENT = 12  # such questions in a row without an answer, after which it hangs: one to two minutes
 
-
-class BackendError(Exception):
-    """Something is wrong with the backend or the request: what (message), what to do (hint), a code.
-
-    ``values`` go into the places that message and hint have in braces, so that they can be translated.
-    """
-
-    def __init__(self, code: str, message: str, hint: str = "", **values):
-        self.code = code
-        self.template, self.hint_template, self.values = message, hint, values
-        self.message, self.hint = (text.format(**values) if values else text for text in (message, hint))
-        super().__init__(self.message)
-
-    def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+BackendError = UserError  # what install/ still calls it
 
 
 class Client:
@@ -47,7 +35,7 @@ class Client:
     A call waits as long as the backend lives and answers others: a large picture takes minutes on a
     processor. ``given_up``, where a call takes it, ends the wait from another thread. Threads can share a
     client: each call has a connection to itself, and it is kept for the next one. Every method raises
-    BackendError and nothing else for what can go wrong outside.
+    UserError and nothing else for what can go wrong outside.
     """
 
     def __init__(self, port: int, token: str, log: Path | None = None):
@@ -111,7 +99,7 @@ class Client:
         try:
             return json.loads(body)
         except ValueError as error:
-            raise bad_answer(f"{path} did not answer with JSON") from error
+            raise bad_answer(Text("{path} did not answer with JSON", path=path)) from error
 
     def _call(
         self,
@@ -130,11 +118,11 @@ class Client:
         try:
             response, body = self._answer((method, path, payload, headers), given_up)
         except TimeoutError as error:
-            raise BackendError(
+            raise UserError(
                 "timeout", "The backend runs, but answers nothing any more.", "Stop and start it. Its log: {log}", log=self.log
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            raise BackendError(
+            raise UserError(
                 "backend_gone",
                 "The backend is not running any more.",
                 "Start it again. Its log may say why it ended; if not, the system ended it, mostly for want of memory: {log}",
@@ -193,7 +181,7 @@ class Client:
             except TimeoutError:
                 pass
             if given_up is not None and given_up.is_set():
-                raise BackendError("given_up", "Nobody waits for this answer any more.")
+                raise UserError("given_up", "Nobody waits for this answer any more.")
             if look % CHECK_LOOKS == 0:
                 silent = 0 if self._answers() else silent + 1
                 if silent >= MOST_SILENT:
@@ -217,27 +205,23 @@ def frame_request(portrait: dict, controls: dict, size: int | None, passes, form
     return {"portrait": portrait, "controls": controls, "output": output}
 
 
-def error_from(status: int, body: bytes, log: Path | None) -> BackendError:
+def error_from(status: int, body: bytes, log: Path | None) -> UserError:
     """The backend's own words for an error, or plain ones when it gave none."""
     try:
-        error = json.loads(body)["error"]
-        code, message, hint = str(error["code"]), str(error["message"]), str(error.get("hint", ""))
+        error = backend_error(json.loads(body)["error"])
     except (ValueError, LookupError, TypeError, AttributeError):
-        return BackendError(
-            "http_error", "The backend answered with HTTP status {status}.", "Its log says why: {log}", status=status, log=log
-        )
+        return UserError("http_error", "The backend answered with HTTP status {status}.", "Its log says why: {log}", status=status, log=log)
     if status == http.HTTPStatus.UNAUTHORIZED:  # the backend's own hint is for who writes a client
-        return BackendError(
-            "wrong_token", message, "This backend was not started here: stop it, then start it in the add-on's preferences."
-        )
+        hint = Text("This backend was not started here: stop it, then start it in the add-on's preferences.")
+        return UserError("wrong_token", error.message_text, hint)
     if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        as_it_is = message.replace("{", "{{").replace("}", "}}")
-        return BackendError(code, as_it_is, "This is a fault of StyleRig. Where it happened is in the backend's log: {log}", log=log)
-    return BackendError(code, message, hint)
+        hint = Text("This is a fault of StyleRig. Where it happened is in the backend's log: {log}", log=log)
+        return UserError(error.code, error.message_text, hint)
+    return error
 
 
-def bad_answer(what: str) -> BackendError:
-    return BackendError(
+def bad_answer(what: Text) -> UserError:
+    return UserError(
         "bad_answer",
         "The backend's answer cannot be read: {what}.",
         "Backend and extension must be of one version: restart Blender; if that does not help, install the extension again.",
@@ -245,11 +229,15 @@ def bad_answer(what: str) -> BackendError:
     )
 
 
-def fault(error: Exception) -> BackendError:
+def fault(error: Exception) -> UserError:
     """For an exception that nobody foresaw: where it came from goes to the console."""
     traceback.print_exception(error)
-    return BackendError(
-        "internal", f"{type(error).__name__}: {error}.", "This is a fault of StyleRig. Where it happened is in Blender's system console."
+    return UserError(
+        "internal",
+        "{kind}: {reason}.",
+        "This is a fault of StyleRig. Where it happened is in Blender's system console.",
+        kind=type(error).__name__,
+        reason=error,
     )
 
 
@@ -259,7 +247,7 @@ def read_arrays(body: bytes) -> dict[str, np.ndarray]:
         with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise bad_answer("not a set of arrays") from error
+        raise bad_answer(Text("not a set of arrays")) from error
 
 
 def split_passes(body: bytes, headers: dict[str, str]) -> dict[str, np.ndarray]:
@@ -267,14 +255,14 @@ def split_passes(body: bytes, headers: dict[str, str]) -> dict[str, np.ndarray]:
     try:
         return frames.passes_from_array(body, headers)
     except (KeyError, ValueError, TypeError) as error:
-        raise bad_answer("pixels and headers do not agree") from error
+        raise bad_answer(Text("pixels and headers do not agree")) from error
 
 
 def read_placement(headers: dict[str, str]) -> dict[str, np.ndarray]:
-    """{"placement": (6,)} from the header. Raises BackendError."""
+    """{"placement": (6,)} from the header. Raises UserError."""
     try:
         return {"placement": frames.placement_from_header(headers)}
     except KeyError as error:
-        raise bad_answer("it does not say where the head stands") from error
+        raise bad_answer(Text("it does not say where the head stands")) from error
     except ValueError as error:
-        raise bad_answer("the head's placement is not six numbers") from error
+        raise bad_answer(Text("the head's placement is not six numbers")) from error

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from .http_client import BackendError, Client
+from ..errors import Text, UserError
+from .http_client import Client
 
 WINDOWS = os.name == "nt"
 START_TIMEOUT = 180.0  # seconds; importing torch from a cold disk takes most of a minute
@@ -35,6 +36,7 @@ KNOWN_FAILURES = {
     "No space left": ("The disk is full", "Free some space and start the backend again."),
     "Permission denied": ("A file or folder may not be read or written", "Change its permissions; the log names it."),
 }
+UNKNOWN_FAILURE = ("The backend ended before it was ready", "The log says more.")
 
 
 @dataclass(frozen=True)
@@ -121,25 +123,28 @@ class BackendProcess:
 
 
 def check_settings(settings: LaunchSettings) -> None:
-    """BackendError when the environment or the payload is not there."""
+    """UserError when the environment or the payload is not there."""
     if settings.python is None or not settings.python.is_file():
-        where = f" at {settings.python}" if settings.python else ""
-        raise BackendError(
+        raise UserError(
             "no_environment",
-            f"The backend's Python environment is missing{where}.",
+            "The backend's Python environment is missing at {path}." if settings.python else "The backend's Python environment is missing.",
             "Make it in the add-on's preferences, or choose its Python there.",
+            path=settings.python,
         )
     if not (settings.payload / "backend").is_dir():
-        raise BackendError("no_payload", f"There is no backend in {settings.payload}.", "Install the extension again.")
+        raise UserError("no_payload", "There is no backend in {folder}.", "Install the extension again.", folder=settings.payload)
 
 
 def check_version(version: object, settings: LaunchSettings) -> None:
-    """BackendError when the backend is not of the extension's version, as after an update without a restart."""
+    """UserError when the backend is not of the extension's version, as after an update without a restart."""
     if settings.version and version != settings.version:
-        raise BackendError(
+        raise UserError(
             "wrong_version",
-            f"The backend in {settings.payload} is of version {version}, the extension of version {settings.version}.",
+            "The backend in {folder} is of version {version}, the extension of version {expected}.",
             "Restart Blender; if that does not help, install the extension again.",
+            folder=settings.payload,
+            version=version,
+            expected=settings.version,
         )
 
 
@@ -155,7 +160,7 @@ def launch(settings: LaunchSettings, token: str) -> subprocess.Popen:
                 command, cwd=settings.payload, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **own_group()
             )
     except OSError as error:
-        raise BackendError(
+        raise UserError(
             "cannot_start",
             "The backend cannot be started: {error}.",
             "Check its Python in the preferences: {python}",
@@ -197,7 +202,7 @@ def remove_old_logs(log: Path) -> None:
 
 
 def wait_until_ready(process: subprocess.Popen, settings: LaunchSettings) -> dict:
-    """The event that the backend prints once it listens. BackendError when it ends or takes too long."""
+    """The event that the backend prints once it listens. UserError when it ends or takes too long."""
     lines: queue.Queue[bytes | None] = queue.Queue()
     threading.Thread(target=drain, args=(process, lines), name="StyleRig backend output", daemon=True).start()
     end = time.monotonic() + settings.start_timeout
@@ -205,7 +210,7 @@ def wait_until_ready(process: subprocess.Popen, settings: LaunchSettings) -> dic
         try:
             line = lines.get(timeout=max(0.0, end - time.monotonic()))
         except queue.Empty:
-            raise BackendError(
+            raise UserError(
                 "start_timeout",
                 "The backend was not ready after {seconds} s.",
                 "Try again. What kept it is in its log: {log}",
@@ -238,16 +243,13 @@ def parse_event(line: bytes) -> dict | None:
         return None
 
 
-def failure(log: Path) -> BackendError:
+def failure(log: Path) -> UserError:
     """Why the backend ended before it was ready, from the end of its log."""
     tail = log_tail(log)
-    message, hint = "The backend ended before it was ready", "The log says more."
-    for sign, known in KNOWN_FAILURES.items():
-        if sign in tail:
-            message, hint = known
-            break
+    reason, hint = next((known for sign, known in KNOWN_FAILURES.items() if sign in tail), UNKNOWN_FAILURE)
     last = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
-    return BackendError("start_failed", f"{message}: {last}" if last else f"{message}.", f"{hint} Log: {log}")
+    message = Text("{reason}: {last_line}", reason=Text(reason), last_line=last) if last else Text("{reason}.", reason=Text(reason))
+    return UserError("start_failed", message, Text("{hint} Log: {log}", hint=Text(hint), log=log))
 
 
 def log_tail(log: Path) -> str:

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .http_client import BackendError, fault
+from ..errors import UserError
+from .http_client import fault
 
 
 class Task:
@@ -43,7 +44,7 @@ class Task:
     def _run(self) -> None:
         try:
             self._value = self._function()
-        except BackendError as error:
+        except UserError as error:
             self._error = error
         except Exception as error:  # a fault of ours must reach the person too, not end in a thread
             self._error = fault(error)

@@ -16,11 +16,11 @@ import numpy as np
 from bpy.app.handlers import persistent
 
 from ..client import backend_manager
-from ..client.http_client import BackendError
 from ..client.process import LaunchSettings
-from ..rig.read_rig import RigError, active_rig, read_controls
+from ..errors import Text, UserError
+from ..rig.read_rig import active_rig, read_controls
 from ..settings import on_change, setting
-from ..translations import said, told
+from ..translations import tr, tr_error
 from ..windows import redraw
 from .adaptive_resolution import Pace
 from .image import editors, keep_image, restore, show_pixels
@@ -54,7 +54,7 @@ class Picture:
 
 
 def render_frame(request: FrameRequest) -> Picture:
-    """Have the backend draw a frame, after starting it if need be. Runs in the thread; raises BackendError."""
+    """Have the backend draw a frame, after starting it if need be. Runs in the thread; raises UserError."""
     client = backend_manager.BACKEND.client(request.settings)
     started = time.perf_counter()
     passes = client.frame(request.portrait, request.controls, request.size, live=True)
@@ -106,7 +106,7 @@ class LiveView:
         self._forget()
         self.worker = NewestWorker(render_frame)
         self.changed = True
-        self._say(said("Waiting for the first picture…"))
+        self._say(tr("Waiting for the first picture…"))
         for handlers, function in watched_handlers():
             handlers.append(function)
         bpy.app.timers.register(tick, first_interval=0)
@@ -147,12 +147,12 @@ class LiveView:
     def _ask(self) -> None:
         rig = self._followed_rig()
         if rig is None:
-            self._say(said("There is no rig to show. Make a new portrait."), failed=True)
+            self._say(tr("There is no rig to show. Make a new portrait."), failed=True)
             return
         try:
             portrait, controls = read_controls(rig, bpy.context.evaluated_depsgraph_get())
-        except RigError as error:
-            self._say(told(error), failed=True)
+        except UserError as error:
+            self._say(tr_error(error), failed=True)
             return
         wanted = setting("live_size")
         asked = (rig.stylerig.portrait, controls, wanted)
@@ -192,13 +192,13 @@ class LiveView:
         if choice == "FOLLOW" or not playing():
             return False
         if choice == "PAUSE":
-            self._say(said("Paused during playback"))
+            self._say(tr("Paused during playback"))
             return True
         full, render = setting("live_size") or self._own, bpy.context.scene.render
         rest = self.pace.rest(full, render.fps_base / render.fps) if full else 0.0
         if not rest:
             return False
-        self._say(said("Paused during playback until it can follow: a picture takes {time}", time=milliseconds(self.picture.seconds)))
+        self._say(tr("Paused during playback until it can follow: a picture takes {time}", time=milliseconds(self.picture.seconds)))
         return self.worker.busy or time.monotonic() - self._answered < rest
 
     def _show(self, answer: Answer) -> None:
@@ -215,34 +215,34 @@ class LiveView:
             self.pace.measured(picture.size, picture.seconds)
         # The first picture's time may be that of loading the model. A trial in playback leaves the status as it is.
         if not self._resting:
-            self._say(said("Follows the rig") if first else self._progress(picture))
+            self._say(tr("Follows the rig") if first else self._progress(picture))
         self.tell()
 
     def _progress(self, picture: Picture) -> str:
         shown = len(picture.pixels)
         if picture.size == shown:
-            return said("{time} per picture", time=milliseconds(picture.seconds))
-        return said(
+            return tr("{time} per picture", time=milliseconds(picture.seconds))
+        return tr(
             "Coarse while it moves: {size} of {full} px, {time} per picture",
             size=picture.size, full=shown, time=milliseconds(picture.seconds),
         )  # fmt: skip
 
-    def _fail(self, error: BackendError) -> None:
+    def _fail(self, error: UserError) -> None:
         self._asked = self._settings = self._coarse = None  # the next edit asks again, whatever it is
         if error.code == "backend_gone" and self.worker.busy:
-            self._say(said(RESTARTING), failed=True)
+            self._say(tr(RESTARTING), failed=True)
         elif error.code == "out_of_memory":  # the backend's own hint speaks of requests
-            hint = said("Choose a smaller size in the live view's settings, or close other programs.")
-            self._say(f"{said(error.message)} {hint}", failed=True)
+            hint = Text("Choose a smaller size in the live view's settings, or close other programs.")
+            self._say(tr_error(UserError(error.code, error.message_text, hint)), failed=True)
         else:
-            self._say(told(error), failed=True)
+            self._say(tr_error(error), failed=True)
 
     def _tell_wait(self) -> None:
         waited = int(time.monotonic() - self._submitted)
         if backend_manager.BACKEND.starting and self.picture is not None:  # it was gone before the request
-            self._say(said(RESTARTING), failed=True)
+            self._say(tr(RESTARTING), failed=True)
         elif waited >= PATIENT_SECONDS:
-            self._say(said("Waiting for a picture: {seconds} s", seconds=waited))
+            self._say(tr("Waiting for a picture: {seconds} s", seconds=waited))
 
     def _say(self, status: str, failed: bool = False) -> None:
         if (status, failed) != (self.status, self.failed):

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..client.http_client import BackendError, fault
+from ..client.http_client import fault
+from ..errors import UserError
 
 RETRY_SECONDS = 0.3  # a process that was killed closes its connections some moments before it is gone
 
@@ -18,7 +19,7 @@ class Answer:
     """What became of a request: a value, or the error that came instead."""
 
     value: Any = None
-    error: BackendError | None = None
+    error: UserError | None = None
     seconds: float = 0.0
 
 
@@ -85,7 +86,7 @@ class NewestWorker:
         started = time.perf_counter()
         try:
             return Answer(value=self._work(request), seconds=time.perf_counter() - started)
-        except BackendError as error:
+        except UserError as error:
             return Answer(error=error)
         except Exception as error:  # a fault of ours is shown, and the live view goes on
             return Answer(error=fault(error))

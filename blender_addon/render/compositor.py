@@ -6,8 +6,8 @@ import bpy
 import numpy as np
 from bpy.props import FloatProperty, StringProperty
 
-from ..translations import told
-from .errors import OutputError
+from ..errors import UserError
+from ..translations import tr_error
 from .farm_script import leave_script
 from .portrait_camera import ensure_camera
 
@@ -67,9 +67,11 @@ def output_socket(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
     node = node_of(tree, kind)
     pictures = [socket for socket in node.inputs if socket.type == "RGBA"]
     if not pictures:
-        raise OutputError(
-            f"The compositor group “{tree.name}” has no color output.",
+        raise UserError(
+            "no_color_output",
+            "The compositor group “{name}” has no color output.",
             "Add an output socket of type Color to it, or choose another group.",
+            name=tree.name,
         )
     return pictures[0]
 
@@ -106,7 +108,7 @@ def setup_compositor(scene: bpy.types.Scene, plate: str = "", light_wrap: float 
 
     ``light_wrap``: how much of the plate's light goes round the edges of the head; 0 makes no
     nodes for it. Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is
-    added where the scene has none, and the film becomes transparent. Raises OutputError.
+    added where the scene has none, and the film becomes transparent. Raises UserError.
     """
     image = load_plate(plate) if plate else gradient_plate()
     tree = ensure_tree(scene)
@@ -215,14 +217,14 @@ def arrange(*places: tuple[bpy.types.Node, float, float]) -> None:
 
 
 def load_plate(path: str) -> bpy.types.Image:
-    """The picture or movie at ``path`` as an image datablock. Raises OutputError."""
+    """The picture or movie at ``path`` as an image datablock. Raises UserError."""
     try:
         image = bpy.data.images.load(bpy.path.abspath(path), check_existing=True)
     except RuntimeError as error:
-        raise OutputError(f"The plate {path} cannot be read.", "Choose a picture or a movie.") from error
+        raise UserError("bad_plate", "The plate {path} cannot be read.", "Choose a picture or a movie.", path=path) from error
     if not image.size[0]:
         bpy.data.images.remove(image)
-        raise OutputError(f"The plate {path} is not a picture.", "Choose a picture or a movie.")
+        raise UserError("bad_plate", "The plate {path} is not a picture.", "Choose a picture or a movie.", path=path)
     return image
 
 
@@ -257,8 +259,8 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
             setup_compositor(context.scene, self.filepath, self.light_wrap)
-        except OutputError as error:
-            self.report({"ERROR"}, told(error))
+        except UserError as error:
+            self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 

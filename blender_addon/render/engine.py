@@ -12,13 +12,13 @@ import bpy
 import numpy as np
 
 from ..client.backend_manager import connector
-from ..client.http_client import BackendError, Client
+from ..client.http_client import Client
 from ..client.tasks import Task
+from ..errors import UserError
 from ..rig import scene_light
-from ..rig.read_rig import RigError, is_rig, placed_rigs, read_controls
-from ..translations import said, told
+from ..rig.read_rig import is_rig, placed_rigs, read_controls
+from ..translations import tr, tr_error
 from . import compositing, compositor, metadata, placement, prefetch, sequence
-from .errors import OutputError
 from .passes import COMBINED, PASSES, RenderPass
 
 POLL_SECONDS = 0.05  # how often a waiting render looks whether it was cancelled
@@ -64,9 +64,9 @@ class StyleRigEngine(bpy.types.RenderEngine):
             drawn = self.pictures(depsgraph)
             if drawn:
                 self.keep_strangers(depsgraph.scene)
-        except (BackendError, OutputError, RigError) as error:
+        except UserError as error:
             drawn = {view: ({}, self.area(depsgraph)) for view in self.views()}
-            self.fail(told(error))
+            self.fail(tr_error(error))
         if not self.test_break():
             for view, (pixels, part) in drawn.items():
                 self.write(pixels, part, view, depsgraph)
@@ -80,7 +80,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
         if views is None:
             return {}
         if not self.is_animation and not any(views.values()):
-            self.report({"INFO"}, said("No portrait is seen in this view layer."))
+            self.report({"INFO"}, tr("No portrait is seen in this view layer."))
         drawn = self.drawn([head for heads in views.values() for head in heads], passes, depsgraph)
         pictures = {view: self.picture(heads, drawn, passes, depsgraph) for view, heads in views.items()}
         return {} if None in pictures.values() else pictures
@@ -144,10 +144,10 @@ class StyleRigEngine(bpy.types.RenderEngine):
         return sorted(heads, key=lambda head: -head.placed.distance)
 
     def view(self, depsgraph: bpy.types.Depsgraph) -> placement.View:
-        """What the camera of the present view sees: of an eye, where stereoscopy puts it. Raises OutputError."""
+        """What the camera of the present view sees: of an eye, where stereoscopy puts it. Raises UserError."""
         camera = self.camera_override
         if camera is None:
-            raise OutputError("The scene has no camera.", "Add one, or choose the placement Aligned Crop.")
+            raise UserError("no_camera", "The scene has no camera.", "Add one, or choose the placement Aligned Crop.")
         matrix, shift = self.camera_model_matrix(camera), self.camera_shift_x(camera)
         return placement.View.of_camera(camera, matrix, shift, depsgraph, self.resolution_x, self.resolution_y)
 
@@ -193,7 +193,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 self.frame_set(number, part)
                 views = self.heads_by_view(depsgraph) or {}
                 foreseen.begin(number, connect, [head.request(passes) for heads in views.values() for head in heads])
-        except (BackendError, OutputError, RigError):
+        except UserError:
             pass  # told when Blender comes to that frame
         finally:
             self.frame_set(now, part)
@@ -213,7 +213,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 if meanwhile and not last:
                     meanwhile()
                 return unless_cancelled(task, self.test_break)
-            except BackendError as error:
+            except UserError as error:
                 gone = error.code == "backend_gone"
                 if last and gone:
                     raise gone_again(error) from error
@@ -224,9 +224,9 @@ class StyleRigEngine(bpy.types.RenderEngine):
         return None
 
     def keep_strangers(self, scene: bpy.types.Scene) -> None:
-        """In an animation that goes on, keep what another program made of this frame, and say so. Raises OutputError."""
+        """In an animation that goes on, keep what another program made of this frame, and say so. Raises UserError."""
         for name, kept in sequence.keep_strangers(scene) if self.is_animation else ():
-            told_so = said(
+            told_so = tr(
                 "{name} does not say that StyleRig made it: the frame is drawn anew, what was there is kept as {kept}.",
                 name=name,
                 kept=kept,
@@ -264,21 +264,21 @@ class StyleRigEngine(bpy.types.RenderEngine):
         self.update_stats("StyleRig", "Press F12, or open the live view")
 
 
-def gone_again(error: BackendError) -> BackendError:
+def gone_again(error: UserError) -> UserError:
     """The backend was started again for a frame and died again."""
-    return BackendError(
+    return UserError(
         "backend_gone",
         "The backend is not running any more.",
         "Render again: it is started anew, and with Overwrite off finished frames stay. "
         "Its log may say why it ended; if not, the system ended it, mostly for want of memory: {log}",
-        log=error.values.get("log"),
+        log=error.hint_text.values.get("log"),
     )
 
 
 def rigs_to_render(depsgraph: bpy.types.Depsgraph) -> list[tuple]:
     """The evaluated rigs with where they stand (4, 4): none where all are hidden, or in other view layers.
 
-    Raises OutputError when the scene holds none at all.
+    Raises UserError when the scene holds none at all.
     """
     rigs = [(rig, matrix) for rig, matrix in placed_rigs(depsgraph) if not rig.hide_render]
     if not rigs:
@@ -287,9 +287,9 @@ def rigs_to_render(depsgraph: bpy.types.Depsgraph) -> list[tuple]:
 
 
 def check_portraits(scene: bpy.types.Scene) -> None:
-    """Raise OutputError when a scene holds no portrait, hidden or not."""
+    """Raise UserError when a scene holds no portrait, hidden or not."""
     if not holds_rig(scene.objects):
-        raise OutputError("There is no StyleRig portrait in this scene.", "Add one in the sidebar.")
+        raise UserError("no_rig", "There is no StyleRig portrait in this scene.", "Add one in the sidebar.")
 
 
 def holds_rig(objects: Iterable[bpy.types.Object], seen: frozenset[str] = frozenset()) -> bool:

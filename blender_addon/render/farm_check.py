@@ -5,19 +5,20 @@ from __future__ import annotations
 import bpy
 
 from ..client.backend_manager import backend_client
-from ..client.http_client import BackendError
-from ..translations import told
+from ..client.backend_messages import backend_error
+from ..errors import UserError
+from ..translations import tr_error
 from . import sequence
 from .engine import check_portraits
-from .errors import OutputError
 
 
 def check(scene: bpy.types.Scene) -> None:
-    """Raise OutputError or BackendError unless the scene can be rendered here, and no render has failed."""
+    """Raise UserError unless the scene can be rendered here, and no render has failed."""
     if sequence.PROBLEMS:
-        raise OutputError("A render failed: {problem}", problem=sequence.PROBLEMS[0])
+        raise UserError("render_failed", "A render failed: {problem}", problem=sequence.PROBLEMS[0])
     if scene.render.engine != "STYLERIG":
-        raise OutputError(
+        raise UserError(
+            "other_engine",
             "The scene “{scene}” is rendered by {engine}, not by StyleRig.", "Choose StyleRig as its render engine.",
             scene=scene.name, engine=scene.render.engine,
         )  # fmt: skip
@@ -25,7 +26,7 @@ def check(scene: bpy.types.Scene) -> None:
     sequence.check_output(scene, animation=True)
     problem = backend_client().health().get("problem")
     if problem:
-        raise BackendError(problem["code"], problem["message"], problem["hint"])
+        raise backend_error(problem)
 
 
 class STYLERIG_OT_check_render(bpy.types.Operator):
@@ -37,8 +38,8 @@ class STYLERIG_OT_check_render(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
             check(context.scene)
-        except (BackendError, OutputError) as error:
-            self.report({"ERROR"}, told(error))
+        except UserError as error:
+            self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 

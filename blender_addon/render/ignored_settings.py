@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import bpy
 
 from ..rig import scene_light
-from ..translations import said
+from ..translations import tr
 
 
 def left_out(scene: bpy.types.Scene) -> list[str]:
@@ -15,12 +15,12 @@ def left_out(scene: bpy.types.Scene) -> list[str]:
     render, camera = scene.render, scene.camera
     collections = [one for layer in scene.view_layers for one in with_children(layer.layer_collection)]
     asked = {
-        said("Motion Blur"): render.use_motion_blur,
-        said("Depth of Field"): camera is not None and camera.type == "CAMERA" and camera.data.dof.use_dof,
-        said("Freestyle"): render.use_freestyle,
-        said("Holdout"): any(one.holdout or one.indirect_only for one in collections) or any(one.is_holdout for one in scene.objects),
-        said("Material Override"): any(layer.material_override for layer in scene.view_layers),
-        said("World Picture"): not render.film_transparent and has_picture(scene.world),
+        tr("Motion Blur"): render.use_motion_blur,
+        tr("Depth of Field"): camera is not None and camera.type == "CAMERA" and camera.data.dof.use_dof,
+        tr("Freestyle"): render.use_freestyle,
+        tr("Holdout"): any(one.holdout or one.indirect_only for one in collections) or any(one.is_holdout for one in scene.objects),
+        tr("Material Override"): any(layer.material_override for layer in scene.view_layers),
+        tr("World Picture"): not render.film_transparent and has_picture(scene.world),
     }
     return [name for name, wanted in asked.items() if wanted]
 

@@ -21,15 +21,14 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ..errors import UserError
 from ..protocol import alignment, camera, frames, harmonics
 from ..rig import conversions
 from ..rig.bones import HEAD_BONE
-from ..rig.errors import RigError
 from ..rig.read_rig import bone_motion, head_of, rounded, rounded_light
 from ..rig.scene_light import axes_of
 from . import compositing
 from .compositing import Rectangle, Square, backend_size, unit_columns
-from .errors import OutputError
 
 SMALLEST_AXIS = 0.25  # heights of a pixel; a head that is smaller is not drawn
 
@@ -72,10 +71,11 @@ class View:
         cls, camera: bpy.types.Object, matrix: Matrix, shift: float, depsgraph: bpy.types.Depsgraph, width: int, height: int
     ) -> View:
         """Of an evaluated camera that stands at ``matrix`` (4, 4) with the lens shifted by ``shift`` sideways, as an eye's
-        may be. Raises OutputError for one that has no flat picture.
+        may be. Raises UserError for one that has no flat picture.
         """
         if camera.type != "CAMERA" or camera.data.type not in {"PERSP", "ORTHO"}:
-            raise OutputError(
+            raise UserError(
+                "bad_camera",
                 "A portrait can only be placed for a perspective or an orthographic camera.",
                 "Change the camera's type, or choose the placement Aligned Crop.",
             )
@@ -223,11 +223,11 @@ def wrapped(angle: float) -> float:
 def head_matrices(rig: bpy.types.Object, matrix, depsgraph: bpy.types.Depsgraph) -> tuple[np.ndarray, np.ndarray]:
     """(4, 4) from the head's model space (cm) to the world, and (3, 3) the rig's axes, of an evaluated rig at ``matrix``.
 
-    Raises RigError.
+    Raises UserError.
     """
     motion = bone_motion(rig, HEAD_BONE)
     if motion is None:
-        raise RigError("no_head_bone", "The armature has no bone named “{name}”.", "Name it so again, or undo.", name=HEAD_BONE)
+        raise UserError("no_head_bone", "The armature has no bone named “{name}”.", "Name it so again, or undo.", name=HEAD_BONE)
     head = head_of(rig)
     offset = rig.matrix_world.inverted_safe() @ head.evaluated_get(depsgraph).matrix_world if head else None
     to_world = matrix @ motion @ offset if head else matrix @ motion

@@ -15,9 +15,9 @@ import bpy
 from bpy.app.handlers import persistent
 from bpy.props import StringProperty
 
-from ..translations import said, told
+from ..errors import Text, UserError
+from ..translations import tr, tr_error
 from . import compositor, metadata, output_files
-from .errors import OutputError
 from .farm_script import leave_script
 from .file_integrity import is_whole
 from .finished_frames import DONE, SEEN, Register, is_finished_at_rest, set_aside
@@ -27,7 +27,7 @@ from .portrait_camera import ensure_camera
 
 PASSES_NODE = f"{compositor.OURS} Passes"
 REGISTERS: dict[str, Register] = {}  # of the scenes that are being rendered, by name
-FAILED: dict[str, OutputError] = {}  # why a scene's last frame is not on disk
+FAILED: dict[str, UserError] = {}  # why a scene's last frame is not on disk
 PROBLEMS: list[str] = []  # of the last render, or of all in the background, as they were told
 
 
@@ -36,7 +36,7 @@ def setup_sequence(scene: bpy.types.Scene, folder: str, name: str = "frame_") ->
 
     ``folder`` may be relative to the .blend file ("//render"). The EXR holds Combined as the
     engine made it, before the compositor, and all passes, 32 bits each. A camera is added where
-    the scene has none, and the film becomes transparent. Raises OutputError if the folder cannot be written.
+    the scene has none, and the film becomes transparent. Raises UserError if the folder cannot be written.
     """
     check_folder(Path(bpy.path.abspath(folder)))
     tree = compositor.ensure_tree(scene)
@@ -46,7 +46,7 @@ def setup_sequence(scene: bpy.types.Scene, folder: str, name: str = "frame_") ->
     render.image_settings.color_mode = "RGBA"
     render.filepath = os.path.join(folder, "frames", f"{name}####")
     if not render.filepath.endswith("####"):
-        raise OutputError("The path of the output folder is too long for Blender.", "Choose a folder with a shorter path.")
+        raise UserError("path_too_long", "The path of the output folder is too long for Blender.", "Choose a folder with a shorter path.")
     render.use_file_extension = True
     render.use_overwrite = False
     render.film_transparent = True
@@ -146,7 +146,7 @@ def after_write(scene: bpy.types.Scene, _depsgraph=None) -> None:
     for path in (*own, *notes.written):
         try:
             check_written(path, scene.frame_current, partial(add_texts, path, notes.texts))
-        except OutputError as error:
+        except UserError as error:
             FAILED.setdefault(scene.name, error)
     if register is not None:
         register.not_written = {len(own) + index for index in notes.not_written}
@@ -154,23 +154,26 @@ def after_write(scene: bpy.types.Scene, _depsgraph=None) -> None:
 
 
 def check_written(path: Path, frame: int, mend: Callable[[], None]) -> None:
-    """Raise OutputError unless a file of the frame that was just written is finished. What is cut off is removed."""
+    """Raise UserError unless a file of the frame that was just written is finished. What is cut off is removed."""
     if is_finished_at_rest(path, mend):
         return
     if not path.exists():
-        raise OutputError(
+        raise UserError(
+            "frame_gone",
             "{path} of frame {frame} is gone, although it was written: another program works in this folder.",
             "Let only one Blender draw a frame, as with Placeholders, and render again: it goes on with that frame.",
             path=path, frame=frame,
         )  # fmt: skip
     if is_whole(path):
-        raise OutputError(
+        raise UserError(
+            "no_metadata",
             "{path} of frame {frame} could not be given its metadata.",
             "Check the folder's rights and free space, and render again: it goes on with that frame.",
             path=path, frame=frame,
         )  # fmt: skip
     path.unlink(missing_ok=True)
-    raise OutputError(
+    raise UserError(
+        "frame_cut_off",
         "{path} of frame {frame} could not be written whole and was removed: the disk may be full.",
         "Free some space and render again: it goes on with that frame.",
         path=path, frame=frame,
@@ -185,20 +188,21 @@ def after_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
     left = register.left_undone(scene) if register is not None and not still else []
     close_register(scene)
     if scene.name in FAILED:  # the last frame
-        PROBLEMS.append(told(FAILED.pop(scene.name)))
+        PROBLEMS.append(tr_error(FAILED.pop(scene.name)))
         tell(PROBLEMS[-1])
     if left:
         names = ", ".join(map(str, left))
-        words = said("Frames that are there but not done were left to the Blender that began them: {frames}.", frames=names)
-        tell(f"{words} {said('If there is none, render again without Placeholders.')}")
+        words = tr("Frames that are there but not done were left to the Blender that began them: {frames}.", frames=names)
+        tell(f"{words} {tr('If there is none, render again without Placeholders.')}")
 
 
 def keep_strangers(scene: bpy.types.Scene) -> list[tuple[str, str]]:
-    """In an animation that goes on, keep what another program made of the present frame: old and new names. Raises OutputError."""
+    """In an animation that goes on, keep what another program made of the present frame: old and new names. Raises UserError."""
     try:
         return set_aside(scene, scene.frame_current) if scene.name in REGISTERS else []
     except OSError as error:
-        raise OutputError(
+        raise UserError(
+            "not_movable",
             "A frame that StyleRig did not make cannot be kept under another name: {reason}.", "Move it away, or turn Overwrite on.",
             reason=error,
         ) from error  # fmt: skip
@@ -224,29 +228,31 @@ def show(message: str) -> None:
 
 
 def check_output(scene: bpy.types.Scene, animation: bool) -> None:
-    """Raise OutputError, before any work is done, if a frame of this render could not be written."""
+    """Raise UserError, before any work is done, if a frame of this render could not be written."""
     if scene.name in FAILED:
         raise FAILED.pop(scene.name)
     frame = scene.frame_current
     try:
         paths = [*output_files.of_nodes(scene, frame, animation), *(map(str, output_files.pictures(scene, frame)) if animation else ())]
     except RuntimeError as error:
-        raise OutputError("Blender cannot read the output path: {reason}", "Change it in the output settings.", reason=error) from error
+        raise UserError(
+            "bad_output_path", "Blender cannot read the output path: {reason}", "Change it in the output settings.", reason=error
+        ) from error
     for folder in {os.path.dirname(path) for path in paths}:
         if output_files.OPEN not in folder:
             check_folder(Path(folder))
 
 
 def check_folder(folder: Path) -> None:
-    """Raise OutputError unless the folder is there, or can be made, and can be written to."""
-    hint = "Choose another output folder, or change its permissions."
+    """Raise UserError unless the folder is there, or can be made, and can be written to."""
+    hint = Text("Choose another output folder, or change its permissions.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         values = {"folder": folder, "reason": error.strerror}
-        raise OutputError("The output folder {folder} cannot be made: {reason}.", hint, **values) from error
+        raise UserError("not_writable", "The output folder {folder} cannot be made: {reason}.", hint, **values) from error
     if not os.access(folder, os.W_OK):
-        raise OutputError("The output folder {folder} cannot be written to.", hint, folder=folder)
+        raise UserError("not_writable", "The output folder {folder} cannot be written to.", hint, folder=folder)
 
 
 class STYLERIG_OT_setup_sequence(bpy.types.Operator):
@@ -267,8 +273,8 @@ class STYLERIG_OT_setup_sequence(bpy.types.Operator):
             return {"CANCELLED"}
         try:
             setup_sequence(context.scene, self.directory)
-        except OutputError as error:
-            self.report({"ERROR"}, told(error))
+        except UserError as error:
+            self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 

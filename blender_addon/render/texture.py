@@ -12,14 +12,14 @@ import numpy as np
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
 from ..client.backend_manager import connector
-from ..client.http_client import BackendError, Client
+from ..client.http_client import Client
+from ..errors import UserError
 from ..operators import BackgroundOperator
 from ..protocol import colour
 from ..rig import conversions
 from ..rig.build import ALBEDO
-from ..rig.read_rig import RigError, active_rig, head_of, read_controls
+from ..rig.read_rig import active_rig, head_of, read_controls
 from . import compositing, projection
-from .errors import OutputError
 
 NODE = "StyleRig Portrait"
 GREY = 0.5  # albedo of a mesh whose colour attribute is gone
@@ -29,12 +29,12 @@ CENTRED = {"translation": [0.0, 0.0], "scale": 1.0}  # so that the head fills th
 def texture_drawer(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: int) -> Callable[[Callable[[], Client]], np.ndarray]:
     """What draws the rig's portrait, as it is posed now, onto its mesh's UVs: sRGB (size, size, 3), row 0 at the bottom.
 
-    It is for any thread, is called with what gives the backend's client, and raises BackendError.
-    Raises RigError, OutputError.
+    It is for any thread, is called with what gives the backend's client, and raises UserError.
+    Raises UserError.
     """
     head = head_of(rig)
     if head is None:
-        raise OutputError(f"{rig.name} has no mesh to put a texture on.", "Undo its removal, or make a new portrait.")
+        raise UserError("no_head", "{name} has no mesh to put a texture on.", "Undo its removal, or make a new portrait.", name=rig.name)
     portrait, controls = read_controls(rig, depsgraph)
     mesh = head_mesh(head, controls["expression"])
 
@@ -51,7 +51,7 @@ def head_mesh(head: bpy.types.Object, expression: dict[str, float]) -> projectio
     """The head's triangles in model space with this expression, as the backend shapes it."""
     data = head.data
     if data.uv_layers.active is None:
-        raise OutputError(f"The mesh {head.name} has no UV map.", "Add one, or make a new portrait.")
+        raise UserError("no_uv_map", "The mesh {name} has no UV map.", "Add one, or make a new portrait.", name=head.name)
     data.calc_loop_triangles()
     count = len(data.loop_triangles)
     triangles, loops = np.empty(3 * count, dtype=np.int32), np.empty(3 * count, dtype=np.int32)
@@ -107,7 +107,7 @@ def store(name: str, texture: np.ndarray) -> bpy.types.Image:
 
 
 def save_png(image: bpy.types.Image, path: Path) -> None:
-    """Write the image as PNG, whole or not at all. Raises OutputError."""
+    """Write the image as PNG, whole or not at all. Raises UserError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as own:  # a name that nobody can foresee, nor write into
@@ -116,7 +116,7 @@ def save_png(image: bpy.types.Image, path: Path) -> None:
             image.save(filepath=temporary, save_copy=True)
             os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        raise OutputError("The texture cannot be written to {path}.", "Choose another folder.", path=path) from error
+        raise UserError("not_writable", "The texture cannot be written to {path}.", "Choose another folder.", path=path) from error
 
 
 def show_on(head: bpy.types.Object, image: bpy.types.Image, lit: bool) -> None:
@@ -131,7 +131,13 @@ def show_on(head: bpy.types.Object, image: bpy.types.Image, lit: bool) -> None:
     texture.image = image
     surface = next((node for node in tree.nodes if node.type == "BSDF_PRINCIPLED"), None)
     if surface is None:
-        raise OutputError(f"The material {material.name} has no Principled BSDF.", f"Connect its node “{NODE}” by hand.")
+        raise UserError(
+            "no_principled",
+            "The material {name} has no Principled BSDF.",
+            "Connect its node “{node}” by hand.",
+            name=material.name,
+            node=NODE,
+        )
     texture.location = (surface.location.x - 320, surface.location.y - 260)
     connect(tree, texture, surface, lit)
     tree.nodes.active = texture
@@ -170,7 +176,6 @@ class STYLERIG_OT_portrait_texture(BackgroundOperator, bpy.types.Operator):
     bl_label = "Portrait to Texture"
     bl_options = {"REGISTER", "UNDO"}
     waiting = "Drawing the texture…"
-    expected = (BackendError, RigError, OutputError)
 
     size: IntProperty(name="Size", description="Width and height of the texture", default=512, min=64, max=4096, subtype="PIXEL")
     filepath: StringProperty(
@@ -207,7 +212,7 @@ class STYLERIG_OT_portrait_texture(BackgroundOperator, bpy.types.Operator):
         rig = context.scene.objects.get(self._rig)
         head = head_of(rig) if rig else None
         if head is None:
-            raise OutputError(f"{self._rig} was removed while its texture was drawn.", "Undo that, and try again.")
+            raise UserError("rig_removed", "{name} was removed while its texture was drawn.", "Undo that, and try again.", name=self._rig)
         image = store(f"{rig.name} Portrait", value)
         show_on(head, image, lit=self.shading == "SCENE")
         if self.filepath:

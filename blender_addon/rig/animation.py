@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import bpy
 import numpy as np
 
+from ..errors import UserError
 from . import conversions
 from .bones import HEAD_BONE
-from .errors import RigError
 from .live_link_face import HEAD_ANGLES, Capture, matched
 from .read_rig import head_of, portrait_of
 
@@ -18,25 +18,25 @@ HEAD_PATH = f'pose.bones["{HEAD_BONE}"].rotation_euler'
 
 
 def shape_keys_of(rig: bpy.types.Object) -> bpy.types.Key:
-    """The shape keys of the rig's head. Raises RigError."""
+    """The shape keys of the rig's head. Raises UserError."""
     head = head_of(rig)
     keys = head.data.shape_keys if head else None
     if keys is None:
-        raise RigError("no_head", "The rig's head has no shape keys any more.", "Undo its removal, or make a new portrait.")
+        raise UserError("no_head", "The rig's head has no shape keys any more.", "Undo its removal, or make a new portrait.")
     return keys
 
 
 def editable_keys(rig: bpy.types.Object) -> bpy.types.Key:
     """The shape keys, where a change to them is kept; those of an overridden head are overridden too.
 
-    Raises RigError for those of a linked head.
+    Raises UserError for those of a linked head.
     """
     keys, head = shape_keys_of(rig), head_of(rig)
     if keys.is_editable:
         return keys
     if head.override_library is not None and head.data.override_create(remap_local_usages=True) is not None:
         return shape_keys_of(rig)
-    raise RigError(
+    raise UserError(
         "linked_head",
         "The head's shape keys are linked: Blender would forget the change.",
         "Make a library override of the rig with its head, or make both local.",
@@ -49,7 +49,7 @@ def key_path(name: str) -> str:
 
 
 def expressions_of(rig: bpy.types.Object) -> list[str]:
-    """The rig's expressions that its head has a shape key for. Raises RigError."""
+    """The rig's expressions that its head has a shape key for. Raises UserError."""
     keys = shape_keys_of(rig).key_blocks
     return [name for name in portrait_of(rig)["parameters"]["expression"] if name in keys]
 
@@ -108,12 +108,12 @@ def apply_capture(rig: bpy.types.Object, capture: Capture, start: float, head: b
     """Key a recording at whole frames onto the rig from frame ``start`` on; returns how many expressions.
 
     ``capture`` is at the scene's rate. ``invert``: whether yaw, pitch, roll count the other way, as
-    they do for a phone that was held sideways. Raises RigError.
+    they do for a phone that was held sideways. Raises UserError.
     """
     keys = editable_keys(rig)
     found = capture.expressions(expressions_of(rig))
     if not found:
-        raise RigError(
+        raise UserError(
             "no_names", "None of the recording's names is one of the rig's expressions.", "Choose a recording with ARKit's names."
         )
     frames = start + np.arange(len(capture.seconds))

@@ -8,10 +8,10 @@ import bpy
 import mathutils
 import numpy as np
 
+from ..errors import UserError
 from ..protocol import image_texts
 from . import conversions
 from .bones import EYE_BONES, HEAD_BONE, NECK_BONE, ROOT_BONE
-from .errors import RigError
 from .light import NEUTRAL_STRENGTH, NEUTRAL_TINT, own_direction
 from .read_rig import GAZE, head_of
 
@@ -53,7 +53,7 @@ def replace_portrait(context: bpy.types.Context, rig: bpy.types.Object, portrait
     """Give a rig another face; its pose, expression, light, animation and material stay.
 
     Needs Object mode, a rig in sight and a head whose vertices are still those of the face model;
-    raises RigError otherwise, with nothing changed. Data shared with other objects (Alt D) become
+    raises UserError otherwise, with nothing changed. Data shared with other objects (Alt D) become
     the rig's own; expressions without a shape key get one again.
     """
     head = head_of(rig)
@@ -78,15 +78,15 @@ def replace_portrait(context: bpy.types.Context, rig: bpy.types.Object, portrait
 def check_replaceable(
     context: bpy.types.Context, rig: bpy.types.Object, head: bpy.types.Object | None, mesh: dict[str, np.ndarray]
 ) -> None:
-    """Raise RigError for a rig that cannot be given another face."""
+    """Raise UserError for a rig that cannot be given another face."""
     if head is None or any(item.library or item.override_library for item in (rig, rig.data, head, head.data)):
-        raise RigError("linked_rig", "The rig's head is gone, or the rig is linked.", "Make it local first, or make a new portrait.")
+        raise UserError("linked_rig", "The rig's head is gone, or the rig is linked.", "Make it local first, or make a new portrait.")
     if len(head.data.vertices) != len(mesh["vertices"]):
-        raise RigError(
+        raise UserError(
             "other_mesh", "The vertices of the rig's head were edited, or belong to another face model.", "Make a new portrait instead."
         )
     if rig.name not in context.view_layer.objects or not rig.visible_get(view_layer=context.view_layer):
-        raise RigError(
+        raise UserError(
             "hidden_rig", "The rig is hidden or not in this view layer.", "Show it first: its bones can only be changed in sight."
         )
 
@@ -113,7 +113,7 @@ def duplicate_rig(context: bpy.types.Context, rig: bpy.types.Object) -> bpy.type
     """A copy of the rig beside it with a head, shape keys, material and animation of its own."""
     head = head_of(rig)
     if head is None:
-        raise RigError("no_head", "The rig has no head any more.", "Undo its removal, or make a new portrait.")
+        raise UserError("no_head", "The rig has no head any more.", "Undo its removal, or make a new portrait.")
     twin, twin_head = rig.copy(), head.copy()
     twin.data, twin_head.data = rig.data.copy(), head.data.copy()
     for owner in (twin, twin_head, twin_head.data.shape_keys):

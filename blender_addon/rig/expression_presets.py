@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bpy
 
+from ..errors import UserError
 from .animation import ensure_bag, key_path, shape_keys_of
-from .read_rig import RigError
 
 MARK = "stylerig_pose"  # custom property of an action that is a pose
 AUTHOR = "StyleRig"
@@ -42,12 +42,12 @@ def kept_poses() -> list[bpy.types.Action]:
 
 
 def pose_named(name: str) -> dict[str, float]:
-    """Expression name -> value of an action of this name, else of the list. Raises RigError."""
+    """Expression name -> value of an action of this name, else of the list. Raises UserError."""
     action = bpy.data.actions.get(name)
     if action is not None and MARK in action.keys():
         return pose_of(action)
     if name not in POSES:
-        raise RigError("no_pose", "There is no pose named “{name}”.", "Choose one of the list.", name=name)
+        raise UserError("no_pose", "There is no pose named “{name}”.", "Choose one of the list.", name=name)
     return POSES[name]
 
 

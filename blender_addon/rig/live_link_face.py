@@ -13,7 +13,7 @@ from typing import TextIO
 
 import numpy as np
 
-from .read_rig import RigError
+from ..errors import Text, UserError
 from .timecode import keep_quiet, seconds_of
 
 HEAD_ANGLES = ("HeadYaw", "HeadPitch", "HeadRoll")  # radians
@@ -45,10 +45,10 @@ class Capture:
         return {expression: np.clip(self.values[:, self.names.index(name)], 0, 1) for expression, name in found.items()}
 
     def resampled(self, rate: float) -> Capture:
-        """The same at whole frames of ``rate`` per second, by linear interpolation. Raises RigError."""
+        """The same at whole frames of ``rate`` per second, by linear interpolation. Raises UserError."""
         count = int(round(self.seconds[-1] * rate)) + 1
         if count > MOST_FRAMES:
-            raise RigError(
+            raise UserError(
                 "too_long", "The recording has {count} frames, Blender at most {most}.", "Cut it into parts.", count=count, most=MOST_FRAMES
             )
         seconds = np.arange(count) / rate
@@ -110,21 +110,21 @@ def meaning(name: str, table: dict[str, list[str]]) -> tuple[int, list[str]]:
 
 
 def read_live_link(path: Path, rate: float = 0.0, odd: Callable[..., None] = keep_quiet) -> Capture:
-    """A CSV as Live Link Face records it, or a spreadsheet that saved it again. Raises RigError.
+    """A CSV as Live Link Face records it, or a spreadsheet that saved it again. Raises UserError.
 
     ``rate`` and ``odd`` are those of ``timecode.seconds_of``.
     """
     try:
         if not path.is_file():
-            raise no_capture(path, "it is no file")
+            raise no_capture(path, Text("it is no file"))
         if path.stat().st_size > LARGEST_TAKE:
-            raise no_capture(path, "it is too large")
+            raise no_capture(path, Text("it is too large"))
         with open(path, encoding=encoding_of(path), errors="replace", newline="") as stream:
             names, codes, values = read_table(path, stream, odd)
     except (OSError, csv.Error, UnicodeError) as error:
-        raise no_capture(path, f"it cannot be read ({error})") from error
+        raise no_capture(path, Text("it cannot be read ({reason})", reason=error)) from error
     if not codes:
-        raise no_capture(path, "it holds no whole row of numbers")
+        raise no_capture(path, Text("it holds no whole row of numbers"))
     return Capture(seconds_of(codes, rate, odd), names, np.array(values))
 
 
@@ -136,7 +136,7 @@ def encoding_of(path: Path) -> str:
 
 
 def read_table(path: Path, stream: TextIO, odd: Callable[..., None]) -> tuple[tuple[str, ...], list[str], list[np.ndarray]]:
-    """The columns' names, and of each whole row its time code and its values (C,). Raises RigError."""
+    """The columns' names, and of each whole row its time code and its values (C,). Raises UserError."""
     first = stream.readline()
     separator = max(SEPARATORS, key=first.count)
     rows = csv.reader(itertools.chain([first], stream), delimiter=separator, skipinitialspace=True)
@@ -146,7 +146,7 @@ def read_table(path: Path, stream: TextIO, odd: Callable[..., None]) -> tuple[tu
     places = {place: name for place, name in enumerate(header) if plain(name) not in (TIMECODE, COUNT)}
     code = next((place for place, name in enumerate(header) if plain(name) == TIMECODE), None)
     if code is None or not places:
-        raise no_capture(path, "it has no column Timecode")
+        raise no_capture(path, Text("it has no column Timecode"))
     codes, values, left_out = [], [], 0
     for row in whole_rows(rows):
         numbers = read_numbers(row, places, separator) if len(row) >= len(header) else None
@@ -183,6 +183,11 @@ def read_numbers(row: list[str], places: Iterable[int], separator: str) -> np.nd
     return numbers if np.isfinite(numbers).all() else None
 
 
-def no_capture(path: Path, reason: str) -> RigError:
-    message = "{name} is not a recording of Live Link Face: {reason}."
-    return RigError("no_capture", message, "Choose the .csv file of a take.", name=path.name, reason=reason)
+def no_capture(path: Path, reason: Text) -> UserError:
+    return UserError(
+        "no_capture",
+        "{name} is not a recording of Live Link Face: {reason}.",
+        "Choose the .csv file of a take.",
+        name=path.name,
+        reason=reason,
+    )

@@ -12,10 +12,10 @@ import numpy as np
 from mathutils import Matrix
 
 from ..client.portrait import Portrait
+from ..errors import UserError
 from ..protocol import camera, frames
 from . import conversions, scene_light
 from .bones import EYE_BONES, HEAD_BONE
-from .errors import RigError
 from .light import final_light
 
 DIGITS = 6  # requests are rounded, so that the float noise of an evaluation is no new request
@@ -84,7 +84,7 @@ def head_of(rig: bpy.types.Object) -> bpy.types.Object | None:
 
 
 def portrait_of(rig: bpy.types.Object) -> Portrait:
-    """The portrait stored on a rig, shared between calls: do not change it. Raises RigError."""
+    """The portrait stored on a rig, shared between calls: do not change it. Raises UserError."""
     return parse_portrait(rig.stylerig.portrait)
 
 
@@ -100,7 +100,7 @@ def parse_portrait(text: str) -> Portrait:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         complete = False
     if not complete:
-        raise RigError("no_portrait", "The rig holds no portrait that can be read.", "Make a new portrait.")
+        raise UserError("no_portrait", "The rig holds no portrait that can be read.", "Make a new portrait.")
     return portrait
 
 
@@ -137,7 +137,7 @@ def read_pose(evaluated: bpy.types.Object) -> tuple[list[float], list[float], fl
     """Rotation (yaw, pitch, roll), shift in frame widths and scale of the head bone against its rest."""
     moved = bone_motion(evaluated, HEAD_BONE)
     if moved is None:
-        raise RigError("no_head_bone", "The armature has no bone named “{name}”.", "Name it so again, or undo.", name=HEAD_BONE)
+        raise UserError("no_head_bone", "The armature has no bone named “{name}”.", "Name it so again, or undo.", name=HEAD_BONE)
     motion = np.array(moved)
     axes, size = motion[:3, :3], np.linalg.norm(motion[:3, :3], axis=0)
     if moved.is_negative:  # mirrored, not upside down

@@ -13,9 +13,9 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
+from ..errors import UserError
 from ..protocol import colour, harmonics
 from .bones import HEAD_BONE
-from .errors import RigError
 
 AREA_NODES = 4  # points per side that an area lamp is summed over
 MAP_WIDTH = 128  # pixels that a world's picture is brought down to before it is projected; order 2 needs far fewer
@@ -193,7 +193,7 @@ def stale_world(rig: bpy.types.Object, world: bpy.types.World | None) -> bool:
 
 
 def read_world(rig: bpy.types.Object, world: bpy.types.World | None) -> None:
-    """Project the world's picture, if there is one, and keep it on the rig. Raises RigError."""
+    """Project the world's picture, if there is one, and keep it on the rig. Raises UserError."""
     image = world_image(world)
     if image is None:
         rig.stylerig.world_image = ""
@@ -203,10 +203,10 @@ def read_world(rig: bpy.types.Object, world: bpy.types.World | None) -> None:
 
 
 def pixels_of(image: bpy.types.Image) -> np.ndarray:
-    """Scene-linear (H, W, 3) of a picture, at most ``MAP_WIDTH`` wide, row 0 at the bottom. Raises RigError."""
+    """Scene-linear (H, W, 3) of a picture, at most ``MAP_WIDTH`` wide, row 0 at the bottom. Raises UserError."""
     width, height = image.size
     if not width or not height or len(image.pixels) != 4 * width * height:
-        raise RigError(
+        raise UserError(
             "no_image", "The world's picture {name} cannot be read.", "Find the missing file, or choose another.", name=image.name
         )
     pixels = np.empty(4 * width * height, dtype=np.float32)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 
+from ..errors import UserError
 from ..protocol import frames
-from .errors import RigError
 
 LARGEST_NUMBER = 2**31 - 1
 
 
 def seed_of(number: int, text: str) -> int:
-    """The seed that a number and a text field hold: the text's, where there is one. Raises RigError."""
+    """The seed that a number and a text field hold: the text's, where there is one. Raises UserError."""
     if not text.strip():
         return number
     if not is_seed(text):
-        raise RigError("bad_seed", "“{text}” is no seed.", "Give a whole number from 0 to 9223372036854775807.", text=text)
+        raise UserError("bad_seed", "“{text}” is no seed.", "Give a whole number from 0 to 9223372036854775807.", text=text)
     return int(text)
 
 

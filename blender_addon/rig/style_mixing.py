@@ -12,17 +12,17 @@ import binascii
 
 import numpy as np
 
-from .read_rig import RigError
+from ..errors import UserError
 
 GROUPS = {"COARSE": (0, 4), "MIDDLE": (4, 8), "FINE": (8, None)}  # layers of w, from the first to before the last
 
 
 def decode_w(portrait: dict) -> np.ndarray:
-    """The latent w (L, 512) of a stored portrait. Raises RigError."""
+    """The latent w (L, 512) of a stored portrait. Raises UserError."""
     try:
         return np.frombuffer(base64.b64decode(portrait["w"], validate=True), dtype="<f4").reshape(portrait["w_shape"])
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise RigError("bad_portrait", "The portrait's w cannot be read.", "Make a new portrait.") from error
+        raise UserError("bad_portrait", "The portrait's w cannot be read.", "Make a new portrait.") from error
 
 
 def encode_w(w: np.ndarray) -> str:
@@ -33,11 +33,11 @@ def encode_w(w: np.ndarray) -> str:
 def mix(portrait: dict, other: dict, groups: set[str], amount: float = 1.0) -> np.ndarray:
     """w (L, 512) of ``portrait`` with the layers of ``groups`` taken from ``other``, or gone towards by ``amount``.
 
-    Raises RigError when the two are of different generators.
+    Raises UserError when the two are of different generators.
     """
     w, source = decode_w(portrait).copy(), decode_w(other)
     if w.shape != source.shape or portrait.get("weights_hash") != other.get("weights_hash"):
-        raise RigError("other_generator", "The two portraits were made by different generators.", "Make one of them again.")
+        raise UserError("other_generator", "The two portraits were made by different generators.", "Make one of them again.")
     for group in groups:
         layers = slice(*GROUPS[group])
         w[layers] = np.float32(1 - amount) * w[layers] + np.float32(amount) * source[layers]  # exact at 0 and 1

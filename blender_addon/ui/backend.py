@@ -8,13 +8,13 @@ from typing import Any
 import bpy
 
 from ..client import backend_manager
-from ..client.http_client import BackendError
+from ..client.backend_messages import backend_error
 from ..client.process import LaunchSettings
 from ..live import controller
 from ..live import image as live_image
 from ..operators import BackgroundOperator
 from ..rig.read_rig import active_rig
-from ..translations import said, told
+from ..translations import tr, tr_error
 
 
 class STYLERIG_OT_start_backend(BackgroundOperator, bpy.types.Operator):
@@ -31,9 +31,9 @@ class STYLERIG_OT_start_backend(BackgroundOperator, bpy.types.Operator):
     def finish(self, _context: bpy.types.Context, value: dict) -> set[str]:
         problem = value.get("problem")
         if problem:
-            self.report({"WARNING"}, told(BackendError(problem["code"], problem["message"], problem["hint"])))
+            self.report({"WARNING"}, tr_error(backend_error(problem)))
             return {"FINISHED"}
-        self.report({"INFO"}, said("The backend runs on {device}", device=value.get("device", "?")))
+        self.report({"INFO"}, tr("The backend runs on {device}", device=value.get("device", "?")))
         return {"FINISHED"}
 
 

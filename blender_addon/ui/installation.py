@@ -5,10 +5,10 @@ from __future__ import annotations
 import bpy
 
 from ..client import backend_manager
-from ..client.http_client import BackendError
+from ..errors import UserError
 from ..install import installer
 from ..live import controller
-from ..translations import said, told
+from ..translations import tr, tr_error
 from ..windows import redraw
 from .status import draw_log, draw_wrapped
 
@@ -44,8 +44,8 @@ class STYLERIG_OT_make_environment(bpy.types.Operator):
         begin()
         try:
             backend_manager.ENVIRONMENT.wait()
-        except BackendError as error:
-            self.report({"ERROR"}, told(error))
+        except UserError as error:
+            self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
         if backend_manager.ENVIRONMENT.warning:
             self.report({"WARNING"}, backend_manager.ENVIRONMENT.warning)
@@ -101,8 +101,8 @@ class STYLERIG_OT_remove_environment(bpy.types.Operator):
         backend_manager.BACKEND.stop()
         try:
             installer.remove(backend_manager.environment_folder())
-        except BackendError as error:
-            self.report({"ERROR"}, told(error))
+        except UserError as error:
+            self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -121,14 +121,15 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bp
         draw_progress(box)
         return
     if backend_manager.chosen_python() is not None:
-        box.label(text=said("The backend uses {path}", path=backend_manager.chosen_python()), translate=False, icon="CONSOLE")
+        box.label(text=tr("The backend uses {path}", path=backend_manager.chosen_python()), translate=False, icon="CONSOLE")
         return
     state = installer.state(backend_manager.environment_folder(), backend_manager.payload_folder())
     text, icon, action = STATES[state]
     box.label(text=text, icon=icon)
     if state == "ready":
         made = installer.read_marker(backend_manager.environment_folder())
-        box.label(text=f"Python {made.get('python', '?')}, {made.get('torch', '')}", translate=False, icon="BLANK1")
+        words = tr("Python {version}, {torch}", version=made.get("python", "?"), torch=made.get("torch", ""))
+        box.label(text=words, translate=False, icon="BLANK1")
     draw_outcome(box, context)
     column = box.column()
     column.prop(preferences, "device", expand=True)
@@ -147,7 +148,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bp
 def draw_progress(box: bpy.types.UILayout) -> None:
     maker = backend_manager.ENVIRONMENT
     minutes, seconds = divmod(int(maker.elapsed), 60)
-    box.progress(factor=maker.progress.fraction, text=f"{said(maker.progress.step)}  {minutes}:{seconds:02}")
+    box.progress(factor=maker.progress.fraction, text=f"{tr(maker.progress.step)}  {minutes}:{seconds:02}")
     row = box.row()
     row.label(text=maker.progress.detail)
     row.operator("stylerig.cancel_environment", icon="CANCEL")
@@ -158,7 +159,7 @@ def draw_outcome(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What became of the last attempt, where it was not plain success."""
     maker = backend_manager.ENVIRONMENT
     if maker.error is not None:
-        draw_wrapped(box, context, told(maker.error), "ERROR")
+        draw_wrapped(box, context, tr_error(maker.error), "ERROR")
     elif maker.cancelled:
         box.label(text="Cancelled", icon="INFO")
     elif maker.warning:

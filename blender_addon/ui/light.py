@@ -6,11 +6,13 @@ import bpy
 import numpy as np
 from bpy.props import EnumProperty
 
+from ..errors import UserError
 from ..protocol import colour
 from ..rig import conversions, scene_light
 from ..rig.build import set_light
 from ..rig.light import PRESETS, ball, preset
-from ..rig.read_rig import RigError, read_light
+from ..rig.read_rig import read_light
+from ..translations import tr
 from . import thumbnails
 from .pose import RigOperator
 
@@ -73,8 +75,8 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.types.
     row = layout.split(factor=0.36)
     try:
         row.template_icon(icon_value=ball_icon(rig, context.evaluated_depsgraph_get()), scale=BALL_SCALE)
-    except RigError as error:
-        row.label(text=error.message, icon="ERROR")
+    except UserError as error:
+        row.label(text=tr(error.message_text), translate=False, icon="ERROR")
     column = row.column(align=True)
     column.use_property_split = False
     column.row(align=True).prop(settings, "light_source", expand=True)

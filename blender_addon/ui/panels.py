@@ -7,12 +7,12 @@ import re
 import bpy
 
 from ..client import backend_manager
+from ..errors import UserError
 from ..live import controller, overlay
 from ..render.ignored_settings import left_out
 from ..rig.bones import HEAD_BONE
-from ..rig.errors import RigError
 from ..rig.read_rig import active_rig, head_of, portrait_of
-from ..translations import said
+from ..translations import tr
 from . import light
 from . import portrait as portraits
 from .status import draw_backend, draw_log, draw_wrapped
@@ -61,15 +61,15 @@ def draw_rig(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
     """Who it is: the picture, the name, the seed."""
     try:
         portrait = portrait_of(rig)
-    except RigError as error:
-        layout.label(text=error.message, icon="ERROR")
+    except UserError as error:
+        layout.label(text=tr(error.message_text), translate=False, icon="ERROR")
         return
     row = layout.row()
     if rig.preview is not None and rig.preview.icon_id:
         row.template_icon(icon_value=rig.preview.icon_id, scale=4)
     column = row.column(align=True)
     column.prop(rig, "name", text="")
-    words = said("Seed {seed}, truncation {truncation}", seed=portrait.get("seed"), truncation=f"{rig.stylerig.truncation:.2f}")
+    words = tr("Seed {seed}, truncation {truncation}", seed=portrait.get("seed"), truncation=f"{rig.stylerig.truncation:.2f}")
     column.label(text=words, translate=False)
     if rig.stylerig.source:
         column.label(text=rig.stylerig.source)
@@ -110,7 +110,7 @@ class STYLERIG_PT_head(RigPanel, bpy.types.Panel):
         self.layout.use_property_split = True
         bone = active_rig(context).pose.bones.get(HEAD_BONE)
         if bone is None:
-            self.layout.label(text=said("The bone “{name}” is missing", name=HEAD_BONE), translate=False, icon="ERROR")
+            self.layout.label(text=tr("The bone “{name}” is missing", name=HEAD_BONE), translate=False, icon="ERROR")
             return
         column = self.layout.column(align=True)
         for name, index in ANGLES:
@@ -132,7 +132,7 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
         head = head_of(rig)
         keys = head.data.shape_keys if head else None
         if keys is None:
-            draw_wrapped(self.layout, context, f"{said('The head has no shape keys.')} {said(RESTORE)}", "ERROR")
+            draw_wrapped(self.layout, context, f"{tr('The head has no shape keys.')} {tr(RESTORE)}", "ERROR")
             return
         if rig.is_editable and not keys.is_editable:
             self.layout.operator("stylerig.override_expression", icon="LIBRARY_DATA_OVERRIDE")
@@ -140,8 +140,8 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
         known = portrait_expressions(rig)
         missing = [name for name in known if name not in keys.key_blocks]
         if missing:
-            words = said("Without a shape key: {names}.", names=", ".join(missing[:MOST_NAMED]))
-            draw_wrapped(self.layout, context, f"{words} {said(RESTORE)}", "INFO")
+            words = tr("Without a shape key: {names}.", names=", ".join(missing[:MOST_NAMED]))
+            draw_wrapped(self.layout, context, f"{words} {tr(RESTORE)}", "INFO")
         for region, names in by_region([name for name in keys.key_blocks.keys() if name in known]).items():
             header, body = self.layout.panel(f"stylerig_expression_{region}", default_closed=True)
             header.label(text=region.capitalize())
@@ -186,13 +186,13 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
         column.operator("stylerig.portrait_texture", icon="TEXTURE")
         ignored = left_out(context.scene) if context.scene.render.engine == "STYLERIG" else []
         if ignored:
-            draw_wrapped(self.layout, context, said("StyleRig leaves out: {names}.", names=", ".join(ignored)), "INFO")
+            draw_wrapped(self.layout, context, tr("StyleRig leaves out: {names}.", names=", ".join(ignored)), "INFO")
 
 
 def portrait_expressions(rig: bpy.types.Object) -> dict[str, float]:
     try:
         return portrait_of(rig)["parameters"]["expression"]
-    except RigError:
+    except UserError:
         return {}
 
 

@@ -11,12 +11,13 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, Po
 from ..client import backend_manager
 from ..client.candidates import Candidate, Gallery, draw_candidate, thumbnail
 from ..client.http_client import Client
+from ..errors import UserError
 from ..operators import BackgroundOperator
 from ..protocol import frames
 from ..rig import seeds, style_mixing
 from ..rig.build import build_rig, duplicate_rig, place_beside, replace_portrait
-from ..rig.read_rig import RigError, active_rig, is_rig, portrait_of, rigs_in
-from ..translations import said, told
+from ..rig.read_rig import active_rig, is_rig, portrait_of, rigs_in
+from ..translations import tr, tr_error
 from ..windows import redraw
 from . import thumbnails
 from .status import draw_wrapped
@@ -84,7 +85,7 @@ class PortraitOperator(BackgroundOperator):
         portrait, mesh, picture = value
         rig = self.build(context, portrait, mesh)
         thumbnails.fill(rig.preview_ensure(), thumbnails.display(picture))
-        self.report({"INFO"}, said("Built {name}", name=rig.name))
+        self.report({"INFO"}, tr("Built {name}", name=rig.name))
         return {"FINISHED"}
 
     def build(self, context: bpy.types.Context, portrait: dict, mesh: dict) -> bpy.types.Object:
@@ -97,7 +98,7 @@ def build_or_replace(context: bpy.types.Context, portrait: dict, mesh: dict, rep
         return build_rig(context, portrait, mesh)
     rig = active_rig(context)
     if rig is None:
-        raise RigError("no_rig", "There is no active rig to give the face to.", "Select a portrait's rig.")
+        raise UserError("no_rig", "There is no active rig to give the face to.", "Select a portrait's rig.")
     replace_portrait(context, rig, portrait, mesh)
     rig.stylerig.source = ""
     return rig
@@ -173,7 +174,7 @@ class STYLERIG_OT_mix_portraits(PortraitOperator, bpy.types.Operator):
         settings, rig = backend_manager.launch_settings(), active_rig(bpy.context)
         other = bpy.context.scene.objects.get(self.other)
         if not is_rig(other) or other == rig:
-            raise RigError(
+            raise UserError(
                 "no_other", "There is no other rig named “{name}”.", "Choose one of the scene's other portraits.", name=self.other
             )
         portrait = portrait_of(rig)
@@ -215,8 +216,8 @@ class STYLERIG_OT_duplicate_portrait(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
             duplicate_rig(context, active_rig(context))
-        except RigError as error:
-            self.report({"ERROR"}, told(error))
+        except UserError as error:
+            self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -270,7 +271,7 @@ def draw_gallery(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     row.operator("stylerig.draw_gallery", icon="IMGDISPLAY").page = 0
     row.operator("stylerig.draw_gallery", text="", icon="TRIA_RIGHT").page = 1
     if GALLERY.error is not None:
-        draw_wrapped(layout, context, told(GALLERY.error), "ERROR")
+        draw_wrapped(layout, context, tr_error(GALLERY.error), "ERROR")
     grid = layout.grid_flow(row_major=True, columns=COLUMNS, even_columns=True, even_rows=True, align=True)
     for seed in page_of(gallery):
         candidate = CANDIDATES.get(candidate_key(seed, gallery.truncation))
@@ -296,7 +297,7 @@ def draw_mixing(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy
     column.prop(gallery, "replace")
     others = [other for other in rigs_in(context.scene) if other != rig]
     for other in others:
-        mix = column.operator("stylerig.mix_portraits", text=said("With {name}", name=other.name), translate=False, icon="USER")
+        mix = column.operator("stylerig.mix_portraits", text=tr("With {name}", name=other.name), translate=False, icon="USER")
         mix.other, mix.layers, mix.amount, mix.replace = other.name, gallery.layers, gallery.amount, gallery.replace
     if not others:
         column.label(text="Needs a second portrait", icon="INFO")

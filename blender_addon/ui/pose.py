@@ -8,12 +8,12 @@ import bpy
 from bpy.props import BoolProperty, BoolVectorProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from mathutils import Matrix
 
+from ..errors import UserError
 from ..rig import animation, conversions, expression_presets, live_link_face
 from ..rig.bones import EYE_BONES, HEAD_BONE
 from ..rig.build import set_light
-from ..rig.errors import RigError
 from ..rig.read_rig import active_rig, head_of, portrait_of
-from ..translations import said, told
+from ..translations import tr, tr_error
 
 MIRROR = Matrix.Diagonal((-1, 1, 1, 1))  # the bones' rest axes are the model's: x is across the face
 SHOWN = 1e-3  # a shape key's value that counts as showing
@@ -37,8 +37,8 @@ class RigOperator:
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
             self.change(context, active_rig(context))
-        except RigError as error:
-            self.report({"ERROR"}, told(error))
+        except UserError as error:
+            self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -170,7 +170,7 @@ class STYLERIG_OT_keep_pose(RigOperator, bpy.types.Operator):
         keys = animation.shape_keys_of(rig).key_blocks
         shown = {name: keys[name].value for name in animation.expressions_of(rig) if keys[name].value > SHOWN}
         action = expression_presets.keep_pose(self.name.strip() or "My Expression", shown)
-        self.report({"INFO"}, said("Kept {name}", name=action.name))
+        self.report({"INFO"}, tr("Kept {name}", name=action.name))
 
 
 class STYLERIG_OT_add_pose_assets(RigOperator, bpy.types.Operator):
@@ -210,12 +210,12 @@ class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator):
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         notes: list[str] = []
-        odd = lambda template, **values: notes.append(said(template, **values))
+        odd = lambda template, **values: notes.append(tr(template, **values))
         recording = live_link_face.read_live_link(Path(bpy.path.abspath(self.filepath)), self.rate, odd)
         render = context.scene.render
         recording = recording.resampled(render.fps / render.fps_base)
         count = animation.apply_capture(rig, recording, self.start, self.head, tuple(self.invert))
-        keyed = said("Keyed {count} expressions at {frames} frames", count=count, frames=len(recording.seconds))
+        keyed = tr("Keyed {count} expressions at {frames} frames", count=count, frames=len(recording.seconds))
         self.report({"WARNING" if notes else "INFO"}, ". ".join([keyed, " ".join(notes)]) if notes else keyed)
 
     def draw(self, _context: bpy.types.Context) -> None:
@@ -252,10 +252,10 @@ class STYLERIG_OT_copy_capture(RigOperator, bpy.types.Operator):
         copied = 0 if self.bake else animation.copy_curves(rig, source.data.shape_keys)
         copied = copied or animation.bake_values(rig, source, context.scene)
         if not copied:
-            raise RigError(
+            raise UserError(
                 "no_names", "{name} has no shape keys with ARKit's names.", "Name them as ARKit does: eyeBlinkLeft.", name=source.name
             )
-        self.report({"INFO"}, said("Copied {count} expressions from {name}", count=copied, name=source.name))
+        self.report({"INFO"}, tr("Copied {count} expressions from {name}", count=copied, name=source.name))
 
 
 def source_mesh(context: bpy.types.Context) -> bpy.types.Object | None:

@@ -10,7 +10,7 @@ import bpy
 
 from ..client import backend_manager
 from ..settings import PACKAGE
-from ..translations import said
+from ..translations import tr
 
 # What the backend is at -> the icon that stands before it.
 STARTING, RUNNING, MAKING, MISSING, OFF = "Starting…", "Backend runs", "Setting up…", "No environment", "Backend is off"
@@ -34,7 +34,7 @@ def draw_backend(layout: bpy.types.UILayout) -> None:
     state = backend_state()
     share = f" {backend_manager.ENVIRONMENT.progress.fraction:.0%}" if state == MAKING else ""
     row = layout.split(factor=0.65)
-    row.label(text=said(state) + share, translate=False, icon=STATES[state])
+    row.label(text=tr(state) + share, translate=False, icon=STATES[state])
     backend = backend_manager.BACKEND
     idle = not (backend.running or backend.starting)
     if idle and backend_manager.backend_python() is None and not in_preferences():

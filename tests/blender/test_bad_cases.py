@@ -52,7 +52,7 @@ def whole(extension, folder: Path) -> bool:
 def test_an_error_while_rendering_keeps_what_is_done(extension, scene, client, tmp_path, code):
     """Frame 3 fails: the render stops with the words, and goes on at frame 3 the next time."""
     message, hint = ERRORS[code]
-    error = module(extension, "client.http_client").BackendError(code, message, hint)
+    error = module(extension, "errors").UserError(code, message, hint)
 
     def fail_third(controls: dict, size: int) -> dict:
         if len(client.requests) > 2:

@@ -90,14 +90,14 @@ def test_a_request_is_written_as_json_whatever_kind_of_portrait_is_in_it(part):
 
 
 def test_wrong_token_is_told(part, backend):
-    with pytest.raises(part("client.http_client").BackendError) as caught:
+    with pytest.raises(part("errors").UserError) as caught:
         part("client.http_client").Client(backend.port, "wrong").health()
     assert caught.value.code == "wrong_token"
     assert "start" in caught.value.hint
 
 
 def test_the_backends_words_arrive(part, client):
-    with pytest.raises(part("client.http_client").BackendError) as caught:
+    with pytest.raises(part("errors").UserError) as caught:
         client.frame({**PORTRAIT, "weights_hash": "other"}, CONTROLS)
     assert (caught.value.code, caught.value.hint) == ("weights_missing", "Install its model.")
 
@@ -106,7 +106,7 @@ def test_nobody_listening(part):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(part("client.http_client").BackendError) as caught:
+    with pytest.raises(part("errors").UserError) as caught:
         part("client.http_client").Client(port, "t").health()
     assert caught.value.code == "backend_gone"
 
@@ -119,7 +119,7 @@ def impatient(part, monkeypatch):
 
 
 def test_no_answer_at_all(part, impatient):
-    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(part("client.http_client").BackendError) as caught:
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(part("errors").UserError) as caught:
         part("client.http_client").Client(mute.getsockname()[1], "t", Path("/logs/b.log")).health()
     assert caught.value.code == "timeout" and str(Path("/logs/b.log")) in caught.value.hint
 
@@ -136,7 +136,7 @@ def test_a_call_that_was_given_up_ends(part):
     with fake_backend.FakeBackend(delay=20.0) as slow:
         client, given_up, started = part("client.http_client").Client(slow.port, slow.token), threading.Event(), time.monotonic()
         threading.Timer(0.2, given_up.set).start()
-        with pytest.raises(part("client.http_client").BackendError) as caught:
+        with pytest.raises(part("errors").UserError) as caught:
             client.frame(PORTRAIT, CONTROLS, 32, given_up=given_up)
     assert caught.value.code == "given_up" and time.monotonic() - started < 10
 
@@ -146,7 +146,7 @@ def test_a_backend_that_dies_while_it_draws_is_told_at_once(part, process, setti
     client = process.client(settings)
     threading.Timer(0.5, os.kill, (process.pid, signal.SIGKILL)).start()
     started = time.monotonic()
-    with pytest.raises(part("client.http_client").BackendError) as caught:
+    with pytest.raises(part("errors").UserError) as caught:
         client.frame(PORTRAIT, CONTROLS, 32)
     assert caught.value.code == "backend_gone" and str(settings.log) in caught.value.hint
     assert time.monotonic() - started < 10
@@ -160,7 +160,7 @@ def test_connections_are_kept_and_replaced(part):
         assert server.connections == 1
         client._idle[0].sock.shutdown(socket.SHUT_RDWR)  # as when the server ends one that was idle for long
         assert client.health()["status"] == "ok" and server.connections == 2
-        with pytest.raises(part("client.http_client").BackendError):
+        with pytest.raises(part("errors").UserError):
             client.frame({**PORTRAIT, "weights_hash": "other"}, CONTROLS)
         assert client.health()["status"] == "ok" and server.connections == 2  # a refusal is an answer
         kept = client._idle[0].sock
@@ -182,7 +182,7 @@ def test_calls_at_the_same_time_have_connections_of_their_own(part):
 def test_faults_of_the_backend_name_its_log(part, status, body):
     error = part("client.http_client").error_from(status, body, Path("/logs/b.log"))
     assert str(Path("/logs/b.log")) in error.hint and ("502" in error.message or error.message == "It failed {x}.")
-    assert part("translations").told(error) == str(error)
+    assert part("translations").tr_error(error) == str(error)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_faults_of_the_backend_name_its_log(part, status, body):
     ],
 )
 def test_pixels_that_do_not_fit_their_headers(part, body, headers):
-    with pytest.raises(part("client.http_client").BackendError) as caught:
+    with pytest.raises(part("errors").UserError) as caught:
         part("client.http_client").split_passes(body, headers)
     assert caught.value.code == "bad_answer"
 
@@ -212,12 +212,12 @@ def test_placement_header(part):
     read = part("client.http_client").read_placement
     assert read({"x-stylerig-placement": "0.1,0.2,0.3,1,2,3"})["placement"].tolist() == [0.1, 0.2, 0.3, 1, 2, 3]
     for headers in ({}, {"x-stylerig-placement": "0.1,x"}, {"x-stylerig-placement": "0.1,0.2"}):
-        with pytest.raises(part("client.http_client").BackendError, match="cannot be read"):
+        with pytest.raises(part("errors").UserError, match="cannot be read"):
             read(headers)
 
 
 def test_arrays_that_are_none(part):
-    with pytest.raises(part("client.http_client").BackendError):
+    with pytest.raises(part("errors").UserError):
         part("client.http_client").read_arrays(b"PK\x03\x04 nonsense")
 
 
@@ -325,13 +325,13 @@ def test_the_backend_ends_with_its_parent(settings, extension):
 def test_no_environment(part, process, settings):
     for python in (None, settings.payload / "no" / "python"):
         missing = part("client.process").LaunchSettings(python, settings.payload, settings.log)
-        with pytest.raises(part("client.http_client").BackendError) as caught:
+        with pytest.raises(part("errors").UserError) as caught:
             process.client(missing)
         assert caught.value.code == "no_environment" and "preferences" in caught.value.hint
 
 
 def test_no_payload(part, process, settings, tmp_path):
-    with pytest.raises(part("client.http_client").BackendError) as caught:
+    with pytest.raises(part("errors").UserError) as caught:
         process.client(part("client.process").LaunchSettings(settings.python, tmp_path / "empty", settings.log))
     assert caught.value.code == "no_payload"
 
@@ -339,14 +339,14 @@ def test_no_payload(part, process, settings, tmp_path):
 def test_not_a_python(part, process, settings, tmp_path):
     text = tmp_path / "python"
     text.write_text("not a program")
-    with pytest.raises(part("client.http_client").BackendError) as caught:
+    with pytest.raises(part("errors").UserError) as caught:
         process.client(part("client.process").LaunchSettings(text, settings.payload, settings.log))
     assert caught.value.code == "cannot_start"
 
 
 def test_a_backend_that_crashes_says_why(part, process, settings, monkeypatch):
     monkeypatch.setenv("STYLERIG_FAKE", "crash")
-    with pytest.raises(part("client.http_client").BackendError) as caught:
+    with pytest.raises(part("errors").UserError) as caught:
         process.client(settings)
     assert caught.value.code == "start_failed"
     assert "torch" in caught.value.message and "environment" in caught.value.message
@@ -357,7 +357,7 @@ def test_a_backend_that_crashes_says_why(part, process, settings, monkeypatch):
 def test_a_backend_that_is_never_ready(part, process, settings, monkeypatch):
     monkeypatch.setenv("STYLERIG_FAKE", "silent")
     patient = part("client.process").LaunchSettings(settings.python, settings.payload, settings.log, 1.0)
-    with pytest.raises(part("client.http_client").BackendError) as caught:
+    with pytest.raises(part("errors").UserError) as caught:
         process.client(patient)
     assert caught.value.code == "start_timeout" and not process.running
 
@@ -368,7 +368,7 @@ def test_stopping_while_it_starts(part, process, settings, monkeypatch):
     wait_for(lambda: process.starting and process._process is not None)
     started = time.monotonic()
     process.stop()
-    with pytest.raises(part("client.http_client").BackendError):
+    with pytest.raises(part("errors").UserError):
         task.result()
     assert time.monotonic() - started < 10
 
@@ -376,7 +376,7 @@ def test_stopping_while_it_starts(part, process, settings, monkeypatch):
 def test_session_finds_the_environment(part, monkeypatch, no_backend_environment):
     session = part("client.backend_manager")
     assert session.backend_python() is None
-    with pytest.raises(part("client.http_client").BackendError) as caught:
+    with pytest.raises(part("errors").UserError) as caught:
         session.backend_client()
     assert caught.value.code == "no_environment"
     monkeypatch.setenv("STYLERIG_PYTHON", sys.executable)
@@ -409,7 +409,7 @@ def test_only_the_newest_request_is_answered(part):
 
 
 def test_a_request_is_tried_again_when_the_backend_went_away(part):
-    errors = [part("client.http_client").BackendError("backend_gone", "gone")]
+    errors = [part("errors").UserError("backend_gone", "gone")]
 
     def work(request):
         if errors:
@@ -429,5 +429,5 @@ def test_faults_reach_the_person(part):
     wait_for(lambda: not worker.busy)
     assert worker.take().error.code == "internal"
     worker.stop()
-    with pytest.raises(part("client.http_client").BackendError, match="ZeroDivisionError"):
+    with pytest.raises(part("errors").UserError, match="ZeroDivisionError"):
         part("client.tasks").Task(lambda: 1 / 0).result()

@@ -203,14 +203,14 @@ def test_others_that_follow_the_frames_never_hear_of_them_out_of_turn(story, emp
 
 def test_an_error_of_what_was_foreseen_is_not_told(extension, story, empty_scene):
     keyed(rig_of(empty_scene).pose.bones["head"])
-    story.failing = {0.06: [module(extension, "client.http_client").BackendError("busy", "Too much.")]}
+    story.failing = {0.06: [module(extension, "errors").UserError("busy", "Too much.")]}
     assert len(render(empty_scene)) == len(FRAMES)
     assert story.asked.count(0.06) == 2 and len(story.asked) == len(FRAMES) + 1
 
 
 def test_an_error_of_the_frame_itself_is_told_and_nothing_goes_on(extension, story, empty_scene):
     keyed(rig_of(empty_scene).pose.bones["head"])
-    error = module(extension, "client.http_client").BackendError
+    error = module(extension, "errors").UserError
     story.failing, story.seconds = {0.04: [error("out_of_memory", "No memory.")]}, 0.2
     with pytest.raises(RuntimeError, match="No memory"):
         render(empty_scene)

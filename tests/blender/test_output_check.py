@@ -84,7 +84,7 @@ def break_environment(_scene, extension, monkeypatch) -> None:
 
 
 def fail_to_render(scene, extension, monkeypatch) -> None:
-    error = module(extension, "client.http_client").BackendError("x", "No memory for it.", "")
+    error = module(extension, "errors").UserError("x", "No memory for it.", "")
     with monkeypatch.context() as patch:
         patch.setattr(module(extension, "render.engine").StyleRigEngine, "pictures", lambda *_: (_ for _ in ()).throw(error))
         with pytest.raises(RuntimeError):

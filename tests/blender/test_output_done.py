@@ -222,7 +222,7 @@ def test_a_render_that_fails_leaves_what_was_there(extension, scene, rendered, c
     before = states(rendered)
 
     def fail(_controls, _size):
-        raise module(extension, "client.http_client").BackendError("x", "No memory.", "")
+        raise module(extension, "errors").UserError("x", "No memory.", "")
 
     client.draw = fail
     with pytest.raises(RuntimeError, match="No memory"):

@@ -301,7 +301,7 @@ def test_a_rig_without_its_portrait_says_so(scene, client, tmp_path):
 
 
 def test_the_backends_words_reach_the_person(extension, scene, monkeypatch, tmp_path):
-    error = module(extension, "client.http_client").BackendError("no_weights", "The weights are missing.", "Copy them back.")
+    error = module(extension, "errors").UserError("no_weights", "The weights are missing.", "Copy them back.")
 
     def refuse(controls, size):
         raise error
@@ -319,7 +319,7 @@ def test_cancelling_does_not_wait_for_the_backend(extension):
     assert time.monotonic() - started < 5
     go_on.set()
     assert engine.unless_cancelled(task(lambda: 3), lambda: False) == 3
-    with pytest.raises(module(extension, "client.http_client").BackendError, match="ZeroDivisionError"):
+    with pytest.raises(module(extension, "errors").UserError, match="ZeroDivisionError"):
         engine.unless_cancelled(task(lambda: 1 / 0), lambda: False)
 
 

@@ -119,7 +119,7 @@ def test_the_list_as_assets(part, rig):
 
 
 def test_a_pose_that_is_not_there(part):
-    with pytest.raises(part("rig.read_rig").RigError, match="no pose named"):
+    with pytest.raises(part("errors").UserError, match="no pose named"):
         part("rig.expression_presets").pose_named("Nothing")
 
 
@@ -347,16 +347,16 @@ def test_takes_that_other_programs_saved(part, rig, tmp_path, kind):
 def test_a_take_is_a_file_of_bounded_length(part, tmp_path, monkeypatch):
     capture = part("rig.live_link_face")
     path = write_csv(tmp_path / "take.csv")
-    with pytest.raises(part("rig.read_rig").RigError, match="Blender at most"):
+    with pytest.raises(part("errors").UserError, match="Blender at most"):
         capture.read_live_link(path).resampled(1e7)
     told = []
     monkeypatch.setattr(capture, "MOST_ROWS", 10)
     assert len(capture.read_live_link(path, 0, lambda template, **values: told.append(values)).seconds) == 10
     assert told[0] == {"count": 10}
     monkeypatch.setattr(capture, "LARGEST_TAKE", 100)
-    with pytest.raises(part("rig.read_rig").RigError, match="too large"):
+    with pytest.raises(part("errors").UserError, match="too large"):
         capture.read_live_link(path)
-    with pytest.raises(part("rig.read_rig").RigError, match="no file"):
+    with pytest.raises(part("errors").UserError, match="no file"):
         capture.read_live_link(tmp_path)
 
 

@@ -209,13 +209,13 @@ def test_without_its_head_the_rig_still_reads(rig, read):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"parameters": {}}', '{"parameters": null, "w": ""}'])
 def test_a_rig_without_a_portrait_says_so(part, rig, read, text):
     rig.stylerig.portrait = text
-    with pytest.raises(part("rig.read_rig").RigError, match="no portrait"):
+    with pytest.raises(part("errors").UserError, match="no portrait"):
         read()
 
 
 def test_a_rig_without_its_head_bone_says_so(part, rig, read):
     rig.data.bones["head"].name = "skull"
-    with pytest.raises(part("rig.read_rig").RigError, match="head"):
+    with pytest.raises(part("errors").UserError, match="head"):
         read()
 
 

@@ -175,7 +175,7 @@ def test_a_stored_portrait_that_is_damaged_says_so(part, rig, read, parameters):
     portrait = json.loads(rig.stylerig.portrait)
     portrait["parameters"] |= parameters
     rig.stylerig.portrait = json.dumps(portrait)
-    with pytest.raises(part("rig.read_rig").RigError, match="no portrait that can be read. Make a new portrait"):
+    with pytest.raises(part("errors").UserError, match="no portrait that can be read. Make a new portrait"):
         read()
     with pytest.raises(RuntimeError, match="no portrait that can be read"):
         bpy.ops.stylerig.reset_rig()

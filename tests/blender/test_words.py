@@ -18,6 +18,7 @@ SMALL = {"a", "an", "the", "and", "or", "nor", "but", "of", "to", "as", "at", "b
 UPPER = re.compile(r"^[A-Z0-9(.“]")
 # How Blender spells: American English.
 BRITISH = re.compile(r"\b\w*(colour|grey|centre|behaviour|favour|initialis|normalis|licence)\w*\b", re.IGNORECASE)
+NOT_YET = ("install/",)  # rooms whose messages are still put together before they are translated
 ROOM = 3  # times as long as the English a label may be before it is cut off
 
 
@@ -120,14 +121,43 @@ def test_blender_knows_the_translations(part):
     assert tables["de"]["Operator", "New Portrait"] == tables["de"]["*", "New Portrait"] == "Neues Porträt"
 
 
-def test_told_and_said(part, monkeypatch):
-    translations, error = part("translations"), part("rig.errors").RigError
-    problem = error("no_pose", "There is no pose named “{name}”.", "Choose one of the list.", name="Grin")
-    assert str(problem) == translations.told(problem) == "There is no pose named “Grin”. Choose one of the list."
-    german = {text: told for (_, text), told in translations.tables()["de"].items()}
-    monkeypatch.setattr(translations, "said", lambda text, **values: german.get(text, text).format(**values))
-    assert translations.told(problem) == "Es gibt keine Pose namens „Grin“. Eine aus der Liste wählen."
-    backend = part("client.http_client").BackendError("x", "What {the backend} said.", "")
-    monkeypatch.undo()
-    assert translations.told(backend) == "What {the backend} said."
-    assert translations.said("") == ""
+def test_errors_are_translated_before_they_are_filled_in(part, monkeypatch):
+    errors, translations = part("errors"), part("translations")
+    problem = errors.UserError("no_pose", "There is no pose named “{name}”.", "Choose one of the list.", name="Grin")
+    assert str(problem) == translations.tr_error(problem) == "There is no pose named “Grin”. Choose one of the list."
+    german = {text: words for (_, text), words in translations.tables()["de"].items()}
+    assert problem.translated(lambda text: german.get(text, text)) == "Es gibt keine Pose namens „Grin“. Eine aus der Liste wählen."
+    assert translations.tr_error(errors.UserError("x", "What {the backend} said.")) == "What {the backend} said."
+    assert translations.tr("") == ""
+    assert translations.tr("With {name}", name="A") == translations.tr(errors.Text("With {name}", name="A")) == "With A"
+
+
+def test_no_words_are_put_together_before_they_are_translated(extension):
+    found = messages.formatted(Path(extension.__file__).parent)
+    assert [place for place in found if not place.startswith(NOT_YET)] == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'UserError("x", f"The mesh {name} has no UV map.")',
+        'UserError("x", "It is full.", f"Connect {name} by hand.")',
+        'tr("%d pixels" % size)',
+        'self.report({"ERROR"}, "{} pixels".format(size))',
+        'layout.label(text="Size: " + size)',
+        'Text("It is {where}.", where="in the folder")',
+        'UserError("x", "No {what}." if what else f"None of {what}.")',
+        'hint = "Choose another."; raise UserError("x", "It is full.", hint)',
+    ],
+)
+def test_words_that_are_put_together_are_found(tmp_path, call):
+    (tmp_path / "part.py").write_text(f"def f():\n    {call}\n", encoding="utf-8")
+    assert messages.formatted(tmp_path) == ["part.py:2"]
+
+
+@pytest.mark.parametrize(
+    "call", ['label(text=f"{tr(a)}  {minutes}:{seconds:02}")', 'tr("{n} of {m}", n=f"{n:.1f}", m=name)', "tr(STATES[a])"]
+)
+def test_what_is_put_together_of_whole_texts_is_fine(tmp_path, call):
+    (tmp_path / "part.py").write_text(f"{call}\n", encoding="utf-8")
+    assert messages.formatted(tmp_path) == []
