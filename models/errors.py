@@ -9,16 +9,15 @@ class StyleRigError(Exception):
     """Something the user can put right.
 
     ``message`` says what is wrong, ``hint`` what to do about it, ``code`` is a short
-    machine-readable name and ``status`` the HTTP status (4xx) it crosses the service with.
+    machine-readable name, by which layers above know which command or status belongs to it.
     Control characters in the two, which may come out of a file, are written as escapes.
     """
 
-    def __init__(self, message: str, hint: str = "", code: str = "error", status: int = 400):
+    def __init__(self, message: str, hint: str = "", code: str = "error"):
         self.message = escaped(message)
         self.hint = escaped(hint)
         super().__init__(self.message)
         self.code = code
-        self.status = status
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

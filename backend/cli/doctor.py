@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backend import __version__
+from backend.server.errors import hint_of
 from models.errors import StyleRigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +59,7 @@ def examine(name: str, check: Callable, arguments: argparse.Namespace) -> dict:
         message, hint = (found, "") if isinstance(found, str) else found
         return {"name": name, "ok": True, "message": message, "hint": hint}
     except StyleRigError as error:
-        return {"name": name, "ok": False, "message": error.message, "hint": error.hint}
+        return {"name": name, "ok": False, "message": error.message, "hint": hint_of(error)}
     except Exception as error:
         message = f"{type(error).__name__}: {error}".splitlines()[0]
         return {"name": name, "ok": False, "message": message, "hint": ADVICE.get(name, SET_UP)}

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 
 from backend.cli.terminal import one_line, outputs
+from backend.server.errors import hint_of
 from models.errors import StyleRigError
 
 PROGRAM = "python -m backend"
@@ -62,7 +63,7 @@ def run_command(arguments: list[str], rig_loader: Callable | None) -> int:
             "Make the environment again with: python build.py setup",
         )
     except StyleRigError as error:
-        return complain(error.message, error.hint)
+        return complain(error.message, hint_of(error))
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -30,6 +30,7 @@ from backend.protocol.frames import (
     placement_header,
 )
 from backend.server import schema, serialization
+from backend.server.errors import hint_of, status_of
 from backend.server.inference import MODEL, RigHolder, Worker, draw, out_of_memory
 from backend.server.inference_queue import Ticket
 from backend.server.middleware import Guard, error_body
@@ -144,7 +145,7 @@ async def watch(connection: Request, worker: Worker, ticket: Ticket) -> None:
     """Take the ticket's place in the queue away when its client ends the connection."""
     while (await connection.receive())["type"] != "http.disconnect":
         pass
-    worker.refuse(ticket, StyleRigError("The client went away.", "Nothing is wrong.", code="client_gone", status=409))
+    worker.refuse(ticket, StyleRigError("The client went away.", "Nothing is wrong.", code="client_gone"))
 
 
 def state_of(holder: RigHolder) -> schema.Health:
@@ -156,7 +157,7 @@ def state_of(holder: RigHolder) -> schema.Health:
         device=holder.device,
         models=[holder.rig.name if holder.rig else MODEL],
         loaded=holder.rig is not None,
-        problem=schema.Problem(code=problem.code, message=problem.message, hint=problem.hint) if problem else None,
+        problem=schema.Problem(code=problem.code, message=problem.message, hint=hint_of(problem)) if problem else None,
     )
 
 
@@ -197,7 +198,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(StyleRigError)
     async def user_error(request: Request, error: StyleRigError) -> Response:
-        return error_response(error.status, error.code, error.message, error.hint)
+        return error_response(status_of(error), error.code, error.message, hint_of(error))
 
     @app.exception_handler(MemoryError)
     async def too_little(request: Request, error: MemoryError) -> Response:

@@ -54,7 +54,7 @@ def choose_device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise StyleRigError(
             "torch sees no CUDA device.",
-            "Choose --device cpu, or set up again with: python build.py setup --device cuda",
+            "Choose the CPU, or install torch for a GPU.",
             code="no_device",
         )
     return name
@@ -80,7 +80,6 @@ def check_finite(frame: Frame) -> None:
             f"This frame would hold values that are not numbers ({', '.join(broken) or 'placement'}).",
             "Its portrait or its controls are far outside what the rig was made for: bring them nearer to those of a new portrait.",
             code="not_finite",
-            status=422,
         )
 
 
@@ -114,7 +113,6 @@ def out_of_memory() -> StyleRigError:
         "There is not enough memory for this frame.",
         "Ask for a smaller size or fewer passes, or close other programs.",
         code="out_of_memory",
-        status=422,
     )
 
 
@@ -143,7 +141,7 @@ class RigHolder:
         """The rig, provided that it is the one called ``model``. Raises StyleRigError."""
         rig = self.get()
         if model != rig.name:
-            raise StyleRigError(f"There is no model {model!r} here.", f"Use {rig.name!r}.", code="unknown_model", status=404)
+            raise StyleRigError(f"There is no model {model!r} here.", f"Use {rig.name!r}.", code="unknown_model")
         return rig
 
 
@@ -211,7 +209,7 @@ class Worker:
 
 
 def busy(waiting: int) -> StyleRigError:
-    return StyleRigError(f"{waiting} requests are waiting already.", "Wait for answers first.", code="busy", status=429)
+    return StyleRigError(f"{waiting} requests are waiting already.", "Wait for answers first.", code="busy")
 
 
 def superseded() -> StyleRigError:
@@ -219,5 +217,4 @@ def superseded() -> StyleRigError:
         "A newer request of the same stream took this one's place.",
         "Nothing is wrong; use the newer answer.",
         code="superseded",
-        status=409,
     )

@@ -88,7 +88,6 @@ def weights_missing(message: schema.Portrait, rig: rigging.Rig) -> StyleRigError
         f"The weights that made this portrait ({made_by}) are not here; here are {here}.",
         f"Install the version of StyleRig that holds them, or make a new portrait (its seed was {message.seed}).",
         code="weights_missing",
-        status=409,
     )
 
 

@@ -32,7 +32,7 @@ def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch
     if not path.is_file():
         raise StyleRigError(
             f"There is no {kind} network at {path}.",
-            "Choose a folder that `python -m backend train rig` has finished.",
+            "Choose the folder of a finished rig training.",
             code="missing_weights",
         )
     try:

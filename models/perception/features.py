@@ -146,7 +146,7 @@ def load_features(path: str | Path) -> StudioFeatures:
     if not path.is_file():
         raise StyleRigError(
             f"There are no {NAME} at {path}.",
-            "Train them: python -m backend train features --data DIR --output FILE.",
+            "Train them on a set of the studio, or choose another file.",
             code="missing_features",
         )
     try:

@@ -168,7 +168,6 @@ class Rig:
                 f'The portrait was made with other weights of the model "{portrait.model}" than those loaded.',
                 "Load the weights that it was made with, or make the portrait again from its seed.",
                 code="other_weights",
-                status=409,
             )
         if unknown := sorted(set(passes) - set(PASSES)):
             raise bad_controls(f"there is no pass called {unknown[0]!r}; there are {', '.join(PASSES)}")
@@ -366,7 +365,7 @@ def weight_files(folder: Path) -> dict[str, Path]:
     if not names:
         raise StyleRigError(
             f"There are no weights in {folder}.",
-            "Reinstall StyleRig, or choose a folder that `python -m backend train rig` has finished.",
+            "Reinstall StyleRig, or choose the folder of a finished rig training.",
             code="missing_weights",
         )
     name = "studio" if "studio" in names else names[0]

@@ -24,7 +24,7 @@ def load_judge(rig_folder: Path | None, path: Path | None, rig: Rig) -> Estimato
     if judge.header.get("half") != "evaluation":
         raise StyleRigError(
             f"{path} learned from the pictures that the rig was trained with and cannot judge it.",
-            "Use the network that `python -m backend train rig --stage judge` makes.",
+            "Use the judge, the network of a rig training that takes no part in it.",
             code="bad_judge",
         )
     return judge

@@ -148,7 +148,7 @@ def read(judge: Estimator, pictures: PictureSet, rows: np.ndarray, face: FaceMod
 def not_variations(folder: Path) -> StyleRigError:
     return StyleRigError(
         f"The pictures in {folder} are not whole sets of variations.",
-        "Make them with python -m backend train rig --stage variations --output DIR.",
+        "Choose the folder of a rendering of variations that has finished.",
         code="bad_pictures",
     )
 

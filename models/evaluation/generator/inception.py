@@ -128,7 +128,7 @@ def load_inception(path: str | Path) -> Inception:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StyleRigError(
             f"{path} cannot be used as the Inception network of FID: {reason}.",
-            "Give pytorch-fid's pt_inception-2015-12-05 weights, or leave --inception out: the other figures need none.",
+            "Give pytorch-fid's pt_inception-2015-12-05 weights, or leave that network out: the other figures need none.",
             code="bad_inception",
         ) from error
     return network

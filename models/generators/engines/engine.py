@@ -204,7 +204,7 @@ def name_of(dtype: torch.dtype) -> str:
 def no_device(device: torch.device) -> StyleRigError:
     return StyleRigError(
         f"There is no device {str(device)!r} that a generator can run on.",
-        'Choose "cpu", or install a CUDA build of torch (`python build.py setup --device cuda`).',
+        'Choose "cpu", or install a CUDA build of torch.',
         code="no_device",
     )
 
@@ -212,7 +212,7 @@ def no_device(device: torch.device) -> StyleRigError:
 def no_kernels(error: Exception) -> StyleRigError:
     reason = str(error).strip().partition("\n")[0].rstrip(".")
     switches = ", ".join(name for name in sorted(os.environ) if name.startswith("NUMBA_"))
-    hint = f"Unset {switches}." if switches else "Make the environment again: python build.py setup."
+    hint = f"Unset {switches}." if switches else "Make the environment again."
     return StyleRigError(
         f"numba cannot compile the kernels ({reason}): the plain network draws, several times as slow.", hint, code="no_kernels"
     )

@@ -106,7 +106,7 @@ def no_blender(python: str, reason: str) -> StyleRigError:
     """The interpreter cannot be used."""
     return StyleRigError(
         f"No Blender answers at {python}: {reason}",
-        "Give --blender-python the interpreter of an environment with bpy; `python build.py setup` makes .venv-bpy-5.2.",
+        "Give --blender-python the interpreter of an environment with bpy, as the project's setup makes it (.venv-bpy-5.2).",
         code="no_blender",
     )
 

@@ -77,7 +77,7 @@ def choose_device(name: str) -> torch.device:
         raise StyleRigError(f"{name!r} is no device.", "Choose auto, cpu or cuda.", code="bad_device")
     found = torch.cuda.is_available()
     if name == "cuda" and not found:
-        raise StyleRigError("PyTorch finds no CUDA device.", "Use --device cpu, or install PyTorch for CUDA.", code="bad_device")
+        raise StyleRigError("PyTorch finds no CUDA device.", "Use the CPU, or install PyTorch for CUDA.", code="bad_device")
     if name == "cpu" or not found:
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())

@@ -328,12 +328,12 @@ def check_reader(config: TrainingConfig, reader: Estimator | None) -> None:
     if reader is None and any(stage.reading_weight > 0 for stage in config.stages):
         raise training_error(
             "its plan compares what can be read from faces (reading_weight), and nothing reads them",
-            "Give --reader FILE, the landmarks.safetensors of `python -m backend train rig --stage landmarks`.",
+            "Give a reader: the landmark network of a rig training (landmarks.safetensors).",
         )
     if reader is not None and reader.header.get("half") == "evaluation":
         raise training_error(
             "the reader is the network that judges rigs, which takes no part in any training",
-            "Give the landmarks.safetensors of `python -m backend train rig --stage landmarks`.",
+            "Give the landmark network of a rig training instead (landmarks.safetensors).",
         )
 
 

@@ -136,7 +136,7 @@ def open_readers(run: Run, pictures: Path | None, landmarks: Path | None) -> tup
     if landmarks is None and pictures is None:
         raise StyleRigError(
             "Neither pictures to learn landmarks from nor a landmark network is given.",
-            "Give --studio DIR (made by python -m models.synthetic) or --landmarks FILE.",
+            "Give one of the two; python -m models.synthetic renders such pictures.",
             code="no_landmarks",
         )
     detector = Estimator.load(landmarks).to(run.world.device) if landmarks else train_landmarks(run, pictures)
