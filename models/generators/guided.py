@@ -1,20 +1,22 @@
 """A StyleGAN2 that renderings of the rig steer: each layer's noise is replaced by a convolution of guide maps.
 
-w says who somebody is; where every lid and lip is, the maps say (see ``guide.py``). The idea is that of GIF (Ghosh et
+w says who somebody is (see ``person.py``); where every lid and lip is, the maps say (see ``guide.py``). The idea is that of GIF (Ghosh et
 al., 3DV 2020). Names are those of ``stylegan2.py``, with ``guide`` in place of the noise.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.generators.bias_act import LEAK, modulate
-from models.generators.config import GeneratorConfig
+from models.generators.config import GeneratorConfig, mapping_size
 from models.generators.errors import bad_config
 from models.generators.layers import (
     GAIN,
@@ -26,26 +28,35 @@ from models.generators.layers import (
     demodulation,
     upsample_image,
 )
-from models.generators.stylegan2 import over_backdrop, truncate
+from models.generators.person import PersonConfig
+from models.generators.stylegan2 import over_backdrop
 
 WIDE_UP_TO = 32  # pixels: guide convolutions are 3x3 up to here, 1x1 above
 GUIDE_STD = 0.3  # of a guide convolution's first weights, times the square root of its inputs
-MOST_GUIDES = 256
+MOST_GUIDES, MOST_MATTES = 256, 16
 
 
 @dataclass(frozen=True)
 class GuidedConfig(GeneratorConfig):
-    """``guide_channels`` maps steer the picture; the first ``person`` numbers of z say who it shows, the others nothing."""
+    """``guide_channels`` maps steer the picture; ``person`` is what z says of who it shows; ``mattes`` names what it draws mattes of."""
 
     guide_channels: int = 64
-    person: int = 0
+    person: PersonConfig = PersonConfig()
+    mattes: tuple[str, ...] = ()
 
     def __post_init__(self):
         super().__post_init__()
         if not 1 <= self.guide_channels <= MOST_GUIDES:
             raise bad_config(f"guide_channels is {self.guide_channels}, expected 1 to {MOST_GUIDES}")
-        if not 0 <= self.person <= self.z_dim:
-            raise bad_config(f"person is {self.person}, expected 0 to {self.z_dim}")
+        if len(self.mattes) > MOST_MATTES or not all(isinstance(name, str) and name.isidentifier() for name in self.mattes):
+            raise bad_config(f"mattes are {self.mattes!r}, expected at most {MOST_MATTES} names")
+        if self.person.numbers > self.z_dim:
+            raise bad_config(f"a person is made of {self.person.numbers} numbers, but z has {self.z_dim}")
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the network: the picture's and the mattes."""
+        return self.img_channels + len(self.mattes)
 
     @property
     def size(self) -> int:
@@ -53,7 +64,28 @@ class GuidedConfig(GeneratorConfig):
         guides = sum(
             self.channels[size] * self.guide_channels * guide_kernel(size) ** 2 * (1 if size == 4 else 2) for size in self.block_resolutions
         )
-        return super().size + guides
+        guides += len(self.mattes) * sum(self.channels[size] + 1 for size in self.block_resolutions)
+        mapping = mapping_size(self, self.person.features or self.person.numbers or self.z_dim) - mapping_size(self, self.z_dim)
+        return super().size + guides + mapping + self.person.size
+
+    @classmethod
+    def from_json(cls, values: Any) -> GuidedConfig:
+        """As its base; "person" is a table of its own."""
+        if isinstance(values, dict) and "person" in values:
+            values = values | {"person": person_from_json(values["person"])}
+        if isinstance(values, dict) and isinstance(values.get("mattes"), list):
+            values = values | {"mattes": tuple(values["mattes"])}
+        return super().from_json(values)
+
+
+def person_from_json(values: Any) -> PersonConfig:
+    """The part of a configuration that says what a person is made of."""
+    known = {entry.name for entry in dataclasses.fields(PersonConfig)}
+    if not isinstance(values, dict) or set(values) - known or not isinstance(values.get("choices", []), list):
+        raise bad_config(f"person is not a table of {sorted(known)}")
+    if not all(isinstance(value, int) for value in values.get("choices", [])):
+        raise bad_config("the choices of a person are whole numbers")
+    return PersonConfig(**values | {"choices": tuple(values.get("choices", []))})
 
 
 def guide_kernel(resolution: int) -> int:
@@ -97,7 +129,7 @@ class GuidedBlock(nn.Module):
         else:
             self.conv0 = GuidedLayer(in_channels, out_channels, config, resolution, up=True)
         self.conv1 = GuidedLayer(out_channels, out_channels, config, resolution)
-        self.torgb = ToRGBLayer(out_channels, config.img_channels, config.w_dim)
+        self.torgb = ToRGBLayer(out_channels, config.outputs, config.w_dim)
         self.num_conv = 1 if self.first else 2
 
     def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, guide: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -125,7 +157,7 @@ class GuidedSynthesisNetwork(nn.Module):
             before = config.channels[resolution]
 
     def raw(self, ws: Tensor, guide: Tensor, resolution: int | None = None) -> Tensor:
-        """The network's own channels (N, img_channels, R, R), unclipped; ``resolution`` stops at an earlier block.
+        """The network's own channels (N, outputs, R, R), unclipped, mattes last; ``resolution`` stops at an earlier block.
 
         Maps may be of any size from ``resolution`` on that is a power of two times it: each layer sees their average.
         """
@@ -141,7 +173,7 @@ class GuidedSynthesisNetwork(nn.Module):
 
     def forward(self, ws: Tensor, guide: Tensor) -> Tensor:
         """The picture (N, 3, R, R); one with a matte lies over the neutral backdrop, grey 0.5."""
-        return over_backdrop(self.raw(ws, guide))
+        return over_backdrop(self.raw(ws, guide)[:, : self.img_channels])
 
 
 def pyramid(guide: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
@@ -151,31 +183,3 @@ def pyramid(guide: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
         at_size = at_size if at_size.shape[-1] == size else F.avg_pool2d(at_size, at_size.shape[-1] // size)
         maps[size] = at_size
     return {size: maps[size] for size in sizes}
-
-
-class PersonMapping(nn.Module):
-    """z (N, z_dim) -> w (N, num_ws, w_dim): the numbers of a person, each N(0, 1), through layers that keep them apart."""
-
-    def __init__(self, config: GuidedConfig):
-        super().__init__()
-        self.z_dim, self.c_dim, self.num_ws, self.num_layers = config.z_dim, 0, config.num_ws, config.mapping_layers
-        self.person = config.person or config.z_dim
-        features = self.person
-        for index in range(self.num_layers):
-            setattr(self, f"fc{index}", FullyConnectedLayer(features, config.w_dim, "lrelu", config.mapping_lr_multiplier))
-            features = config.w_dim
-        self.register_buffer("w_avg", torch.zeros(config.w_dim))
-
-    def single(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """One w for each z, before truncation: (N, w_dim)."""
-        x = z[:, : self.person].float()
-        for index in range(self.num_layers):
-            x = getattr(self, f"fc{index}")(x)
-        return x
-
-    def forward(
-        self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0, truncation_cutoff: int | None = None
-    ) -> Tensor:
-        """As ``stylegan2.truncate`` says."""
-        w = self.single(z)[:, None].repeat(1, self.num_ws, 1)
-        return truncate(w, self.w_avg, truncation_psi, truncation_cutoff)

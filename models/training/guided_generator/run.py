@@ -18,6 +18,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
@@ -27,14 +28,25 @@ from models.face import load_face_model
 from models.face.camera import Camera
 from models.face.parameters import RigParameters
 from models.generators import guide
-from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, PersonMapping
+from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork
+from models.generators.person import PersonConfig, PersonMapping, PersonNetwork, features_of_choices
 from models.io.atomic_write import write_atomic
+from models.synthetic.classes import CLASSES
 from models.training.core.checkpoint import StopRequest, keep_memory, load_checkpoint, save_checkpoint
 from models.training.generator import losses
 from models.training.generator.discriminator import PatchDiscriminator
 from models.training.generator.steps import within_matte
+from models.training.people import draw_people, people, teach
 
 FIELDS = ("latent", "parameters", "landmarks", "camera", "body")
+MATTES = {
+    "skin": ("skin", "neck"),
+    "hair": ("hair", "brows"),
+    "eyes": ("eyes",),
+    "mouth": ("mouth",),
+    "clothes": ("clothes",),
+    "glasses": ("glasses",),
+}
 SHOWN = 8  # held-out pictures on a sheet
 VALIDATED = 64
 BETAS, PATCH_BETAS = (0.9, 0.99), (0.5, 0.99)
@@ -73,14 +85,17 @@ class Plan(Strict):
     mapping_layers: int = Field(default=2, ge=1, le=8)
     mapping_rate: Positive = 0.2  # of the mapping's learning rate, relative to the stage's
     guide_rate: Positive = 0.25
+    people: int = Field(default=60_000, ge=0)  # how many the network that describes people learns from; 0: z itself says who
+    people_steps: int = Field(default=6000, ge=1)
+    matte_weight: float = Field(default=0.15, ge=0)
     ema_images: Positive = 2000.0
     checkpoint_minutes: Positive = 5.0
     sheet_minutes: Positive = 15.0
     stages: list[Stage] = Field(min_length=1)
 
-    def generator(self, person: int) -> GuidedConfig:
-        """What is taught; ``person`` is how many numbers make one."""
-        return GuidedConfig(resolution=max(self.channels), channels=self.channels, mapping_layers=self.mapping_layers,
+    def generator(self, person: PersonConfig) -> GuidedConfig:
+        """What is taught, of people who are made of ``person``."""
+        return GuidedConfig(resolution=max(self.channels), channels=self.channels, mapping_layers=self.mapping_layers, mattes=tuple(MATTES),
                             mapping_lr_multiplier=1.0, guide_channels=guide.CHANNELS, person=person)  # fmt: skip
 
 
@@ -91,9 +106,10 @@ class Networks(torch.nn.Module):
         super().__init__()
         self.config, self.mapping, self.synthesis = config, PersonMapping(config), GuidedSynthesisNetwork(config)
 
-    def forward(self, latent: Tensor, maps: Tensor, resolution: int) -> Tensor:
-        """Premultiplied pictures (N, 4, R, R) in [-1, 1] of people (N, P) whom ``maps`` pose."""
-        return self.synthesis.raw(self.mapping(latent), maps, resolution)
+    def forward(self, features: Tensor, maps: Tensor, resolution: int) -> Tensor:
+        """Premultiplied pictures and mattes (N, 4 + M, R, R) in [-1, 1] of people (N, F) whom ``maps`` pose."""
+        w = self.mapping.from_features(features)
+        return self.synthesis.raw(w[:, None].expand(-1, self.config.num_ws, -1), maps, resolution)
 
 
 class GuidedTraining:
@@ -105,7 +121,13 @@ class GuidedTraining:
         self.mesh = guide.GuideMesh.of(self.face)
         self.data = PictureSet(data, min(max(stage.resolution for stage in plan.stages), max(plan.channels)), FIELDS, whole=True)
         torch.manual_seed(plan.seed)
-        self.networks = Networks(plan.generator(self.data.latent_dim))
+        self.entries = {entry.number: entry for entry in self.data.source.entries()}
+        person = self.person_network()
+        self.networks = Networks(plan.generator(person.config if person else PersonConfig(numbers=self.data.latent_dim)))
+        self.described: dict[int, Tensor] = {}
+        if person:
+            self.networks.mapping.person.load_state_dict(person.state_dict())
+            self.networks.mapping.person.requires_grad_(False)
         self.begin()
         self.average = copy.deepcopy(self.networks).requires_grad_(False)
         self.patches = PatchDiscriminator(4)
@@ -117,15 +139,44 @@ class GuidedTraining:
         if (output / "checkpoint.pt").is_file():
             self.restore(load_checkpoint(output / "checkpoint.pt"))
 
+    def person_network(self) -> PersonNetwork | None:
+        """The network that describes people, taught at the first start."""
+        if not self.plan.people:
+            return None
+        path = self.output / "person.pt"
+        drawn = draw_people(self.plan.people, self.plan.head, self.output)
+        network = PersonNetwork(drawn.config())
+        if path.is_file():
+            network.load_state_dict(torch.load(path, weights_only=True))
+            return network
+        network = teach(drawn, self.plan.people_steps, self.plan.seed, self.say)
+        write_atomic(path, lambda temporary: torch.save(network.state_dict(), temporary))
+        return network
+
+    def features(self, rows: np.ndarray) -> Tensor:
+        """What describes the people on pictures of these rows (N, F), exactly."""
+        latents = torch.from_numpy(self.data.truth["latent"][rows])
+        if not self.plan.people:
+            return latents
+        numbers = self.data.source.people(self.data.numbers[rows]).tolist()
+        if new := [index for index, number in enumerate(numbers) if number not in self.described]:
+            drawn = people(latents[new], self.face)
+            sizes = self.networks.config.person.choices
+            found = features_of_choices(drawn.choices, drawn.amounts, sizes)
+            self.described |= {numbers[index]: row for index, row in zip(new, found, strict=True)}
+        return torch.stack([self.described[number] for number in numbers])
+
     def begin(self) -> None:
-        """Blocks to come begin silent; styles of the first w are near one."""
+        """Features of mean 0 and spread 1; blocks to come begin silent; styles of the first w are near one."""
+        if self.plan.people:
+            self.networks.mapping.set_population(self.features(self.data.rows(held_out=False)))
         with torch.no_grad():
             for size in self.networks.synthesis.block_resolutions:
                 getattr(self.networks.synthesis, f"b{size}").torgb.weight.mul_(0.1 if size <= self.plan.stages[0].resolution else 0.0)
 
     def groups(self) -> list[dict]:
         """The weights by how fast they learn."""
-        named = list(self.networks.named_parameters())
+        named = [(name, value) for name, value in self.networks.named_parameters() if value.requires_grad]
         share = lambda name: (
             self.plan.mapping_rate if name.startswith("mapping") else self.plan.guide_rate if name.endswith(".guide") else 1.0
         )
@@ -180,11 +231,15 @@ class GuidedTraining:
         """Losses by name, after both networks learned from one batch."""
         rows = self.data.rows(held_out=False)
         rows = rows[self.order.take(self.images, stage.batch, len(rows))]
-        target, latent, maps = self.batch(rows, stage.resolution)
-        picture = self.networks(latent, maps, stage.resolution)
+        target, features, maps = self.batch(rows, stage.resolution)
+        drawn = self.networks(features, maps, stage.resolution)
+        picture, mattes = drawn[:, :4], drawn[:, 4:]
         focus, near = self.focus(rows, stage)
         loss = losses.pair_loss(picture, target, focus, 1.0, stage.pair_skip, near)
         values = {"pair": loss.item()}
+        if self.plan.matte_weight:
+            apart = losses.pyramid_loss(mattes - self.mattes(rows, target), torch.ones_like(focus), 0.0, 0)
+            loss, values = loss + self.plan.matte_weight * apart, values | {"mattes": apart.item()}
         if stage.patches:
             realism, figures = self.judge(stage, picture, target)
             loss, values = loss + realism, values | figures
@@ -212,14 +267,25 @@ class GuidedTraining:
         figures = {"patches": verdict.item(), "realism": realism.item(), "features": likeness.item()}
         return stage.patches * (realism + stage.feature_weight * likeness), figures
 
+    def mattes(self, rows: np.ndarray, target: Tensor) -> Tensor:
+        """(N, M, R, R) in [-1, 1]: how much of each pixel of pictures ``target`` (N, 4, R, R) shows what ``MATTES`` names."""
+        size = target.shape[-1]
+        shares = []
+        for number in self.data.numbers[rows].tolist():
+            with np.load(self.entries[number].truth, allow_pickle=False) as truth:
+                classes = torch.from_numpy(truth["classes"])
+            of = torch.stack([torch.isin(classes, torch.tensor([CLASSES.index(name) for name in names])) for names in MATTES.values()])
+            shares.append(F.avg_pool2d(of.float()[None], classes.shape[-1] // size))
+        return torch.minimum(torch.cat(shares), target[:, 3:] * 0.5 + 0.5) * 2 - 1
+
     def batch(self, rows: np.ndarray, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures (N, 4, R, R) in [-1, 1], people (N, P), guide maps (N, G, R, R)."""
-        target, latent = self.data.batch(rows, size)
+        """Pictures (N, 4, R, R) in [-1, 1], people (N, F), guide maps (N, G, R, R)."""
+        target, _ = self.data.batch(rows, size)
         truth = {name: torch.from_numpy(self.data.truth[name][rows]) for name in ("parameters", "camera", "body")}
         camera = Camera(truth["camera"][:, :1], truth["camera"][:, 1:])
         with torch.no_grad():
             maps = guide.guide_maps(self.mesh, RigParameters.from_vector(truth["parameters"], self.face), camera, truth["body"], size)
-        return target, latent, maps
+        return target, self.features(rows), maps
 
     def focus(self, rows: np.ndarray, stage: Stage) -> tuple[Tensor, Tensor]:
         """What each place of the pictures weighs (N, 1, R, R), mean 1, and how much of that is for eyes, brows and mouth."""
@@ -258,8 +324,8 @@ class GuidedTraining:
             return
         error, tiles = [], []
         for part in np.array_split(rows, max(1, len(rows) // SHOWN)):
-            target, latent, maps = self.batch(part, stage.resolution)
-            drawn = self.average(latent, maps, stage.resolution).clamp(-1, 1)
+            target, features, maps = self.batch(part, stage.resolution)
+            drawn = self.average(features, maps, stage.resolution)[:, :4].clamp(-1, 1)
             error.append((drawn - target).abs().mean(dim=(0, 2, 3)) / 2)
             if not tiles:
                 tiles = [over_grey(target), over_grey(drawn)]
