@@ -16,10 +16,15 @@ from models.face import load_face_model
 from models.face.camera import Camera
 from models.face.frame import half_width, translation
 from models.face.parameters import RigParameters
+from models.generators.checkpoints.checkpoint import load_generator, save_generator
+from models.generators.generator import Generator
 from models.generators.guide import CHANNELS, SURFACE, GuideMesh, guide_maps
 from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, pyramid
-from models.generators.person import PersonConfig, PersonMapping
+from models.generators.person import PersonConfig, PersonMapping, PersonNetwork, features_of_choices
+from models.synthetic.description import amounts_of
+from models.synthetic.person import latent_size, person_from_latent
 from models.training.guided_generator.run import GuidedTraining, Plan, Stage
+from models.training.people import people, teach
 
 SMALL = {4: 16, 8: 16, 16: 16, 32: 8}
 PEOPLE, LATENTS = 32, 6
@@ -74,9 +79,9 @@ def test_the_maps_steer_the_picture_and_w_says_who(face, mesh):
     same = z.clone()
     same[:, LATENTS:] = 0
     assert torch.equal(mapping(same), w)
-    one, other, elsewhere = network.raw(w[:1], straight), network.raw(w[1:], straight), network.raw(w[:1], turned)
+    one, other, elsewhere = network.raw(w[:1], guide=straight), network.raw(w[1:], guide=straight), network.raw(w[:1], guide=turned)
     assert (one - elsewhere).abs().mean() > 1e-3 and (one - other).abs().mean() > 1e-3
-    assert network.raw(w[:1], straight, 16).shape == (1, 4, 16, 16)
+    assert network.raw(w[:1], resolution=16, guide=straight).shape == (1, 4, 16, 16)
     assert sum(p.numel() for p in (*mapping.parameters(), *network.parameters())) <= config.size
 
 
@@ -156,3 +161,47 @@ def test_another_plan_and_other_sets_are_refused(folder, tmp_path):
     (old / "index.json").write_text(json.dumps(json.loads((folder / "index.json").read_text()) | {"format": 2}))
     with pytest.raises(StyleRigError, match="whole heads"):
         GuidedTraining(old, plan(), tmp_path / "out")
+
+
+def test_a_file_of_one_is_read_back(tmp_path):
+    person = PersonConfig(numbers=LATENTS, choices=(3, 2), amounts=4, identity=130, reflectance=32)
+    config = GuidedConfig(resolution=32, channels=SMALL, person=person, mattes=("skin", "hair"), z_dim=16)
+    written = Generator.create(config).half().float()
+    save_generator(written, tmp_path / "g.safetensors", {})
+    read = load_generator(tmp_path / "g.safetensors")
+    z = torch.randn(2, 16)
+    assert read.guide_channels == CHANNELS and read.config == config
+    with torch.no_grad():
+        assert read(z).shape == (2, 3, 32, 32)
+        assert (read(z) - written.eval()(z)).abs().max() < 1e-2  # half precision
+        assert read.synthesis(read.mapping(z), noise="const").shape == (2, 3, 32, 32)
+        colour, alpha = read.foreground(read.mapping(z))
+        assert colour.shape == (2, 3, 32, 32) and alpha.shape == (2, 1, 32, 32)
+    assert sum(value.numel() for value in read.state_dict().values()) <= config.size
+
+
+@pytest.mark.parametrize("wrong", [{"head": "/etc/passwd"}, {"person": {"numbers": -1}}, {"person": 3}, {"person": {"choices": [1]}},
+                                   {"mattes": ["a b"]}, {"guide_channels": 0}, {"person": {"numbers": 9999}}])  # fmt: skip
+def test_configurations_that_cannot_be(wrong):
+    with pytest.raises(StyleRigError):
+        GuidedConfig.from_json({"resolution": 32, "channels": SMALL} | wrong)
+
+
+def test_choices_are_shares_and_who_is_known_enters_exactly():
+    network = PersonNetwork(PersonConfig(numbers=5, choices=(3, 2), amounts=2, identity=4, reflectance=1))
+    features = network.features(torch.randn(7, 16))
+    assert features.shape == (7, 7) and torch.allclose(features[:, :3].sum(dim=1), torch.ones(7))
+    exact = features_of_choices(torch.tensor([[2, 0]]), torch.tensor([[0.5, -1.0]]), (3, 2))
+    assert exact.tolist() == [[0, 0, 1, 1, 0, 0.5, -1.0]]
+
+
+def test_the_rules_for_people_can_be_learned(face):
+    latents = torch.randn(900, latent_size(face), generator=torch.Generator().manual_seed(3))
+    drawn = people(latents, face)
+    lines = []
+    network = teach(drawn, steps=20, say=lines.append)
+    *_, amounts, identity, _ = network(latents[:64])
+    assert ((identity - drawn.identity[:64]).abs().mean() / drawn.identity.std()) < 0.25
+    masculine = list(amounts_of(person_from_latent(latents[0], face))).index("masculine")
+    assert np.corrcoef(amounts[:, masculine], drawn.amounts[:64, masculine])[0, 1] > 0.9
+    assert "style" in lines[0] and drawn.choices.max() < 28

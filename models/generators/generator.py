@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from models.generators import progan, stylegan1, stylegan2, stylegan3
 from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Config, StyleGAN2Config
 from models.generators.cpu import usable_precision
+from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork
+from models.generators.person import PersonMapping
 from models.generators.semantic_mapping import SemanticMapping
 from models.generators.stylegan2 import split_matte
 from models.generators.stylegan3_config import StyleGAN3Config
@@ -22,12 +24,16 @@ NETWORKS = {  # configuration -> mapping and synthesis
     StyleGAN3Config: (stylegan2.MappingNetwork, stylegan3.SynthesisNetwork),
     StyleGAN1Config: (stylegan1.MappingNetwork, stylegan1.SynthesisNetwork),
     ProGANConfig: (progan.MappingNetwork, progan.SynthesisNetwork),
+    GuidedConfig: (PersonMapping, GuidedSynthesisNetwork),
 }
 PRECISIONS = ("float32", "bf16")
 
 
 class Generator(nn.Module):
-    """ProGAN or StyleGAN: ``mapping`` z -> w, ``synthesis`` w -> picture, ``foreground`` w -> colour and matte."""
+    """ProGAN or StyleGAN: ``mapping`` z -> w, ``synthesis`` w -> picture, ``foreground`` w -> colour and matte.
+
+    One with ``guide_channels`` is steered by maps of the rig (see ``guide.py``): its ``synthesis`` takes w and maps.
+    """
 
     def __init__(self, config: Config):
         super().__init__()
@@ -52,6 +58,7 @@ class Generator(nn.Module):
     num_ws = property(lambda self: self.config.num_ws)
     img_channels = property(lambda self: self.config.img_channels)
     w_avg = property(lambda self: self.mapping.w_avg)
+    guide_channels = property(lambda self: getattr(self.config, "guide_channels", 0))  # 0: no renderings steer it
 
     @property
     def precision(self) -> str:
@@ -77,7 +84,11 @@ class Generator(nn.Module):
         noise: str = "const",
         seed: int | None = None,
     ) -> Tensor:
-        """z (N, z_dim) -> picture (N, 3, R, R) in [-1, 1]."""
+        """z (N, z_dim) -> picture (N, 3, R, R) in [-1, 1]; one that is steered shows people at rest."""
+        if self.guide_channels:
+            w = self.mapping(z, c, truncation_psi, truncation_cutoff)
+            maps = self.synthesis.guide.at_rest(*self.mapping.shape(z, truncation_psi), self.resolution)
+            return self.synthesis(w, guide=maps)
         return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise, seed)
 
     def foreground(self, w: Tensor, noise: str = "const", seed: int | None = None) -> tuple[Tensor, Tensor]:
@@ -85,4 +96,4 @@ class Generator(nn.Module):
 
         A generator without a matte has alpha 1 everywhere.
         """
-        return split_matte(self.synthesis.raw(w, noise, seed=seed))
+        return split_matte(self.synthesis.raw(w, noise, seed=seed)[:, : self.img_channels])

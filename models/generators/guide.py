@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate as resize
 
 from models.colour import linear_to_srgb
-from models.face import harmonics
+from models.face import harmonics, load_face_model
 from models.face.camera import Camera
 from models.face.fragments import rasterize
+from models.face.frame import half_width, translation
 from models.face.mesh_topology import vertex_normals
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
@@ -36,6 +38,12 @@ PLACE = 3 + 6 * len(FREQUENCIES)
 SURFACE = 1 + 1 + 3 + 3 + 3 + 3 + PLACE + len(PARTS)  # coverage, shoulders, normal, albedo, irradiance, their product, place, parts
 SHELL_CHANNELS = 1 + 3 + PLACE
 CHANNELS = SURFACE + SHELL_CHANNELS
+REST_DISTANCE = 120.0  # cm from the camera to a head at rest
+# What falls on a head at rest: the mean of the studio's portrait lights, as harmonics (9, 3) of linear RGB.
+REST_LIGHT = (
+    (2.87, 2.87, 2.87), (1.88, 1.80, 1.61), (0.38, 0.35, 0.29), (-0.13, -0.12, -0.11), (-0.11, -0.10, -0.08),
+    (0.55, 0.55, 0.53), (0.22, 0.31, 0.48), (-0.12, -0.12, -0.13), (0.57, 0.73, 1.01),
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -73,6 +81,35 @@ class GuideMesh:
             skin.nonzero().squeeze(1),
             number[outside],
         )
+
+
+class Guide:
+    """Renders the maps of one face model, which is loaded when it is first needed."""
+
+    def __init__(self, head: str):
+        self.head = head
+
+    @cached_property
+    def mesh(self) -> GuideMesh:
+        return GuideMesh.of(load_face_model(self.head))
+
+    def maps(self, parameters: RigParameters, camera: Camera, body: Tensor, size: int) -> Tensor:
+        """As ``guide_maps``."""
+        return guide_maps(self.mesh, parameters, camera, body, size)
+
+    def at_rest(self, identity: Tensor, reflectance: Tensor, size: int) -> Tensor:
+        """Maps (N, CHANNELS, size, size) of neutral heads that face the camera in an even light."""
+        face, count = self.mesh.face, len(identity)
+        heads = RigParameters.neutral(face, count).replace(identity=identity, reflectance=reflectance)
+        heads = heads.replace(light=torch.tensor(REST_LIGHT).repeat(count, 1, 1), translation=translation(heads.rotation))
+        width = half_width(face, identity)[:, None]
+        return self.maps(heads, Camera(torch.full_like(width, REST_DISTANCE), width), torch.zeros(count, 3), size)
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """Maps (1, CHANNELS, 256, 256) of the mean head at rest."""
+        face = self.mesh.face
+        return self.at_rest(torch.zeros(1, len(face.identity)), torch.zeros(1, len(face.albedo)), 256)
 
 
 def waves(points: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from models.generators.bias_act import LEAK, modulate
 from models.generators.config import GeneratorConfig, mapping_size
 from models.generators.errors import bad_config
+from models.generators.guide import CHANNELS, Guide
 from models.generators.layers import (
     GAIN,
     FullyConnectedLayer,
@@ -33,14 +34,17 @@ from models.generators.stylegan2 import over_backdrop
 
 WIDE_UP_TO = 32  # pixels: guide convolutions are 3x3 up to here, 1x1 above
 GUIDE_STD = 0.3  # of a guide convolution's first weights, times the square root of its inputs
+OUR_HEADS = ("head-2",)  # a file names no other: a name could be a path
 MOST_GUIDES, MOST_MATTES = 256, 16
 
 
 @dataclass(frozen=True)
 class GuidedConfig(GeneratorConfig):
-    """``guide_channels`` maps steer the picture; ``person`` is what z says of who it shows; ``mattes`` names what it draws mattes of."""
+    """``guide_channels`` maps steer the picture; ``person`` is what z says of who it shows; ``mattes`` names what it draws
+    mattes of; the maps show the face model ``head``."""
 
-    guide_channels: int = 64
+    guide_channels: int = CHANNELS
+    head: str = "head-2"
     person: PersonConfig = PersonConfig()
     mattes: tuple[str, ...] = ()
 
@@ -48,6 +52,8 @@ class GuidedConfig(GeneratorConfig):
         super().__post_init__()
         if not 1 <= self.guide_channels <= MOST_GUIDES:
             raise bad_config(f"guide_channels is {self.guide_channels}, expected 1 to {MOST_GUIDES}")
+        if not isinstance(self.head, str) or self.head not in OUR_HEADS:
+            raise bad_config(f"head is {self.head!r}, expected one of {OUR_HEADS}")
         if len(self.mattes) > MOST_MATTES or not all(isinstance(name, str) and name.isidentifier() for name in self.mattes):
             raise bad_config(f"mattes are {self.mattes!r}, expected at most {MOST_MATTES} names")
         if self.person.numbers > self.z_dim:
@@ -150,18 +156,25 @@ class GuidedSynthesisNetwork(nn.Module):
         super().__init__()
         self.img_channels, self.num_ws, self.guide_channels = config.img_channels, config.num_ws, config.guide_channels
         self.block_resolutions = config.block_resolutions
+        self.guide = Guide(config.head)
         self.dtype = torch.float32
         before = 0
         for resolution in self.block_resolutions:
             setattr(self, f"b{resolution}", GuidedBlock(before, config.channels[resolution], config, resolution))
             before = config.channels[resolution]
 
-    def raw(self, ws: Tensor, guide: Tensor, resolution: int | None = None) -> Tensor:
+    def raw(
+        self, ws: Tensor, noise: str = "const", resolution: int | None = None, seed: int | None = None, guide: Tensor | None = None
+    ) -> Tensor:
         """The network's own channels (N, outputs, R, R), unclipped, mattes last; ``resolution`` stops at an earlier block.
+
+        There is no noise: the maps stand in its place. Without maps all have the shape of the mean head, at rest.
 
         Maps may be of any size from ``resolution`` on that is a power of two times it: each layer sees their average.
         """
         size = resolution or self.block_resolutions[-1]
+        if guide is None:
+            guide = self.mean_maps(size).expand(len(ws), -1, -1, -1)
         maps = pyramid(guide, [side for side in self.block_resolutions if side <= size])
         x = image = None
         index = 0
@@ -171,9 +184,14 @@ class GuidedSynthesisNetwork(nn.Module):
             index += block.num_conv
         return image
 
-    def forward(self, ws: Tensor, guide: Tensor) -> Tensor:
+    def mean_maps(self, size: int) -> Tensor:
+        """The maps (1, G, size, size) of the mean head."""
+        maps = self.guide.mean
+        return maps if maps.shape[-1] == size else F.interpolate(maps, size=(size, size), mode="area")
+
+    def forward(self, ws: Tensor, noise: str = "const", seed: int | None = None, guide: Tensor | None = None) -> Tensor:
         """The picture (N, 3, R, R); one with a matte lies over the neutral backdrop, grey 0.5."""
-        return over_backdrop(self.raw(ws, guide)[:, : self.img_channels])
+        return over_backdrop(self.raw(ws, guide=guide)[:, : self.img_channels])
 
 
 def pyramid(guide: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:

@@ -139,6 +139,12 @@ class PersonMapping(nn.Module):
         w = self.single(z)[:, None].repeat(1, self.num_ws, 1)
         return truncate(w, self.w_avg, truncation_psi, truncation_cutoff)
 
+    def shape(self, z: Tensor, truncation_psi: float | Sequence[float] = 1.0) -> tuple[Tensor, Tensor]:
+        """The rig's identity (N, K) and reflectance (N, B) of z, as near to the mean as w is."""
+        psi = truncation_psi if isinstance(truncation_psi, int | float) else truncation_psi[0]
+        *_, identity, reflectance = self.person(z)
+        return psi * identity, psi * reflectance
+
     @torch.no_grad()
     def set_population(self, features: Tensor) -> None:
         """Take mean and standard deviation of the features from people (N, F)."""

@@ -10,17 +10,19 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 from tqdm import tqdm
 
 from models.face import FaceModel, load_face_model
-from models.generators.person import PersonConfig, PersonNetwork
+from models.generators.person import PersonConfig, PersonNetwork, features_of_choices
 from models.io.atomic_write import write_atomic
 from models.synthetic.description import CHOICES, description
 from models.synthetic.person import latent_of, person_from_latent
 
 SET = 911  # seed of the people that the network learns from: none of them is photographed
 CHUNK = 500
-BATCH, LEARNING_RATE = 512, 2e-3
+BATCH, LEARNING_RATE = 512, 1e-3
+RIDGE, LOGIT = 10.0, 6.0  # of the linear beginning: damping, and the logit that a choice is aimed at
 
 
 @dataclass
@@ -81,13 +83,13 @@ def draw_people(count: int, head: str, folder: Path, workers: int = 2) -> People
 def teach(drawn: People, steps: int, seed: int = 0, say: Callable[[str], None] = print) -> PersonNetwork:
     """A network that describes people as the studio's rules do; the last twentieth of them only measures it."""
     torch.manual_seed(seed)
-    network = PersonNetwork(drawn.config())
+    network = begun(drawn)
     held_out = max(len(drawn) // 20, 1)
     scales = [values.std(dim=0).clamp(min=0.05) for values in (drawn.amounts, drawn.identity, drawn.reflectance)]
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     random = torch.Generator().manual_seed(seed)
-    for _ in tqdm(range(steps), desc="describing people"):
+    for _ in tqdm(range(steps), desc="describing people", mininterval=2):
         rows = torch.randint(len(drawn) - held_out, (BATCH,), generator=random)
         loss = sum(losses(network, drawn, rows, scales).values())
         optimizer.zero_grad(set_to_none=True)
@@ -96,6 +98,21 @@ def teach(drawn: People, steps: int, seed: int = 0, say: Callable[[str], None] =
         schedule.step()
     say("  ".join(f"{name} {value:.3f}" for name, value in figures(network, drawn, held_out, scales).items()))
     return network.requires_grad_(False)
+
+
+@torch.no_grad()
+def begun(drawn: People) -> PersonNetwork:
+    """A network whose straight part is the best linear one (ridge regression) and whose bent part begins silent."""
+    network = PersonNetwork(drawn.config())
+    choices = features_of_choices(drawn.choices, drawn.amounts[:, :0], network.config.choices)
+    wanted = torch.cat((LOGIT * choices, drawn.amounts, drawn.identity, drawn.reflectance), dim=1).double()
+    inputs = F.pad(drawn.numbers.double(), (0, 1), value=1.0)
+    square = inputs.T @ inputs + RIDGE * torch.eye(inputs.shape[1])
+    weights = torch.linalg.solve(square, inputs.T @ wanted).float()
+    network.straight.weight.copy_(weights[:-1].T)
+    network.straight.bias.copy_(weights[-1])
+    nn.init.zeros_(network.out.weight)
+    return network
 
 
 def losses(network: PersonNetwork, drawn: People, rows: torch.Tensor, scales: list[torch.Tensor]) -> dict[str, torch.Tensor]:

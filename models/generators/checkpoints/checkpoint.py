@@ -1,7 +1,7 @@
 """Generator files: which kind a file is, reading it, and writing our own.
 
-Our own are safetensors whose header holds the configuration as JSON: float16 for the studio
-generator, float32 for what was converted, so that conversion changes nothing.
+Our own are safetensors whose header holds the configuration as JSON: float16 for the studio's
+generators, float32 for what was converted, so that conversion changes nothing.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from models.generators.checkpoints.tensorflow import is_tensorflow, read_tensorf
 from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Config, StyleGAN2Config
 from models.generators.errors import ConfigError, bad_file
 from models.generators.generator import Config, Generator
+from models.generators.guided import GuidedConfig
 from models.generators.stylegan3_config import StyleGAN3Config
 from models.io.atomic_write import write_atomic
 from models.io.foreign import START, what_it_is
@@ -48,10 +49,11 @@ from models.io.pickles import PickleError, UnknownName
 from models.io.regular_file import UnreadableFile, open_regular
 
 FORMAT = "stylerig-generator-1"
-# "kind" in the header's configuration; the studio generator's has none.
-KINDS = {None: GeneratorConfig, "stylegan2": StyleGAN2Config, "stylegan3": StyleGAN3Config,
+# "kind" in the header's configuration; the unguided studio generator's has none.
+KINDS = {None: GeneratorConfig, "guided": GuidedConfig, "stylegan2": StyleGAN2Config, "stylegan3": StyleGAN3Config,
          "stylegan1": StyleGAN1Config, "progan": ProGANConfig}  # fmt: skip
-EXACT = ("mapping.w_avg", "mapping.mean", "mapping.spread")  # stay float32 in the studio generator's file
+HALF = (None, "guided")  # kinds of ours, kept as float16 but for EXACT
+EXACT = ("mapping.w_avg", "mapping.mean", "mapping.spread", "mapping.std")
 LARGEST_FILE = 4 << 30  # an encoder's checkpoint with its optimiser has two or three
 LARGEST_JSON = 1 << 20
 LICENCES = {  # what NVIDIA's own models come under, by the beginning of the kind
@@ -62,14 +64,14 @@ LICENCES = {  # what NVIDIA's own models come under, by the beginning of the kin
 
 
 def save_generator(generator: Generator, path: str | Path, metadata: dict[str, Any] | None = None) -> Path:
-    """Write ``generator`` whole, in float16 (studio; means and spreads as float32) or float32; returns the path.
+    """Write ``generator`` whole, in float16 (ours; means and deviations as float32) or float32; returns the path.
 
     The header holds its configuration and ``metadata`` (None: the generator's own).
     """
     kind = next(name for name, config in KINDS.items() if type(generator.config) is config)
     state = {}
     for name, value in generator.state_dict().items():
-        exact = kind is not None or name in EXACT
+        exact = kind not in HALF or name in EXACT
         state[name] = value.detach().to("cpu", torch.float32 if exact else torch.float16).contiguous()
         if not torch.isfinite(state[name]).all():
             raise bad_file(path, f"{name} has values that are not numbers or too large")

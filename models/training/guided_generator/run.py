@@ -95,7 +95,7 @@ class Plan(Strict):
 
     def generator(self, person: PersonConfig) -> GuidedConfig:
         """What is taught, of people who are made of ``person``."""
-        return GuidedConfig(resolution=max(self.channels), channels=self.channels, mapping_layers=self.mapping_layers, mattes=tuple(MATTES),
+        return GuidedConfig(resolution=max(self.channels), channels=self.channels, mapping_layers=self.mapping_layers, mattes=tuple(MATTES), head=self.head,
                             mapping_lr_multiplier=1.0, guide_channels=guide.CHANNELS, person=person)  # fmt: skip
 
 
@@ -109,7 +109,7 @@ class Networks(torch.nn.Module):
     def forward(self, features: Tensor, maps: Tensor, resolution: int) -> Tensor:
         """Premultiplied pictures and mattes (N, 4 + M, R, R) in [-1, 1] of people (N, F) whom ``maps`` pose."""
         w = self.mapping.from_features(features)
-        return self.synthesis.raw(w[:, None].expand(-1, self.config.num_ws, -1), maps, resolution)
+        return self.synthesis.raw(w[:, None].expand(-1, self.config.num_ws, -1), resolution=resolution, guide=maps)
 
 
 class GuidedTraining:
