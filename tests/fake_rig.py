@@ -59,10 +59,11 @@ class FakeRig:
         )
         return Portrait(self.name, self.weights_hash, seed, truncation, w.numpy(), parameters)
 
-    def reconstruction(self, w: torch.Tensor, face: FaceModel) -> RigParameters:
-        """As many of w's own numbers as are needed."""
-        places = RigParameters.slices(face)
-        return RigParameters.from_vector(w[:, 0, : places["translation"].stop], face)
+    def portrait_from_latent(self, w: np.ndarray, seed: int, truncation: float) -> Portrait:
+        """Its parameters are as many of w's own numbers as are needed."""
+        places = RigParameters.slices(self.face)
+        parameters = RigParameters.from_vector(torch.from_numpy(w[:1, : places["translation"].stop]), self.face)
+        return Portrait(self.name, self.weights_hash, seed, truncation, w, parameters)
 
     def frame(self, portrait: Portrait, controls: Controls, size=None, passes=tuple(WIDTHS)) -> Frame:
         controls.check(self.face)

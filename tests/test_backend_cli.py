@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from backend import __version__
-from backend.cli import doctor, main, serve
+from backend.cli import doctor, main, sample, serve
 from models.generators import Generator, GeneratorConfig, load_generator, save_generator
 from tests import fake_rig
 
@@ -160,3 +161,13 @@ def test_doctor_says_where_compiled_kernels_can_be_kept(capsys, monkeypatch):
     status, out, _ = call(capsys, "doctor", "--device", "cpu")
     assert status == 1 and "ok    kernels: compiled at each start" in out and "NUMBA_CACHE_DIR" in out
     assert re.search(r"WRONG temporary folder: .*\n +Free some space there, or set TMPDIR", out)
+
+
+def test_options_of_earlier_versions_are_taken_and_not_shown(capsys):
+    parser = argparse.ArgumentParser()
+    sample.add_arguments(parser)
+    seeds = ["--seeds", "1", "2", "--output", "out"]
+    for new, old in (("--share", "--take"), ("--from-seed", "--of"), ("--interpolate", "--between")):
+        value = "light" if new == "--share" else "3"
+        assert parser.parse_args([*seeds, new, value]) == parser.parse_args([*seeds, old, value]) != parser.parse_args(seeds)
+        assert new in parser.format_help() and f"{old} " not in parser.format_help()

@@ -27,7 +27,7 @@ def server(monkeypatch) -> Iterator[SimpleNamespace]:
     """A server in a thread that has no patience."""
     for name, value in {"connections.HEAD_SECONDS": 0.4, "connections.STALL_SECONDS": 0.4, "middleware.BODY_SECONDS": 0.4}.items():
         monkeypatch.setattr(f"backend.server.{name}", value)
-    monkeypatch.setattr("backend.server.connections.MOST_CONNECTIONS", 8)
+    monkeypatch.setattr("backend.server.connections.MAX_CONNECTIONS", 8)
     listener = listen(0)
     running = server_of(create_app(lambda _device: fake_rig.load(), fake_rig.TOKEN), "ready")
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})

@@ -91,7 +91,7 @@ def test_a_picture_holds_what_it_takes_to_make_it_again(frame, tmp_path, kind):
 
 
 def test_a_recipe_that_would_fill_the_memory_is_refused():
-    bomb = base64.b64encode(zlib.compress(bytes(image_texts.LARGEST_RECIPE + 1))).decode()
+    bomb = base64.b64encode(zlib.compress(bytes(image_texts.MAX_RECIPE + 1))).decode()
     with pytest.raises(ValueError, match="too long"):
         image_texts.unpack_recipe(bomb)
 

@@ -15,7 +15,7 @@ import logging, os, sys, warnings
 from pathlib import Path
 from backend.server import log
 
-log.LARGEST_LOG = {largest}
+log.MAX_LOG = {largest}
 log.start_logging(Path(sys.argv[1]))
 logging.info("too small to be told")
 for number in range(int(sys.argv[2])):

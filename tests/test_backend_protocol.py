@@ -42,7 +42,7 @@ def test_constants_are_the_models():
     assert camera.FOCAL == PORTRAIT_CAMERA.focal
     assert colour.BACKDROP == rig.BACKDROP
     assert colour.LUMINANCE == tensor_harmonics.LUMINANCE
-    assert (frames.FAR, frames.LARGEST_SEED) == (BACKGROUND_DEPTH, seeds.LARGEST_SEED)
+    assert (frames.FAR, frames.MAX_SEED) == (BACKGROUND_DEPTH, seeds.LARGEST_SEED)
     assert (alignment.LEFT_EYE.start, alignment.LEFT_EYE.stop) == (tensor_alignment.LEFT_EYE.start, tensor_alignment.LEFT_EYE.stop)
     assert (alignment.RIGHT_EYE.start, alignment.RIGHT_EYE.stop) == (tensor_alignment.RIGHT_EYE.start, tensor_alignment.RIGHT_EYE.stop)
     assert alignment.MOUTH_CORNERS == tensor_alignment.MOUTH_CORNERS
@@ -182,12 +182,12 @@ def test_openapi_has_the_protocols_limits(published):
     schemas = published["components"]["schemas"]
     controls, output = schemas["Controls"]["properties"], schemas["FrameOutput"]["properties"]
     size, shift, light = inner(output["size"]), inner(controls["translation"])["items"], inner(controls["light"])["items"]["items"]
-    assert (size["minimum"], size["maximum"]) == (frames.SMALLEST_SIZE, frames.LARGEST_SIZE)
-    assert (controls["scale"]["minimum"], controls["scale"]["maximum"]) == (frames.SMALLEST_SCALE, frames.LARGEST_SCALE)
-    assert (shift["minimum"], shift["maximum"]) == (-frames.LARGEST_SHIFT, frames.LARGEST_SHIFT)
-    assert (light["minimum"], light["maximum"]) == (-frames.LARGEST_LIGHT, frames.LARGEST_LIGHT)
+    assert (size["minimum"], size["maximum"]) == (frames.MIN_SIZE, frames.MAX_SIZE)
+    assert (controls["scale"]["minimum"], controls["scale"]["maximum"]) == (frames.MIN_SCALE, frames.MAX_SCALE)
+    assert (shift["minimum"], shift["maximum"]) == (-frames.MAX_SHIFT, frames.MAX_SHIFT)
+    assert (light["minimum"], light["maximum"]) == (-frames.MAX_LIGHT, frames.MAX_LIGHT)
     assert inner(controls["light"])["maxItems"] == harmonics.COUNT
-    assert schemas["LatentRequest"]["properties"]["seed"]["maximum"] == float(frames.LARGEST_SEED)  # as OpenAPI writes it
+    assert schemas["LatentRequest"]["properties"]["seed"]["maximum"] == float(frames.MAX_SEED)  # as OpenAPI writes it
     assert tuple(output["passes"]["items"]["enum"]) == frames.PASSES and output["passes"]["maxItems"] == len(frames.PASSES)
 
 

@@ -152,7 +152,7 @@ def test_a_picture_is_made_again_from_itself(tmp_path, render, kind):
     assert list(pictures(tmp_path / "again").values()) == [picture.read_bytes()]
 
 
-@pytest.mark.parametrize("options", [[], ["--take", "expression", "light", "--of", "9", "--size", "48"]])
+@pytest.mark.parametrize("options", [[], ["--share", "expression", "light", "--from-seed", "9", "--size", "48"]])
 def test_a_sample_is_made_again_from_itself(tmp_path, capsys, render, options):
     assert main.main(["sample", "--seeds", "3", "4", "--output", str(tmp_path / "out"), *options], rig_loader=fake_rig.load) == 0
     for picture in sorted((tmp_path / "out").iterdir()):
@@ -174,7 +174,7 @@ def test_rig_files_as_editors_save_them(tmp_path, render, encoding):
     ("content", "message"),
     [
         (b"[" * 100_000, "nested too deeply"),
-        (b'{"frames": [' + b"[]," * schema.MOST_PARTS + b"0]}", "more lists and objects"),
+        (b'{"frames": [' + b"[]," * schema.MAX_PARTS + b"0]}", "more lists and objects"),
         (b'{"frames": [{"expression": {' + b",".join(b'"e%d": 0' % n for n in range(1025)) + b"}}]}", "more than 1024 names"),
         (b'{"portrait": {"seed": ' + b"7" * 5000 + b'}, "frames": [{}]}', "4300 digits"),
         (b"\xff\xfe{\x00\x80", "not JSON"),

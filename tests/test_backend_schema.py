@@ -39,7 +39,7 @@ controls = st.builds(
     translation=st.none() | st.lists(numbers(100), min_size=2, max_size=2),
     scale=numbers(8, 0.125),
 )
-sizes = st.none() | st.integers(frames.SMALLEST_SIZE, frames.LARGEST_SIZE)
+sizes = st.none() | st.integers(frames.MIN_SIZE, frames.MAX_SIZE)
 passes = st.lists(st.sampled_from(["FaceMask", "Normal", "Albedo", "Shading", "Depth"]), unique=True)
 outputs = st.builds(schema.FrameOutput, size=sizes, passes=passes, format=st.sampled_from(["png", "raw"]))
 requests = st.builds(schema.PortraitRequest, seed=st.integers(0, 2**63 - 1), truncation=numbers(2, 0))

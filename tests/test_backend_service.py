@@ -27,8 +27,9 @@ from backend.files import images
 from backend.protocol import frames, image_texts
 from backend.server import schema, serialization
 from backend.server.app import create_app
-from backend.server.inference import AT_ONCE, RigHolder, Worker, enough_memory
-from backend.server.inference_queue import MOST_WAITING, Ticket
+from backend.server.errors import status_of
+from backend.server.inference import MAX_CONCURRENT, InferenceWorker, LazyRig, enough_memory
+from backend.server.inference_queue import MAX_QUEUED, Ticket
 from models.colour import srgb_to_linear
 from models.errors import StyleRigError
 from tests import fake_rig
@@ -245,7 +246,7 @@ def test_unknown_expression_names_the_nearest(client, portrait):
 def test_unknown_pass_and_pass_named_twice(client, portrait):
     for passes in (["Normals"], ["Normal", "Normal"]):
         answer = post_frame(client, portrait, output={"format": "raw", "passes": passes})
-        assert "render.passes" in error_of(answer, 422, "invalid")["message"]
+        assert "output.passes" in error_of(answer, 422, "invalid")["message"]
 
 
 def test_portrait_of_other_weights(client, portrait):
@@ -328,7 +329,7 @@ def test_too_little_memory_is_an_error_of_the_request():
 def test_whoever_runs_out_of_memory_it_is_told_in_one_way(allocate):
     with pytest.raises(StyleRigError) as told, enough_memory():
         allocate()
-    assert (told.value.code, told.value.status) == ("out_of_memory", 422)
+    assert (told.value.code, status_of(told.value)) == ("out_of_memory", 422)
 
 
 def test_another_error_of_torch_stays_what_it_is():
@@ -359,9 +360,9 @@ def test_the_rig_is_loaded_once():
         time.sleep(0.05)
         return fake_rig.load()
 
-    holder = RigHolder(loader, "cpu")
+    lazy_rig = LazyRig(loader, "cpu")
     with ThreadPoolExecutor(8) as pool:
-        rigs = set(map(id, pool.map(lambda _: holder.get(), range(8))))
+        rigs = set(map(id, pool.map(lambda _: lazy_rig.get(), range(8))))
     assert calls == ["cpu"] and len(rigs) == 1
 
 
@@ -374,11 +375,11 @@ def test_loading_is_tried_again_after_a_failure():
             raise answer
         return answer
 
-    holder = RigHolder(loader)
+    lazy_rig = LazyRig(loader)
     with pytest.raises(StyleRigError, match="no weights"):
-        holder.get()
-    assert holder.problem is not None
-    assert holder.get().name == "studio" and holder.problem is None
+        lazy_rig.get()
+    assert lazy_rig.problem is not None
+    assert lazy_rig.get().name == "studio" and lazy_rig.problem is None
 
 
 # ---------------------------------------------------------------- two at a time, newest first
@@ -423,7 +424,7 @@ def test_two_jobs_run_at_a_time():
             running -= 1
 
     async def together() -> None:
-        worker = Worker()
+        worker = InferenceWorker()
         await asyncio.gather(*(worker.run(job) for _ in range(8)))
         assert len(worker.queue) == 0 and worker.running == set()
         worker.close()
@@ -437,7 +438,7 @@ def test_threads_in_which_onednn_makes_no_more_code_are_used_no_more():
         raise RuntimeError("could not create a primitive")
 
     async def story() -> tuple[set[threading.Thread], set[threading.Thread]]:
-        worker, found, both = Worker(), [], threading.Barrier(2)
+        worker, found, both = InferenceWorker(), [], threading.Barrier(2)
 
         def meet() -> threading.Thread:
             both.wait(30)
@@ -458,9 +459,9 @@ def test_too_many_waiting_requests_are_refused():
     """And where a live view's request waits, the newest takes its place, however full the queue is."""
 
     async def crowd() -> list:
-        worker, go_on = Worker(), threading.Event()
+        worker, go_on = InferenceWorker(), threading.Event()
         views = [Ticket("view") for _ in range(2)]
-        tickets = [*(Ticket(client="one") for _ in range(AT_ONCE + MOST_WAITING)), *views, Ticket(client="one"), Ticket(client="two")]
+        tickets = [*(Ticket(client="one") for _ in range(MAX_CONCURRENT + MAX_QUEUED)), *views, Ticket(client="one"), Ticket(client="two")]
         jobs = [asyncio.create_task(worker.run(lambda: go_on.wait(30), ticket)) for ticket in tickets]
         await until(lambda: all(ticket.turn is not None for ticket in tickets))
         go_on.set()
@@ -469,7 +470,7 @@ def test_too_many_waiting_requests_are_refused():
         return [getattr(result, "code", result) for result in results]
 
     *served, given_way, older, newer, refused, other = asyncio.run(crowd())
-    assert served == [True] * (AT_ONCE + MOST_WAITING - 1)
+    assert served == [True] * (MAX_CONCURRENT + MAX_QUEUED - 1)
     assert (given_way, older, newer, refused, other) == ("busy", "superseded", True, "busy", True)
 
 
@@ -710,7 +711,7 @@ def test_a_latent_of_huge_numbers_is_refused(real_client, value):
 def test_the_largest_latent_and_controls_give_a_picture_or_say_why_not(real_client):
     portrait = real_client.post("/v1/portraits", json={"seed": 7}).json()
     signs = np.sign(np.random.default_rng(0).standard_normal(portrait["w_shape"]))
-    w = base64.b64encode((schema.LARGEST_LATENT * signs).astype("<f4").tobytes()).decode()
+    w = base64.b64encode((schema.MAX_LATENT * signs).astype("<f4").tobytes()).decode()
     answer = real_client.post("/v1/portraits", json={"seed": 7, "w": w, "w_shape": portrait["w_shape"]})
     assert answer.status_code == 200 or error_of(answer, 400, "bad_portrait")
     controls = {"light": [[1000, -1000, 1000]] * 9, "rotation": [10, -10, 10], "scale": 8, "translation": [100, -100]}

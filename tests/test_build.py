@@ -214,8 +214,8 @@ class TestTest:
         [
             ("tests", [], ["tests"]),
             ("tests/blender", ["-k", "engine"], ["-k", "engine", "tests/blender"]),
-            ("tests", ["tests/test_film.py", "-x"], ["-x", "tests/test_film.py"]),
-            ("tests/blender", ["tests/test_film.py"], None),
+            ("tests", ["tests/test_backend_video.py", "-x"], ["-x", "tests/test_backend_video.py"]),
+            ("tests/blender", ["tests/test_backend_video.py"], None),
             ("tests", ["tests/blender/test_rig.py::test_a"], None),
             ("tests/blender", ["tests/blender/test_rig.py::test_a"], ["tests/blender/test_rig.py::test_a"]),
         ],

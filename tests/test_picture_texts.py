@@ -56,7 +56,7 @@ def test_pixels_are_not_unpacked(texts):
 
 
 def test_texts_are_bounded(texts, monkeypatch):
-    monkeypatch.setattr(image_metadata, "MOST_TEXT", 1000)
+    monkeypatch.setattr(image_metadata, "MAX_TEXT", 1000)
     bomb = chunk(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(1_000_000)))
     assert {name: len(text) for name, text in texts(png(bomb)).items()} in ({"Bomb": 1000}, {})
     many = [chunk(b"tEXt", b"n%03d\0" % n + bytes(96)) for n in range(100)]

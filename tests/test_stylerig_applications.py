@@ -61,15 +61,15 @@ def test_bad_requests_are_refused(rig):
 
 def test_the_command_draws_people_and_ways(rig, tmp_path, capsys):
     call = lambda *arguments: main.main(["sample", *map(str, arguments), "--output", str(tmp_path)], rig_loader=lambda device: rig)
-    assert call("--seeds", 1, 2, "--take", "light", "--of", 5, "--size", 32) == 0
+    assert call("--seeds", 1, 2, "--share", "light", "--from-seed", 5, "--size", 32) == 0
     with Image.open(tmp_path / "person_2.png") as picture:
         assert picture.size == (32, 32) and picture.mode == "RGBA"
-    assert call("--seeds", 1, 2, "--between", 2) == 0
+    assert call("--seeds", 1, 2, "--interpolate", 2) == 0
     assert {path.name for path in tmp_path.glob("frame_*")} == {"frame_0001.png", "frame_0002.png", "frame_0003.png"}
     for name in ("person_2.png", "frame_0002.png"):  # what each was made from is in it
         again = ["render", str(tmp_path / name), "--output", str(tmp_path / "again")]
         assert main.main(again, rig_loader=lambda device: rig) == 0
         with Image.open(tmp_path / name) as before, Image.open(tmp_path / "again" / "frame_0001.png") as after:
             assert before.tobytes() == after.tobytes() and before.info == after.info
-    assert call("--seeds", 1, "--between", 2) == 2
-    assert "no way to go" in capsys.readouterr().err
+    assert call("--seeds", 1, "--interpolate", 2) == 2
+    assert "nothing to interpolate" in capsys.readouterr().err

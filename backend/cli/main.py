@@ -19,7 +19,7 @@ PROGRAM = "python -m backend"
 COMMANDS = {  # name: (module, what it does)
     "serve": ("backend.cli.serve", "answer the add-on over HTTP on this machine"),
     "render": ("backend.cli.render", "render a rig file into a sequence of pictures"),
-    "sample": ("backend.cli.sample", "draw people, with components held, or from one to another"),
+    "sample": ("backend.cli.sample", "render portraits of seeds, with shared components or interpolated"),
     "convert": ("backend.cli.convert", "turn a generator checkpoint into safetensors"),
     "train generator": ("backend.cli.train_generator", "train a generator on a folder of pictures"),
     "train features": ("backend.cli.train_features", "train the network whose features measure generators"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from backend.server import schema
     from models.rigging import Portrait, Rig
 
-LARGEST_RIG_FILE = 64 << 20  # bytes; 20,000 frames with all that a frame can have
+MAX_RIG_FILE = 64 << 20  # bytes; 20,000 frames with all that a frame can have
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def read_rig_file(path: Path) -> schema.RigFile:
     from backend.server.schema import parse_rig_file
 
     if path.suffix.lower() not in (".png", ".exr"):
-        return parse_rig_file(read_regular(path, LARGEST_RIG_FILE), str(path))
+        return parse_rig_file(read_regular(path, MAX_RIG_FILE), str(path))
     rig_file = parse_rig_file(recipe_in(path), str(path))
     if len(rig_file.frames) != 1:
         raise StyleRigError(
@@ -151,10 +151,10 @@ class Sequence:
         """Draw the frame and write it."""
         from backend.files import images
         from backend.server import serialization
-        from backend.server.inference import draw
+        from backend.server.inference import render_frame
 
         controls = serialization.controls_from_schema(self.rig_file.frames[index], self.rig.face)
-        frame = draw(self.rig, self.portrait, controls, self.rig_file.output.size, self.passes)
+        frame = render_frame(self.rig, self.portrait, controls, self.rig_file.output.size, self.passes)
         origin = recipe.origin(self.recipe(index))
         if self.kind == "png":
             write_atomic(self.path(index), images.png_bytes(frame, origin))

@@ -1,10 +1,10 @@
-"""sample: people by their seeds, with pose, expression or light held, or on the way from one to another.
+"""sample: portraits of seeds, with a shared pose, expression or light, or interpolated from one to the next.
 
     python -m backend sample --seeds 1 2 3 --output DIR
-    python -m backend sample --seeds 1 2 3 --take pose light --of 7 --output DIR
-    python -m backend sample --seeds 1 2 --between 24 --output DIR
+    python -m backend sample --seeds 1 2 3 --share pose light --from-seed 7 --output DIR
+    python -m backend sample --seeds 1 2 --interpolate 24 --output DIR
 
-Pictures are PNG with their matte: person_SEED.png, or frame_NNNN.png on the way.
+Pictures are PNG with their matte: person_SEED.png, or frame_NNNN.png when interpolated.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ from models.seeds import parse_seed
 if TYPE_CHECKING:
     from models.rigging import Portrait, Rig
 
-PARTS = ("pose", "expression", "light")
+COMPONENTS = ("pose", "expression", "light")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seeds", type=parse_seed, nargs="+", required=True, help="who is drawn")
-    parser.add_argument("--take", choices=PARTS, nargs="+", default=[], help="components that all have in common")
-    parser.add_argument("--of", type=parse_seed, metavar="SEED", help="whose components these are (default: the first seed's)")
-    parser.add_argument("--between", type=int, metavar="N", help="go through all seeds, in N frames from one to the next")
+    parser.add_argument("--seeds", type=parse_seed, nargs="+", required=True, help="the portraits to render")
+    parser.add_argument("--share", choices=COMPONENTS, nargs="+", default=[], help="components that all portraits share")
+    parser.add_argument("--from-seed", type=parse_seed, metavar="SEED", help="whose components these are (default: the first seed's)")
+    parser.add_argument("--interpolate", type=int, metavar="N", help="go through all seeds, in N frames from one to the next")
+    # The names of these options in earlier versions.
+    parser.add_argument("--take", dest="share", choices=COMPONENTS, nargs="+", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument("--of", dest="from_seed", type=parse_seed, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument("--between", dest="interpolate", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--truncation", type=float, default=0.7)
     parser.add_argument("--size", type=int, help="pixels (default: the generator's)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
@@ -39,16 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from backend.files import images, recipe
     from backend.server import serialization as portraits
-    from backend.server.inference import choose_device, draw, load_rig
+    from backend.server.inference import choose_device, load_rig, render_frame
     from models.rigging.applications import taken_from
 
-    if arguments.between is not None and (arguments.between < 1 or len(arguments.seeds) < 2):
-        raise StyleRigError("There is no way to go.", "Give two seeds or more, and --between 1 or more.", code="bad_option")
+    if arguments.interpolate is not None and (arguments.interpolate < 1 or len(arguments.seeds) < 2):
+        raise StyleRigError("There is nothing to interpolate.", "Give two seeds or more, and --interpolate 1 or more.", code="bad_option")
     rig = (arguments.rig_loader or load_rig)(choose_device(arguments.device))
-    source = rig.new_portrait(arguments.seeds[0] if arguments.of is None else arguments.of, arguments.truncation)
-    controls = taken_from(source, arguments.take, rig.face)
+    source = rig.new_portrait(arguments.seeds[0] if arguments.from_seed is None else arguments.from_seed, arguments.truncation)
+    controls = taken_from(source, arguments.share, rig.face)
     for name, portrait in people(arguments, rig):
-        frame = draw(rig, portrait, controls, arguments.size, [])
+        frame = render_frame(rig, portrait, controls, arguments.size, [])
         whole = portraits.portrait_to_schema(portrait, rig.face)
         origin = recipe.origin(recipe.one_frame(whole, recipe.controls_to_schema(controls), arguments.size, []))
         print(write_atomic(arguments.output / f"{name}.png", images.png_bytes(frame, origin)), flush=True)
@@ -60,10 +64,10 @@ def people(arguments: argparse.Namespace, rig: Rig) -> Iterator[tuple[str, Portr
     from models.rigging.applications import between
 
     portraits = [rig.new_portrait(seed, arguments.truncation) for seed in arguments.seeds]
-    if arguments.between is None:
+    if arguments.interpolate is None:
         yield from ((f"person_{seed}", portrait) for seed, portrait in zip(arguments.seeds, portraits, strict=True))
         return
-    steps = [(start, end, number / arguments.between) for start, end in pairwise(portraits)
-             for number in range(arguments.between)]  # fmt: skip
+    steps = [(start, end, number / arguments.interpolate) for start, end in pairwise(portraits)
+             for number in range(arguments.interpolate)]  # fmt: skip
     for number, (start, end, t) in enumerate([*steps, (portraits[-2], portraits[-1], 1.0)], 1):
         yield f"frame_{number:04}", between(rig, start, end, t)

@@ -98,7 +98,7 @@ def server_of(app: FastAPI, ready_line: str) -> uvicorn.Server:
     """A server that prints ``ready_line`` as soon as it accepts connections."""
     import uvicorn
 
-    from backend.server.connections import LARGEST_HEAD, BoundedProtocol
+    from backend.server.connections import MAX_HEAD, BoundedProtocol
 
     class AnnouncingServer(uvicorn.Server):
         async def startup(self, sockets=None) -> None:
@@ -106,7 +106,7 @@ def server_of(app: FastAPI, ready_line: str) -> uvicorn.Server:
             print(ready_line, flush=True)
 
     config = uvicorn.Config(
-        app, http=BoundedProtocol, h11_max_incomplete_event_size=LARGEST_HEAD, log_config=None, log_level="warning",
+        app, http=BoundedProtocol, h11_max_incomplete_event_size=MAX_HEAD, log_config=None, log_level="warning",
         access_log=False, server_header=False, ws="none", lifespan="on", timeout_graceful_shutdown=SECONDS_TO_STOP,
     )  # fmt: skip
     return AnnouncingServer(config)

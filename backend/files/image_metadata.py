@@ -1,6 +1,6 @@
 """The texts in a picture's metadata, by name, without unpacking its pixels. Standard library only.
 
-A picture may be anybody's: it is read piece by piece, and no more than ``MOST_TEXT`` bytes are held of it.
+A picture may be anybody's: it is read piece by piece, and no more than ``MAX_TEXT`` bytes are held of it.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import BinaryIO
 
 from models.io.regular_file import open_regular
 
-LARGEST_PICTURE = 1 << 30  # bytes; an EXR of 2048² with all passes has 0.4 of it
-MOST_TEXT = 16 << 20  # bytes
+MAX_FILE_SIZE = 1 << 30  # bytes; an EXR of 2048² with all passes has 0.4 of it
+MAX_TEXT = 16 << 20  # bytes
 PIECE = 1 << 20  # bytes
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 EXR_START = b"v/1\x01"
 EXR_TILED, EXR_DEEP, EXR_MULTIPART = 0x200, 0x800, 0x1000
-MOST_CHUNKS = 1 << 20
+MAX_CHUNKS = 1 << 20
 
 
 def texts_of(path: Path) -> dict[str, str]:
     """The texts of a whole PNG or EXR, names with a capital. Raises StyleRigError, ValueError, OSError or struct.error."""
-    with open_regular(path, LARGEST_PICTURE) as file:
+    with open_regular(path, MAX_FILE_SIZE) as file:
         start = file.read(len(PNG_START))
         if start == PNG_START:
             return png_texts(file)
@@ -36,7 +36,7 @@ def texts_of(path: Path) -> dict[str, str]:
 
 def png_texts(file: BinaryIO) -> dict[str, str]:
     """The texts of a PNG's chunks up to IEND (PNG specification, 5.3 and 11.3.3), the sum of each checked."""
-    texts, kind, left = {}, b"", MOST_TEXT
+    texts, kind, left = {}, b"", MAX_TEXT
     while kind != b"IEND":
         length, kind = struct.unpack(">I4s", file.read(8))
         wanted = kind in PNG_TEXTS and length <= left
@@ -74,7 +74,7 @@ def png_text(kind: bytes, data: bytes) -> tuple[str, str]:
         rest = rest[1:]  # how it is packed: there is one way only
     if kind == b"iTXt":
         rest = rest[1:].split(b"\0", 2)[2]  # behind the language and the name in that language
-    text = zlib.decompressobj().decompress(rest, MOST_TEXT) if packed else rest
+    text = zlib.decompressobj().decompress(rest, MAX_TEXT) if packed else rest
     return name.decode("latin-1"), text.decode(encoding, "replace")
 
 
@@ -82,7 +82,7 @@ def exr_texts(file: BinaryIO) -> dict[str, str]:
     """The texts of an EXR's headers ("OpenEXR File Layout", openexr.com), provided that its chunks are there."""
     size = os.fstat(file.fileno()).st_size
     file.seek(4)
-    head = file.read(min(size, MOST_TEXT))
+    head = file.read(min(size, MAX_TEXT))
     version, texts, place = struct.unpack_from("<I", head)[0], {}, 4
     while True:
         found, after = exr_header(head, place)
@@ -121,7 +121,7 @@ def check_chunks(file: BinaryIO, place: int, size: int, version: int) -> None:
     file.seek(place)
     first = struct.unpack("<Q", file.read(8))[0]
     count, rest = divmod(first - place, 8)
-    if rest or not 1 <= count <= MOST_CHUNKS or first > size:
+    if rest or not 1 <= count <= MAX_CHUNKS or first > size:
         raise ValueError("it has no table of chunks")
     file.seek(place)
     places = struct.unpack(f"<{count}Q", file.read(8 * count))

@@ -87,7 +87,7 @@ def demo(arguments: argparse.Namespace) -> int:
     status = progress.run(script, blender.environment(user_folder))
     if status or not progress.result:
         raise BuildError(progress.error or f"Blender stopped ({status}); its words are in {progress.log}.")
-    film = [str(MAIN.executable), "-m", "backend.files.film", str(output / "frames"), str(output)]
+    film = [str(MAIN.executable), "-m", "backend.files.video", str(output / "frames"), str(output)]
     if progress.run(film, {**os.environ, "PYTHONPATH": str(ROOT)}):
         raise BuildError(progress.error or f"Making the film failed; see {progress.log}.")
     report(progress.result, output, blender, user_folder, time.monotonic() - started)

@@ -7,11 +7,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
-SMALLEST_SIZE, LARGEST_SIZE = 16, 2048  # pixels of a frame's side
-SMALLEST_SCALE, LARGEST_SCALE = 0.125, 8.0  # of the head against the portrait's own
-LARGEST_LIGHT = 1000.0  # of any coefficient
-LARGEST_SHIFT = 100.0  # widths of the frame
-LARGEST_SEED = 2**63 - 1  # what 64 bits with a sign hold
+MIN_SIZE, MAX_SIZE = 16, 2048  # pixels of a frame's side
+MIN_SCALE, MAX_SCALE = 0.125, 8.0  # of the head against the portrait's own
+MAX_LIGHT = 1000.0  # of any coefficient
+MAX_SHIFT = 100.0  # widths of the frame
+MAX_SEED = 2**63 - 1  # what 64 bits with a sign hold
 FAR = 1e10  # Depth where there is nothing, as Blender's own engines write it
 
 PassName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position"]

@@ -26,7 +26,7 @@ REQUEST = "StyleRigRequest"  # digest of all that the backend's own renderer mad
 PORTRAIT = "StyleRigPortrait"  # the rig's name in Blender
 SYNTHETIC_TEXTS = {DESCRIPTION: SYNTHETIC, SOURCE_TYPE: DIGITAL_SOURCE}
 
-LARGEST_RECIPE = 2 << 20  # bytes; a frame with the largest portrait that the schema takes has 1
+MAX_RECIPE = 2 << 20  # bytes; a frame with the largest portrait that the schema takes has 1
 
 
 def source_of(model: str, weights_hash: str, seed: int) -> str:
@@ -62,7 +62,7 @@ def packed_start(start: str, level: int) -> tuple[bytes, Any]:
 def unpack_recipe(text: str) -> bytes:
     """The JSON that ``pack_recipe`` packed. Raises ValueError or zlib.error for anything else."""
     unpacker = zlib.decompressobj()
-    content = unpacker.decompress(base64.b64decode(text, validate=True), LARGEST_RECIPE)
+    content = unpacker.decompress(base64.b64decode(text, validate=True), MAX_RECIPE)
     if not unpacker.eof:
         raise ValueError("the recipe is cut off or too long")
     return content

@@ -21,19 +21,19 @@ from backend.protocol.frames import (
     ARRAY_TYPE,
     ARRAY_TYPE_HEADER,
     CLIENT_HEADER,
-    LARGEST_SIZE,
+    MAX_SIZE,
+    MIN_SIZE,
     PASSES,
     PLACEMENT_HEADER,
-    SMALLEST_SIZE,
     SUPERSEDE_HEADER,
     array_headers,
     placement_header,
 )
 from backend.server import schema, serialization
 from backend.server.errors import hint_of, status_of
-from backend.server.inference import MODEL, RigHolder, Worker, draw, out_of_memory
+from backend.server.inference import MODEL, InferenceWorker, LazyRig, out_of_memory, render_frame
 from backend.server.inference_queue import Ticket
-from backend.server.middleware import Guard, error_body
+from backend.server.middleware import RequestGuard, error_body
 from models.errors import StyleRigError
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ ERRORS = {status: {"model": schema.ErrorAnswer} for status in (400, 401, 403, 40
 
 def create_app(rig_loader: Callable[[str], Rig], token: str, device: str = "cpu") -> FastAPI:
     """The application. ``rig_loader(device)`` is called once, in the background, when the server starts."""
-    holder, worker = RigHolder(rig_loader, device), Worker()
+    lazy_rig, worker = LazyRig(rig_loader, device), InferenceWorker()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(warm_up(holder, worker))
+        warming = asyncio.create_task(warm_up(lazy_rig, worker))
         yield
         worker.close()
         warming.cancel()
@@ -81,15 +81,15 @@ def create_app(rig_loader: Callable[[str], Rig], token: str, device: str = "cpu"
         redirect_slashes=False,
     )
     add_error_handlers(app)
-    add_routes(app, holder, worker)
-    app.add_middleware(Guard, token=token)
+    add_routes(app, lazy_rig, worker)
+    app.add_middleware(RequestGuard, token=token)
     return app
 
 
-async def warm_up(holder: RigHolder, worker: Worker) -> None:
+async def warm_up(lazy_rig: LazyRig, worker: InferenceWorker) -> None:
     """Load the rig before the first request needs it; what is wrong is told by each request again."""
     with contextlib.suppress(StyleRigError):
-        await worker.run(holder.get)
+        await worker.run(lazy_rig.get)
 
 
 def client_of(connection: Request, name: ClientName = "") -> str:
@@ -100,20 +100,20 @@ def client_of(connection: Request, name: ClientName = "") -> str:
 Client = Annotated[str, Depends(client_of)]
 
 
-def add_routes(app: FastAPI, holder: RigHolder, worker: Worker) -> None:
+def add_routes(app: FastAPI, lazy_rig: LazyRig, worker: InferenceWorker) -> None:
     @app.get("/v1/health")
     async def health() -> schema.Health:
         """Answers at once, also while the model is loading or at work."""
-        return state_of(holder)
+        return state_of(lazy_rig)
 
     @app.get("/v1/models")
     async def models(client: Client) -> list[schema.Model]:
-        return [describe(await worker.run(holder.get, Ticket(client=client)))]
+        return [describe(await worker.run(lazy_rig.get, Ticket(client=client)))]
 
     @app.post("/v1/portraits")
     async def new_portrait(request: schema.LatentRequest, client: Client) -> schema.Portrait:
         def job() -> schema.Portrait:
-            rig = holder.for_model(request.model)
+            rig = lazy_rig.for_model(request.model)
             portrait = serialization.new_portrait(request, rig)
             return serialization.portrait_to_schema(portrait, rig.face)
 
@@ -122,7 +122,7 @@ def add_routes(app: FastAPI, holder: RigHolder, worker: Worker) -> None:
     @app.post("/v1/portraits/mesh", response_class=Response, responses=NPZ)
     async def mesh(request: schema.MeshRequest, client: Client) -> Response:
         def job() -> bytes:
-            rig = holder.for_model(request.portrait.model)
+            rig = lazy_rig.for_model(request.portrait.model)
             portrait = serialization.portrait_from_schema(request.portrait, rig)
             return serialization.npz(serialization.portrait_mesh(portrait, rig.face))
 
@@ -136,27 +136,27 @@ def add_routes(app: FastAPI, holder: RigHolder, worker: Worker) -> None:
         ticket = Ticket(stream, client)
         watching = asyncio.create_task(watch(connection, worker, ticket))
         try:
-            return await worker.run(lambda: frame_response(holder, request), ticket)
+            return await worker.run(lambda: frame_response(lazy_rig, request), ticket)
         finally:
             watching.cancel()
 
 
-async def watch(connection: Request, worker: Worker, ticket: Ticket) -> None:
+async def watch(connection: Request, worker: InferenceWorker, ticket: Ticket) -> None:
     """Take the ticket's place in the queue away when its client ends the connection."""
     while (await connection.receive())["type"] != "http.disconnect":
         pass
     worker.refuse(ticket, StyleRigError("The client went away.", "Nothing is wrong.", code="client_gone"))
 
 
-def state_of(holder: RigHolder) -> schema.Health:
+def state_of(lazy_rig: LazyRig) -> schema.Health:
     """Whether the rig is there; ``problem`` is the error of the last attempt to load it, or None."""
-    problem = holder.problem
+    problem = lazy_rig.problem
     return schema.Health(
         status="ok",
         version=__version__,
-        device=holder.device,
-        models=[holder.rig.name if holder.rig else MODEL],
-        loaded=holder.rig is not None,
+        device=lazy_rig.device,
+        models=[lazy_rig.rig.name if lazy_rig.rig else MODEL],
+        loaded=lazy_rig.rig is not None,
         problem=schema.Problem(code=problem.code, message=problem.message, hint=hint_of(problem)) if problem else None,
     )
 
@@ -172,18 +172,18 @@ def describe(rig: Rig) -> schema.Model:
         identity=len(rig.face.identity),
         reflectance=len(rig.face.albedo),
         passes=list(PASSES),
-        sizes=[SMALLEST_SIZE, LARGEST_SIZE],
+        sizes=[MIN_SIZE, MAX_SIZE],
     )
 
 
-def frame_response(holder: RigHolder, request: schema.FrameRequest) -> Response:
+def frame_response(lazy_rig: LazyRig, request: schema.FrameRequest) -> Response:
     """Draw the frame and encode it; runs on the worker's thread."""
-    rig = holder.for_model(request.portrait.model)
+    rig = lazy_rig.for_model(request.portrait.model)
     portrait = serialization.portrait_from_schema(request.portrait, rig)
     controls = serialization.controls_from_schema(request.controls, rig.face)
     output = request.output
     passes = output.passes if output.format == "raw" else []
-    frame = draw(rig, portrait, controls, output.size, passes)
+    frame = render_frame(rig, portrait, controls, output.size, passes)
     headers = placement_header(frame.placement)
     if output.format == "png":
         origin = recipe.origin(recipe.one_frame(request.portrait, request.controls, output.size, passes))

@@ -7,8 +7,8 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST_CONNECTIONS = 192  # fewer than a process may open files on any system; more than all requests that may wait
-LARGEST_HEAD = 16 << 10  # bytes of a request's line and headers
+MAX_CONNECTIONS = 192  # fewer than a process may open files on any system; more than all requests that may wait
+MAX_HEAD = 16 << 10  # bytes of a request's line and headers
 HEAD_SECONDS = 10.0  # that a request's line and headers may take
 STALL_SECONDS = 30.0  # that a client may read nothing of an answer
 
@@ -16,7 +16,7 @@ STALL_SECONDS = 30.0  # that a client may read nothing of an answer
 class BoundedProtocol(H11Protocol):
     """uvicorn's connection, ended when its client says nothing for too long or reads nothing.
 
-    How long the body may take is for ``Guard`` to say, how long a connection is kept between requests for uvicorn.
+    How long the body may take is for ``RequestGuard`` to say, how long a connection is kept between requests for uvicorn.
     """
 
     head: asyncio.TimerHandle | None = None  # runs while a request's head is awaited
@@ -25,7 +25,7 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self.watch_head()
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > MAX_CONNECTIONS:
             silent = [connection for connection in self.connections if connection.head]
             min(silent, key=lambda connection: connection.head.when()).transport.abort()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from models.rigging import Controls, Frame, Portrait, Rig
 
 MODEL = "studio"  # the one that ships
-AT_ONCE = 2  # while one frame is drawn, the next is prepared and the last one encoded; small ones are drawn side by side
+MAX_CONCURRENT = 2  # while one frame is drawn, the next is prepared and the last one encoded; small ones are drawn side by side
 SLOW_SECONDS = 1.5
 # Of torch on the CPU, on Windows, on the GPU; of C++; of oneDNN, which makes its code as it goes; of Python's threads.
 MEMORY_SIGNS = (
@@ -60,7 +60,7 @@ def choose_device(name: str) -> str:
     return name
 
 
-def draw(rig: Rig, portrait: Portrait, controls: Controls, size: int | None, passes: list[str]) -> Frame:
+def render_frame(rig: Rig, portrait: Portrait, controls: Controls, size: int | None, passes: list[str]) -> Frame:
     """``rig.frame``; raises StyleRigError when memory runs out and when anything in the frame is not a number."""
     import torch
 
@@ -116,7 +116,7 @@ def out_of_memory() -> StyleRigError:
     )
 
 
-class RigHolder:
+class LazyRig:
     """Loads the rig at the first ``get``. A failed attempt is tried again, so that weights can be put right."""
 
     def __init__(self, loader: Callable[[str], Rig], device: str = "cpu"):
@@ -145,8 +145,8 @@ class RigHolder:
         return rig
 
 
-class Worker:
-    """Runs jobs on threads of its own, ``AT_ONCE`` at a time, in the order of an ``InferenceQueue``.
+class InferenceWorker:
+    """Runs jobs on threads of its own, ``MAX_CONCURRENT`` at a time, in the order of an ``InferenceQueue``.
 
     For one event loop: all methods are for its thread.
     """
@@ -177,7 +177,7 @@ class Worker:
             self.call_next()
 
     def new_threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="rig")
+        return ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="rig")
 
     def leave_spoilt_threads(self, error: StyleRigError) -> None:
         """Have other threads for the next jobs where the one in which ``error`` came up is of no more use."""
@@ -191,7 +191,7 @@ class Worker:
 
     def call_next(self) -> None:
         """Give as many tickets their turn as may run at once."""
-        while self.queue and len(self.running) < AT_ONCE:
+        while self.queue and len(self.running) < MAX_CONCURRENT:
             ticket = self.queue.take()
             if not ticket.turn.done():  # it is when the server stops
                 self.running.add(ticket)

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-MOST_WAITING = 64  # live views, and requests that belong to none
+MAX_QUEUED = 64  # live views, and requests that belong to none
 LIVE_IN_A_ROW = 4  # while a batch waits: after these it has its turn
 
 
@@ -26,7 +26,7 @@ class Ticket:
 class InferenceQueue:
     """The tickets that wait."""
 
-    def __init__(self, most: int = MOST_WAITING):
+    def __init__(self, most: int = MAX_QUEUED):
         self.most = most
         self.live: dict[str, Ticket] = {}  # stream -> its newest ticket, the stream that waited longest first
         self.batch: dict[str, deque[Ticket]] = {}  # client -> its tickets, the client whose turn it is first

@@ -9,7 +9,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
-LARGEST_LOG = 1 << 20  # bytes; as much again lies beside it, in FILE.1
+MAX_LOG = 1 << 20  # bytes; as much again lies beside it, in FILE.1
 STDERR = 2  # file descriptor
 
 
@@ -18,7 +18,7 @@ class LogFile(RotatingFileHandler):
 
     def __init__(self, path: Path):
         self.nowhere = os.open(os.devnull, os.O_WRONLY)
-        super().__init__(path, maxBytes=LARGEST_LOG, backupCount=1, encoding="utf-8", errors="backslashreplace")
+        super().__init__(path, maxBytes=MAX_LOG, backupCount=1, encoding="utf-8", errors="backslashreplace")
 
     def _open(self) -> TextIO:
         stream = super()._open()

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LARGEST_BODY = 1 << 20  # bytes
-MOST_DISCARDED = 64 << 20  # bytes read and dropped so that the sender gets to read the refusal
+MAX_BODY = 1 << 20  # bytes
+MAX_DISCARDED = 64 << 20  # bytes read and dropped so that the sender gets to read the refusal
 BODY_SECONDS = 20.0  # that a body may take
 
 
@@ -29,11 +29,11 @@ class Refused(NamedTuple):
     close: bool = False
 
 
-TOO_LARGE = Refused(413, "too_large", f"The request is over {LARGEST_BODY} bytes.", "Send less.", close=True)
+TOO_LARGE = Refused(413, "too_large", f"The request is over {MAX_BODY} bytes.", "Send less.", close=True)
 INCOMPLETE = Refused(408, "incomplete", f"The request was not whole after {BODY_SECONDS:g} s.", "Send all of it at once.", close=True)
 
 
-class Guard:
+class RequestGuard:
     """ASGI middleware. Refuses what is not meant for this server (a page in a browser that had its
     name resolved to 127.0.0.1), what does not know the token, and bodies that are too large or too slow."""
 
@@ -83,7 +83,7 @@ async def read_body(receive: Receive, keep: bool) -> bytes | Refused:
 
 
 async def bounded_body(receive: Receive, keep: bool) -> bytes | Refused:
-    """As ``read_body``, however long it takes. What is over ``LARGEST_BODY`` is read and dropped."""
+    """As ``read_body``, however long it takes. What is over ``MAX_BODY`` is read and dropped."""
     body, size = bytearray(), 0
     while True:
         message = await receive()
@@ -91,10 +91,10 @@ async def bounded_body(receive: Receive, keep: bool) -> bytes | Refused:
             return INCOMPLETE
         part = message.get("body", b"")
         size += len(part)
-        if keep and size <= LARGEST_BODY:
+        if keep and size <= MAX_BODY:
             body += part
-        if not message.get("more_body", False) or size > MOST_DISCARDED:
-            return TOO_LARGE if size > LARGEST_BODY else bytes(body)
+        if not message.get("more_body", False) or size > MAX_DISCARDED:
+            return TOO_LARGE if size > MAX_BODY else bytes(body)
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

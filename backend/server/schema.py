@@ -12,32 +12,32 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, ValidationError, field_validator, model_validator
 
 from backend.protocol.frames import (
-    LARGEST_LIGHT,
-    LARGEST_SCALE,
-    LARGEST_SEED,
-    LARGEST_SHIFT,
-    LARGEST_SIZE,
+    MAX_LIGHT,
+    MAX_SCALE,
+    MAX_SEED,
+    MAX_SHIFT,
+    MAX_SIZE,
+    MIN_SCALE,
+    MIN_SIZE,
     PASSES,
-    SMALLEST_SCALE,
-    SMALLEST_SIZE,
     PassName,
 )
 from models.errors import StyleRigError
 
-MOST_FRAMES = 100_000
-LARGEST_LATENT = 100.0  # of any value of w; those of mapping networks lie within ±10, and mixtures of them not far outside
-MOST_PARTS = 14 * MOST_FRAMES + 100  # lists and objects in a rig file's JSON; each takes far more memory than text
-MOST_NAMES = 1024  # in an object
+MAX_FRAMES = 100_000
+MAX_LATENT = 100.0  # of any value of w; those of mapping networks lie within ±10, and mixtures of them not far outside
+MAX_PARTS = 14 * MAX_FRAMES + 100  # lists and objects in a rig file's JSON; each takes far more memory than text
+MAX_NAMES = 1024  # in an object
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$", max_length=64)]
-Number = Annotated[float, Field(ge=-LARGEST_LIGHT, le=LARGEST_LIGHT, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=-MAX_LIGHT, le=MAX_LIGHT, allow_inf_nan=False)]
 Angles = Annotated[list[Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 Triple = Annotated[list[Number], Field(min_length=3, max_length=3)]
-Pair = Annotated[list[Annotated[float, Field(ge=-LARGEST_SHIFT, le=LARGEST_SHIFT, allow_inf_nan=False)]], Field(min_length=2, max_length=2)]
+Pair = Annotated[list[Annotated[float, Field(ge=-MAX_SHIFT, le=MAX_SHIFT, allow_inf_nan=False)]], Field(min_length=2, max_length=2)]
 Light = Annotated[list[Triple], Field(min_length=9, max_length=9)]
 Weights = Annotated[list[Number], Field(max_length=1024)]
-Expression = Annotated[dict[Name, Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(max_length=MOST_NAMES)]
-Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Expression = Annotated[dict[Name, Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(max_length=MAX_NAMES)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Truncation = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
 
@@ -47,7 +47,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-Latent = Annotated[str, Field(max_length=700_000, description=f"base64 of little-endian float32, each within ±{LARGEST_LATENT:g}")]
+Latent = Annotated[str, Field(max_length=700_000, description=f"base64 of little-endian float32, each within ±{MAX_LATENT:g}")]
 LatentShape = Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)]
 
 
@@ -106,13 +106,13 @@ class Controls(Message):
     expression: Expression = Field(default_factory=dict, description="by name, 0 to 1")
     light: Light | None = Field(None, description="spherical harmonics of order 2, 9 rows of linear RGB")
     translation: Pair | None = Field(None, description="x to the right, y up, in widths of the frame")
-    scale: Annotated[float, Field(ge=SMALLEST_SCALE, le=LARGEST_SCALE, allow_inf_nan=False)] = 1.0
+    scale: Annotated[float, Field(ge=MIN_SCALE, le=MAX_SCALE, allow_inf_nan=False)] = 1.0
 
 
 class Layers(Message):
     """Size and passes of a frame."""
 
-    size: Annotated[int, Field(ge=SMALLEST_SIZE, le=LARGEST_SIZE)] | None = Field(
+    size: Annotated[int, Field(ge=MIN_SIZE, le=MAX_SIZE)] | None = Field(
         None, description="width and height in pixels; null is the generator's own"
     )
     passes: Annotated[list[PassName], Field(max_length=len(PASSES))] = Field(default_factory=list)
@@ -154,7 +154,7 @@ class RigFile(Message):
         Annotated[Portrait, Tag("whole")] | Annotated[PortraitRequest, Tag("from a seed")],
         Discriminator(portrait_kind),
     ]
-    frames: Annotated[list[Controls], Field(min_length=1, max_length=MOST_FRAMES), FailFast()]
+    frames: Annotated[list[Controls], Field(min_length=1, max_length=MAX_FRAMES), FailFast()]
     output: Layers = Field(default_factory=Layers)
 
 
@@ -222,7 +222,7 @@ def read_json(content: str | bytes) -> object:
     """The value of a JSON text, with or without a byte order mark, that has no more parts than a rig file. Raises ValueError."""
     try:
         text = content if isinstance(content, str) else content.decode(json.detect_encoding(content))
-        if text.count("[") + text.count("{") > MOST_PARTS:
+        if text.count("[") + text.count("{") > MAX_PARTS:
             raise ValueError("it has more lists and objects than a rig file can have")
         return json.loads(text, object_pairs_hook=bounded)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -232,6 +232,6 @@ def read_json(content: str | bytes) -> object:
 
 
 def bounded(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    if len(pairs) > MOST_NAMES:
-        raise ValueError(f"an object in it has more than {MOST_NAMES} names")
+    if len(pairs) > MAX_NAMES:
+        raise ValueError(f"an object in it has more than {MAX_NAMES} names")
     return dict(pairs)

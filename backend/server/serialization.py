@@ -24,9 +24,7 @@ def new_portrait(request: schema.LatentRequest, rig: rigging.Rig) -> rigging.Por
     if request.w is None:
         return rig.new_portrait(seed=request.seed, truncation=request.truncation)
     w = decode_w(request, (rig.generator.num_ws, rig.generator.w_dim))
-    with torch.no_grad():
-        parameters = rig.reconstruction(torch.from_numpy(w)[None].to(rig.face.mean.device), rig.face).to("cpu")
-    return rigging.Portrait(rig.name, rig.weights_hash, request.seed, request.truncation, w, parameters)
+    return rig.portrait_from_latent(w, request.seed, request.truncation)
 
 
 def portrait_to_schema(portrait: rigging.Portrait, face: FaceModel) -> schema.Portrait:
@@ -102,8 +100,8 @@ def decode_w(message: schema.Portrait | schema.LatentRequest, shape: tuple[int, 
     if len(data) != 4 * shape[0] * shape[1]:
         raise damaged(f"its w holds {len(data)} bytes, {shape} float32 are {4 * shape[0] * shape[1]}")
     w = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape)
-    if not (np.abs(w) <= schema.LARGEST_LATENT).all():  # nor where one is not a number
-        raise damaged(f"its w holds values that are not numbers within ±{schema.LARGEST_LATENT:g}")
+    if not (np.abs(w) <= schema.MAX_LATENT).all():  # nor where one is not a number
+        raise damaged(f"its w holds values that are not numbers within ±{schema.MAX_LATENT:g}")
     return w
 
 

@@ -87,7 +87,7 @@ def around(parts: list[Rectangle], area: Rectangle) -> Rectangle:
 
 def backend_size(side: float) -> int:
     """The size to ask the backend for, to fill a square of ``side`` pixels."""
-    return min(max(round(side), frames.SMALLEST_SIZE), frames.LARGEST_SIZE)
+    return min(max(round(side), frames.MIN_SIZE), frames.MAX_SIZE)
 
 
 def to_blender(

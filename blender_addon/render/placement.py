@@ -190,7 +190,7 @@ def frame_controls(
     controls = {
         "rotation": rounded((*turned, wrapped(roll + cmath.phase(axis)))),
         "translation": rounded((shift.real / 2, shift.imag / 2)),
-        "scale": min(max(rounded([abs(axis) / enlarged])[0], frames.SMALLEST_SCALE), frames.LARGEST_SCALE),
+        "scale": min(max(rounded([abs(axis) / enlarged])[0], frames.MIN_SCALE), frames.MAX_SCALE),
     }
     back = 1 / axis
     return controls, (back, -back * centre)
@@ -211,7 +211,7 @@ def square_around(centre: complex, axis: complex, view: View, area: Rectangle) -
     bottom, top = max(math.floor(centre.imag - reach), area.y), min(math.ceil(centre.imag + reach), area.y + area.height)
     if right <= left or top <= bottom:
         return None
-    side = max((right - left) * view.aspect, top - bottom, 2.05 * length / frames.LARGEST_SCALE)
+    side = max((right - left) * view.aspect, top - bottom, 2.05 * length / frames.MAX_SCALE)
     return Square(left, bottom, math.ceil(side - 1e-6), view.aspect)
 
 

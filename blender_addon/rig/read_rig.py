@@ -20,8 +20,8 @@ from .light import final_light
 
 DIGITS = 6  # requests are rounded, so that the float noise of an evaluation is no new request
 # What the backend takes; a rig that asks for more gets the most that there is.
-MOST_LIGHT, MOST_SHIFT = frames.LARGEST_LIGHT, frames.LARGEST_SHIFT
-SCALES = frames.SMALLEST_SCALE, frames.LARGEST_SCALE
+MOST_LIGHT, MOST_SHIFT = frames.MAX_LIGHT, frames.MAX_SHIFT
+SCALES = frames.MIN_SCALE, frames.MAX_SCALE
 # eyeLook expression -> (index into (yaw, pitch) of the eye bone, its sign), per side
 GAZE = {
     "L": {"eyeLookOut": (0, 1), "eyeLookIn": (0, -1), "eyeLookDown": (1, 1), "eyeLookUp": (1, -1)},

@@ -25,4 +25,4 @@ def fields_of(seed: int) -> tuple[int, str]:
 
 
 def is_seed(text: str) -> bool:
-    return bool(re.fullmatch(r"\s*[0-9]{1,19}\s*", text)) and int(text) <= frames.LARGEST_SEED
+    return bool(re.fullmatch(r"\s*[0-9]{1,19}\s*", text)) and int(text) <= frames.MAX_SEED

@@ -141,7 +141,7 @@ class STYLERIG_OT_draw_gallery(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         gallery = context.window_manager.stylerig_gallery
         first = first_of(gallery) + self.page * gallery.count
-        gallery.first, gallery.large_first = seeds.fields_of(min(max(0, first), frames.LARGEST_SEED))
+        gallery.first, gallery.large_first = seeds.fields_of(min(max(0, first), frames.MAX_SEED))
         settings = backend_manager.launch_settings()
         wanted = [seed for seed in page_of(gallery) if candidate_key(seed, gallery.truncation) not in CANDIDATES]
         if wanted:
@@ -238,7 +238,7 @@ def first_of(gallery: StyleRigGallery) -> int:
 def page_of(gallery: StyleRigGallery) -> range:
     """The seeds that the gallery shows."""
     first = first_of(gallery)
-    return range(first, min(first + gallery.count, frames.LARGEST_SEED + 1))
+    return range(first, min(first + gallery.count, frames.MAX_SEED + 1))
 
 
 def icon_name(candidate: Candidate) -> str:

@@ -52,5 +52,4 @@ def between(rig: Rig, first: Portrait, second: Portrait, t: float) -> Portrait:
     if t in (0, 1):
         return second if t else first
     w = ((1 - t) * first.w + t * second.w).astype(np.float32)
-    parameters = rig.reconstruction(torch.from_numpy(w)[None].to(rig.device), rig.face).to("cpu")
-    return Portrait(rig.name, rig.weights_hash, first.seed, first.truncation, w, parameters)
+    return rig.portrait_from_latent(w, first.seed, first.truncation)

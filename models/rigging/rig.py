@@ -130,8 +130,14 @@ class Rig:
             raise bad_controls(f"seed {seed} or truncation {truncation} is out of bounds")
         z = latents_from_seed(seed, 1, self.generator.z_dim).to(self.device)
         w = self.generator.mapping(z, truncation_psi=truncation)
-        parameters = self.reconstruction(w, self.face).to("cpu")
-        return Portrait(self.name, self.weights_hash, seed, truncation, w[0].cpu().numpy(), parameters)
+        return self.portrait_from_latent(w[0].cpu().numpy(), seed, truncation)
+
+    @torch.no_grad()
+    @one_thread()
+    def portrait_from_latent(self, w: np.ndarray, seed: int, truncation: float) -> Portrait:
+        """The person of a latent (L, 512): parameters by the reconstruction. ``seed`` and ``truncation`` are only noted."""
+        parameters = self.reconstruction(torch.from_numpy(w)[None].to(self.device), self.face).to("cpu")
+        return Portrait(self.name, self.weights_hash, seed, truncation, w, parameters)
 
     @torch.no_grad()
     @one_thread()

@@ -8,7 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
-from backend.files import film
+from backend.files import video
 from models.errors import StyleRigError
 from models.io.images import LABEL_HEIGHT
 
@@ -16,7 +16,7 @@ from models.io.images import LABEL_HEIGHT
 def write_frames(folder, count: int, size=(32, 24)) -> list:
     for i in range(count):
         Image.new("RGB", size, (10 * i, 255 - 10 * i, 60)).save(folder / f"frame_{i + 1:04}.png")
-    return film.frames_in(folder)
+    return video.frames_in(folder)
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def write_frames(folder, count: int, size=(32, 24)) -> list:
 def test_frames_come_by_their_numbers(tmp_path, names):
     for name in names[::-1]:
         (tmp_path / f"{name}.png").touch()
-    assert [path.stem for path in film.frames_in(tmp_path)] == names
+    assert [path.stem for path in video.frames_in(tmp_path)] == names
 
 
 def test_movie_holds_every_frame_at_its_size(tmp_path):
     import imageio_ffmpeg
 
-    path = film.movie(write_frames(tmp_path, 10), tmp_path / "out" / "film.mp4", rate=10)
+    path = video.movie(write_frames(tmp_path, 10), tmp_path / "out" / "film.mp4", rate=10)
     reader = imageio_ffmpeg.read_frames(str(path))
     assert next(reader)["source_size"] == (32, 24)
     pictures = list(reader)
@@ -52,9 +52,9 @@ def test_movie_holds_every_frame_at_its_size(tmp_path):
 
 def test_sheet_shows_first_and_last_frame(tmp_path):
     frames = write_frames(tmp_path, 20)
-    sheet = Image.open(film.contact_sheet(frames, tmp_path / "sheet.png", most=6, columns=3))
-    assert sheet.getpixel((film.GAP + 3, film.GAP + 3)) == (0, 255, 60)
-    last = (film.GAP + 2 * (32 + film.GAP) + 3, film.GAP + 24 + LABEL_HEIGHT + film.GAP + 3)
+    sheet = Image.open(video.contact_sheet(frames, tmp_path / "sheet.png", most=6, columns=3))
+    assert sheet.getpixel((video.GAP + 3, video.GAP + 3)) == (0, 255, 60)
+    last = (video.GAP + 2 * (32 + video.GAP) + 3, video.GAP + 24 + LABEL_HEIGHT + video.GAP + 3)
     assert sheet.getpixel(last) == (190, 65, 60)
 
 
@@ -62,12 +62,12 @@ def test_a_broken_frame_is_named(tmp_path):
     frames = write_frames(tmp_path, 3)
     frames[1].write_bytes(frames[1].read_bytes()[:40])
     with pytest.raises(StyleRigError, match="frame_0002.png is not a whole picture"):
-        film.movie(frames, tmp_path / "film.mp4")
+        video.movie(frames, tmp_path / "film.mp4")
     assert not list(tmp_path.glob("*.mp4")) and not list(tmp_path.glob(".film*"))
 
 
 def test_an_empty_folder_is_said_so(tmp_path, run_python):
-    answer = run_python([sys.executable, "-m", "backend.files.film", tmp_path, tmp_path])
+    answer = run_python([sys.executable, "-m", "backend.files.video", tmp_path, tmp_path])
     assert answer.returncode == 1
     assert "There are no PNG frames" in answer.stdout
 
@@ -75,6 +75,6 @@ def test_an_empty_folder_is_said_so(tmp_path, run_python):
 def test_a_folder_that_the_pipe_cannot_hold_is_still_named(run_python, tmp_path):
     (tmp_path / "日本").mkdir()
     variables = {**os.environ, "PYTHONIOENCODING": "cp1252"}
-    answer = run_python([sys.executable, "-m", "backend.files.film", tmp_path / "日本", tmp_path], env=variables)
+    answer = run_python([sys.executable, "-m", "backend.files.video", tmp_path / "日本", tmp_path], env=variables)
     assert answer.returncode == 1 and answer.stdout.startswith("@error There are no ") and r"\u65e5\u672c" in answer.stdout
     assert answer.stderr == ""

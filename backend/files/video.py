@@ -1,6 +1,6 @@
 """A sequence of frames as an MP4 and as a contact sheet.
 
-python -m backend.files.film FRAMES_FOLDER OUTPUT_FOLDER [--rate 24]
+python -m backend.files.video FRAMES_FOLDER OUTPUT_FOLDER [--rate 24]
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def movie(frames: list[Path], path: Path, rate: float = 24.0) -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m backend.files.film", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m backend.files.video", description=__doc__.splitlines()[0])
     parser.add_argument("frames", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--rate", type=float, default=24.0, help="frames per second")
