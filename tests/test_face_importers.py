@@ -334,7 +334,7 @@ def test_ict_eyes_are_seen(ict):
 
 def test_landmarks_are_found_on_a_strange_face(ict):
     """Without landmarks, on another person, tilted, larger and elsewhere: within 2 mm on average inside the face."""
-    from models.face.importers.registration import carry_our_head
+    from models.face.importers.registration import transfer_annotations
 
     random = torch.Generator().manual_seed(4)
     kept = (ict.masks["skin"] > 0.5).nonzero()[:, 0]
@@ -347,7 +347,7 @@ def test_landmarks_are_found_on_a_strange_face(ict):
         c, s = np.cos(0.08), np.sin(0.08)
         tilt = torch.tensor([[1, 0, 0], [0, c, -s], [0, s, c]], dtype=torch.float32)
         points = 1.04 * person @ tilt.T + torch.tensor([3.0, -20.0, 5.0])
-        carried = carry_our_head(points[kept].numpy(), triangles.numpy(), np.full(68, -1))
+        carried = transfer_annotations(points[kept].numpy(), triangles.numpy(), np.full(68, -1))
         found = points[kept][torch.from_numpy(carried.landmarks)]
         errors.append((found - points[ict.landmarks])[17:].norm(dim=1).mean())
     assert sum(errors) / len(errors) < 0.2  # cm

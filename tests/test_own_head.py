@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +15,10 @@ from face_contact import Contact, random_expressions, seen, seen_parts
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.face.fragments import rasterize
-from models.face.own_head import build, modes, people, storage
+from models.face.own_head import build, edition_1, edition_2, modes, people, storage
 from models.face.own_head.measurements import read_figures
 from models.face.own_head.proportions import ASYMMETRIC
-from models.face.own_head.topology import PROXY
+from models.face.own_head.topology import FULL, PROXY
 
 # SHA-256 of edition 1, rounded to a micrometre (last bits differ between processors): shipped weights rely on it.
 EDITION_1 = {
@@ -23,6 +26,7 @@ EDITION_1 = {
     "proxy": "6bc103fd67b93b7a94a82de24d368801619814133f0d14cd67df90631236f370",
 }
 STATISTICAL = 80
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +63,32 @@ def shaped(face, identity=None, **expression: float) -> torch.Tensor:
     return face.vertices(identity, face.expression_weights(expression))[0]
 
 
-@pytest.mark.parametrize("mesh", ["full", "proxy"])
-def test_edition_1_is_what_shipped_weights_know(mesh):
-    face = load_face_model(None)
-    assert content(face if mesh == "full" else face.proxy) == EDITION_1[mesh]
+@pytest.mark.parametrize(("mesh", "resolution"), [("full", FULL), ("proxy", PROXY)])
+def test_edition_1_is_what_shipped_weights_know(mesh, resolution):
+    built = edition_1.build_mesh(read_figures(), resolution)
+    assert content(built) == EDITION_1[mesh]
+    stored = load_face_model(None) if mesh == "full" else load_face_model(None).proxy
+    for key in ("triangles", "landmarks", "quads", "uv_triangles", "uv_quads"):
+        assert torch.equal(getattr(stored, key), getattr(built, key))
+    assert (stored.expression_names, stored.identity_names, stored.reflectance_names, stored.name, stored.albedo_floor) == (
+        built.expression_names, built.identity_names, built.reflectance_names, built.name, built.albedo_floor,
+    )  # fmt: skip
+    for key, step in (("mean", 2e-5), ("identity", 5e-5), ("albedo_mean", 2e-5), ("albedo", 4e-5), ("uv", 1e-6), ("eye_centers", 2e-5)):
+        assert (getattr(stored, key) - getattr(built, key)).abs().max() < 0.51 * step + 1e-6, key
+    assert (stored.expression - built.expression).abs().max() < 1.1e-4  # cm; jaws open so far that their steps are twice as large
+    assert all((stored.masks[name] - mask).abs().max() < 1e-4 for name, mask in built.masks.items())
+    assert all((stored.groups[name] - group).abs().max() < 1e-4 for name, group in built.groups.items())
+
+
+def test_loading_builds_nothing():
+    program = """
+import sys
+from models.face import load_face_model
+load_face_model(None), load_face_model("head-2")
+print(*sorted(name for name in sys.modules if name.startswith("models.face.")))
+"""
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == ["models.face.model", "models.face.own_head", "models.face.own_head.storage"]
 
 
 def test_what_edition_1_has_stays_in_its_place(face):
@@ -116,19 +142,32 @@ def test_teeth_gums_and_tongue_face_outward(face, mesh):
         assert normals[forward > forward.quantile(0.85), 2].mean() > 0  # before the incisors
 
 
-def test_the_file_holds_what_the_tool_builds():
+@pytest.mark.parametrize(("edition", "builder"), [(1, edition_1), (2, edition_2)])
+def test_the_file_holds_what_the_tool_builds(monkeypatch, edition, builder):
     """The proxy, which builds at once: all its numbers, without a step's difference."""
-    stored = storage.read(storage.FILE)
-    mesh = build.build_mesh(read_figures(), PROXY)
+    stored = storage.read(storage.FILES[edition])
+    mesh = builder.build_mesh(read_figures(), PROXY)
     mesh.proxy = mesh
-    built = storage.pack(mesh)
+    monkeypatch.setattr(builder, "build", lambda: mesh)
+    built = build.build(edition)
     same = {key: np.array_equal(built[key], stored[key]) for key in stored if key.startswith("proxy.") or key == "names"}
     assert len(same) > 20 and all(same.values()), [key for key, equal in same.items() if not equal]
 
 
+def test_the_tool_says_whether_a_file_holds_the_same(monkeypatch, capsys, tmp_path):
+    mesh = edition_1.build_mesh(read_figures(), PROXY)
+    mesh.proxy = mesh
+    monkeypatch.setattr(edition_1, "build", lambda: mesh)
+    monkeypatch.setattr(storage, "FILES", {1: tmp_path / "head-1.npz"})
+    assert build.main(["--edition", "1"]) == 0 and build.main(["--edition", "1", "--check"]) == 0
+    mesh.mean[5, 1] += 1e-3
+    assert build.main(["--check"]) == 1
+    assert "is not what this code builds" in capsys.readouterr().out
+
+
 def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "head-2.npz"
-    path.write_bytes(storage.FILE.read_bytes()[:5000])
+    path.write_bytes(storage.FILES[2].read_bytes()[:5000])
     with pytest.raises(StyleRigError) as caught:
         storage.read(path)
     assert "head-2.npz" in caught.value.message and "build" in caught.value.hint

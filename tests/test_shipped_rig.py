@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from models.evaluation.control import load_judge
 from models.face.alignment import project_landmarks
 from models.rigging import Controls, Rig
+from models.rigging.rig import WEIGHTS, hash_files, weight_files
 
 SEEDS = range(900, 906)
 YAWS = (-25.0, 0.0, 25.0)
@@ -75,6 +77,13 @@ def test_light_from_the_side_brightens_that_side(rig, portraits):
         left_minus_right = [float(p[..., half:].mean() - p[..., :half].mean()) for p in pictures]
         difference.append(left_minus_right[0] - left_minus_right[1])
     assert np.median(difference) > 0.02, difference
+
+
+def test_portraits_from_before_heads_counted_still_belong_to_the_rig(rig):
+    """They hold the hash of the three files alone, and were made with the head that was built at each start."""
+    assert rig.weights_hash == hash_files(list(weight_files(WEIGHTS).values()))
+    moved = dataclasses.replace(rig.face, expression=rig.face.expression * 1.001)
+    assert Rig.load(face=moved).weights_hash != rig.weights_hash
 
 
 def test_own_controls_give_the_portrait_itself(rig, portraits):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -258,6 +259,10 @@ def test_rig_files_round_trip_and_faults_are_named(rig, tmp_path):
     assert loaded.name == "tiny" and len(loaded.weights_hash) == 64
     portrait = loaded.new_portrait(seed=2)
     assert np.array_equal(loaded.edit(portrait, loaded.request(portrait, Controls()))[0].numpy(), portrait.w)
+    other_head = dataclasses.replace(rig.face, mean=rig.face.mean + 1e-3)
+    with pytest.raises(StyleRigError) as caught:
+        Rig.load(tmp_path, face=other_head).frame(portrait, Controls())
+    assert caught.value.code == "other_weights"
     with pytest.raises(StyleRigError, match="another generator or face model"):
         Rig.load(tmp_path, face=synthetic_face(identity=9))
     header, state = read_network(tmp_path / "tiny-rignet.safetensors", "rignet")

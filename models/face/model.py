@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 from models.errors import StyleRigError
+
+HASHED = ("mean", "identity", "expression", "albedo_mean", "albedo", "triangles", "landmarks")
 
 
 @dataclass(eq=False)
@@ -70,6 +73,17 @@ class FaceModel:
         """Eyeball centres (N, 2, 3), left then right, for identity weights (N, K)."""
         change = (identity @ self.identity_eye_centers.flatten(1)).unflatten(1, (2, 3))
         return self.eye_centers + change
+
+    def content_hash(self) -> str:
+        """SHA-256 of the numbers that a picture of this head depends on, those of its proxy too."""
+        digest = hashlib.sha256(repr((self.expression_names, self.albedo_floor)).encode())
+        for key in HASHED:
+            value = getattr(self, key)
+            digest.update(f"{key} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy())
+        if self.proxy is not None:
+            digest.update(self.proxy.content_hash().encode())
+        return digest.hexdigest()
 
     def to(self, device: torch.device | str) -> FaceModel:
         """The same model with its tensors on ``device``."""

@@ -53,6 +53,7 @@ PASSES = {  # render pass -> output of the rasteriser; None where the generator'
     "UV": "uv",
     "Position": "position",
 }
+FIRST_HEAD = "108adb400dca35e1464c38f6a2dd3bf2fe4173ce638389e8c2f856a1a3e3f050"  # ``content_hash`` of head-1.npz
 BACKDROP = 0.5  # sRGB grey that "Portrait" lies over
 PRECISIONS = ("exact", "fast")
 SIZES = (16, 4096)
@@ -91,9 +92,9 @@ class Rig:
         generator = load_generator(files["generator"], device=device)
         reconstruction = Reconstruction.load(files["reconstruction"]).to(device)
         networks = RigNets.load(files["rignet"]).to(device)
-        face = (face or load_face_model(None)).to(device)
+        face = face or load_face_model(None)
         name = files["generator"].name.removesuffix("-generator.safetensors")
-        rig = cls(name, hash_files(list(files.values())), generator, face, reconstruction, networks)
+        rig = cls(name, weights_hash(list(files.values()), face), generator, face.to(device), reconstruction, networks)
         rig.check_fit()
         return rig
 
@@ -379,6 +380,15 @@ def weight_files(folder: Path) -> dict[str, Path]:
     if missing := [path.name for path in files.values() if not path.is_file()]:
         raise StyleRigError(f"{folder} lacks {', '.join(missing)}.", "Train or copy the rig again.", code="missing_weights")
     return files
+
+
+def weights_hash(paths: list[Path], face: FaceModel) -> str:
+    """SHA-256 of all that a portrait belongs to: the rig's files and its face model.
+
+    With the head that every rig had before face models counted it is that of the files alone: portraits of then still open.
+    """
+    files, head = hash_files(paths), face.content_hash()
+    return files if head == FIRST_HEAD else hashlib.sha256(f"{files} {head}".encode()).hexdigest()
 
 
 def hash_files(paths: list[Path]) -> str:

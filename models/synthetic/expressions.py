@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from models.face.gaze import is_gaze
-from models.face.own_head.head import GAZE_DEGREES
+from models.face.own_head.measurements import GAZE_DEGREES
 
 # What a face does in a picture, and how often.
 SHARES = {"neutral": 0.20, "slight": 0.20, "natural": 0.34, "single": 0.18, "several": 0.08}

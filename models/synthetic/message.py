@@ -15,7 +15,7 @@ import torch
 from models.face import posing
 from models.face.mesh_topology import vertex_normals
 from models.face.model import FaceModel
-from models.face.own_head.head import chart_from_uv
+from models.face.own_head.parts import chart_from_uv
 from models.face.shoulders import ring_strip
 from models.synthetic import accessories, clothing, eyes, hair, skin
 from models.synthetic.environments import HEIGHT, WIDTH, mixed_panorama

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.face.own_head.head import gaze_turn
+from models.face.own_head.measurements import gaze_turn
 
 GAZES = tuple(f"eyeLook{way}_{side}" for way in ("Down", "In", "Out", "Up") for side in ("L", "R"))
 JAW_OPEN = 0.35  # radians about x: as far as a jaw turns with ease

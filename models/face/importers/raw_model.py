@@ -10,7 +10,7 @@ import torch
 
 from models.face.importers.colours import linear_modes, plain_skin
 from models.face.importers.proxy import add_proxy
-from models.face.importers.registration import Carried, carry_our_head
+from models.face.importers.registration import Annotations, transfer_annotations
 from models.face.importers.validation import MAX_VERTICES, FaceModelError, numbered
 from models.face.landmarks import MIRRORED_LANDMARKS, N_LANDMARKS
 from models.face.model import FaceModel
@@ -114,13 +114,13 @@ def rms(modes: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(modes, dim=(1, 2)) / modes.shape[1] ** 0.5
 
 
-def complete(source: Source) -> Carried | None:
+def complete(source: Source) -> Annotations | None:
     """Fill in landmarks, masks and groups that the file lacks, from our head laid over the model's mean."""
     count = len(source.mean)
     known = source.landmarks >= 0
     carried = None
     if not known.all() or "face" not in source.masks or "head" not in source.groups or not source.in_place:
-        carried = carry_our_head(source.mean, source.triangles, source.landmarks)
+        carried = transfer_annotations(source.mean, source.triangles, source.landmarks)
         source.landmarks = np.where(known, source.landmarks, carried.landmarks)
         source.masks.setdefault("face", carried.face)
         source.groups.setdefault("head", carried.head)

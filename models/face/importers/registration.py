@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.face.mesh_topology import vertex_normals
+from models.face.own_head.storage import load_head
 
 MODES = 40
 PRIOR = 0.15  # cm: how far a nearest point may be off; the modes' weights are N(0, 1)
@@ -24,7 +25,7 @@ REACH = 2.5  # cm beyond which a vertex is none of our head's
 
 
 @dataclass
-class Carried:
+class Annotations:
     """What our head says about another model's V vertices."""
 
     landmarks: np.ndarray  # (68,) vertices
@@ -33,11 +34,9 @@ class Carried:
     middle: np.ndarray  # (3,) where our head has the middle of brows, eyes, nose and mouth
 
 
-def carry_our_head(mean: np.ndarray, triangles: np.ndarray, landmarks: np.ndarray) -> Carried:
+def transfer_annotations(mean: np.ndarray, triangles: np.ndarray, landmarks: np.ndarray) -> Annotations:
     """Fit our head to ``mean`` (V, 3) in cm; ``landmarks`` (68,) are its vertices, −1 where not known."""
-    from models.face.own_head.head import our_head
-
-    head = our_head()
+    head = load_head(1)
     proxy = head.proxy
     target = torch.from_numpy(mean)
     front = proxy.masks["face"] * proxy.masks["skin"] > 0.5
@@ -50,7 +49,7 @@ def carry_our_head(mean: np.ndarray, triangles: np.ndarray, landmarks: np.ndarra
     placed = scale * points @ rotation.T + offset
     near, distance = nearest(target, lay(proxy))
     close = (distance < REACH).float()
-    return Carried(
+    return Annotations(
         landmarks=nearest(placed, target)[0].numpy(),
         face=(proxy.masks["face"][near] * close).numpy(),
         head=proxy.groups["head"][near].numpy(),

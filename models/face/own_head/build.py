@@ -1,146 +1,52 @@
-"""Builds edition 2 of our head and stores it: what ``load_face_model("head-2")`` loads.
+"""Builds our head and stores it as the files that ``load_face_model`` loads.
 
-python -m models.face.own_head.build            write the file
-python -m models.face.own_head.build --check    build, and say whether the file holds the same
+python -m models.face.own_head.build                  write the files of both editions
+python -m models.face.own_head.build --edition 1      of one
+python -m models.face.own_head.build --check          build, and say whether the files hold the same, to the last bit
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 
 import numpy as np
-import torch
 
-from models.face.model import FaceModel
-from models.face.own_head import head, modes, storage, teeth, tongue, topology
-from models.face.own_head.colours import paint_mouth
-from models.face.own_head.contact import seated_spheres
-from models.face.own_head.jaw import Jaw
-from models.face.own_head.measurements import expression_names, read_figures
-from models.face.own_head.parts import Parts, add_eyeball, add_lid_rim, add_mouth_bag, jaw_motion
-from models.face.own_head.reflectance import nostril_distance, smooth_step
-from models.face.own_head.topology import FULL, PROXY, Resolution
+from models.face.own_head import edition_1, edition_2, storage
 
-TONGUE_OUT = "tongueOut"
-NOSTRIL_LIFT = 0.4  # of the way from a nostril's end to its opening
-OWN_WAY = 0.5  # of the way that the chin goes apart from the upper jaw: so far do the lower teeth go with it
-BAG_UV = ((0.80, 0.01), (0.19, 0.06))
+COARSER = {"expression": 2, "albedo": 2}  # of edition 1, whose file is to stay below 4 MB
 
 
-def build() -> FaceModel:
-    """Edition 2 at full resolution, with its proxy."""
-    figures = read_figures()
-    face = build_mesh(figures, FULL)
-    face.proxy = build_mesh(figures, PROXY)
-    return face
+def build(edition: int) -> dict[str, np.ndarray]:
+    """An edition of our head, packed."""
+    return storage.pack(edition_1.build(), COARSER) if edition == 1 else storage.pack(edition_2.build())
 
 
-def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
-    """Edition 1's skin with more modes, and a mouth of its own."""
-    parts = Parts()
-    sheet = topology.chart_sheet(resolution, figures)
-    border = np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1], sheet.grid[0]))
-    landmarks = topology.snap(sheet.points, figures["landmark68_chart"].astype(float), border)
-    head.add_skin(parts, sheet, figures, landmarks, resolution)
-    parts.figures[0][0] += shallower_nostrils(parts.figures[0][0], sheet)
-    balls = {side: seated_spheres(parts.figures[0], sheet, figures, side) for side in ("L", "R")}
-    motion = with_teeth_on_each_other(jaw_motion(parts.figures[0], figures, landmarks), len(figures["identity"]))
-    balls, motion = add_named_modes(parts, sheet, balls, motion, len(figures["identity"]), resolution)
-    figures = with_names(figures)
-    names, first = expression_names(figures), 1 + len(figures["identity"])
-    for side, ball in balls.items():
-        add_lid_rim(parts, sheet.rings[f"eye_{side}"][-1], ball[0], side)
-    add_mouth_bag(parts, sheet.rings["mouth"][-1], motion, BAG_UV)
-    for side, ball in balls.items():
-        add_eyeball(parts, names, ball, side, resolution)
-    jaw = Jaw(motion, first + names.index("jawOpen"), figures)
-    mode_rows = {name: first - len(modes.NAMES) + modes.NAMES.index(name) for name in teeth.TEETH_MODES}
-    teeth.add_teeth(parts, figures, jaw, mode_rows, resolution)
-    teeth.add_gums(parts, figures, jaw, resolution)
-    tongue.add_tongue(parts, jaw, first + names.index(TONGUE_OUT), resolution)
-    eyes = np.stack(list(balls.values()), axis=1)[..., :3]
-    return finish(head.assemble(parts, sheet, figures, landmarks, eyes, paint_mouth), parts)
+def check(edition: int) -> bool:
+    """Whether the file of an edition holds what this code builds."""
+    path = storage.FILES[edition]
+    same = storage.fingerprint(build(edition)) == storage.fingerprint(storage.read(path))
+    print(f"{path} {'is' if same else 'is not'} what this code builds.")
+    return same
 
 
-def shallower_nostrils(face: np.ndarray, sheet: topology.Sheet) -> np.ndarray:
-    """Displacement (F, 3) of the face's vertices (F, 3) that lifts the nostrils' ends toward their openings: narrow noses were pierced by them."""
-    distance = nostril_distance(sheet.points)
-    share, rim = (
-        weight[:, None] for weight in (NOSTRIL_LIFT * smooth_step((0.55 - distance) / 0.3), np.exp(-(((distance - 0.62) / 0.2) ** 2)))
-    )
-    lifted = np.zeros(face.shape)
-    for side in (sheet.points[:, 0] < 0.5, sheet.points[:, 0] > 0.5):
-        opening = np.sum((rim * face)[side], axis=0) / np.sum(rim[side])
-        lifted[side] = (share * (opening - face))[side]
-    return lifted
+def write(edition: int) -> None:
+    """Build an edition and store it."""
+    path, built = storage.FILES[edition], build(edition)
+    storage.write(built, path)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {storage.fingerprint(built)}")
 
 
-def with_teeth_on_each_other(motion: tuple[np.ndarray, np.ndarray], n_identity: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows' motion, the lower teeth staying under the upper ones and near them whoever it is: overbites, not crossings."""
-    upper, lower = motion[0], motion[1].copy()
-    people = slice(1, 1 + n_identity)
-    lower[people] = upper[people] + np.array([OWN_WAY, 0, OWN_WAY]) * (lower - upper)[people]
-    return upper, lower
-
-
-def add_named_modes(parts: Parts, sheet, balls: dict, motion: tuple, n_identity: int, resolution: Resolution) -> tuple[dict, tuple]:
-    """Put the named modes behind the identity's rows and tongueOut behind the expressions'; eyeballs and teeth alike."""
-    skin, quads = np.concatenate(parts.figures, axis=1), np.concatenate(parts.quads)
-    named = modes.named_modes(skin[0], quads, sheet, resolution)
-    apart = modes.part_lips(skin[0], sheet, resolution, tongue.LIPS_APART, tongue.LIPS_APART_WIDTH)
-    place = 1 + n_identity
-    more = lambda rows, middle, last: np.concatenate((rows[:place], middle, rows[place:], last[None]))
-    joined = more(skin, named, apart)
-    parts.figures = [joined[:, span] for span in parts.spans.values()]
-    balls = {
-        side: np.concatenate((ball, np.pad(modes.eyeball_motion(skin[0], named, sheet, ball[0], side), ((0, 0), (0, 1)))))
-        for side, ball in balls.items()
-    }
-    carried = modes.teeth_motion(named, sheet, resolution)
-    return balls, tuple(more(rows, moved, np.zeros(3)) for rows, moved in zip(motion, carried, strict=True))
-
-
-def with_names(figures: dict) -> dict:
-    """The figures with rows, all zero, for the named modes and tongueOut: their numbers and names."""
-    names = [*expression_names(figures), TONGUE_OUT]
-    more = lambda table, count: np.concatenate((table, np.zeros((count, *table.shape[1:]))))
-    return figures | {
-        "identity": more(figures["identity"], len(modes.NAMES)),
-        "expression": more(figures["expression"], 1),
-        "expression_names": np.array(names),
-    }
-
-
-def finish(face: FaceModel, parts: Parts) -> FaceModel:
-    """Names, masks and colours of what edition 1 does not have."""
-    masks = dict(face.masks)
-    for name, spans in (("gums", ("gums_upper", "gums_lower")), ("tongue", ("tongue",))):
-        masks[name] = torch.zeros(len(face.mean))
-        for span in spans:
-            for mask in (name, "mouth", "face"):
-                masks[mask][parts.spans[span]] = 1
-    named = len(modes.NAMES)
-    return replace(
-        face,
-        masks=masks,
-        name="studio head 2",
-        identity_names=[*face.identity_names[:-named], *modes.NAMES],
-    )
-
-
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when the file differs")
-    options = parser.parse_args()
-    built = storage.pack(build())
+    parser.add_argument("--edition", type=int, choices=sorted(storage.FILES), help="only this one")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a file differs")
+    options = parser.parse_args(arguments)
+    editions = [options.edition] if options.edition else sorted(storage.FILES)
     if options.check:
-        same = storage.fingerprint(built) == storage.fingerprint(storage.read(storage.FILE))
-        print(f"{storage.FILE} {'is' if same else 'is not'} what this code builds.")
-        return 0 if same else 1
-    storage.write(built, storage.FILE)
-    print(f"{storage.FILE}: {storage.FILE.stat().st_size / 1e6:.1f} MB, {storage.fingerprint(built)}")
+        return 0 if all([check(edition) for edition in editions]) else 1
+    for edition in editions:
+        write(edition)
     return 0
 
 

@@ -15,7 +15,6 @@ LIGHT, DARK = np.array([0.72, 0.465, 0.345]), np.array([0.125, 0.060, 0.037])
 MIDDLE = np.exp(0.62 * np.log(LIGHT) + 0.38 * np.log(DARK))  # the mean skin: between them in optical density
 HAEMOGLOBIN = np.array([0.10, 0.62, 0.42])  # change of optical density in R, G, B per unit of blood
 BLOOD = {"cheeks": 0.18, "nose": 0.22, "lips": 0.75, "under_eyes": 0.12}  # more of it in the mean face, where skin is thin
-ALBEDO_FLOOR = 0.22  # of the mean, per channel: the hue of the darkest skin
 # Harmonics cast no shadows, so what lies inside the nostrils is painted dark.
 NOSTRIL_REACH, NOSTRIL_SHADE = 0.74, 0.8
 ENAMEL, GUMS = np.array([0.62, 0.57, 0.47]), np.array([0.30, 0.10, 0.09])

@@ -1,4 +1,4 @@
-"""Edition 2 of our head as one compressed file: displacements in whole steps of half a micrometre.
+"""Our head as one compressed file for each edition: displacements in whole steps of half a micrometre.
 
 Neighbouring vertices move alike, so what is stored is how each differs from the one before, small numbers whose
 upper bytes are mostly zero. Whole numbers make the file the same wherever it is built: the last bits of
@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,11 +21,10 @@ from torch import Tensor
 
 from models.errors import StyleRigError
 from models.face.model import FaceModel
-from models.face.own_head.head import split
-from models.face.own_head.reflectance import ALBEDO_FLOOR
 from models.io.atomic_write import write_atomic
 
-FILE = Path(__file__).with_name("head-2.npz")
+FILES = {edition: Path(__file__).with_name(f"head-{edition}.npz") for edition in (1, 2)}
+ALBEDO_FLOOR = 0.22  # of the mean, per channel: the hue of the darkest skin
 STEP = {
     "mean": 2e-5,
     "identity": 5e-5,
@@ -40,18 +41,19 @@ PARTS_STEP = 1e-4  # of masks and groups
 HINT = "The file belongs to the project; restore it from the repository, or run python -m models.face.own_head.build."
 
 
-@lru_cache(maxsize=1)
-def load_head() -> FaceModel:
-    """Edition 2 of our head with its proxy; cached. StyleRigError when its file is missing or damaged."""
-    return unpack(read(FILE))
+@lru_cache(maxsize=2)
+def load_head(edition: int = 1) -> FaceModel:
+    """An edition of our head with its proxy; cached. StyleRigError when its file is missing or damaged."""
+    return unpack(read(FILES[edition]))
 
 
-def pack(face: FaceModel) -> dict[str, np.ndarray]:
-    """A face model with a proxy as arrays of whole numbers, by name."""
+def pack(face: FaceModel, coarser: Mapping[str, int] = MappingProxyType({})) -> dict[str, np.ndarray]:
+    """A face model with a proxy as arrays of whole numbers, by name; ``coarser``: how many times as large the steps of some modes are."""
     arrays = {"names": np.frombuffer(json.dumps({"name": face.name} | {key: getattr(face, key) for key in NAMES}).encode(), np.uint8)}
     for prefix, mesh in (("full", face), ("proxy", face.proxy)):
         for key, step in STEP.items():
-            arrays |= {f"{prefix}.{key}{tail}": array for tail, array in pack_values(key, getattr(mesh, key).numpy(), step).items()}
+            values = pack_values(key, getattr(mesh, key).numpy(), step * coarser.get(key, 1))
+            arrays |= {f"{prefix}.{key}{tail}": array for tail, array in values.items()}
         for key in ("quads", "uv_quads", "landmarks"):
             arrays[f"{prefix}.{key}"] = getattr(mesh, key).numpy().astype(np.uint16)
         for kind in ("masks", "groups"):
@@ -135,6 +137,11 @@ def as_floats(array: np.ndarray, step: float) -> Tensor:
 def split_quads(quads: Tensor) -> Tensor:
     """Triangles (2 Q, 3) of quads (Q, 4)."""
     return torch.from_numpy(split(quads.numpy()))
+
+
+def split(quads: np.ndarray) -> np.ndarray:
+    """Each quad (Q, 4) as two triangles (2Q, 3)."""
+    return np.ascontiguousarray(np.concatenate((quads[:, [0, 1, 2]], quads[:, [0, 2, 3]])))
 
 
 def rms(modes: Tensor) -> Tensor:

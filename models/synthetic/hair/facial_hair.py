@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.face.model import FaceModel
-from models.face.own_head.head import FIGURES
+from models.face.own_head.measurements import FIGURES
 from models.face.own_head.reflectance import signed_distance
 from models.synthetic.hair.look import BeardLook, BrowLook
 from models.synthetic.hair.roots import OFF_FACE, Roots, landmark_chart, scatter, smoothstep, unit, vertex_chart

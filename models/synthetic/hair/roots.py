@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from models.face.model import FaceModel
-from models.face.own_head.head import FIGURES, chart_from_uv
+from models.face.own_head.measurements import FIGURES
+from models.face.own_head.parts import chart_from_uv
 
 OFF_FACE = -9.0  # chart position of what the chart does not show
 FACE_BEGINS = 0.215  # in uv: what lies below is not in the chart

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from models.face.model import FaceModel
-from models.face.own_head.reflectance import ALBEDO_FLOOR, HAEMOGLOBIN, MIDDLE, MODE_NAMES
+from models.face.own_head.reflectance import HAEMOGLOBIN, MIDDLE, MODE_NAMES
+from models.face.own_head.storage import ALBEDO_FLOOR
 from models.synthetic import eyes, hair
 from models.synthetic.skin import makeup, tone
 from models.synthetic.skin.age import AGE_NUMBERS, CREASES, creases, folds, grown

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from models.face.model import FaceModel
-from models.face.own_head.head import FIGURES, chart_from_uv
+from models.face.own_head.measurements import FIGURES
+from models.face.own_head.parts import chart_from_uv
 
 FINE, COARSE = 1024, 512  # sides of the maps that hold lines and pores, and of those that hold regions
 SAMPLES = 12  # a side, of each quad that is drawn into the chart

@@ -1,12 +1,10 @@
-"""Our own head: the measured figures carried onto our own topology.
+"""Builds edition 1 of our head, the one that the shipped weights know: measured figures carried onto our own topology.
 
-``head_figures`` reads what was measured, ``topology`` draws the quads, ``head_skin`` carries the figures
-onto the skin, ``head_parts`` adds eyes, teeth and the mouth's inside; here they become one FaceModel.
+``measurements`` reads what was measured, ``topology`` draws the quads, ``skin`` carries the figures onto the skin, ``parts``
+adds eyes, teeth and the mouth's inside; here they become one FaceModel. Nobody else builds it: ``storage`` loads the result.
 """
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ import torch
 from models.face.model import FaceModel
 from models.face.own_head import topology
 from models.face.own_head.contact import seated_spheres
-from models.face.own_head.measurements import FIGURES, GAZE_DEGREES, expression_names, gaze_turn, read_figures
+from models.face.own_head.measurements import expression_names, read_figures
 from models.face.own_head.parts import (
     BACK_UV,
     Parts,
@@ -22,28 +20,25 @@ from models.face.own_head.parts import (
     add_lid_rim,
     add_mouth_bag,
     add_teeth,
-    chart_from_uv,
     face_uv,
     jaw_motion,
     rectangle_uv,
 )
-from models.face.own_head.reflectance import ALBEDO_FLOOR, MODE_NAMES, albedo_modes, paint_mouth
+from models.face.own_head.reflectance import MODE_NAMES, albedo_modes, paint_mouth
 from models.face.own_head.skin import skin_figures
+from models.face.own_head.storage import ALBEDO_FLOOR, split
 from models.face.own_head.topology import FULL, PROXY, Resolution, Sheet
 
-__all__ = ["FIGURES", "GAZE_DEGREES", "build_head", "chart_from_uv", "face_uv", "gaze_turn", "our_head"]
 
-
-@lru_cache(maxsize=1)
-def our_head() -> FaceModel:
-    """The project's head at full resolution, with its proxy; cached. StyleRigError when its figures are damaged."""
+def build() -> FaceModel:
+    """Edition 1 at full resolution, with its proxy; about two seconds of one core. StyleRigError when its figures are damaged."""
     figures = read_figures()
-    face = build_head(figures, FULL)
-    face.proxy = build_head(figures, PROXY)
+    face = build_mesh(figures, FULL)
+    face.proxy = build_mesh(figures, PROXY)
     return face
 
 
-def build_head(figures: dict, resolution: Resolution) -> FaceModel:
+def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
     """Draw the topology and carry every figure onto it."""
     parts = Parts()
     sheet = topology.chart_sheet(resolution, figures)
@@ -110,11 +105,6 @@ def assemble(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray, e
         albedo_floor=ALBEDO_FLOOR,
         scales={name: as_float(np.sqrt((values**2).sum(axis=-1).mean(axis=-1))) for name, values in modes.items()},
     )
-
-
-def split(quads: np.ndarray) -> np.ndarray:
-    """Each quad (Q, 4) as two triangles (2Q, 3)."""
-    return np.ascontiguousarray(np.concatenate((quads[:, [0, 1, 2]], quads[:, [0, 2, 3]])))
 
 
 def masks(parts: Parts, chart: np.ndarray) -> dict[str, np.ndarray]:
