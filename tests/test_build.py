@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
+import importlib.metadata
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -13,11 +16,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from backend.project import blender as blenders
-from backend.project import common, demo, environments, testing
-from backend.project.common import BuildError
+from backend.project import common, demo, environments, lock, testing
+from backend.project.common import ROOT, BuildError
 from backend.project.extension import package
+from blender_addon.install import environment as installed
+from blender_addon.install import python_discovery
+from blender_addon.install.installer import Progress
+from blender_addon.install.requirements import CONSTRAINTS
 
 MEGABYTE = 1_000_000
 
@@ -37,7 +45,7 @@ def imported(path: Path) -> set[str]:
     ("folder", "more"),
     [
         ("blender_addon", {"bpy", "bpy_extras", "addon_utils", "gpu", "gpu_extras", "mathutils", "numpy"}),
-        ("backend/project", {"backend"}),
+        ("backend/project", {"backend", "blender_addon"}),
         ("backend/protocol", {"numpy"}),
     ],
 )
@@ -45,12 +53,12 @@ def test_some_layers_need_nothing_installed(root, folder, more):
     allowed = sys.stdlib_module_names | more
     sources = [path for path in (root / folder).rglob("*.py") if path.parent.name != "protocol" or folder == "backend/protocol"]
     assert sources
-    assert {} == {str(path): names for path in sources if (names := imported(path) - allowed)}
+    assert {str(path): names for path in sources if (names := imported(path) - allowed)} == {}
 
 
 def test_pins_are_exact():
-    pins = [pin for environment in environments.ENVIRONMENTS for pin in environment.pins()]
-    assert [] == [pin for pin in pins if pin.count("==") != 1]
+    pins = [pin for environment in environments.ENVIRONMENTS for pin in environment.requirements.pins()]
+    assert [pin for pin in pins if pin.count("==") != 1] == []
 
 
 def test_versions_agree(root):
@@ -62,7 +70,7 @@ def test_shipped_weights_are_small_and_have_cards(root):
     weights = sorted((root / "models" / "weights").glob("*.safetensors"))
     assert weights
     assert sum(path.stat().st_size for path in weights) <= 40 * MEGABYTE
-    assert [] == [path.name for path in weights if not path.with_suffix(".md").is_file()]
+    assert [path.name for path in weights if not path.with_suffix(".md").is_file()] == []
 
 
 class TestSetup:
@@ -103,38 +111,101 @@ class TestSetup:
         monkeypatch.setenv("PIP_NO_INDEX", "1")
         pins = '[project]\ndependencies = []\n[project.optional-dependencies]\nonly = ["{}"]\n'
         (tmp_path / "pyproject.toml").write_text(pins.format("no-such-distribution==1.0"))
-        environment = environments.Environment(".venv-x", "3.11", ("only",), base=False, gigabytes=0)
-        with pytest.raises(BuildError, match=r"Setting up .venv-x failed\."):
-            environments.build_environment(environment, Path(sys.executable), "cpu")
+        environment = environments.Environment(".venv-x", ("3.11",), ("only",), base=False, gigabytes=0)
+        monkeypatch.setattr(environments, "ENVIRONMENTS", (environment,))
+        with pytest.raises(BuildError, match=r"Setting up .venv-x failed\. no-such-distribution==1.0 is not in the package index"):
+            environments.setup("cpu")
         assert environment.executable.exists() and environment.state() == {}
+        assert "no-such-distribution" in environment.log.read_text()
 
     def test_full_disk_is_said_before_anything_is_done(self, tmp_path, monkeypatch):
         monkeypatch.setattr(common, "ROOT", tmp_path)
-        usage = shutil.disk_usage(tmp_path)._replace(free=10)
-        monkeypatch.setattr(environments.shutil, "disk_usage", lambda path: usage)
-        with pytest.raises(BuildError, match="needs about 3 GB"):
-            environments.build_environment(environments.MAIN, Path(sys.executable), "cpu")
-        assert list(tmp_path.iterdir()) == []
+        monkeypatch.setattr(common, "BUILD", tmp_path / "build")
+        shutil.copy(ROOT / "pyproject.toml", tmp_path)
+        monkeypatch.setattr(installed, "free_gigabytes", lambda folder: 0.1)
+        with pytest.raises(BuildError, match=r"needs 3 GB, 0\.1 GB are free"):
+            environments.setup("cpu")
+        assert [path.name for path in tmp_path.iterdir()] == ["pyproject.toml"]
 
-    def test_missing_python_is_said(self, monkeypatch):
-        absent = dataclasses.replace(environments.MAIN, folder=".venv-absent", python="3.99")
+    def test_missing_python_is_said(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(common, "BUILD", tmp_path)
+        absent = dataclasses.replace(environments.MAIN, folder=f"{tmp_path}/.venv-absent", pythons=("3.98", "3.99"))
         monkeypatch.setattr(environments, "ENVIRONMENTS", (absent,))
-        with pytest.raises(BuildError, match="Install it so that python3.99 is on PATH"):
+        with pytest.raises(BuildError, match=r"no usable Python 3\.98 or 3\.99 on this computer\..* Install one"):
             environments.setup("cpu")
 
-    def test_missing_optional_python_is_skipped(self, monkeypatch, capsys):
-        absent = dataclasses.replace(environments.BPY_5_2, folder=".venv-absent", python="3.99")
+    def test_missing_optional_python_is_skipped(self, monkeypatch, capsys, tmp_path):
+        monkeypatch.setattr(common, "BUILD", tmp_path)
+        absent = dataclasses.replace(environments.BPY_5_2, folder=f"{tmp_path}/.venv-absent", pythons=("3.99",))
         monkeypatch.setattr(environments, "ENVIRONMENTS", (absent,))
         assert environments.setup("cpu") == []
-        assert "Skipping .venv-absent: Python 3.99 is not installed." in capsys.readouterr().out
+        assert ".venv-absent: Python 3.99 is not installed." in capsys.readouterr().out
 
-    def test_changed_pins_are_noticed(self, tmp_path, monkeypatch):
-        before = environments.MAIN.fingerprint("cpu")
-        text = (common.ROOT / "pyproject.toml").read_text()
-        (tmp_path / "pyproject.toml").write_text(text.replace('"tqdm==', '"tqdm==0.'))
+    def test_changed_pins_and_another_device_are_noticed(self, tmp_path, monkeypatch):
         monkeypatch.setattr(common, "ROOT", tmp_path)
-        assert environments.MAIN.fingerprint("cpu") != before
-        assert environments.MAIN.fingerprint("cuda") != environments.MAIN.fingerprint("cpu")
+        for name in ("pyproject.toml", CONSTRAINTS):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+        environment = environments.MAIN
+        environment.executable.parent.mkdir(parents=True)
+        environment.executable.touch()
+        installed.write_marker(environment.path, {"pins": environment.requirements.fingerprint(), "device": "cpu"})
+        assert environment.is_ready("cpu") and not environment.is_ready("cuda")
+        for name in ("pyproject.toml", CONSTRAINTS):
+            text = (tmp_path / name).read_text()
+            (tmp_path / name).write_text(text.replace("==", "==0.", 1))
+            assert not environment.is_ready("cpu")
+            (tmp_path / name).write_text(text)
+        assert environment.is_ready("cpu")
+
+    def test_progress_is_printed_step_by_step(self, capsys):
+        steps = iter([Progress(0.0, "One"), Progress(0.1, "One"), Progress(0.5, "Two"), Progress(1.0, "Two")])
+
+        class Installer:
+            progress, busy = Progress(), True
+
+            def __getattribute__(self, name):
+                if name == "progress":
+                    return next(steps)
+                return next(busy)
+
+        busy = iter([True, True, True, True, False])
+        environments.show_progress(Installer())
+        assert capsys.readouterr().out == "  One\n  Two\n"
+
+
+def test_every_python_that_is_supported_is_one_of_the_installers():
+    oldest, too_new = re.findall(r"3\.(\d+)", common.read_toml(ROOT / "pyproject.toml")["project"]["requires-python"])
+    assert sorted(python_discovery.VERSIONS) == [f"3.{minor}" for minor in range(int(oldest), int(too_new))]
+
+
+def test_constraints_decide_all_that_the_pins_need():
+    lines = (ROOT / CONSTRAINTS).read_text().splitlines()
+    locked = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pins = environments.MAIN.requirements.pins()
+    pinned = {lock.normal(pin.partition("==")[0]) for pin in pins}
+    assert locked.keys() & pinned == set()
+    needed = needed_by(pinned) - pinned - lock.UNLOCKED
+    assert {"sympy", "anyio", "llvmlite"} <= needed
+    assert {name: importlib.metadata.version(name) for name in needed} == {name: locked.get(name) for name in needed}
+
+
+def needed_by(names: set[str]) -> set[str]:
+    """The names of all installed distributions that these need in turn."""
+    needed, found = set(), set(names)
+    while found:
+        name = found.pop()
+        needed.add(name)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # an extra that this environment lacks
+            requirements = map(Requirement, importlib.metadata.requires(name) or [])
+            asked = {lock.normal(r.name) for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})}
+            found |= {other for other in asked - needed if any(importlib.metadata.distributions(name=other))}
+    return needed
+
+
+def test_constraints_are_for_every_system():
+    text = (ROOT / CONSTRAINTS).read_text()
+    assert "colorama==" in text and "nvidia" not in text and "torch==" not in text and "numpy==" not in text
 
 
 class TestPackage:
@@ -252,7 +323,7 @@ class TestBlender:
     @pytest.mark.skipif(common.WINDOWS, reason="stands in for Blender with a shell script")
     def test_old_blender_is_refused_when_named_and_passed_over_on_path(self, tmp_path, monkeypatch):
         program = self.write_program(tmp_path, "4.2.3 LTS")
-        with pytest.raises(BuildError, match="not Blender 4.5 or newer"):
+        with pytest.raises(BuildError, match=r"not Blender 4\.5 or newer"):
             blenders.choose_blender(program, [environments.MAIN, environments.BPY_4_5])
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
         assert blenders.choose_blender(None, [environments.MAIN, environments.BPY_4_5]).label == "bpy 4.5"
@@ -263,6 +334,11 @@ class TestBlender:
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
         chosen = blenders.choose_blender(None, [environments.MAIN, environments.BPY_4_5, environments.BPY_5_2])
         assert (chosen.label, chosen.wheel) == ("Blender 5.2.2", False)
+
+    def test_no_blender_at_all_is_said(self, monkeypatch):
+        monkeypatch.setattr(blenders.shutil, "which", lambda name: None)
+        with pytest.raises(BuildError, match=r"no Blender 4\.5 or newer"):
+            blenders.choose_blender(None, [environments.MAIN])
 
     def test_newest_wheel_is_taken_otherwise(self, monkeypatch):
         monkeypatch.setattr(blenders.shutil, "which", lambda name: None)

@@ -14,13 +14,13 @@ import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from backend import __version__
 from backend.server.errors import hint_of
 from models.errors import StyleRigError
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = (3, 11)
 NO_PLACE = "Set NUMBA_CACHE_DIR to a folder that can be written, or let this user write to models/generators/engines/__pycache__."
 SET_UP = "Make the environment again with python build.py setup, or with Make Environment in the extension's preferences."
 
@@ -66,8 +66,10 @@ def examine(name: str, check: Callable, arguments: argparse.Namespace) -> dict:
 
 
 def check_python(arguments: argparse.Namespace) -> str:
-    if sys.version_info[:2] != PYTHON:
-        raise StyleRigError(f"This is Python {platform.python_version()}, not {PYTHON[0]}.{PYTHON[1]}.", SET_UP)
+    oldest, too_new = (tuple(map(int, version.split("."))) for version in re.findall(r"\d+\.\d+", project()["requires-python"]))
+    if not oldest <= sys.version_info[:2] < too_new:
+        wanted = f"3.{oldest[1]} to 3.{too_new[1] - 1}"
+        raise StyleRigError(f"This is Python {platform.python_version()}, not one of {wanted}.", SET_UP)
     return f"{platform.python_version()} at {sys.executable}"
 
 
@@ -90,9 +92,13 @@ def check_packages(arguments: argparse.Namespace) -> str:
 
 def pinned() -> dict[str, str]:
     """Package -> version that pyproject.toml asks for."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    pairs = (re.match(r"([\w.-]+)==([\w.]+)", line) for line in tomllib.loads(text)["project"]["dependencies"])
+    pairs = (re.match(r"([\w.-]+)==([\w.]+)", line) for line in project()["dependencies"])
     return {pair[1]: pair[2] for pair in pairs if pair}
+
+
+def project() -> dict[str, Any]:
+    """What pyproject.toml says of this project."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def check_device(arguments: argparse.Namespace) -> str:

@@ -93,7 +93,12 @@ def wheels(environments: list[Environment]) -> list[Blender]:
 
 
 def choose_blender(path: str | None, environments: list[Environment]) -> Blender:
-    if path:
-        return blender_program(path, must_work=True)
+    """The Blender at ``path``, else the one on PATH, else the newest wheel. Raises BuildError."""
     on_path = shutil.which("blender")
-    return (on_path and blender_program(on_path, must_work=False)) or wheels(environments)[0]
+    found = blender_program(path, must_work=True) if path else on_path and blender_program(on_path, must_work=False)
+    for blender in (found, *wheels(environments)):
+        if blender:
+            return blender
+    raise BuildError(
+        "There is no Blender 4.5 or newer. Install one, or Python 3.11 or 3.13, for which bpy is a package; then run this again."
+    )

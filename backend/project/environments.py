@@ -1,24 +1,23 @@
-"""The environments of the checkout, made from the pins in pyproject.toml."""
+"""The environments of the checkout, made from the pins in pyproject.toml by the extension's own installer."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from backend.project import common
-from backend.project.common import WINDOWS, BuildError, read_toml, say
+from backend.project.common import BuildError, say
+from blender_addon.errors import UserError
+from blender_addon.install import environment as installed
+from blender_addon.install import python_discovery
+from blender_addon.install.installer import EnvironmentInstaller, InstallSpec, Progress
+from blender_addon.install.requirements import Requirements
 
-TORCH_INDEX = "https://download.pytorch.org/whl/"
-GIGABYTE = 1 << 30
-CUDA_TORCH_GIGABYTES = 9  # 5 installed, 3 of downloads meanwhile
+LOOK_SECONDS = 0.1  # between two looks at how far the installer is
+EVERYTHING = ("importers", "video", "train", "test", "dev")  # extras
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Environment:
     """A virtual environment of the checkout, made from pins in pyproject.toml."""
 
     folder: str
-    python: str  # the version of the interpreter, as in "3.11"
+    pythons: tuple[str, ...]  # versions of the interpreter that will do, as in "3.11"
     extras: tuple[str, ...]  # lists of [project.optional-dependencies] it holds
     base: bool  # whether it holds [project] dependencies too
     gigabytes: float  # free space that building it needs, pip's cache included
@@ -38,65 +37,45 @@ class Environment:
 
     @property
     def executable(self) -> Path:
-        return self.path / ("Scripts/python.exe" if WINDOWS else "bin/python")
+        return installed.executable(self.path)
 
     @property
-    def marker(self) -> Path:
-        """Written last: an environment without it is unfinished and is built anew."""
-        return self.path / "stylerig-setup.json"
+    def log(self) -> Path:
+        """What was called to make it, and what that printed."""
+        return common.BUILD / f"{self.folder.lstrip('.')}.log"
 
-    def pins(self) -> list[str]:
-        project = read_toml(common.ROOT / "pyproject.toml")["project"]
-        pins = list(project["dependencies"]) if self.base else []
-        for extra in self.extras:
-            pins += project["optional-dependencies"][extra]
-        return pins
+    @property
+    def requirements(self) -> Requirements:
+        return Requirements(common.ROOT, self.extras, self.base)
 
-    def fingerprint(self, device: str) -> str:
-        content = json.dumps([self.python, self.pins(), device if self.base else ""])
-        return hashlib.sha256(content.encode()).hexdigest()
-
-    def state(self) -> dict:
+    def state(self) -> dict[str, str]:
         """What the marker says, or {} for an environment that is absent or unfinished."""
-        try:
-            return json.loads(self.marker.read_text()) if self.executable.exists() else {}
-        except (OSError, ValueError):
-            return {}
+        return installed.read_marker(self.path)
+
+    def is_ready(self, device: str) -> bool:
+        """Whether it is made, from the pins of today and with the torch for ``device``."""
+        fitting = not self.base or self.state().get("device") == device
+        return fitting and installed.state(self.path, self.requirements) == "ready"
+
+    def spec(self, device: str) -> InstallSpec:
+        """What makes it. The Python that runs build.py is taken if it will do."""
+        return InstallSpec(
+            folder=self.path,
+            requirements=self.requirements,
+            log=self.log,
+            cache=common.BUILD / "pip-cache" / self.folder,
+            versions=self.pythons,
+            preferred=Path(getattr(sys, "_base_executable", sys.executable)),
+            device=device,
+            check=False,
+            gigabytes=self.gigabytes if device == "cpu" or not self.base else None,
+        )
 
 
-MAIN = Environment(".venv", "3.11", ("test",), base=True, gigabytes=3)
-BPY_4_5 = Environment(".venv-bpy-4.5", "3.11", ("blender-4-5",), base=False, gigabytes=2)
-BPY_5_2 = Environment(".venv-bpy-5.2", "3.13", ("blender-5-2",), base=False, gigabytes=2, optional=True)
+MAIN = Environment(".venv", python_discovery.VERSIONS, EVERYTHING, base=True, gigabytes=3)
+BPY_4_5 = Environment(".venv-bpy-4.5", ("3.11",), ("blender-4-5",), base=False, gigabytes=2, optional=True)
+BPY_5_2 = Environment(".venv-bpy-5.2", ("3.13",), ("blender-5-2",), base=False, gigabytes=2, optional=True)
 ENVIRONMENTS = (MAIN, BPY_4_5, BPY_5_2)
-
-
-def python_candidates(version: str) -> list[Path]:
-    """Places where an interpreter of ``version`` may be, this one first."""
-    name = f"python{version}"
-    candidates = [Path(getattr(sys, "_base_executable", sys.executable))]
-    roots = [Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")]
-    for folder in map(Path, os.get_exec_path()):
-        candidates += [folder / f"{name}.exe", folder / "python.exe"] if WINDOWS else [folder / name]
-        if folder.name == "shims":
-            roots.append(folder.parent)
-    for root in roots:
-        candidates += sorted(root.glob(f"versions/{version}*/bin/{name}"), reverse=True)
-    return candidates
-
-
-def find_python(version: str) -> Path | None:
-    """The first candidate that runs, is of this version and can make environments."""
-    check = "import sys, ensurepip, venv; print('%d.%d' % sys.version_info[:2])"
-    for candidate in python_candidates(version):
-        if not candidate.is_file():
-            continue
-        try:
-            answer = subprocess.run([candidate, "-I", "-c", check], capture_output=True, text=True, timeout=30)
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        if answer.stdout.strip() == version:
-            return candidate
-    return None
 
 
 def default_device() -> str:
@@ -107,105 +86,47 @@ def default_device() -> str:
 def setup(device: str | None = None) -> list[Environment]:
     """Make every environment that is not there as pinned. Returns those that are there."""
     device = device or default_device()
-    ready, built = [], False
+    ready = []
     for environment in ENVIRONMENTS:
-        if environment.state().get("fingerprint") != environment.fingerprint(device):
-            python = find_python(environment.python)
-            if python is None and environment.optional:
-                say(f"Skipping {environment.folder}: Python {environment.python} is not installed.")
-                continue
-            if python is None:
-                raise BuildError(
-                    f"Python {environment.python} with venv is not installed."
-                    f" Install it so that python{environment.python} is on PATH, then run this again."
-                )
-            build_environment(environment, python, device)
-            built = True
-        ready.append(environment)
-    if built:
-        shutil.rmtree(common.BUILD / "pip-cache", ignore_errors=True)
+        try:
+            if not environment.is_ready(device):
+                build_environment(environment, device)
+            ready.append(environment)
+        except UserError as error:
+            if error.code != "no_python" or not environment.optional:
+                raise BuildError(f"Setting up {environment.folder} failed. {error}") from error
+            say(f"Skipping {environment.folder}: Python {environment.pythons[0]} is not installed.")
     return ready
 
 
-def build_environment(environment: Environment, python: Path, device: str) -> None:
-    """Make or renew one environment; its marker goes first and comes back last."""
-    started = time.monotonic()
-    finished_before = bool(environment.state())
-    require_space(environment, environment.gigabytes)
-    say(f"Setting up {environment.folder} (Python {environment.python}, {python})")
-    environment.marker.unlink(missing_ok=True)
-    if not finished_before:
-        shutil.rmtree(environment.path, ignore_errors=True)
-        run_checked([python, "-m", "venv", environment.path], f"Cannot make {environment.folder}")
-    if environment.base:
-        install_torch(environment, device)
-    pip_install(environment, [pin for pin in environment.pins() if not pin.startswith("torch==")])
-    content = {"fingerprint": environment.fingerprint(device), "device": device}
-    environment.marker.write_text(json.dumps(content))
-    say(f"{environment.folder} is ready ({time.monotonic() - started:.0f} s)")
+def build_environment(environment: Environment, device: str) -> None:
+    """Make or renew one environment. Raises UserError; Ctrl-C leaves what is there for the next attempt."""
+    installer = EnvironmentInstaller()
+    say(f"Setting up {environment.folder} (log: {environment.log})")
+    installer.start(environment.spec(device))
+    try:
+        show_progress(installer)
+    except KeyboardInterrupt:
+        installer.cancel()
+        installer.wait()
+        raise
+    installer.wait()
+    say(f"{environment.folder} is ready: Python {environment.state()['python']} ({installer.elapsed:.0f} s)")
 
 
-def require_space(environment: Environment, gigabytes: float) -> None:
-    free = shutil.disk_usage(common.ROOT).free / GIGABYTE
-    if free < gigabytes:
-        raise BuildError(
-            f"{environment.folder} needs about {gigabytes:g} GB; the disk of {common.ROOT} has {free:.1f} GB free."
-            " Free some space and run this again."
-        )
-
-
-def install_torch(environment: Environment, device: str) -> None:
-    """Install the build of torch for ``device``.
-
-    On Linux the package index holds the CUDA build, and CPU builds (version +cpu) come from
-    the person's own pip configuration or from PyTorch's index. Where neither has one, the CUDA
-    build serves: it runs on the CPU too. Elsewhere the package index holds the CPU build.
-    """
-    pin = next(pin for pin in environment.pins() if pin.startswith("torch=="))
-    linux = sys.platform.startswith("linux")
-    wanted = [pin]
-    if linux and device == "cpu":
-        index = ["--retries", "0", "--timeout", "15", "--extra-index-url", TORCH_INDEX + "cpu"]
-        if not try_pip(environment, [f"{pin}+cpu"], quiet=True):
-            return
-        if not try_pip(environment, [f"{pin}+cpu", *index], quiet=True):
-            return
-        say("No CPU build of torch can be reached: taking the CUDA build, about 5 GB installed.")
-    elif linux:
-        wanted = [pin.replace("==", "===")]  # exactly this version: not a +cpu build
-    elif WINDOWS and device == "cuda":
-        wanted = [f"{pin}+cu130", "--extra-index-url", TORCH_INDEX + "cu130"]
-    if linux or device == "cuda":
-        require_space(environment, CUDA_TORCH_GIGABYTES)
-    pip_install(environment, wanted)
-
-
-def try_pip(environment: Environment, arguments: list[str], quiet: bool = False) -> str:
-    """Run pip install with its progress shown. Returns what it complained of, "" if it worked."""
-    cache = os.environ.get("PIP_CACHE_DIR") or str(common.BUILD / "pip-cache")
-    command = [environment.executable, "-m", "pip", "install", "--no-input", "--progress-bar", "on"]
-    command += ["--disable-pip-version-check", "--cache-dir", cache, *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
-        complaints = ""
-        for line in process.stderr:
-            complaints += line
-            if not quiet:
-                print(line, end="", file=sys.stderr, flush=True)
-    return "" if process.returncode == 0 else complaints or "pip stopped without a word"
-
-
-def pip_install(environment: Environment, arguments: list[str]) -> None:
-    complaints = try_pip(environment, arguments)
-    if not complaints:
-        return
-    reason = "pip could not install what pyproject.toml pins (its words are above)."
-    if "No space left" in complaints or "Disk quota" in complaints:
-        reason = "The disk is full. Free some space and run this again."
-    elif re.search(r"connection broken|resolve|timed out|Max retries|ProxyError|SSLError", complaints):
-        reason = "The package index cannot be reached. Check the network or pip's settings and run this again."
-    raise BuildError(f"Setting up {environment.folder} failed. {reason}")
-
-
-def run_checked(command: list, failure: str, **options) -> None:
-    if subprocess.run(list(map(str, command)), **options).returncode:
-        raise BuildError(f"{failure} (see above).")
+def show_progress(installer: EnvironmentInstaller) -> None:
+    """Print the steps while the installer is busy; on a terminal also how far each is."""
+    shown, width = Progress(), 0
+    while installer.busy:
+        progress = installer.progress
+        if progress.step != shown.step:
+            print(f"\r{'':{width}}\r" if width else "", end="")
+            say(f"  {progress.step}")
+            width = 0
+        elif sys.stdout.isatty() and str(progress.detail) != str(shown.detail):
+            text = f"    {progress.detail}"
+            print(f"\r{text:{width}}", end="", flush=True)
+            width = len(text)
+        shown = progress
+        time.sleep(LOOK_SECONDS)
+    print("\n" * bool(width), end="")

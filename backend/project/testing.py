@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
-from backend.project.common import ROOT, WINDOWS, say
-from backend.project.environments import BPY_5_2, MAIN, Environment, setup
+from backend.project.common import ROOT, say
+from backend.project.environments import ENVIRONMENTS, MAIN, Environment, setup
 from backend.project.extension import package
+from blender_addon.install.child_process import kill_group, own_group
 
 RUN_LIMIT_SECONDS = 35 * 60
 NO_TESTS = 5  # pytest's exit status when nothing was collected
@@ -38,8 +38,8 @@ def test(arguments: list[str]) -> int:
     words = {0: "passed ", NO_TESTS: "nothing"}
     for status, label, summary, seconds in results:
         say(f"{words.get(status, 'FAILED ')} {label}: {summary} [{seconds:.0f} s]")
-    if BPY_5_2 not in environments:
-        say("skipped inside bpy 5.2: Python 3.13 is not installed")
+    for absent in (environment for environment in ENVIRONMENTS if environment not in environments):
+        say(f"skipped inside bpy {absent.folder.rpartition('-')[2]}: Python {absent.pythons[0]} is not installed")
     return 0 if verdict([status for status, *_ in results], chosen=bool(arguments)) else 1
 
 
@@ -74,10 +74,10 @@ def run_pytest(environment: Environment, arguments: list[str], extension: Path) 
         env=variables,
         text=True,
         errors="replace",
-        start_new_session=not WINDOWS,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        **own_group(),
     )
     watchdog = Watchdog(process, RUN_LIMIT_SECONDS)
     try:
@@ -101,12 +101,8 @@ class Watchdog:
         self.timer.start()
 
     def end(self) -> None:
-        if self.process.poll() is not None:
-            return
-        if WINDOWS:
-            self.process.kill()
-        else:
-            os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process.poll() is None:
+            kill_group(self.process)
 
     def stop(self) -> None:
         self.timer.cancel()

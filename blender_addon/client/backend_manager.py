@@ -10,13 +10,15 @@ from pathlib import Path
 
 import bpy
 
-from ..install.installer import MARKER, EnvironmentMaker, Recipe, executable
+from ..install.environment import MARKER, executable
+from ..install.installer import EnvironmentInstaller, InstallSpec
+from ..install.requirements import Requirements
 from ..settings import preferences, user_folder
 from .http_client import Client
 from .process import BackendProcess, LaunchSettings
 
 BACKEND = BackendProcess()
-ENVIRONMENT = EnvironmentMaker()
+ENVIRONMENT = EnvironmentInstaller()
 ADDON_FOLDER = Path(__file__).resolve().parent.parent
 
 
@@ -69,11 +71,11 @@ def environment_folder() -> Path:
     return user_folder() / "backend-env"
 
 
-def environment_recipe() -> Recipe:
+def environment_spec() -> InstallSpec:
     """What makes the environment, from preferences. Blender's own Python is never used for it."""
-    return Recipe(
+    return InstallSpec(
         folder=environment_folder(),
-        payload=payload_folder(),
+        requirements=Requirements(payload_folder()),
         log=environment_log(),
         cache=user_folder() / "pip-cache",
         python=preferred_path("base_python"),

@@ -26,8 +26,6 @@ CHECK_LOOKS = 20  # looks between two questions whether the backend still answer
 CHECK_SECONDS = 5.0  # that the answer to this may take
 MOST_SILENT = 12  # such questions in a row without an answer, after which it hangs: one to two minutes
 
-BackendError = UserError  # what install/ still calls it
-
 
 class Client:
     """Requests to one running backend, whose log is ``log``.

@@ -8,7 +8,6 @@ import json
 import os
 import queue
 import secrets
-import signal
 import subprocess
 import threading
 import time
@@ -17,19 +16,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import Text, UserError
+from ..install.child_process import clean_environment, kill_group, own_group
 from .http_client import Client
 
-WINDOWS = os.name == "nt"
 START_TIMEOUT = 180.0  # seconds; importing torch from a cold disk takes most of a minute
 STOP_TIMEOUT = 3.0  # seconds to end by itself once its standard input is closed
 LOG_DAYS = 7  # how long the log of a run is kept
 LOG_TAIL = 4000  # bytes of the log that are searched for a known failure
-# What variables that begin with PYTHON say is meant for the host's own Python and would mislead the backend's; so do these.
-FOREIGN_ENVIRONMENT = ("VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 # A line of the log -> what it means and what to do.
 KNOWN_FAILURES = {
     "No module named": ("A package is missing in the backend's environment", "Make the environment again, or choose another Python."),
-    "SyntaxError": ("The backend's Python is too old", "Make the environment, or choose a Python 3.11 in the preferences."),
+    "SyntaxError": ("The backend's Python is too old", "Make the environment, or choose a Python of at least 3.11 in the preferences."),
     "DLL load failed": ("A package of the backend's environment does not run", "Make the environment again."),
     "out of memory": ("The device ran out of memory", "Close other programs that use it, or choose the CPU."),
     "MemoryError": ("The computer ran out of memory", "Close other programs and start the backend again."),
@@ -181,18 +178,6 @@ def open_log(path: Path) -> BinaryIO:
         return open(os.devnull, "wb")
 
 
-def clean_environment() -> dict[str, str]:
-    """This process's environment without what is meant for the host's own Python."""
-    return {name: value for name, value in os.environ.items() if not (name.startswith("PYTHON") or name in FOREIGN_ENVIRONMENT)}
-
-
-def own_group() -> dict:
-    """Options of Popen: a group of its own, so that all of it can be ended, and no console."""
-    if WINDOWS:
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    return {"start_new_session": True}
-
-
 def remove_old_logs(log: Path) -> None:
     """Logs of other runs beside ``log`` that nobody will read any more."""
     with contextlib.suppress(OSError):  # one that is gone, or may not be removed, is no reason not to start
@@ -259,17 +244,6 @@ def log_tail(log: Path) -> str:
             return stream.read().decode(errors="replace")
     except OSError:
         return ""
-
-
-def kill_group(process: subprocess.Popen) -> None:
-    """End the process and all that it started, without asking."""
-    try:
-        if WINDOWS:  # an environment's python.exe only starts the real one, which would live on
-            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, **own_group())
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass  # it has ended already
 
 
 def close_quietly(stream) -> None:

@@ -6,7 +6,8 @@ import bpy
 
 from ..client import backend_manager
 from ..errors import UserError
-from ..install import installer
+from ..install import environment
+from ..install.requirements import Requirements
 from ..live import controller
 from ..translations import tr, tr_error
 from ..windows import redraw
@@ -56,7 +57,7 @@ def begin() -> None:
     """Start making; a backend that runs would hold files of the environment."""
     controller.VIEW.stop()
     backend_manager.BACKEND.stop()
-    backend_manager.ENVIRONMENT.start(backend_manager.environment_recipe())
+    backend_manager.ENVIRONMENT.start(backend_manager.environment_spec())
 
 
 class STYLERIG_OT_cancel_environment(bpy.types.Operator):
@@ -100,7 +101,7 @@ class STYLERIG_OT_remove_environment(bpy.types.Operator):
         controller.VIEW.stop()
         backend_manager.BACKEND.stop()
         try:
-            installer.remove(backend_manager.environment_folder())
+            environment.remove(backend_manager.environment_folder())
         except UserError as error:
             self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
@@ -123,11 +124,11 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bp
     if backend_manager.chosen_python() is not None:
         box.label(text=tr("The backend uses {path}", path=backend_manager.chosen_python()), translate=False, icon="CONSOLE")
         return
-    state = installer.state(backend_manager.environment_folder(), backend_manager.payload_folder())
+    state = environment.state(backend_manager.environment_folder(), Requirements(backend_manager.payload_folder()))
     text, icon, action = STATES[state]
     box.label(text=text, icon=icon)
     if state == "ready":
-        made = installer.read_marker(backend_manager.environment_folder())
+        made = environment.read_marker(backend_manager.environment_folder())
         words = tr("Python {version}, {torch}", version=made.get("python", "?"), torch=made.get("torch", ""))
         box.label(text=words, translate=False, icon="BLANK1")
     draw_outcome(box, context)
@@ -146,24 +147,24 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bp
 
 
 def draw_progress(box: bpy.types.UILayout) -> None:
-    maker = backend_manager.ENVIRONMENT
-    minutes, seconds = divmod(int(maker.elapsed), 60)
-    box.progress(factor=maker.progress.fraction, text=f"{tr(maker.progress.step)}  {minutes}:{seconds:02}")
+    installer = backend_manager.ENVIRONMENT
+    minutes, seconds = divmod(int(installer.elapsed), 60)
+    box.progress(factor=installer.progress.fraction, text=f"{tr(installer.progress.step)}  {minutes}:{seconds:02}")
     row = box.row()
-    row.label(text=maker.progress.detail)
+    row.label(text=installer.progress.detail.translated(tr), translate=False)
     row.operator("stylerig.cancel_environment", icon="CANCEL")
     draw_log(row, backend_manager.environment_log())
 
 
 def draw_outcome(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What became of the last attempt, where it was not plain success."""
-    maker = backend_manager.ENVIRONMENT
-    if maker.error is not None:
-        draw_wrapped(box, context, tr_error(maker.error), "ERROR")
-    elif maker.cancelled:
+    installer = backend_manager.ENVIRONMENT
+    if installer.error is not None:
+        draw_wrapped(box, context, tr_error(installer.error), "ERROR")
+    elif installer.cancelled:
         box.label(text="Cancelled", icon="INFO")
-    elif maker.warning:
-        draw_wrapped(box, context, maker.warning, "ERROR")
+    elif installer.warning:
+        draw_wrapped(box, context, installer.warning, "ERROR")
 
 
 CLASSES = (STYLERIG_OT_make_environment, STYLERIG_OT_cancel_environment, STYLERIG_OT_remove_environment)

@@ -14,8 +14,8 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
     bl_idname = PACKAGE
 
     base_python: StringProperty(
-        name="Python 3.11",
-        description="Python 3.11 that the backend's environment is made with; empty: one is searched on this computer",
+        name="Base Python",
+        description="Python 3.11, 3.12 or 3.13 that the backend's environment is made with; empty: one is searched on this computer",
         subtype="FILE_PATH",
     )
     wheels: StringProperty(

@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 
 # name of what is called -> which of its arguments are words
-ERRORS = {"UserError": (1, 2), "Text": (0,), "BackendError": (1, 2)}
+ERRORS = {"UserError": (1, 2), "Text": (0,)}
 TELLING = {"tr": (0,), "report": (1,), "poll_message_set": (0,), "odd": (0,), "tell": (1,)}
 FILLED_IN = {"UserError", "Text", "tr"}  # whose keyword arguments are put into the words
 DRAWING = {"label", "operator", "prop", "operator_menu_enum", "menu", "progress", "row"}
@@ -57,7 +57,8 @@ def of_tables(part) -> set[str]:
     """Texts that stand in tables of the source."""
     found = {text for state in part("ui.installation").STATES.values() for text in (state[0], state[2])}
     found |= {step[0] for step in part("install.installer").STEPS.values()}
-    found |= {text for known in part("install.errors").FAILURES for text in known[2:4] if "{" not in text}
+    found |= {text for known in part("install.errors").FAILURES for text in known[2:]}
+    found |= set(part("install.python_discovery").INSTALL_STEPS.values())
     found |= {f"{region.capitalize()}" for region in (*part("ui.panels").REGIONS, part("ui.panels").OTHER)}
     found |= {angle for angle, _index in part("ui.panels").ANGLES}
     found |= (

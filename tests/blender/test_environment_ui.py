@@ -13,7 +13,7 @@ ACTOR = """#!{python} -IS
 import json, pathlib, shutil, sys, time
 words = [word for word in sys.argv[1:] if word not in ("-I", "-u")]
 if words[:1] == ["-c"]:
-    print(json.dumps(["3.11", "3.11.9", "/somewhere", 8]))
+    print(json.dumps(["3.11.9", "/somewhere", 8, []]))
 elif words[:2] == ["-m", "venv"]:
     (pathlib.Path(words[2]) / "bin").mkdir(parents=True)
     shutil.copy(__file__, pathlib.Path(words[2]) / "bin/python")
@@ -31,12 +31,12 @@ def preferences(extension, part, tmp_path, no_backend_environment):
     settings.base_python, settings.wheels = str(actor(tmp_path)), str(tmp_path)
     (tmp_path / "a.whl").touch()
     yield settings
-    maker = part("client.backend_manager").ENVIRONMENT
-    maker.cancel()
-    if maker._thread:
-        maker._thread.join()
-    maker.error, maker.cancelled = None, False
-    part("install.installer").remove(part("client.backend_manager").environment_folder())
+    installer = part("client.backend_manager").ENVIRONMENT
+    installer.cancel()
+    if installer._thread:
+        installer._thread.join()
+    installer.error, installer.cancelled = None, False
+    part("install.environment").remove(part("client.backend_manager").environment_folder())
     settings.base_python = settings.wheels = settings.backend_python = ""
 
 
@@ -51,17 +51,17 @@ def test_one_button(part, preferences):
     session = part("client.backend_manager")
     assert session.backend_python() is None and part("ui.status").backend_state() == "No environment"
     assert bpy.ops.stylerig.make_environment() == {"FINISHED"}
-    assert session.backend_python() == part("install.installer").executable(session.environment_folder())
+    assert session.backend_python() == part("install.environment").executable(session.environment_folder())
     assert part("ui.status").backend_state() == "Backend is off"
     assert bpy.ops.stylerig.remove_environment() == {"FINISHED"}
     assert session.backend_python() is None and not bpy.ops.stylerig.remove_environment.poll()
 
 
 def test_it_lies_in_the_extensions_own_folder(part, preferences):
-    recipe = part("client.backend_manager").environment_recipe()
-    assert recipe.folder.parent == part("settings").user_folder() == recipe.log.parent
-    assert recipe.host == Path(bpy.utils.resource_path("LOCAL")) and not Path(sys.executable).is_relative_to(recipe.host)
-    assert (recipe.payload / "pyproject.toml").is_file() and part("install.installer").read_pins(recipe.payload)
+    spec = part("client.backend_manager").environment_spec()
+    assert spec.folder.parent == part("settings").user_folder() == spec.log.parent
+    assert spec.host == Path(bpy.utils.resource_path("LOCAL")) and not Path(sys.executable).is_relative_to(spec.host)
+    assert spec.requirements.constraints.is_file() and spec.requirements.pins()
 
 
 def test_blender_goes_on_meanwhile(part, preferences, tmp_path):
@@ -122,7 +122,7 @@ def test_preferences_tell_the_state(part, preferences):
     assert "not made yet" in words() and "Make Environment" in words()
     bpy.ops.stylerig.make_environment()
     assert "is ready" in words() and "torch 2.13.0 on cpu" in words() and "Open Log" in words()
-    (part("client.backend_manager").environment_folder() / part("install.installer").MARKER).unlink()
+    (part("client.backend_manager").environment_folder() / part("install.environment").MARKER).unlink()
     assert "half made" in words() and "Resume" in words()
     preferences.backend_python = "/elsewhere/python"
     assert "/elsewhere/python" in words()

@@ -1,0 +1,29 @@
+"""Checking the sources: ruff's format and lint, mypy's types."""
+
+from __future__ import annotations
+
+import subprocess
+
+from backend.project.common import ROOT, say
+from backend.project.environments import MAIN, setup
+
+
+def check(fix: bool = False) -> int:
+    """Run every tool, also after one that found something. 0 only if none did; ``fix``: let ruff mend what it can first."""
+    setup()
+    before = [["ruff", "check", "--fix", "--quiet", "."], ["ruff", "format", "--quiet", "."]] if fix else []
+    for tool in before:
+        run(tool)
+    found = [tool[0] for tool in (["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"]) if run(tool)]
+    say(
+        f"Found something: {', '.join(dict.fromkeys(found))}. Some of it is mended by: python build.py check --fix"
+        if found
+        else "All clean."
+    )
+    return 1 if found else 0
+
+
+def run(tool: list[str]) -> int:
+    """A tool's exit status; what it is told stands in pyproject.toml."""
+    say(f"$ {' '.join(tool)}")
+    return subprocess.run([str(MAIN.executable), "-m", *tool], cwd=ROOT).returncode
