@@ -49,9 +49,14 @@ FORBIDDEN = (
     ("models", "blender_addon"),
     ("backend", "bpy"),
     ("backend", "blender_addon"),
+    *((f"backend.{room}", "blender_addon") for room in ("cli", "files", "protocol", "server")),
     ("models.generators", "models.synthetic"),
 )
-ALLOWED = {("blender_addon", "backend.protocol")}  # what extension and backend share
+ALLOWED = {
+    ("blender_addon", "backend.protocol"),  # what extension and backend share
+    ("backend", "blender_addon.errors"),  # what extension and build.py share, which is in backend.project
+    ("backend", "blender_addon.install"),
+}
 
 
 def modules(package: str) -> dict[str, Path]:
