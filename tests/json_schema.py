@@ -57,9 +57,13 @@ def parts(value: Any, kind: str | None, schema: dict, root: dict, place: str) ->
     if kind != "object":
         return []
     known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+    patterns = schema.get("patternProperties", {})
     found = [f"{place} has no {name}" for name in schema.get("required", []) if name not in value]
     for name, item in value.items():
-        if name in known or isinstance(others, dict):
+        matched = [entry for pattern, entry in patterns.items() if re.search(pattern, name)]
+        if matched:
+            found += problems(item, matched[0], root, f"{place}.{name}")
+        elif name in known or isinstance(others, dict):
             found += problems(item, known.get(name, others), root, f"{place}.{name}")
         elif others is False:
             found.append(f"{place}.{name} is unknown")

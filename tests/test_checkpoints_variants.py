@@ -357,7 +357,7 @@ def test_a_zip_whose_list_of_contents_is_too_long(tmp_path):
 
 def test_every_layout_is_told_of_in_the_documentation():
     text = (ROOT / "docs" / "generators.md").read_text()
-    tables = text[text.index("## What people have") : text.index("## Safety")]
+    tables = text[text.index("## Which files load") : text.index("## Safety")]
     for words in {words for _, words in REFUSED.values()} | {words for _, words in FILES.values()}:
         assert words.split(" (")[0].split(" for a file of")[0].split(", not the")[0] in tables, words
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bpy
 
-NAME = "StyleRig Check"  # of the text in the file, as docs/addon.md has it
+NAME = "StyleRig Check"  # of the text in the file, as docs/user-guide.md has it
 SCRIPT = '''"""Ends with an error unless this Blender can render the file's portraits, and no render has failed in it.
 
     blender -b SHOT.blend --python-exit-code 1 --python-expr "import bpy; exec(bpy.data.texts['StyleRig Check'].as_string())"

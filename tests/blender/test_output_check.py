@@ -11,7 +11,7 @@ import bpy
 import pytest
 from output_shot import module, prepare
 
-LINE = "import bpy; exec(bpy.data.texts['StyleRig Check'].as_string())"  # as docs/addon.md has it
+LINE = "import bpy; exec(bpy.data.texts['StyleRig Check'].as_string())"  # as docs/user-guide.md has it
 WITHOUT = """
 import sys, bpy
 bpy.ops.wm.open_mainfile(filepath=sys.argv[1])
@@ -42,7 +42,7 @@ def test_the_set_up_buttons_leave_the_check(extension, empty_scene, client, tmp_
         getattr(bpy.ops.stylerig, button)(**{"directory": str(tmp_path)} if button == "setup_sequence" else {})
         assert [text.name for text in bpy.data.texts] == ["StyleRig Check"]
         bpy.data.texts[0].from_string("of an earlier version")
-    assert LINE in (Path(__file__).parents[2] / "docs" / "addon.md").read_text(encoding="utf-8")
+    assert LINE in (Path(__file__).parents[2] / "docs" / "user-guide.md").read_text(encoding="utf-8")
 
 
 def test_a_blender_that_can_render_passes(scene, backend):
@@ -165,7 +165,7 @@ def test_what_is_asked_for_in_vain_is_named(extension, scene, ask, name):
     assert left_out(scene) == []
     ask(scene)
     assert left_out(scene) == [name]
-    assert name.lower() in (Path(__file__).parents[2] / "docs" / "addon.md").read_text(encoding="utf-8").lower()
+    assert name.lower() in (Path(__file__).parents[2] / "docs" / "user-guide.md").read_text(encoding="utf-8").lower()
 
 
 def test_a_scene_without_camera_and_world_asks_for_nothing(extension, scene):

@@ -1,0 +1,57 @@
+"""README and docs: links lead somewhere, the folders of the architecture page exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that the forge gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken(page: Path) -> list[str]:
+    found = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        if "://" in link:
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            found.append(link)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    assert broken(page) == []
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if page.name != "index.md" and f"({page.name})" not in index] == []
+
+
+def test_the_architecture_page_names_what_is_there():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:blender_addon|backend|models|tests)/[\w./]*)`", text))
+    assert len(named) > 20
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+    rooms = {f"{part}/{folder.name}/" for part in ("blender_addon", "backend", "models") for folder in (ROOT / part).iterdir()
+             if folder.is_dir() and not folder.name.startswith((".", "__"))}  # fmt: skip
+    assert sorted(rooms - named - {"blender_addon/protocol/"}) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_source_files_that_a_page_names_exist(page):
+    files = [path.as_posix() for folder in ("backend", "blender_addon", "docs", "models", "tests") for path in (ROOT / folder).rglob("*.py")]
+    named = re.findall(r"`(?:\S+ )*([\w/.-]+\.py)`", page.read_text(encoding="utf-8"))
+    ours = [name for name in named if name not in ("build.py", "export_weights.py")]  # the second is NVIDIA's
+    assert [name for name in ours if not any(path.endswith(f"/{name}") for path in files)] == []
