@@ -16,6 +16,7 @@ from tests.blender.fake_backend import make_payload
 EXPECTED = {  # some of the figures, which the docs speak of
     "blender": {"slider_to_pixels_ms", "animation_x", "idle_cost_us", "playback_fps"},
     "face": {"full_64_forward_ms", "proxy_64_forward_backward_ms"},
+    "start": {"warm_picture_s", "part_kernels_cpu_s"},
     "frame": {"portrait_and_passes_ms", "expression_x", "large_both_x"},
     "generators": {"stylegan2-16 exact_speedup_x", "stylegan2-16 fast_dB"},
 }
@@ -58,4 +59,4 @@ def test_unknown_benchmarks_are_refused(monkeypatch, capsys):
     monkeypatch.setattr(bench.sys, "argv", ["bench", "speed"])
     with pytest.raises(SystemExit):
         bench.main()
-    assert "no benchmark speed; there are: blender, face, frame, generators" in capsys.readouterr().err
+    assert "no benchmark speed; there are: blender, face, frame, generators, start" in capsys.readouterr().err

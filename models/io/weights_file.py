@@ -50,7 +50,7 @@ def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch
 def fill_network(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> nn.Module:
     """Put the tensors in; the network comes in evaluation mode, without gradients."""
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise bad_weights(path, str(error).splitlines()[-1].strip()) from error
     return network.eval().requires_grad_(False)

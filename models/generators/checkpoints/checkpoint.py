@@ -73,7 +73,7 @@ def save_generator(generator: Generator, path: str | Path, metadata: dict[str, A
     for name, value in generator.state_dict().items():
         exact = kind not in HALF or name in EXACT
         state[name] = value.detach().to("cpu", torch.float32 if exact else torch.float16).contiguous()
-        if not torch.isfinite(state[name]).all():
+        if not all_finite(state[name]):
             raise bad_file(path, f"{name} has values that are not numbers or too large")
     config = generator.config.to_json() | ({} if kind is None else {"kind": kind})
     header = {"format": FORMAT, "config": json.dumps(config), "metadata": json.dumps(generator.metadata if metadata is None else metadata)}
@@ -241,5 +241,10 @@ def check_state(path: Path, expected: dict[str, Tensor], state: dict[str, Tensor
         if value.shape != expected[name].shape:
             shapes = f"{tuple(value.shape)}, expected {tuple(expected[name].shape)}"
             raise bad_file(path, f"{name} has the shape {shapes}")
-        if not torch.isfinite(value).all():
+        if not all_finite(value):
             raise bad_file(path, f"{name} has values that are not numbers")
+
+
+def all_finite(value: Tensor) -> bool:
+    """Whether a tensor of floats holds only finite numbers, in one pass over it: a NaN is its own smallest and largest number."""
+    return not value.numel() or bool(torch.isfinite(torch.stack(value.aminmax())).all())
