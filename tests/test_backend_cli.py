@@ -10,11 +10,12 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from backend import __version__
-from backend.cli import doctor, main, sample, serve
+from backend.cli import doctor, main, sample, serve, train_rig
 from models.generators import Generator, GeneratorConfig, load_generator, save_generator
 from tests import fake_rig
 
@@ -34,7 +35,7 @@ def test_help_names_every_command_and_needs_no_package(root):
     """-S: without site-packages, as in an environment where nothing is installed."""
     answer = subprocess.run([sys.executable, "-S", "-m", "backend", "--help"], cwd=root, capture_output=True, text=True, timeout=120)
     assert answer.returncode == 0, answer.stderr
-    listed = re.findall(r"^  (\w+(?: \w+)?)  ", answer.stdout, re.MULTILINE)
+    listed = re.findall(r"^  (\w+(?: [\w-]+)?)  ", answer.stdout, re.MULTILINE)
     assert set(listed) == set(main.COMMANDS)
 
 
@@ -171,3 +172,33 @@ def test_options_of_earlier_versions_are_taken_and_not_shown(capsys):
         value = "light" if new == "--share" else "3"
         assert parser.parse_args([*seeds, new, value]) == parser.parse_args([*seeds, old, value]) != parser.parse_args(seeds)
         assert new in parser.format_help() and f"{old} " not in parser.format_help()
+
+
+def test_variations_are_rendered_with_the_options(capsys, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(
+        "models.evaluation.control.judge_calibration.photograph_variations", lambda *values: asked.append(values) or values[0]
+    )
+    assert call(capsys, "data", "variations", "--output", tmp_path, "--people", 3)[:2] == (0, f"{tmp_path}\n")
+    assert asked == [(tmp_path, 3, 256, 77)]
+
+
+def test_the_judges_noise_is_measured_on_variations(capsys, monkeypatch, tmp_path):
+    asked = []
+    judge = SimpleNamespace(floors={"people": 3})
+    monkeypatch.setattr("models.evaluation.control.judge_calibration.add_floors", lambda *values: asked.append(values) or judge)
+    monkeypatch.setattr("models.face.load_face_model", lambda name: f"face {name}")
+    options = ["--judge", tmp_path / "judge.safetensors", "--variations", tmp_path, "--device", "cpu"]
+    status, out, _ = call(capsys, "evaluate", "judge-noise", *options)
+    assert status == 0 and '{"people": 3}' in out
+    assert asked == [(tmp_path / "judge.safetensors", tmp_path, "face none", "cpu")]
+
+
+def test_ablations_are_a_stage_of_the_rigs_training(capsys, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("backend.cli.train_rig.run", lambda arguments: asked.append(arguments) or 0)
+    assert call(capsys, "evaluate", "ablations", "--rig", tmp_path, "--generator", "g.safetensors")[0] == 0
+    parser = argparse.ArgumentParser()
+    train_rig.add_arguments(parser)
+    same = parser.parse_args(["--generator", "g.safetensors", "--output", str(tmp_path), "--stage", "ablations"])
+    assert {**vars(asked[0]), "threads": None} == {**vars(same), "threads": None, "rig": tmp_path, "rig_loader": fake_rig.load}

@@ -113,14 +113,16 @@ def test_commands_in_messages_exist():
     found = {
         command
         for path in sources
-        for command in re.findall(r"python (build\.py|-m backend) ((?:train |evaluate )?[a-z]+)", path.read_text(encoding="utf-8"))
+        for command in re.findall(
+            r"python (build\.py|-m backend) ((?:train |evaluate |data )?[a-z]+(?:-[a-z]+)*)", path.read_text(encoding="utf-8")
+        )
     }
     assert ("build.py", "setup") in found and ("-m backend", "train rig") in found
     for program, command in found:
         if program == "build.py":
             build.parse([command])
         else:
-            assert main.split_command(command.split())[0] or command in {"train", "evaluate"}, command
+            assert main.split_command(command.split())[0] or command in {"train", "evaluate", "data"}, command
 
 
 def test_versions_in_docs_are_those_of_the_project():

@@ -51,7 +51,9 @@ def test_the_architecture_page_names_what_is_there():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_source_files_that_a_page_names_exist(page):
-    files = [path.as_posix() for folder in ("backend", "blender_addon", "docs", "models", "tests") for path in (ROOT / folder).rglob("*.py")]
+    files = [
+        path.as_posix() for folder in ("backend", "blender_addon", "docs", "models", "tests") for path in (ROOT / folder).rglob("*.py")
+    ]
     named = re.findall(r"`(?:\S+ )*([\w/.-]+\.py)`", page.read_text(encoding="utf-8"))
     ours = [name for name in named if name not in ("build.py", "export_weights.py")]  # the second is NVIDIA's
     assert [name for name in ours if not any(path.endswith(f"/{name}") for path in files)] == []

@@ -21,11 +21,14 @@ COMMANDS = {  # name: (module, what it does)
     "render": ("backend.cli.render", "render a rig file into a sequence of pictures"),
     "sample": ("backend.cli.sample", "render portraits of seeds, with shared components or interpolated"),
     "convert": ("backend.cli.convert", "turn a generator checkpoint into safetensors"),
+    "data variations": ("backend.cli.data_variations", "render people with one thing changed, for evaluate judge-noise"),
     "train generator": ("backend.cli.train_generator", "train a generator on a folder of pictures"),
     "train features": ("backend.cli.train_features", "train the network whose features measure generators"),
     "train rig": ("backend.cli.train_rig", "train the networks that read and steer a generator"),
     "evaluate generator": ("backend.cli.evaluate_generator", "measure a generator against its training pictures"),
     "evaluate rig": ("backend.cli.evaluate_rig", "measure how well the rig follows its controls"),
+    "evaluate judge-noise": ("backend.cli.evaluate_judge_noise", "measure what the judge reads where nothing changed"),
+    "evaluate ablations": ("backend.cli.evaluate_ablations", "train and measure the rig's losses without each term"),
     "doctor": ("backend.cli.doctor", "say what is there and what is wrong"),
 }
 USER_ERROR = 2
@@ -82,7 +85,7 @@ def usage(arguments: list[str]) -> int:
     words = [word for word in arguments if not word.startswith("-")]
     group = words[0] if words else ""
     chosen = [name for name in COMMANDS if name.split()[0] == group] or list(COMMANDS)
-    lines = [f"  {name:<18}  {COMMANDS[name][1]}" for name in chosen]
+    lines = [f"  {name:<20}  {COMMANDS[name][1]}" for name in chosen]
     asked = any(word in ("-h", "--help") for word in arguments)
     text = "\n".join([f"usage: {PROGRAM} COMMAND [--help]", "", *lines])
     print(text, file=sys.stdout if asked else sys.stderr)
