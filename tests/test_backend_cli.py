@@ -73,7 +73,7 @@ def test_a_missing_package_is_said_in_one_line(root):
         timeout=120,
     )
     assert answer.returncode == 2
-    assert re.match(r"error: No module named '\w+': a package is missing.*\nhint: .*build.py setup\n$", answer.stderr)
+    assert re.match(r"error: No module named '\w+': a package is missing.*\nhint: .*build\.py setup` makes .*\n$", answer.stderr)
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["train"], ["train", "nothing"]])

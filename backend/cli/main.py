@@ -14,6 +14,7 @@ from collections.abc import Callable
 from backend.cli.terminal import one_line, outputs
 from backend.server.errors import hint_of
 from models.errors import StyleRigError
+from models.extras import missing_package
 
 PROGRAM = "python -m backend"
 COMMANDS = {  # name: (module, what it does)
@@ -61,12 +62,9 @@ def run_command(arguments: list[str], rig_loader: Callable | None) -> int:
         parsed.rig_loader = rig_loader
         return module.run(parsed) or 0
     except ModuleNotFoundError as error:
-        return complain(
-            f"No module named {error.name!r}: a package is missing from this Python ({sys.executable}).",
-            "Make the environment again with: python build.py setup",
-        )
+        return complain_of(missing_package(error))
     except StyleRigError as error:
-        return complain(error.message, hint_of(error))
+        return complain_of(error)
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -93,6 +91,10 @@ def usage(arguments: list[str]) -> int:
         return 0
     wrong = f"There is no command {' '.join(words)!r}." if words else "A command is missing."
     return complain(wrong, "Choose one of the above.")
+
+
+def complain_of(error: StyleRigError) -> int:
+    return complain(error.message, hint_of(error))
 
 
 def complain(message: str, hint: str) -> int:

@@ -9,12 +9,12 @@ the rig file of its own frame, so that a picture of ours, Blender's too, can sta
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.cli.progress import counted
 from backend.files import recipe
 from models.errors import StyleRigError
 from models.io.atomic_write import write_atomic
@@ -113,12 +113,9 @@ class Sequence:
 
     def render(self, resume: bool) -> None:
         """Make the frames, with a progress bar on stderr and a summary on stdout."""
-        from tqdm import tqdm
-
         total, kept = len(self.rig_file.frames), 0
         started = time.monotonic()
-        bar = tqdm(range(total), unit="frame", file=sys.stderr, mininterval=0.5)
-        for index in bar:
+        for index in counted(total, "frame"):
             if resume and self.is_there(index):
                 kept += 1
                 continue

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from backend.cli.terminal import outputs
 from models.errors import StyleRigError
+from models.extras import extra_needed
 from models.io.atomic_write import write_atomic
 from models.io.images import image_grid, save_image
 
@@ -81,7 +82,8 @@ def contact_sheet(frames: list[Path], path: Path, most: int = 12, columns: int =
 
 def movie(frames: list[Path], path: Path, rate: float = 24.0) -> Path:
     """Write the frames as an H.264 MP4 at ``rate`` frames per second. Raises StyleRigError."""
-    import imageio_ffmpeg
+    with extra_needed():
+        import imageio_ffmpeg
 
     size = read_frame(frames[0]).size
 

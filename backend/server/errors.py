@@ -24,6 +24,7 @@ COMMANDS = {  # code -> the sentence that goes on after the error's own hint
     "bad_inception": "Its option is --inception.",
     "bad_judge": "`python -m backend train rig --stage judge` makes such a network.",
     "missing_features": "`python -m backend train features --data DIR --output FILE` trains them.",
+    "missing_package": "`python build.py setup` makes an environment with all packages.",
     "missing_weights": "`python -m backend train rig` trains a rig.",
     "no_device": "Commands take --device cpu; `python build.py setup --device cuda` installs torch for a GPU.",
     "no_landmarks": "The options are --studio DIR and --landmarks FILE.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.errors import StyleRigError
+from models.extras import extra_needed
 from models.face.importers.raw_model import Source, build
 from models.face.importers.validation import MAX_FILE
 from models.face.model import FaceModel
@@ -62,7 +63,8 @@ def from_matlab(path: Path) -> Source:
 
 
 def from_hdf5(path: Path) -> Source:
-    from models.face.importers.bfm_h5 import read_bfm_h5
+    with extra_needed():
+        from models.face.importers.bfm_h5 import read_bfm_h5
 
     return read_bfm_h5(path)
 
