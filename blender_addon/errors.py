@@ -18,6 +18,9 @@ class Text:
     def __str__(self) -> str:
         return self.translated(lambda template: template)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Text) and (self.template, self.values) == (other.template, other.values)
+
     def translated(self, translate: Callable[[str], str]) -> str:
         """The text in the language of ``translate``, which maps templates. Without values braces stay as they are."""
         words = translate(self.template) if self.template else ""

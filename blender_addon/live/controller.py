@@ -1,15 +1,15 @@
 """The live view: the active rig's portrait in an image that follows every edit.
 
 A thread talks to the backend; a timer on the main thread reads the rig, hands over the newest
-request and puts finished pixels into the image. Handlers only set a flag: they also run in the
-render thread, and an edit may call them many times.
+request and puts finished pixels into the image; ``policy`` decides when. Handlers only set a flag:
+they also run in the render thread, and an edit may call them many times.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import bpy
 import numpy as np
@@ -22,14 +22,11 @@ from ..rig.read_rig import active_rig, read_controls
 from ..settings import on_change, setting
 from ..translations import tr, tr_error
 from ..windows import redraw
-from .adaptive_resolution import Pace
+from . import policy
 from .image import editors, keep_image, restore, show_pixels
-from .latest_only_worker import Answer, NewestWorker
+from .latest_only_worker import Answer, LatestOnlyWorker
 
 INTERVAL = 0.0  # seconds between looks: once in each turn of Blender's main loop; where nothing changed, microseconds
-REST_SECONDS = 0.15  # without an edit, then a coarse picture is followed by the full one
-RESTARTING = "The backend stopped; starting it again…"
-PATIENT_SECONDS = 3.0  # after which the status tells how long a picture has been under way
 
 
 @dataclass(frozen=True)
@@ -73,40 +70,47 @@ def enlarged(pixels: np.ndarray, size: int | None) -> np.ndarray:
 
 
 class LiveView:
-    """The one live view of this Blender. All methods are for the main thread."""
+    """The one live view of this Blender: feeds what happens to the policy, and does what it says. All methods are for the main thread."""
 
     def __init__(self) -> None:
-        self.worker: NewestWorker | None = None
+        self.state = policy.LiveState()
+        self.worker: LatestOnlyWorker | None = None
         self.changed = False  # set by handlers
         self.editors: set[int] | None = None  # set by handlers: those that showed the image before undo or redo
-        self.status = ""  # for the panel
-        self.failed = False  # whether the status tells of an error
         self.listeners: list[Callable[[], None]] = []  # called when the view starts, stops or has a new picture
         self._forget()
 
     def _forget(self) -> None:
-        self.pace = Pace()
         self.picture: Picture | None = None  # the one that is shown
         self.seconds = 0.0  # that it took, with the start of the backend where that was needed
-        self._asked: tuple | None = None  # stored portrait, controls and full size of the last request
-        self._coarse: FrameRequest | None = None  # the last request, where it was for less than the full size
-        self._own = 0  # the generator's own size, 0 until known
-        self._rig = ""
+        self._read: tuple[dict, dict] | None = None  # portrait and controls, as the rig was last read
+        self._rig = 0  # session_uid of the rig that was shown last
         self._settings: LaunchSettings | None = None  # looking for it costs file accesses
-        self._edited = self._submitted = self._answered = 0.0  # time of the last edit, of the last request, of the last picture
-        self._resting = False  # whether playback goes on without the live view
 
     @property
     def running(self) -> bool:
         return self.worker is not None
 
+    @property
+    def status(self) -> str:
+        """For the panel, in Blender's language."""
+        status = self.state.status
+        if status is None:
+            return ""
+        return tr_error(status) if isinstance(status, UserError) else tr(status)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the status tells of an error."""
+        return self.state.mode is policy.Mode.FAILED
+
     def start(self) -> None:
         if self.running:
             return
         self._forget()
-        self.worker = NewestWorker(render_frame)
+        self.worker = LatestOnlyWorker(render_frame)
         self.changed = True
-        self._say(tr("Waiting for the first picture…"))
+        self._feed(policy.Started())
         for handlers, function in watched_handlers():
             handlers.append(function)
         bpy.app.timers.register(tick, first_interval=0)
@@ -117,7 +121,7 @@ class LiveView:
             return
         self.worker.stop()
         self.worker = None
-        self._say("")
+        self._feed(policy.Stopped())
         for handlers, function in watched_handlers():
             handlers.remove(function)
         if bpy.app.timers.is_registered(tick):
@@ -135,119 +139,66 @@ class LiveView:
         if self.editors is not None and self.picture is not None:
             restore(self.picture.pixels, self.editors)
         self.editors = None
-        self._resting = self.changed and self._paused()
-        if self.changed and not self._resting:
+        action = self._feed(self._look())
+        if isinstance(action, policy.ReadRig):
             self.changed = False
-            self._ask()
-        elif self._coarse is not None and not self.worker.busy and time.monotonic() - self._edited > REST_SECONDS:
-            self._submit(replace(self._coarse, size=self._coarse.full))
-        if self.worker.busy and not (self.failed or self._resting):
-            self._tell_wait()
+            action = self._feed(self._read_rig())
+        if isinstance(action, policy.Ask):
+            self._settings = self._settings or backend_manager.launch_settings()
+            self.worker.submit(FrameRequest(*self._read, action.size, action.full, self._settings))
 
-    def _ask(self) -> None:
+    def _feed(self, event: policy.Event) -> policy.Action:
+        """Take the policy's next step; returns what it says to do."""
+        before = self.state
+        self.state, action = policy.next_state(before, event, time.monotonic())
+        if self.state.status != before.status or self.state.mode is not before.mode:
+            redraw("VIEW_3D", "UI")
+        return action
+
+    def _look(self) -> policy.Looked:
+        render = bpy.context.scene.render
+        return policy.Looked(
+            changed=self.changed,
+            busy=self.worker.busy,
+            starting=backend_manager.BACKEND.starting,
+            playing=playing(),
+            playback=setting("live_playback"),
+            frame_seconds=render.fps_base / render.fps,
+            wanted_size=setting("live_size"),
+        )
+
+    def _read_rig(self) -> policy.RigRead | policy.RigUnreadable:
         rig = self._followed_rig()
         if rig is None:
-            self._say(tr("There is no rig to show. Make a new portrait."), failed=True)
-            return
+            return policy.RigUnreadable(Text("There is no rig to show. Make a new portrait."))
         try:
-            portrait, controls = read_controls(rig, bpy.context.evaluated_depsgraph_get())
+            self._read = read_controls(rig, bpy.context.evaluated_depsgraph_get())
         except UserError as error:
-            self._say(tr_error(error), failed=True)
-            return
-        wanted = setting("live_size")
-        asked = (rig.stylerig.portrait, controls, wanted)
-        if asked == self._asked:
-            return
-        if self._asked is None or self._asked[0] != asked[0]:
-            self._own = 0  # another portrait may be of another generator
-        self._asked, self._edited = asked, time.monotonic()
-        self._settings = self._settings or backend_manager.launch_settings()
-        full = wanted or self._own or None
-        size = self.pace.moving_size(full) if full else None
-        self._submit(FrameRequest(portrait, controls, size, full, self._settings))
-
-    def _submit(self, request: FrameRequest) -> None:
-        self._coarse = request if request.size != request.full else None
-        self._submitted = time.monotonic()
-        self.worker.submit(request)
+            return policy.RigUnreadable(error)
+        return policy.RigRead(rig.stylerig.portrait, self._read[1], setting("live_size"))
 
     def _followed_rig(self) -> bpy.types.Object | None:
         """The active rig, else the one that was shown last."""
         rig = active_rig(bpy.context) or self.rig
         if rig is not None:
-            self._rig = rig.name
+            self._rig = rig.session_uid
         return rig
 
     @property
     def rig(self) -> bpy.types.Object | None:
         """The rig that is shown; None when it is not in the scene any more."""
-        return bpy.context.scene.objects.get(self._rig)
-
-    def _paused(self) -> bool:
-        """Whether playback goes on without the live view, as the person chose or because pictures come too slowly.
-
-        In the second case a picture is tried now and then, so that the view comes back when it can follow.
-        """
-        choice = setting("live_playback")
-        if choice == "FOLLOW" or not playing():
-            return False
-        if choice == "PAUSE":
-            self._say(tr("Paused during playback"))
-            return True
-        full, render = setting("live_size") or self._own, bpy.context.scene.render
-        rest = self.pace.rest(full, render.fps_base / render.fps) if full else 0.0
-        if not rest:
-            return False
-        self._say(tr("Paused during playback until it can follow: a picture takes {time}", time=milliseconds(self.picture.seconds)))
-        return self.worker.busy or time.monotonic() - self._answered < rest
+        return next((item for item in bpy.context.scene.objects if item.session_uid == self._rig), None)
 
     def _show(self, answer: Answer) -> None:
         if answer.error is not None:
-            self._fail(answer.error)
+            self._settings = None
+            self._feed(policy.Refused(answer.error, self.worker.busy))
             return
         picture: Picture = answer.value
-        first = self.picture is None  # the backend may still have been loading
-        self.picture, self.seconds, self._answered = picture, answer.seconds, time.monotonic()
+        self.picture, self.seconds = picture, answer.seconds
         show_pixels(picture.pixels)
-        if not setting("live_size"):
-            self._own = len(picture.pixels)
-        if not first:
-            self.pace.measured(picture.size, picture.seconds)
-        # The first picture's time may be that of loading the model. A trial in playback leaves the status as it is.
-        if not self._resting:
-            self._say(tr("Follows the rig") if first else self._progress(picture))
+        self._feed(policy.Answered(picture.size, len(picture.pixels), picture.seconds, setting("live_size")))
         self.tell()
-
-    def _progress(self, picture: Picture) -> str:
-        shown = len(picture.pixels)
-        if picture.size == shown:
-            return tr("{time} per picture", time=milliseconds(picture.seconds))
-        return tr(
-            "Coarse while it moves: {size} of {full} px, {time} per picture",
-            size=picture.size, full=shown, time=milliseconds(picture.seconds),
-        )  # fmt: skip
-
-    def _fail(self, error: UserError) -> None:
-        self._asked = self._settings = self._coarse = None  # the next edit asks again, whatever it is
-        if error.code == "backend_gone" and self.worker.busy:
-            self._say(tr(RESTARTING), failed=True)
-        elif error.code == "out_of_memory":  # the backend's own hint speaks of requests
-            hint = Text("Choose a smaller size in the live view's settings, or close other programs.")
-            self._say(tr_error(UserError(error.code, error.message_text, hint)), failed=True)
-        else:
-            self._say(tr_error(error), failed=True)
-
-    def _tell_wait(self) -> None:
-        waited = int(time.monotonic() - self._submitted)
-        if backend_manager.BACKEND.starting and self.picture is not None:  # it was gone before the request
-            self._say(tr(RESTARTING), failed=True)
-        elif waited >= PATIENT_SECONDS:
-            self._say(tr("Waiting for a picture: {seconds} s", seconds=waited))
-
-    def _say(self, status: str, failed: bool = False) -> None:
-        if (status, failed) != (self.status, self.failed):
-            self.status, self.failed = status, failed
-            redraw("VIEW_3D", "UI")
 
     def tell(self) -> None:
         for listener in self.listeners:
@@ -255,10 +206,6 @@ class LiveView:
 
 
 VIEW = LiveView()
-
-
-def milliseconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms"
 
 
 def playing() -> bool:

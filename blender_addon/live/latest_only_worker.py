@@ -23,7 +23,7 @@ class Answer:
     seconds: float = 0.0
 
 
-class NewestWorker:
+class LatestOnlyWorker:
     """Calls ``work`` with the newest request; requests that came meanwhile are dropped.
 
     A request whose backend went away is tried once more (``work`` starts a new one). ``submit``,

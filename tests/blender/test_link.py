@@ -396,7 +396,7 @@ def test_only_the_newest_request_is_answered(part):
         gate.wait(10)
         return request
 
-    worker = part("live.latest_only_worker").NewestWorker(work)
+    worker = part("live.latest_only_worker").LatestOnlyWorker(work)
     worker.submit(0)
     started.wait(10)
     for request in range(1, 50):
@@ -416,7 +416,7 @@ def test_a_request_is_tried_again_when_the_backend_went_away(part):
             raise errors.pop()
         return request
 
-    worker = part("live.latest_only_worker").NewestWorker(work)
+    worker = part("live.latest_only_worker").LatestOnlyWorker(work)
     worker.submit("a")
     wait_for(lambda: not worker.busy)
     assert worker.take().value == "a"
@@ -424,7 +424,7 @@ def test_a_request_is_tried_again_when_the_backend_went_away(part):
 
 
 def test_faults_reach_the_person(part):
-    worker = part("live.latest_only_worker").NewestWorker(lambda request: 1 / request)
+    worker = part("live.latest_only_worker").LatestOnlyWorker(lambda request: 1 / request)
     worker.submit(0)
     wait_for(lambda: not worker.busy)
     assert worker.take().error.code == "internal"

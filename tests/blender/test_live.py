@@ -1,7 +1,8 @@
-"""The live view's pace, its behaviour in playback and with a slow or failing backend, saving, undo, the overlay."""
+"""The live view: coarse pictures, its behaviour in playback and with a slow or failing backend, saving, undo, the overlay."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
@@ -95,73 +96,32 @@ def test_the_view_looks_at_each_turn_of_the_main_loop(part, view):
     assert live.tick() is None
 
 
-def test_pace(part):
-    pace = part("live.adaptive_resolution").Pace()
-    assert pace.moving_size(512) == 512 and pace.rest(512, 1 / 24) == 0
-    pace.measured(512, 0.09)
-    assert pace.moving_size(512) == 512 and pace.rest(512, 1 / 24) > 0
-    pace.measured(512, 0.4)
-    assert pace.moving_size(512) == 512  # may be a hiccup
-    pace.measured(512, 0.4)
-    assert pace.moving_size(512) == 256  # to be tried
-    pace.measured(256, 0.2)
-    assert pace.moving_size(512) == 128
-    pace.measured(128, 0.07)
-    assert pace.moving_size(512) == 128 and pace.rest(512, 1 / 24) == 0 and pace.rest(512, 1 / 60) > 0
-    for _ in range(2):
-        pace.measured(512, 0.05)
-    assert pace.moving_size(512) == 512
-
-
-def test_pace_of_playback(part):
-    """One slow picture changes nothing; then trials with rests, at once after a quick one, until two of three are quick."""
-    pace, frame = part("live.adaptive_resolution").Pace(), 1 / 24
-    for seconds, rests in (
-        (0.03, False),
-        (0.03, False),
-        (0.3, False),
-        (0.3, True),
-        (0.03, False),
-        (0.5, True),
-        (0.03, False),
-        (0.03, False),
-        (0.3, False),
-    ):
-        pace.measured(64, seconds)
-        assert (pace.rest(64, frame) > 0) == rests, seconds
-    pace.measured(64, 0.4)
-    assert pace.rest(64, frame) == 4.0  # trials take a tenth of the time at most
-    pace.measured(64, 0.1)
-    assert pace.rest(64, frame) == 2.0
-
-
-def test_pace_where_coarse_pictures_are_not_quicker(part):
-    pace = part("live.adaptive_resolution").Pace()
-    pace.measured(512, 0.4)
-    pace.measured(256, 0.39)
-    assert pace.moving_size(512) == 512
-    pace.measured(256, 0.2)
-    pace.measured(128, 0.19)
-    assert pace.moving_size(512) == 256
-    pace.measured(100, 0.5)
-    assert pace.moving_size(100) == 100  # below that, a face says nothing
-
-
 @pytest.fixture
 def rest(part, monkeypatch):
     """Say after how many seconds the rig counts as resting."""
-    return lambda seconds: monkeypatch.setattr(part("live.controller"), "REST_SECONDS", seconds)
+    return lambda seconds: monkeypatch.setattr(part("live.policy"), "REFINE_SECONDS", seconds)
 
 
-def test_a_coarse_picture_first_where_pictures_are_slow(part, server, view, rig, settings, rest):
+@pytest.fixture
+def forget_times(part):
+    """What a busy machine made slow does not count."""
+    fresh = part("live.adaptive_resolution").AdaptiveResolution
+
+    def forget(view):
+        view.state = dataclasses.replace(view.state, resolution=fresh())
+
+    return forget
+
+
+def test_a_coarse_picture_first_where_pictures_are_slow(part, server, view, rig, settings, rest, forget_times):
     rest(1000)
     settings.live_size = 128
     settle(view)
-    view.pace = part("live.adaptive_resolution").Pace()  # what a busy machine made slow does not count
+    forget_times(view)
     server.delay = lambda size: 0.25 * (size / 128) ** 2
     edit(rig, 0.1)
     settle(view)
-    assert view.picture.size == 128 and view.pace.seconds(128) > 0.1
+    assert view.picture.size == 128 and view.state.resolution.seconds(128) > 0.1
     del server.requests[:]
     edit(rig, 1)
     settle(view)
@@ -213,7 +173,7 @@ def play(part, monkeypatch):
 def test_playback(server, view, rig, settings, play, choice, seconds, followed):
     settings.live_playback = choice
     settle(view)
-    view.pace.measured(fake_backend.SIZE, seconds)
+    view.state = dataclasses.replace(view.state, resolution=view.state.resolution.measured(fake_backend.SIZE, seconds))
     play(True)
     del server.requests[:]
     edit(rig, 0.5)
@@ -228,12 +188,13 @@ def test_playback(server, view, rig, settings, play, choice, seconds, followed):
     assert "Paused" not in view.status
 
 
-def test_playback_is_followed_again_once_it_can_be(part, server, view, rig, settings, play, monkeypatch):
+def test_playback_is_followed_again_once_it_can_be(part, server, view, rig, settings, play, monkeypatch, forget_times):
     """Nobody does anything: the computer was busy for a while."""
-    monkeypatch.setattr(part("live.adaptive_resolution"), "REST_SECONDS", 0.1)
-    monkeypatch.setattr(part("live.adaptive_resolution"), "REST_TIMES", 0)
+    monkeypatch.setattr(part("live.adaptive_resolution"), "MIN_BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr(part("live.adaptive_resolution"), "MIN_BACKOFF_TIMES", 0)
     settings.live_playback, server.delay, frames = "AUTO", 0.3, iter(range(1, 10**6))
-    view.pace, told = part("live.adaptive_resolution").Pace(), set()
+    told = set()
+    forget_times(view)
     play(True)
 
     def playing_until(condition, seconds=60.0):
@@ -252,7 +213,7 @@ def test_playback_is_followed_again_once_it_can_be(part, server, view, rig, sett
     assert told == {text for text in told if text.startswith("Paused")}
     server.delay = 0.0
     playing_until(lambda: "per picture" in view.status)
-    monkeypatch.setattr(part("live.adaptive_resolution"), "REST_SECONDS", 1000)  # it follows, not by trials
+    monkeypatch.setattr(part("live.adaptive_resolution"), "MIN_BACKOFF_SECONDS", 1000)  # it follows, not by trials
     asked = len(sizes_asked(server))
     playing_until(lambda: len(sizes_asked(server)) >= asked + 5)
 
@@ -274,7 +235,7 @@ def test_what_the_backend_refuses_is_told(part, server, view, rig, refusal, advi
 
 
 def test_a_long_wait_is_told(part, server, view, rig, monkeypatch):
-    monkeypatch.setattr(part("live.controller"), "PATIENT_SECONDS", 0)
+    monkeypatch.setattr(part("live.policy"), "PATIENT_SECONDS", 0)
     server.delay = 0.2
     edit(rig, 0.5)
     poll_until(view, lambda: view.worker.busy)
