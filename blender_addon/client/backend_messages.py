@@ -28,7 +28,7 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "bad_controls": ("The controls cannot be used: {reason}.", "Correct the values."),
     "missing_weights": (
         "There are no weights in {folder}.",
-        "Reinstall StyleRig, or choose a folder that `python -m backend train rig` has finished.",
+        "Reinstall StyleRig, or choose the folder of a finished rig training.",
         "{folder} lacks {names}.",
         "Train or copy the rig again.",
     ),
@@ -41,6 +41,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Load the weights that it was made with, or make the portrait again from its seed.",
     ),
 }
+
+COMMAND = r"(?: `python -m backend [^`]+`[^`]*)?"
 
 
 def backend_error(error: dict) -> UserError:
@@ -59,6 +61,6 @@ def recognised(code: str, text: str) -> Text:
 
 @cache
 def pattern(template: str) -> re.Pattern[str]:
-    """What a template looks like when it is filled in."""
+    """What a template looks like when it is filled in; a command that the backend names after it is for a terminal."""
     parts = re.split(r"{(\w+)}", template)
-    return re.compile("".join(f"(?P<{part}>.*)" if index % 2 else re.escape(part) for index, part in enumerate(parts)), re.DOTALL)
+    return re.compile("".join(f"(?P<{part}>.*)" if index % 2 else re.escape(part) for index, part in enumerate(parts)) + COMMAND, re.DOTALL)
