@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 
 from backend.cli import main
-from backend.server.errors import COMMANDS, STATUS, hint_of, status_of
+from backend.cli.hints import COMMANDS, hint_of
+from backend.server.app import create_app
+from backend.server.errors import STATUS, status_of
 from models.errors import StyleRigError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,3 +73,16 @@ def test_the_terminal_shows_the_command_too(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("models.rigging.rig.WEIGHTS", tmp_path)
     assert main.main(["sample", "--seeds", "1", "--output", str(tmp_path / "out"), "--device", "cpu"]) == 2
     assert "finished rig training. `python -m backend train rig` trains a rig." in capsys.readouterr().err
+
+
+def test_clients_over_http_read_no_commands():
+    def loader(device):
+        raise StyleRigError("There are no weights.", "Reinstall StyleRig.", code="missing_weights")
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(loader, "token"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8123") as client:
+            return await client.get("/v1/models", headers={"Authorization": "Bearer token"})
+
+    answer = asyncio.run(ask())
+    assert answer.json()["error"] == {"code": "missing_weights", "message": "There are no weights.", "hint": "Reinstall StyleRig."}

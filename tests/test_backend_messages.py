@@ -50,11 +50,6 @@ def test_an_error_reads_as_the_backend_wrote_it_and_can_be_translated():
     assert error.message_text.translated(lambda text: german.get(text, text)) == "5 Anfragen warten bereits."
 
 
-def test_a_command_for_the_terminal_is_left_out():
-    hint = "Reinstall StyleRig, or choose the folder of a finished rig training."
-    assert str(messages.recognised("missing_weights", f"{hint} `python -m backend train rig` trains a rig.")) == hint
-
-
 @pytest.mark.parametrize("code", ["busy", "a code of a later version"])
 def test_what_is_not_known_is_shown_as_it_is(code):
     error = messages.backend_error({"code": code, "message": "It {failed} at 100%.", "hint": ""})

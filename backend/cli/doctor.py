@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from backend import __version__
-from backend.server.errors import hint_of
+from backend.cli.hints import hint_of
 from models.errors import StyleRigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,8 +11,8 @@ import importlib
 import sys
 from collections.abc import Callable
 
+from backend.cli.hints import hint_of
 from backend.cli.terminal import one_line, outputs
-from backend.server.errors import hint_of
 from models.errors import StyleRigError
 from models.extras import missing_package
 

@@ -30,7 +30,7 @@ from backend.protocol.frames import (
     placement_header,
 )
 from backend.server import schema, serialization
-from backend.server.errors import hint_of, status_of
+from backend.server.errors import status_of
 from backend.server.inference import MODEL, InferenceWorker, LazyRig, out_of_memory, render_frame
 from backend.server.inference_queue import Ticket
 from backend.server.middleware import RequestGuard, error_body
@@ -157,7 +157,7 @@ def state_of(lazy_rig: LazyRig) -> schema.Health:
         device=lazy_rig.device,
         models=[lazy_rig.rig.name if lazy_rig.rig else MODEL],
         loaded=lazy_rig.rig is not None,
-        problem=schema.Problem(code=problem.code, message=problem.message, hint=hint_of(problem)) if problem else None,
+        problem=schema.Problem(code=problem.code, message=problem.message, hint=problem.hint) if problem else None,
     )
 
 
@@ -198,7 +198,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(StyleRigError)
     async def user_error(request: Request, error: StyleRigError) -> Response:
-        return error_response(status_of(error), error.code, error.message, hint_of(error))
+        return error_response(status_of(error), error.code, error.message, error.hint)
 
     @app.exception_handler(MemoryError)
     async def too_little(request: Request, error: MemoryError) -> Response:

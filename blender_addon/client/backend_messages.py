@@ -42,8 +42,6 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-COMMAND = r"(?: `python -m backend [^`]+`[^`]*)?"
-
 
 def backend_error(error: dict) -> UserError:
     """The error of {"code", "message", "hint"} as the backend sends it. Raises LookupError, TypeError for anything else."""
@@ -61,6 +59,6 @@ def recognised(code: str, text: str) -> Text:
 
 @cache
 def pattern(template: str) -> re.Pattern[str]:
-    """What a template looks like when it is filled in; a command that the backend names after it is for a terminal."""
+    """What a template looks like when it is filled in."""
     parts = re.split(r"{(\w+)}", template)
-    return re.compile("".join(f"(?P<{part}>.*)" if index % 2 else re.escape(part) for index, part in enumerate(parts)) + COMMAND, re.DOTALL)
+    return re.compile("".join(f"(?P<{part}>.*)" if index % 2 else re.escape(part) for index, part in enumerate(parts)), re.DOTALL)
