@@ -20,7 +20,8 @@ from models.face import harmonics as tensor_harmonics
 from models.face.camera import PORTRAIT_CAMERA, rotation_from_matrix, rotation_matrix
 from models.face.fragments import BACKGROUND_DEPTH
 from models.face.parameters import RigParameters
-from models.rigging import rig
+from models.generators import Generator, GeneratorConfig
+from models.rigging import controls, rig
 from tests import fake_rig
 from tests.json_schema import problems
 from tests.synthetic_face import synthetic_face
@@ -46,6 +47,20 @@ def test_constants_are_the_models():
     assert (alignment.LEFT_EYE.start, alignment.LEFT_EYE.stop) == (tensor_alignment.LEFT_EYE.start, tensor_alignment.LEFT_EYE.stop)
     assert (alignment.RIGHT_EYE.start, alignment.RIGHT_EYE.stop) == (tensor_alignment.RIGHT_EYE.start, tensor_alignment.RIGHT_EYE.stop)
     assert alignment.MOUTH_CORNERS == tensor_alignment.MOUTH_CORNERS
+
+
+def test_the_rig_takes_all_that_the_protocol_allows():
+    assert controls.LARGEST_SCALE == frames.MAX_SCALE == 1 / frames.MIN_SCALE
+    controls.Controls(light=np.full((9, 3), frames.MAX_LIGHT), translation=(frames.MAX_SHIFT,) * 2).check(synthetic_face())
+    least, most = rig.SIZES
+    assert least <= frames.MIN_SIZE and frames.MAX_SIZE <= most
+
+
+def test_the_rigs_frames_have_the_protocols_passes():
+    generator = Generator.create(GeneratorConfig(resolution=16), 0)
+    made = rig.Rig.create_untrained(synthetic_face(vertices=300), generator, hidden=8)
+    frame = made.frame(made.new_portrait(1), controls.Controls(), size=frames.MIN_SIZE, passes=frames.PASSES)
+    assert {name: array.shape[2] for name, array in frame.items()} == {name: len(letters) for name, letters in frames.CHANNELS.items()}
 
 
 @pytest.mark.parametrize("name", ["srgb_to_linear", "linear_to_srgb"])
@@ -180,13 +195,13 @@ def inner(entry: dict) -> dict:
 
 def test_openapi_has_the_protocols_limits(published):
     schemas = published["components"]["schemas"]
-    controls, output = schemas["Controls"]["properties"], schemas["FrameOutput"]["properties"]
-    size, shift, light = inner(output["size"]), inner(controls["translation"])["items"], inner(controls["light"])["items"]["items"]
+    asked, output = schemas["Controls"]["properties"], schemas["FrameOutput"]["properties"]
+    size, shift, light = inner(output["size"]), inner(asked["translation"])["items"], inner(asked["light"])["items"]["items"]
     assert (size["minimum"], size["maximum"]) == (frames.MIN_SIZE, frames.MAX_SIZE)
-    assert (controls["scale"]["minimum"], controls["scale"]["maximum"]) == (frames.MIN_SCALE, frames.MAX_SCALE)
+    assert (asked["scale"]["minimum"], asked["scale"]["maximum"]) == (frames.MIN_SCALE, frames.MAX_SCALE)
     assert (shift["minimum"], shift["maximum"]) == (-frames.MAX_SHIFT, frames.MAX_SHIFT)
     assert (light["minimum"], light["maximum"]) == (-frames.MAX_LIGHT, frames.MAX_LIGHT)
-    assert inner(controls["light"])["maxItems"] == harmonics.COUNT
+    assert inner(asked["light"])["maxItems"] == harmonics.COUNT
     assert schemas["LatentRequest"]["properties"]["seed"]["maximum"] == float(frames.MAX_SEED)  # as OpenAPI writes it
     assert tuple(output["passes"]["items"]["enum"]) == frames.PASSES and output["passes"]["maxItems"] == len(frames.PASSES)
 
