@@ -14,12 +14,14 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
 
+import backend
 from backend.project import blender as blenders
-from backend.project import common, demo, environments, lock, testing
+from backend.project import checking, common, demo, environments, lock, testing
 from backend.project.common import ROOT, BuildError
 from backend.project.extension import package
 from blender_addon.install import environment as installed
@@ -63,7 +65,7 @@ def test_pins_are_exact():
 
 def test_versions_agree(root):
     manifest = common.read_toml(root / "blender_addon" / "blender_manifest.toml")
-    assert manifest["version"] == common.read_toml(root / "pyproject.toml")["project"]["version"]
+    assert manifest["version"] == common.read_toml(root / "pyproject.toml")["project"]["version"] == backend.__version__
 
 
 def test_shipped_weights_are_small_and_have_cards(root):
@@ -353,3 +355,38 @@ def test_bench_measures_and_writes_json(root, tmp_path, run_python):
     answer = run_python([sys.executable, "-c", code])
     assert "portrait_ms" in answer.stdout
     assert json.loads((tmp_path / "b.json").read_text()) == {"frame": {"portrait_ms": 12.5}}
+
+
+class TestChecks:
+    """python build.py check, with tools that only act."""
+
+    @pytest.fixture
+    def tools(self, monkeypatch):
+        monkeypatch.setattr(checking, "setup", lambda: [])
+        calls, failing = [], set()
+
+        def run(command, **_options):
+            calls.append(command[2:])
+            return SimpleNamespace(returncode=int(" ".join(command[2:4]) in failing))
+
+        monkeypatch.setattr(checking.subprocess, "run", run)
+        return SimpleNamespace(calls=calls, failing=failing)
+
+    def test_every_tool_runs_over_the_whole_tree_also_after_one_that_finds_something(self, tools, capsys):
+        tools.failing.add("ruff format")
+        assert checking.check() == 1
+        assert tools.calls == [["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"]]
+        assert "Found something: ruff format." in capsys.readouterr().out
+
+    def test_nothing_found(self, tools, capsys):
+        assert checking.check() == 0 and "All clean." in capsys.readouterr().out
+
+    def test_what_can_be_mended_is_mended_first(self, tools):
+        assert checking.check(fix=True) == 0
+        assert tools.calls[:2] == [["ruff", "check", "--fix", "--quiet", "."], ["ruff", "format", "--quiet", "."]] and len(tools.calls) == 5
+
+    def test_the_same_commands_run_before_a_commit_and_on_the_forge(self, root):
+        assert "entry: python build.py check" in (root / ".pre-commit-config.yaml").read_text()
+        workflow = (root / ".github" / "workflows" / "ci.yml").read_text()
+        for words in ("python build.py check", "python build.py test", "ubuntu-latest, macos-latest, windows-latest", '"3.11", "3.13"'):
+            assert words in workflow

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from backend.project.blender import Blender, choose_blender
 from backend.project.common import BUILD, ROOT, BuildError, say
@@ -30,13 +31,13 @@ class Progress:
 
     def run(self, command: list[str], environment: dict[str, str] | None = None) -> int:
         """Run the command to its end, also when interrupted, and return its exit status."""
-        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         with (
             open(self.log, "a", encoding="utf-8") as log,
             subprocess.Popen(command, env=environment, text=True, errors="replace", **options) as process,
         ):
             try:
-                for line in process.stdout:
+                for line in process.stdout or ():
                     if not self.take(line.rstrip("\n")):
                         log.write(line)
             except BaseException:

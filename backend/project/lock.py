@@ -46,7 +46,7 @@ def installed() -> dict[str, str]:
     found: dict[str, str] = {}
     direct = {normal(pin.partition("==")[0]) for environment in ENVIRONMENTS for pin in environment.requirements.pins()}
     for environment in (environment for environment in ENVIRONMENTS if environment.state()):
-        command = [environment.executable, "-I", "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"]
+        command = [str(environment.executable), "-I", "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"]
         for entry in json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout):
             name, version = normal(entry["name"]), entry["version"]
             if found.setdefault(name, version) != version and name not in direct | UNLOCKED:

@@ -81,7 +81,7 @@ def run_pytest(environment: Environment, arguments: list[str], extension: Path) 
     )
     watchdog = Watchdog(process, RUN_LIMIT_SECONDS)
     try:
-        for line in process.stdout:
+        for line in process.stdout or ():
             print(line, end="", flush=True)
             plain = re.sub(r"\x1b\[[0-9;]*m", "", line).strip("= \n")
             if re.match(r"(\d+ \w+|no tests ran).* in [\d.]+s", plain):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
+import logging
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ from models.errors import StyleRigError
 if TYPE_CHECKING:
     from models.rigging import Controls, Frame, Portrait, Rig
 
+LOG = logging.getLogger(__name__)
 MODEL = "studio"  # the one that ships
 MAX_CONCURRENT = 2  # while one frame is drawn, the next is prepared and the last one encoded; small ones are drawn side by side
 SLOW_SECONDS = 1.5
@@ -34,14 +35,14 @@ def load_rig(device: str = "cpu") -> Rig:
 
     give_threads()  # requests are answered in threads of their own
     rig = Rig.load(None, device=device)
-    slow = threading.Timer(SLOW_SECONDS, lambda: print(COMPILING, file=sys.stderr, flush=True))
+    slow = threading.Timer(SLOW_SECONDS, LOG.warning, args=(COMPILING,))
     slow.start()
     try:
         rig.prepare()
     finally:
         slow.cancel()
     if notice := rig.engine().notice:
-        print(notice, file=sys.stderr, flush=True)
+        LOG.warning(notice)
     return rig
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,7 +120,7 @@ def file_lock(path: Path) -> Iterator[None]:
 
 def lock(stream: IO[bytes]) -> None:
     """Lock an open file, without waiting. OSError when another process holds it."""
-    if WINDOWS:
+    if sys.platform == "win32":
         import msvcrt
 
         msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
