@@ -21,6 +21,13 @@ from backend.project.extension import package  # noqa: E402
 collect_ignore = [] if importlib.util.find_spec("bpy") else ["blender"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of tests/blender are marked, so that ``-m blender`` and ``-m "not blender"`` pick by where they run."""
+    for item in items:
+        if ROOT / "tests" / "blender" in item.path.parents:
+            item.add_marker(pytest.mark.blender)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's root."""

@@ -39,6 +39,7 @@ def test_help_names_every_command_and_needs_no_package(root):
     assert set(listed) == set(main.COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP says what it was told")
 def test_waiting_threads_give_way_to_other_programs(root):
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
@@ -144,6 +145,7 @@ def test_backend_never_imports_bpy_and_starts_nothing(root):
     assert answer.stdout == "clean\n", answer.stderr
 
 
+@pytest.mark.slow
 def test_what_numba_is_told_stops_neither_pictures_nor_doctor(root):
     answer = subprocess.run(
         [sys.executable, "-m", "backend", "doctor", "--device", "cpu", "--json"], cwd=root,

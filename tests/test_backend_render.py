@@ -59,6 +59,7 @@ def test_frames_are_numbered_and_differ(tmp_path):
     assert (alpha * np.arange(32)).sum() / alpha.sum() < 14  # turned to the picture's left
 
 
+@pytest.mark.slow
 def test_the_shipped_rig_draws_the_same_on_any_number_of_processors(tmp_path, run_python):
     controls = {"rotation": [0.3, 0.1, 0.2], "expression": {"jawOpen": 0.5}, "scale": 1.1}
     passes = list(frames.PASSES)

@@ -666,6 +666,7 @@ def real_client(real_backend):
         yield opened
 
 
+@pytest.mark.slow
 def test_the_real_rig_answers_every_request(real_client):
     [model] = real_client.get("/v1/models").json()
     portrait = real_client.post("/v1/portraits", json={"seed": 7}).json()

@@ -37,6 +37,7 @@ def with_fake_backend(blender, tmp_path, monkeypatch):
     monkeypatch.setattr("tests.bench.bench_blender.synthesis_times", lambda repeats: [10.0] * repeats)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", bench.names())
 def test_benchmarks_run(name, tmp_path, request):
     if name == "blender":
@@ -49,6 +50,7 @@ def test_benchmarks_run(name, tmp_path, request):
     assert all(value > 0 for figure, value in figures.items() if figure.endswith("_ms"))
 
 
+@pytest.mark.slow
 def test_the_generators_reference_agrees_with_the_engines(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
     figures = bench_generators.measure(bench_generators.Case(lambda: networks.stylegan3(16, base=256, most=16), 1), "cpu")

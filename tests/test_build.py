@@ -362,7 +362,7 @@ class TestChecks:
 
     @pytest.fixture
     def tools(self, monkeypatch):
-        monkeypatch.setattr(checking, "setup", lambda: [])
+        monkeypatch.setattr(checking, "setup", list)
         calls, failing = [], set()
 
         def run(command, **_options):
@@ -390,3 +390,12 @@ class TestChecks:
         workflow = (root / ".github" / "workflows" / "ci.yml").read_text()
         for words in ("python build.py check", "python build.py test", "ubuntu-latest, macos-latest, windows-latest", '"3.11", "3.13"'):
             assert words in workflow
+
+
+def test_markers_pick_tests(root, run_python):
+    """Each marker is registered, and some test has it; --strict-markers refuses any other."""
+    marked = "\n".join(path.read_text(encoding="utf-8") for path in (root / "tests").rglob("*.py"))
+    for marker in common.read_toml(root / "pyproject.toml")["tool"]["pytest"]["ini_options"]["markers"]:
+        assert f"pytest.mark.{marker.partition(':')[0]}" in marked
+    answer = run_python([sys.executable, "-m", "pytest", "-q", "--collect-only", "-m", "gpu", "tests/test_rasterizer.py"])
+    assert re.search(r"^1/\d+ tests collected", answer.stdout, re.MULTILINE), answer.stdout

@@ -91,6 +91,7 @@ def flipped(data: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 def test_a_thousand_flipped_bits(path):
     draw = random.Random(7)
     sources = [dumps(snapshot(small())), dumps(snapshot(official(Generator.create(stylegan3_config(), seed=1))))]

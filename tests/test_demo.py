@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,8 @@ from PIL import Image
 
 from backend.project.blender import Blender
 from backend.project.common import BUILD, ROOT
+
+pytestmark = pytest.mark.slow
 
 FRAMES = 4
 PASSES = {"Combined": "RGBA", "FaceMask": "V", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "Depth": "V"}
@@ -55,7 +58,7 @@ def pictures(folder: Path) -> list[np.ndarray]:
 def test_every_frame_is_there_and_they_differ(demo):
     frames = pictures(demo.output / "frames")
     assert len(frames) == FRAMES
-    for before, after in zip(frames, frames[1:]):
+    for before, after in pairwise(frames):
         assert np.abs(after - before).mean() > 1
 
 
@@ -120,7 +123,7 @@ def test_the_saved_file_renders_the_same_frames_again(demo, blender, tmp_path, r
     assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-3000:]
     first, second = pictures(demo.output / "frames"), pictures(tmp_path / "frames")
     assert len(second) == FRAMES
-    assert max(np.abs(a - b).max() for a, b in zip(first, second)) == 0
+    assert max(np.abs(a - b).max() for a, b in zip(first, second, strict=True)) == 0
 
 
 def test_an_output_folder_that_cannot_be_written_is_said_at_once(tmp_path, run_python):

@@ -60,6 +60,7 @@ def painter():
     return generator
 
 
+@pytest.mark.slow
 def test_features_read_the_truth_and_come_back_from_their_file(folder, features_file):
     features = load_features(features_file)
     data = PictureSet(folder, 128, FIELDS, progress=False)
@@ -100,6 +101,7 @@ def test_bad_feature_files_are_refused(folder, features_file, tmp_path):
         train_features(PictureSet(folder, 128, (), progress=False))
 
 
+@pytest.mark.slow
 def test_a_perfect_generator_reaches_the_floor_and_a_bad_one_does_not(folder, features_file, painter, monkeypatch):
     monkeypatch.setattr(run, "PATHS", 8)
     monkeypatch.setattr(run, "DETECTED", 8)
@@ -125,6 +127,7 @@ def test_too_few_pictures_are_refused(features_file, painter, tmp_path):
         GeneratorEvaluation(painter, small, load_features(features_file), 100, say=lambda line: None)
 
 
+@pytest.mark.slow
 def test_the_command_writes_figures_and_sheets(folder, features_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(run, "PATHS", 8)
     monkeypatch.setattr(run, "DETECTED", 8)

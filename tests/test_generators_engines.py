@@ -161,6 +161,7 @@ def test_without_numba_the_plain_network_runs(monkeypatch, kernels_not_imported,
     assert torch.equal(engine.synthesis(w), generator.synthesis(w))
 
 
+@pytest.mark.slow
 def test_kernels_are_compiled_once_for_all_processes():
     if kernels_place() is None:
         pytest.skip("no folder to keep compiled kernels in")
@@ -216,6 +217,7 @@ def test_bfloat16_is_rounded_as_torch_does():
     assert np.array_equal(back, values.bfloat16().float().numpy())
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_equals_the_processor(generator):
     w = codes(generator)

@@ -205,6 +205,7 @@ except PickleError:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C reaches a child otherwise on Windows")
 def test_ctrl_c_is_heard_within_a_pickle():
     process = subprocess.Popen([sys.executable, "-c", ENDLESS], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -83,6 +83,7 @@ class FirstOnly:
         yield next(iter(jobs)), {"colour": noise, "matte": noise[..., 3]}
 
 
+@pytest.mark.slow
 def test_sheets_of_the_studio(script, tmp_path):
     studio = script("synthetic", "--size", "16", "--output", str(tmp_path), Photographer=FirstOnly)
     studio.main()

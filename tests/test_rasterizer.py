@@ -268,6 +268,7 @@ def test_a_picture_without_gradients_spoils_none_after_it() -> None:
     assert torch.equal(first, second) and translation.grad.abs().max() > 0
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_equals_cpu() -> None:
     face = synthetic_face(2000)

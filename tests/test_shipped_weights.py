@@ -10,6 +10,8 @@ import pytest
 
 from models.generators import latents_from_seed, load_generator
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = Path(__file__).parents[1] / "models" / "weights"
 SIZE_LIMIT = 40e6  # bytes, all files together
 

@@ -91,6 +91,7 @@ def first_losses(folder) -> dict[str, dict]:
     return {stage: {name: value for name, value in entry.items() if name not in ("stage", "seconds")} for stage, entry in logs.items()}
 
 
+@pytest.mark.slow
 def test_every_stage_on_another_device_ends_in_the_same_rig(face, trained, trained_elsewhere):
     found, wanted = (Rig.load(folder, face=face) for folder in (trained_elsewhere, trained))
     assert found.weights_hash == wanted.weights_hash
@@ -181,6 +182,7 @@ def figures_on(device, folder, face) -> dict:
     return evaluate(rig, load_judge(folder, None, rig), 2, report=lambda line: None).figures()
 
 
+@pytest.mark.slow
 def test_an_evaluation_on_another_device_finds_the_same(face, trained, monkeypatch):
     small_evaluation(monkeypatch)
     monkeypatch.setattr(Rig, "picture", plain_pictures)
@@ -263,6 +265,7 @@ def test_a_gpu_that_is_not_there_is_a_clear_error(tmp_path, monkeypatch, capsys)
     assert "--generator is missing" in capsys.readouterr().err
 
 
+@pytest.mark.gpu
 @needs_cuda
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_every_stage_on_a_gpu(face, prepared, trained, tmp_path, precision):
@@ -280,6 +283,7 @@ def test_every_stage_on_a_gpu(face, prepared, trained, tmp_path, precision):
     train(prepared, folder, config=config)  # goes on on the processor
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_exact_scenes_on_a_gpu(head, tmp_path, monkeypatch):
     for module in (reconstruction, rignet):
@@ -289,6 +293,7 @@ def test_exact_scenes_on_a_gpu(head, tmp_path, monkeypatch):
     assert {name: float(v) for name, v in found.items()} == pytest.approx({n: float(v) for n, v in wanted.items()}, rel=0.05, abs=0.01)
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_an_evaluation_on_a_gpu(face, trained, monkeypatch):
     small_evaluation(monkeypatch)

@@ -82,6 +82,7 @@ def test_one_command_makes_a_rig_that_loads_and_a_second_run_repeats_nothing(fac
     assert record["seed"] == 1 and record["joint"]["steps"] == 2 and record["made_with"]["face_model"] == "synthetic"
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_ends_where_an_unbroken_one_does(face, prepared, trained, tmp_path):
     for name in ("generator.safetensors", "pictures"):
         (tmp_path / name).symlink_to(prepared / name)
@@ -98,6 +99,7 @@ def test_a_training_that_was_killed_ends_where_an_unbroken_one_does(face, prepar
     assert Rig.load(tmp_path / "rig", face=face).weights_hash == Rig.load(trained[0], face=face).weights_hash
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_rig(face, prepared, tmp_path):
     for name in ("generator.safetensors", "pictures"):
         (tmp_path / name).symlink_to(prepared / name)
@@ -117,6 +119,7 @@ def test_the_share_of_a_process(face):
     assert config.shared(1) is config and config.shared(2).joint.batch == 2 and config.shared(2).joint.steps == 2
 
 
+@pytest.mark.slow
 def test_bf16_trains_the_networks_that_see_pictures(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(cpu, "has_fast_bf16", lambda device: True)  # emulated where it is not
     config = dataclasses.replace(tiny_config(), precision="bf16", paper=without_steps(tiny_config().paper))
@@ -179,6 +182,7 @@ def test_pictures_of_another_face_model_are_refused(studio_folder, tmp_path):
         StudioPictures(tmp_path, HALVES[0], 7)
 
 
+@pytest.mark.slow
 def test_an_estimator_learns_the_pictures(face, studio_folder):
     pictures = StudioPictures(studio_folder, HALVES[0], parameter_count(face))
     torch.manual_seed(0)

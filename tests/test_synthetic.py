@@ -283,6 +283,7 @@ def test_the_lit_side_is_where_the_truth_says(assets, people, shots, tmp_path):
     assert on_skin[20:50, 34:].sum() > 1.5 * on_skin[20:50, :30].sum()
 
 
+@pytest.mark.slow
 @needs_blender
 def test_the_picture_coincides_with_the_rigs_own_head(assets, face, people, tmp_path):
     """The outline of the face in the picture is that of the mesh to half a pixel, turned and close up too."""
@@ -316,6 +317,7 @@ def test_the_picture_coincides_with_the_rigs_own_head(assets, face, people, tmp_
         process.close()
 
 
+@pytest.mark.slow
 @needs_blender
 def test_a_set_is_made_goes_on_after_a_loss_and_is_the_same_again(tmp_path, face):
     arguments = [
@@ -352,6 +354,7 @@ def test_a_set_is_made_goes_on_after_a_loss_and_is_the_same_again(tmp_path, face
     assert (tmp_path / "sheet.jpg").stat().st_size > 1000 and not list(tmp_path.rglob(".*.png"))
 
 
+@pytest.mark.slow
 @needs_blender
 def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, monkeypatch):
     arguments = [
@@ -405,6 +408,7 @@ def test_another_set_is_not_mixed_in(tmp_path):
         main(["--size", "48", "--seed", "3", "--output", str(tmp_path)])
 
 
+@pytest.mark.slow
 def test_a_missing_blender_is_told_with_the_way_out(tmp_path):
     command = [sys.executable, "-m", "models.synthetic", "--people", "1", "--output", str(tmp_path), "--blender-python", "/nowhere/python"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -176,6 +176,7 @@ def test_a_full_disk_ends_it_and_keeps_the_last_state(folder, tmp_path, monkeypa
     assert not list(output.glob(".stylerig-*"))
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_generator(folder, tmp_path, run_python):
     """torchrun with two processes: one result, which learned from both halves of each batch."""
     plan = {"seed": 1, "compile": False, "generator": dataclasses.asdict(TINY.generator),
@@ -251,6 +252,7 @@ def fine_energy(pictures: torch.Tensor) -> float:
     return float((fine.square() * covered).sum() / covered.sum() / 3)
 
 
+@pytest.mark.slow
 def test_the_adversarial_finish_brings_back_texture_that_pairs_blur(tmp_path, monkeypatch):
     """Speckles that no latent tells: regression averages them away, a discriminator misses them."""
 

@@ -7,19 +7,17 @@ import subprocess
 from backend.project.common import ROOT, say
 from backend.project.environments import MAIN, setup
 
+TOOLS = (["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"])
+MENDING = (["ruff", "check", "--fix", "--quiet", "."], ["ruff", "format", "--quiet", "."])
+
 
 def check(fix: bool = False) -> int:
     """Run every tool, also after one that found something. 0 only if none did; ``fix``: let ruff mend what it can first."""
     setup()
-    before = [["ruff", "check", "--fix", "--quiet", "."], ["ruff", "format", "--quiet", "."]] if fix else []
-    for tool in before:
+    for tool in MENDING if fix else ():
         run(tool)
-    found = [tool[0] for tool in (["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"]) if run(tool)]
-    say(
-        f"Found something: {', '.join(dict.fromkeys(found))}. Some of it is mended by: python build.py check --fix"
-        if found
-        else "All clean."
-    )
+    found = [" ".join(tool[:2]) for tool in TOOLS if run(tool)]
+    say(f"Found something: {', '.join(found)}. Some of it is mended by: python build.py check --fix" if found else "All clean.")
     return 1 if found else 0
 
 
