@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -57,3 +58,16 @@ def test_source_files_that_a_page_names_exist(page):
     named = re.findall(r"`(?:\S+ )*([\w/.-]+\.py)`", page.read_text(encoding="utf-8"))
     ours = [name for name in named if name not in ("build.py", "export_weights.py")]  # the second is NVIDIA's
     assert [name for name in ours if not any(path.endswith(f"/{name}") for path in files)] == []
+
+
+BLENDERS = {"Allow Online Access", "Alpha Over", "Apply", "Map UV", "Overlays", "Overwrite", "Placeholders", "Standard"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/install.md", "docs/troubleshooting.md", "docs/user-guide.md"])
+def test_labels_that_a_page_names_are_in_the_interface(name):
+    nodes = (node for path in (ROOT / "blender_addon").rglob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    text = (ROOT / name).read_text(encoding="utf-8")
+    labels = {part for found in re.findall(r"(?<![*\w])\*([A-Z][^*\n:.]+)\*(?!\*)", text) for part in found.split(" › ")}
+    assert len(labels) > 2 or name == "docs/troubleshooting.md"
+    assert sorted(labels - texts - BLENDERS) == []
