@@ -12,10 +12,10 @@ from .errors import UserError
 from .translations import tr, tr_error
 from .windows import redraw
 
-LOOK_SECONDS = 0.05  # how often a waiting operator looks whether its work is done
+POLL_SECONDS = 0.05  # how often a waiting operator looks whether its work is done
 
 
-class BackgroundOperator:
+class AsyncOperator:
     """An operator whose slow part runs in a thread when a person starts it, and here when a script does.
 
     ``work()`` (main thread) returns the function for the thread, which touches nothing of Blender;
@@ -35,7 +35,7 @@ class BackgroundOperator:
         if self._task is None:
             return {"CANCELLED"}
         manager = context.window_manager
-        self._timer = manager.event_timer_add(LOOK_SECONDS, window=context.window)
+        self._timer = manager.event_timer_add(POLL_SECONDS, window=context.window)
         manager.modal_handler_add(self)
         context.workspace.status_text_set(f"{tr(self.waiting)}   {tr('(Esc: do not wait)')}")
         redraw("VIEW_3D")
@@ -43,7 +43,7 @@ class BackgroundOperator:
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if event.type == "ESC":
-            self._task.give_up()
+            self._task.cancel()
             self.cancel(context)
             return {"CANCELLED"}
         if event.type != "TIMER" or not self._task.done:

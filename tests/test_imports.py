@@ -17,7 +17,7 @@ PACKAGES = ("blender_addon", "backend", "models")
 # The extension's rooms, lowest first: a file imports from its own layer and from those below it.
 ADDON_LAYERS = (
     {"errors", "protocol"},
-    {"settings", "translations", "windows"},
+    {"settings", "translations", "windows", "identity"},
     {"install"},
     {"client"},
     {"rig"},

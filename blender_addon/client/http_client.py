@@ -21,17 +21,17 @@ from .backend_messages import backend_error
 from .portrait import text_of
 
 HOST = "127.0.0.1"
-LOOK_SECONDS = 0.25  # how often a call that waits looks whether it was given up
-CHECK_LOOKS = 20  # looks between two questions whether the backend still answers, on another connection
+POLL_SECONDS = 0.25  # how often a call that waits looks whether it was given up
+POLLS_PER_CHECK = 20  # looks between two questions whether the backend still answers, on another connection
 CHECK_SECONDS = 5.0  # that the answer to this may take
-MOST_SILENT = 12  # such questions in a row without an answer, after which it hangs: one to two minutes
+MAX_SILENT_CHECKS = 12  # such questions in a row without an answer, after which it hangs: one to two minutes
 
 
 class Client:
     """Requests to one running backend, whose log is ``log``.
 
     A call waits as long as the backend lives and answers others: a large picture takes minutes on a
-    processor. ``given_up``, where a call takes it, ends the wait from another thread. Threads can share a
+    processor. ``cancelled``, where a call takes it, ends the wait from another thread. Threads can share a
     client: each call has a connection to itself, and it is kept for the next one. Every method raises
     UserError and nothing else for what can go wrong outside.
     """
@@ -73,7 +73,7 @@ class Client:
         controls: dict,
         size: int | None = None,
         passes: tuple[str, ...] | list[str] = (),
-        given_up: threading.Event | None = None,
+        cancelled: threading.Event | None = None,
         live: bool = False,
     ) -> dict[str, np.ndarray]:
         """Passes of one frame: name -> float32 (H, W, C), row 0 at the top, always with "Combined".
@@ -85,7 +85,7 @@ class Client:
         """
         request = frame_request(portrait, controls, size, passes, "raw")
         stream = {frames.SUPERSEDE_HEADER: f"live view of {self.name}"} if live else {}
-        body, headers = self._call("POST", "/v1/frames", request, given_up, stream)
+        body, headers = self._call("POST", "/v1/frames", request, cancelled, stream)
         return split_passes(body, headers) | read_placement(headers)
 
     def frame_png(self, portrait: dict, controls: dict, size: int | None = None) -> bytes:
@@ -104,7 +104,7 @@ class Client:
         method: str,
         path: str,
         request: dict | None = None,
-        given_up: threading.Event | None = None,
+        cancelled: threading.Event | None = None,
         more_headers: dict[str, str] | None = None,
     ) -> tuple[bytes, dict[str, str]]:
         """Body and headers (names in lower case) of the answer to one request."""
@@ -114,7 +114,7 @@ class Client:
             payload = text_of(request).encode()
             headers["Content-Type"] = "application/json"
         try:
-            response, body = self._answer((method, path, payload, headers), given_up)
+            response, body = self._answer((method, path, payload, headers), cancelled)
         except TimeoutError as error:
             raise UserError(
                 "timeout", "The backend runs, but answers nothing any more.", "Stop and start it. Its log: {log}", log=self.log
@@ -130,25 +130,25 @@ class Client:
             raise error_from(response.status, body, self.log)
         return body, {name.lower(): value for name, value in response.getheaders()}
 
-    def _answer(self, request: tuple, given_up: threading.Event | None) -> tuple[http.client.HTTPResponse, bytes]:
+    def _answer(self, request: tuple, cancelled: threading.Event | None) -> tuple[http.client.HTTPResponse, bytes]:
         """Response and body of a request, which may go out twice: a connection that was kept may have ended meanwhile."""
         connection = self._kept()
         if connection is not None:
             try:
-                return self._exchange(connection, request, given_up)
+                return self._exchange(connection, request, cancelled)
             except (ConnectionError, http.client.HTTPException):
                 pass
-        return self._exchange(http.client.HTTPConnection(HOST, self.port), request, given_up)
+        return self._exchange(http.client.HTTPConnection(HOST, self.port), request, cancelled)
 
     def _exchange(
-        self, connection: http.client.HTTPConnection, request: tuple, given_up: threading.Event | None
+        self, connection: http.client.HTTPConnection, request: tuple, cancelled: threading.Event | None
     ) -> tuple[http.client.HTTPResponse, bytes]:
         """Response and body of a request on this connection, which is kept or, if anything goes wrong, closed."""
         try:
             connection.timeout = CHECK_SECONDS
             connection.request(*request)
-            self._wait(connection.sock, given_up)
-            connection.sock.settimeout(MOST_SILENT * CHECK_SECONDS)  # the answer is under way
+            self._wait(connection.sock, cancelled)
+            connection.sock.settimeout(MAX_SILENT_CHECKS * CHECK_SECONDS)  # the answer is under way
             response = connection.getresponse()
             body = response.read()
         except BaseException:
@@ -165,12 +165,12 @@ class Client:
         except IndexError:
             return None
 
-    def _wait(self, answer: socket.socket, given_up: threading.Event | None) -> None:
+    def _wait(self, answer: socket.socket, cancelled: threading.Event | None) -> None:
         """Until the answer begins or the connection ends, which the backend's death makes it do at once.
 
         Raises TimeoutError when the backend is there but answers nobody.
         """
-        answer.settimeout(LOOK_SECONDS)
+        answer.settimeout(POLL_SECONDS)
         silent = 0
         for look in itertools.count(1):
             try:
@@ -178,11 +178,11 @@ class Client:
                 return
             except TimeoutError:
                 pass
-            if given_up is not None and given_up.is_set():
-                raise UserError("given_up", "Nobody waits for this answer any more.")
-            if look % CHECK_LOOKS == 0:
+            if cancelled is not None and cancelled.is_set():
+                raise UserError("cancelled", "Nobody waits for this answer any more.")
+            if look % POLLS_PER_CHECK == 0:
                 silent = 0 if self._answers() else silent + 1
-                if silent >= MOST_SILENT:
+                if silent >= MAX_SILENT_CHECKS:
                     raise TimeoutError
 
     def _answers(self) -> bool:

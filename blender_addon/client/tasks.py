@@ -15,7 +15,7 @@ class Task:
 
     def __init__(self, function: Callable[[], Any]):
         self._function = function
-        self.given_up = threading.Event()  # for functions that can look at it
+        self.cancelled = threading.Event()  # for functions that can look at it
         self._value: Any = None
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="StyleRig task", daemon=True)
@@ -30,9 +30,9 @@ class Task:
         self._thread.join(seconds)
         return self.done
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         """Say that nobody waits for it any more."""
-        self.given_up.set()
+        self.cancelled.set()
 
     def result(self) -> Any:
         """What the function returned, or what it raised; waits for it."""

@@ -18,6 +18,7 @@ from bpy.app.handlers import persistent
 from ..client import backend_manager
 from ..client.process import LaunchSettings
 from ..errors import Text, UserError
+from ..identity import found, key_of
 from ..rig.read_rig import active_rig, read_controls
 from ..settings import on_change, setting
 from ..translations import tr, tr_error
@@ -84,7 +85,7 @@ class LiveView:
         self.picture: Picture | None = None  # the one that is shown
         self.seconds = 0.0  # that it took, with the start of the backend where that was needed
         self._read: tuple[dict, dict] | None = None  # portrait and controls, as the rig was last read
-        self._rig = 0  # session_uid of the rig that was shown last
+        self._rig = (0, "")  # key and name of the rig that was shown last
         self._settings: LaunchSettings | None = None  # looking for it costs file accesses
 
     @property
@@ -181,13 +182,13 @@ class LiveView:
         """The active rig, else the one that was shown last."""
         rig = active_rig(bpy.context) or self.rig
         if rig is not None:
-            self._rig = rig.session_uid
+            self._rig = key_of(rig), rig.name
         return rig
 
     @property
     def rig(self) -> bpy.types.Object | None:
         """The rig that is shown; None when it is not in the scene any more."""
-        return next((item for item in bpy.context.scene.objects if item.session_uid == self._rig), None)
+        return found(bpy.context.scene.objects, *self._rig)
 
     def _show(self, answer: Answer) -> None:
         if answer.error is not None:

@@ -21,7 +21,7 @@ from . import controller
 from .image import IMAGE
 
 MARGIN = 12  # pixels between the portrait and the view's edge, before the interface's scale
-MOST_TURNED = 0.5  # cosine of the angle between view and face, up to which the portrait lies over the head
+MIN_FACING_COSINE = 0.5  # cosine of the angle between view and face, up to which the portrait lies over the head
 View = bpy.types.SpaceView3D
 AT_EDGES = {"TOOLS", "UI", "HEADER", "TOOL_HEADER", "ASSET_SHELF", "ASSET_SHELF_HEADER"}
 CORNERS = ((-1, -1), (1, -1), (-1, 1), (1, 1))  # of a triangle strip
@@ -189,7 +189,7 @@ def head_square(rig: Matrix, head: Matrix, placement, view: Matrix) -> list[Vect
     right, up, back = (Vector(row) for row in view.to_3x3().normalized())
     front, above = -rig.to_3x3().col[1].normalized(), rig.to_3x3().col[2].normalized()
     above = above - above.dot(back) * back
-    if front.dot(back) < MOST_TURNED or above.length < 0.1:
+    if front.dot(back) < MIN_FACING_COSINE or above.length < 0.1:
         return None
     above.normalize()
     beside = above.cross(back)

@@ -75,7 +75,7 @@ def border_rectangle(width: int, height: int, border: tuple[float, float, float,
     return Rectangle(x, y, int(right * np.float32(width)) - x, int(top * np.float32(height)) - y)
 
 
-def around(parts: list[Rectangle], area: Rectangle) -> Rectangle:
+def union_bounds(parts: list[Rectangle], area: Rectangle) -> Rectangle:
     """The smallest rectangle of the picture that has all that lies in ``area`` of ``parts``; all of it where nothing does."""
     inside = [part for part in (part.within(area) for part in parts) if part.width and part.height]
     if not inside:
@@ -149,7 +149,7 @@ def unit_columns(matrix: np.ndarray) -> np.ndarray:
     return matrix / np.maximum(np.linalg.norm(matrix, axis=0), 1e-12)
 
 
-def feathered(passes: dict[str, np.ndarray], to_crop: tuple[complex, complex]) -> dict[str, np.ndarray]:
+def feather(passes: dict[str, np.ndarray], to_crop: tuple[complex, complex]) -> dict[str, np.ndarray]:
     """The portrait fading out towards the border of its crop, so that shoulders have no hard end.
 
     ``to_crop`` (a, b): the place z = x + iy of the frame, NDC, is a z + b of the crop. The passes of the mesh
@@ -193,7 +193,7 @@ def faded_ends(place: np.ndarray, offset: float) -> np.ndarray:
     return place
 
 
-def place(passes: dict[str, np.ndarray], square: Square, area: Rectangle) -> dict[str, np.ndarray]:
+def paste(passes: dict[str, np.ndarray], square: Square, area: Rectangle) -> dict[str, np.ndarray]:
     """Passes of a square frame in a picture of the ``area``, which is otherwise empty.
 
     Where a pixel of the frame is one of the picture they are copied; else colours go through a
@@ -214,7 +214,7 @@ def place(passes: dict[str, np.ndarray], square: Square, area: Rectangle) -> dic
 def resample(pixels: np.ndarray, square: Square, seen: Rectangle, smooth: bool) -> np.ndarray:
     """The part ``seen`` (h, w, C) of a frame (S, S, C) that fills ``square``, whose pixels may have another size."""
     for axis, spread, part in ((1, square.spread[0], seen.columns), (0, square.spread[1], seen.rows)):
-        source = picked(pixels.shape[axis], spread, part, smooth)
+        source = resample_weights(pixels.shape[axis], spread, part, smooth)
         if isinstance(source, slice):
             pixels = pixels[:, source] if axis else pixels[source]
         elif source.ndim == 1:
@@ -224,7 +224,7 @@ def resample(pixels: np.ndarray, square: Square, seen: Rectangle, smooth: bool) 
     return pixels
 
 
-def picked(size: int, spread: float, part: slice, smooth: bool) -> slice | np.ndarray:
+def resample_weights(size: int, spread: float, part: slice, smooth: bool) -> slice | np.ndarray:
     """Which of ``size`` pixels, or what mixture (N, size) of them, shows ``part`` of those that they are spread over."""
     if size == spread:
         return part
@@ -247,7 +247,7 @@ def filled(area: Rectangle, channels: int, value: float) -> np.ndarray:
     return np.full(shape, value, dtype=np.float32) if value else np.zeros(shape, dtype=np.float32)
 
 
-def layer(front: dict[str, np.ndarray], back: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def over(front: dict[str, np.ndarray], back: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """One portrait over another: Combined and HeadMatte by its alpha, other passes where that is at least half, or nothing is behind."""
     alpha = front["Combined"][..., 3:]
     covers = alpha >= 0.5

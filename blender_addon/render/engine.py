@@ -24,7 +24,7 @@ from .passes import COMBINED, PASSES, RenderPass
 POLL_SECONDS = 0.05  # how often a waiting render looks whether it was cancelled
 RESTART_SECONDS = 0.5  # a process that was killed closes its connections some moments before it is gone
 LANDMARKS: dict[tuple[str, str], placement.Landmarks] = {}  # by weights and latent; a few, the newest last
-MOST_LANDMARKS = 16
+MAX_LANDMARKS = 16
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,14 @@ class StyleRigEngine(bpy.types.RenderEngine):
         scene, area = depsgraph.scene, self.area(depsgraph)
         background = None if scene.render.film_transparent else world_colour(scene.world)
         if heads and not passes and background is None:
-            area = compositing.around([head.placed.square.rectangle for head in heads], area)
+            area = compositing.union_bounds([head.placed.square.rectangle for head in heads], area)
         picture = None
         for head, made in zip(heads, drawn):
             if made is None:
                 return None
-            metadata.note(scene, head.name, head.portrait, head.placed.controls, head.placed.size)
-            placed_passes = compositing.place(head.placed.finished(made), head.placed.square, area)
-            picture = compositing.layer(placed_passes, picture) if picture else placed_passes
+            metadata.add_portrait(scene, head.name, head.portrait, head.placed.controls, head.placed.size)
+            placed_passes = compositing.paste(head.placed.finished(made), head.placed.square, area)
+            picture = compositing.over(placed_passes, picture) if picture else placed_passes
         picture = picture or compositing.empty(area, passes)
         if background is not None:
             picture["Combined"] = compositing.over_colour(picture["Combined"], background)
@@ -160,22 +160,26 @@ class StyleRigEngine(bpy.types.RenderEngine):
             if mesh is None:
                 return None
             LANDMARKS[key] = placement.Landmarks.of_mesh(mesh)
-            for oldest in list(LANDMARKS)[:-MOST_LANDMARKS]:
+            for oldest in list(LANDMARKS)[:-MAX_LANDMARKS]:
                 LANDMARKS.pop(oldest, None)
         return LANDMARKS[key]
 
     def drawn(self, heads: list[Head], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph) -> Iterator[dict | None]:
         """What the backend draws of each head, in turn; None when the person cancelled. Meanwhile looks ahead."""
         requests = [head.request(passes) for head in heads]
-        foreseen = prefetch.of_layer(depsgraph) if self.is_animation else prefetch.Ahead()
-        begun, connect = foreseen.take(depsgraph.scene.frame_current, requests), connector()
-        look = partial(self.look_ahead, foreseen, connect, passes, depsgraph)
-        for head, request, drawing in zip(heads, requests, begun):
+        prefetcher = prefetch.of_layer(depsgraph) if self.is_animation else prefetch.FramePrefetcher()
+        prefetched, connect = prefetcher.take(depsgraph.scene.frame_current, requests), connector()
+        look = partial(self.prefetch, prefetcher, connect, passes, depsgraph)
+        for head, request, drawing in zip(heads, requests, prefetched):
             self.update_stats("", f"StyleRig: {head.name}")
-            yield self.ask(partial(prefetch.Drawing, connect, request), drawing, look if head is heads[0] else None)
+            yield self.ask(partial(prefetch.FrameTask, connect, request), drawing, look if head is heads[0] else None)
 
-    def look_ahead(
-        self, foreseen: prefetch.Ahead, connect: Callable[[], Client], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph
+    def prefetch(
+        self,
+        prefetcher: prefetch.FramePrefetcher,
+        connect: Callable[[], Client],
+        passes: tuple[RenderPass, ...],
+        depsgraph: bpy.types.Depsgraph,
     ) -> None:
         """Have the backend draw the animation's next frames after this one, where that is of use.
 
@@ -183,7 +187,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
         evaluated data that was read before may no longer be there.
         """
         scene = depsgraph.scene
-        missing = [number for number in islice(sequence.frames_after(scene), foreseen.reach) if number not in foreseen.coming]
+        missing = [number for number in islice(sequence.frames_after(scene), prefetcher.depth) if number not in prefetcher.pending]
         if not missing or prefetch.others_follow_frames():
             return
         now, part = scene.frame_current, scene.frame_subframe
@@ -192,24 +196,24 @@ class StyleRigEngine(bpy.types.RenderEngine):
             for number in missing:
                 self.frame_set(number, part)
                 views = self.heads_by_view(depsgraph) or {}
-                foreseen.begin(number, connect, [head.request(passes) for heads in views.values() for head in heads])
+                prefetcher.begin(number, connect, [head.request(passes) for heads in views.values() for head in heads])
         except UserError:
             pass  # told when Blender comes to that frame
         finally:
             self.frame_set(now, part)
-        foreseen.looked = (time.perf_counter() - started) / len(missing)
+        prefetcher.evaluation_seconds = (time.perf_counter() - started) / len(missing)
 
-    def ask(self, begin: Callable[[], Task], begun: Task | None = None, meanwhile: Callable[[], None] | None = None) -> object | None:
+    def ask(self, begin: Callable[[], Task], prefetched: Task | None = None, meanwhile: Callable[[], None] | None = None) -> object | None:
         """The result of the task that ``begin()`` starts; None when the person cancelled.
 
-        A backend that died is started again, once. ``begun``: the same task, started before; if it
+        A backend that died is started again, once. ``prefetched``: the same task, started before; if it
         fails, for whatever reason, it is started again. ``meanwhile`` is called while the task runs.
         """
         for last in (False, True):
             if self.test_break():
                 return None
             try:
-                task = begun if begun and not last else begin()
+                task = prefetched if prefetched and not last else begin()
                 if meanwhile and not last:
                     meanwhile()
                 return unless_cancelled(task, self.test_break)
@@ -217,7 +221,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 gone = error.code == "backend_gone"
                 if last and gone:
                     raise gone_again(error) from error
-                if last or not (begun or gone):
+                if last or not (prefetched or gone):
                     raise
                 if gone:
                     time.sleep(RESTART_SECONDS)
@@ -330,12 +334,12 @@ def world_colour(world: bpy.types.World | None) -> tuple | None:
 def unless_cancelled(task: Task, cancelled: Callable[[], bool]) -> object | None:
     """What a task returns, or raises; None as soon as ``cancelled()`` is true.
 
-    The task is then given up: what the backend has begun to draw cannot be taken back, but the person
+    The task is then given up: what the backend has prefetched to draw cannot be taken back, but the person
     need not wait for it.
     """
     while not task.wait(POLL_SECONDS):
         if cancelled():
-            task.give_up()
+            task.cancel()
             return None
     return task.result()
 

@@ -20,8 +20,8 @@ EXR_START, JPEG_START = b"v/1\x01", b"\xff\xd8\xff"
 EXR_TILED, EXR_DEEP, EXR_MULTIPART = 0x200, 0x800, 0x1000
 EXR_LINES_PER_CHUNK = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256, 10: 256, 11: 32}  # by codec
 EXR_NEEDED = {"dataWindow", "compression", "lineOrder"}
-EXR_LONGEST_NAME = 255
-LARGE = 1 << 20
+EXR_MAX_NAME = 255
+MAX_CHUNK_BYTES = 1 << 20
 JPEG_COMMENT, JPEG_PIXELS = 0xFE, 0xDA  # markers of segments
 MARK = "StyleRigVersion"  # the text that every picture of ours has
 TEXT_FORMATS = (".png", ".exr", ".jpg", ".jpeg")  # pictures that hold texts
@@ -46,7 +46,7 @@ class ExrLayout:
     multipart: bool
 
 
-def is_whole(path: Path) -> bool:
+def is_complete(path: Path) -> bool:
     """Whether the file exists and is not provably cut off."""
     try:
         with open(path, "rb") as file:
@@ -220,7 +220,7 @@ def read_at(file: BufferedIOBase, place: int, size: int) -> bytes:
 
 def read_whole(file: BufferedIOBase, size: int) -> bytes:
     """The next ``size`` bytes. Raises CutOff."""
-    if size > LARGE:  # a size that was spoilt: no memory is asked for it
+    if size > MAX_CHUNK_BYTES:  # a size that was spoilt: no memory is asked for it
         place = file.tell()
         if size > file.seek(0, os.SEEK_END) - place:
             raise CutOff
@@ -238,8 +238,8 @@ def unpacked(layout: str, file: BufferedIOBase) -> tuple:
 def until_zero(file: BufferedIOBase) -> str:
     """The name that begins here."""
     place = file.tell()
-    found, zero, _ = file.read(EXR_LONGEST_NAME + 1).partition(b"\0")
+    found, zero, _ = file.read(EXR_MAX_NAME + 1).partition(b"\0")
     if not zero:
-        raise UnknownLayout if len(found) > EXR_LONGEST_NAME else CutOff
+        raise UnknownLayout if len(found) > EXR_MAX_NAME else CutOff
     file.seek(place + len(found) + 1)
     return found.decode("latin-1")

@@ -25,12 +25,12 @@ from pathlib import Path
 import bpy
 
 from . import output_files
-from .file_integrity import is_marked, is_whole
+from .file_integrity import is_complete, is_marked
 
 REST_SECONDS = 2.0  # what has not changed for so long, nobody is at work on
 POLL_SECONDS = 0.1
 HASHES = "#" * output_files.DIGITS
-LOOKERS = 16  # frames looked at side by side: files on a server take their time
+MAX_THREADS = 16  # frames looked at side by side: files on a server take their time
 
 State = tuple[tuple[str, int, int, int], ...]
 DONE: set[tuple[tuple[str, ...], State]] = set()  # frames that were found done: the files they must have, and their state
@@ -40,7 +40,7 @@ SEEN: dict[State, float] = {}  # when frames that were not done were first seen 
 def is_finished(path: Path) -> bool:
     """Whether a file is whole and says that StyleRig made it, as far as its format can."""
     try:
-        return is_whole(path) and is_marked(path) is not False
+        return is_complete(path) and is_marked(path) is not False
     except OSError:
         return False
 
@@ -112,7 +112,7 @@ class Register:
         stills = output_files.stills(scene)
         self.folder = Path(tempfile.mkdtemp(prefix="finished-frames-", dir=bpy.app.tempdir))
         scene.render.filepath = self.lent = f"{self.folder}/{HASHES if os.path.basename(self.own) else ''}"
-        self.names = [path.name.rpartition(str(output_files.LAST)) for path in output_files.pictures(scene, output_files.LAST)]
+        self.names = [path.name.rpartition(str(output_files.MAX_FRAME)) for path in output_files.pictures(scene, output_files.MAX_FRAME)]
         self.stills = {path.name: still for path, still in zip(output_files.stills(scene), stills)}
         for name, still in self.stills.items():
             with contextlib.suppress(OSError):  # a system that allows no links: ``close`` moves it
@@ -177,7 +177,7 @@ class Register:
     def not_done(self, scene: bpy.types.Scene, frames: Iterable[int]) -> dict[int, State]:
         """Those of the frames that are not done, and the state of their files. What was done and is as it was is not read again."""
         paths = {frame: tuple(self.files_of(scene, frame)) for frame in frames}
-        with ThreadPoolExecutor(LOOKERS) as lookers:
+        with ThreadPoolExecutor(MAX_THREADS) as lookers:
             states = dict(zip(paths, lookers.map(lambda names: state(output_files.found(names)), paths.values())))
             unknown = [frame for frame in paths if (paths[frame], states[frame]) not in DONE]
             done = dict(zip(unknown, lookers.map(lambda frame: is_done(paths[frame]), unknown)))
@@ -201,7 +201,7 @@ def set_aside(scene: bpy.types.Scene, frame: int) -> list[tuple[str, str]]:
     Not what a render of ours left that was killed before a File Output's file had its texts: that is older than its picture.
     """
     there = [path for path in output_files.pictures(scene, frame) if path.is_file()]
-    strange = [path for path in output_files.found(output_files.of_frame(scene, frame)) if is_whole(path) and is_marked(path) is False]
+    strange = [path for path in output_files.found(output_files.of_frame(scene, frame)) if is_complete(path) and is_marked(path) is False]
     if there and not set(there) & set(strange):
         newest = max(path.stat().st_mtime_ns for path in there)  # times of one file server
         strange = [path for path in strange if path.stat().st_mtime_ns > newest]

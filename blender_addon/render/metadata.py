@@ -15,15 +15,16 @@ from bpy.app.handlers import persistent
 
 from ..client.backend_manager import addon_version
 from ..client.portrait import text_of
+from ..identity import key_of
 from ..protocol import image_texts
 from . import output_files
 from .file_integrity import MARK
 from .finished_frames import state
-from .metadata_text import JPEG_LONGEST, add_texts, left_beside
+from .metadata_text import JPEG_MAX_COMMENT, add_texts, left_beside
 
 
 @dataclass
-class Notes:
+class FrameMetadata:
     """What is known of the frame that a scene is rendering."""
 
     before: set[tuple] = field(default_factory=set)  # state of the files that there were before it
@@ -34,29 +35,29 @@ class Notes:
     not_written: set[int] = field(default_factory=set)  # which of those files are not made after all
 
 
-NOTES: dict[str, Notes] = {}  # by the scene's name; the render thread writes and reads it
+FRAME_METADATA: dict[int, FrameMetadata] = {}  # by the scene's key; the render thread writes and reads it
 
 
 def begin(scene: bpy.types.Scene, animation: bool) -> None:
     """A view layer of a frame begins: what was noted of others stays. Also a picture without a portrait has texts."""
-    notes = NOTES.setdefault(scene.name, Notes())
+    notes = FRAME_METADATA.setdefault(key_of(scene), FrameMetadata())
     notes.animation = animation
     notes.texts |= {image_texts.SOFTWARE: f"StyleRig {addon_version()}, Blender {bpy.app.version_string}", MARK: addon_version()}
 
 
 def texts(scene: bpy.types.Scene) -> dict[str, str]:
     """The texts for the frame's own file, name -> text: but for what Blender cannot write into it."""
-    longest = JPEG_LONGEST if scene.render.image_settings.file_format == "JPEG" else math.inf
-    return {name: text for name, text in NOTES[scene.name].texts.items() if len(name) + len(text) < longest - 20}
+    longest = JPEG_MAX_COMMENT if scene.render.image_settings.file_format == "JPEG" else math.inf
+    return {name: text for name, text in FRAME_METADATA[key_of(scene)].texts.items() if len(name) + len(text) < longest - 20}
 
 
-def note(scene: bpy.types.Scene, rig: str, portrait: dict, controls: dict, size: int) -> None:
+def add_portrait(scene: bpy.types.Scene, rig: str, portrait: dict, controls: dict, size: int) -> None:
     """A portrait is in the frame: what it is, and the rig file that draws it again.
 
     Of several portraits, or views of one, the names of the second one's texts end with 2 and so on. One that several
     view layers show alike is told once.
     """
-    notes, made_by = NOTES[scene.name], recipe(portrait, controls, size)
+    notes, made_by = FRAME_METADATA[key_of(scene)], recipe(portrait, controls, size)
     if made_by in notes.recipes:
         return
     notes.recipes.append(made_by)
@@ -81,9 +82,9 @@ def recipe(portrait: dict, controls: dict, size: int) -> str:
 @persistent
 def before_frame(scene: bpy.types.Scene, _depsgraph=None) -> None:
     """A frame begins: nothing is known of it yet but which files are there."""
-    NOTES.clear()
+    FRAME_METADATA.clear()
     if scene.render.engine == "STYLERIG":
-        NOTES[scene.name] = Notes(before=set(state(output_files.found(possible_files(scene)))))
+        FRAME_METADATA[key_of(scene)] = FrameMetadata(before=set(state(output_files.found(possible_files(scene)))))
 
 
 def possible_files(scene: bpy.types.Scene) -> set[str]:
@@ -94,7 +95,7 @@ def possible_files(scene: bpy.types.Scene) -> set[str]:
 @persistent
 def after_frame(scene: bpy.types.Scene, _depsgraph=None) -> None:
     """Write the frame's texts into the files that File Output nodes have just made of it."""
-    notes = NOTES.get(scene.name)
+    notes = FRAME_METADATA.get(key_of(scene))
     if scene.render.engine != "STYLERIG" or notes is None or not notes.texts:
         return
     for index, path in enumerate(output_files.of_nodes(scene, scene.frame_current, notes.animation)):
@@ -116,4 +117,4 @@ def register() -> None:
 def unregister() -> None:
     bpy.app.handlers.render_post.remove(after_frame)
     bpy.app.handlers.render_pre.remove(before_frame)
-    NOTES.clear()
+    FRAME_METADATA.clear()

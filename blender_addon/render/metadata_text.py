@@ -25,8 +25,8 @@ from .file_integrity import (
 )
 
 PNG_HEADER_END = 33  # after its signature and IHDR
-JPEG_LONGEST = 65533  # bytes of a comment
-BESIDE = ".stylerig"  # ends the name of a file that is to take another's place
+JPEG_MAX_COMMENT = 65533  # bytes of a comment
+TEMPORARY_SUFFIX = ".stylerig"  # ends the name of a file that is to take another's place
 
 
 def add_texts(path: Path, texts: dict[str, str]) -> None:
@@ -51,7 +51,7 @@ def replace(path: Path, content: bytes) -> None:
 
     What is written beside it has a name that nobody can foresee, and is new: no link is followed.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{BESIDE}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
     mode = stat.S_IMODE(path.stat().st_mode)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
@@ -66,7 +66,7 @@ def replace(path: Path, content: bytes) -> None:
 
 def left_beside(path: Path) -> list[Path]:
     """What was to take the file's place, of a render that was killed just then, or that is at it."""
-    return [Path(found) for found in glob.glob(f"{glob.escape(str(path.parent / f'.{path.name}'))}.*{BESIDE}")]
+    return [Path(found) for found in glob.glob(f"{glob.escape(str(path.parent / f'.{path.name}'))}.*{TEMPORARY_SUFFIX}")]
 
 
 def with_png_texts(content: bytes, texts: dict[str, str]) -> bytes:
@@ -81,7 +81,7 @@ def with_png_texts(content: bytes, texts: dict[str, str]) -> bytes:
 def with_jpeg_texts(content: bytes, texts: dict[str, str]) -> bytes:
     """A JPEG with a comment for each text that is not too long for one, as Blender writes them itself."""
     comments = (f"Blender:{name}:{text}".encode() for name, text in texts.items())
-    segments = [b"\xff\xfe" + struct.pack(">H", len(one) + 2) + one for one in comments if len(one) <= JPEG_LONGEST]
+    segments = [b"\xff\xfe" + struct.pack(">H", len(one) + 2) + one for one in comments if len(one) <= JPEG_MAX_COMMENT]
     return content[:2] + b"".join(segments) + content[2:]
 
 

@@ -1,6 +1,6 @@
 """Which files a frame is made of: those of the scene's output, one for each view, and those of its File Output nodes.
 
-Each is given by its path, in which OPEN stands for what Blender fills in and is not known here: numbers (a rate, a
+Each is given by its path, in which WILDCARD stands for what Blender fills in and is not known here: numbers (a rate, a
 resolution), and what a later Blender may have.
 """
 
@@ -16,9 +16,9 @@ import bpy
 
 from . import compositor
 
-LAST = 1048574  # the last frame that Blender knows: its number shows where a path has the frame's
+MAX_FRAME = 1048574  # the last frame that Blender knows: its number shows where a path has the frame's
 DIGITS = 4  # of a number where a path has no place for it
-OPEN = "\0"
+WILDCARD = "\0"
 UNNAMED = "Untitled"  # what Blender 5 calls a still in a folder that is all of the path
 EXPRESSION = re.compile(r"\{\{|\}\}|\{([^{}:]*)(?::[^{}]*)?\}")
 NOT_IN_NAMES = re.compile(r'[\x00-\x1f/\\?*:|"<>]')
@@ -33,7 +33,7 @@ def of_frame(scene: bpy.types.Scene, frame: int) -> list[str]:
 
 def found(paths: Iterable[str]) -> list[Path]:
     """The files that are there."""
-    patterns = ("*".join(map(glob.escape, path.split(OPEN))) for path in paths)
+    patterns = ("*".join(map(glob.escape, path.split(WILDCARD))) for path in paths)
     return [Path(path) for pattern in patterns for path in glob.glob(pattern)]
 
 
@@ -58,8 +58,8 @@ def stills(scene: bpy.types.Scene) -> list[Path]:
     name = os.path.basename(scene.render.filepath)
     places = re.findall("#+", EXPRESSION.sub("", name))
     found = []
-    for path in pictures(scene, LAST):
-        before, _, after = path.name.rpartition(str(LAST))
+    for path in pictures(scene, MAX_FRAME):
+        before, _, after = path.name.rpartition(str(MAX_FRAME))
         unnamed = UNNAMED if not name and compositor.has_group_tree() else ""
         found.append(path.with_name(f"{before}{places[-1]}{after}" if places else KNOWN_SUFFIX.sub("", before) + unnamed + after))
     return found
@@ -69,13 +69,13 @@ def existing(scene: bpy.types.Scene) -> list[int]:
     """Numbers of the frames that have a picture, of whatever range, in order."""
     cameras = {scene.camera, *(marker.camera for marker in scene.timeline_markers if marker.camera)}
     views = own_files(scene.render, scene.render.image_settings) or [""]
-    numbers = {number for camera in cameras for view in views for number in numbers_like(picture(scene, LAST, view, camera))}
+    numbers = {number for camera in cameras for view in views for number in numbers_like(picture(scene, MAX_FRAME, view, camera))}
     return sorted(number for number in numbers if any(path.is_file() for path in pictures(scene, number)))
 
 
 def numbers_like(path: Path) -> Iterator[int]:
-    """Numbers of the files that are named as this one of the frame LAST."""
-    before, _, after = path.name.rpartition(str(LAST))
+    """Numbers of the files that are named as this one of the frame MAX_FRAME."""
+    before, _, after = path.name.rpartition(str(MAX_FRAME))
     name = re.compile(f"{re.escape(before)}(-?[0-9]+){re.escape(after)}")
     try:
         for entry in os.scandir(path.parent):
@@ -151,7 +151,7 @@ def completed(path: str, scene, node, settings: bpy.types.ImageFormatSettings, f
     """A path of a File Output node with all that Blender puts into it, for each view."""
     path = bpy.path.abspath(filled(path, words(scene, node, frame)))
     path = numbered(path, frame, number(frame, DIGITS) if animation or not compositor.has_group_tree() else "")
-    suffix = SUFFIXES.get(settings.file_format, f".{OPEN}") if compositor.has_group_tree() or scene.render.use_file_extension else ""
+    suffix = SUFFIXES.get(settings.file_format, f".{WILDCARD}") if compositor.has_group_tree() or scene.render.use_file_extension else ""
     if suffix:
         path = KNOWN_SUFFIX.sub("", path)
     render = scene.render
@@ -174,7 +174,7 @@ def filled(path: str, known: dict[str, str]) -> str:
     """A path with its expressions {name} and {name:format} filled in, or left open; doubled braces are braces."""
 
     def word(match: re.Match) -> str:
-        return match[0][0] if match[1] is None else known.get(match[1], OPEN)
+        return match[0][0] if match[1] is None else known.get(match[1], WILDCARD)
 
     return EXPRESSION.sub(word, path)
 

@@ -30,7 +30,7 @@ from ..rig.scene_light import axes_of
 from . import compositing
 from .compositing import Rectangle, Square, backend_size, unit_columns
 
-SMALLEST_AXIS = 0.25  # heights of a pixel; a head that is smaller is not drawn
+MIN_AXIS = 0.25  # heights of a pixel; a head that is smaller is not drawn
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Placed:
         if self.view is None:
             return compositing.to_blender(passes)
         made = compositing.to_blender(passes, self.head_to_world, self.view.world_to_camera)
-        return compositing.feathered(made, self.to_crop)
+        return compositing.feather(made, self.to_crop)
 
 
 def fitted(sensor_fit: str, width: float, height: float) -> float:
@@ -203,7 +203,7 @@ def square_around(centre: complex, axis: complex, view: View, area: Rectangle) -
     takes in more of it, so that the backend need not enlarge it more than it can.
     """
     length = abs(axis)
-    if not (SMALLEST_AXIS < length < math.inf and cmath.isfinite(centre)):
+    if not (MIN_AXIS < length < math.inf and cmath.isfinite(centre)):
         return None
     reach = abs(axis.real) + abs(axis.imag)  # the upright square around the turned one
     left = max(math.floor((centre.real - reach) / view.aspect), area.x)

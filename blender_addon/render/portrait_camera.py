@@ -11,7 +11,7 @@ from ..protocol import camera as portrait_camera
 from ..rig import conversions
 
 HEAD_STANDS = (0.0, -2.75, -14.0)  # cm, in the world of the portrait's camera: the mean head, aligned, from the front
-SHOWN = 0.86  # of the crop's side: its lower end, where the neck fades out, lies below the picture
+CROP_SHARE = 0.86  # of the crop's side: its lower end, where the neck fades out, lies below the picture
 
 
 def ensure_camera(scene: bpy.types.Scene) -> bpy.types.Object:
@@ -26,8 +26,8 @@ def ensure_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     render = scene.render
     data.sensor_fit = "VERTICAL" if render.resolution_x > render.resolution_y else "HORIZONTAL"
     data.sensor_height = data.sensor_width
-    data.angle = 2 * math.atan(0.5 * SHOWN * portrait_camera.FRAME_WIDTH / portrait_camera.DISTANCE)
-    data.shift_y = 0.5 * (1 / SHOWN - 1)  # the crop's upper border stays the picture's
+    data.angle = 2 * math.atan(0.5 * CROP_SHARE * portrait_camera.FRAME_WIDTH / portrait_camera.DISTANCE)
+    data.shift_y = 0.5 * (1 / CROP_SHARE - 1)  # the crop's upper border stays the picture's
     camera = bpy.data.objects.new(data.name, data)
     camera.location = conversions.points_model_to_blender(np.array((0, 0, portrait_camera.DISTANCE)) - HEAD_STANDS)
     camera.rotation_euler = (math.pi / 2, 0.0, 0.0)  # looks along +Y

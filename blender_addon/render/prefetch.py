@@ -22,15 +22,16 @@ from bpy.app.handlers import persistent
 
 from ..client.http_client import Client
 from ..client.tasks import Task
+from ..identity import key_of
 
-FEWEST, FRAMES = 2, 3  # that are foreseen: where there are no fewer, nothing is evaluated; else up to so many
-MOST_HEADS = 4  # that are foreseen: their pictures lie in memory beside this frame's
-MOST_LOST = 2  # looks ahead in vain, in an animation, before there are no more; a few more in a long one
-LONG = 20  # frames foreseen rightly make up for one in vain
-BEGAN: dict[tuple[str, str], Ahead] = {}  # of the animation that is being rendered, by scene and view layer
+MIN_DEPTH, MAX_DEPTH = 2, 3  # that are foreseen: where there are no fewer, nothing is evaluated; else up to so many
+MAX_HEADS = 4  # that are foreseen: their pictures lie in memory beside this frame's
+MAX_MISSES = 2  # looks ahead in vain, in an animation, before there are no more; a few more in a long one
+HITS_PER_MISS = 20  # frames foreseen rightly make up for one in vain
+PREFETCHERS: dict[tuple[int, str], FramePrefetcher] = {}  # of the animation that is being rendered, by scene and view layer
 
 
-class Drawing(Task):
+class FrameTask(Task):
     """A frame that the backend draws, in a thread.
 
     ``connect`` gives the client; ``request``: the arguments of ``Client.frame``; ``among``: how many frames
@@ -45,58 +46,58 @@ class Drawing(Task):
     def _draw(self) -> dict[str, np.ndarray]:
         client = self.connect()
         started = time.perf_counter()
-        passes = client.frame(*self.request, given_up=self.given_up)
+        passes = client.frame(*self.request, cancelled=self.cancelled)
         self.seconds = (time.perf_counter() - started) / self.among
         return passes
 
 
-class Ahead:
+class FramePrefetcher:
     """What one view layer of an animation foresees, and whether that is of use."""
 
     def __init__(self) -> None:
-        self.coming: dict[int, list[Drawing]] = {}  # by frame
-        self.taken: list[Drawing | None] = []  # of this frame
-        self.looked = 0.0  # seconds that evaluating a frame ahead took, the last time
-        self.frames = self.right = self.lost = 0
+        self.pending: dict[int, list[FrameTask]] = {}  # by frame
+        self.taken: list[FrameTask | None] = []  # of this frame
+        self.evaluation_seconds = 0.0  # seconds that evaluating a frame ahead took, the last time
+        self.frames = self.hits = self.misses = 0
 
     @property
-    def reach(self) -> int:
+    def depth(self) -> int:
         """How many frames to foresee. None at the first frame: who renders single frames as animations has no
         next one. One until one was right."""
-        if self.frames < 2 or len(self.coming) >= FEWEST or self.lost >= MOST_LOST + self.right // LONG:
+        if self.frames < 2 or len(self.pending) >= MIN_DEPTH or self.misses >= MAX_MISSES + self.hits // HITS_PER_MISS:
             return 0
-        return min(FRAMES if self.right else 1, MOST_HEADS // max(len(self.taken), 1))
+        return min(MAX_DEPTH if self.hits else 1, MAX_HEADS // max(len(self.taken), 1))
 
-    def take(self, frame: int, requests: list[tuple]) -> list[Drawing | None]:
+    def take(self, frame: int, requests: list[tuple]) -> list[FrameTask | None]:
         """For each request of the frame that begins, the drawing that was begun for it, or None."""
         seconds = [drawing.seconds for drawing in self.taken if drawing]
-        if seconds and self.looked > max(seconds):  # evaluating the scene takes longer than drawing its portraits
-            self.lost += 1
-        begun = self.coming.get(frame, [])
+        if seconds and self.evaluation_seconds > max(seconds):  # evaluating the scene takes longer than drawing its portraits
+            self.misses += 1
+        begun = self.pending.get(frame, [])
         self.taken = [next((one for one in begun if one.request == request), None) for request in requests]
         right = None not in self.taken and len(begun) == len(requests)
         if begun:
-            self.right, self.lost = self.right + right, self.lost + (not right)
+            self.hits, self.misses = self.hits + right, self.misses + (not right)
         # Where this frame came out otherwise, those beyond it will.
-        self.drop([number for number in self.coming if number <= frame or not right])
+        self.drop([number for number in self.pending if number <= frame or not right])
         self.frames += 1
         return self.taken
 
     def begin(self, frame: int, connect: Callable[[], Client], requests: list[tuple]) -> None:
         """Have the heads of a coming frame drawn, after those that the backend draws already."""
-        among = len(self.coming) + 2  # with the present frame and this one
-        self.coming[frame] = [Drawing(connect, request, among) for request in requests[:MOST_HEADS]]
+        among = len(self.pending) + 2  # with the present frame and this one
+        self.pending[frame] = [FrameTask(connect, request, among) for request in requests[:MAX_HEADS]]
 
     def drop(self, frames: list[int]) -> None:
         """Give up what is foreseen of these frames, but for what was taken."""
-        for drawing in (drawing for frame in frames for drawing in self.coming.pop(frame)):
+        for drawing in (drawing for frame in frames for drawing in self.pending.pop(frame)):
             if drawing not in self.taken:
-                drawing.give_up()
+                drawing.cancel()
 
 
-def of_layer(depsgraph: bpy.types.Depsgraph) -> Ahead:
+def of_layer(depsgraph: bpy.types.Depsgraph) -> FramePrefetcher:
     """What the animation that is being rendered foresees in this view layer."""
-    return BEGAN.setdefault((depsgraph.scene.name, depsgraph.view_layer.name), Ahead())
+    return PREFETCHERS.setdefault((key_of(depsgraph.scene), depsgraph.view_layer.name), FramePrefetcher())
 
 
 def others_follow_frames() -> bool:
@@ -109,9 +110,9 @@ def others_follow_frames() -> bool:
 @persistent
 def forget(_scene=None, _depsgraph=None) -> None:
     """When a render begins or ends: what is still being drawn is waited for by nobody."""
-    for foreseen in BEGAN.values():
-        foreseen.drop(list(foreseen.coming))
-    BEGAN.clear()
+    for prefetcher in PREFETCHERS.values():
+        prefetcher.drop(list(prefetcher.pending))
+    PREFETCHERS.clear()
 
 
 def register() -> None:

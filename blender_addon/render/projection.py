@@ -16,7 +16,7 @@ DEPTH_TOLERANCE = 0.08  # cm by which a point may lie behind the Depth pass and 
 FACING = (0.12, 0.45)  # cosine to the view at which a surface begins to count, and counts in full
 OPAQUE = (0.6, 0.98)  # the same for the portrait's alpha
 RATIO = (0.02, 8.0)  # bounds of portrait colour / albedo, so that dark albedo does not explode
-DARKEST_ALBEDO = 0.02
+MIN_ALBEDO = 0.02
 SMOOTHING = 30  # rounds of averaging over the part that the camera does not see
 MARGIN = 8  # texels by which islands grow, so that filtering takes in no empty ones
 
@@ -133,7 +133,7 @@ def smooth_step(value: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def lit_ratio(mesh: HeadMesh, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Portrait colour over albedo at each vertex (V, 3); spread over the surface where it is not seen."""
-    ratio = np.clip(colour / np.maximum(mesh.albedo, DARKEST_ALBEDO), *RATIO)
+    ratio = np.clip(colour / np.maximum(mesh.albedo, MIN_ALBEDO), *RATIO)
     known = seen > 0.5
     if not known.any():
         return np.ones_like(ratio)

@@ -16,18 +16,19 @@ from bpy.app.handlers import persistent
 from bpy.props import StringProperty
 
 from ..errors import Text, UserError
+from ..identity import found, key_of
 from ..translations import tr, tr_error
 from . import compositor, metadata, output_files
 from .farm_script import leave_script
-from .file_integrity import is_whole
+from .file_integrity import is_complete
 from .finished_frames import DONE, SEEN, Register, is_finished_at_rest, set_aside
 from .metadata_text import add_texts
 from .passes import COMBINED, PASSES, SOCKET_TYPES
 from .portrait_camera import ensure_camera
 
 PASSES_NODE = f"{compositor.OURS} Passes"
-REGISTERS: dict[str, Register] = {}  # of the scenes that are being rendered, by name
-FAILED: dict[str, UserError] = {}  # why a scene's last frame is not on disk
+REGISTERS: dict[int, Register] = {}  # of the scenes that are being rendered, by key
+FAILED: dict[int, UserError] = {}  # why a scene's last frame is not on disk
 PROBLEMS: list[str] = []  # of the last render, or of all in the background, as they were told
 
 
@@ -94,7 +95,7 @@ def passes_node(tree, scene, folder: str, name: str) -> bpy.types.Node:
 
 def frames_after(scene: bpy.types.Scene) -> Iterator[int]:
     """The frames that the animation renders after the present one."""
-    register = REGISTERS.get(scene.name)
+    register = REGISTERS.get(key_of(scene))
     coming = range(scene.frame_current + scene.frame_step, scene.frame_end + 1, scene.frame_step)
     return (frame for frame in coming if register is None or not register.skips(scene, frame))
 
@@ -104,50 +105,51 @@ def before_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
     """Before an animation or a still: with Overwrite off, see which frames are done."""
     close_register(scene)
     FAILED.clear()
-    metadata.NOTES.clear()
+    metadata.FRAME_METADATA.clear()
     if not bpy.app.background:  # a farm's Blender may render several times before it is asked
         PROBLEMS.clear()
     render = scene.render
     if render.engine != "STYLERIG" or render.use_overwrite or render.is_movie_format:
         return
     try:
-        REGISTERS[scene.name] = Register(scene)
+        REGISTERS[key_of(scene)] = Register(scene)
     except (OSError, RuntimeError) as error:  # Blender itself says what is wrong with a path
         tell(str(error))
     if not bpy.app.background:  # where Blender goes on meanwhile, soon: its own copy of the path is made by then
-        bpy.app.timers.register(partial(give_back, scene.name), first_interval=1.0)
+        bpy.app.timers.register(partial(give_back, key_of(scene)), first_interval=1.0)
 
 
 @persistent
 def before_frame(scene: bpy.types.Scene, _depsgraph=None) -> None:
-    give_back(scene.name)
+    give_back(key_of(scene))
 
 
-def give_back(name: str) -> None:
+def give_back(key: int) -> None:
     """Blender has seen which frames are done: let the scene's output path be the person's own again."""
-    if name in REGISTERS and name in bpy.data.scenes:
-        REGISTERS[name].give_back(bpy.data.scenes[name])
+    scene = found(bpy.data.scenes, key)
+    if key in REGISTERS and scene is not None:
+        REGISTERS[key].give_back(scene)
 
 
 @persistent
 def before_save(*_arguments) -> None:
-    for name in REGISTERS:
-        give_back(name)
+    for key in REGISTERS:
+        give_back(key)
 
 
 @persistent
 def after_write(scene: bpy.types.Scene, _depsgraph=None) -> None:
     """After each frame of an animation: whether it is on disk, which Blender says of a full disk too."""
-    notes = metadata.NOTES.get(scene.name)
+    notes = metadata.FRAME_METADATA.get(key_of(scene))
     if scene.render.engine != "STYLERIG" or notes is None or not notes.animation:
         return
-    register = REGISTERS.get(scene.name)
+    register = REGISTERS.get(key_of(scene))
     own = output_files.pictures(scene, scene.frame_current)
     for path in (*own, *notes.written):
         try:
             check_written(path, scene.frame_current, partial(add_texts, path, notes.texts))
         except UserError as error:
-            FAILED.setdefault(scene.name, error)
+            FAILED.setdefault(key_of(scene), error)
     if register is not None:
         register.not_written = {len(own) + index for index in notes.not_written}
         register.look(scene)
@@ -164,7 +166,7 @@ def check_written(path: Path, frame: int, mend: Callable[[], None]) -> None:
             "Let only one Blender draw a frame, as with Placeholders, and render again: it goes on with that frame.",
             path=path, frame=frame,
         )  # fmt: skip
-    if is_whole(path):
+    if is_complete(path):
         raise UserError(
             "no_metadata",
             "{path} of frame {frame} could not be given its metadata.",
@@ -183,12 +185,12 @@ def check_written(path: Path, frame: int, mend: Callable[[], None]) -> None:
 @persistent
 def after_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
     """When all is rendered, or was cancelled: tell what nobody was told."""
-    register, notes = REGISTERS.get(scene.name), metadata.NOTES.get(scene.name)
+    register, notes = REGISTERS.get(key_of(scene)), metadata.FRAME_METADATA.get(key_of(scene))
     still = notes is not None and not notes.animation
     left = register.left_undone(scene) if register is not None and not still else []
     close_register(scene)
-    if scene.name in FAILED:  # the last frame
-        PROBLEMS.append(tr_error(FAILED.pop(scene.name)))
+    if key_of(scene) in FAILED:  # the last frame
+        PROBLEMS.append(tr_error(FAILED.pop(key_of(scene))))
         tell(PROBLEMS[-1])
     if left:
         names = ", ".join(map(str, left))
@@ -199,7 +201,7 @@ def after_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
 def keep_strangers(scene: bpy.types.Scene) -> list[tuple[str, str]]:
     """In an animation that goes on, keep what another program made of the present frame: old and new names. Raises UserError."""
     try:
-        return set_aside(scene, scene.frame_current) if scene.name in REGISTERS else []
+        return set_aside(scene, scene.frame_current) if key_of(scene) in REGISTERS else []
     except OSError as error:
         raise UserError(
             "not_movable",
@@ -209,8 +211,8 @@ def keep_strangers(scene: bpy.types.Scene) -> list[tuple[str, str]]:
 
 
 def close_register(scene: bpy.types.Scene) -> None:
-    if scene.name in REGISTERS:
-        REGISTERS.pop(scene.name).close(scene)
+    if key_of(scene) in REGISTERS:
+        REGISTERS.pop(key_of(scene)).close(scene)
 
 
 def tell(message: str) -> None:
@@ -229,8 +231,8 @@ def show(message: str) -> None:
 
 def check_output(scene: bpy.types.Scene, animation: bool) -> None:
     """Raise UserError, before any work is done, if a frame of this render could not be written."""
-    if scene.name in FAILED:
-        raise FAILED.pop(scene.name)
+    if key_of(scene) in FAILED:
+        raise FAILED.pop(key_of(scene))
     frame = scene.frame_current
     try:
         paths = [*output_files.of_nodes(scene, frame, animation), *(map(str, output_files.pictures(scene, frame)) if animation else ())]
@@ -239,7 +241,7 @@ def check_output(scene: bpy.types.Scene, animation: bool) -> None:
             "bad_output_path", "Blender cannot read the output path: {reason}", "Change it in the output settings.", reason=error
         ) from error
     for folder in {os.path.dirname(path) for path in paths}:
-        if output_files.OPEN not in folder:
+        if output_files.WILDCARD not in folder:
             check_folder(Path(folder))
 
 

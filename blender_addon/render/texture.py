@@ -14,7 +14,8 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 from ..client.backend_manager import connector
 from ..client.http_client import Client
 from ..errors import UserError
-from ..operators import BackgroundOperator
+from ..identity import found, key_of
+from ..operators import AsyncOperator
 from ..protocol import colour
 from ..rig import conversions
 from ..rig.build import ALBEDO
@@ -169,7 +170,7 @@ def connect(tree: bpy.types.NodeTree, texture: bpy.types.Node, surface: bpy.type
     tree.links.new(texture.outputs["Color"], base if lit else emission)
 
 
-class STYLERIG_OT_portrait_texture(BackgroundOperator, bpy.types.Operator):
+class STYLERIG_OT_portrait_texture(AsyncOperator, bpy.types.Operator):
     """Put the portrait, as it is posed now, onto the mesh as an image texture"""
 
     bl_idname = "stylerig.portrait_texture"
@@ -204,15 +205,15 @@ class STYLERIG_OT_portrait_texture(BackgroundOperator, bpy.types.Operator):
 
     def work(self) -> Callable[[], np.ndarray]:
         rig, connect = active_rig(bpy.context), connector()
-        self._rig = rig.name
+        self._rig, self._name = key_of(rig), rig.name
         draw = texture_drawer(rig, bpy.context.evaluated_depsgraph_get(), self.size)
         return lambda: draw(connect)
 
     def finish(self, context: bpy.types.Context, value: np.ndarray) -> set[str]:
-        rig = context.scene.objects.get(self._rig)
+        rig = found(context.scene.objects, self._rig)
         head = head_of(rig) if rig else None
         if head is None:
-            raise UserError("rig_removed", "{name} was removed while its texture was drawn.", "Undo that, and try again.", name=self._rig)
+            raise UserError("rig_removed", "{name} was removed while its texture was drawn.", "Undo that, and try again.", name=self._name)
         image = store(f"{rig.name} Portrait", value)
         show_on(head, image, lit=self.shading == "SCENE")
         if self.filepath:

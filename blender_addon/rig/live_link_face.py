@@ -18,9 +18,9 @@ from .timecode import keep_quiet, seconds_of
 
 HEAD_ANGLES = ("HeadYaw", "HeadPitch", "HeadRoll")  # radians
 TIMECODE, COUNT = "timecode", "blendshapecount"  # plain names of the columns that are no values
-MOST_ROWS = 500_000  # two hours at 60 frames per second
-LARGEST_TAKE = 1 << 29  # bytes
-MOST_FRAMES = 1_048_574  # Blender's last frame
+MAX_ROWS = 500_000  # two hours at 60 frames per second
+MAX_FILE_BYTES = 1 << 29  # bytes
+MAX_FRAMES = 1_048_574  # Blender's last frame
 SEPARATORS = ",;\t"  # between a row's cells; where it is no comma, that may be the decimal sign
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}  # what a file may begin with
 SIGNS = re.compile(r"[^0-9A-Za-z]+")
@@ -47,9 +47,9 @@ class Capture:
     def resampled(self, rate: float) -> Capture:
         """The same at whole frames of ``rate`` per second, by linear interpolation. Raises UserError."""
         count = int(round(self.seconds[-1] * rate)) + 1
-        if count > MOST_FRAMES:
+        if count > MAX_FRAMES:
             raise UserError(
-                "too_long", "The recording has {count} frames, Blender at most {most}.", "Cut it into parts.", count=count, most=MOST_FRAMES
+                "too_long", "The recording has {count} frames, Blender at most {most}.", "Cut it into parts.", count=count, most=MAX_FRAMES
             )
         seconds = np.arange(count) / rate
         values = np.stack([np.interp(seconds, self.seconds, column) for column in self.values.T], axis=1)
@@ -117,7 +117,7 @@ def read_live_link(path: Path, rate: float = 0.0, odd: Callable[..., None] = kee
     try:
         if not path.is_file():
             raise no_capture(path, Text("it is no file"))
-        if path.stat().st_size > LARGEST_TAKE:
+        if path.stat().st_size > MAX_FILE_BYTES:
             raise no_capture(path, Text("it is too large"))
         with open(path, encoding=encoding_of(path), errors="replace", newline="") as stream:
             names, codes, values = read_table(path, stream, odd)
@@ -155,8 +155,8 @@ def read_table(path: Path, stream: TextIO, odd: Callable[..., None]) -> tuple[tu
         else:
             codes.append(row[code])
             values.append(numbers)
-        if len(codes) == MOST_ROWS:
-            odd("It has more than {count} rows: the rest is left out.", count=MOST_ROWS)
+        if len(codes) == MAX_ROWS:
+            odd("It has more than {count} rows: the rest is left out.", count=MAX_ROWS)
             break
     if left_out and codes:
         odd("Rows that are cut off or hold no numbers: {count}.", count=left_out)

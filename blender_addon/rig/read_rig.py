@@ -20,7 +20,6 @@ from .light import final_light
 
 DIGITS = 6  # requests are rounded, so that the float noise of an evaluation is no new request
 # What the backend takes; a rig that asks for more gets the most that there is.
-MOST_LIGHT, MOST_SHIFT = frames.MAX_LIGHT, frames.MAX_SHIFT
 SCALES = frames.MIN_SCALE, frames.MAX_SCALE
 # eyeLook expression -> (index into (yaw, pitch) of the eye bone, its sign), per side
 GAZE = {
@@ -144,7 +143,7 @@ def read_pose(evaluated: bpy.types.Object) -> tuple[list[float], list[float], fl
         axes = axes * (-1, 1, 1)
     rotation = conversions.matrix_blender_to_model(axes / np.maximum(size, 1e-9))
     shift, scale = conversions.offset_model_to_frame(conversions.points_blender_to_model(motion[:3, 3]))
-    shift, scale = [limited(way, -MOST_SHIFT, MOST_SHIFT) for way in shift], limited(scale * float(size.mean()), *SCALES)
+    shift, scale = [limited(way, -frames.MAX_SHIFT, frames.MAX_SHIFT) for way in shift], limited(scale * float(size.mean()), *SCALES)
     return rounded(camera.rotation_from_matrix(rotation)), rounded(shift), rounded([scale])[0]
 
 
@@ -214,7 +213,7 @@ def read_light(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matr
     else:
         light = final_light(settings.light[:], settings.light_strength, settings.light_tint[:], settings.light_direction[:])
     light = np.nan_to_num(light)
-    light = light * min(1.0, MOST_LIGHT / max(float(np.abs(light).max()), 1e-9))  # dimmed as a whole: it keeps its direction
+    light = light * min(1.0, frames.MAX_LIGHT / max(float(np.abs(light).max()), 1e-9))  # dimmed as a whole: it keeps its direction
     return rounded_light(light)
 
 

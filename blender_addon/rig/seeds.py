@@ -7,7 +7,7 @@ import re
 from ..errors import UserError
 from ..protocol import frames
 
-LARGEST_NUMBER = 2**31 - 1
+MAX_NUMBER = 2**31 - 1
 
 
 def seed_of(number: int, text: str) -> int:
@@ -21,7 +21,7 @@ def seed_of(number: int, text: str) -> int:
 
 def fields_of(seed: int) -> tuple[int, str]:
     """What the two fields hold of a seed."""
-    return (seed, "") if seed <= LARGEST_NUMBER else (LARGEST_NUMBER, str(seed))
+    return (seed, "") if seed <= MAX_NUMBER else (MAX_NUMBER, str(seed))
 
 
 def is_seed(text: str) -> bool:

@@ -14,12 +14,12 @@ USUAL_RATES = (15, 20, 24, 25, 30, 48, 50, 60, 72, 75, 90, 96, 100, 120, 144, 24
 COMMON_RATES = (24, 25, 30, 60, 120, 240, 1000)  # of which the first that fits is taken where codes do not say
 UNKNOWN_RATE = 60.0  # of rows without time codes: Live Link Face's own
 DAY = 86400.0  # seconds
-LONGEST_GAP = 60.0  # seconds without rows; after more, the clock was set
-TOLD_GAP = 1.0  # seconds
-AROUND = 4  # rows on each side that say what the clock shows there
-OUT_OF_STEP = 0.75  # of a row's time
-OFTEN = 4  # where more than one in so many rows repeats a code, codes are slower than rows, which is nothing odd
-LONG_SECOND = 1.001  # seconds that a second of drop-frame codes takes: 30 frames at 29.97
+MAX_GAP_SECONDS = 60.0  # seconds without rows; after more, the clock was set
+MIN_TOLD_GAP_SECONDS = 1.0  # seconds
+NEIGHBOURS = 4  # rows on each side that say what the clock shows there
+MAX_DRIFT = 0.75  # of a row's time
+MIN_ROWS_PER_REPEAT = 4  # where more than one in so many rows repeats a code, codes are slower than rows, which is nothing odd
+DROP_FRAME_SECOND = 1.001  # seconds that a second of drop-frame codes takes: 30 frames at 29.97
 
 
 def keep_quiet(_template: str, **_values) -> None:
@@ -49,7 +49,7 @@ def seconds_of(codes: list[str], rate: float = 0.0, odd: Callable[..., None] = k
     if 2 * dropping[known].sum() > known.sum() and count % 30 == 0:
         minutes = whole // 60
         number -= count // 15 * (minutes - minutes // 10)  # frames 0 and 1 (of 30) are left out in nine minutes of ten
-        rate = rate or count / LONG_SECOND
+        rate = rate or count / DROP_FRAME_SECOND
     return in_order(number / (rate or count), 1 / (rate or UNKNOWN_RATE), odd)
 
 
@@ -104,11 +104,11 @@ def in_order(times: np.ndarray, usual_step: float, odd: Callable[..., None]) -> 
     """
     rows, step = trusted(times, usual_step, odd)
     passed, expected = forward(np.diff(times[rows])), step * np.diff(rows)
-    set_anew = (passed <= 0) | (passed > LONGEST_GAP)
+    set_anew = (passed <= 0) | (passed > MAX_GAP_SECONDS)
     tell(odd, "Jumps of its clock: {count}.", set_anew.sum())
     passed[set_anew] = expected[set_anew]
     gap = float((passed - expected).max(initial=0))
-    if gap > TOLD_GAP:
+    if gap > MIN_TOLD_GAP_SECONDS:
         odd("Longest gap without rows: {seconds} s.", seconds=shown(gap))
     seconds = np.interp(np.arange(len(times)), rows, np.concatenate(([0.0], np.cumsum(passed))))
     seconds[: rows[0]] = step * np.arange(-rows[0], 0)
@@ -121,7 +121,7 @@ def trusted(times: np.ndarray, usual_step: float, odd: Callable[..., None]) -> t
     rows = np.flatnonzero(np.isfinite(times))
     tell(odd, "Time codes that cannot be read: {count}.", len(times) - len(rows))
     repeats = np.diff(times[rows], prepend=np.nan) == 0
-    tell(odd, "Time codes that repeat: {count}.", repeats.sum() if OFTEN * repeats.sum() < len(rows) else 0)
+    tell(odd, "Time codes that repeat: {count}.", repeats.sum() if MIN_ROWS_PER_REPEAT * repeats.sum() < len(rows) else 0)
     rows = rows[~repeats]
     step = typical_step(rows, times[rows]) or usual_step
     wrong = out_of_order(rows, times[rows], step)
@@ -132,17 +132,17 @@ def trusted(times: np.ndarray, usual_step: float, odd: Callable[..., None]) -> t
 def typical_step(rows: np.ndarray, times: np.ndarray) -> float:
     """The usual time from row to row; 0 where none goes forward."""
     passed = forward(np.diff(times))
-    steps = (passed / np.diff(rows))[(passed > 0) & (passed <= LONGEST_GAP)]
+    steps = (passed / np.diff(rows))[(passed > 0) & (passed <= MAX_GAP_SECONDS)]
     return float(np.median(steps)) if len(steps) else 0.0
 
 
 def out_of_order(rows: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:
     """Which times go back, or make the next one go back, and are not what the rows around them say."""
-    drift = np.pad(times - step * rows, AROUND, mode="reflect")
-    around = np.median(np.lib.stride_tricks.sliding_window_view(drift, 2 * AROUND + 1), axis=1)
+    drift = np.pad(times - step * rows, NEIGHBOURS, mode="reflect")
+    around = np.median(np.lib.stride_tricks.sliding_window_view(drift, 2 * NEIGHBOURS + 1), axis=1)
     back = np.diff(times) <= 0
     beside = np.concatenate((back, [False])) | np.concatenate(([False], back))
-    return beside & (np.abs(drift[AROUND:-AROUND] - around) > OUT_OF_STEP * step)
+    return beside & (np.abs(drift[NEIGHBOURS:-NEIGHBOURS] - around) > MAX_DRIFT * step)
 
 
 def forward(passed: np.ndarray) -> np.ndarray:

@@ -12,12 +12,12 @@ from ..client.backend_messages import backend_error
 from ..client.process import LaunchSettings
 from ..live import controller
 from ..live import image as live_image
-from ..operators import BackgroundOperator
+from ..operators import AsyncOperator
 from ..rig.read_rig import active_rig
 from ..translations import tr, tr_error
 
 
-class STYLERIG_OT_start_backend(BackgroundOperator, bpy.types.Operator):
+class STYLERIG_OT_start_backend(AsyncOperator, bpy.types.Operator):
     """Start the process that draws portraits"""
 
     bl_idname = "stylerig.start_backend"
@@ -37,7 +37,7 @@ class STYLERIG_OT_start_backend(BackgroundOperator, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class STYLERIG_OT_stop_backend(BackgroundOperator, bpy.types.Operator):
+class STYLERIG_OT_stop_backend(AsyncOperator, bpy.types.Operator):
     """Stop the process that draws portraits, and the live view with it"""
 
     bl_idname = "stylerig.stop_backend"

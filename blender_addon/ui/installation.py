@@ -13,7 +13,7 @@ from ..translations import tr, tr_error
 from ..windows import redraw
 from .status import draw_log, draw_wrapped
 
-LOOK_SECONDS = 0.25  # between two drawings of the progress
+POLL_SECONDS = 0.25  # between two drawings of the progress
 STATES = {  # state -> (text, icon, what the button says)
     "absent": ("The environment is not made yet", "INFO", "Make Environment"),
     "half made": ("The environment is half made", "ERROR", "Resume"),
@@ -38,7 +38,7 @@ class STYLERIG_OT_make_environment(bpy.types.Operator):
     def invoke(self, _context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         begin()
         if not bpy.app.timers.is_registered(watch):
-            bpy.app.timers.register(watch, first_interval=LOOK_SECONDS)
+            bpy.app.timers.register(watch, first_interval=POLL_SECONDS)
         return {"FINISHED"}
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
@@ -112,7 +112,7 @@ def watch() -> float | None:
     """The timer: draw the progress until the attempt has ended."""
     redraw("PREFERENCES")
     redraw("VIEW_3D")
-    return LOOK_SECONDS if backend_manager.ENVIRONMENT.busy else None
+    return POLL_SECONDS if backend_manager.ENVIRONMENT.busy else None
 
 
 def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bpy.types.AddonPreferences) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from bpy.props import EnumProperty
 
 from ..errors import UserError
+from ..identity import key_of
 from ..protocol import colour
 from ..rig import conversions, scene_light
 from ..rig.build import set_light
@@ -48,7 +49,7 @@ class STYLERIG_OT_light_bake(RigOperator, bpy.types.Operator):
     """Take what the scene's lamps and world give at this frame as the rig's own light, to be changed by hand"""
 
     bl_idname = "stylerig.light_bake"
-    bl_label = "Take as Own"
+    bl_label = "Bake to Rig"
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         scene_light.read_world(rig, context.scene.world)
@@ -60,7 +61,7 @@ class STYLERIG_OT_light_bake(RigOperator, bpy.types.Operator):
 def ball_icon(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> int:
     """The id of the icon of a ball in the rig's light; drawn again only when the light has changed. About 1 ms."""
     light = read_light(rig.evaluated_get(depsgraph), depsgraph)
-    name, key = f"light {rig.name}", tuple(np.round(np.ravel(light), 3).tolist())
+    name, key = f"light {key_of(rig)}", tuple(np.round(np.ravel(light), 3).tolist())
     if _SHOWN.get(name) != key or not thumbnails.icon_of(name):
         pixels = ball(np.array(light))
         pixels[..., :3] = colour.linear_to_srgb(np.clip(pixels[..., :3], 0, 1)) * pixels[..., 3:]  # icons are premultiplied

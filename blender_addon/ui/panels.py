@@ -20,8 +20,8 @@ from .status import draw_backend, draw_log, draw_wrapped
 WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
 REGIONS = ("brow", "eye", "cheek", "nose", "mouth", "jaw")  # from the top of the face down
 OTHER = "other"
-MOST_NAMED = 5  # expressions that a message names
-RESTORE = "Draw the face again with Onto Active Rig to get the keys back."
+MAX_NAMED = 5  # expressions that a message names
+RESTORE = "Draw the face again with Replace Active Rig to get the keys back."
 ANGLES = (("Yaw", 1), ("Pitch", 0), ("Roll", 2))  # index into the head bone's Euler angles
 
 
@@ -140,7 +140,7 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
         known = portrait_expressions(rig)
         missing = [name for name in known if name not in keys.key_blocks]
         if missing:
-            words = tr("Without a shape key: {names}.", names=", ".join(missing[:MOST_NAMED]))
+            words = tr("Without a shape key: {names}.", names=", ".join(missing[:MAX_NAMED]))
             draw_wrapped(self.layout, context, f"{words} {tr(RESTORE)}", "INFO")
         for region, names in by_region([name for name in keys.key_blocks.keys() if name in known]).items():
             header, body = self.layout.panel(f"stylerig_expression_{region}", default_closed=True)

@@ -12,7 +12,8 @@ from ..client import backend_manager
 from ..client.candidates import Candidate, Gallery, draw_candidate, thumbnail
 from ..client.http_client import Client
 from ..errors import UserError
-from ..operators import BackgroundOperator
+from ..identity import found, key_of
+from ..operators import AsyncOperator
 from ..protocol import frames
 from ..rig import seeds, style_mixing
 from ..rig.build import build_rig, duplicate_rig, place_beside, replace_portrait
@@ -22,12 +23,12 @@ from ..windows import redraw
 from . import thumbnails
 from .status import draw_wrapped
 
-LOOK_SECONDS = 0.1  # between looks for candidates that have come
+POLL_SECONDS = 0.1  # between looks for candidates that have come
 COLUMNS = 3
 THUMBNAIL_SCALE = 4.5  # of a candidate, in units of the interface
 GALLERY = Gallery()
 CANDIDATES: dict[tuple[int, float], Candidate] = {}  # by seed and truncation; of this session
-MOST_CANDIDATES = 240  # kept; 64 KB of picture each
+MAX_CANDIDATES = 240  # kept; 64 KB of picture each
 LAYERS = (
     ("COARSE", "Coarse", "Pose and the shape of head and face", 1),
     ("MIDDLE", "Middle", "Features and hair", 2),
@@ -57,7 +58,7 @@ class StyleRigGallery(bpy.types.PropertyGroup):
     count: IntProperty(name="Count", description="How many candidates to draw", default=9, min=1, max=48)
     truncation: FloatProperty(**TRUNCATION)
     replace: BoolProperty(
-        name="Onto Active Rig", description="Give the active rig the face and keep its animation, instead of adding a rig"
+        name="Replace Active Rig", description="Give the active rig the face and keep its animation, instead of adding a rig"
     )
     layers: EnumProperty(
         name="Layers", description="What is taken from the other portrait", items=LAYERS, default={"MIDDLE"}, options={"ENUM_FLAG"}
@@ -65,7 +66,7 @@ class StyleRigGallery(bpy.types.PropertyGroup):
     amount: FloatProperty(name="Amount", description="How much of the other portrait", default=1, min=0, max=1, subtype="FACTOR")
 
 
-class PortraitOperator(BackgroundOperator):
+class PortraitOperator(AsyncOperator):
     """Fetches a portrait, its mesh and a small picture in a thread, then builds a rig of it."""
 
     bl_options = {"REGISTER", "UNDO"}
@@ -116,7 +117,9 @@ class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
         options={"SKIP_SAVE"},
     )  # fmt: skip
     truncation: FloatProperty(**TRUNCATION)
-    replace: BoolProperty(name="Onto Active Rig", description="Give the active rig the face and keep its animation", options={"SKIP_SAVE"})
+    replace: BoolProperty(
+        name="Replace Active Rig", description="Give the active rig the face and keep its animation", options={"SKIP_SAVE"}
+    )
 
     def work(self) -> Callable[[], Any]:
         settings, seed, truncation = backend_manager.launch_settings(), seeds.seed_of(self.seed, self.large_seed), decimal(self.truncation)
@@ -134,7 +137,7 @@ class STYLERIG_OT_draw_gallery(bpy.types.Operator):
     """Draw candidates to pick a face from"""
 
     bl_idname = "stylerig.draw_gallery"
-    bl_label = "Draw Candidates"
+    bl_label = "Generate"
 
     page: IntProperty(name="Page", description="Pages to go on before drawing", default=0, options={"SKIP_SAVE"})
 
@@ -147,7 +150,7 @@ class STYLERIG_OT_draw_gallery(bpy.types.Operator):
         if wanted:
             GALLERY.start(lambda: backend_manager.BACKEND.client(settings), wanted, decimal(gallery.truncation))
             if not bpy.app.timers.is_registered(collect):
-                bpy.app.timers.register(collect, first_interval=LOOK_SECONDS)
+                bpy.app.timers.register(collect, first_interval=POLL_SECONDS)
         return {"FINISHED"}
 
 
@@ -161,7 +164,7 @@ class STYLERIG_OT_mix_portraits(PortraitOperator, bpy.types.Operator):
     other: StringProperty(name="Other", description="Name of the rig whose style is taken", options={"SKIP_SAVE"})
     layers: EnumProperty(name="Layers", description="What is taken from it", items=LAYERS, default={"MIDDLE"}, options={"ENUM_FLAG"})
     amount: FloatProperty(name="Amount", description="How much is taken", default=1, min=0, max=1, subtype="FACTOR")
-    replace: BoolProperty(name="Onto Active Rig", description="Change the active rig instead of adding one", options={"SKIP_SAVE"})
+    replace: BoolProperty(name="Replace Active Rig", description="Change the active rig instead of adding one", options={"SKIP_SAVE"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -178,15 +181,16 @@ class STYLERIG_OT_mix_portraits(PortraitOperator, bpy.types.Operator):
                 "no_other", "There is no other rig named “{name}”.", "Choose one of the scene's other portraits.", name=self.other
             )
         portrait = portrait_of(rig)
-        self._base, self._source = rig, style_mixing.describe(other.name, self.layers, self.amount)
+        self._base, self._source = key_of(rig), style_mixing.describe(other.name, self.layers, self.amount)
         w = style_mixing.encode_w(style_mixing.mix(portrait, portrait_of(other), self.layers, self.amount))
         return lambda: fetch_mixed(backend_manager.BACKEND.client(settings), portrait, w)
 
     def build(self, context: bpy.types.Context, portrait: dict, mesh: dict) -> bpy.types.Object:
         rig = build_or_replace(context, portrait, mesh, self.replace)
         rig.stylerig.source = self._source
-        if not self.replace:
-            place_beside(rig, self._base)
+        base = found(context.scene.objects, self._base)
+        if base is not None and not self.replace:
+            place_beside(rig, base)
         return rig
 
 
@@ -252,11 +256,11 @@ def collect() -> float | None:
     for candidate in come:
         CANDIDATES[candidate_key(candidate.seed, candidate.truncation)] = candidate
         thumbnails.show(icon_name(candidate), thumbnails.display(candidate.combined))
-    while len(CANDIDATES) > MOST_CANDIDATES:
+    while len(CANDIDATES) > MAX_CANDIDATES:
         del CANDIDATES[next(iter(CANDIDATES))]
     if come or not busy:
         redraw("VIEW_3D")
-    return LOOK_SECONDS if busy else None
+    return POLL_SECONDS if busy else None
 
 
 def draw_gallery(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

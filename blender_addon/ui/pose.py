@@ -16,7 +16,7 @@ from ..rig.read_rig import active_rig, head_of, portrait_of
 from ..translations import tr, tr_error
 
 MIRROR = Matrix.Diagonal((-1, 1, 1, 1))  # the bones' rest axes are the model's: x is across the face
-SHOWN = 1e-3  # a shape key's value that counts as showing
+MIN_SHOWN = 1e-3  # a shape key's value that counts as showing
 _ITEMS: list[tuple] = []  # of the last enumeration: Blender does not keep the texts itself
 
 
@@ -57,7 +57,7 @@ class STYLERIG_OT_reset_rig(RigOperator, bpy.types.Operator):
     """Set expression, head and light to what was read from the portrait"""
 
     bl_idname = "stylerig.reset_rig"
-    bl_label = "As Portrait"
+    bl_label = "Reset to Portrait"
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         parameters = portrait_of(rig)["parameters"]
@@ -168,7 +168,7 @@ class STYLERIG_OT_keep_pose(RigOperator, bpy.types.Operator):
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         keys = animation.shape_keys_of(rig).key_blocks
-        shown = {name: keys[name].value for name in animation.expressions_of(rig) if keys[name].value > SHOWN}
+        shown = {name: keys[name].value for name in animation.expressions_of(rig) if keys[name].value > MIN_SHOWN}
         action = expression_presets.keep_pose(self.name.strip() or "My Expression", shown)
         self.report({"INFO"}, tr("Kept {name}", name=action.name))
 

@@ -55,7 +55,7 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
         update=notify,
     )  # fmt: skip
     overlay_place: EnumProperty(
-        name="Place",
+        name="Position",
         description="Where the portrait is shown in a 3D view",
         items=(
             ("BOTTOM_RIGHT", "Bottom Right", "In the lower right corner"),

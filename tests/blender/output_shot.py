@@ -26,7 +26,7 @@ class KnownClient:
     draw: object
     requests: list = field(default_factory=list)
 
-    def frame(self, portrait, controls, size=None, passes=(), given_up=None) -> dict[str, np.ndarray]:
+    def frame(self, portrait, controls, size=None, passes=(), cancelled=None) -> dict[str, np.ndarray]:
         self.requests.append({"portrait": portrait, "controls": controls, "size": size, "passes": tuple(passes)})
         return self.draw(controls, size)
 

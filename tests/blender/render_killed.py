@@ -22,7 +22,7 @@ from backend.project.blender import Blender
 from backend.project.common import ROOT
 
 sys.path.insert(0, str(ROOT / "blender_addon" / "render"))
-from file_integrity import is_marked, is_whole  # noqa: E402  (standard library only)
+from file_integrity import is_complete, is_marked  # noqa: E402  (standard library only)
 
 FRAMES = 9
 PATIENCE = 900.0  # seconds that one render may take
@@ -77,7 +77,7 @@ class Shot:
 
 
 def is_finished(path: Path) -> bool:
-    return is_whole(path) and bool(is_marked(path))
+    return is_complete(path) and bool(is_marked(path))
 
 
 def passes_of(picture: Path) -> Path:

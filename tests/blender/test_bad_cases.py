@@ -45,7 +45,7 @@ def sequence(*frames: int) -> list[str]:
 
 
 def whole(extension, folder: Path) -> bool:
-    return all(module(extension, "render.file_integrity").is_whole(path) for path in folder.rglob("*") if path.is_file())
+    return all(module(extension, "render.file_integrity").is_complete(path) for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("code", ERRORS)

@@ -72,7 +72,7 @@ def test_blender_goes_on_meanwhile(part, preferences, tmp_path):
     while session.ENVIRONMENT.progress.step != "Installing torch":
         assert time.monotonic() < end
         time.sleep(0.02)
-    assert environment.watch() == environment.LOOK_SECONDS
+    assert environment.watch() == environment.POLL_SECONDS
     assert part("ui.status").backend_state() == "Setting up…"
     assert not bpy.ops.stylerig.make_environment.poll() and not bpy.ops.stylerig.remove_environment.poll()
     assert bpy.ops.stylerig.cancel_environment() == {"FINISHED"}

@@ -114,7 +114,7 @@ def test_nobody_listening(part):
 @pytest.fixture
 def impatient(part, monkeypatch):
     """Calls look every 50 ms whether the backend still answers, twice."""
-    for name, value in {"LOOK_SECONDS": 0.05, "CHECK_LOOKS": 1, "CHECK_SECONDS": 0.2, "MOST_SILENT": 2}.items():
+    for name, value in {"POLL_SECONDS": 0.05, "POLLS_PER_CHECK": 1, "CHECK_SECONDS": 0.2, "MAX_SILENT_CHECKS": 2}.items():
         monkeypatch.setattr(part("client.http_client"), name, value)
 
 
@@ -134,11 +134,11 @@ def test_a_slow_picture_is_waited_for_while_the_backend_answers(part, impatient)
 
 def test_a_call_that_was_given_up_ends(part):
     with fake_backend.FakeBackend(delay=20.0) as slow:
-        client, given_up, started = part("client.http_client").Client(slow.port, slow.token), threading.Event(), time.monotonic()
-        threading.Timer(0.2, given_up.set).start()
+        client, cancelled, started = part("client.http_client").Client(slow.port, slow.token), threading.Event(), time.monotonic()
+        threading.Timer(0.2, cancelled.set).start()
         with pytest.raises(part("errors").UserError) as caught:
-            client.frame(PORTRAIT, CONTROLS, 32, given_up=given_up)
-    assert caught.value.code == "given_up" and time.monotonic() - started < 10
+            client.frame(PORTRAIT, CONTROLS, 32, cancelled=cancelled)
+    assert caught.value.code == "cancelled" and time.monotonic() - started < 10
 
 
 def test_a_backend_that_dies_while_it_draws_is_told_at_once(part, process, settings, monkeypatch):

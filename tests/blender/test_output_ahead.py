@@ -54,7 +54,7 @@ def story(extension, empty_scene, monkeypatch, tmp_path):
     story = Story()
     ahead = module(extension, "render.prefetch")
 
-    class Noted(ahead.Drawing):
+    class Noted(ahead.FrameTask):
         """Written down when it is begun, and said to take long: when its thread runs is the computer's affair."""
 
         seconds = property(lambda self: 1e9, lambda self, measured: None)
@@ -63,7 +63,7 @@ def story(extension, empty_scene, monkeypatch, tmp_path):
             story.ask(request[1])
             super().__init__(connect, request, among)
 
-    monkeypatch.setattr(ahead, "Drawing", Noted)
+    monkeypatch.setattr(ahead, "FrameTask", Noted)
     use_client(extension, monkeypatch, KnownClient(story.draw))
     prepare(extension, empty_scene)
     empty_scene.frame_end = FRAMES[-1]
@@ -140,7 +140,7 @@ def test_whatever_moves_the_rig_the_next_frame_is_asked_for_early_and_once(exten
     assert all(story.ahead(frame, yaws[frame - 1]) for frame in FRAMES[2:])
     assert all(story.ahead(frame, yaws[frame - 1], by=2) for frame in FRAMES[4:])  # once the first had come out as foreseen
     story.events.clear()
-    monkeypatch.setattr(module(extension, "render.prefetch"), "MOST_LOST", 0)
+    monkeypatch.setattr(module(extension, "render.prefetch"), "MAX_MISSES", 0)
     without = render(empty_scene)
     assert [kind for kind, _ in story.events] == ["ask", "write"] * len(FRAMES)
     assert sorted(events, key=str) == sorted(story.events, key=str)
@@ -180,7 +180,7 @@ def test_what_changes_in_between_is_rendered_as_it_is_and_looking_ahead_ends(ext
         render(empty_scene)
     finally:
         bpy.app.handlers.render_pre.remove(turn)
-    in_vain = module(extension, "render.prefetch").MOST_LOST
+    in_vain = module(extension, "render.prefetch").MAX_MISSES
     assert sorted(set(story.asked)) == [0.02, 0.04, 0.06, 0.08, 0.1, 0.12] and len(story.asked) == len(FRAMES) + in_vain
     assert [kind for kind, _ in story.events[-4:]] == ["ask", "write"] * 2
 
@@ -214,7 +214,7 @@ def test_an_error_of_the_frame_itself_is_told_and_nothing_goes_on(extension, sto
     story.failing, story.seconds = {0.04: [error("out_of_memory", "No memory.")]}, 0.2
     with pytest.raises(RuntimeError, match="No memory"):
         render(empty_scene)
-    assert not module(extension, "render.prefetch").BEGAN and 0.08 not in story.asked
+    assert not module(extension, "render.prefetch").PREFETCHERS and 0.08 not in story.asked
     end = time.monotonic() + 20
     while any(thread.name.startswith("StyleRig") for thread in threading.enumerate()) and time.monotonic() < end:
         time.sleep(0.05)
@@ -227,64 +227,64 @@ def test_single_frames_rendered_as_animations_are_asked_for_alone(extension, sto
     for frame in FRAMES:
         empty_scene.frame_start = empty_scene.frame_end = frame
         render(empty_scene)
-    assert story.asked == [0.02, 0.04, 0.06, 0.08, 0.1, 0.12] and not module(extension, "render.prefetch").BEGAN
+    assert story.asked == [0.02, 0.04, 0.06, 0.08, 0.1, 0.12] and not module(extension, "render.prefetch").PREFETCHERS
 
 
 class Wanted:
     """Stands for a drawing."""
 
     def __init__(self, request):
-        self.request, self.seconds, self.given_up = request, 1.0, False
+        self.request, self.seconds, self.cancelled = request, 1.0, False
 
-    def give_up(self) -> None:
-        self.given_up = True
+    def cancel(self) -> None:
+        self.cancelled = True
 
 
 def foreseeing(extension, *frames: int):
     """Looking ahead, with these frames foreseen."""
-    foreseen = module(extension, "render.prefetch").Ahead()
-    foreseen.coming = {frame: [Wanted(frame)] for frame in frames}
-    return foreseen, {frame: drawings[0] for frame, drawings in foreseen.coming.items()}
+    prefetcher = module(extension, "render.prefetch").FramePrefetcher()
+    prefetcher.pending = {frame: [Wanted(frame)] for frame in frames}
+    return prefetcher, {frame: drawings[0] for frame, drawings in prefetcher.pending.items()}
 
 
 def test_what_was_foreseen_wrongly_is_given_up_with_all_beyond_it(extension):
-    foreseen, wanted = foreseeing(extension, 4, 5, 6)
-    assert foreseen.take(4, [4]) == [wanted[4]] and list(foreseen.coming) == [5, 6]
-    assert foreseen.take(5, ["other"]) == [None] and foreseen.coming == {}
-    assert [wanted[frame].given_up for frame in (4, 5, 6)] == [False, True, True] and foreseen.lost == 1
+    prefetcher, wanted = foreseeing(extension, 4, 5, 6)
+    assert prefetcher.take(4, [4]) == [wanted[4]] and list(prefetcher.pending) == [5, 6]
+    assert prefetcher.take(5, ["other"]) == [None] and prefetcher.pending == {}
+    assert [wanted[frame].cancelled for frame in (4, 5, 6)] == [False, True, True] and prefetcher.misses == 1
 
 
 def test_frames_that_were_passed_by_are_given_up(extension):
-    foreseen, wanted = foreseeing(extension, 4, 5)
-    assert foreseen.take(5, [5]) == [wanted[5]] and wanted[4].given_up and not foreseen.coming
+    prefetcher, wanted = foreseeing(extension, 4, 5)
+    assert prefetcher.take(5, [5]) == [wanted[5]] and wanted[4].cancelled and not prefetcher.pending
 
 
 @pytest.mark.parametrize(("heads", "reach"), [(1, 3), (2, 2), (3, 1), (4, 1), (5, 0)])
 def test_fewer_frames_are_foreseen_of_many_heads(extension, heads, reach):
-    foreseen, _ = foreseeing(extension)
+    prefetcher, _ = foreseeing(extension)
     requests = [f"head {head}" for head in range(heads)]
-    foreseen.take(1, requests)
-    assert foreseen.reach == 0
-    foreseen.take(2, requests)
-    assert foreseen.reach == min(reach, 1)
-    foreseen.right = 1
-    assert foreseen.reach == reach
+    prefetcher.take(1, requests)
+    assert prefetcher.depth == 0
+    prefetcher.take(2, requests)
+    assert prefetcher.depth == min(reach, 1)
+    prefetcher.hits = 1
+    assert prefetcher.depth == reach
 
 
 def test_while_two_frames_are_coming_none_is_evaluated(extension):
-    foreseen, _ = foreseeing(extension, 3, 4)
-    foreseen.frames, foreseen.right = 5, 1
-    assert foreseen.reach == 0
-    foreseen.drop([3])
-    assert foreseen.reach == 3
+    prefetcher, _ = foreseeing(extension, 3, 4)
+    prefetcher.frames, prefetcher.hits = 5, 1
+    assert prefetcher.depth == 0
+    prefetcher.drop([3])
+    assert prefetcher.depth == 3
 
 
 @pytest.mark.parametrize(("looked", "looks"), [(2.0, 3), (0.5, 9)])
 def test_a_scene_that_is_slower_than_its_portraits_is_soon_not_evaluated_ahead(extension, looked, looks):
-    foreseen, counted = module(extension, "render.prefetch").Ahead(), 0
+    prefetcher, counted = module(extension, "render.prefetch").FramePrefetcher(), 0
     for frame in range(10):
-        assert len(foreseen.take(frame, [frame])) == 1
-        if foreseen.reach:
+        assert len(prefetcher.take(frame, [frame])) == 1
+        if prefetcher.depth:
             counted += 1
-            foreseen.coming, foreseen.looked = {frame + 1: [SimpleNamespace(request=frame + 1, seconds=1.0)]}, looked
+            prefetcher.pending, prefetcher.evaluation_seconds = {frame + 1: [SimpleNamespace(request=frame + 1, seconds=1.0)]}, looked
     assert counted == looks

@@ -335,12 +335,12 @@ def test_a_render_is_cancelled_while_the_backend_starts_or_draws(extension, star
         return client
 
     def begin():
-        begun.append(ahead.Drawing(connect, ({}, {}, 16, ())))
+        begun.append(ahead.FrameTask(connect, ({}, {}, 16, ())))
         return begun[-1]
 
     started = time.monotonic()
     assert engine.StyleRigEngine.ask(SimpleNamespace(test_break=lambda: next(looks)), begin) is None
-    assert time.monotonic() - started < 5 and len(begun) == 1 and begun[0].given_up.is_set()
+    assert time.monotonic() - started < 5 and len(begun) == 1 and begun[0].cancelled.is_set()
     go_on.set()
 
 

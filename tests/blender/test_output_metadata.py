@@ -53,7 +53,7 @@ def test_sequence_and_passes(extension, scene, client, tmp_path):
     for index in (1, 3):
         for name in (f"frames/frame_{index:04}.png", f"passes/frame_{index:04}.exr"):
             assert_told(texts_in(tmp_path / name), client.requests[index - 1])
-            assert module(extension, "render.file_integrity").is_whole(tmp_path / name)
+            assert module(extension, "render.file_integrity").is_complete(tmp_path / name)
     assert not list(tmp_path.rglob(".*"))
 
 
@@ -214,7 +214,7 @@ def test_killed_while_a_file_is_replaced_the_file_is_whole_and_what_is_left_is_k
     for _ in range(2):
         subprocess.run([sys.executable, "-c", KILLED, str(package.parent), str(path)], timeout=60)
     left = texts.left_beside(path)
-    assert len(left) == 2 and whole.is_whole(path) and whole.is_marked(path) is False
+    assert len(left) == 2 and whole.is_complete(path) and whole.is_marked(path) is False
     assert sorted(tmp_path.iterdir()) == sorted([path, package.parent, *left])
 
 

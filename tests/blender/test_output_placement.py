@@ -94,7 +94,7 @@ def test_the_soft_end_follows_the_crop_however_it_lies(extension, factor, offset
     frame = module(extension, "render.compositing")
     pixels = np.random.default_rng(0).random((size, size, 4)).astype(np.float32)
     passes = {"Combined": pixels[::-1], "HeadMatte": pixels[::-1, :, 3:], "Depth": pixels[..., :1]}
-    found = frame.feathered(passes, (factor, offset))
+    found = frame.feather(passes, (factor, offset))
     line = (np.arange(size) + 0.5) * 2 / size - 1
     place = (line + 1j * line[:, None]) * factor + offset
     far = np.clip((1 - np.abs((place.real, place.imag))) / frame.FEATHER, 0, 1)

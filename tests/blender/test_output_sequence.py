@@ -123,7 +123,7 @@ def test_half_a_file_does_not_count_as_done(extension, rendered, client, name, l
     (rendered / name).write_bytes(content[:left])
     bpy.ops.render.render(animation=True)
     assert len(client.requests) == 1
-    assert module(extension, "render.file_integrity").is_whole(rendered / name)
+    assert module(extension, "render.file_integrity").is_complete(rendered / name)
 
 
 def test_a_render_killed_before_an_exr_has_its_texts_draws_that_frame_again(extension, scene, client, tmp_path):
@@ -171,17 +171,17 @@ def test_other_engines_files_are_never_touched(scene, rendered):
 
 @pytest.mark.parametrize("kind", ["PNG", "EXR"])
 def test_every_cut_of_a_file_is_seen(extension, rendered, tmp_path, kind):
-    is_whole = module(extension, "render.file_integrity").is_whole
+    is_complete = module(extension, "render.file_integrity").is_complete
     path = rendered / ("frames/frame_0001.png" if kind == "PNG" else "passes/frame_0001.exr")
     content, cut = path.read_bytes(), tmp_path / f"cut{path.suffix}"
-    assert is_whole(path)
+    assert is_complete(path)
     for length in [0, 1, 7, 8, 9, *np.linspace(10, len(content) - 1, 40).astype(int)]:
         cut.write_bytes(content[:length])
-        assert not is_whole(cut), length
+        assert not is_complete(cut), length
         if length < len(content) // 2:  # room was made on disk, but nothing written into it
             cut.write_bytes(content[:length] + bytes(len(content) - length))
-            assert not is_whole(cut), length
-    assert not is_whole(tmp_path / "absent.png")
+            assert not is_complete(cut), length
+    assert not is_complete(tmp_path / "absent.png")
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_any_work(scene, client, tmp_path):

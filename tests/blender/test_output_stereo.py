@@ -130,10 +130,10 @@ def test_an_animation_of_both_eyes_looks_ahead_and_is_the_same_as_stills(extensi
         rig.pose.bones["head"].keyframe_insert("rotation_euler", frame=frame)
     scene.render.use_multiview, scene.frame_end = True, 4
     scene.render.filepath, rights = str(tmp_path / "f####"), []
-    began = module(extension, "render.prefetch").BEGAN
+    began = module(extension, "render.prefetch").PREFETCHERS
 
     def note(*_arguments) -> None:
-        rights.extend(foreseen.right for foreseen in began.values())
+        rights.extend(foreseen.hits for foreseen in began.values())
 
     bpy.app.handlers.render_write.append(note)
     try:

@@ -55,15 +55,15 @@ def test_every_codec_of_this_blender_is_read_to_its_end(extension, whole, pictur
     """And gets its texts without a change to its pixels."""
     path = tmp_path / "a.exr"
     content, before = picture(path, "OPEN_EXR", codec=codec), pixels(path)
-    assert whole.is_whole(path) and whole.is_marked(path) is False
+    assert whole.is_complete(path) and whole.is_marked(path) is False
     module(extension, "render.metadata_text").add_texts(path, TEXTS)
-    assert whole.is_whole(path) and whole.is_marked(path) and len(path.read_bytes()) > len(content) + 100_000
+    assert whole.is_complete(path) and whole.is_marked(path) and len(path.read_bytes()) > len(content) + 100_000
     np.testing.assert_array_equal(pixels(path), before)
     marked, cut = path.read_bytes(), tmp_path / "cut.exr"
     for original in (content, marked):
         for length in np.linspace(0, len(original) - 1, 30).astype(int):
             cut.write_bytes(original[:length])
-            assert not whole.is_whole(cut), length
+            assert not whole.is_complete(cut), length
 
 
 def test_the_texts_are_what_another_reader_finds(extension, picture, tmp_path):
@@ -89,18 +89,18 @@ def test_a_codec_that_nobody_knows_yet(extension, whole, picture, tmp_path):
     path = tmp_path / "a.exr"
     content = with_attribute(picture(path, "OPEN_EXR"), b"compression", b"\x63")
     path.write_bytes(content)
-    assert whole.is_whole(path)
+    assert whole.is_complete(path)
     module(extension, "render.metadata_text").add_texts(path, TEXTS)
-    assert whole.is_whole(path) and whole.is_marked(path) and path.read_bytes()[-1000:] == content[-1000:]
+    assert whole.is_complete(path) and whole.is_marked(path) and path.read_bytes()[-1000:] == content[-1000:]
     path.write_bytes(content[:-1])
-    assert not whole.is_whole(path)
+    assert not whole.is_complete(path)
     table = whole.exr_layout(io.BytesIO(content)).table
     path.write_bytes(content[:table] + bytes(len(content) - table))  # as Blender leaves it when it is killed: the table comes last
-    assert not whole.is_whole(path)
+    assert not whole.is_complete(path)
     path.write_bytes(content[: table + 8] + bytes(8) + content[table + 16 :])
-    assert whole.is_whole(path) and whole.is_marked(path) is None
+    assert whole.is_complete(path) and whole.is_marked(path) is None
     path.write_bytes(with_attribute(content, b"lineOrder", b"\x02")[:-1])
-    assert whole.is_whole(path) and whole.is_marked(path) is None
+    assert whole.is_complete(path) and whole.is_marked(path) is None
 
 
 @pytest.mark.parametrize("flag", [0x200, 0x800])
@@ -108,7 +108,7 @@ def test_tiles_and_deep_pictures_are_left_to_those_who_know_them(extension, whol
     path = tmp_path / "a.exr"
     content = picture(path, "OPEN_EXR")
     path.write_bytes(content[:4] + struct.pack("<I", 2 | flag) + content[8:])
-    assert whole.is_whole(path) and whole.is_marked(path) is None
+    assert whole.is_complete(path) and whole.is_marked(path) is None
     before = path.read_bytes()
     module(extension, "render.metadata_text").add_texts(path, TEXTS)
     assert path.read_bytes() == before
@@ -118,9 +118,9 @@ def test_a_png_with_something_behind_its_end_is_whole(whole, picture, tmp_path):
     path = tmp_path / "a.png"
     content = picture(path, "PNG")
     path.write_bytes(content + b"a tool's own notes")
-    assert whole.is_whole(path)
+    assert whole.is_complete(path)
     path.write_bytes(content[:-12] + b"a tool's own notes")
-    assert not whole.is_whole(path)
+    assert not whole.is_complete(path)
 
 
 def test_marks_stand_in_the_names_of_texts_and_before_the_pixels(extension, whole, picture, tmp_path):
@@ -138,9 +138,9 @@ def test_marks_stand_in_the_names_of_texts_and_before_the_pixels(extension, whol
 def test_what_only_calls_itself_a_picture_has_no_mark(whole, tmp_path):
     for name, marked in (("a.png", False), ("a.EXR", False), ("a.jpeg", False), ("a.tif", None), ("a", None)):
         (tmp_path / name).write_bytes(b"II*\0 a TIFF, or anything")
-        assert whole.is_marked(tmp_path / name) is marked and whole.is_whole(tmp_path / name)
+        assert whole.is_marked(tmp_path / name) is marked and whole.is_complete(tmp_path / name)
     (tmp_path / "zeros.tga").write_bytes(b"\0\0\2" + bytes(15))  # as a TGA begins
-    assert whole.is_whole(tmp_path / "zeros.tga")
+    assert whole.is_complete(tmp_path / "zeros.tga")
 
 
 def test_no_bytes_make_the_reader_fail_or_ask_for_much_memory(whole, picture, tmp_path):
@@ -153,4 +153,4 @@ def test_no_bytes_make_the_reader_fail_or_ask_for_much_memory(whole, picture, tm
             for _ in range(rng.randint(1, 8)):
                 spoilt[rng.randrange(min(len(spoilt), 700))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
             path.write_bytes(spoilt)
-            assert whole.is_whole(path) in (True, False) and whole.is_marked(path) in (True, False, None)
+            assert whole.is_complete(path) in (True, False) and whole.is_marked(path) in (True, False, None)

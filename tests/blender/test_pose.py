@@ -350,10 +350,10 @@ def test_a_take_is_a_file_of_bounded_length(part, tmp_path, monkeypatch):
     with pytest.raises(part("errors").UserError, match="Blender at most"):
         capture.read_live_link(path).resampled(1e7)
     told = []
-    monkeypatch.setattr(capture, "MOST_ROWS", 10)
+    monkeypatch.setattr(capture, "MAX_ROWS", 10)
     assert len(capture.read_live_link(path, 0, lambda template, **values: told.append(values)).seconds) == 10
     assert told[0] == {"count": 10}
-    monkeypatch.setattr(capture, "LARGEST_TAKE", 100)
+    monkeypatch.setattr(capture, "MAX_FILE_BYTES", 100)
     with pytest.raises(part("errors").UserError, match="too large"):
         capture.read_live_link(path)
     with pytest.raises(part("errors").UserError, match="no file"):

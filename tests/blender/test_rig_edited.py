@@ -201,6 +201,19 @@ def test_the_panel_says_what_is_missing(part, rig):
 
     assert "shape key" not in words()
     rig.stylerig.head.data.shape_keys.key_blocks["jawOpen"].name = "Jaw"
-    assert "Without a shape key: jawOpen." in words() and "Onto Active Rig" in words()
+    assert "Without a shape key: jawOpen." in words() and "Replace Active Rig" in words()
     rig.stylerig.head.shape_key_clear()
-    assert "has no shape keys" in words() and "Onto Active Rig" in words()
+    assert "has no shape keys" in words() and "Replace Active Rig" in words()
+
+
+def test_a_datablock_is_found_by_its_key_through_renaming(part, rig):
+    """Not the one that has its name now, as where libraries bring the same name twice."""
+    identity, objects, key, name = part("identity"), bpy.context.scene.objects, part("identity").key_of(rig), rig.name
+    evaluated = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    assert identity.key_of(evaluated) == key and identity.found(objects, key) == rig
+    rig.name = "Another"
+    other = bpy.data.objects.new(name, None)
+    bpy.context.scene.collection.objects.link(other)
+    assert other.name == name and identity.found(objects, key, name) == rig and identity.found(objects, key, "Another") == rig
+    bpy.data.objects.remove(rig)
+    assert identity.found(objects, key, name) is None

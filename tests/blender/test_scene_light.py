@@ -264,12 +264,12 @@ def test_the_balls_icon_is_drawn_again_only_when_the_light_changes(part, rig):
     ui, thumbnails = part("ui.light"), part("ui.thumbnails")
     depsgraph = bpy.context.evaluated_depsgraph_get()
     ui.ball_icon(rig, depsgraph)
-    key = ui._SHOWN["light Portrait 7"]
+    key = ui._SHOWN[f"light {rig.session_uid}"]
     rig.stylerig.light_strength = 0.2
     bpy.context.view_layer.update()
     ui.ball_icon(rig, bpy.context.evaluated_depsgraph_get())
-    assert ui._SHOWN["light Portrait 7"] != key
-    assert tuple(thumbnails.previews()["light Portrait 7"].image_size) == (96, 96)
+    assert ui._SHOWN[f"light {rig.session_uid}"] != key
+    assert tuple(thumbnails.previews()[f"light {rig.session_uid}"].image_size) == (96, 96)
 
 
 def test_light_operators_can_be_undone(part, rig):

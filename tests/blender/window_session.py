@@ -333,10 +333,10 @@ def render_animation(options: argparse.Namespace) -> Iterator:
     scene, foreseen = bpy.context.scene, []
     scene.frame_start, scene.frame_end = STILL - 4, STILL + 1
     scene.render.filepath = str(options.output / "animation" / "####")
-    began = part("render.prefetch").BEGAN
+    began = part("render.prefetch").PREFETCHERS
 
     def note(*_arguments) -> None:
-        foreseen.append([(one.right, one.lost) for one in began.values()])
+        foreseen.append([(one.hits, one.misses) for one in began.values()])
 
     bpy.app.handlers.render_write.append(note)
     yield from rendered(f"ctrl+{window.F12}")
@@ -344,7 +344,7 @@ def render_animation(options: argparse.Namespace) -> Iterator:
     yield from screenshot(options.output / "animation.png")
     close_render_window()
     files = sorted((options.output / "animation").iterdir())
-    assert len(files) == 6 and all(map(part("render.file_integrity").is_whole, files)), files
+    assert len(files) == 6 and all(map(part("render.file_integrity").is_complete, files)), files
     pictures = [picture(path) for path in files]
     assert all((one != other).any() for one, other in zip(pictures, pictures[1:])), "two frames are the same"
     still = picture(options.output / "rendered.png")
@@ -360,7 +360,7 @@ def render_animation(options: argparse.Namespace) -> Iterator:
 
 def stop_and_go_on(options: argparse.Namespace) -> Iterator:
     """Esc stops an animation; with Overwrite off it goes on, also over the backend's death."""
-    scene, folder, whole = bpy.context.scene, options.output / "stopped", part("render.file_integrity").is_whole
+    scene, folder, whole = bpy.context.scene, options.output / "stopped", part("render.file_integrity").is_complete
     scene.frame_start, scene.frame_end = KEYED
     scene.render.filepath, scene.render.use_overwrite = str(folder / "####"), False
 
