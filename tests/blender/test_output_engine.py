@@ -353,7 +353,7 @@ def test_new_camera_frames_a_head_as_its_portrait_does(extension, scene):
     bpy.context.view_layer.update()
     half = 0.125 * 1.34 / 1.2  # metres: the head stands 14 cm behind the plane that is 25 cm wide
     upper, lower = (world_to_camera_view(scene, scene.camera, Vector((half, 0.0, 0.0275 + side * half))) for side in (1, -1))
-    past = 1 / module(extension, "render.portrait_camera").SHOWN - 1
+    past = 1 / module(extension, "render.portrait_camera").CROP_SHARE - 1
     np.testing.assert_allclose(upper[:2], (1 + past / 2, 1.0), atol=1e-5)
     np.testing.assert_allclose(lower[:2], (1 + past / 2, -past), atol=1e-5)
 
