@@ -27,7 +27,7 @@ def problems(value: Any, schema: dict, root: dict, place: str = "$") -> list[str
     kind = schema.get("type")
     if kind and (not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
         return [f"{place} is no {kind}: {value!r:.80}"]
-    if "enum" in schema and value not in schema["enum"] or "const" in schema and value != schema["const"]:
+    if ("enum" in schema and value not in schema["enum"]) or ("const" in schema and value != schema["const"]):
         return [f"{place} is not allowed: {value!r:.80}"]
     return [*bounds(value, kind, schema, place), *parts(value, kind, schema, root, place)]
 

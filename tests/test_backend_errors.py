@@ -35,8 +35,7 @@ def texts(call: ast.Call) -> str:
 
 def codes() -> set[str]:
     calls = [call for folder in ("models", "backend") for _, call in error_calls(folder)]
-    named = {word.value.value for call in calls for word in call.keywords if word.arg == "code" and isinstance(word.value, ast.Constant)}
-    return named
+    return {word.value.value for call in calls for word in call.keywords if word.arg == "code" and isinstance(word.value, ast.Constant)}
 
 
 def test_the_models_name_no_command_of_the_layers_above():

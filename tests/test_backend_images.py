@@ -58,7 +58,7 @@ def picture_bytes(folder, kind, frame, origin) -> bytes:
 
 
 def test_an_exr_that_cannot_be_written_says_why(frame, tmp_path):
-    with pytest.raises(OSError, match="^No such file or directory$"):
+    with pytest.raises(OSError, match=r"^No such file or directory$"):
         images.write_exr(tmp_path / "nowhere" / "a.exr", frame, [], ORIGIN)
 
 

@@ -39,8 +39,8 @@ def directions(count: int) -> np.ndarray:
 
 
 def test_constants_are_the_models():
-    assert (camera.DISTANCE, camera.FRAME_WIDTH) == (PORTRAIT_CAMERA.distance, 2 * PORTRAIT_CAMERA.half_width)
-    assert camera.FOCAL == PORTRAIT_CAMERA.focal
+    assert (PORTRAIT_CAMERA.distance, 2 * PORTRAIT_CAMERA.half_width) == (camera.DISTANCE, camera.FRAME_WIDTH)
+    assert PORTRAIT_CAMERA.focal == camera.FOCAL
     assert colour.BACKDROP == rig.BACKDROP
     assert colour.LUMINANCE == tensor_harmonics.LUMINANCE
     assert (frames.FAR, frames.MAX_SEED) == (BACKGROUND_DEPTH, seeds.LARGEST_SEED)
@@ -53,7 +53,7 @@ def test_the_rig_takes_all_that_the_protocol_allows():
     assert controls.LARGEST_SCALE == frames.MAX_SCALE == 1 / frames.MIN_SCALE
     controls.Controls(light=np.full((9, 3), frames.MAX_LIGHT), translation=(frames.MAX_SHIFT,) * 2).check(synthetic_face())
     least, most = rig.SIZES
-    assert least <= frames.MIN_SIZE and frames.MAX_SIZE <= most
+    assert least <= frames.MIN_SIZE and most >= frames.MAX_SIZE
 
 
 def test_the_rigs_frames_have_the_protocols_passes():
@@ -104,7 +104,7 @@ def test_straight_up_has_a_rotation_too():
 def test_projection_is_the_models():
     points = RANDOM.uniform(-12, 12, (9, 3))
     wanted = PORTRAIT_CAMERA.project(torch.from_numpy(points)[None])[0]
-    for point, (x, y, depth) in zip(points, wanted.tolist()):
+    for point, (x, y, depth) in zip(points, wanted.tolist(), strict=True):
         assert camera.project(point) == pytest.approx(complex(x, y)) and camera.depth_of(point) == pytest.approx(depth)
 
 

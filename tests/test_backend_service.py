@@ -263,7 +263,7 @@ def test_unknown_model(client):
 def test_w_must_fit(client, portrait):
     one = np.frombuffer(base64.b64decode(portrait["w"]), "<f4").reshape(6, 512).copy()
     one[2, 3] = np.nan
-    text = lambda array: base64.b64encode(array.astype("<f4").tobytes()).decode()  # noqa: E731
+    text = lambda array: base64.b64encode(array.astype("<f4").tobytes()).decode()
     for change in (
         {"w_shape": [18, 512]},
         {"w": text(one[:5])},
@@ -717,7 +717,7 @@ def test_the_largest_latent_and_controls_give_a_picture_or_say_why_not(real_clie
     assert answer.status_code == 200 or error_of(answer, 400, "bad_portrait")
     controls = {"light": [[1000, -1000, 1000]] * 9, "rotation": [10, -10, 10], "scale": 8, "translation": [100, -100]}
     answer = post_frame(real_client, {**portrait, "w": w}, controls=controls, output={"format": "raw", "size": 64, "passes": PASSES})
-    assert answer.status_code == 422 and error_of(answer, 422, "not_finite") or np.isfinite(raw_frame(answer)[0]).all()
+    assert (answer.status_code == 422 and error_of(answer, 422, "not_finite")) or np.isfinite(raw_frame(answer)[0]).all()
 
 
 def test_the_shipped_weights_are_served():

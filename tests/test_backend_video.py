@@ -61,7 +61,7 @@ def test_sheet_shows_first_and_last_frame(tmp_path):
 def test_a_broken_frame_is_named(tmp_path):
     frames = write_frames(tmp_path, 3)
     frames[1].write_bytes(frames[1].read_bytes()[:40])
-    with pytest.raises(StyleRigError, match="frame_0002.png is not a whole picture"):
+    with pytest.raises(StyleRigError, match=r"frame_0002\.png is not a whole picture"):
         video.movie(frames, tmp_path / "film.mp4")
     assert not list(tmp_path.glob("*.mp4")) and not list(tmp_path.glob(".film*"))
 

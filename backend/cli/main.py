@@ -44,7 +44,7 @@ def main(arguments: list[str], rig_loader: Callable | None = None) -> int:
     with outputs() as (out, _):
         status = run_command(arguments, rig_loader)
         out.flush()
-        if out.lost:
+        if out.lost and out.problem:
             return complain(f"What this command says cannot be written: {out.problem.strerror}.", "Free some space where it goes.")
         return status
 

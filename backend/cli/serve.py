@@ -101,7 +101,7 @@ def server_of(app: FastAPI, ready_line: str) -> uvicorn.Server:
     from backend.server.connections import MAX_HEAD, BoundedProtocol
 
     class AnnouncingServer(uvicorn.Server):
-        async def startup(self, sockets=None) -> None:
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             print(ready_line, flush=True)
 
@@ -112,7 +112,7 @@ def server_of(app: FastAPI, ready_line: str) -> uvicorn.Server:
     return AnnouncingServer(config)
 
 
-def stop_with_stdin(server) -> None:
+def stop_with_stdin(server: uvicorn.Server) -> None:
     """Wait until stdin closes, then stop the server: its parent is gone and nobody would stop it."""
     # Not through sys.stdin: a thread that holds its lock would break the interpreter's exit.
     with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 READER_GONE = (errno.EPIPE, errno.EINVAL)  # the second one on Windows
 KEPT = "\n\r\t"  # a progress bar goes back to the start of its line
@@ -33,7 +33,7 @@ class Output:
         self.stream = stream
         self.problem: OSError | None = None
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
@@ -74,7 +74,7 @@ def outputs() -> Iterator[tuple[Output, Output]]:
     """Replace this process's standard output and error by such streams, and put them back."""
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere:  # for a process that has none, as Windows' pythonw
-        sys.stdout, sys.stderr = made = tuple(Output(stream or nowhere) for stream in before)
+        sys.stdout, sys.stderr = made = Output(before[0] or nowhere), Output(before[1] or nowhere)
         try:
             yield made
         finally:

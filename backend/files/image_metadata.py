@@ -83,7 +83,8 @@ def exr_texts(file: BinaryIO) -> dict[str, str]:
     size = os.fstat(file.fileno()).st_size
     file.seek(4)
     head = file.read(min(size, MAX_TEXT))
-    version, texts, place = struct.unpack_from("<I", head)[0], {}, 4
+    version, place = struct.unpack_from("<I", head)[0], 4
+    texts: dict[str, str] = {}
     while True:
         found, after = exr_header(head, place)
         if after == place + 1:  # the empty header that ends those of a multi-part file

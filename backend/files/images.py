@@ -6,6 +6,7 @@ colours are scene-linear. Every picture says in its metadata that it is syntheti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def png_bytes(frame: dict[str, np.ndarray], origin: Origin) -> bytes:
     return encode_image(straight_srgb(frame["Combined"]), pnginfo=info, compress_level=3)
 
 
-def stacked(frame: dict[str, np.ndarray], passes: list[str]) -> tuple[np.ndarray, list[str]]:
+def stacked(frame: dict[str, np.ndarray], passes: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Combined and ``passes`` as one little-endian float32 array (H, W, C) and its channels' names."""
     import torch
 
@@ -75,13 +76,13 @@ def stacked(frame: dict[str, np.ndarray], passes: list[str]) -> tuple[np.ndarray
     return np.ascontiguousarray(array), channel_names(order)
 
 
-def exr_channels(frame: dict[str, np.ndarray], passes: list[str]) -> dict[str, np.ndarray]:
+def exr_channels(frame: dict[str, np.ndarray], passes: Sequence[str]) -> dict[str, np.ndarray]:
     """Channel name -> (H, W) float32. Combined is plain R, G, B, A, as every program expects it."""
     array, names = stacked(frame, passes)
     return {name.removeprefix("Combined."): np.ascontiguousarray(array[..., i], dtype=np.float32) for i, name in enumerate(names)}
 
 
-def write_exr(path: Path, frame: dict[str, np.ndarray], passes: list[str], origin: Origin) -> None:
+def write_exr(path: Path, frame: dict[str, np.ndarray], passes: Sequence[str], origin: Origin) -> None:
     """Write the frame as a one-part multilayer EXR in float32 with ZIP compression. Raises OSError."""
     import OpenEXR
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from backend import __version__
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from models.rigging import Controls
 
 
-def one_frame(portrait: schema.Portrait, controls: schema.Controls, size: int | None, passes: list[str]) -> dict[str, Any]:
+def one_frame(portrait: schema.Portrait, controls: schema.Controls, size: int | None, passes: Sequence[str]) -> dict[str, Any]:
     """The rig file of one frame."""
-    output = {"size": size, "passes": passes}
+    output = {"size": size, "passes": list(passes)}
     return {"portrait": portrait.model_dump(), "frames": [controls.model_dump()], "output": output}
 
 

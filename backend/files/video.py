@@ -38,7 +38,7 @@ def in_order(frames: list[Path]) -> list[Path]:
     A hyphen before it is a minus where nothing but a sign can stand ("f_-0002"), or where other frames have the same
     name without it ("f-0002", "f0000").
     """
-    parts = {path: NUMBERED.match(path.stem).groups() for path in frames}
+    parts = {path: NUMBERED.findall(path.stem)[0] for path in frames}
     unsigned = {name for name, hyphen, _, _ in parts.values() if not hyphen}
 
     def place(path: Path) -> tuple:

@@ -45,7 +45,7 @@ def align(points: np.ndarray, yaw: float, pitch: float) -> tuple[float, np.ndarr
     across, depths = [complex(x, y) for x, y, _ in rows], [camera.DISTANCE - z for _, _, z in rows]
     roll, place, away = 0.0, 0j, 0.0
     for _ in range(ROUNDS):
-        centre, axis = ffhq_crop([point * (camera.FOCAL / depth) for point, depth in zip(across, depths)])
+        centre, axis = ffhq_crop([point * (camera.FOCAL / depth) for point, depth in zip(across, depths, strict=True)])
         middle, turn, farther = centre * (mean_depth / camera.FOCAL), cmath.phase(axis), mean_depth * (abs(axis) - 1)
         undo = cmath.rect(1, -turn)
         across, place = [(point - middle) * undo for point in across], (place - middle) * undo

@@ -7,6 +7,7 @@ Right-handed, y up, the face looks along +z, x to the face's left, centimetres. 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -15,7 +16,7 @@ FRAME_WIDTH = 25.0  # cm that its picture shows across, on the plane through the
 FOCAL = 2 * DISTANCE / FRAME_WIDTH  # in half frames: NDC x = FOCAL * x / depth
 
 
-def rotation_to_matrix(rotation) -> np.ndarray:
+def rotation_to_matrix(rotation: Iterable[float]) -> np.ndarray:
     """(yaw, pitch, roll) in radians -> R = Rz(roll) Ry(yaw) Rx(pitch), (3, 3)."""
     (sy, cy), (sp, cp), (sr, cr) = ((math.sin(angle), math.cos(angle)) for angle in rotation)
     return np.array((

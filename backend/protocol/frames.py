@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -25,7 +25,7 @@ PLACEMENT_HEADER = "X-StyleRig-Placement"  # yaw, pitch, roll in radians, x, y, 
 SUPERSEDE_HEADER, CLIENT_HEADER = "X-StyleRig-Supersede", "X-StyleRig-Client"  # of requests
 
 
-def channel_names(passes: list[str]) -> list[str]:
+def channel_names(passes: Sequence[str]) -> list[str]:
     """The channels of a raw array that holds these passes: ``Normal.X`` and so on."""
     return [f"{name}.{letter}" for name in passes for letter in CHANNELS[name]]
 

@@ -7,6 +7,7 @@ Constants: Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .colour import LUMINANCE
 
@@ -38,7 +39,7 @@ def from_directions(directions: np.ndarray, irradiance: np.ndarray) -> np.ndarra
     return basis(np.reshape(directions, (-1, 3))).T @ np.reshape(irradiance, (-1, 3))
 
 
-def ambient(radiance) -> np.ndarray:
+def ambient(radiance: ArrayLike) -> np.ndarray:
     """The same ``radiance`` (3,) from everywhere -> light (9, 3)."""
     light = np.zeros((COUNT, 3))
     light[0] = np.asarray(radiance, dtype=float) / CONSTANT

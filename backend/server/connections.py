@@ -67,6 +67,8 @@ class BoundedProtocol(H11Protocol):
         self.head, self.stall = stopped(self.head), stopped(self.stall)
 
 
-def stopped(timer: asyncio.TimerHandle | None) -> None:
+def stopped(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """No timer any more, once ``timer`` is cancelled."""
     if timer is not None:
         timer.cancel()
+    return None

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ def choose_device(name: str) -> str:
     return name
 
 
-def render_frame(rig: Rig, portrait: Portrait, controls: Controls, size: int | None, passes: list[str]) -> Frame:
+def render_frame(rig: Rig, portrait: Portrait, controls: Controls, size: int | None, passes: Sequence[str]) -> Frame:
     """``rig.frame``; raises StyleRigError when memory runs out and when anything in the frame is not a number."""
     import torch
 
@@ -152,7 +152,7 @@ class InferenceWorker:
     For one event loop: all methods are for its thread.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.executor = self.new_threads()
         self.queue = InferenceQueue()
         self.running: set[Ticket] = set()

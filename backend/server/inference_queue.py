@@ -77,8 +77,8 @@ class InferenceQueue:
         """Let ``ticket`` wait no more; nothing happens where it does not."""
         if self.live.get(ticket.stream) is ticket:
             del self.live[ticket.stream]
-        tickets = self.batch.get(ticket.client, ())
-        if ticket in tickets:
+        tickets = self.batch.get(ticket.client)
+        if tickets and ticket in tickets:
             tickets.remove(ticket)
             if not tickets:
                 del self.batch[ticket.client]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TextIO
 
 MAX_LOG = 1 << 20  # bytes; as much again lies beside it, in FILE.1
 STDERR = 2  # file descriptor
@@ -20,7 +20,7 @@ class LogFile(RotatingFileHandler):
         self.nowhere = os.open(os.devnull, os.O_WRONLY)
         super().__init__(path, maxBytes=MAX_LOG, backupCount=1, encoding="utf-8", errors="backslashreplace")
 
-    def _open(self) -> TextIO:
+    def _open(self) -> TextIOWrapper:
         stream = super()._open()
         os.dup2(stream.fileno(), STDERR)
         return stream

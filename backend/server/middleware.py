@@ -49,8 +49,8 @@ class RequestGuard:
         refused = self.refusal(scope["headers"], scope["server"][1])
         body = await read_body(receive, keep=not refused)
         if isinstance(body, Refused):
-            refused = refused._replace(close=True) if refused else body
-        if refused:
+            await refuse(send, refused._replace(close=True) if refused else body)
+        elif refused:
             await refuse(send, refused)
         else:
             await self.app(scope, replay(body, receive), send)

@@ -6,6 +6,8 @@ import base64
 import binascii
 import difflib
 import io
+from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,9 +23,9 @@ from models.face.parameters import RigParameters
 
 def new_portrait(request: schema.LatentRequest, rig: rigging.Rig) -> rigging.Portrait:
     """The portrait of a seed, or of the latent that the request brings. Raises StyleRigError."""
-    if request.w is None:
+    if request.w is None or request.w_shape is None:
         return rig.new_portrait(seed=request.seed, truncation=request.truncation)
-    w = decode_w(request, (rig.generator.num_ws, rig.generator.w_dim))
+    w = decode_w(request.w, request.w_shape, (rig.generator.num_ws, rig.generator.w_dim))
     return rig.portrait_from_latent(w, request.seed, request.truncation)
 
 
@@ -63,7 +65,7 @@ def portrait_from_schema(message: schema.Portrait, rig: rigging.Rig) -> rigging.
         weights_hash=message.weights_hash,
         seed=message.seed,
         truncation=message.truncation,
-        w=decode_w(message, (rig.generator.num_ws, rig.generator.w_dim)),
+        w=decode_w(message.w, message.w_shape, (rig.generator.num_ws, rig.generator.w_dim)),
         parameters=parameters_from_schema(message.parameters, rig.face),
     )
 
@@ -72,10 +74,10 @@ def controls_from_schema(message: schema.Controls, face: FaceModel) -> rigging.C
     """Controls for the rig; raises StyleRigError for an expression that ``face`` does not have."""
     check_expressions(message.expression, face)
     return rigging.Controls(
-        rotation=message.rotation and tuple(message.rotation),
+        rotation=cast("tuple[float, float, float]", tuple(message.rotation)) if message.rotation else None,
         expression=dict(message.expression),
         light=None if message.light is None else np.array(message.light, dtype=np.float32),
-        translation=message.translation and tuple(message.translation),
+        translation=cast("tuple[float, float]", tuple(message.translation)) if message.translation else None,
         scale=message.scale,
     )
 
@@ -89,12 +91,12 @@ def weights_missing(message: schema.Portrait, rig: rigging.Rig) -> StyleRigError
     )
 
 
-def decode_w(message: schema.Portrait | schema.LatentRequest, shape: tuple[int, int]) -> np.ndarray:
-    """The latent w as float32 (L, 512). Raises StyleRigError unless it has exactly ``shape``."""
-    if tuple(message.w_shape) != shape:
-        raise damaged(f"its w has the shape {tuple(message.w_shape)}, the generator's is {shape}")
+def decode_w(text: str, given: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+    """The latent w in base64 as float32 (L, 512). Raises StyleRigError unless it has exactly ``shape``."""
+    if tuple(given) != shape:
+        raise damaged(f"its w has the shape {tuple(given)}, the generator's is {shape}")
     try:
-        data = base64.b64decode(message.w, validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise damaged("its w is not base64") from error
     if len(data) != 4 * shape[0] * shape[1]:

@@ -57,7 +57,9 @@ def new_portrait(seed: int, truncation: float) -> dict:
     parameters = {
         "identity": random.standard_normal(4).round(4).tolist(),
         "reflectance": random.standard_normal(3).round(4).tolist(),
-        "expression": {name: round(float(value), 4) for name, value in zip(EXPRESSIONS, random.uniform(0, 0.3, len(EXPRESSIONS)))},
+        "expression": {
+            name: round(float(value), 4) for name, value in zip(EXPRESSIONS, random.uniform(0, 0.3, len(EXPRESSIONS)), strict=True)
+        },
         "light": light.tolist(),
         "rotation": random.uniform(-0.1, 0.1, 3).round(4).tolist(),
         "translation": [0.0, -2.0, 0.0],
