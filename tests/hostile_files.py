@@ -19,13 +19,15 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import save
 
-from backend.files.images import pack_recipe
+from backend.protocol.image_texts import pack_recipe
 from models.generators import Generator, save_generator
+from models.translation import load_look, save_look
 from tests.damage import zip_with_a_long_list
 from tests.data.official_format import dumps, lively, official, official_names, snapshot, stylegan3_config
 from tests.data.rosinality_format import SMALL, theirs
 from tests.face_files import flame_entries, gnm_entries, write_bfm2009, write_bfm_h5, write_flame
 from tests.test_io_pickles import HOSTILE
+from tests.translation_reference import resnet_state, starganv2_state
 
 Damage = Callable[[bytearray, random.Random, bytes], bytes]
 PICKLES = Path(__file__).parent / "data" / "stylegan-pickles"
@@ -55,6 +57,10 @@ def good_files(folder: Path, mesh: Any) -> Iterator[tuple[str, str, bytes]]:
             yield f"{name}-{'zip' if zipped else 'legacy'}.pt", "generator", (folder / "x.pt").read_bytes()
     yield "ours.safetensors", "generator", save_generator(ours, folder / "x.safetensors", {}).read_bytes()
     yield "others.safetensors", "generator", save({name: value.contiguous() for name, value in theirs(ours).items()})
+    for name, content in {"look.pth": resnet_state(1, 2, old=True), "look.ckpt": starganv2_state(32, 2, 4, 1)}.items():
+        torch.save(content, folder / "x.pt")
+        yield name, "look", (folder / "x.pt").read_bytes()
+    yield "look.safetensors", "look", save_look(load_look(folder / "x.pt"), folder / "y.safetensors").read_bytes()
     header = {"stylerig": json.dumps({"format": "rignet-1"})}
     yield "rignet.safetensors", "network", save({"a": torch.zeros(3, 3)}, header)
     yield "flame.pkl", "face", write_flame(folder / "x.pkl", flame_entries(mesh, 150)).read_bytes()
@@ -69,7 +75,7 @@ def good_files(folder: Path, mesh: Any) -> Iterator[tuple[str, str, bytes]]:
 
 def picture(recipe: bytes) -> bytes:
     texts = PngInfo()
-    texts.add_text("StyleRigRecipe", pack_recipe(json.loads(recipe)))
+    texts.add_text("StyleRigRecipe", pack_recipe(recipe.decode()))
     stream = io.BytesIO()
     Image.new("RGBA", (8, 8)).save(stream, "PNG", pnginfo=texts)
     return stream.getvalue()
@@ -162,7 +168,7 @@ def designed() -> dict[str, tuple[str, bytes]]:
     bomb = matlab_bomb()
     return {
         **{f"{name}-{reader}.pkl".replace(" ", "-"): (reader, data)
-           for name, data in HOSTILE.items() for reader in ("generator", "face")},
+           for name, data in HOSTILE.items() for reader in ("generator", "look", "face")},
         "zip-of-nothing.pt": ("generator", stored_zip({"a/data.pkl": b""})),
         "zip-bomb.pt": ("generator", stored_zip({"a/data.pkl": bytes(20_000_000)}, packed=True)),
         "zip-of-many.pt": ("generator", zip_with_a_long_list("a/data.pkl", b"N.")),

@@ -50,7 +50,13 @@ def recipe(path: Path) -> None:
     read_rig_file(path)
 
 
-READERS = {reader.__name__: reader for reader in (generator, face, whole_face, network, recipe)}
+def look(path: Path) -> None:
+    from models.translation import load_look
+
+    load_look(path)
+
+
+READERS = {reader.__name__: reader for reader in (generator, look, face, whole_face, network, recipe)}
 
 
 def limit_memory() -> None:
@@ -86,6 +92,7 @@ def main() -> None:
     import backend.cli.render  # noqa: F401
     import models.face.importers.gnm  # noqa: F401
     import models.generators  # noqa: F401
+    import models.translation  # noqa: F401
 
     torch.set_num_threads(1)
     limit_memory()

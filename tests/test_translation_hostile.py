@@ -158,7 +158,7 @@ def test_files_of_another_kind(tmp_path):
     assert "web page" in refused(tmp_path / "a.pth", b"<!DOCTYPE html><html></html>").message
     assert "Git LFS" in refused(tmp_path / "b.pth", b"version https://git-lfs.github.com/spec/v1\nsize 10\n").message
     assert "empty" in refused(tmp_path / "c.pth", b"").message
-    assert "like no look" in refused(tmp_path / "d.pth", bytes(range(128, 256))).message
+    assert "like no look" in refused(tmp_path / "d.pth", bytes(200)).message
     (tmp_path / "folder").mkdir()
     for path, code in ((tmp_path / "none.pth", "missing_look"), (tmp_path / "folder", "unreadable_file")):
         with pytest.raises(StyleRigError) as caught:

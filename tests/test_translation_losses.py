@@ -121,7 +121,7 @@ def test_the_image_pool_swaps_half():
 
 
 def test_schedules():
-    rate = {name: schedule for name, schedule in SCHEDULES.items()}
+    rate = SCHEDULES
     assert rate["constant"](10**6) == 1
     assert rate["linear"](99) == 1 and rate["linear"](100) == pytest.approx(1 - 1 / 101)
     assert rate["linear"](199) == pytest.approx(1 / 101)

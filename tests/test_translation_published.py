@@ -80,7 +80,7 @@ def lab_of(red: float, green: float, blue: float) -> tuple[float, float, float]:
     """CIE Lab of one sRGB colour, by the book."""
     linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in (red, green, blue)]
     rows = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
-    xyz = [sum(a * b for a, b in zip(row, linear)) / white for row, white in zip(rows, (0.95047, 1.0, 1.08883))]
+    xyz = [sum(a * b for a, b in zip(row, linear, strict=True)) / white for row, white in zip(rows, (0.95047, 1.0, 1.08883), strict=True)]
     x, y, z = (value ** (1 / 3) if value > 0.008856 else 7.787 * value + 16 / 116 for value in xyz)
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
@@ -190,7 +190,7 @@ def test_masks_point_by_point():
     draw = torch.Generator().manual_seed(4)
     middles = torch.rand(98, 2, generator=draw) * 255
     maps = torch.stack([0.5 * torch.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 40) for y, x in middles])
-    for ours, theirs in zip(masks_of(maps[None]), reference.masks_of_points(maps)):
+    for ours, theirs in zip(masks_of(maps[None]), reference.masks_of_points(maps), strict=True):
         assert (ours - theirs).abs().max() < 1e-5
         assert 0.01 < theirs.mean() < 0.5
 

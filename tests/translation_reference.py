@@ -6,6 +6,7 @@ Slow and literal on purpose: a state is a table of names and numbers, each netwo
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -305,7 +306,7 @@ def starganv2_state(
     """The tables of a ``*_nets_ema.ckpt`` without `fan`."""
     maker, widths = Numbers(4), widths_of(width, most, downs)
     maker.conv("from_rgb", 3, width, 3)
-    blocks = [*zip(widths, widths[1:]), *[(widths[-1], widths[-1])] * 2]
+    blocks = [*pairwise(widths), *[(widths[-1], widths[-1])] * 2]
     for index, (inputs, outputs) in enumerate(blocks):
         maker.conv(f"encode.{index}.conv1", inputs, inputs, 3)
         maker.conv(f"encode.{index}.conv2", inputs, outputs, 3)
@@ -333,7 +334,7 @@ def starganv2_state(
 
     encoder, widths = Numbers(6), widths_of(width, most, int(math.log2(image_size)) - 2)
     encoder.conv("shared.0", 3, width, 3)
-    for index, (inputs, outputs) in enumerate(zip(widths, widths[1:]), start=1):
+    for index, (inputs, outputs) in enumerate(pairwise(widths), start=1):
         encoder.conv(f"shared.{index}.conv1", inputs, inputs, 3)
         encoder.conv(f"shared.{index}.conv2", inputs, outputs, 3)
         if inputs != outputs:

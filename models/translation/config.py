@@ -15,6 +15,7 @@ from models.translation.errors import ConfigError
 
 Width = Annotated[int, Field(ge=1, le=1024)]
 Depth = Annotated[int, Field(ge=1, le=32)]
+Channels = Annotated[int, Field(ge=1, le=3)]
 Norm = Literal["batch", "instance", "none"]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 Names = Annotated[tuple[Name, ...], Field(min_length=1, max_length=256)]
@@ -31,13 +32,13 @@ class TranslatorConfig(NetworkConfig):
     """A generator from images to images; 1 input and 2 outputs are lightness and colour in Lab."""
 
     width: Width = 64
-    inputs: Literal[1, 3] = 3
-    outputs: Literal[1, 2, 3] = 3
+    inputs: Channels = 3
+    outputs: Channels = 3
 
     @model_validator(mode="after")
-    def only_lab_has_two_outputs(self) -> TranslatorConfig:
-        if self.outputs == 2 and self.inputs != 1:
-            raise ValueError("two outputs, the colours of Lab, belong to one input, its lightness")
+    def only_lab_has_two_channels(self) -> TranslatorConfig:
+        if self.inputs == 2 or (self.outputs == 2 and self.inputs != 1):
+            raise ValueError("two channels are the colours of Lab, made of one input, its lightness")
         return self
 
     @property

@@ -56,9 +56,9 @@ class HierarchicalBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         half, quarter = outputs // 2, outputs // 4
-        for index, (coming, going) in enumerate(((inputs, half), (half, quarter), (quarter, quarter)), start=1):
-            self.add_module(f"bn{index}", nn.BatchNorm2d(coming))
-            self.add_module(f"conv{index}", nn.Conv2d(coming, going, 3, 1, 1, bias=False))
+        self.bn1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, half, 3, 1, 1, bias=False)
+        self.bn2, self.conv2 = nn.BatchNorm2d(half), nn.Conv2d(half, quarter, 3, 1, 1, bias=False)
+        self.bn3, self.conv3 = nn.BatchNorm2d(quarter), nn.Conv2d(quarter, quarter, 3, 1, 1, bias=False)
         changes = inputs != outputs
         self.downsample = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(), nn.Conv2d(inputs, outputs, 1, bias=False)) if changes else None
 
@@ -74,6 +74,7 @@ class Hourglass(nn.Module):
     """Halves the size four times and doubles it again, with a way past each level."""
 
     DEPTH = 4
+    b2_plus_1: HierarchicalBlock
 
     def __init__(self, width: int):
         super().__init__()
@@ -141,7 +142,7 @@ def masks_of(maps: Tensor) -> tuple[Tensor, Tensor]:
     inner = parts.clone()
     for outer in (CHIN, BROWS, MOUTH):
         inner[:, outer] = 0
-    return tuple(mask.sum(dim=1, keepdim=True).clamp(0, 1) for mask in (parts, inner))
+    return parts.sum(dim=1, keepdim=True).clamp(0, 1), inner.sum(dim=1, keepdim=True).clamp(0, 1)
 
 
 def full_range(maps: Tensor) -> Tensor:

@@ -33,6 +33,8 @@ class Look:
     """
 
     network_class: ClassVar[type[nn.Module]]
+    config: LookConfig
+    network: nn.Module
 
     def __init__(self, config: LookConfig, network: nn.Module | None = None):
         self.config = config
@@ -97,6 +99,8 @@ class Look:
 class Translator(Look):
     """pix2pix, CycleGAN and CUT: an image alone goes in."""
 
+    config: UNetConfig | ResNetConfig
+
     def translate(self, image: Tensor, label: Any, style: Any) -> Tensor:
         refuse_label(self, label)
         refuse_style(self, style)
@@ -109,6 +113,7 @@ class Translator(Look):
 
 
 class UNetLook(Translator):
+    config: UNetConfig
     network_class = UNetGenerator
 
     @property
@@ -125,6 +130,7 @@ class ResNetLook(Translator):
 
 
 class StarGANLook(Look):
+    config: StarGANConfig
     network_class = StarGANGenerator
 
     def translate(self, image: Tensor, label: Any, style: Any) -> Tensor:
@@ -133,6 +139,8 @@ class StarGANLook(Look):
 
 
 class StarGANv2Look(Look):
+    config: StarGANv2Config
+    network: StarGANv2
     network_class = StarGANv2
 
     @property
@@ -165,6 +173,8 @@ class StarGANv2Look(Look):
 
 class CoGANLook(Look):
     """Makes images of all its domains from latents; it has no way back from an image to its latent."""
+
+    config: CoGANConfig
 
     network_class = CoGANGenerator
 

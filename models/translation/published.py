@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.generators.checkpoints.pickles import TensorRecord
 from models.io.pickles import PickleError, shown
-from models.translation.config import LookConfig, ResNetConfig, StarGANConfig, StarGANv2Config, UNetConfig
+from models.translation.config import LookConfig, Norm, ResNetConfig, StarGANConfig, StarGANv2Config, UNetConfig
 from models.translation.starganv2 import HighPass
 
 Table = dict[str, Any]
@@ -93,7 +93,7 @@ def matches(pattern: str, table: Table) -> list[int]:
     return sorted({int(match[1]) for match in found if match and len(match[1]) < 4})
 
 
-def norm_before(table: Table, convolution: str, norm: str) -> str:
+def norm_before(table: Table, convolution: str, norm: str) -> Norm:
     """Which norm stands behind a convolution: only a batch norm has weights, and only before an instance norm is a bias."""
     if f"{norm}.weight" in table:
         return "batch"

@@ -34,6 +34,8 @@ class ResNetBlock(nn.Module):
 class Blur(nn.Module):
     """A filter for each channel; ``filt`` is in the published files."""
 
+    filt: Tensor
+
     def __init__(self, channels: int, taps: tuple[float, ...], gain: float):
         super().__init__()
         row = torch.tensor(taps)

@@ -20,9 +20,9 @@ SKIPS = {32: 0, 64: 1, 128: 1}  # height of the features that may skip the bottl
 class ResidualBlock(nn.Module):
     """Norm, activation and convolution, twice; the size halves between the two."""
 
-    def __init__(self, inputs: int, outputs: int, normalise: bool, halve: bool):
+    def __init__(self, inputs: int, outputs: int, normalise: bool, halves: bool):
         super().__init__()
-        self.halve = halve
+        self.halves = halves
         self.conv1 = nn.Conv2d(inputs, inputs, 3, 1, 1)
         self.conv2 = nn.Conv2d(inputs, outputs, 3, 1, 1)
         self.norm1 = nn.InstanceNorm2d(inputs, affine=True) if normalise else nn.Identity()
@@ -36,7 +36,7 @@ class ResidualBlock(nn.Module):
         return (shortcut + inner) / math.sqrt(2)
 
     def shrink(self, features: Tensor) -> Tensor:
-        return F.avg_pool2d(features, 2) if self.halve else features
+        return F.avg_pool2d(features, 2) if self.halves else features
 
 
 class StyleNorm(nn.Module):
@@ -54,9 +54,9 @@ class StyleNorm(nn.Module):
 class StyledBlock(nn.Module):
     """Style norm, activation and convolution, twice. With a high-pass skip there is no shortcut, though its weights exist."""
 
-    def __init__(self, inputs: int, outputs: int, style_dim: int, double: bool, shortcut: bool):
+    def __init__(self, inputs: int, outputs: int, style_dim: int, doubles: bool, shortcut: bool):
         super().__init__()
-        self.double, self.has_shortcut = double, shortcut
+        self.doubles, self.has_shortcut = doubles, shortcut
         self.conv1 = nn.Conv2d(inputs, outputs, 3, 1, 1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1)
         self.norm1 = StyleNorm(style_dim, inputs)
@@ -71,11 +71,13 @@ class StyledBlock(nn.Module):
         return (inner + self.conv1x1(self.grow(features))) / math.sqrt(2)
 
     def grow(self, features: Tensor) -> Tensor:
-        return F.interpolate(features, scale_factor=2, mode="nearest") if self.double else features
+        return F.interpolate(features, scale_factor=2, mode="nearest") if self.doubles else features
 
 
 class HighPass(nn.Module):
     """What is finer than three pixels, of each channel."""
+
+    filter: Tensor
 
     def __init__(self, divisor: float):
         super().__init__()
