@@ -214,6 +214,20 @@ def test_from_a_folder_of_wheels_without_a_network(installer, spec, tmp_path):
         assert "--extra-index-url" not in call
 
 
+def test_the_python_is_one_that_the_torch_in_the_folder_of_wheels_is_built_for(installer, spec, only, tmp_path):
+    actor(only / "path" / "python3.13", version="3.13")
+    actor(only / "path" / "python3.11")
+    searched = change(spec, python=None)
+    assert install.choose_python(searched).minor == "3.13"
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    (wheels / "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl").touch()
+    make(installer, change(searched, wheels=wheels))
+    assert environment.read_marker(spec.folder)["python"] == "3.11.9"
+    (wheels / "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl").rename(wheels / "torch-2.13.0-cp312-cp312-win_amd64.whl")
+    assert "no usable Python 3.12 on" in str(fails(installer, change(searched, wheels=wheels)))
+
+
 def fails(installer, spec) -> object:
     installer.start(spec)
     with pytest.raises(Exception) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import re
 import shutil
 import subprocess
 import threading
@@ -263,12 +264,20 @@ class EnvironmentInstaller:
 
 def choose_python(spec: InstallSpec) -> Interpreter:
     """The interpreter of the environment that is there, if it is one to go on with, else one to make it with. Raises UserError."""
+    versions = fitting_versions(spec)
     there = python_discovery.examine(executable(spec.folder), spec.host)
-    usable = isinstance(there, Interpreter) and there.minor in spec.versions and environment.pip_version(spec.folder) > (0,)
+    usable = isinstance(there, Interpreter) and there.minor in versions and environment.pip_version(spec.folder) > (0,)
     if isinstance(there, Interpreter) and usable and spec.python is None:
         return there
-    found = python_discovery.find(spec.versions, spec.python, spec.preferred, spec.host)
+    found = python_discovery.find(versions, spec.python, spec.preferred, spec.host)
     return there if isinstance(there, Interpreter) and usable and there.version == found.version else found
+
+
+def fitting_versions(spec: InstallSpec) -> tuple[str, ...]:
+    """The versions of Python that will do: with a folder of wheels those that its torch is built for."""
+    wheels = spec.wheels.glob("torch-*.whl") if spec.wheels is not None else ()
+    built_for = {f"3.{minor}" for wheel in wheels for minor in re.findall(r"-cp3(\d+)-", wheel.name)}
+    return tuple(version for version in spec.versions if version in built_for) or spec.versions
 
 
 def check_sources(spec: InstallSpec) -> None:
