@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from backend.protocol import frames
+from backend.server.app import create_app
+from backend.server.errors import STATUS
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")), *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -72,3 +76,14 @@ def test_labels_that_a_page_names_are_in_the_interface(name):
     labels = {part for found in re.findall(r"(?<![*\w])\*([A-Z][^*\n:.]+)\*(?!\*)", text) for part in found.split(" › ")}
     assert len(labels) > 2 or name == "docs/troubleshooting.md"
     assert sorted(labels - texts - BLENDERS) == []
+
+
+def test_the_api_page_has_the_backends_paths_headers_and_statuses():
+    text = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
+    paths = set(create_app(lambda device: None, "token").openapi()["paths"])
+    assert set(re.findall(r"`(?:GET|POST) (/v1/[\w/]+)`", text)) == paths
+    names = {frames.ARRAY_SHAPE_HEADER, frames.ARRAY_TYPE_HEADER, frames.ARRAY_CHANNELS_HEADER, frames.PLACEMENT_HEADER}
+    assert set(re.findall(r"`(X-[\w-]+)`", text)) == names | {frames.CLIENT_HEADER, frames.SUPERSEDE_HEADER}
+    rows = re.findall(r"^\| ([\d, ]+) \| (`.*?`(?:, (?:`\w+`|…))*) \|", text, re.MULTILINE)
+    said = {code: statuses for statuses, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    assert {code: str(status) for code, status in STATUS.items()}.items() <= said.items()
