@@ -28,6 +28,7 @@ from models.face.model import FaceModel
 from models.face.parameters import RigParameters
 from models.rigging.controls import Controls, Frame, Portrait
 from tests.synthetic_face import synthetic_face
+from tests.untrained_rig import untrained_rig
 
 RESOLUTION, NUM_WS, W_DIM = 32, 6, 512
 WIDTHS = {"HeadMatte": 1, "FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3, "Depth": 1, "UV": 2, "Position": 3}
@@ -105,7 +106,7 @@ def real_rig(device: str = "cpu"):
     try:
         return Rig.load(None, device)
     except StyleRigError:
-        rig = Rig.create_untrained()
+        rig = untrained_rig()
         rig.name = "studio"
         return rig
 

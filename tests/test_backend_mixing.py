@@ -12,12 +12,13 @@ from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig
 from models.rigging import Rig
 from tests.synthetic_face import synthetic_face
+from tests.untrained_rig import untrained_rig
 
 
 @pytest.fixture(scope="module")
 def rig() -> Rig:
     generator = Generator.create(GeneratorConfig(resolution=16), 0)
-    return Rig.create_untrained(synthetic_face(vertices=300), generator, hidden=8)
+    return untrained_rig(synthetic_face(vertices=300), generator, hidden=8)
 
 
 def request(rig: Rig, w: np.ndarray, **others) -> schema.LatentRequest:

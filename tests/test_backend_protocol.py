@@ -21,10 +21,11 @@ from models.face.camera import PORTRAIT_CAMERA, rotation_from_matrix, rotation_m
 from models.face.fragments import BACKGROUND_DEPTH
 from models.face.parameters import RigParameters
 from models.generators import Generator, GeneratorConfig
-from models.rigging import controls, rig
+from models.rigging import controls, frame_renderer, rig
 from tests import fake_rig
 from tests.json_schema import problems
 from tests.synthetic_face import synthetic_face
+from tests.untrained_rig import untrained_rig
 
 RANDOM = np.random.default_rng(5)
 ROTATIONS = [(0.4, -0.2, 0.1), (-1.2, 1.0, -2.0), (0.0, 0.0, 0.0), *RANDOM.uniform(-1.5, 1.5, (5, 3)).tolist()]
@@ -41,7 +42,7 @@ def directions(count: int) -> np.ndarray:
 def test_constants_are_the_models():
     assert (PORTRAIT_CAMERA.distance, 2 * PORTRAIT_CAMERA.half_width) == (camera.DISTANCE, camera.FRAME_WIDTH)
     assert PORTRAIT_CAMERA.focal == camera.FOCAL
-    assert colour.BACKDROP == rig.BACKDROP
+    assert colour.BACKDROP == frame_renderer.BACKDROP
     assert colour.LUMINANCE == tensor_harmonics.LUMINANCE
     assert (frames.FAR, frames.MAX_SEED) == (BACKGROUND_DEPTH, seeds.LARGEST_SEED)
     assert (alignment.LEFT_EYE.start, alignment.LEFT_EYE.stop) == (tensor_alignment.LEFT_EYE.start, tensor_alignment.LEFT_EYE.stop)
@@ -58,7 +59,7 @@ def test_the_rig_takes_all_that_the_protocol_allows():
 
 def test_the_rigs_frames_have_the_protocols_passes():
     generator = Generator.create(GeneratorConfig(resolution=16), 0)
-    made = rig.Rig.create_untrained(synthetic_face(vertices=300), generator, hidden=8)
+    made = untrained_rig(synthetic_face(vertices=300), generator, hidden=8)
     frame = made.frame(made.new_portrait(1), controls.Controls(), size=frames.MIN_SIZE, passes=frames.PASSES)
     assert {name: array.shape[2] for name, array in frame.items()} == {name: len(letters) for name, letters in frames.CHANNELS.items()}
 
@@ -74,7 +75,7 @@ def test_a_portrait_over_the_backdrop_is_the_rigs_portrait_pass():
     """As Rig.frame lays a generator's picture over the grey, and as the backend sends it on, scene-linear."""
     display, alpha = RANDOM.random((8, 8, 3), np.float32), RANDOM.random((8, 8, 1), np.float32)
     combined = np.concatenate((colour.srgb_to_linear(display) * alpha, alpha), axis=2)
-    wanted = tensor_colour.srgb_to_linear(torch.from_numpy(display * alpha + (1 - alpha) * rig.BACKDROP)).numpy()
+    wanted = tensor_colour.srgb_to_linear(torch.from_numpy(display * alpha + (1 - alpha) * frame_renderer.BACKDROP)).numpy()
     np.testing.assert_allclose(colour.combined_over_backdrop(combined), wanted, atol=1e-5)
 
 

@@ -105,16 +105,6 @@ def test_crop_equals_the_published_recipe() -> None:
         assert np.allclose(axis[0].numpy() * (1, -1), expected_axis)
 
 
-def test_crop_matrices_are_inverse_and_fill_the_frame() -> None:
-    center, axis = torch.tensor(((0.2, -0.3),)), torch.tensor(((0.5, 0.25),))
-    corners = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]])
-    placed = alignment.transform(alignment.crop_to_image(center, axis), corners)
-    expected = torch.tensor([[[0.7, -0.05], [-0.05, 0.2], [0.2, -0.3]]])
-    assert torch.allclose(placed, expected)
-    back = alignment.transform(alignment.image_to_crop(center, axis), placed)
-    assert torch.allclose(back, corners, atol=1e-6)
-
-
 def test_align_makes_the_crop_the_frame() -> None:
     face = synthetic_face()
     parameters = random_parameters(face, 40)

@@ -26,10 +26,11 @@ from backend.cli.main import COMMANDS
 from backend.server.app import create_app
 from models.face import load_face_model
 from models.generators import Generator, GeneratorConfig
-from models.rigging import Controls, Rig
+from models.rigging import Controls
+from tests.untrained_rig import untrained_rig
 for name in ("serve", "render", "sample", "convert", "doctor"):
     importlib.import_module(COMMANDS[name][0])
-rig = Rig.create_untrained(load_face_model(None), Generator.create(GeneratorConfig(resolution=32, channels={4: 8, 8: 8, 16: 8, 32: 8})))
+rig = untrained_rig(load_face_model(None), Generator.create(GeneratorConfig(resolution=32, channels={4: 8, 8: 8, 16: 8, 32: 8})))
 frame = rig.frame(rig.new_portrait(seed=1), Controls(rotation=(0.1, 0.0, 0.0)))
 assert np.isfinite(frame["Combined"]).all()
 print(sorted(frame))

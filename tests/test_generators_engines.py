@@ -19,11 +19,11 @@ from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig, cpu, latents_from_seed, load_engine
 from models.generators.config import StyleGAN2Config
 from models.generators.engines import engine as engines
-from models.generators.engines import fused2, kernels_place, thread_pools
+from models.generators.engines import fused2, kernels_place
 from models.generators.engines.convolution import array
 from models.generators.engines.kernels import load, store
 from models.generators.engines.roi import Box, drawn_parts
-from models.generators.engines.thread_pools import Lanes
+from models.generators.engines.scheduler import CpuScheduler, WorkerGroup, WorkerSlot
 from models.generators.stylegan3_config import StyleGAN3Config
 from tests.bench.networks import stylegan3
 from tests.data.official_format import lively, stylegan3_config
@@ -117,7 +117,7 @@ def test_bfloat16_is_close(name):
     generator = NETWORKS[name]()
     w = codes(generator, 1)
     truth = generator.synthesis(w)
-    rough = engines.PictureByPicture(engines.fuse(generator, torch.bfloat16)).raw(w, "const", 0)
+    rough = engines.PerImageRunner(engines.fuse(generator, torch.bfloat16), CpuScheduler()).raw(w, "const", 0)
     error = float((rough - truth).square().mean().sqrt() / truth.abs().max())
     assert 0 < error < 10 ** (-40 / 20), "more than 40 dB under the peak"
 
@@ -156,7 +156,7 @@ def test_without_numba_the_plain_network_runs(monkeypatch, kernels_not_imported,
         monkeypatch.setitem(sys.modules, "numba", None)
     engine = load_engine(generator, "exact")
     assert engine.name == "plain torch, float32" and "numba cannot compile" in engine.notice
-    assert (f"Unset {switch}." if switch else "build.py setup") in engine.notice
+    assert (f"Unset {switch}." if switch else "Make the environment again.") in engine.notice
     w = codes(generator)
     assert torch.equal(engine.synthesis(w), generator.synthesis(w))
 
@@ -233,17 +233,12 @@ def test_cuda_equals_the_processor(generator):
 def test_a_part_of_a_picture_is_what_the_whole_shows_there_whatever_the_number_of_threads(box):
     generator = NETWORKS["stylegan2"]()
     w = generator.mapping(latents_from_seed(1, 1, generator.z_dim))
-    engine, before = load_engine(generator, "exact"), torch.get_num_threads()
-    whole, parts = engine.raw(w), []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            parts.append(engine.raw(w, boxes=[box]))
-            part = parts[-1]
-            assert torch.allclose(part[0][:, *box.place], whole[0][:, *box.place], atol=1e-5) and torch.equal(part, parts[0])
-            assert part.shape == whole.shape and part.count_nonzero() == part[0][:, *box.place].count_nonzero(), "the rest is 0"
-    finally:
-        torch.set_num_threads(before)
+    whole, parts = load_engine(generator, "exact").raw(w), []
+    for count in (1, 2, 3):
+        parts.append(load_engine(generator, "exact", scheduler=CpuScheduler(count)).raw(w, boxes=[box]))
+        part = parts[-1]
+        assert torch.allclose(part[0][:, *box.place], whole[0][:, *box.place], atol=1e-5) and torch.equal(part, parts[0])
+        assert part.shape == whole.shape and part.count_nonzero() == part[0][:, *box.place].count_nonzero(), "the rest is 0"
 
 
 def test_of_coarse_blocks_only_what_a_part_needs_is_drawn():
@@ -255,35 +250,29 @@ def test_of_coarse_blocks_only_what_a_part_needs_is_drawn():
         assert coarse.top <= source[0] and source[1] <= coarse.bottom and coarse.left <= source[2] and source[3] <= coarse.right
 
 
-def test_two_small_pictures_are_drawn_side_by_side_and_are_the_same():
+def test_small_pictures_are_drawn_side_by_side_and_are_the_same():
     generator = NETWORKS["studio"]()
     w = generator.mapping(latents_from_seed(1, 5, generator.z_dim))
-    engine, before = load_engine(generator, "exact"), torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        alone = engine.raw(w)
-        assert engine.runner.halves.executor is None
-        torch.set_num_threads(4)
-        together = engine.raw(w)
-        assert engine.runner.halves.executor is not None
-        assert torch.equal(alone, together)
-        assert torch.get_num_threads() == 4
-    finally:
-        torch.set_num_threads(before)
+    before = torch.get_num_threads()
+    one, four = CpuScheduler(1), CpuScheduler(4)
+    alone, together = (load_engine(generator, "exact", scheduler=scheduler).raw(w) for scheduler in (one, four))
+    assert one.small.executor is None and four.small.executor is not None
+    assert torch.equal(alone, together) and torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_threads_that_callers_give_up_draw_in_one_place(monkeypatch, plain):
+def test_threads_that_callers_leave_to_the_scheduler_draw_in_one_place(monkeypatch, plain):
     generator = NETWORKS["stylegan2"]()
     w = generator.mapping(latents_from_seed(1, 1, generator.z_dim))
     before, drawn = torch.get_num_threads(), []
-    monkeypatch.setattr(thread_pools, "given", 0)
     try:
         torch.set_num_threads(3)
-        runner = engines.Plain(generator, torch.float32) if plain else load_engine(generator, "exact").runner
-        whole = runner.raw(w, "const", 0, None)
-        thread_pools.give_threads()
-        assert torch.get_num_threads() == 1 and thread_pools.engine_threads() == 3
+        whole = load_engine(generator, "exact").raw(w)
+        scheduler = CpuScheduler.reserve()
+        assert torch.get_num_threads() == 1 and scheduler.total == 3
+        runner = engines.TorchRunner(generator, torch.float32, scheduler)
+        if not plain:
+            runner = load_engine(generator, "exact", scheduler=scheduler).runner
         part, name = (runner, "draw") if plain else (runner.fused, "raw")
         draw = getattr(part, name)
         monkeypatch.setattr(part, name, lambda *given: drawn.append((threading.get_ident(), torch.get_num_threads())) or draw(*given))
@@ -296,39 +285,47 @@ def test_threads_that_callers_give_up_draw_in_one_place(monkeypatch, plain):
         torch.set_num_threads(before)
 
 
-def test_lanes_share_the_threads_and_have_places_of_their_own():
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(4)
-        lanes, both = Lanes(2, first=1), threading.Barrier(2)
-
-        def work(number, place):
-            both.wait(timeout=20)  # neither lane does both
-            return number, place, torch.get_num_threads(), torch.is_grad_enabled()
-
-        found = lanes.map(work, [7, 8])
-        assert [entry[0] for entry in found] == [7, 8]
-        assert {entry[1] for entry in found} == {1, 2}
-        assert {entry[2:] for entry in found} == {(2, False)}
-        assert not lanes.busy
-    finally:
-        torch.set_num_threads(before)
+def test_a_scheduler_of_its_own_draws_where_it_is_asked_with_its_own_number_of_threads():
+    found = CpuScheduler(3).map(lambda number, slot: (number, slot.index, torch.get_num_threads(), threading.get_ident()), [(7,), (8,)])
+    assert found == [(7, 0, 3, threading.get_ident()), (8, 0, 3, threading.get_ident())]
 
 
-def test_lanes_in_which_onednn_makes_no_more_code_are_used_no_more():
-    lanes, both = Lanes(2), threading.Barrier(2)
+def test_workers_share_the_threads_and_have_slots_of_their_own():
+    group, both = CpuScheduler(4).small, threading.Barrier(2)
 
-    def draw(fails: bool, place: int) -> tuple[threading.Thread, int]:
-        both.wait(20)  # neither lane does both
+    def work(number, slot):
+        both.wait(timeout=20)  # neither worker does both
+        return number, slot.index, torch.get_num_threads(), torch.is_grad_enabled()
+
+    found = group.map(work, [(7,), (8,)])
+    assert [entry[0] for entry in found] == [7, 8]
+    assert {entry[1] for entry in found} == {1, 2}
+    assert {entry[2:] for entry in found} == {(2, False)}
+    assert not group.busy
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_slots_helpers_do_every_tile_once(threads):
+    done, slot = [], WorkerSlot(0, threads)
+    slot.share(lambda name, first, last: done.extend((name, tile) for tile in range(first, last)), ("a",), 50, 1 << 20)
+    assert sorted(done) == [("a", tile) for tile in range(50)]
+    assert (slot.helpers is None) == (threads == 1)
+
+
+def test_workers_in_which_onednn_makes_no_more_code_are_used_no_more():
+    group, both = WorkerGroup([WorkerSlot(0, 1), WorkerSlot(1, 1)]), threading.Barrier(2)
+
+    def draw(fails: bool, slot: WorkerSlot) -> tuple[threading.Thread, int]:
+        both.wait(20)  # neither worker does both
         if fails:
             raise RuntimeError("could not create a primitive")
-        return threading.current_thread(), place
+        return threading.current_thread(), slot.index
 
-    before = lanes.map(draw, [False, False])
+    before = group.map(draw, [(False,), (False,)])
     with pytest.raises(RuntimeError, match="primitive"):
-        lanes.map(draw, [True, False])
-    after = lanes.map(draw, [False, False])
-    assert {place for _, place in after} == {place for _, place in before} == {0, 1}
+        group.map(draw, [(True,), (False,)])
+    after = group.map(draw, [(False,), (False,)])
+    assert {slot for _, slot in after} == {slot for _, slot in before} == {0, 1}
     assert {thread for thread, _ in after}.isdisjoint(thread for thread, _ in before)
 
 

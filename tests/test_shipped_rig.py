@@ -11,6 +11,7 @@ import torch
 
 from models.evaluation.control import load_judge
 from models.face.alignment import project_landmarks
+from models.face.parameters import RigParameters
 from models.rigging import Controls, Rig
 from models.rigging.rig import WEIGHTS, hash_files, weight_files
 
@@ -48,7 +49,7 @@ def test_a_turned_head_is_turned_in_the_picture(rig, judge, portraits):
         for j, yaw in enumerate(YAWS):
             shown = picture(rig, portrait, rotation=(math.radians(yaw), pitch, 0.0))
             landmarks, _ = judge(shown)
-            seen[i, j] = math.degrees(float(judge.parameters_of(shown, rig.face).rotation[0, 0]))
+            seen[i, j] = math.degrees(float(RigParameters.from_vector(judge(shown)[1], rig.face).rotation[0, 0]))
             nose[i, j] = float(landmarks[0, NOSE_TIP, 0] - landmarks[0, EYES, 0].mean())
     assert np.abs(np.median(seen, axis=0) - YAWS).max() < 5, seen.round(1)
     assert (np.diff(seen, axis=1) > 15).all(), seen.round(1)
@@ -81,6 +82,7 @@ def test_light_from_the_side_brightens_that_side(rig, portraits):
 
 def test_portraits_from_before_heads_counted_still_belong_to_the_rig(rig):
     """They hold the hash of the three files alone, and were made with the head that was built at each start."""
+    assert rig.networks.localize_expressions, "stored as keep"
     assert rig.weights_hash == hash_files(list(weight_files(WEIGHTS).values()))
     moved = dataclasses.replace(rig.face, expression=rig.face.expression * 1.001)
     assert Rig.load(face=moved).weights_hash != rig.weights_hash

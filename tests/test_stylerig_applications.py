@@ -11,36 +11,36 @@ from backend.cli import main
 from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig
 from models.rigging import Rig
-from models.rigging.applications import between, conditional, taken_from
+from models.rigging.applications import between, taken_from
+from models.rigging.frame_plan import plan_frame
+from tests.untrained_rig import untrained_rig
 
 CONFIG = GeneratorConfig(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16})
 
 
 @pytest.fixture(scope="module")
 def rig() -> Rig:
-    return Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3)
+    return untrained_rig(synthetic_face(), Generator.create(CONFIG), seed=3)
 
 
 def test_only_the_components_that_are_taken_change(rig):
     person, source = rig.new_portrait(1), rig.new_portrait(2)
-    wanted = rig.request(person, taken_from(source, ("light", "expression"), rig.face)).parameters
+    wanted = plan_frame(person, taken_from(source, ("light", "expression"), rig.face), rig.face).target
     assert np.allclose(wanted.light, source.parameters.light, atol=1e-4), "turned back by the crop's roll, which is small"
     assert np.allclose(wanted.expression, source.parameters.expression)
     assert np.allclose(wanted.rotation[:, :2], person.parameters.rotation[:, :2])
-    posed = rig.request(person, taken_from(source, ("pose",), rig.face))
+    posed = plan_frame(person, taken_from(source, ("pose",), rig.face), rig.face)
     assert posed.placement[:3] == pytest.approx(source.parameters.rotation[0].tolist())
-    assert np.array_equal(posed.parameters.expression, person.parameters.expression)
+    assert np.array_equal(posed.target.expression, person.parameters.expression)
 
 
 def test_new_people_share_what_is_held(rig):
     source, wanted = rig.new_portrait(7), []
     for seed in (1, 2):
-        portrait, controls = conditional(rig, seed, source, ("pose", "light"))
-        assert np.array_equal(portrait.w, rig.new_portrait(seed).w)
-        wanted.append(rig.request(portrait, controls))
+        wanted.append(plan_frame(rig.new_portrait(seed), taken_from(source, ("pose", "light"), rig.face), rig.face))
     assert wanted[0].placement[:3] == wanted[1].placement[:3]
-    assert np.allclose(wanted[0].parameters.rotation[:, :2], source.parameters.rotation[:, :2])
-    assert not np.array_equal(wanted[0].parameters.identity, wanted[1].parameters.identity)
+    assert np.allclose(wanted[0].target.rotation[:, :2], source.parameters.rotation[:, :2])
+    assert not np.array_equal(wanted[0].target.identity, wanted[1].target.identity)
 
 
 def test_the_way_from_one_to_another_begins_and_ends_with_them(rig):
@@ -52,7 +52,7 @@ def test_the_way_from_one_to_another_begins_and_ends_with_them(rig):
 
 
 def test_bad_requests_are_refused(rig):
-    person, other = rig.new_portrait(1), Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=4).new_portrait(1)
+    person, other = rig.new_portrait(1), untrained_rig(synthetic_face(), Generator.create(CONFIG), seed=4).new_portrait(1)
     for wrong in (lambda: taken_from(person, ("hair",), rig.face), lambda: between(rig, person, other, 0.5),
                   lambda: between(rig, person, person, 2.0)):  # fmt: skip
         with pytest.raises(StyleRigError):

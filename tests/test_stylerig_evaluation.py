@@ -19,7 +19,7 @@ from models.evaluation.control.identity import other_people, similarity
 from models.evaluation.control.pairs import measure_pairs
 from models.evaluation.control.registration import Motion, find_motion
 from models.evaluation.control.response import disentanglement, leakage, leaks, psnr, response, smoothness, usable_range
-from models.evaluation.control.upper_bound import measure_ceiling
+from models.evaluation.control.upper_bound import measure_upper_bound
 from models.evaluation.plots import Series, grid, heat_map, histogram, line_plot
 from models.face import load_face_model
 from models.face.parameters import RigParameters, part_sizes
@@ -29,6 +29,7 @@ from models.perception.face_regressor import Estimator
 from models.rigging import Rig
 from models.rigging import rig as rig_module
 from models.rigging.similarity_transform import Similarity
+from tests.untrained_rig import untrained_rig
 
 
 def test_response_finds_slope_and_error():
@@ -94,7 +95,7 @@ def test_a_motion_is_found_in_the_pixels(asked):
     assert found.shift == pytest.approx(asked.shift, abs=0.001)
 
 
-def test_likeness_is_one_for_the_same_and_none_for_others():
+def test_similarity_is_one_for_the_same_and_none_for_others():
     rows = np.eye(4)
     assert similarity(rows, 3 * rows) == pytest.approx(1) and other_people(rows) == pytest.approx(0)
     assert other_people(rows[:1]) == 0
@@ -124,11 +125,11 @@ def test_maps_and_histograms_show_their_values():
 def rig_folder(tmp_path, monkeypatch):
     face = synthetic_face(vertices=150)
     config = GeneratorConfig(resolution=16, channels={4: 8, 8: 8, 16: 8})
-    rig = Rig.create_untrained(face, Generator.create(config))
+    rig = untrained_rig(face, Generator.create(config))
     save_generator(rig.generator, tmp_path / "tiny-generator.safetensors")
     rig.reconstruction.save(tmp_path / "tiny-reconstruction.safetensors", {})
     rig.networks.save(tmp_path / "tiny-rignet.safetensors", {})
-    judge = Estimator(part_sizes(face), channels=[4, 4, 8, 8, 8], looks=3).eval()
+    judge = Estimator(part_sizes(face), channels=[4, 4, 8, 8, 8], n_attributes=3).eval()
     floors = {"leakage": {"yaw": {"pitch": 0.5}}, "likeness": {"pose": 0.9, "expression": 0.9, "light": 0.9}}
     judge.save(tmp_path / "tiny-judge.safetensors", {"half": "evaluation", "floors": floors})
     judge.save(tmp_path / "wrong.safetensors", {"half": "training"})
@@ -136,11 +137,11 @@ def rig_folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_judges_own_error_is_told_in_the_same_spreads_as_leakage():
+def test_the_judges_own_error_is_told_in_the_same_units_as_leakage():
     axis = Axis("yaw", np.zeros((1, 1)), np.zeros((1, 1)), {}, found=[])
     subjects = SimpleNamespace(
         judge=SimpleNamespace(floors={"leakage": {"yaw": {"pitch": 1.5, "smile": 0.1}}}),
-        spreads={"pitch": 5.0, "smile": 0.0}, changes=lambda found: {"pitch": np.array([[2.5]])},
+        stds={"pitch": 5.0, "smile": 0.0}, changes=lambda found: {"pitch": np.array([[2.5]])},
     )  # fmt: skip
     add_leakage(subjects, axis, set())
     assert axis.figures["leakage"] == 0.5 and axis.figures["leakage_floor"] == 0.3
@@ -154,7 +155,7 @@ def test_evaluate_rig_writes_figures_for_every_axis(rig_folder, capsys, monkeypa
     monkeypatch.setattr(coverage, "SAMPLES", 20)
     arguments = SimpleNamespace(
         rig=rig_folder, judge=None, json=rig_folder / "out.json", plots=rig_folder / "plots", portraits=2,
-        truncation=0.7, method=None, axes_only=False, ceiling=False, threads=None, device="cpu",
+        truncation=0.7, method=None, axes_only=False, upper_bound=False, threads=None, device="cpu",
     )  # fmt: skip
     assert evaluate_rig.run(arguments) == 0
     figures = json.loads((rig_folder / "out.json").read_text())
@@ -209,13 +210,13 @@ def test_the_axes_alone(rig_folder):
     assert np.isnan(matrix[rows.index("yaw"), columns.index("yaw")])
 
 
-def test_the_ceiling_of_a_generator_taught_by_scenes():
+def test_the_upper_bound_of_a_generator_taught_by_scenes():
     head = load_face_model(None)
-    rig = Rig.create_untrained(head, Generator.create(GeneratorConfig(resolution=16, channels={4: 8, 8: 8, 16: 8})))
+    rig = untrained_rig(head, Generator.create(GeneratorConfig(resolution=16, channels={4: 8, 8: 8, 16: 8})))
     judge = Estimator(part_sizes(head), channels=[4, 4, 8, 8, 8]).eval()
     trust = judge.reliability
     trust.zero_()[RigParameters.slices(head)["expression"].start + head.expression_names.index("jawOpen")] = 1
-    results = measure_ceiling(rig, judge, 2, lambda line: None)
+    results = measure_upper_bound(rig, judge, 2, lambda line: None)
     assert set(results.axes) == {"yaw", "pitch", "jawOpen", *(f"light_band_{band}" for band in range(3))}
     assert np.allclose(results.axes["jawOpen"].requested, (0, 0.5, 1), atol=1e-4)
     assert np.allclose(results.axes["yaw"].requested, YAW, atol=1e-3)

@@ -17,14 +17,17 @@ from models.errors import StyleRigError
 from models.face.alignment import project_landmarks
 from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.face.parameters import RigParameters
-from models.generators import Generator, GeneratorConfig, save_generator
+from models.generators import CpuScheduler, Generator, GeneratorConfig, save_generator
 from models.generators.config import StyleGAN2Config
 from models.io.weights_file import read_network
 from models.rigging import Controls, Rig
+from models.rigging.frame_plan import plan_frame
+from models.rigging.frame_renderer import ReferenceCache
 from models.rigging.local_blend import faded, grown, moving_area
 from models.rigging.reconstruction import Reconstruction
 from models.rigging.rignet import METHODS
 from models.rigging.similarity_transform import Similarity
+from tests.untrained_rig import untrained_rig
 
 CONFIG = GeneratorConfig(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16})
 
@@ -39,7 +42,7 @@ def pixel_centres(height: int, width: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def rig() -> Rig:
-    return Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3)
+    return untrained_rig(synthetic_face(), Generator.create(CONFIG), seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def portrait(rig):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_own_parameters_return_the_portrait_itself(method):
-    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), method=method, hidden=8, keep=True)
+    rig = untrained_rig(synthetic_face(), Generator.create(CONFIG), method=method, hidden=8, localize_expressions=True)
     portrait = rig.new_portrait(seed=1)
     own = portrait.parameters
     controls = Controls(
@@ -58,9 +61,9 @@ def test_own_parameters_return_the_portrait_itself(method):
         light=own.light[0].numpy(),
     )
     for same in (Controls(), controls):
-        request = rig.request(portrait, same)
-        assert request.similarity.is_identity
-        assert np.array_equal(rig.edit(portrait, request)[0].numpy(), portrait.w)
+        plan = plan_frame(portrait, same, rig.face)
+        assert plan.similarity.is_identity
+        assert np.array_equal(rig.renderer.edited_latent(plan)[0].numpy(), portrait.w)
 
 
 def test_controls_change_w_and_each_network_only_sees_its_own_part(rig, portrait):
@@ -74,7 +77,7 @@ def test_controls_change_w_and_each_network_only_sees_its_own_part(rig, portrait
 
 
 def test_the_gain_of_turns_is_that_of_a_larger_wish():
-    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), hidden=8)
+    rig = untrained_rig(synthetic_face(), Generator.create(CONFIG), hidden=8)
     portrait = rig.new_portrait(seed=1)
     own, w = portrait.parameters, torch.as_tensor(portrait.w)[None]
 
@@ -90,21 +93,21 @@ def test_the_gain_of_turns_is_that_of_a_larger_wish():
 def test_an_expression_neither_moves_nor_shrinks_the_head(rig, portrait):
     own = portrait.parameters.rotation[0].tolist()
     asked = {"rotation": (own[0] + 0.1, own[1], own[2] + 0.2), "scale": 1.2, "translation": (0.05, 0.0)}
-    still, moved = (rig.request(portrait, Controls(expression=weights, **asked)) for weights in ({}, {"expression2": 1.0}))
-    assert moved.parameters.translation.sub(still.parameters.translation).abs().max() > 1e-3, "the alignment follows"
+    still, moved = (plan_frame(portrait, Controls(expression=weights, **asked), rig.face) for weights in ({}, {"expression2": 1.0}))
+    assert moved.target.translation.sub(still.target.translation).abs().max() > 1e-3, "the alignment follows"
     assert moved.placement == pytest.approx(still.placement, abs=1e-4)
-    eyes = project_landmarks(rig.face, moved.parameters.replace(expression=still.parameters.expression))[0, :, :2].double()
-    before = project_landmarks(rig.face, still.parameters)[0, :, :2].double()
+    eyes = project_landmarks(rig.face, moved.target.replace(expression=still.target.expression))[0, :, :2].double()
+    before = project_landmarks(rig.face, still.target)[0, :, :2].double()
     assert (moved.similarity.to_output(eyes) - still.similarity.to_output(before)).abs().max() < 0.01
 
 
-def test_where_the_networks_keep_an_expression_changes_only_what_it_moves():
-    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3, keep=True)
+def test_where_the_networks_localize_expressions_one_changes_only_what_it_moves():
+    rig = untrained_rig(synthetic_face(), Generator.create(CONFIG), seed=3, localize_expressions=True)
     portrait = rig.new_portrait(seed=7)
     controls = Controls(expression={"expression1": 1.0}, rotation=(0.2, 0.0, 0.0))
-    request = rig.request(portrait, controls)
-    states = request, request.still
-    both = RigParameters.from_vector(torch.cat([state.parameters.vector() for state in states]), rig.face)
+    plan = plan_frame(portrait, controls, rig.face)
+    states = plan, plan.reference
+    both = RigParameters.from_vector(torch.cat([state.target.vector() for state in states]), rig.face)
     outside = faded(grown(moving_area(rig.face, both, [state.similarity for state in states])), 32)[0, 0].numpy() == 0
     still = rig.frame(portrait, Controls(rotation=(0.2, 0.0, 0.0)), passes=())["Combined"]
     frame = rig.frame(portrait, controls, passes=())["Combined"]
@@ -112,38 +115,38 @@ def test_where_the_networks_keep_an_expression_changes_only_what_it_moves():
     assert np.array_equal(frame[outside], still[outside]) and np.abs(frame - still)[~outside].max() > 1e-3
     assert np.array_equal(frame, rig.frame(portrait, controls, passes=())["Combined"])
     drawn = []
-    rig.picture = lambda w, *options, picture=rig.picture: drawn.append(len(w)) or picture(w, *options)
+    rig.renderer.synthesize = lambda w, *options, picture=rig.renderer.synthesize: drawn.append(len(w)) or picture(w, *options)
     rig.frame(portrait, Controls(expression={"expression1": 0.5}, rotation=(0.2, 0.0, 0.0)), passes=())
     assert drawn == [1], "what stays is remembered while an expression alone changes"
     turned = {"expression": {"expression1": 0.5}, "rotation": (0.1, 0.0, 0.0)}
-    fresh = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3, keep=True)
+    fresh = untrained_rig(synthetic_face(), Generator.create(CONFIG), seed=3, localize_expressions=True)
     again = rig.frame(portrait, Controls(**turned), passes=())["Combined"]
     assert np.array_equal(again, fresh.frame(portrait, Controls(**turned), passes=())["Combined"])
-    rig.networks.keep = False
+    rig.networks.localize_expressions = False
     assert np.abs(rig.frame(portrait, controls, passes=())["Combined"] - still)[outside].max() > 1e-4
 
 
 @pytest.mark.parametrize("size", [20, 32, 100])
 @pytest.mark.parametrize("asked", [{}, {"rotation": (0.3, -0.2, 0.4), "scale": 0.6}, {"scale": 1.7, "translation": (0.3, 0.4)}])
 def test_drawing_only_the_part_that_an_expression_changes_shows_the_same(size, asked):
-    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3, keep=True)
+    rig = untrained_rig(synthetic_face(), Generator.create(CONFIG), seed=3, localize_expressions=True)
     portrait, controls = rig.new_portrait(seed=7), Controls(expression={"expression1": 1.0}, **asked)
-    parts, picture = [], rig.picture
-    rig.picture = lambda w, precision, boxes: parts.append(boxes[0]) or picture(w, precision, boxes)
+    parts, picture = [], rig.renderer.synthesize
+    rig.renderer.synthesize = lambda w, precision, boxes: parts.append(boxes[0]) or picture(w, precision, boxes)
     frame = rig.frame(portrait, controls, size=size, passes=())["Combined"]
-    rig.picture = lambda w, precision, boxes: picture(w, precision)
-    rig.last_still = None
+    rig.renderer.synthesize = lambda w, precision, boxes: picture(w, precision)
+    rig.renderer.references = ReferenceCache()
     assert np.array_equal(frame, rig.frame(portrait, controls, size=size, passes=())["Combined"])
     less = parts[0].height * parts[0].width < rig.generator.resolution**2
     assert less or asked.get("scale", 1.0) < 1, "where the head is shown small, the soft rim of the mask is wide in the crop"
 
 
 def test_an_expression_that_moves_nothing_draws_the_head_once():
-    rig = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=3, keep=True)
-    portrait, drawn, picture = rig.new_portrait(seed=7), [], rig.picture
+    rig = untrained_rig(synthetic_face(), Generator.create(CONFIG), seed=3, localize_expressions=True)
+    portrait, drawn, picture = rig.new_portrait(seed=7), [], rig.renderer.synthesize
     own = float(portrait.parameters.expression[0, rig.face.expression_names.index("expression1")])
     still = rig.frame(portrait, Controls(), passes=())["Combined"]
-    rig.picture = lambda w, *options: drawn.append(len(w)) or picture(w, *options)
+    rig.renderer.synthesize = lambda w, *options: drawn.append(len(w)) or picture(w, *options)
     frame = rig.frame(portrait, Controls(expression={"expression1": own + 1e-4}), passes=())["Combined"]
     assert drawn == [1] and np.abs(frame - still).max() < 1e-4
 
@@ -170,8 +173,9 @@ def test_a_frame_is_the_same_for_any_number_of_threads(rig, portrait, size):
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            people.append(rig.new_portrait(seed=8).parameters.vector())
-            frames.append(rig.frame(portrait, controls, size=size))
+            same = untrained_rig(rig.face, rig.generator, seed=3, scheduler=CpuScheduler(count))
+            people.append(same.new_portrait(seed=8).parameters.vector())
+            frames.append(same.frame(portrait, controls, size=size))
             assert torch.get_num_threads() == count
     finally:
         torch.set_num_threads(before)
@@ -191,15 +195,15 @@ def test_portrait_is_combined_over_the_backdrop(rig, portrait):
 def test_roll_turns_the_head_about_its_origin_by_the_asked_angle(rig, portrait):
     own = portrait.parameters.rotation[0].tolist()
     wanted = own[2] + math.radians(25)
-    request = rig.request(portrait, Controls(rotation=(own[0], own[1], wanted), translation=(0.1, -0.05)))
-    crop = project_landmarks(rig.face, request.parameters)[0, :, :2].double()
-    moved = request.similarity.to_output(crop)
-    x, y, z = request.placement[3:]
-    exact = request.parameters.replace(rotation=torch.tensor([request.placement[:3]]), translation=torch.tensor([[x, y, z]]))
+    plan = plan_frame(portrait, Controls(rotation=(own[0], own[1], wanted), translation=(0.1, -0.05)), rig.face)
+    crop = project_landmarks(rig.face, plan.target)[0, :, :2].double()
+    moved = plan.similarity.to_output(crop)
+    x, y, z = plan.placement[3:]
+    exact = plan.target.replace(rotation=torch.tensor([plan.placement[:3]]), translation=torch.tensor([[x, y, z]]))
     # A head off the axis is seen a little from the side, and turning the picture keeps that side.
     assert (project_landmarks(rig.face, exact)[0, :, :2] - moved).abs().max() < 0.03
-    turned = rig.request(portrait, Controls(rotation=(own[0], own[1], wanted)))
-    exact = turned.parameters.replace(rotation=torch.tensor([turned.placement[:3]]))
+    turned = plan_frame(portrait, Controls(rotation=(own[0], own[1], wanted)), rig.face)
+    exact = turned.target.replace(rotation=torch.tensor([turned.placement[:3]]))
     assert (project_landmarks(rig.face, exact)[0, :, :2] - turned.similarity.to_output(crop)).abs().max() < 0.005
 
 
@@ -207,7 +211,7 @@ def test_a_given_light_stays_in_the_world_when_the_head_rolls(rig, portrait):
     own = portrait.parameters
     light = own.light[0].numpy() + np.eye(9, 3, dtype=np.float32)
     rotation = (*own.rotation[0, :2].tolist(), float(own.rotation[0, 2]) + 0.5)
-    turned = rig.request(portrait, Controls(rotation=rotation, light=light)).parameters.light[0].numpy()
+    turned = plan_frame(portrait, Controls(rotation=rotation, light=light), rig.face).target.light[0].numpy()
     assert not np.allclose(turned, light)
     assert np.allclose(turned[0], light[0]) and np.allclose(np.linalg.norm(turned, axis=0), np.linalg.norm(light, axis=0), rtol=1e-5)
 
@@ -243,7 +247,7 @@ def test_bad_controls_are_refused(rig, portrait, controls):
 
 
 def test_a_portrait_of_other_weights_is_refused(rig):
-    other = Rig.create_untrained(synthetic_face(), Generator.create(CONFIG), seed=4)
+    other = untrained_rig(synthetic_face(), Generator.create(CONFIG), seed=4)
     with pytest.raises(StyleRigError) as caught:
         rig.frame(other.new_portrait(seed=7), Controls())
     assert caught.value.code == "other_weights"
@@ -258,7 +262,7 @@ def test_rig_files_round_trip_and_faults_are_named(rig, tmp_path):
     loaded = Rig.load(tmp_path, face=rig.face)
     assert loaded.name == "tiny" and len(loaded.weights_hash) == 64
     portrait = loaded.new_portrait(seed=2)
-    assert np.array_equal(loaded.edit(portrait, loaded.request(portrait, Controls()))[0].numpy(), portrait.w)
+    assert np.array_equal(loaded.renderer.edited_latent(plan_frame(portrait, Controls(), loaded.face))[0].numpy(), portrait.w)
     other_head = dataclasses.replace(rig.face, mean=rig.face.mean + 1e-3)
     with pytest.raises(StyleRigError) as caught:
         Rig.load(tmp_path, face=other_head).frame(portrait, Controls())
@@ -317,8 +321,8 @@ def test_passes_of_a_moved_head_are_those_of_the_head_at_its_placement(rig, port
     covered = inner(frame["Depth"][..., 0] < 1e9)
     turn = rotation_matrix(at[None, :3])[0].numpy()
     points = (frame["Position"][covered] - at[3:].numpy()) @ turn
-    request = rig.request(portrait, rolled)
-    own = request.parameters
+    plan = plan_frame(portrait, rolled, rig.face)
+    own = plan.target
     vertices = rig.face.vertices(own.identity, own.expression)[0].numpy()
     corners = vertices[rig.face.triangles.numpy()]
     nearest = np.linalg.norm(points[:, None] - corners.mean(1)[None], axis=2).argmin(1)
@@ -335,7 +339,7 @@ def test_passes_of_a_moved_head_are_those_of_the_head_at_its_placement(rig, port
 
 def test_a_generator_without_a_matte_gets_one_grown_from_the_mesh():
     config = StyleGAN2Config(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16})
-    rig = Rig.create_untrained(synthetic_face(), Generator.create(config), seed=3)
+    rig = untrained_rig(synthetic_face(), Generator.create(config), seed=3)
     portrait = rig.new_portrait(seed=1)
     frame = rig.frame(portrait, Controls(), size=64)
     matte, face = frame["HeadMatte"][..., 0], frame["FaceMask"][..., 0]

@@ -28,6 +28,7 @@ from models.generators.semantic_mapping.scene_edits import draw_pairs, parameter
 from models.generators.semantic_mapping.studio_v1 import LIGHTS, THRESHOLD, layout
 from models.perception.face_regressor import Estimator, close_view
 from models.rigging import Controls, Rig
+from models.rigging.frame_plan import plan_frame
 from models.training.core.random import Draws
 from models.training.rig import latent_pool
 from models.training.rig.ablations import VARIANTS, ablate
@@ -69,9 +70,9 @@ def test_one_command_makes_a_rig_that_loads_and_a_second_run_repeats_nothing(fac
     assert (output / "results.md").is_file() and (output / "overlay.png").is_file() and (output / "edits.png").is_file()
     assert {path.stem for path in output.glob("tiny-*.md")} == {"tiny-judge", "tiny-reconstruction", "tiny-rignet"}
     rig = Rig.load(output, face=face)
-    assert rig.name == "tiny" and rig.networks.keep and rig.networks.hidden == 16
+    assert rig.name == "tiny" and rig.networks.localize_expressions and rig.networks.hidden == 16
     portrait = rig.new_portrait(seed=5)
-    assert np.array_equal(rig.edit(portrait, rig.request(portrait, Controls()))[0].numpy(), portrait.w)
+    assert np.array_equal(rig.renderer.edited_latent(plan_frame(portrait, Controls(), rig.face))[0].numpy(), portrait.w)
     lines = []
     train(prepared, output, report=lines.append)
     assert Rig.load(output, face=face).weights_hash == rig.weights_hash

@@ -68,7 +68,7 @@ def folder(tmp_path, head):
 
 def test_floors_are_kept_in_the_judges_file(folder, tmp_path, head):
     torch.manual_seed(0)
-    judge = Estimator(part_sizes(head), channels=[4, 4, 8, 8, 8], looks=2).eval()
+    judge = Estimator(part_sizes(head), channels=[4, 4, 8, 8, 8], n_attributes=2).eval()
     judge.save(tmp_path / "judge.safetensors", {"half": "evaluation"})
     floors = add_floors(tmp_path / "judge.safetensors", folder, head).floors
     assert floors["people"] == PEOPLE and set(floors["leakage"]) == set(KINDS[1:])

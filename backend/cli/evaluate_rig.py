@@ -21,9 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--portraits", type=int, default=12, help="how many people are judged")
     parser.add_argument("--truncation", type=float, default=0.7)
     parser.add_argument("--method", choices=METHODS, help="another way to edit than the one that ships")
-    parser.add_argument("--axes-only", action="store_true", help="leave out likeness, stability and all that is no axis")
-    parser.add_argument("--ceiling", action="store_true", help="measure the generator itself: the numbers of the scene in z are"
-                        " changed, no rig (for generators that the studio taught)")  # fmt: skip
+    parser.add_argument("--axes-only", action="store_true", help="leave out identity, stability and all that is no axis")
+    parser.add_argument(
+        "--upper-bound",
+        "--ceiling",
+        dest="upper_bound",
+        action="store_true",
+        help="measure the generator itself: the numbers of the scene in z are changed, no rig (for generators that the studio taught)",
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where (default: a GPU if there is one)")
     parser.add_argument("--threads", type=int, help="processor threads")
 
@@ -34,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from backend.server.inference import choose_device
     from models.evaluation.control import SECTIONS, evaluate, load_judge
-    from models.evaluation.control.upper_bound import measure_ceiling
+    from models.evaluation.control.upper_bound import measure_upper_bound
     from models.io.atomic_write import write_atomic
     from models.rigging import Rig
 
@@ -43,8 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     rig = Rig.load(arguments.rig, choose_device(arguments.device))
     judge = load_judge(arguments.rig, arguments.judge, rig)
     report = lambda line: print(line, flush=True)
-    if arguments.ceiling:
-        results = measure_ceiling(rig, judge, arguments.portraits, report)
+    if arguments.upper_bound:
+        results = measure_upper_bound(rig, judge, arguments.portraits, report)
     else:
         sections = () if arguments.axes_only else SECTIONS
         results = evaluate(rig, judge, arguments.portraits, arguments.truncation, arguments.method, report, sections)

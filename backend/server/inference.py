@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import threading
 import traceback
@@ -15,6 +16,7 @@ from backend.server.inference_queue import InferenceQueue, Ticket
 from models.errors import StyleRigError
 
 if TYPE_CHECKING:
+    from models.generators import CpuScheduler
     from models.rigging import Controls, Frame, Portrait, Rig
 
 LOG = logging.getLogger(__name__)
@@ -28,13 +30,19 @@ MEMORY_SIGNS = (
 COMPILING = "Preparing the generator for this processor: some seconds, once where it can be kept."
 
 
+@functools.lru_cache(maxsize=1)
+def cpu_scheduler() -> CpuScheduler:
+    """The one of this process, made once however often a rig is loaded: requests are answered in threads of their own."""
+    from models.generators import CpuScheduler
+
+    return CpuScheduler.reserve()
+
+
 def load_rig(device: str = "cpu") -> Rig:
     """The rig that ships, on ``device``, ready to draw. Raises StyleRigError when its weights are not there."""
-    from models.generators import give_threads
     from models.rigging import Rig
 
-    give_threads()  # requests are answered in threads of their own
-    rig = Rig.load(None, device=device)
+    rig = Rig.load(None, device=device, scheduler=cpu_scheduler())
     slow = threading.Timer(SLOW_SECONDS, LOG.warning, args=(COMPILING,))
     slow.start()
     try:

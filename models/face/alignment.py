@@ -38,23 +38,6 @@ def ffhq_crop(landmarks: Tensor) -> tuple[Tensor, Tensor]:
     return eyes + 0.1 * eye_to_mouth, axis
 
 
-def crop_to_image(center: Tensor, axis: Tensor) -> Tensor:
-    """(N, 2, 3) affine matrices from crop coordinates ([-1, 1], y up) to the picture's."""
-    return torch.stack((axis, quarter_turn(axis), center), dim=-1)
-
-
-def image_to_crop(center: Tensor, axis: Tensor) -> Tensor:
-    """(N, 2, 3) affine matrices from the picture's coordinates to the crop's."""
-    square = axis.square().sum(dim=-1, keepdim=True).unsqueeze(-1)
-    turn = torch.stack((axis, quarter_turn(axis)), dim=-2) / square
-    return torch.cat((turn, -turn @ center.unsqueeze(-1)), dim=-1)
-
-
-def transform(matrix: Tensor, points: Tensor) -> Tensor:
-    """Apply affine matrices (N, 2, 3) to points (N, M, 2)."""
-    return points @ matrix[:, :, :2].mT + matrix[:, None, :, 2]
-
-
 def landmark_points(face: FaceModel, identity: Tensor, expression: Tensor) -> Tensor:
     """The 68 landmarks (N, 68, 3) in the model frame, without building all vertices."""
     rows = face.landmarks

@@ -6,8 +6,8 @@ lips moves few pixels; seen closely and always in the same place it can be told 
 
 It is trained on rendered portraits with exact truth, twice and apart: one network gives landmarks to
 the training of the rig, the other judges the finished rig and takes no part in its training. What it
-tells of the person (identity, skin, and looks beyond the rig such as hair) is also the embedding by
-which likeness is measured: pose, expression and light vary freely in what it learned from, so the
+tells of the person (identity, skin, and attributes beyond the rig such as hair) is also the embedding by
+which identity is compared: pose, expression and light vary freely in what it learned from, so the
 best it can do is not to heed them.
 """
 
@@ -24,7 +24,7 @@ from torch.nn.functional import grid_sample, interpolate, relu
 
 from models.face import FaceModel
 from models.face.alignment import LEFT_EYE, RIGHT_EYE
-from models.face.parameters import RigParameters, default_std, part_sizes
+from models.face.parameters import default_std, part_sizes
 from models.io.weights_file import fill_network, read_network, save_network
 
 LANDMARKS = 136
@@ -81,25 +81,25 @@ def close_view(images: Tensor, points: Tensor, view: tuple[float, float]) -> Ten
 
 
 @dataclass(eq=False)
-class Seen:
+class Prediction:
     """What an estimator reads from N pictures."""
 
     landmarks: Tensor  # (N, 68, 2) NDC
     parameters: Tensor  # (N, P)
-    likeness: Tensor  # (N, D) the person's numbers, standardised
+    embedding: Tensor  # (N, D) the person's numbers, standardised
 
 
 class Estimator(nn.Module):
     """Picture (N, 3, H, W) sRGB 0–1 -> landmarks (N, 68, 2) NDC and parameters (N, P).
 
-    ``looks`` is how many further numbers of the person it reads, that are no rig parameters.
+    ``n_attributes`` is how many further numbers of the person it reads (hair, age, clothes), that are no rig parameters.
     """
 
-    def __init__(self, sizes: dict[str, int], channels: Sequence[int] = CHANNELS, looks: int = 0):
+    def __init__(self, sizes: dict[str, int], channels: Sequence[int] = CHANNELS, n_attributes: int = 0):
         super().__init__()
-        self.sizes, self.channels, self.looks = dict(sizes), list(channels), looks
+        self.sizes, self.channels, self.n_attributes = dict(sizes), list(channels), n_attributes
         self.header: dict = {}
-        parameters, outputs = sum(sizes.values()), LANDMARKS + sum(sizes.values()) + looks
+        parameters, outputs = sum(sizes.values()), LANDMARKS + sum(sizes.values()) + n_attributes
         self.whole = trunk(channels, WHOLE, HIDDEN)
         self.eye = trunk(CLOSE_CHANNELS, CLOSE, CLOSE_HIDDEN)  # both eyes; the one at the right is mirrored
         self.mouth = trunk(CLOSE_CHANNELS, CLOSE, CLOSE_HIDDEN)
@@ -110,12 +110,12 @@ class Estimator(nn.Module):
         self.register_buffer("reliability", torch.ones(parameters))  # R² on pictures held out, 0–1
 
     @classmethod
-    def create(cls, face: FaceModel, parameters: Tensor, landmarks: Tensor, looks: Tensor | None = None, **options) -> Estimator:
-        """Untrained, scaled by the truth of a population: parameters (M, P), landmarks (M, 68, 2), looks (M, Q)."""
-        looks = parameters.new_zeros(len(parameters), 0) if looks is None else looks
-        network = cls(part_sizes(face), looks=looks.shape[1], **options)
-        truth = torch.cat((landmarks.flatten(1), parameters, looks), dim=1)
-        least = torch.cat((torch.full((LANDMARKS,), 0.02), 0.05 * default_std(face), torch.full((looks.shape[1],), 0.05)))
+    def create(cls, face: FaceModel, parameters: Tensor, landmarks: Tensor, attributes: Tensor | None = None, **options) -> Estimator:
+        """Untrained, scaled by the truth of a population: parameters (M, P), landmarks (M, 68, 2), attributes (M, Q)."""
+        attributes = parameters.new_zeros(len(parameters), 0) if attributes is None else attributes
+        network = cls(part_sizes(face), n_attributes=attributes.shape[1], **options)
+        truth = torch.cat((landmarks.flatten(1), parameters, attributes), dim=1)
+        least = torch.cat((torch.full((LANDMARKS,), 0.02), 0.05 * default_std(face), torch.full((attributes.shape[1],), 0.05)))
         network.mean.copy_(truth.mean(dim=0))
         network.spread.copy_(torch.maximum(truth.std(dim=0), least))
         for last in (network.landmarks, network.others[-1]):
@@ -123,10 +123,10 @@ class Estimator(nn.Module):
         return network
 
     def standardised(self, images: Tensor) -> Tensor:
-        """All outputs (N, 136 + P + looks) in units of their spread."""
-        return self.look(images)[0]
+        """All outputs (N, 136 + P + attributes) in units of their spread."""
+        return self.forward_features(images)[0]
 
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """All outputs, in units of their spread, and the features (N, F) that they follow from."""
         images = images * 2 - 1
         whole = self.whole(shrunk(images, WHOLE)).float()
@@ -139,16 +139,16 @@ class Estimator(nn.Module):
         return torch.cat((landmarks, self.others(features)), dim=1), features
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.read(images)
-        return seen.landmarks, seen.parameters
+        found = self.predict(images)
+        return found.landmarks, found.parameters
 
-    def read(self, images: Tensor) -> Seen:
+    def predict(self, images: Tensor) -> Prediction:
         """Everything at once."""
         standardised = self.standardised(images)
         values = self.mean + self.spread * standardised
         end = LANDMARKS + sum(self.sizes.values())
         person = torch.cat((standardised[:, LANDMARKS : LANDMARKS + self.person], standardised[:, end:]), dim=1)
-        return Seen(values[:, :LANDMARKS].unflatten(1, (68, 2)), values[:, LANDMARKS:end], person)
+        return Prediction(values[:, :LANDMARKS].unflatten(1, (68, 2)), values[:, LANDMARKS:end], person)
 
     @property
     def person(self) -> int:
@@ -160,17 +160,13 @@ class Estimator(nn.Module):
         """What it reads of pictures that change one thing only, where that was measured."""
         return self.header.get("floors", {})
 
-    def parameters_of(self, images: Tensor, face: FaceModel) -> RigParameters:
-        """The rig parameters seen in pictures, not clamped."""
-        return RigParameters.from_vector(self(images)[1], face)
-
     def save(self, path: Path, header: dict) -> Path:
-        shape = {"sizes": self.sizes, "channels": self.channels, "looks": self.looks}
+        shape = {"sizes": self.sizes, "channels": self.channels, "n_attributes": self.n_attributes}
         return save_network(self, path, "estimator", {**header, "shape": shape})
 
     @classmethod
     def load(cls, path: Path) -> Estimator:
         header, state = read_network(path, "estimator")
-        network = cls(**header["shape"])
+        network = cls(**{"n_attributes" if name == "looks" else name: value for name, value in header["shape"].items()})  # its former name
         network.header = header
         return fill_network(network, state, path).to(memory_format=torch.channels_last)

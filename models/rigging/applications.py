@@ -34,11 +34,6 @@ def taken_from(source: Portrait, parts: Collection[str], face: FaceModel) -> Con
     )
 
 
-def conditional(rig: Rig, seed: int, source: Portrait, parts: Collection[str], truncation: float = 0.7) -> tuple[Portrait, Controls]:
-    """The person of a seed, and the controls under which it has the ``parts`` of ``source``: all else is sampled."""
-    return rig.new_portrait(seed, truncation), taken_from(source, parts, rig.face)
-
-
 @torch.no_grad()
 def between(rig: Rig, first: Portrait, second: Portrait, t: float) -> Portrait:
     """The person at ``t`` (0–1) on the straight way from one code to another; the ends are the two themselves.
@@ -46,7 +41,7 @@ def between(rig: Rig, first: Portrait, second: Portrait, t: float) -> Portrait:
     Its parameters are read from its code. Raises StyleRigError for portraits of other weights.
     """
     for portrait in (first, second):
-        rig.check_request(portrait, Controls(), rig.generator.resolution, (), "exact")
+        rig.check_portrait(portrait)
     if not 0 <= t <= 1:
         raise StyleRigError(f"{t} is not between two portraits.", "Give a number from 0 to 1.", code="bad_controls")
     if t in (0, 1):

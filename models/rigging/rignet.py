@@ -104,14 +104,16 @@ class RigNets(nn.Module):
     ``method`` is one of METHODS: "paper" applies pose, expression and light one after the other, and reads
     the parameters again after each, so that a later step also takes back what an earlier leaked;
     "simultaneous" is the paper's network that takes all three at once, "joint" is ours, ``hidden`` wide.
-    ``keep`` has the rig draw what lies outside the face with the portrait's own expression. ``turn_gain`` (3,)
+    ``localize_expressions`` has the rig draw what lies outside the face with the portrait's own expression. ``turn_gain`` (3,)
     is what "joint" multiplies changes of yaw, pitch and roll with (training/gains.py).
     """
 
-    def __init__(self, layers: int, width: int, sizes: dict[str, int], method: str = "joint", hidden: int = 512, keep: bool = False):
+    def __init__(
+        self, layers: int, width: int, sizes: dict[str, int], method: str = "joint", hidden: int = 512, localize_expressions: bool = False
+    ):
         super().__init__()
         self.layers, self.width, self.sizes = layers, width, dict(sizes)
-        self.hidden, self.method, self.keep = hidden, method, keep
+        self.hidden, self.method, self.localize_expressions = hidden, method, localize_expressions
         controls = {name: sum(sizes[part] for part in parts) for name, parts in CONTROLS.items()}
         total = sum(controls.values())
         self.paper = nn.ModuleDict({name: PaperRigNet(layers, width, size) for name, size in controls.items()})
@@ -178,7 +180,7 @@ class RigNets(nn.Module):
 
     def save(self, path: Path, header: dict) -> Path:
         shape = {"layers": self.layers, "width": self.width, "sizes": self.sizes, "hidden": self.hidden,
-                 "method": self.method, "keep": self.keep}  # fmt: skip
+                 "method": self.method, "localize_expressions": self.localize_expressions}  # fmt: skip
         return save_network(self, path, "rignet", {**header, "shape": shape})
 
     @classmethod
@@ -186,8 +188,9 @@ class RigNets(nn.Module):
         header, state = read_network(path, "rignet")
         if header.get("shape", {}).get("method") not in METHODS:
             raise StyleRigError(f"{path} names no known method.", f"Use one of {METHODS}.", code="bad_weights")
+        shape = {"localize_expressions" if name == "keep" else name: value for name, value in header["shape"].items()}  # its former name
         try:
-            network = cls(**header["shape"])
+            network = cls(**shape)
         except TypeError as error:
             raise bad_weights(path, "its networks are of another version") from error
         network.header = header

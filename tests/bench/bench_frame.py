@@ -13,9 +13,11 @@ from collections.abc import Callable
 import torch
 
 from models.rigging import Controls, Rig
+from models.rigging.frame_plan import plan_frame
 from models.rigging.rignet import METHODS
 from tests.bench.networks import stylegan2
 from tests.bench.timing import milliseconds
+from tests.untrained_rig import untrained_rig
 
 PASSES = ("FaceMask", "Normal", "Albedo", "Shading", "Depth")
 
@@ -47,8 +49,8 @@ def run(quick: bool = False) -> dict[str, float]:
     portrait = rig.new_portrait(seed=7)
     controls = Controls(rotation=(0.2, 0.0, 0.0))
     w = torch.as_tensor(portrait.w)[None]
-    request = rig.request(portrait, controls)
-    asked = (w, portrait.parameters, request.parameters, rig.reconstruction, rig.face)
+    target = plan_frame(portrait, controls, rig.face).target
+    asked = (w, portrait.parameters, target, rig.reconstruction, rig.face)
     with torch.inference_mode():
         methods = {f"rignet_{name}_ms": median_milliseconds(lambda name=name: rig.networks(*asked, name), repeats) for name in METHODS}
     return {
@@ -60,6 +62,6 @@ def run(quick: bool = False) -> dict[str, float]:
         **ratios(rig, ratio_repeats),
         **{
             f"large_{name}": value
-            for name, value in ratios(Rig.create_untrained(generator=stylegan2(large), keep=True), large_repeats).items()
+            for name, value in ratios(untrained_rig(generator=stylegan2(large), localize_expressions=True), large_repeats).items()
         },
     }

@@ -77,10 +77,10 @@ def measure(
 
 def add_leakage(subjects: Subjects, axis: Axis, within: set[str] | frozenset[str]) -> None:
     """Leakage into the axes outside ``within``, beside what the judge's own reading shows of it."""
-    axis.leaks = leaks(subjects.changes(axis.found), subjects.spreads, within)
+    axis.leaks = leaks(subjects.changes(axis.found), subjects.stds, within)
     floor = subjects.judge.floors.get("leakage", {}).get(axis.group)
-    # In the same spreads: the people of the floors' pictures are at rest, so theirs would make the floor too high.
-    floor = floor and {name: value / subjects.spreads[name] for name, value in floor.items() if subjects.spreads.get(name)}
+    # In the same standard deviations: the people of the floors' pictures are at rest, so theirs would make the floor too high.
+    floor = floor and {name: value / subjects.stds[name] for name, value in floor.items() if subjects.stds.get(name)}
     axis.figures |= leakage(axis.leaks, floor)
 
 

@@ -9,8 +9,9 @@ from models.evaluation.control.axes import turned_to
 from models.evaluation.control.response import psnr
 from models.evaluation.control.subjects import Subjects
 from models.rigging.controls import Controls, Portrait
+from models.rigging.frame_plan import FramePlan, plan_frame
+from models.rigging.frame_renderer import BACKDROP
 from models.rigging.local_blend import face_area
-from models.rigging.rig import BACKDROP, Request
 
 EXPRESSIONS = ("jawOpen", "mouthSmile_L", "browInnerUp_L", "eyeBlink_L", "mouthFunnel", "cheekPuff_L")
 AZIMUTHS = (-45.0, 45.0)
@@ -48,10 +49,10 @@ def lit(portrait: Portrait, degrees: float) -> Controls:
 def compare(subjects: Subjects, portrait: Portrait, asked: Controls) -> dict[str, float]:
     """PSNR of one edit against the portrait itself, by region."""
     rig = subjects.rig
-    requests = [rig.request(portrait, controls) for controls in (Controls(), asked)]
+    plans = [plan_frame(portrait, controls, rig.face) for controls in (Controls(), asked)]
     size = rig.generator.resolution
-    pictures = [rig.moved_picture(portrait, request, size, "exact")[0, :4].cpu().numpy() for request in requests]
-    outside = 1 - np.maximum(*(area(subjects, request, size) for request in requests))
+    pictures = [rig.renderer.layers(plan, size, "exact")[0, :4].cpu().numpy() for plan in plans]
+    outside = 1 - np.maximum(*(area(subjects, plan, size) for plan in plans))
     colours = [picture[:3] + (1 - picture[3:]) * BACKDROP for picture in pictures]
     shown = outside * (np.maximum(pictures[0][3], pictures[1][3]) > SEEN)
     return {
@@ -61,8 +62,8 @@ def compare(subjects: Subjects, portrait: Portrait, asked: Controls) -> dict[str
     }
 
 
-def area(subjects: Subjects, request: Request, size: int) -> np.ndarray:
+def area(subjects: Subjects, plan: FramePlan, size: int) -> np.ndarray:
     """The face with a small margin (size, size), 0 or 1, in its place in the frame."""
-    mask = request.similarity.warp(face_area(subjects.face, request.parameters, 128))
+    mask = plan.similarity.warp(face_area(subjects.face, plan.target, 128))
     wide = torch.nn.functional.max_pool2d(mask, 2 * MARGIN + 1, 1, MARGIN)
     return (torch.nn.functional.interpolate(wide, size=(size, size))[0, 0] > 0.01).float().cpu().numpy()

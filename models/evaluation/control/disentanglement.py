@@ -21,10 +21,10 @@ def measure_factors(subjects: Subjects) -> dict:
     those that the judge cannot read do not count.
     """
     places = coefficient_places(subjects)
-    spread = subjects.population.vector.std(dim=0).clamp(min=1e-6)
+    std = subjects.population.vector.std(dim=0).clamp(min=1e-6)
     deviations = {}
     for control, parts in CONTROLS.items():
-        read = [subjects.request(**taken(subjects, parts, draw)).vector / spread for draw in range(DRAWS)]
+        read = [subjects.request(**taken(subjects, parts, draw)).vector / std for draw in range(DRAWS)]
         varied = torch.stack(read).std(dim=0)  # (N, P) over the draws
         deviations[control] = {name: level(varied[:, rows]) for name, rows in places.items()}
     return {"scores": disentanglement(deviations), "deviations": deviations}

@@ -51,7 +51,7 @@ def leakage_goals(axes: dict[str, Axis]) -> list[dict]:
 def section_goals(sections: dict[str, dict]) -> list[dict]:
     lines = []
     if edits := sections.get("identity", {}).get("edits"):
-        worst = min(item["way"] for item in edits.values())
+        worst = min(item["normalized_identity"] for item in edits.values())
         lines.append(goal("identity: at least 90 % of the way to the same person", worst, worst >= 0.9))
     if found := sections.get("outside_face"):
         value = found["expression"]["hair_and_clothes"]

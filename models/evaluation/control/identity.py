@@ -10,28 +10,28 @@ from models.evaluation.control.subjects import Reading, Subjects
 GROUPS = {"pose": ("yaw", "pitch"), "expression": ("expression",), "light": ("light",)}
 
 
-def measure_likeness(subjects: Subjects, axes: dict[str, Axis]) -> dict:
+def measure_identity(subjects: Subjects, axes: dict[str, Axis]) -> dict:
     """Mean cosine similarity to the unedited portrait under each kind of edit, with its floors.
 
-    The embedding is what the judge tells of the person (identity, skin, looks), from which the mean of
-    the generator's people is taken. ``way`` is how far an edit stays on the way from another person
-    (0) to the same one (1). The same person is one rendered in another pose, expression or light
+    The embedding is what the judge tells of the person (identity, skin, attributes), from which the mean of
+    the generator's people is taken. ``normalized_identity`` puts the similarity between another
+    person's (0) and the same one's (1). The same person is one rendered in another pose, expression or light
     where the judge was made with such pictures, else the portrait mirrored.
     """
-    middle = subjects.population.likeness.mean(axis=0)
-    own = subjects.before.likeness - middle
+    middle = subjects.population.embedding.mean(axis=0)
+    own = subjects.before.embedding - middle
     other = other_people(own)
     known = subjects.judge.floors.get("likeness", {})
-    mirrored = similarity(own, mirror(subjects).likeness - middle)
+    mirrored = similarity(own, mirror(subjects).embedding - middle)
     result = {"other_person": round(other, 4), "same_person_from": "renders" if known else "mirror", "edits": {}}
     for name, groups in GROUPS.items():
         found = [reading for axis in axes.values() if axis.group in groups for reading in axis.found]
         if not found:
             continue
-        edited = float(np.mean([similarity(own, reading.likeness - middle) for reading in found]))
+        edited = float(np.mean([similarity(own, reading.embedding - middle) for reading in found]))
         same = float(known.get(name, mirrored))
-        way = (edited - other) / max(same - other, 1e-6)
-        result["edits"][name] = {"similarity": round(edited, 4), "same_person": round(same, 4), "way": round(way, 4)}
+        normalized = (edited - other) / max(same - other, 1e-6)
+        result["edits"][name] = {"similarity": round(edited, 4), "same_person": round(same, 4), "normalized_identity": round(normalized, 4)}
     return result
 
 

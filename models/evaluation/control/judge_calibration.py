@@ -28,7 +28,7 @@ from models.face.camera import PORTRAIT_CAMERA
 from models.face.gaze import is_gaze
 from models.io.atomic_write import write_atomic
 from models.perception.face_regressor import SIZE, Estimator
-from models.rigging.rig import BACKDROP
+from models.rigging.frame_renderer import BACKDROP
 from models.synthetic.blender.process import default_python
 from models.synthetic.dataset import picture_path, write_index, write_picture
 from models.synthetic.expressions import gaze_weights, neutral
@@ -121,7 +121,7 @@ def measure_floors(judge: Estimator, folder: Path, face: FaceModel) -> dict:
         )
         for column in range(1, len(KINDS))
     }
-    likeness = reading.likeness.reshape(count, len(KINDS), -1)
+    likeness = reading.embedding.reshape(count, len(KINDS), -1)
     likeness = likeness - likeness[:, 0].mean(axis=0)
     own = likeness[:, 0]
     same = {name: mean(similarity(own, likeness[:, KINDS.index(kind)]) for kind in kinds) for name, kinds in LIKENESS.items()}

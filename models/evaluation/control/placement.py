@@ -12,6 +12,7 @@ from models.evaluation.control.registration import Motion, find_motion
 from models.evaluation.control.response import response
 from models.evaluation.control.subjects import Subjects
 from models.rigging.controls import Controls, Portrait
+from models.rigging.frame_plan import plan_frame
 
 ROLL = (-30.0, -15.0, 0.0, 15.0, 30.0)  # degrees
 SHIFT = (-0.1, -0.05, 0.0, 0.05, 0.1)  # widths of the frame
@@ -50,8 +51,8 @@ def moved(subjects: Subjects, portrait: Portrait, name: str, value: float) -> fl
     rig = subjects.rig
     before, after = (grey(rig.frame(portrait, asked, passes=("Portrait",))["Portrait"])
                      for asked in (Controls(), controls_for(portrait, name, value)))  # fmt: skip
-    request = rig.request(portrait, controls_for(portrait, name, value))
-    found = find_motion(before, after, guess(request.similarity))
+    plan = plan_frame(portrait, controls_for(portrait, name, value), rig.face)
+    found = find_motion(before, after, guess(plan.similarity))
     if name == "roll":
         return found.angle
     if name == "scale":
@@ -74,7 +75,7 @@ def grey(picture: np.ndarray) -> np.ndarray:
 
 def leak_of(subjects: Subjects, portrait: Portrait, name: str, value: float) -> dict:
     """What the axis leaks: nothing where the code, and so the crop, stays the same to the bit."""
-    request = subjects.rig.request(portrait, controls_for(portrait, name, value))
-    code = subjects.rig.edit(portrait, request)[0].cpu().numpy()
+    plan = plan_frame(portrait, controls_for(portrait, name, value), subjects.face)
+    code = subjects.rig.renderer.edited_latent(plan)[0].cpu().numpy()
     change = float(np.abs(code - portrait.w).max() / max(np.abs(portrait.w).max(), 1e-9))
     return {"leakage": round(change, 6), "leaks_most_into": ""}

@@ -44,15 +44,15 @@ def usable_range(requested: np.ndarray, achieved: np.ndarray, tolerance: float) 
     return [round(float(values[order][low]), 4), round(float(values[order][high]), 4)]
 
 
-def leaks(changes: dict[str, np.ndarray], spreads: dict[str, float], within: Collection[str]) -> dict[str, float]:
-    """Root mean square change (N, K) of each axis in units of its spread.
+def leaks(changes: dict[str, np.ndarray], stds: dict[str, float], within: Collection[str]) -> dict[str, float]:
+    """Root mean square change (N, K) of each axis in units of its standard deviation.
 
     ``within`` are the axes that the edit is allowed to move; they are left out.
     """
     return {
-        name: round(float(np.sqrt(np.mean(change**2))) / spreads[name], 4)
+        name: round(float(np.sqrt(np.mean(change**2))) / stds[name], 4)
         for name, change in changes.items()
-        if name not in within and spreads[name] > 0
+        if name not in within and stds[name] > 0
     }
 
 

@@ -13,7 +13,7 @@ from models.evaluation.control.background import measure_outside
 from models.evaluation.control.coverage import measure_coverage
 from models.evaluation.control.disentanglement import measure_factors
 from models.evaluation.control.goals import goals
-from models.evaluation.control.identity import measure_likeness
+from models.evaluation.control.identity import measure_identity
 from models.evaluation.control.pairs import measure_pairs
 from models.evaluation.control.placement import measure_placement
 from models.evaluation.control.stability import measure_stability
@@ -63,7 +63,7 @@ def evaluate(
     results = Results(measure_axes(subjects, report))
     measures = {
         "both_sides": lambda: measure_pairs(subjects),
-        "identity": lambda: measure_likeness(subjects, results.axes),
+        "identity": lambda: measure_identity(subjects, results.axes),
         "outside_face": lambda: measure_outside(subjects),
         "disentanglement": lambda: measure_factors(subjects),
         "stability": lambda: measure_stability(subjects),
@@ -87,7 +87,7 @@ def facts(subjects: Subjects) -> dict:
     """How this was measured."""
     return {
         "method": subjects.method,
-        "keeps_outside": subjects.rig.networks.keep,
+        "localize_expressions": subjects.rig.networks.localize_expressions,
         "portraits": len(subjects.w),
         "truncation": subjects.truncation,
         "weights": subjects.rig.weights_hash,

@@ -16,9 +16,10 @@ from models.face.parameters import RigParameters
 from models.generators import latents_from_seed
 from models.perception.face_regressor import Estimator
 from models.rigging.controls import Portrait
-from models.rigging.rig import BACKDROP, Rig
+from models.rigging.frame_renderer import BACKDROP
+from models.rigging.rig import Rig
 
-POPULATION = 96  # codes whose readings give the spread of each axis
+POPULATION = 96  # codes whose readings give the standard deviation of each axis
 BATCH = 16
 FIRST_SEED = 100_000  # portraits that nothing was trained on
 
@@ -28,30 +29,30 @@ class Reading:
     """What the judge sees in M pictures, on the processor."""
 
     values: dict[str, np.ndarray]  # axis -> (M,)
-    likeness: np.ndarray  # (M, D) who it is
+    embedding: np.ndarray  # (M, D) who it is
     vector: Tensor  # (M, P) rig parameters
 
     @classmethod
     def of(cls, judge: Estimator, images: Tensor, face: FaceModel, names: list[str]) -> Reading:
         """Pictures (M, 3, H, W) sRGB 0–1, read for pose, light and the expressions ``names``."""
-        seen = judge.read(images)
-        return cls.of_vector(seen.parameters.cpu(), face, names, seen.likeness.cpu())
+        seen = judge.predict(images)
+        return cls.of_vector(seen.parameters.cpu(), face, names, seen.embedding.cpu())
 
     @classmethod
-    def of_vector(cls, vector: Tensor, face: FaceModel, names: list[str], likeness: Tensor | None = None) -> Reading:
+    def of_vector(cls, vector: Tensor, face: FaceModel, names: list[str], embedding: Tensor | None = None) -> Reading:
         """The same of rig parameters (M, P)."""
-        likeness = vector[:, :0] if likeness is None else likeness
+        embedding = vector[:, :0] if embedding is None else embedding
         parameters = RigParameters.from_vector(vector, face)
         brightness = luminance(parameters.light)
         values = {"yaw": parameters.rotation[:, 0].rad2deg(), "pitch": parameters.rotation[:, 1].rad2deg()}
         values |= {name: parameters.expression[:, face.expression_names.index(name)] for name in names}
         values |= {f"light_{number}": brightness[:, number] for number in range(9)}
-        return cls({name: value.numpy() for name, value in values.items()}, likeness.numpy(), vector)
+        return cls({name: value.numpy() for name, value in values.items()}, embedding.numpy(), vector)
 
     @classmethod
     def joined(cls, parts: list[Reading]) -> Reading:
         values = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
-        return cls(values, np.concatenate([part.likeness for part in parts]), torch.cat([part.vector for part in parts]))
+        return cls(values, np.concatenate([part.embedding for part in parts]), torch.cat([part.vector for part in parts]))
 
 
 class Subjects:
@@ -67,7 +68,7 @@ class Subjects:
         others = self.codes(POPULATION, FIRST_SEED + portraits, 1.0)
         self.others = rig.reconstruction(others, rig.face)
         self.population = self.readings(others)
-        self.spreads = {name: float(values.std()) for name, values in self.population.values.items()}
+        self.stds = {name: float(values.std()) for name, values in self.population.values.items()}
 
     def codes(self, count: int, seed: int, truncation: float) -> Tensor:
         """w of ``count`` seeds from ``seed`` on."""
@@ -85,7 +86,7 @@ class Subjects:
 
     def crops(self, w: Tensor) -> Tensor:
         """Pictures (M, 3, R, R) over the neutral backdrop."""
-        colour, alpha = self.rig.picture(w, "exact")
+        colour, alpha = self.rig.renderer.synthesize(w, "exact")
         return colour + (1 - alpha) * BACKDROP
 
     def edited(self, **parts: Tensor) -> Tensor:

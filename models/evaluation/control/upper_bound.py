@@ -36,24 +36,24 @@ from models.rigging.rig import Rig
 
 
 @torch.no_grad()
-def measure_ceiling(rig: Rig, judge: Estimator, portraits: int, report: Callable[[str], None]) -> Results:
+def measure_upper_bound(rig: Rig, judge: Estimator, portraits: int, report: Callable[[str], None]) -> Results:
     """The axes of a generator taught by scenes. Raises StyleRigError for one whose z is too small to hold a scene."""
     check_scenes(rig.generator, rig.face)
-    ceiling = Ceiling(Subjects(rig, judge, portraits, 1.0))
-    axes = {"yaw": ceiling.angle("yaw", 0, measured.YAW), "pitch": ceiling.angle("pitch", 1, measured.PITCH)}
+    upper_bound = UpperBound(Subjects(rig, judge, portraits, 1.0))
+    axes = {"yaw": upper_bound.angle("yaw", 0, measured.YAW), "pitch": upper_bound.angle("pitch", 1, measured.PITCH)}
     names = [name for name in expressions(judge, rig.face, VARIES) if not is_gaze(name)]
     for number, name in enumerate(names, 1):
-        axes[name] = ceiling.expression(name)
+        axes[name] = upper_bound.expression(name)
         if number % 10 == 0 or number == len(names):
             report(f"{number} of {len(names)} expressions done")
-    axes |= ceiling.light_bands()
+    axes |= upper_bound.light_bands()
     trust = reading_r2(judge, rig.face)
     for name, axis in axes.items():
         axis.figures["judge_r2"] = trust[name]
     return Results(axes, {"measured": {"method": "scene", "portraits": portraits, "truncation": 1.0}})
 
 
-class Ceiling:
+class UpperBound:
     """The same portraits as an evaluation's, edited by their z."""
 
     def __init__(self, subjects: Subjects):

@@ -150,16 +150,16 @@ class GeneratorEvaluation:
         if not attributes:
             self.note("separability", reason="the features read no attribute of this set well enough")
             return
-        spread, read = self.features.truth_spread[start:stop], self.read[:, start:stop]
+        std, read = self.features.truth_spread[start:stop], self.read[:, start:stop]
         with torch.no_grad():
             w = self.generator.mapping(self.z.to(self.generator.w_avg.device))[:, 0].cpu()
-        in_w, bits = separability(w, read, attributes, spread)
+        in_w, bits = separability(w, read, attributes, std)
         if not bits:
             self.note("separability", reason="almost all samples lie on one side of every attribute")
             return
-        in_z, _ = separability(self.z, read, attributes, spread)
+        in_z, _ = separability(self.z, read, attributes, std)
         latents = torch.from_numpy(self.real.truth["latent"][self.rows])
-        floor, _ = separability(latents, self.real_read[:, start:stop], attributes, spread)
+        floor, _ = separability(latents, self.real_read[:, start:stop], attributes, std)
         self.note(
             "separability",
             w=in_w,

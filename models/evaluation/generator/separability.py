@@ -44,17 +44,17 @@ def name_of(latent: int, layout: dict[str, list[int]]) -> str:
     return f"latent {latent}"
 
 
-def separability(codes: Tensor, read: Tensor, attributes: dict[str, tuple[int, float]], spread: Tensor) -> tuple[float, dict[str, float]]:
+def separability(codes: Tensor, read: Tensor, attributes: dict[str, tuple[int, float]], std: Tensor) -> tuple[float, dict[str, float]]:
     """2 ^ sum of H(Y|X) over the attributes, and each H in bits.
 
     ``codes`` (N, D) are separated by a linear SVM; ``read`` (N, S) are the latents read off the
-    pictures: their side of the threshold is Y, and the half furthest from it (in units of ``spread``
+    pictures: their side of the threshold is Y, and the half furthest from it (in units of ``std``
     (S,)) is kept, as the paper keeps what its classifiers are sure of. Attributes of which almost
     all pictures lie on one side are left out.
     """
     entropies = {}
     for name, (latent, threshold) in attributes.items():
-        distance = (read[:, latent] - threshold) / spread[latent]
+        distance = (read[:, latent] - threshold) / std[latent]
         kept = distance.abs() >= distance.abs().median()
         sides = distance[kept] > 0
         if min(int(sides.sum()), int((~sides).sum())) < LEAST:

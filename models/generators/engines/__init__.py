@@ -6,6 +6,6 @@ one fits is chosen by device and by how exact the pictures have to be.
 
 from models.generators.engines.engine import EXACTNESS, Engine, kernels_place, load_engine
 from models.generators.engines.roi import Box
-from models.generators.engines.thread_pools import all_threads, give_threads, one_thread, spoils_thread
+from models.generators.engines.scheduler import CpuScheduler, spoils_thread, torch_threads
 
-__all__ = ["Box", "EXACTNESS", "Engine", "all_threads", "give_threads", "kernels_place", "load_engine", "one_thread", "spoils_thread"]
+__all__ = ["EXACTNESS", "Box", "CpuScheduler", "Engine", "kernels_place", "load_engine", "spoils_thread", "torch_threads"]

@@ -16,14 +16,14 @@ from models.errors import StyleRigError
 from models.generators import stylegan2, stylegan3
 from models.generators.cpu import usable_precision
 from models.generators.engines.roi import Box
-from models.generators.engines.thread_pools import Lanes, engine_threads
+from models.generators.engines.scheduler import CpuScheduler, WorkerSlot
 from models.generators.generator import Generator
 from models.generators.noise import check_noise, draw_noise
 from models.generators.stylegan2 import over_backdrop, split_matte
 
 EXACTNESS = ("exact", "fast")
 Boxes = Sequence[Box | None] | None  # for each picture, None is the whole
-SMALL = 512  # side of pictures up to which two are drawn at the same time
+MAX_SMALL = 512  # side of images up to which several are drawn at the same time
 
 
 class Runner(Protocol):
@@ -65,21 +65,18 @@ class Engine:
         return split_matte(self.raw(w, noise, seed, boxes))
 
 
-class Plain:
+class TorchRunner:
     """The network itself, in ``dtype``."""
 
-    def __init__(self, generator: Generator, dtype: torch.dtype):
-        self.network, self.dtype = generator.synthesis, dtype
+    def __init__(self, generator: Generator, dtype: torch.dtype, scheduler: CpuScheduler):
+        self.network, self.dtype, self.scheduler = generator.synthesis, dtype, scheduler
         self.lock = threading.Lock()  # the network's type is changed meanwhile
-        self.whole = Lanes(1)
 
     def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes) -> Tensor:
         with self.lock:
-            if engine_threads() > torch.get_num_threads():  # callers gave theirs up
-                return self.whole.map(self.draw, [w], [noise], [seed])[0]
-            return self.draw(w, noise, seed)
+            return self.scheduler.map(self.draw, [(w, noise, seed)])[0]
 
-    def draw(self, w: Tensor, noise: str, seed: int, place: int = 0) -> Tensor:
+    def draw(self, w: Tensor, noise: str, seed: int, slot: WorkerSlot) -> Tensor:
         before = self.network.dtype
         self.network.dtype = self.dtype
         try:
@@ -94,42 +91,31 @@ class Fused(Protocol):
     noise_sizes: Sequence[int]
     shape: tuple[int, int, int]
 
-    def raw(self, w: Tensor, noises: Sequence[Tensor | str], box: Box | None = None, place: int = 0) -> Tensor:
-        """At least what lies in ``box``; the result is the caller's own. Calls at the same time need each their own ``place`` in memory."""
+    def raw(self, w: Tensor, noises: Sequence[Tensor | str], box: Box | None, slot: WorkerSlot) -> Tensor:
+        """At least what lies in ``box``; the result is the caller's own. A slot draws one image at a time."""
 
 
-class PictureByPicture:
-    """A fused network, which makes its pictures singly: one batch of them does not pay on a processor.
+class PerImageRunner:
+    """A fused network, which makes its images singly: one batch of them does not pay on a processor."""
 
-    What pays is to draw two small ones at the same time, each with half of the threads, where more than one is
-    wanted: threads that share a small picture mostly wait for each other. Which way a picture went cannot be seen in it.
-
-    A picture with all threads is drawn in the caller's own, or, where callers gave theirs up, in one for all of them.
-    """
-
-    def __init__(self, fused: Fused):
-        self.fused = fused
-        self.small = fused.shape[-1] <= SMALL
-        self.alone = threading.Lock()  # a picture with all threads, in place 0
-        self.whole, self.halves = Lanes(1), Lanes(2, first=1)
+    def __init__(self, fused: Fused, scheduler: CpuScheduler):
+        self.fused, self.scheduler = fused, scheduler
 
     def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes = None) -> Tensor:
         if not len(w):
             return w.new_zeros(0, *self.fused.shape)
         drawn = draw_noise(self.fused.noise_sizes, len(w), seed, w.device) if noise == "random" else None
         noises = [[values[index, 0] for values in drawn] if drawn else [noise] * len(self.fused.noise_sizes) for index in range(len(w))]
-        boxes = boxes or [None] * len(w)
-        threads, draw = engine_threads(), self.fused.raw
-        if self.small and threads > 1 and (len(w) > 1 or self.alone.locked() or self.halves.busy):
-            return torch.stack(self.halves.map(draw, w, noises, boxes))
-        with self.alone:
-            if threads > torch.get_num_threads():
-                return torch.stack(self.whole.map(draw, w, noises, boxes))
-            return torch.stack([draw(*picture) for picture in zip(w, noises, boxes, strict=True)])
+        images = list(zip(w, noises, boxes or [None] * len(w), strict=True))
+        return torch.stack(self.scheduler.map(self.fused.raw, images, small=self.fused.shape[-1] <= MAX_SMALL))
 
 
-def load_engine(generator: Generator, exactness: str = "fast", device: str | torch.device = "cpu") -> Engine:
+def load_engine(
+    generator: Generator, exactness: str = "fast", device: str | torch.device = "cpu", scheduler: CpuScheduler | None = None
+) -> Engine:
     """An engine for ``generator`` on ``device``, whose weights it moves there.
+
+    On a CPU it draws with the threads of ``scheduler``; None: with as many as torch uses now.
 
     "exact" stays within 1e-3 of the plain float32 network on [-1, 1]; "fast" convolves in bfloat16
     where the hardware does (some 50 dB and more), else it is the exact one. Raises StyleRigError
@@ -143,14 +129,14 @@ def load_engine(generator: Generator, exactness: str = "fast", device: str | tor
     if device.type != "cpu":
         raise no_device(device)
     dtype, notice = precision(exactness, device)
-    generator = generator.to(device)
+    generator, scheduler = generator.to(device), scheduler or CpuScheduler()
     if not isinstance(generator.synthesis, stylegan2.SynthesisNetwork | stylegan3.SynthesisNetwork):
-        return Engine(generator, Plain(generator, torch.float32), "plain torch, float32", notice)
+        return Engine(generator, TorchRunner(generator, torch.float32, scheduler), "plain torch, float32", notice)
     try:
-        runner = PictureByPicture(fuse(generator, dtype))
+        runner = PerImageRunner(fuse(generator, dtype), scheduler)
     except StyleRigError as error:
         notice = f"{error.message} {error.hint} {notice}".strip()
-        return Engine(generator, Plain(generator, dtype), f"plain torch, {name_of(dtype)}", notice)
+        return Engine(generator, TorchRunner(generator, dtype, scheduler), f"plain torch, {name_of(dtype)}", notice)
     return Engine(generator, runner, f"fused kernels, {name_of(dtype)}", notice)
 
 

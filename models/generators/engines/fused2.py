@@ -13,7 +13,7 @@ from models.generators.bias_act import LEAK
 from models.generators.engines.convolution import Convolution, array, padded, whole
 from models.generators.engines.kernels import LANES, activate_rows, blur_rows, dot_rows
 from models.generators.engines.roi import Box, drawn_parts
-from models.generators.engines.thread_pools import share
+from models.generators.engines.scheduler import WorkerSlot
 from models.generators.layers import GAIN, FullyConnectedLayer, SynthesisLayer, ToRGBLayer
 from models.generators.stylegan2 import SynthesisNetwork
 
@@ -68,7 +68,7 @@ def affine(layer: FullyConnectedLayer) -> tuple[Tensor, Tensor]:
     return weight, padded(layer.bias.detach() * layer.bias_gain, channels)
 
 
-class Rows:
+class RaggedMatVec:
     """Matrices of different sizes one after another, each row to be multiplied with a vector of its own."""
 
     def __init__(self, matrices: list[Tensor]):
@@ -78,22 +78,22 @@ class Rows:
         self.values = array(torch.cat([matrix.reshape(-1) for matrix in matrices]))
         self.ends = np.cumsum([len(matrix) for matrix in matrices])[:-1]
 
-    def dot(self, x: np.ndarray, x_starts: np.ndarray) -> np.ndarray:
+    def dot(self, x: np.ndarray, x_starts: np.ndarray, slot: WorkerSlot) -> np.ndarray:
         """One number for each row, whose vector begins at ``x_starts`` of it in x."""
         out = np.empty(len(self.counts), np.float32)
-        share(dot_rows, (self.values, self.starts, self.counts, x, x_starts, out), len(out), len(self.values))
+        slot.share(dot_rows, (self.values, self.starts, self.counts, x, x_starts, out), len(out), len(self.values))
         return out
 
 
 class FusedStyleGAN2:
-    """The synthesis network of ``network`` in ``dtype`` (float32 or bfloat16); one picture at a time in each ``place``."""
+    """The synthesis network of ``network`` in ``dtype`` (float32 or bfloat16); one picture at a time in each slot."""
 
     def __init__(self, network: SynthesisNetwork, dtype: torch.dtype):
         self.img_channels, self.dtype = network.img_channels, dtype
         self.noise_sizes = network.noise_sizes
         self.shape = (network.img_channels, network.block_resolutions[-1], network.block_resolutions[-1])
         self.layers, self.colours = [], []
-        self.rooms: dict[int, Tensor] = {}
+        self.scratch: dict[int, Tensor] = {}
         for size in network.block_resolutions:
             block = getattr(network, f"b{size}")
             self.layers += [Layer(layer, dtype) for layer in ([] if block.first else [block.conv0]) + [block.conv1]]
@@ -103,78 +103,78 @@ class FusedStyleGAN2:
         # The styles of all layers and colours, in the order of the codes in w that they take.
         order = [layer.affine for layer in self.layers] + [colour.affine for colour in self.colours]
         codes = [*range(len(self.layers)), *(2 * index + 1 for index in range(len(self.colours)))]
-        self.affines = Rows([weight for weight, _ in order])
+        self.affines = RaggedMatVec([weight for weight, _ in order])
         self.biases = array(torch.cat([bias for _, bias in order]))
         self.codes = np.repeat(np.array(codes), [len(bias) for _, bias in order])
-        self.energies = Rows([layer.energy for layer in self.layers])
+        self.energies = RaggedMatVec([layer.energy for layer in self.layers])
         begins = np.cumsum([0] + [layer.energy.shape[1] for layer in self.layers])[:-1]
         self.style_starts = np.repeat(begins, [layer.channels for layer in self.layers])
 
-    def styles(self, w: Tensor) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def styles(self, w: Tensor, slot: WorkerSlot) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """w (num_ws, w_dim) -> styles of all layers and then colours, and what scales each layer's result."""
         w = w.contiguous()
-        styles = self.affines.dot(array(w).reshape(-1), self.codes * w.shape[1]) + self.biases
-        energies = self.energies.dot(np.square(styles), self.style_starts)
+        styles = self.affines.dot(array(w).reshape(-1), self.codes * w.shape[1], slot) + self.biases
+        energies = self.energies.dot(np.square(styles), self.style_starts, slot)
         scales = GAIN / np.sqrt(energies + np.float32(1e-8))
         return np.split(styles, self.affines.ends), np.split(scales, self.energies.ends)
 
-    def raw(self, w: Tensor, noises: Sequence[Tensor | str], box: Box | None = None, place: int = 0) -> Tensor:
+    def raw(self, w: Tensor, noises: Sequence[Tensor | str], box: Box | None, slot: WorkerSlot) -> Tensor:
         """w (num_ws, w_dim), for each layer its noise as Layer.noise takes it -> (img_channels, R, R) float32, 0 outside ``box``."""
         box = box or Box.whole(self.shape[-1])
         parts = drawn_parts(box, [layer.size for layer in self.layers if not layer.up])
-        image = self.draw(*self.styles(w), noises, parts, place)
+        image = self.draw(*self.styles(w, slot), noises, parts, slot)
         picture = torch.zeros(self.shape)
         picture[:, *box.place] = torch.from_numpy(image[box.inside(parts[-1]).place]).permute(2, 0, 1)[: self.img_channels]
         return picture
 
     def draw(
-        self, styles: list[np.ndarray], scales: list[np.ndarray], noises: Sequence[Tensor | str], parts: list[Box], place: int
+        self, styles: list[np.ndarray], scales: list[np.ndarray], noises: Sequence[Tensor | str], parts: list[Box], slot: WorkerSlot
     ) -> np.ndarray:
         """The image (H, W, 4) of the last of ``parts``: what each block draws, each within twice the one before."""
         colours = styles[len(self.layers) :]
         image = np.empty((0, 0, 4), np.float32)
-        x = self.room(place, 0, parts[0].height, parts[0].width, len(styles[0]))
+        x = self.scratch_buffer(slot, 0, parts[0].height, parts[0].width, len(styles[0]))
         torch.mul(self.const, torch.from_numpy(styles[0]), out=x[1:-1])
         for index, layer in enumerate(self.layers):
             block, last = (index + 1) // 2, index + 1 == len(self.layers)
             part = parts[block]
-            out = self.room(place, index + 1, 0 if last else part.height, part.width, layer.channels)
+            out = self.scratch_buffer(slot, index + 1, 0 if last else part.height, part.width, layer.channels)
             after = scales[index] if last else styles[index + 1]
             changes = (scales[index], layer.bias, layer.noise(noises[index], part), after, array(out[1:-1]))
             if layer.up:
-                x, image = cut(x, image, parts[block - 1], part)
-                self.double(layer, x, changes)
+                x, image = crop(x, image, parts[block - 1], part)
+                self.upsample_layer(layer, x, changes, slot)
             else:
                 to_rgb = self.colours[block]
                 before, image = image, np.empty((part.height, part.width, 4), np.float32)
                 weights = to_rgb.weight * colours[block]
-                self.keep(layer, x, (*changes, weights, to_rgb.bias, before, image, layer.settings, to_rgb.clamp))
+                self.same_size_layer(layer, x, (*changes, weights, to_rgb.bias, before, image, layer.settings, to_rgb.clamp), slot)
             x = out
         return image
 
-    def room(self, place: int, index: int, height: int, width: int, channels: int) -> Tensor:
+    def scratch_buffer(self, slot: WorkerSlot, index: int, height: int, width: int, channels: int) -> Tensor:
         """Where layer ``index`` finds its input: (height + 2, width, channels), a row of zeros above and below.
 
         Memory that is asked for anew is cleared by the system first, which costs as much as filling it.
         """
-        if place not in self.rooms:
+        if slot.index not in self.scratch:
             most = max((layer.size + 2) * layer.size * layer.channels for layer in self.layers)
             with torch.inference_mode(False):  # also those who call without it write there
-                self.rooms[place] = torch.empty(2, most, dtype=self.dtype)
-        room = self.rooms[place][index % 2, : (height + 2) * width * channels].view(height + 2, width, channels)
-        room[0], room[-1] = 0, 0
-        return room
+                self.scratch[slot.index] = torch.empty(2, most, dtype=self.dtype)
+        buffer = self.scratch[slot.index][index % 2, : (height + 2) * width * channels].view(height + 2, width, channels)
+        buffer[0], buffer[-1] = 0, 0
+        return buffer
 
-    def keep(self, layer: Layer, x: Tensor, changes: tuple) -> None:
+    def same_size_layer(self, layer: Layer, x: Tensor, changes: tuple, slot: WorkerSlot) -> None:
         """A layer that keeps the size, band by band."""
         height, width = len(x) - 2, x.shape[1]
         rows = band_rows(width * layer.channels)
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
             result = array(layer.convolutions[0](x[top : bottom + 2]))
-            share(activate_rows, (result, top, *changes), bottom - top, result.size)
+            slot.share(activate_rows, (result, top, *changes), bottom - top, result.size)
 
-    def double(self, layer: Layer, x: Tensor, changes: tuple) -> None:
+    def upsample_layer(self, layer: Layer, x: Tensor, changes: tuple, slot: WorkerSlot) -> None:
         """A layer that doubles the size, band by band: the filter needs a row more on either side."""
         height, width = len(x) - 2, x.shape[1]
         rows = band_rows(4 * width * layer.channels)
@@ -188,10 +188,10 @@ class FusedStyleGAN2:
             inputs = wide, x[top : bottom + 2], wide[low + 1 - top : high + 1 - top], x[low + 1 : high + 1]
             results = [array(convolve(part)) for convolve, part in zip(layer.convolutions, inputs)]
             places = np.array([2 * top, top, low, height])
-            share(blur_rows, (*results, places, *changes, layer.settings), 2 * (bottom - top), 4 * results[0].size)
+            slot.share(blur_rows, (*results, places, *changes, layer.settings), 2 * (bottom - top), 4 * results[0].size)
 
 
-def cut(x: Tensor, image: np.ndarray, drawn: Box, part: Box) -> tuple[Tensor, np.ndarray]:
+def crop(x: Tensor, image: np.ndarray, drawn: Box, part: Box) -> tuple[Tensor, np.ndarray]:
     """Of a block's result, with a row of zeros above and below, and its image what the next one needs to draw ``part``."""
     if part == drawn.doubled():
         return x, image

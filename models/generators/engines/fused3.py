@@ -13,7 +13,7 @@ from models.generators.bias_act import LEAK
 from models.generators.engines.convolution import Convolution, array, padded, whole
 from models.generators.engines.kernels import BAND, CHUNK, STRIP, TAPS, filter_tiles, parts
 from models.generators.engines.roi import Box
-from models.generators.engines.thread_pools import share
+from models.generators.engines.scheduler import WorkerSlot
 from models.generators.filtered_lrelu import downsample, upsample
 from models.generators.layers import GAIN
 from models.generators.stylegan3 import FilteredLayer, SynthesisNetwork
@@ -56,7 +56,7 @@ class Layer:
         style = style * style.square().mean().rsqrt()
         return style, self.gain * (self.energy @ style.square() + 1e-8).rsqrt()
 
-    def filter(self, x: Tensor, scale: Tensor, after: Tensor, out: Tensor) -> None:
+    def filter(self, x: Tensor, scale: Tensor, after: Tensor, out: Tensor, slot: WorkerSlot) -> None:
         """x (H, W, C), the convolution's result -> out (h, w, C), the next one's input."""
         if not self.fused:
             self.filter_plainly(x, scale, after, out)
@@ -64,7 +64,7 @@ class Layer:
         vectors = (array(padded(scale * GAIN, self.channels)), self.bias, array(padded(after, self.channels)))
         rows, columns = out.shape[:2]
         tiles = parts(rows, BAND) * parts(columns, STRIP) * (self.channels // CHUNK)
-        share(filter_tiles, (array(x), *vectors, self.up_taps, self.down_taps, self.geometry, self.settings,
+        slot.share(filter_tiles, (array(x), *vectors, self.up_taps, self.down_taps, self.geometry, self.settings,
                              array(out)), tiles, out.numel())  # fmt: skip
 
     def filter_plainly(self, x: Tensor, scale: Tensor, after: Tensor, out: Tensor) -> None:
@@ -88,16 +88,16 @@ def fits(layer: FilteredLayer) -> bool:
 
 
 class FusedStyleGAN3:
-    """The synthesis network of ``network`` in ``dtype`` (float32 or bfloat16); one picture at a time in each ``place``."""
+    """The synthesis network of ``network`` in ``dtype`` (float32 or bfloat16); one picture at a time in each slot."""
 
     def __init__(self, network: SynthesisNetwork, dtype: torch.dtype):
         self.network, self.dtype = network, dtype
         self.noise_sizes: tuple[int, ...] = ()
         self.layers = [Layer(getattr(network, name), dtype) for name in network.layer_names]
         self.shape = (3, self.layers[-1].size, self.layers[-1].size)
-        self.rooms: dict[int, Tensor] = {}
+        self.scratch: dict[int, Tensor] = {}
 
-    def raw(self, w: Tensor, noises: Sequence[Tensor | str] = (), box: Box | None = None, place: int = 0) -> Tensor:
+    def raw(self, w: Tensor, noises: Sequence[Tensor | str], box: Box | None, slot: WorkerSlot) -> Tensor:
         """w (num_ws, w_dim) -> (3, R, R) float32; there is no noise. Always the whole picture."""
         styles = [layer.style(code) for layer, code in zip(self.layers, w[1:])]
         features = self.network.input(w[:1])[0].permute(1, 2, 0)
@@ -106,15 +106,15 @@ class FusedStyleGAN3:
         for index, layer in enumerate(self.layers):
             last = index + 1 == len(self.layers)
             after = torch.ones(layer.config.out_channels) if last else styles[index + 1][0]
-            out = self.room(place, index, layer)
-            layer.filter(layer.convolve(x), styles[index][1], after, out)
+            out = self.scratch_buffer(slot, index, layer)
+            layer.filter(layer.convolve(x), styles[index][1], after, out, slot)
             x = out
         return x[:, :, : layer.config.out_channels].permute(2, 0, 1).float() * self.network.output_scale
 
-    def room(self, place: int, index: int, layer: Layer) -> Tensor:
+    def scratch_buffer(self, slot: WorkerSlot, index: int, layer: Layer) -> Tensor:
         """Where layer ``index`` puts its result: (size, size, channels)."""
-        if place not in self.rooms:
+        if slot.index not in self.scratch:
             most = max(layer.size**2 * layer.channels for layer in self.layers)
             with torch.inference_mode(False):  # also those who call without it write there
-                self.rooms[place] = torch.empty(2, most, dtype=self.dtype)
-        return self.rooms[place][index % 2, : layer.size**2 * layer.channels].view(layer.size, layer.size, layer.channels)
+                self.scratch[slot.index] = torch.empty(2, most, dtype=self.dtype)
+        return self.scratch[slot.index][index % 2, : layer.size**2 * layer.channels].view(layer.size, layer.size, layer.channels)

@@ -27,8 +27,8 @@ def reading_loss(reader: Estimator, picture: Tensor, target: Tensor, rng: torch.
     """
     grain = GRAIN * torch.randn(len(target), 3, *target.shape[2:], generator=rng).to(target) if rng else 0.0
     with torch.no_grad():
-        wanted, known = reader.look(over_grey(target) + grain)
-    found, seen = reader.look(over_grey(picture) + grain)
+        wanted, known = reader.forward_features(over_grey(target) + grain)
+    found, seen = reader.forward_features(over_grey(picture) + grain)
     terms = [smooth_l1_loss(found[:, part], wanted[:, part]) for part in columns(reader)]
     return torch.stack(terms).mean() + (seen - known).abs().mean() / known.abs().mean()
 

@@ -21,7 +21,7 @@ from models.face.parameters import RigParameters
 from models.io.atomic_write import write_atomic
 from models.io.images import save_image
 from models.perception.face_regressor import Estimator
-from models.rigging.rig import BACKDROP
+from models.rigging.frame_renderer import BACKDROP
 from models.rigging.rignet import CONTROLS, PaperRigNet, RigNets
 from models.training.rig.config import RigNetSettings
 from models.training.rig.loop import Loop, wait_for_all

@@ -62,8 +62,8 @@ def train_estimator(
         for part, place in places.items():
             known = loss[:, place] * person if part in PERSON else loss[:, place]
             terms[part] = PART_WEIGHTS[part] * known.mean()
-        if network.looks:
-            terms["looks"] = PART_WEIGHTS["looks"] * (loss[:, -network.looks :] * person).mean()
+        if network.n_attributes:
+            terms["looks"] = PART_WEIGHTS["looks"] * (loss[:, -network.n_attributes :] * person).mean()
         return terms
 
     loop.run(step)

@@ -21,7 +21,7 @@ from models.face.alignment import ffhq_crop
 from models.generators import Generator
 from models.io.atomic_write import write_atomic
 from models.perception.face_regressor import Estimator
-from models.rigging.rig import BACKDROP
+from models.rigging.frame_renderer import BACKDROP
 from models.training.core.distributed import World
 from models.training.core.random import Draws
 from models.training.rig.config import PoolSettings

@@ -16,7 +16,7 @@ from models.evaluation.plots import Series, line_plot
 from models.face.alignment import align, project_landmarks
 from models.face.rasterizer import render
 from models.io.atomic_write import write_atomic
-from models.rigging.rig import BACKDROP
+from models.rigging.frame_renderer import BACKDROP
 from models.rigging.rignet import RigNets
 from models.training.rig.losses import rows_of
 from models.training.rig.reconstruction import held_out

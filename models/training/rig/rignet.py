@@ -15,9 +15,9 @@ from models.face.parameters import RigParameters
 from models.generators import Generator
 from models.generators.semantic_mapping.scene_edits import draw_pairs, draw_scenes
 from models.perception.face_regressor import Estimator
+from models.rigging.frame_renderer import BACKDROP
 from models.rigging.local_blend import face_area
 from models.rigging.reconstruction import Reconstruction
-from models.rigging.rig import BACKDROP
 from models.rigging.rignet import CONTROLS, METHODS, SIMULTANEOUS, RigNets
 from models.training.core.distributed import World
 from models.training.core.random import Draws
@@ -97,7 +97,7 @@ def start_networks(studio: Studio, config: TrainingConfig) -> RigNets:
     """All networks, untrained."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        nets = RigNets.create(studio.reconstruction, studio.face, hidden=config.joint.hidden, keep=config.keep)
+        nets = RigNets.create(studio.reconstruction, studio.face, hidden=config.joint.hidden, localize_expressions=config.keep)
     return nets.to(studio.pool.w.device)
 
 
