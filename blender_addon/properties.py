@@ -75,7 +75,7 @@ class StyleRigObject(bpy.types.PropertyGroup):
         name="Light",
         description="Spherical-harmonic coefficients of the light: (0,0) to (2,2), red, green and blue of each in turn",
         size=LIGHT_SIZE,
-        default=light.EVEN,
+        default=light.EVEN_LIGHT,
         soft_min=-5,
         soft_max=5,
         precision=3,
@@ -95,7 +95,7 @@ class StyleRigObject(bpy.types.PropertyGroup):
         description="Where the light mainly comes from, in the rig's axes",
         subtype="DIRECTION",
         size=3,
-        default=light.FRONT,
+        default=light.FRONT_DIRECTION,
         update=tag,
         override=OVERRIDABLE,
     )

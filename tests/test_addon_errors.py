@@ -40,3 +40,9 @@ def test_a_value_is_never_taken_for_a_template():
 def test_message_and_hint_may_have_values_of_their_own():
     error = errors.UserError("x", errors.Text("{name} is full.", name="a"), errors.Text("Empty {name}.", name="b"))
     assert str(error) == "a is full. Empty b."
+
+
+def test_texts_are_equal_by_what_they_say():
+    text = errors.Text("{name} is full.", name="a")
+    assert text == errors.Text("{name} is full.", name="a")
+    assert text != errors.Text("{name} is full.", name="b") and text != errors.Text("a is full.") and text != "a is full."

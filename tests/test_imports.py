@@ -53,7 +53,7 @@ def modules(package: str) -> dict[str, Path]:
     """Name -> file of every module of a package; a package is its ``__init__``."""
     paths = sorted((ROOT / package).rglob("*.py"))
     names = (path.relative_to(ROOT).with_suffix("").parts for path in paths)
-    return {".".join(parts).removesuffix(".__init__"): path for parts, path in zip(names, paths)}
+    return {".".join(parts).removesuffix(".__init__"): path for parts, path in zip(names, paths, strict=True)}
 
 
 @cache

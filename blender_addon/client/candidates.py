@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import UserError
 from .http_client import Client, fault
 
-THUMBNAIL = 128  # pixels
+THUMBNAIL_SIZE = 128  # pixels
 OWN_CONTROLS = {"rotation": None, "expression": {}, "light": None, "translation": None, "scale": 1.0}
 
 
@@ -23,7 +23,7 @@ class Candidate:
     seed: int
     truncation: float
     portrait: dict
-    combined: np.ndarray  # (THUMBNAIL, THUMBNAIL, 4) scene-linear, premultiplied, row 0 at the top
+    combined: np.ndarray  # (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 4) scene-linear, premultiplied, row 0 at the top
 
 
 def draw_candidate(client: Client, seed: int, truncation: float) -> Candidate:
@@ -34,7 +34,7 @@ def draw_candidate(client: Client, seed: int, truncation: float) -> Candidate:
 
 def thumbnail(client: Client, portrait: dict) -> np.ndarray:
     """A small picture of the portrait as it is."""
-    return client.frame(portrait, OWN_CONTROLS, THUMBNAIL)["Combined"]
+    return client.frame(portrait, OWN_CONTROLS, THUMBNAIL_SIZE)["Combined"]
 
 
 class Gallery:

@@ -27,7 +27,7 @@ from . import policy
 from .image import editors, keep_image, restore, show_pixels
 from .latest_only_worker import Answer, LatestOnlyWorker
 
-INTERVAL = 0.0  # seconds between looks: once in each turn of Blender's main loop; where nothing changed, microseconds
+TICK_SECONDS = 0.0  # seconds between looks: once in each turn of Blender's main loop; where nothing changed, microseconds
 
 
 @dataclass(frozen=True)
@@ -280,7 +280,7 @@ def tick() -> float | None:
     if not VIEW.running:
         return None
     VIEW.poll()
-    return INTERVAL
+    return TICK_SECONDS
 
 
 def register() -> None:

@@ -23,7 +23,7 @@ from .image import IMAGE
 MARGIN = 12  # pixels between the portrait and the view's edge, before the interface's scale
 MIN_FACING_COSINE = 0.5  # cosine of the angle between view and face, up to which the portrait lies over the head
 View = bpy.types.SpaceView3D
-AT_EDGES = {"TOOLS", "UI", "HEADER", "TOOL_HEADER", "ASSET_SHELF", "ASSET_SHELF_HEADER"}
+EDGE_REGIONS = {"TOOLS", "UI", "HEADER", "TOOL_HEADER", "ASSET_SHELF", "ASSET_SHELF_HEADER"}
 CORNERS = ((-1, -1), (1, -1), (-1, 1), (1, 1))  # of a triangle strip
 VERTEX = """
 void main()
@@ -150,7 +150,7 @@ def covered(area: bpy.types.Area, window: bpy.types.Region) -> tuple[int, int, i
     """Pixels of a view's main region that its other regions lie over: left, right, bottom, top."""
     edges = {"LEFT": 0, "RIGHT": 0, "BOTTOM": 0, "TOP": 0}
     for region in area.regions:
-        if region.type in AT_EDGES and region.alignment in edges:
+        if region.type in EDGE_REGIONS and region.alignment in edges:
             edges[region.alignment] += overlap(window, region)
     return edges["LEFT"], edges["RIGHT"], edges["BOTTOM"], edges["TOP"]
 

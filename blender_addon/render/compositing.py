@@ -109,13 +109,13 @@ def geometry(passes: dict[str, np.ndarray], head_to_world: np.ndarray | None, wo
     to_world = portrait_to_world(passes.get("placement"), head_to_world)
     covered = passes["Depth"] < frames.FAR
     inside = covered.astype(np.float32)
-    position = points_in(to_world, passes["Position"]) * inside
+    position = transform_points(to_world, passes["Position"]) * inside
     metres = passes["Depth"] / np.float32(conversions.CENTIMETRES_PER_METRE)
     if world_to_camera is not None:
         row = world_to_camera[2].astype(np.float32)
         metres = -(position.reshape(-1, 3) @ row[:3] + row[3]).reshape(covered.shape)
     return {
-        "Normal": turned(passes["Normal"], unit_columns(to_world[:3, :3]).astype(np.float32)),
+        "Normal": rotate_vectors(passes["Normal"], unit_columns(to_world[:3, :3]).astype(np.float32)),
         "Position": position,
         "UV": np.concatenate((passes["UV"] * inside, inside), axis=-1),
         "Depth": np.where(covered, metres, frames.FAR).astype(np.float32),
@@ -132,14 +132,14 @@ def portrait_to_world(placement: np.ndarray | None, head_to_world: np.ndarray | 
     return head_to_world @ np.linalg.inv(standing)
 
 
-def points_in(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+def transform_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points (H, W, 3) through a matrix (4, 4)."""
-    moved = turned(points, matrix[:3, :3].astype(np.float32))
+    moved = rotate_vectors(points, matrix[:3, :3].astype(np.float32))
     moved += matrix[:3, 3].astype(np.float32)
     return moved
 
 
-def turned(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def rotate_vectors(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Vectors (H, W, 3) through a matrix (3, 3): one product of two dimensions, which numpy has fast."""
     return (vectors.reshape(-1, 3) @ matrix.T).reshape(vectors.shape)
 
@@ -159,17 +159,17 @@ def feather(passes: dict[str, np.ndarray], to_crop: tuple[complex, complex]) -> 
     size = passes["Combined"].shape[0]
     line = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
     faded = {name: passes[name].copy() for name in ("Combined", "HeadMatte") if name in passes}
-    for rows, columns in around_middle(size, -offset / factor, (1 - FEATHER) / (abs(factor.real) + abs(factor.imag))):
+    for rows, columns in border_bands(size, -offset / factor, (1 - FEATHER) / (abs(factor.real) + abs(factor.imag))):
         x, y = line[None, columns], line[rows, None]
-        inside = faded_ends(np.float32(factor.real) * x + np.float32(-factor.imag) * y, offset.real)
-        inside *= faded_ends(np.float32(factor.imag) * x + np.float32(factor.real) * y, offset.imag)
+        inside = smooth_falloff(np.float32(factor.real) * x + np.float32(-factor.imag) * y, offset.real)
+        inside *= smooth_falloff(np.float32(factor.imag) * x + np.float32(factor.real) * y, offset.imag)
         for picture in faded.values():
             # Half the time of a product, which buffers the one value that goes with all channels of a pixel.
             np.einsum("hwc,hw->hwc", picture[rows, columns], inside, out=picture[rows, columns])
     return {**passes, **faded}
 
 
-def around_middle(size: int, centre: complex, half: float) -> list[tuple[slice, slice]]:
+def border_bands(size: int, centre: complex, half: float) -> list[tuple[slice, slice]]:
     """The parts (rows, columns) of a square picture, row 0 at the bottom, around an upright square in it: NDC."""
     ends = ((middle + side * half + 1) * size / 2 for middle in (centre.imag, centre.real) for side in (-1, 1))
     low, high, left, right = (min(max(round(end), 0), size) for end in ends)
@@ -179,7 +179,7 @@ def around_middle(size: int, centre: complex, half: float) -> list[tuple[slice, 
     ]  # fmt: skip
 
 
-def faded_ends(place: np.ndarray, offset: float) -> np.ndarray:
+def smooth_falloff(place: np.ndarray, offset: float) -> np.ndarray:
     """1 where ``place + offset`` is around 0, down to 0 at -1 and 1, smoothly. In the memory of ``place``."""
     place += np.float32(offset)
     np.abs(place, out=place)

@@ -11,8 +11,8 @@ from ..translations import tr_error
 from .farm_script import leave_script
 from .portrait_camera import ensure_camera
 
-OURS = "StyleRig"  # names of the nodes that are made here begin with this
-PLATE = f"{OURS} Plate"
+NODE_PREFIX = "StyleRig"  # names of the nodes that are made here begin with this
+PLATE = f"{NODE_PREFIX} Plate"
 GRADIENT_SIZE = 256
 LIGHT_WRAP = 0.25  # how much of the plate's light goes round the head's edges
 WRAP_WIDTH = 0.02  # of the picture's shorter side
@@ -37,7 +37,7 @@ def ensure_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
         scene.use_nodes = True
         return scene.node_tree
     if scene.compositing_node_group is None:
-        tree = bpy.data.node_groups.new(f"{OURS} Compositor", "CompositorNodeTree")
+        tree = bpy.data.node_groups.new(f"{NODE_PREFIX} Compositor", "CompositorNodeTree")
         tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
         scene.compositing_node_group = tree
     return scene.compositing_node_group

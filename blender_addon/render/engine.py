@@ -256,7 +256,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
 
     def fail(self, message: str) -> None:
         """Show the message and end the render; an animation stops with it."""
-        sequence.PROBLEMS.append(message)
+        sequence.RENDER_ERRORS.append(message)
         self.update_stats("", message)
         self.report({"ERROR"}, message)
 

@@ -14,8 +14,8 @@ from .engine import check_portraits
 
 def check(scene: bpy.types.Scene) -> None:
     """Raise UserError unless the scene can be rendered here, and no render has failed."""
-    if sequence.PROBLEMS:
-        raise UserError("render_failed", "A render failed: {problem}", problem=sequence.PROBLEMS[0])
+    if sequence.RENDER_ERRORS:
+        raise UserError("render_failed", "A render failed: {problem}", problem=sequence.RENDER_ERRORS[0])
     if scene.render.engine != "STYLERIG":
         raise UserError(
             "other_engine",

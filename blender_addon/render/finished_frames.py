@@ -33,8 +33,8 @@ HASHES = "#" * output_files.DIGITS
 MAX_THREADS = 16  # frames looked at side by side: files on a server take their time
 
 State = tuple[tuple[str, int, int, int], ...]
-DONE: set[tuple[tuple[str, ...], State]] = set()  # frames that were found done: the files they must have, and their state
-SEEN: dict[State, float] = {}  # when frames that were not done were first seen so, by this computer's steady clock
+FINISHED_FRAMES: set[tuple[tuple[str, ...], State]] = set()  # frames that were found done: the files they must have, and their state
+UNFINISHED_SINCE: dict[State, float] = {}  # when frames that were not done were first seen so, by this computer's steady clock
 
 
 def is_finished(path: Path) -> bool:
@@ -80,7 +80,7 @@ def is_finished_at_rest(path: Path, mend: Callable[[], None]) -> bool:
 def wait_for_rest(begun: Iterable[State]) -> None:
     """Until each of these states, at least one, has been there for REST_SECONDS; in a person's next render they have."""
     now = time.monotonic()
-    seen = [SEEN.setdefault(one, now) for one in begun]
+    seen = [UNFINISHED_SINCE.setdefault(one, now) for one in begun]
     time.sleep(max(max(seen) + REST_SECONDS - now, 0.0))
 
 
@@ -179,9 +179,9 @@ class Register:
         paths = {frame: tuple(self.files_of(scene, frame)) for frame in frames}
         with ThreadPoolExecutor(MAX_THREADS) as lookers:
             states = dict(zip(paths, lookers.map(lambda names: state(output_files.found(names)), paths.values())))
-            unknown = [frame for frame in paths if (paths[frame], states[frame]) not in DONE]
+            unknown = [frame for frame in paths if (paths[frame], states[frame]) not in FINISHED_FRAMES]
             done = dict(zip(unknown, lookers.map(lambda frame: is_done(paths[frame]), unknown)))
-        DONE.update((paths[frame], states[frame]) for frame in unknown if done[frame])
+        FINISHED_FRAMES.update((paths[frame], states[frame]) for frame in unknown if done[frame])
         return {frame: states[frame] for frame in unknown if not done[frame]}
 
     def left_undone(self, scene: bpy.types.Scene) -> list[int]:

@@ -19,9 +19,9 @@ from . import compositor
 MAX_FRAME = 1048574  # the last frame that Blender knows: its number shows where a path has the frame's
 DIGITS = 4  # of a number where a path has no place for it
 WILDCARD = "\0"
-UNNAMED = "Untitled"  # what Blender 5 calls a still in a folder that is all of the path
+UNTITLED_NAME = "Untitled"  # what Blender 5 calls a still in a folder that is all of the path
 EXPRESSION = re.compile(r"\{\{|\}\}|\{([^{}:]*)(?::[^{}]*)?\}")
-NOT_IN_NAMES = re.compile(r'[\x00-\x1f/\\?*:|"<>]')
+FORBIDDEN_CHARACTERS = re.compile(r'[\x00-\x1f/\\?*:|"<>]')
 SUFFIXES = {"PNG": ".png", "OPEN_EXR": ".exr", "OPEN_EXR_MULTILAYER": ".exr", "JPEG": ".jpg"}  # of other formats: any
 KNOWN_SUFFIX = re.compile(r"\.(png|exr|jpe?g|tiff?|tga|webp|bmp|hdr|dpx|cin|rgb|jp2|j2c)$", re.IGNORECASE)
 
@@ -60,7 +60,7 @@ def stills(scene: bpy.types.Scene) -> list[Path]:
     found = []
     for path in pictures(scene, MAX_FRAME):
         before, _, after = path.name.rpartition(str(MAX_FRAME))
-        unnamed = UNNAMED if not name and compositor.has_group_tree() else ""
+        unnamed = UNTITLED_NAME if not name and compositor.has_group_tree() else ""
         found.append(path.with_name(f"{before}{places[-1]}{after}" if places else KNOWN_SUFFIX.sub("", before) + unnamed + after))
     return found
 
@@ -181,7 +181,7 @@ def filled(path: str, known: dict[str, str]) -> str:
 
 def in_name(text: str) -> str:
     """As Blender makes a name fit for a file."""
-    return NOT_IN_NAMES.sub("_", text)
+    return FORBIDDEN_CHARACTERS.sub("_", text)
 
 
 def numbered(path: str, frame: int, otherwise: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from ..protocol import camera as portrait_camera
 from ..rig import conversions
 
-HEAD_STANDS = (0.0, -2.75, -14.0)  # cm, in the world of the portrait's camera: the mean head, aligned, from the front
+HEAD_POSITION = (0.0, -2.75, -14.0)  # cm, in the world of the portrait's camera: the mean head, aligned, from the front
 CROP_SHARE = 0.86  # of the crop's side: its lower end, where the neck fades out, lies below the picture
 
 
@@ -29,7 +29,7 @@ def ensure_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     data.angle = 2 * math.atan(0.5 * CROP_SHARE * portrait_camera.FRAME_WIDTH / portrait_camera.DISTANCE)
     data.shift_y = 0.5 * (1 / CROP_SHARE - 1)  # the crop's upper border stays the picture's
     camera = bpy.data.objects.new(data.name, data)
-    camera.location = conversions.points_model_to_blender(np.array((0, 0, portrait_camera.DISTANCE)) - HEAD_STANDS)
+    camera.location = conversions.points_model_to_blender(np.array((0, 0, portrait_camera.DISTANCE)) - HEAD_POSITION)
     camera.rotation_euler = (math.pi / 2, 0.0, 0.0)  # looks along +Y
     scene.collection.objects.link(camera)
     scene.camera = camera

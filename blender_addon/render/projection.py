@@ -13,9 +13,9 @@ import numpy as np
 from ..protocol import camera
 
 DEPTH_TOLERANCE = 0.08  # cm by which a point may lie behind the Depth pass and still be seen: below a lid's thickness
-FACING = (0.12, 0.45)  # cosine to the view at which a surface begins to count, and counts in full
-OPAQUE = (0.6, 0.98)  # the same for the portrait's alpha
-RATIO = (0.02, 8.0)  # bounds of portrait colour / albedo, so that dark albedo does not explode
+FACING_COSINES = (0.12, 0.45)  # cosine to the view at which a surface begins to count, and counts in full
+OPAQUE_ALPHAS = (0.6, 0.98)  # the same for the portrait's alpha
+RATIO_BOUNDS = (0.02, 8.0)  # bounds of portrait colour / albedo, so that dark albedo does not explode
 MIN_ALBEDO = 0.02
 SMOOTHING = 30  # rounds of averaging over the part that the camera does not see
 MARGIN = 8  # texels by which islands grow, so that filtering takes in no empty ones
@@ -98,11 +98,11 @@ def sample_portrait(surface: Surface, frame: dict[str, np.ndarray]) -> tuple[np.
     to_camera = unit(np.float32((0.0, 0.0, camera.DISTANCE)) - surface.points)
     facing = (surface.normals * to_camera).sum(axis=1)
     pixel = 2 * half_width / nearest.shape[1]  # cm; the surface may fall away by this much times its slope
-    slope = np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, FACING[0])
+    slope = np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, FACING_COSINES[0])
     in_front = depth <= nearest[rows, columns] + DEPTH_TOLERANCE + pixel * slope
     covered = nearest[rows, columns] < 1e9
     in_frame = ((place > 0) & (place < 1)).all(axis=1)
-    seen = smooth_step(facing, *FACING) * smooth_step(alpha, *OPAQUE)
+    seen = smooth_step(facing, *FACING_COSINES) * smooth_step(alpha, *OPAQUE_ALPHAS)
     return colour, seen * (in_front & covered & in_frame)
 
 
@@ -133,7 +133,7 @@ def smooth_step(value: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def lit_ratio(mesh: HeadMesh, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Portrait colour over albedo at each vertex (V, 3); spread over the surface where it is not seen."""
-    ratio = np.clip(colour / np.maximum(mesh.albedo, MIN_ALBEDO), *RATIO)
+    ratio = np.clip(colour / np.maximum(mesh.albedo, MIN_ALBEDO), *RATIO_BOUNDS)
     known = seen > 0.5
     if not known.any():
         return np.ones_like(ratio)

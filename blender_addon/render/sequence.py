@@ -21,15 +21,15 @@ from ..translations import tr, tr_error
 from . import compositor, metadata, output_files
 from .farm_script import leave_script
 from .file_integrity import is_complete
-from .finished_frames import DONE, SEEN, Register, is_finished_at_rest, set_aside
+from .finished_frames import FINISHED_FRAMES, UNFINISHED_SINCE, Register, is_finished_at_rest, set_aside
 from .metadata_text import add_texts
 from .passes import COMBINED, PASSES, SOCKET_TYPES
 from .portrait_camera import ensure_camera
 
-PASSES_NODE = f"{compositor.OURS} Passes"
+PASSES_NODE = f"{compositor.NODE_PREFIX} Passes"
 REGISTERS: dict[int, Register] = {}  # of the scenes that are being rendered, by key
-FAILED: dict[int, UserError] = {}  # why a scene's last frame is not on disk
-PROBLEMS: list[str] = []  # of the last render, or of all in the background, as they were told
+WRITE_ERRORS: dict[int, UserError] = {}  # why a scene's last frame is not on disk
+RENDER_ERRORS: list[str] = []  # of the last render, or of all in the background, as they were told
 
 
 def setup_sequence(scene: bpy.types.Scene, folder: str, name: str = "frame_") -> None:
@@ -104,10 +104,10 @@ def frames_after(scene: bpy.types.Scene) -> Iterator[int]:
 def before_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
     """Before an animation or a still: with Overwrite off, see which frames are done."""
     close_register(scene)
-    FAILED.clear()
+    WRITE_ERRORS.clear()
     metadata.FRAME_METADATA.clear()
     if not bpy.app.background:  # a farm's Blender may render several times before it is asked
-        PROBLEMS.clear()
+        RENDER_ERRORS.clear()
     render = scene.render
     if render.engine != "STYLERIG" or render.use_overwrite or render.is_movie_format:
         return
@@ -149,7 +149,7 @@ def after_write(scene: bpy.types.Scene, _depsgraph=None) -> None:
         try:
             check_written(path, scene.frame_current, partial(add_texts, path, notes.texts))
         except UserError as error:
-            FAILED.setdefault(key_of(scene), error)
+            WRITE_ERRORS.setdefault(key_of(scene), error)
     if register is not None:
         register.not_written = {len(own) + index for index in notes.not_written}
         register.look(scene)
@@ -189,9 +189,9 @@ def after_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
     still = notes is not None and not notes.animation
     left = register.left_undone(scene) if register is not None and not still else []
     close_register(scene)
-    if key_of(scene) in FAILED:  # the last frame
-        PROBLEMS.append(tr_error(FAILED.pop(key_of(scene))))
-        tell(PROBLEMS[-1])
+    if key_of(scene) in WRITE_ERRORS:  # the last frame
+        RENDER_ERRORS.append(tr_error(WRITE_ERRORS.pop(key_of(scene))))
+        tell(RENDER_ERRORS[-1])
     if left:
         names = ", ".join(map(str, left))
         words = tr("Frames that are there but not done were left to the Blender that began them: {frames}.", frames=names)
@@ -231,8 +231,8 @@ def show(message: str) -> None:
 
 def check_output(scene: bpy.types.Scene, animation: bool) -> None:
     """Raise UserError, before any work is done, if a frame of this render could not be written."""
-    if key_of(scene) in FAILED:
-        raise FAILED.pop(key_of(scene))
+    if key_of(scene) in WRITE_ERRORS:
+        raise WRITE_ERRORS.pop(key_of(scene))
     frame = scene.frame_current
     try:
         paths = [*output_files.of_nodes(scene, frame, animation), *(map(str, output_files.pictures(scene, frame)) if animation else ())]
@@ -303,5 +303,5 @@ def unregister() -> None:
     handlers.render_pre.remove(before_frame)
     handlers.render_init.remove(before_render)
     before_save()
-    for known in (FAILED, PROBLEMS, REGISTERS, DONE, SEEN):
+    for known in (WRITE_ERRORS, RENDER_ERRORS, REGISTERS, FINISHED_FRAMES, UNFINISHED_SINCE):
         known.clear()

@@ -22,9 +22,9 @@ from ..rig.build import ALBEDO
 from ..rig.read_rig import active_rig, head_of, read_controls
 from . import compositing, projection
 
-NODE = "StyleRig Portrait"
-GREY = 0.5  # albedo of a mesh whose colour attribute is gone
-CENTRED = {"translation": [0.0, 0.0], "scale": 1.0}  # so that the head fills the picture
+TEXTURE_NODE = "StyleRig Portrait"
+GREY_ALBEDO = 0.5  # albedo of a mesh whose colour attribute is gone
+CENTRED_CONTROLS = {"translation": [0.0, 0.0], "scale": 1.0}  # so that the head fills the picture
 
 
 def texture_drawer(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: int) -> Callable[[Callable[[], Client]], np.ndarray]:
@@ -40,7 +40,7 @@ def texture_drawer(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: 
     mesh = head_mesh(head, controls["expression"])
 
     def draw(connect: Callable[[], Client]) -> np.ndarray:
-        passes = connect().frame(portrait, {**controls, **CENTRED}, compositing.backend_size(size), ("Depth",))
+        passes = connect().frame(portrait, {**controls, **CENTRED_CONTROLS}, compositing.backend_size(size), ("Depth",))
         placement = np.asarray(passes["placement"], dtype=float).reshape(-1)
         texture = projection.portrait_texture(mesh, passes, placement, size)
         return colour.linear_to_srgb(np.clip(texture, 0, 1))
@@ -80,7 +80,7 @@ def albedo(data: bpy.types.Mesh) -> np.ndarray:
     """Linear RGB (V, 3) of the colour attribute that the rig was built with."""
     attribute = data.attributes.get(ALBEDO)
     if attribute is None or attribute.domain != "POINT" or attribute.data_type != "FLOAT_COLOR":
-        return np.full((len(data.vertices), 3), GREY)
+        return np.full((len(data.vertices), 3), GREY_ALBEDO)
     return read(attribute.data, "color", 4)[:, :3]
 
 
@@ -127,8 +127,8 @@ def show_on(head: bpy.types.Object, image: bpy.types.Image, lit: bool) -> None:
     """
     material = first_material(head)
     tree = material.node_tree
-    texture = tree.nodes.get(NODE) or tree.nodes.new("ShaderNodeTexImage")
-    texture.name = texture.label = NODE
+    texture = tree.nodes.get(TEXTURE_NODE) or tree.nodes.new("ShaderNodeTexImage")
+    texture.name = texture.label = TEXTURE_NODE
     texture.image = image
     surface = next((node for node in tree.nodes if node.type == "BSDF_PRINCIPLED"), None)
     if surface is None:
@@ -137,7 +137,7 @@ def show_on(head: bpy.types.Object, image: bpy.types.Image, lit: bool) -> None:
             "The material {name} has no Principled BSDF.",
             "Connect its node “{node}” by hand.",
             name=material.name,
-            node=NODE,
+            node=TEXTURE_NODE,
         )
     texture.location = (surface.location.x - 320, surface.location.y - 260)
     connect(tree, texture, surface, lit)

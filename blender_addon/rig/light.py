@@ -9,8 +9,8 @@ from . import conversions
 
 NEUTRAL_STRENGTH = 1.0
 NEUTRAL_TINT = (1.0, 1.0, 1.0)
-FRONT = (0.0, -1.0, 0.0)  # Blender axes: from where the face looks
-EVEN = (np.sqrt(4 * np.pi),) * 3 + (0.0,) * 24  # radiance 1 from everywhere
+FRONT_DIRECTION = (0.0, -1.0, 0.0)  # Blender axes: from where the face looks
+EVEN_LIGHT = (np.sqrt(4 * np.pi),) * 3 + (0.0,) * 24  # radiance 1 from everywhere
 BALL_SIZE = 96  # pixels of the ball that shows a light
 BALL_ALBEDO = 0.45  # about skin's
 BALL_MARGIN = 1.04  # half width of its picture in radii
@@ -85,5 +85,5 @@ def own_direction(coefficients) -> tuple[float, float, float]:
     """Where the light of 27 coefficients mainly comes from (Blender axes); the front if from nowhere."""
     own = harmonics.main_direction(np.asarray(coefficients, dtype=float).reshape(harmonics.COUNT, 3))
     if own is None:
-        return FRONT
+        return FRONT_DIRECTION
     return tuple(float(value) for value in conversions.directions_model_to_blender(own))

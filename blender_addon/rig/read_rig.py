@@ -143,11 +143,11 @@ def read_pose(evaluated: bpy.types.Object) -> tuple[list[float], list[float], fl
         axes = axes * (-1, 1, 1)
     rotation = conversions.matrix_blender_to_model(axes / np.maximum(size, 1e-9))
     shift, scale = conversions.offset_model_to_frame(conversions.points_blender_to_model(motion[:3, 3]))
-    shift, scale = [limited(way, -frames.MAX_SHIFT, frames.MAX_SHIFT) for way in shift], limited(scale * float(size.mean()), *SCALES)
+    shift, scale = [clamp(way, -frames.MAX_SHIFT, frames.MAX_SHIFT) for way in shift], clamp(scale * float(size.mean()), *SCALES)
     return rounded(camera.rotation_from_matrix(rotation)), rounded(shift), rounded([scale])[0]
 
 
-def limited(value: float, low: float, high: float) -> float:
+def clamp(value: float, low: float, high: float) -> float:
     """At least ``low`` and at most ``high``."""
     return min(max(value, low), high)
 
@@ -174,14 +174,14 @@ def read_expression(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph,
     keys.key_blocks.foreach_get("value", values)
     keys.key_blocks.foreach_get("mute", muted)
     known = portrait["parameters"]["expression"]
-    read = zip(keys.key_blocks.keys(), within(np.where(muted, 0, values)).tolist())
+    read = zip(keys.key_blocks.keys(), clamp_expression(np.where(muted, 0, values)).tolist())
     expression = {name: value for name, value in read if name in known}
     for name, value in read_gaze(evaluated).items():
-        expression[name] = float(within(expression.get(name, 0.0) + value))
+        expression[name] = float(clamp_expression(expression.get(name, 0.0) + value))
     return expression
 
 
-def within(values: np.ndarray | float) -> np.ndarray:
+def clamp_expression(values: np.ndarray | float) -> np.ndarray:
     """Expression values, at least 0 and at most 1, rounded; what is no number is 0."""
     return np.fmin(np.fmax(np.asarray(values, dtype=float), 0), 1).round(DIGITS)
 

@@ -13,7 +13,7 @@ SECONDS = re.compile(r"[0-9]{1,12}[.,][0-9]+$")
 USUAL_RATES = (15, 20, 24, 25, 30, 48, 50, 60, 72, 75, 90, 96, 100, 120, 144, 240, 1000)  # frames per second; 1000: milliseconds
 COMMON_RATES = (24, 25, 30, 60, 120, 240, 1000)  # of which the first that fits is taken where codes do not say
 UNKNOWN_RATE = 60.0  # of rows without time codes: Live Link Face's own
-DAY = 86400.0  # seconds
+DAY_SECONDS = 86400.0  # seconds
 MAX_GAP_SECONDS = 60.0  # seconds without rows; after more, the clock was set
 MIN_TOLD_GAP_SECONDS = 1.0  # seconds
 NEIGHBOURS = 4  # rows on each side that say what the clock shows there
@@ -84,7 +84,7 @@ def counted_rate(whole: np.ndarray, frames: np.ndarray) -> int | None:
     if not frames.any() and (whole % 1).any():
         return 1  # seconds with decimals
     second, frame = np.floor(whole), np.floor(frames)
-    ahead, passed = np.diff(frame), np.diff(second) % DAY
+    ahead, passed = np.diff(frame), np.diff(second) % DAY_SECONDS
     ends = passed == 1
     if not ends.any():
         return None
@@ -147,7 +147,7 @@ def out_of_order(rows: np.ndarray, times: np.ndarray, step: float) -> np.ndarray
 
 def forward(passed: np.ndarray) -> np.ndarray:
     """Steps in time (F,) with those over midnight made forward."""
-    return np.where(passed < -DAY / 2, passed + DAY, passed)
+    return np.where(passed < -DAY_SECONDS / 2, passed + DAY_SECONDS, passed)
 
 
 def tell(odd: Callable[..., None], template: str, count: int) -> None:

@@ -18,7 +18,7 @@ from . import thumbnails
 from .pose import RigOperator
 
 BALL_SCALE = 5.0  # in units of the interface
-_SHOWN: dict[str, tuple] = {}  # icon name -> the light it shows
+_SHOWN_LIGHT: dict[str, tuple] = {}  # icon name -> the light it shows
 PRESET_ITEMS = tuple((name, name, "Light the face as in this preset") for name in PRESETS)
 
 
@@ -62,11 +62,11 @@ def ball_icon(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> int:
     """The id of the icon of a ball in the rig's light; drawn again only when the light has changed. About 1 ms."""
     light = read_light(rig.evaluated_get(depsgraph), depsgraph)
     name, key = f"light {key_of(rig)}", tuple(np.round(np.ravel(light), 3).tolist())
-    if _SHOWN.get(name) != key or not thumbnails.icon_of(name):
+    if _SHOWN_LIGHT.get(name) != key or not thumbnails.icon_of(name):
         pixels = ball(np.array(light))
         pixels[..., :3] = colour.linear_to_srgb(np.clip(pixels[..., :3], 0, 1)) * pixels[..., 3:]  # icons are premultiplied
         thumbnails.show(name, pixels)
-        _SHOWN[name] = key
+        _SHOWN_LIGHT[name] = key
     return thumbnails.icon_of(name)
 
 
@@ -115,4 +115,4 @@ CLASSES = (STYLERIG_OT_light_preset, STYLERIG_OT_light_from_scene, STYLERIG_OT_l
 
 
 def unregister() -> None:
-    _SHOWN.clear()
+    _SHOWN_LIGHT.clear()

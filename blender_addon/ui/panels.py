@@ -21,7 +21,7 @@ WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
 REGIONS = ("brow", "eye", "cheek", "nose", "mouth", "jaw")  # from the top of the face down
 OTHER = "other"
 MAX_NAMED = 5  # expressions that a message names
-RESTORE = "Draw the face again with Replace Active Rig to get the keys back."
+RESTORE_HINT = "Draw the face again with Replace Active Rig to get the keys back."
 ANGLES = (("Yaw", 1), ("Pitch", 0), ("Roll", 2))  # index into the head bone's Euler angles
 
 
@@ -132,7 +132,7 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
         head = head_of(rig)
         keys = head.data.shape_keys if head else None
         if keys is None:
-            draw_wrapped(self.layout, context, f"{tr('The head has no shape keys.')} {tr(RESTORE)}", "ERROR")
+            draw_wrapped(self.layout, context, f"{tr('The head has no shape keys.')} {tr(RESTORE_HINT)}", "ERROR")
             return
         if rig.is_editable and not keys.is_editable:
             self.layout.operator("stylerig.override_expression", icon="LIBRARY_DATA_OVERRIDE")
@@ -141,7 +141,7 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
         missing = [name for name in known if name not in keys.key_blocks]
         if missing:
             words = tr("Without a shape key: {names}.", names=", ".join(missing[:MAX_NAMED]))
-            draw_wrapped(self.layout, context, f"{words} {tr(RESTORE)}", "INFO")
+            draw_wrapped(self.layout, context, f"{words} {tr(RESTORE_HINT)}", "INFO")
         for region, names in by_region([name for name in keys.key_blocks.keys() if name in known]).items():
             header, body = self.layout.panel(f"stylerig_expression_{region}", default_closed=True)
             header.label(text=region.capitalize())

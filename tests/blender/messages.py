@@ -61,7 +61,7 @@ def of_tables(part) -> set[str]:
     found |= set(part("install.python_discovery").INSTALL_STEPS.values())
     found |= {f"{region.capitalize()}" for region in (*part("ui.panels").REGIONS, part("ui.panels").OTHER)}
     found |= {angle for angle, _index in part("ui.panels").ANGLES}
-    found |= set(part("rig.expression_presets").POSES) | set(part("ui.status").STATES) | {part("ui.panels").RESTORE}
+    found |= set(part("rig.expression_presets").POSES) | set(part("ui.status").STATES) | {part("ui.panels").RESTORE_HINT}
     found |= {text for known in part("client.backend_messages").MESSAGES.values() for text in known}
     process = part("client.process")
     found |= {text for known in (*process.KNOWN_FAILURES.values(), process.UNKNOWN_FAILURE) for text in known}

@@ -27,7 +27,7 @@ import os; os._exit(0)
 def scene(extension, empty_scene, client, backend, tmp_path):
     prepare(extension, empty_scene)
     bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / "shot"))
-    module(extension, "render.sequence").PROBLEMS.clear()
+    module(extension, "render.sequence").RENDER_ERRORS.clear()
     return empty_scene
 
 

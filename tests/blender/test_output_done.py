@@ -23,7 +23,7 @@ NEWER = bpy.app.version >= (5, 0, 0)
 
 @pytest.fixture(autouse=True)
 def short_rest(extension, monkeypatch):
-    module(extension, "render.sequence").PROBLEMS.clear()
+    module(extension, "render.sequence").RENDER_ERRORS.clear()
     monkeypatch.setattr(module(extension, "render.finished_frames"), "REST_SECONDS", 0.4)
     monkeypatch.setattr(module(extension, "render.finished_frames"), "POLL_SECONDS", 0.02)
 
@@ -181,7 +181,7 @@ def test_another_start_in_the_midst_of_a_frame_leaves_it_alone(extension, scene,
     with at("render_post", other_starts, frame=2, first=True):
         bpy.ops.render.render(animation=True)
     assert b"StyleRigVersion" in seen[png(tmp_path, 2)][2] and b"StyleRigVersion" not in seen[exr(tmp_path, 2)][2]
-    assert len(client.requests) == 4 and len(states(tmp_path)) == 8 and not sequence.PROBLEMS
+    assert len(client.requests) == 4 and len(states(tmp_path)) == 8 and not sequence.RENDER_ERRORS
 
 
 def test_another_engines_frame_is_drawn_anew_kept_and_told(extension, scene, rendered, client, capfd):
@@ -270,7 +270,7 @@ def test_only_what_this_render_wrote_and_is_cut_off_is_removed(extension, scene,
             with pytest.raises(RuntimeError) as caught:
                 bpy.ops.render.render(animation=True)
             said = str(caught.value)
-    assert "frame 2 could not be written whole and was removed" in said and len(module(extension, "render.sequence").PROBLEMS) == 1
+    assert "frame 2 could not be written whole and was removed" in said and len(module(extension, "render.sequence").RENDER_ERRORS) == 1
     assert {path.name for path in states(tmp_path)} == {"frame_0001.png", "frame_0001.exr", "frame_0002.png"}
     client.requests.clear()
     bpy.ops.render.render(animation=True)
@@ -418,7 +418,7 @@ def test_what_was_looked_at_is_not_read_again_nor_waited_for(extension, scene, r
 def test_many_frames_are_looked_at_quickly(extension, scene, rendered, client):
     """Not one after another: on a file server each look takes its time."""
     done, looks, running = module(extension, "render.finished_frames"), [], []
-    done.DONE.clear()
+    done.FINISHED_FRAMES.clear()
 
     def slow(paths) -> bool:
         running.append(1)

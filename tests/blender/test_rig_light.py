@@ -45,5 +45,5 @@ def test_light_comes_from_the_handle(light, harmonics, direction):
 
 
 def test_even_light_has_no_direction_to_turn(light):
-    assert np.allclose(light.final_light(light.EVEN, 1, (1, 1, 1), (1, 0, 0)).ravel(), light.EVEN)
-    assert light.own_direction(light.EVEN) == light.FRONT
+    assert np.allclose(light.final_light(light.EVEN_LIGHT, 1, (1, 1, 1), (1, 0, 0)).ravel(), light.EVEN_LIGHT)
+    assert light.own_direction(light.EVEN_LIGHT) == light.FRONT_DIRECTION

@@ -264,11 +264,11 @@ def test_the_balls_icon_is_drawn_again_only_when_the_light_changes(part, rig):
     ui, thumbnails = part("ui.light"), part("ui.thumbnails")
     depsgraph = bpy.context.evaluated_depsgraph_get()
     ui.ball_icon(rig, depsgraph)
-    key = ui._SHOWN[f"light {rig.session_uid}"]
+    key = ui._SHOWN_LIGHT[f"light {rig.session_uid}"]
     rig.stylerig.light_strength = 0.2
     bpy.context.view_layer.update()
     ui.ball_icon(rig, bpy.context.evaluated_depsgraph_get())
-    assert ui._SHOWN[f"light {rig.session_uid}"] != key
+    assert ui._SHOWN_LIGHT[f"light {rig.session_uid}"] != key
     assert tuple(thumbnails.previews()[f"light {rig.session_uid}"].image_size) == (96, 96)
 
 
