@@ -18,10 +18,10 @@ CONFIGS = {
     "pix2pix": (UNetConfig(levels=5, width=1), None),
     "colouriser": (UNetConfig(levels=5, width=1, inputs=1, outputs=2), None),
     "cyclegan": (ResNetConfig(width=2, blocks=1), None),
-    "cut": (ResNetConfig(kind="cut", width=2, blocks=1, blur_down=True, blur_up=True), None),
+    "cut": (ResNetConfig(kind="cut", width=2, blocks=1, antialias_down=True, antialias_up=True), None),
     "stargan": (STARGAN, "blond"),
     "starganv2": (STARGANV2, "long"),
-    "starganv2 with masks": (STARGANV2.model_copy(update={"high_pass": 1.0, "masks": True, "face_width": 8}), "long"),
+    "starganv2 with masks": (STARGANV2.model_copy(update={"high_pass": 1.0, "masks": True, "fan_width": 8}), "long"),
 }
 
 

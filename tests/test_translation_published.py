@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from models.errors import StyleRigError
 from models.translation import is_look, load_look, save_look
-from models.translation.face_parts import FacePartsNetwork, masks_of
+from models.translation.face_alignment_network import FaceAlignmentNetwork, masks_of
 from models.translation.files import filled
 from models.translation.published import NO_MASKS, read_published
 from tests import translation_reference as reference
@@ -111,7 +111,7 @@ def test_resnet(tmp_path, norm, dropout, old, prefix):
 def test_cut(tmp_path):
     state = reference.resnet_state(blocks=2, width=4, blurred=True)
     look = load_look(reference.save_published(state, tmp_path / "latest_net_G.pth"))
-    assert (look.kind, look.config.blur_down, look.config.blur_up) == ("cut", True, True)
+    assert (look.kind, look.config.antialias_down, look.config.antialias_up) == ("cut", True, True)
     image = images(20, height=16)
     assert_same(look(image), reference.resnet(state, image, 2, "instance", blurred=True))
 
@@ -197,7 +197,7 @@ def test_masks_point_by_point():
 
 def test_the_network_of_a_face_s_parts_by_itself(tmp_path):
     state, image = reference.fan_state(16), images(256)
-    network = FacePartsNetwork(16)
+    network = FaceAlignmentNetwork(16)
     network.load_state_dict(state)
     with torch.no_grad():
         assert_same(network.eval()(image * 0.5 + 0.5), reference.fan_maps(state, image))

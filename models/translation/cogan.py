@@ -71,7 +71,7 @@ class Shrink(nn.Sequential):
 
 
 class CoGANDiscriminator(nn.Module):
-    """Images (N, domains, 3, S, S), one of each domain, to logits (N, domains, 2) of "made" and "real": late layers are shared."""
+    """Images (N, domains, 3, S, S), one of each domain, to logits (N, domains, 2) of "fake" and "real": late layers are shared."""
 
     def __init__(self, config: CoGANConfig):
         super().__init__()

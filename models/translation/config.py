@@ -62,8 +62,8 @@ class ResNetConfig(TranslatorConfig):
     blocks: Depth = 9
     norm: Norm = "instance"
     dropout: bool = False
-    blur_down: bool = False
-    blur_up: bool = False
+    antialias_down: bool = False
+    antialias_up: bool = False
 
 
 class PatchConfig(NetworkConfig):
@@ -78,7 +78,7 @@ class PatchConfig(NetworkConfig):
 class StarGANConfig(NetworkConfig):
     """``label_sets``: the names of each set that the training joined; more than one is followed by a mask of sets.
 
-    ``image_size`` and ``judge_layers`` are the discriminator's.
+    ``image_size`` and ``discriminator_layers`` are the discriminator's.
     """
 
     kind: Literal["stargan"] = "stargan"
@@ -86,7 +86,7 @@ class StarGANConfig(NetworkConfig):
     blocks: Depth = 6
     label_sets: Annotated[tuple[Names, ...], Field(min_length=1, max_length=16)]
     image_size: ImageSize = 128
-    judge_layers: Annotated[int, Field(ge=1, le=10)] = 6
+    discriminator_layers: Annotated[int, Field(ge=1, le=10)] = 6
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ class StarGANv2Config(NetworkConfig):
     """``width`` is that at full size, which doubles at each step down to ``max_width``; ``hidden`` is the mapping's.
 
     ``high_pass`` 0 is none, else what the filter is divided by; ``masks`` says whether the network that finds the
-    parts of a face, ``face_width`` wide, is there.
+    parts of a face, ``fan_width`` wide, is there.
     """
 
     kind: Literal["starganv2"] = "starganv2"
@@ -118,7 +118,7 @@ class StarGANv2Config(NetworkConfig):
     domains: Names = ("domain 0", "domain 1")
     high_pass: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.0
     masks: bool = False
-    face_width: Annotated[int, Field(ge=8, le=1024, multiple_of=8)] = 256
+    fan_width: Annotated[int, Field(ge=8, le=1024, multiple_of=8)] = 256
 
     @model_validator(mode="after")
     def size_is_a_power_of_two(self) -> StarGANv2Config:

@@ -25,9 +25,9 @@ DISCRIMINATORS = (
     ({"net.0.weight", "net.5.weight"}, "pix2pix's or CycleGAN's"),
     ({"main.0.weight", "conv1.weight", "conv2.weight"}, "StarGAN's"),
 )
-HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
-EMOTIONS = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
-LABEL_SETS = {5: (HAIR,), 8: (EMOTIONS,), 15: (HAIR, EMOTIONS)}  # by a label's size: CelebA, RaFD, both with their mask
+CELEBA = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
+RAFD = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
+LABEL_SETS = {5: (CELEBA,), 8: (RAFD,), 15: (CELEBA, RAFD)}  # by a label's size: CelebA, RaFD, both with their mask
 DOMAINS = {2: ("female", "male"), 3: ("cat", "dog", "wild")}  # of CelebA-HQ and AFHQ
 GUESSED = "The file does not name its {}; those of the published training are taken: {}."
 NO_MASKS = ("The file lacks `fan`, the network that finds the parts of a face: masks are left out, "
@@ -135,8 +135,8 @@ def read_resnet(table: Table) -> Published:
         blocks=len(blocks),
         norm=norm,
         dropout=f"model.{blocks[0]}.conv_block.5.weight" not in table,
-        blur_down=down,
-        blur_up=up,
+        antialias_down=down,
+        antialias_up=up,
     )
     return Published("CUT" if down or up else "CycleGAN", config, without_statistics(table, norm), [])
 
@@ -171,7 +171,7 @@ def read_starganv2(root: Table) -> Published:
         domains=DOMAINS.get(domains, tuple(f"domain {index}" for index in range(domains))),
         high_pass=high_pass,
         masks=bool(fan) and high_pass > 0,
-        face_width=shape(fan, "l0.weight")[1] if fan and high_pass else 256,
+        fan_width=shape(fan, "l0.weight")[1] if fan and high_pass else 256,
     )
     if high_pass:
         maker.setdefault("hpf.filter", HighPass(high_pass).filter)

@@ -83,16 +83,16 @@ class ResNetGenerator(nn.Module):
 
 
 def going_down(channels: int, config: ResNetConfig) -> Iterator[nn.Module]:
-    yield nn.Conv2d(channels, 2 * channels, 3, 1 if config.blur_down else 2, 1, bias=has_bias(config.norm))
+    yield nn.Conv2d(channels, 2 * channels, 3, 1 if config.antialias_down else 2, 1, bias=has_bias(config.norm))
     yield norm_layer(config.norm, 2 * channels)
     yield nn.ReLU()
-    if config.blur_down:
+    if config.antialias_down:
         yield BlurDown(2 * channels)
 
 
 def going_up(channels: int, config: ResNetConfig) -> Iterator[nn.Module]:
     half, bias = channels // 2, has_bias(config.norm)
-    if config.blur_up:
+    if config.antialias_up:
         yield BlurUp(channels)
         yield nn.Conv2d(channels, half, 3, 1, 1, bias=bias)
     else:

@@ -55,13 +55,13 @@ class StarGANDiscriminator(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 3
-        for level in range(config.judge_layers):
+        for level in range(config.discriminator_layers):
             width = config.width * 2**level
             layers += [nn.Conv2d(inputs, width, 4, 2, 1), nn.LeakyReLU(0.01)]
             inputs = width
         self.main = nn.Sequential(*layers)
         self.conv1 = nn.Conv2d(inputs, 1, 3, 1, 1, bias=False)
-        self.conv2 = nn.Conv2d(inputs, len(config.labels), config.image_size // 2**config.judge_layers, bias=False)
+        self.conv2 = nn.Conv2d(inputs, len(config.labels), config.image_size // 2**config.discriminator_layers, bias=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         features = self.main(image)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.translation.config import StarGANv2Config
-from models.translation.face_parts import FacePartsNetwork
+from models.translation.face_alignment_network import FaceAlignmentNetwork
 from models.translation.layers import of_domain
 
 Masks = tuple[Tensor, Tensor]
@@ -196,7 +196,7 @@ class StarGANv2(nn.Module):
         self.mapping_network = MappingNetwork(config)
         self.style_encoder = StyleEncoder(config)
         if config.masks:
-            self.fan = FacePartsNetwork(config.face_width)
+            self.fan = FaceAlignmentNetwork(config.fan_width)
 
     def forward(self, image: Tensor, style: Tensor) -> Tensor:
         return self.generator(image, style, self.fan.masks(image) if hasattr(self, "fan") else None)

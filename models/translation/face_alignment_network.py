@@ -94,7 +94,7 @@ class Hourglass(nn.Module):
         return past + F.interpolate(low, scale_factor=2, mode="nearest")
 
 
-class FacePartsNetwork(nn.Module):
+class FaceAlignmentNetwork(nn.Module):
     """Image (N, 3, 256, 256) in [0, 1] to maps (N, 99, 64, 64) of the 98 points and the outline."""
 
     def __init__(self, width: int = 256):
@@ -117,7 +117,7 @@ class FacePartsNetwork(nn.Module):
         features = self.top_m_0(self.m0(features))
         return self.l0(F.relu(self.bn_end0(self.conv_last0(features))))
 
-    def train(self, mode: bool = True) -> FacePartsNetwork:
+    def train(self, mode: bool = True) -> FaceAlignmentNetwork:
         """It is never trained here, and keeps the statistics that it came with."""
         return super().train(False)
 
