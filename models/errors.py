@@ -27,4 +27,4 @@ def escaped(text: str) -> str:
     """``text`` without what a terminal could obey, or could not print: controls, marks of direction, halves of letters."""
     kinds = map(unicodedata.category, text)
     return "".join(repr(letter)[1:-1] if kind in ("Cc", "Cf", "Cs") and letter != "\n" else letter
-                   for letter, kind in zip(text, kinds))  # fmt: skip
+                   for letter, kind in zip(text, kinds, strict=True))  # fmt: skip

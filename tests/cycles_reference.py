@@ -27,7 +27,7 @@ def main(scenes: str, folder: str) -> None:
     camera.data.clip_end = 1000.0
     scene.collection.objects.link(camera)
     scene.camera = camera
-    for number, (vertices, (distance, half_width)) in enumerate(zip(arrays["vertices"], arrays["cameras"])):
+    for number, (vertices, (distance, half_width)) in enumerate(zip(arrays["vertices"], arrays["cameras"], strict=True)):
         head.data.vertices.foreach_set("co", vertices.astype(np.float32).ravel())
         head.data.update()
         camera.location = (0.0, 0.0, distance)  # a Blender camera looks along -z, y up, as ours does

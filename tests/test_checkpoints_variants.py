@@ -41,9 +41,18 @@ def nvidia_state(generator: Generator) -> dict[str, torch.Tensor]:
     return dict(generator.state_dict()) | {f"{layer}.resample_filter": blur_kernel() for layer in layers}
 
 
-OPTIONS = {"exp_dir": pathlib.PurePosixPath("out"), "device": torch.device("cpu"), "kind": torch.float32,
-           "size": torch.Size([2, 3]), "counts": defaultdict(int, a=1), "numbers": np.float64(1.5),
-           "table": np.zeros(3), "names": np.array(["a"]), "more": argparse.Namespace(lr=0.1), "n_styles": 18}  # fmt: skip
+OPTIONS = {
+    "exp_dir": pathlib.PurePosixPath("out"),
+    "device": torch.device("cpu"),
+    "kind": torch.float32,
+    "size": torch.Size([2, 3]),
+    "counts": defaultdict(int, a=1),
+    "numbers": np.float64(1.5),
+    "table": np.zeros(3),
+    "names": np.array(["a"]),
+    "more": argparse.Namespace(lr=0.1),
+    "n_styles": 18,
+}
 THEIRS, AVERAGE = theirs(ours()), ours().w_avg
 REPEATED = AVERAGE.repeat(6, 1)
 UNEVEN = REPEATED * torch.arange(1.0, 7.0)[:, None]
@@ -61,7 +70,7 @@ LOADS = {  # a layout, and what the loader says of it
             "ada_aug_p": 0.1,
         },
         [NO_AVERAGE],
-    ),  # fmt: skip
+    ),
     "only the average": (OrderedDict(THEIRS), [NO_AVERAGE]),
     "only the average with w's": (OrderedDict(THEIRS, latent_avg=AVERAGE), []),
     "of several devices": (prefixed(THEIRS, "module."), [NO_AVERAGE]),
@@ -73,11 +82,11 @@ LOADS = {  # a layout, and what the loader says of it
             | prefixed({**THEIRS, "input.input": torch.zeros(1, 5, 4, 4)}, "generator_frozen.generator.")
         },
         [NO_AVERAGE],
-    ),  # fmt: skip
+    ),
     "of pSp or e4e": (
         {"state_dict": encoder_of_psp() | prefixed(THEIRS, "decoder."), "latent_avg": REPEATED, "opts": OPTIONS},
         [],
-    ),  # fmt: skip
+    ),
     "of pSp with uneven averages": ({"state_dict": prefixed(THEIRS, "decoder."), "latent_avg": UNEVEN}, [NO_AVERAGE]),
     "of HyperStyle, training": (
         {
@@ -89,18 +98,18 @@ LOADS = {  # a layout, and what the loader says of it
             "best_val_loss": torch.tensor(0.5),
         },
         [],
-    ),  # fmt: skip
+    ),
     "without noise and filters, as before 2020": (
         {"g_ema": {name: value for name, value in THEIRS.items() if "noises" not in name and "kernel" not in name}, "latent_avg": AVERAGE},
         [NO_NOISE],
-    ),  # fmt: skip
+    ),
     "parameters": (
         {
             "g_ema": {name: torch.nn.Parameter(value, requires_grad="kernel" not in name) for name, value in THEIRS.items()},
             "latent_avg": AVERAGE,
         },
         [],
-    ),  # fmt: skip
+    ),
 }
 
 
@@ -184,8 +193,11 @@ def test_safetensors_of_others(tmp_path):
 def test_nvidia_s_networks_saved_whole_by_torch(zipped, tmp_path):
     """As PTI saves a tuned generator, and STIT with its pivots."""
     expected = ours()
-    for content in (official(expected), {"generator": official(expected), "pivots": torch.zeros(3, 6), "quads": np.eye(3)},
-                    snapshot(official(expected))):  # fmt: skip
+    for content in (
+        official(expected),
+        {"generator": official(expected), "pivots": torch.zeros(3, 6), "quads": np.eye(3)},
+        snapshot(official(expected)),
+    ):
         with official_names():
             path = saved(tmp_path / "model_ABCDEFGHIJKL_1.pt", content, zipped)
         loaded = load_generator(path)
@@ -221,24 +233,30 @@ STYLEGAN3 = dict(lively(Generator.create(stylegan3_config(), seed=1)).state_dict
 REFUSED = {
     "converted conditional": ({"g_ema": CONDITIONAL}, "converted from a network with labels"),
     "converted conditional, bare": (CONDITIONAL, "whose embedding is not in the file"),
-    "conditional numbers of NVIDIA's": ({name: value for name, value in nvidia_state(ours(c_dim=4)).items()
-                                         if "embed" not in name}, "converted from a network with labels"),  # fmt: skip
+    "conditional numbers of NVIDIA's": (
+        {name: value for name, value in nvidia_state(ours(c_dim=4)).items() if "embed" not in name},
+        "converted from a network with labels",
+    ),
     "resnet": (nvidia_state(ours()) | {"synthesis.b8.skip.weight": NUMBER}, "architecture is 'resnet'"),
     "part of one": ({"g_ema": {"input.input": THEIRS["input.input"]}}, "not the whole of a StyleGAN2"),
     "part of NVIDIA's": ({"synthesis.b4.const": NUMBER}, "not the whole of a StyleGAN2"),
-    "some noise": ({"g_ema": {name: value for name, value in THEIRS.items() if name != "noises.noise_2"}},
-                   "noise_const is missing"),  # fmt: skip
+    "some noise": ({"g_ema": {name: value for name, value in THEIRS.items() if name != "noises.noise_2"}}, "noise_const is missing"),
     "DualStyleGAN": ({"g_ema": prefixed(THEIRS, "generator.") | {"res.0.conv.0.weight": NUMBER}}, "a DualStyleGAN's"),
-    "VToonify": ({"g_ema": prefixed(THEIRS, "generator.generator.") | {"generator.res.1.conv.0.weight": NUMBER}},
-                 "a VToonify's"),  # fmt: skip
+    "VToonify": ({"g_ema": prefixed(THEIRS, "generator.generator.") | {"generator.res.1.conv.0.weight": NUMBER}}, "a VToonify's"),
     "two of them": (prefixed(THEIRS, "first.") | prefixed(THEIRS, "second."), "holds 2 generators ('first.', 'second.')"),
     "part of a StyleGAN3": ({"state_dict": {"decoder.synthesis.input.freqs": NUMBER}}, "its layers are missing"),
-    "a StyleGAN3 of other sizes": ({name.replace("L1_52", "L1_50"): value for name, value in STYLEGAN3.items()},
-                                   "not a StyleGAN3's as published"),  # fmt: skip
-    "a StyleGAN3 with another filter": (STYLEGAN3 | {"synthesis.L1_52_6.up_filter": torch.ones(9)},
-                                        "the filters of its L1_52_6 are not a StyleGAN3's as published"),
-    "a StyleGAN3's mapping": ({name: value for name, value in STYLEGAN3.items() if "mapping" not in name},
-                              "its mapping network is missing"),  # fmt: skip
+    "a StyleGAN3 of other sizes": (
+        {name.replace("L1_52", "L1_50"): value for name, value in STYLEGAN3.items()},
+        "not a StyleGAN3's as published",
+    ),
+    "a StyleGAN3 with another filter": (
+        STYLEGAN3 | {"synthesis.L1_52_6.up_filter": torch.ones(9)},
+        "the filters of its L1_52_6 are not a StyleGAN3's as published",
+    ),
+    "a StyleGAN3's mapping": (
+        {name: value for name, value in STYLEGAN3.items() if "mapping" not in name},
+        "its mapping network is missing",
+    ),
     "style-based-gan-pytorch": ({"generator.progression.0.conv1.1.conv.bias": NUMBER}, "rosinality's StyleGAN 1"),
     "style-based-gan-pytorch, training": ({"generator": {"module.generator.progression.0.x": NUMBER}}, "StyleGAN 1"),
     "GenForce": ({"generator_smooth": {"mapping.dense0.weight": NUMBER, "synthesis.early_layer.const": NUMBER}}, "GenForce's"),
@@ -252,7 +270,7 @@ REFUSED = {
     "a discriminator, bare": ({"convs.0.0.weight": NUMBER, "final_linear.0.weight": NUMBER}, "a discriminator only"),
     "an unknown whole network": ({"epoch": 3, "loss": [0.1]}, "no StyleGAN generator"),
     "a latent code": (torch.zeros(1, 18, 512), "no network and no checkpoint"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)

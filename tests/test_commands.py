@@ -128,4 +128,4 @@ def test_commands_in_messages_exist():
 def test_versions_in_docs_are_those_of_the_project():
     pins = pinned()
     found = {pin for path in TEXTS for pin in re.findall(r"\b([\w.-]+)==([\d.]+)", path.read_text(encoding="utf-8"))}
-    assert found and {name: version for name, version in found} == {name: pins[name] for name, _ in found}
+    assert found and dict(found) == {name: pins[name] for name, _ in found}

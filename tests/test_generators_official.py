@@ -97,7 +97,7 @@ def test_conversion_changes_nothing(name, tmp_path):
     generator, expected = recorded(name)
     converted = load_generator(save_generator(generator, tmp_path / "converted.safetensors"))
     assert converted.config == generator.config
-    assert all(torch.equal(a, b) for a, b in zip(converted.state_dict().values(), generator.state_dict().values()))
+    assert all(torch.equal(a, b) for a, b in zip(converted.state_dict().values(), generator.state_dict().values(), strict=True))
     data = (PICKLES / f"{name}.pkl").read_bytes()
     assert converted.metadata["sha256"] == hashlib.sha256(data).hexdigest()
     assert converted.metadata["source"] == f"{name}.pkl" and "NVIDIA" in converted.metadata["licence"]
@@ -236,7 +236,7 @@ def test_stylegan3_equals_the_literal_formula(kernel, radial, tmp_path):
          [0, 0, 1]]))  # fmt: skip
     w = loaded.mapping(latents_from_seed(4, 2, 10))
     state = {name: value.double() for name, value in loaded.state_dict().items()}
-    for sample, image in zip(w.double(), loaded.synthesis(w)):
+    for sample, image in zip(w.double(), loaded.synthesis(w), strict=True):
         x = literal_features(config, state, sample[0])
         for index, layer in enumerate(config.layers):
             x = literal_layer(layer, state, f"synthesis.{layer.name(index)}", x, sample[index + 1])

@@ -344,6 +344,6 @@ def test_truncated_and_flipped(kind, tmp_path):
     data, path = dumps(small_file(kind)), tmp_path / "damaged.pkl"
     for part in range(20):
         path.write_bytes(data[: len(data) * part // 20])
-        with pytest.raises(StyleRigError, match="damaged.pkl"):
+        with pytest.raises(StyleRigError, match=r"damaged.pkl"):
             load_generator(path)
     assert refused_flips(path, data, 150) > 15

@@ -134,7 +134,7 @@ def test_values_too_deep_or_within_themselves(stream):
 
 def test_what_is_already_in_something_else_is_not_filled():
     for stream in (b"]q\0\x850h\0K\1a.", b"]q\0h\0a.", b"]q\0]q\1h\0a0h\0h\1a."):
-        with pytest.raises(PickleError, match="put into something|contains itself"):
+        with pytest.raises(PickleError, match=r"put into something|contains itself"):
             plain(stream)
 
 
@@ -174,7 +174,7 @@ def test_hostile_pickles_end_soon(tmp_path, name, read):
     data = HOSTILE[name]
     (tmp_path / "a.pkl").write_bytes(data)
     start = time.process_time()
-    with pytest.raises(StyleRigError, match="a.pkl"):
+    with pytest.raises(StyleRigError, match=r"a.pkl"):
         read(tmp_path / "a.pkl")
     assert time.process_time() - start < SECONDS
 

@@ -114,7 +114,7 @@ def test_portraits_in_a_shot(script, tmp_path, monkeypatch):
 
 def test_pictures_of_the_window(script, tmp_path):
     window = script("window", "--kept", SCREENSHOTS=tmp_path, IMAGES=tmp_path)
-    with pytest.raises(SystemExit, match="Not in .*live.png"):
+    with pytest.raises(SystemExit, match=r"Not in .*live.png"):
         window.main()
     for sources, _, _ in window.PICTURES.values():
         for source in sources:

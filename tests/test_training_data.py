@@ -153,7 +153,7 @@ def test_bad_files_are_named(damage, word, folder):
 def test_many_bad_files_are_counted(folder):
     for number in range(20):
         paths(folder, number)[0].write_bytes(b"")
-    with pytest.raises(StyleRigError, match="20 of the pictures.*and 15 more"):
+    with pytest.raises(StyleRigError, match=r"20 of the pictures.*and 15 more"):
         quiet(folder)
 
 
@@ -179,7 +179,7 @@ def test_missing_empty_and_small_folders_are_refused(tmp_path, monkeypatch):
     with pytest.raises(StyleRigError, match="0 pictures"):
         quiet(tmp_path)
     small = write_set(tmp_path / "small", range(20))
-    with pytest.raises(StyleRigError, match="20 pictures.*at least 64"):
+    with pytest.raises(StyleRigError, match=r"20 pictures.*at least 64"):
         quiet(small)
     monkeypatch.setattr("os.scandir", lambda _: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     with pytest.raises(StyleRigError, match="cannot be read: Permission denied"):

@@ -170,7 +170,7 @@ def test_a_full_disk_ends_it_and_keeps_the_last_state(folder, tmp_path, monkeypa
         return write(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", full_at_last)
-    with pytest.raises(StyleRigError, match="checkpoint.pt: No space left"):
+    with pytest.raises(StyleRigError, match=r"checkpoint.pt: No space left"):
         first.run()
     assert training(folder, output, MIXED).images == 64
     assert not list(output.glob(".stylerig-*"))
@@ -305,7 +305,7 @@ def test_gathered_gradients_equal_plain_ones():
     plain = gradients()
     with gathered_passes(compiled=False):
         gathered = gradients()
-    for a, b in zip(plain, gathered):
+    for a, b in zip(plain, gathered, strict=True):
         assert torch.allclose(a, b, atol=1e-3, rtol=1e-3)
 
 
@@ -479,7 +479,7 @@ def test_an_empty_folder_and_a_foreign_or_broken_checkpoint_are_refused(folder, 
     with pytest.raises(StyleRigError, match="another version"):
         training(folder, tmp_path / "out")
     run.checkpoint_path.write_bytes(run.checkpoint_path.read_bytes()[:-400])
-    with pytest.raises(StyleRigError, match="checkpoint.pt cannot be read"):
+    with pytest.raises(StyleRigError, match=r"checkpoint.pt cannot be read"):
         training(folder, tmp_path / "out")
 
 
@@ -514,7 +514,7 @@ def test_a_loss_that_is_no_number_ends_it_and_keeps_the_checkpoint(folder, tmp_p
     run = training(folder, tmp_path / "out", config)
     step = run.teacher.step
     run.teacher.step = lambda stage, images, *rest: {"pair": float("nan")} if images == 40 else step(stage, images, *rest)
-    with pytest.raises(StyleRigError, match="loss pair .* after 40 pictures, in stage 1 .pairs 16.*lower the learning rate"):
+    with pytest.raises(StyleRigError, match=r"loss pair .* after 40 pictures, in stage 1 .pairs 16.*lower the learning rate"):
         run.run()
     assert training(folder, tmp_path / "out", config).images == 40
 

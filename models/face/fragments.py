@@ -14,6 +14,7 @@ centre at (column + 0.5, row + 0.5).
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -239,7 +240,7 @@ def chunks(counts: Tensor) -> list[slice]:
     goals = torch.arange(CANDIDATES, total, CANDIDATES, device=ends.device)
     cuts = torch.searchsorted(ends, goals).tolist()
     bounds = [0, *cuts, len(counts)]
-    return [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    return [slice(a, b) for a, b in itertools.pairwise(bounds) if b > a]
 
 
 def keep_nearest(nearest: Tensor, spans: Spans, first_pixel: Tensor, number: Tensor, size: int) -> None:

@@ -34,7 +34,7 @@ def packs_weights(dtype: torch.dtype) -> bool:
     """Whether oneDNN can bring a convolution's weights of ``dtype`` into its own order once, for all pictures."""
     if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in PACKED):
         return False
-    return dtype == torch.float32 or dtype == torch.bfloat16 and onednn_takes_bf16()
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and onednn_takes_bf16())
 
 
 def onednn_takes_bf16() -> bool:

@@ -107,7 +107,7 @@ class SynthesisNetwork(nn.Module):
         self.dtype = torch.float32
         self.input = SynthesisInput(config)
         self.layer_names = [layer.name(index) for index, layer in enumerate(config.layers)]
-        for name, layer in zip(self.layer_names, config.layers):
+        for name, layer in zip(self.layer_names, config.layers, strict=True):
             setattr(self, name, FilteredLayer(config.w_dim, layer))
 
     noise_sizes: tuple[int, ...] = ()

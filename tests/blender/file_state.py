@@ -27,7 +27,7 @@ def differences(one, other, place: str = "") -> list[str]:
     if isinstance(one, dict) and isinstance(other, dict):
         parts = ((name, one.get(name), other.get(name)) for name in sorted(one.keys() | other.keys()))
     elif isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        parts = ((index, first, second) for index, (first, second) in enumerate(zip(one, other)))
+        parts = ((index, first, second) for index, (first, second) in enumerate(zip(one, other, strict=True)))
     else:
         return [] if one == other else [f"{place}: {one!r:.60} {other!r:.60}"]
     return [found for name, first, second in parts for found in differences(first, second, f"{place}/{name}")]

@@ -22,7 +22,7 @@ from backend.project.blender import Blender
 from backend.project.common import ROOT
 
 sys.path.insert(0, str(ROOT / "blender_addon" / "render"))
-from file_integrity import is_complete, is_marked  # noqa: E402  (standard library only)
+from file_integrity import is_complete, is_marked
 
 FRAMES = 9
 PATIENCE = 900.0  # seconds that one render may take

@@ -118,14 +118,14 @@ def test_a_wrong_python_in_the_preferences(extension, empty_scene, no_backend, t
 def test_rendering_without_a_backend(extension, empty_scene, no_backend, tmp_path):
     prepare(extension, empty_scene, SIDE, SIDE)
     bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / "shot"))
-    with pytest.raises(RuntimeError, match="environment is missing.*preferences"):
+    with pytest.raises(RuntimeError, match=r"environment is missing.*preferences"):
         bpy.ops.render.render(animation=True)
     assert files(tmp_path / "shot") == [] and len(bpy.data.objects) == 3  # rig, head, camera
 
 
 def test_a_scene_without_a_camera(scene, client, tmp_path):
     bpy.data.objects.remove(scene.camera)
-    with pytest.raises(RuntimeError, match="[Cc]amera"):
+    with pytest.raises(RuntimeError, match=r"[Cc]amera"):
         bpy.ops.render.render(animation=True)
     assert not client.requests and files(tmp_path / "shot") == []
     assert bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / "shot")) == {"FINISHED"}  # makes one
@@ -143,7 +143,7 @@ def test_an_empty_frame_range(scene, client, tmp_path):
 
 def test_a_folder_without_leave_to_write(extension, scene, client, tmp_path, monkeypatch):
     monkeypatch.setattr(module(extension, "render.sequence").os, "access", lambda *_: False)
-    with pytest.raises(RuntimeError, match="cannot be written to. Choose another output folder"):
+    with pytest.raises(RuntimeError, match=r"cannot be written to. Choose another output folder"):
         bpy.ops.render.render(animation=True)
     assert not client.requests and files(tmp_path / "shot") == []
     with pytest.raises(RuntimeError, match="cannot be written to"):
@@ -160,7 +160,7 @@ def test_a_disk_that_is_full(extension, scene, client, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
     try:
-        with pytest.raises(RuntimeError, match="could not be written whole.*disk may be full.*goes on with that frame"):
+        with pytest.raises(RuntimeError, match=r"could not be written whole.*disk may be full.*goes on with that frame"):
             bpy.ops.render.render(animation=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -203,7 +203,7 @@ def test_files_of_any_name(extension, empty_scene, client, tmp_path, name):
 
 def test_a_name_that_is_too_long(empty_scene, client, extension, tmp_path):
     prepare(extension, empty_scene, SIDE, SIDE)
-    with pytest.raises(RuntimeError, match="cannot be made: File name too long.*Choose another output folder"):
+    with pytest.raises(RuntimeError, match=r"cannot be made: File name too long.*Choose another output folder"):
         bpy.ops.stylerig.setup_sequence(directory=str(tmp_path / ("x" * 300)))
 
 

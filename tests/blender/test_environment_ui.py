@@ -85,7 +85,7 @@ def test_online_access_is_honoured(part, preferences):
     if bpy.app.online_access:
         bpy.context.preferences.system.use_online_access = False
     preferences.wheels = ""
-    with pytest.raises(RuntimeError, match="not allowed to go online.*Allow Online Access"):
+    with pytest.raises(RuntimeError, match=r"not allowed to go online.*Allow Online Access"):
         bpy.ops.stylerig.make_environment()
     assert not part("client.backend_manager").environment_folder().exists()
 

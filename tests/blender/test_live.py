@@ -270,7 +270,7 @@ def test_a_backend_of_another_version(part, backend, monkeypatch, tmp_path, empt
     assert backend.client(part("client.backend_manager").launch_settings()).health()["status"] == "ok"
     backend.stop()
     monkeypatch.setenv("STYLERIG_PAYLOAD", str(fake_backend.make_payload(tmp_path / "other", version="0.0.9")))
-    with pytest.raises(RuntimeError, match="is of version 0.0.9, the extension of version .* Restart Blender"):
+    with pytest.raises(RuntimeError, match=r"is of version 0.0.9, the extension of version .* Restart Blender"):
         bpy.ops.stylerig.start_backend()
     assert not backend.running
 

@@ -110,7 +110,7 @@ def test_a_plate_that_cannot_be_read_changes_nothing(extension, scene, tmp_path,
     if content:
         path.write_bytes(content)
     before = len(bpy.data.images)
-    with pytest.raises(RuntimeError, match="The plate .*plate.png (cannot be read|is not a picture)"):
+    with pytest.raises(RuntimeError, match=r"The plate .*plate.png (cannot be read|is not a picture)"):
         bpy.ops.stylerig.setup_compositor(filepath=str(path))
     assert len(bpy.data.images) == before
     assert module(extension, "render.compositor").scene_tree(scene) is None

@@ -225,7 +225,7 @@ def test_motion_between_frames_is_even(extension, scene, client, tmp_path):
 
 def test_other_cameras_are_refused_with_words(scene, client, tmp_path):
     scene.camera.data.type = "PANO"
-    with pytest.raises(RuntimeError, match="perspective or an orthographic camera.*Aligned Crop"):
+    with pytest.raises(RuntimeError, match=r"perspective or an orthographic camera.*Aligned Crop"):
         render_still(scene, tmp_path / "pano.png")
     scene.stylerig.placement = "CROP"
     assert render_still(scene, tmp_path / "crop.png")[..., 3].max() == 255
@@ -308,4 +308,6 @@ def surface_distance(rig: bpy.types.Object, points: np.ndarray) -> np.ndarray:
     head = rig.stylerig.head.evaluated_get(bpy.context.evaluated_depsgraph_get())
     back = head.matrix_world.inverted()
     found = [head.closest_point_on_mesh(back @ Vector(point)) for point in points.tolist()]
-    return np.array([(head.matrix_world @ place - Vector(point)).length for (_, place, _, _), point in zip(found, points.tolist())])
+    return np.array(
+        [(head.matrix_world @ place - Vector(point)).length for (_, place, _, _), point in zip(found, points.tolist(), strict=True)]
+    )

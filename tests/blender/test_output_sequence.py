@@ -187,7 +187,7 @@ def test_every_cut_of_a_file_is_seen(extension, rendered, tmp_path, kind):
 def test_a_folder_that_cannot_be_written_is_said_before_any_work(scene, client, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     scene.render.filepath = str(tmp_path / "file" / "frame_####")
-    with pytest.raises(RuntimeError, match="output folder .* cannot be made.*Choose another"):
+    with pytest.raises(RuntimeError, match=r"output folder .* cannot be made.*Choose another"):
         bpy.ops.render.render(animation=True)
     assert not client.requests and (tmp_path / "file").read_text() == "not a folder"
     with pytest.raises(RuntimeError, match="cannot be made"):
@@ -198,7 +198,7 @@ def test_the_folder_of_the_passes_is_looked_at_too(extension, scene, client, tmp
     shutil.rmtree(tmp_path / "shot")
     (tmp_path / "shot").mkdir()
     (tmp_path / "shot" / "passes").write_text("in the way")
-    with pytest.raises(RuntimeError, match="output folder .*passes cannot be made"):
+    with pytest.raises(RuntimeError, match=r"output folder .*passes cannot be made"):
         bpy.ops.render.render(animation=True)
     assert not client.requests
 

@@ -54,7 +54,7 @@ def test_parallel_eyes_are_two_cameras_side_by_side(scene, tmp_path, pivot):
     stereo.convergence_mode, stereo.pivot = "PARALLEL", pivot
     seen = eyes(scene, tmp_path, "_L", "_R")
     places = {"LEFT": (0, 1), "CENTER": (-0.5, 0.5), "RIGHT": (-1, 0)}[pivot]
-    for picture, place in zip(seen, places):
+    for picture, place in zip(seen, places, strict=True):
         wanted = alone(scene, tmp_path, own @ Matrix.Translation((place * APART, 0, 0)))
         assert np.abs(dots_in(picture) - dots_in(wanted)).max() < 0.05 and np.abs(picture - wanted).max() < 20
     assert (seen[0] != seen[1]).any()
@@ -71,7 +71,7 @@ def test_eyes_off_the_axis_are_two_cameras_with_shifted_lenses(scene, tmp_path, 
     if upright:
         render.resolution_x, render.resolution_y = SIZE[::-1]
     shift = 0.5 * APART / data.sensor_width * data.lens / CONVERGE
-    for picture, side in zip(eyes(scene, tmp_path, "_L", "_R"), (-1, 1)):
+    for picture, side in zip(eyes(scene, tmp_path, "_L", "_R"), (-1, 1), strict=True):
         wanted = alone(scene, tmp_path, own @ Matrix.Translation((side * APART / 2, 0, 0)), -side * shift)
         assert np.abs(dots_in(picture) - dots_in(wanted)).max() < 0.1
 
@@ -142,7 +142,7 @@ def test_an_animation_of_both_eyes_looks_ahead_and_is_the_same_as_stills(extensi
         bpy.app.handlers.render_write.remove(note)
     assert len(list(tmp_path.glob("f000*"))) == 8 and rights[-1] >= 1
     scene.frame_set(3)
-    for picture, view in zip(eyes(scene, tmp_path, "_L", "_R"), "LR"):
+    for picture, view in zip(eyes(scene, tmp_path, "_L", "_R"), "LR", strict=True):
         np.testing.assert_array_equal(read_png(tmp_path / f"f0003_{view}.png"), picture)
 
 

@@ -154,7 +154,7 @@ def test_a_file_is_written_whole_or_not_at_all(rig, tmp_path):
     bpy.ops.stylerig.portrait_texture(size=64, filepath=str(path))
     np.testing.assert_array_equal(read_png(path)[::-1], np.round(texture_pixels(f"{rig.name} Portrait") * 255))
     (tmp_path / "file").write_text("")
-    with pytest.raises(RuntimeError, match="texture cannot be written to .*Choose another folder"):
+    with pytest.raises(RuntimeError, match=r"texture cannot be written to .*Choose another folder"):
         bpy.ops.stylerig.portrait_texture(size=64, filepath=str(tmp_path / "file" / "texture.png"))
     assert [entry.name for entry in path.parent.iterdir()] == ["texture.png"]
 

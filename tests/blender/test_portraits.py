@@ -77,7 +77,7 @@ def test_every_seed_of_the_backend_can_be_given_and_is_held(part, backend, tmp_p
 def test_one_range_of_seeds(part, backend):
     theirs = runpy.run_path(str(Path(__file__).parents[2] / "models" / "seeds.py"))  # no package of the backend is imported here
     seeds = part("rig.seeds")
-    assert part("protocol.frames").MAX_SEED == theirs["LARGEST_SEED"]
+    assert theirs["LARGEST_SEED"] == part("protocol.frames").MAX_SEED
     for seed in (0, 7, *LARGE_SEEDS):
         assert seeds.seed_of(*seeds.fields_of(seed)) == seed
     for text in ("-1", "9223372036854775808", "1e9", "7.0", "seven", "٣", "1" * 400):

@@ -162,6 +162,6 @@ def test_an_overridden_rigs_expression_is_kept_too(part, override, tmp_path):
 
 def test_an_overridden_rig_keeps_its_face(part, override):
     portrait = fake_backend.new_portrait(12, 0.5)
-    with pytest.raises(part("errors").UserError, match="is linked.*Make it local first"):
+    with pytest.raises(part("errors").UserError, match=r"is linked.*Make it local first"):
         part("rig.build").replace_portrait(bpy.context, override, portrait, fake_backend.mesh_of(portrait))
     assert part("rig.read_rig").portrait_of(override)["seed"] == 11

@@ -72,7 +72,7 @@ def test_without_any_shape_key(part, rig, read):
     rig.stylerig.head.shape_key_clear()
     assert read()["expression"] == {}
     for name, options in (("neutral_expression", {}), ("apply_pose", {"pose": "Ah"}), ("keep_pose", {}), ("reset_rig", {})):
-        with pytest.raises(RuntimeError, match="no shape keys any more.*new portrait"):
+        with pytest.raises(RuntimeError, match=r"no shape keys any more.*new portrait"):
             getattr(bpy.ops.stylerig, name)(**options)
     assert bpy.ops.stylerig.light_preset(preset="Split") == {"FINISHED"}
 
@@ -98,7 +98,7 @@ def test_bones_renamed(rig, read):
     controls = read()
     assert controls["rotation"][0] == pytest.approx(0.25)  # the rest goes on
     rig.data.bones["head"].name = "skull"
-    with pytest.raises(Exception, match="no bone named “head”. Name it so again"):
+    with pytest.raises(Exception, match=r"no bone named “head”. Name it so again"):
         read()
     for name, options in (("neutral_expression", {}), ("mirror_pose", {}), ("reset_rig", {}), ("light_preset", {"preset": "Split"})):
         assert getattr(bpy.ops.stylerig, name)(**options) == {"FINISHED"}
@@ -175,7 +175,7 @@ def test_a_stored_portrait_that_is_damaged_says_so(part, rig, read, parameters):
     portrait = json.loads(rig.stylerig.portrait)
     portrait["parameters"] |= parameters
     rig.stylerig.portrait = json.dumps(portrait)
-    with pytest.raises(part("errors").UserError, match="no portrait that can be read. Make a new portrait"):
+    with pytest.raises(part("errors").UserError, match=r"no portrait that can be read. Make a new portrait"):
         read()
     with pytest.raises(RuntimeError, match="no portrait that can be read"):
         bpy.ops.stylerig.reset_rig()

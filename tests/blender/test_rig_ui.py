@@ -71,7 +71,7 @@ def test_new_portrait_needs_object_mode(rig):
 
 
 def test_without_an_environment(empty_scene, monkeypatch, no_backend_environment):
-    with pytest.raises(RuntimeError, match="environment is missing.*preferences"):
+    with pytest.raises(RuntimeError, match=r"environment is missing.*preferences"):
         bpy.ops.stylerig.new_portrait(seed=1)
     assert not bpy.data.objects
 

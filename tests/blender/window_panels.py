@@ -19,7 +19,7 @@ from pathlib import Path
 import bpy
 
 sys.path.insert(0, str(Path(__file__).parent))
-import window_player as window  # noqa: E402
+import window_player as window
 
 SHUT = ("STYLERIG_PT_head", "STYLERIG_PT_output")
 

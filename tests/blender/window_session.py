@@ -27,8 +27,10 @@ import bpy
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-import window_player as window  # noqa: E402
-from window_player import live_pixels, part, rendered, screen, screenshot, settled, the_rig, view_3d  # noqa: E402
+import itertools
+
+import window_player as window
+from window_player import live_pixels, part, rendered, screen, screenshot, settled, the_rig, view_3d
 
 HELD = 0.004  # seconds that a look of the live view's timer may hold the main thread
 NEAR = 4  # of 255: what the overlay's 8 bits and the scaling on screen may change
@@ -234,7 +236,7 @@ def compare_colours(place: np.ndarray) -> np.ndarray:
 def playback(options: argparse.Namespace) -> Iterator:
     """The head turns; the live view follows where it can keep up, else it pauses, as the person chose."""
     bone = the_rig().pose.bones["head"]
-    for frame, angle in zip(KEYED, (-0.4, 0.4)):
+    for frame, angle in zip(KEYED, (-0.4, 0.4), strict=True):
         bone.rotation_euler.y = angle
         bone.keyframe_insert("rotation_euler", frame=frame)
     scene, settings = bpy.context.scene, preferences()
@@ -346,7 +348,7 @@ def render_animation(options: argparse.Namespace) -> Iterator:
     files = sorted((options.output / "animation").iterdir())
     assert len(files) == 6 and all(map(part("render.file_integrity").is_complete, files)), files
     pictures = [picture(path) for path in files]
-    assert all((one != other).any() for one, other in zip(pictures, pictures[1:])), "two frames are the same"
+    assert all((one != other).any() for one, other in itertools.pairwise(pictures)), "two frames are the same"
     still = picture(options.output / "rendered.png")
     difference = 255 * np.abs(pictures[4] - still).max()
     print(

@@ -104,8 +104,8 @@ def tree(module: torch.nn.Module, attributes) -> Module:
     """A torch module with all inside of it; ``attributes(module)`` gives its other attributes."""
     return Module(
         type(module).__name__,
-        {name: value for name, value in module._parameters.items()},
-        {name: value for name, value in module._buffers.items()},
+        dict(module._parameters),
+        dict(module._buffers),
         {name: tree(inner, attributes) for name, inner in module._modules.items()},
         **attributes(module),
     )

@@ -94,7 +94,7 @@ def stylegan3_config(module: ModuleRecord, synthesis: ModuleRecord, mapping: Mod
         raise PickleError("its synthesis has no list of layers")
     source = child(synthesis, "input")
     layers = [layer_config(child(synthesis, name)) for name in names]
-    for index, (name, layer) in enumerate(zip(names, layers)):
+    for index, (name, layer) in enumerate(zip(names, layers, strict=True)):
         if name != layer.name(index):
             raise PickleError(f"its layer {shown(name)} should be {layer.name(index)}")
     return StyleGAN3Config(

@@ -45,7 +45,7 @@ class Budget:
 class Measure:
     """One container as a tree: its depth, how many values are in it, and whether another holds it already."""
 
-    __slots__ = ("value", "depth", "values", "held")
+    __slots__ = ("depth", "held", "value", "values")
 
     def __init__(self, value: Any):
         self.value = value  # kept, so that no other value can come to have the same id

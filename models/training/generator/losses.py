@@ -81,7 +81,7 @@ def near_loss(difference: Tensor, near: Tensor, levels: int) -> Tensor:
 
 def feature_loss(fake: list[Tensor], real: list[Tensor]) -> Tensor:
     """Mean relative L1 between a discriminator's feature maps of two pictures of the same scene."""
-    terms = [(a.float() - b.float()).abs().mean() / (b.float().abs().mean() + 1e-6) for a, b in zip(fake, real)]
+    terms = [(a.float() - b.float()).abs().mean() / (b.float().abs().mean() + 1e-6) for a, b in zip(fake, real, strict=True)]
     return torch.stack(terms).mean()
 
 

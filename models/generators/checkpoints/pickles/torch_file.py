@@ -44,7 +44,7 @@ class TorchNames(CheckpointNames):
 
 
 def is_torch_file(start: bytes) -> bool:
-    return start.startswith(ZIP_START) or start.startswith(LEGACY_START)
+    return start.startswith((ZIP_START, LEGACY_START))
 
 
 def read_torch_file(data: bytes) -> Any:
