@@ -108,6 +108,16 @@ def test_resnet(tmp_path, norm, dropout, old, prefix):
         assert_same(load_look(path, as_tested=True)(image), reference.resnet(state, image, 2, norm, training=True))
 
 
+def test_a_state_as_torch_keeps_it(tmp_path):
+    """With the versions of its modules, as parameters, of a network within DataParallel."""
+    look = load_look(reference.save_published(reference.resnet_state(2, 2), tmp_path / "a.pth"))
+    theirs = torch.nn.DataParallel(look.network).state_dict(keep_vars=True)
+    assert theirs._metadata and isinstance(theirs["module.model.1.weight"], torch.nn.Parameter)
+    for zipped in (True, False):
+        loaded = load_look(reference.save_published(theirs, tmp_path / "b.pth", zipped))
+        assert all(torch.equal(value, theirs[f"module.{name}"]) for name, value in loaded.network.state_dict().items())
+
+
 def test_cut(tmp_path):
     state = reference.resnet_state(blocks=2, width=4, blurred=True)
     look = load_look(reference.save_published(state, tmp_path / "latest_net_G.pth"))

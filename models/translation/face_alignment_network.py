@@ -35,7 +35,10 @@ NOSE_UP, EYES_UP, EYES_POWER, LIDS_UP = 4, -8, 3, -24
 
 
 class CoordinateConv(nn.Module):
-    """A convolution that also sees where it is: row, column (-1 to 1) and distance from the middle (0 to 1)."""
+    """A convolution that also sees where it is: row, column (-1 to 1) and distance from the middle (0 to 1).
+
+    Computed in the published order: what lies near the threshold of the maps may not change by a rounding.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, padding: int):
         super().__init__()
@@ -43,11 +46,16 @@ class CoordinateConv(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         height, width = features.shape[2:]
-        rows = torch.linspace(-1, 1, height, device=features.device)[:, None].expand(height, width)
-        columns = torch.linspace(-1, 1, width, device=features.device)[None].expand(height, width)
-        distance = torch.hypot(rows, columns)
+        rows = axis(height, features.device)[:, None].expand(height, width)
+        columns = axis(width, features.device)[None].expand(height, width)
+        distance = (rows**2 + columns**2).sqrt()
         place = torch.stack([rows, columns, distance / distance.max()])
         return self.conv(torch.cat([features, place.expand(len(features), -1, -1, -1)], dim=1))
+
+
+def axis(size: int, device: torch.device) -> Tensor:
+    """``size`` places from -1 to 1."""
+    return torch.arange(size, dtype=torch.float32, device=device) / (size - 1) * 2 - 1
 
 
 class HierarchicalBlock(nn.Module):
