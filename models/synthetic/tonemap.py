@@ -13,7 +13,7 @@ CONTRAST, PIVOT = 1.08, 0.18  # a little more contrast about middle grey than th
 
 
 def develop(colour: np.ndarray, matte: np.ndarray | None = None) -> np.ndarray:
-    """Premultiplied linear RGBA (H, W, 4) float -> premultiplied sRGB RGBA (H, W, 4) uint8 with the alpha ``matte`` (H, W), by default its own.
+    """Premultiplied linear RGBA (H, W, 4) float -> premultiplied sRGB RGBA (H, W, 4) uint8 with the alpha ``matte`` (H, W), else its own.
 
     The curve acts on the colour as it would stand alone (alpha divided out), so that a matte's edge
     has the same colour as what it bounds.

@@ -59,7 +59,7 @@ def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
 
 
 def shallower_nostrils(face: np.ndarray, sheet: topology.Sheet) -> np.ndarray:
-    """Displacement (F, 3) of the face's vertices (F, 3) that lifts the nostrils' ends toward their openings: narrow noses were pierced by them."""
+    """Displacement (F, 3) of the face's vertices (F, 3) that lifts the nostrils' ends toward their openings: they pierced narrow noses."""
     distance = nostril_distance(sheet.points)
     share, rim = (
         weight[:, None] for weight in (NOSTRIL_LIFT * smooth_step((0.55 - distance) / 0.3), np.exp(-(((distance - 0.62) / 0.2) ** 2)))

@@ -79,7 +79,7 @@ def whole(values: np.ndarray, step) -> np.ndarray:
 
 
 def differences(modes: np.ndarray) -> np.ndarray:
-    """How each vertex differs from the one before, modulo 2^16, as lower and upper bytes (2, 3, K, V) of numbers 0, −1, 1, −2 → 0, 1, 2, 3."""
+    """How each vertex differs from the one before, modulo 2^16: lower and upper bytes (2, 3, K, V) of numbers 0, −1, 1, −2 → 0, 1, 2, 3."""
     lines = np.ascontiguousarray(modes.transpose(2, 0, 1))
     change = np.diff(lines, axis=2, prepend=np.zeros((*lines.shape[:2], 1), np.int16))
     folded = ((change << 1) ^ (change >> 15)).view(np.uint16)

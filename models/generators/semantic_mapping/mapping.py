@@ -32,7 +32,7 @@ class SemanticMapping(MappingNetwork):
         self.register_buffer("spread", torch.ones(config.meanings))
 
     def inputs(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Features (N, M), each with mean 0 and its weight as spread. Raises StyleRigError for a count of features that is not studio-v1's."""
+        """Features (N, M), each with mean 0 and its weight as spread. Raises StyleRigError for a count that is not studio-v1's."""
         features = joined(features_of(z))
         if features.shape[1] != len(self.mean):
             raise StyleRigError(

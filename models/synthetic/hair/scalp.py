@@ -34,7 +34,7 @@ def find_locks(points: np.ndarray, look: HairLook, locks: int, tresses: int) -> 
 
 
 def strand_count(style) -> tuple[int, int]:
-    """How many strands a full head of a style has, and points of each: enough for its bends, and about as much to trace whatever the length."""
+    """How many strands a full head of a style has, and points of each: enough for its bends, about as much to trace at any length."""
     if style.top < 1.2:
         return 30000, 3
     bends = 5 * style.top / style.curl[1] if style.curl[0] > 0.15 else 0
@@ -172,7 +172,7 @@ def cut_ends(strands: np.ndarray, look: HairLook, fringe: np.ndarray, chance: np
 
 
 def gathered(strands: np.ndarray, locks: Locks, look: HairLook, chance: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Strands drawn to the middle of their tress and that to the middle of its lock, the more the nearer their tips; ``free`` ones (R, 1) fly away."""
+    """Strands drawn to the middle of their tress and that to the middle of its lock, most at the tips; ``free`` ones (R, 1) fly away."""
     t = np.linspace(0, 1, strands.shape[1])[None, :, None]
     kept = strands
     for middle, amount in ((locks.tress, 0.9), (locks.lock, 1.0)):

@@ -94,7 +94,7 @@ def over_scalp(points: np.ndarray, goal: np.ndarray, layer: np.ndarray, solid: S
 def hang(
     starts: np.ndarray, direction: np.ndarray, length: np.ndarray, count: int, clearance, solid: Solid, side: np.ndarray | None = None
 ) -> np.ndarray:
-    """Middle lines (C, count, 3) that leave with a direction, fall and lie ``clearance`` above what is below, on their ``side`` of the face."""
+    """Middle lines (C, count, 3) that leave with a direction, fall and lie ``clearance`` above what is below, each on its ``side``."""
     step = (length / (count - 1))[:, None]
     p, d, line = starts, direction, [starts]
     for _ in range(count - 1):
