@@ -8,7 +8,6 @@ trains in FOLDER (made by ``prepare``), goes on where it was stopped, and writes
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import sys
 import weakref
@@ -28,9 +27,10 @@ from models.face.parameters import RigParameters
 from models.face.rasterizer import render
 from models.generators import Generator, GeneratorConfig, save_generator
 from models.training.core.distributed import World
-from models.training.rig import latent_pool, loop
-from models.training.rig.config import PoolSettings, Stage, TrainingConfig
-from models.training.rig.pipeline import Run, train_rig
+from models.training.rig import latent_pool
+from models.training.rig.config import PoolSettings, RigPlan, Stage
+from models.training.rig.pipeline import train_rig
+from models.training.rig.run import Run
 from tests.picture_sets import paths, write_set
 from tests.synthetic_face import synthetic_face
 
@@ -68,22 +68,17 @@ def write_pictures(folder: Path, face: FaceModel) -> Path:
     return folder
 
 
-def tiny_config(steps: int = 2) -> TrainingConfig:
-    """Few steps of each stage, in the settings' own types."""
-    config, changes = TrainingConfig(name="tiny"), {}
-    for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
-        if isinstance(value, Stage):
-            changes[item.name] = dataclasses.replace(value, steps=steps, batch=4)
-    changes["joint"] = dataclasses.replace(changes["joint"], hidden=16)
-    changes["pool"] = PoolSettings(samples=64, size=16)
-    return dataclasses.replace(config, **changes)
+def tiny_plan(steps: int = 2, **changes) -> RigPlan:
+    """Few steps of each stage, in the plan's own types."""
+    stages = {name: value.replace(steps=steps, batch=4) for name, value in RigPlan() if isinstance(value, Stage)}
+    stages["joint"] = stages["joint"].replace(hidden=16)
+    return RigPlan(name="tiny").replace(**stages, pool=PoolSettings(samples=64, size=16), **changes)
 
 
 @contextlib.contextmanager
 def small_pools() -> Iterator[None]:
     """Few samples, and a random generator's pictures pass for faces."""
-    with mock.patch.multiple(latent_pool, CHUNK=32, LEAST_VARIATION=0.0, CROP_TOLERANCE=100.0):
+    with mock.patch.multiple(latent_pool, CHUNK=32, MIN_VARIATION=0.0, CROP_TOLERANCE=100.0):
         yield
 
 
@@ -94,20 +89,19 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def train(folder: Path, output: Path, world: World | None = None, config: TrainingConfig | None = None, report=None) -> Path:
+def train(folder: Path, output: Path, world: World | None = None, plan: RigPlan | None = None, say=None) -> Path:
     """The training; returns the results page."""
-    lines = report or (lambda line: None)
-    run = Run.open(config or tiny_config(), synthetic_face(vertices=200), output, lines, world)
+    run = Run.open(plan or tiny_plan(), synthetic_face(vertices=200), output, say or (lambda line: None), world)
     with small_pools():
         return train_rig(run, folder / "generator.safetensors", folder / "pictures")
 
 
 def main() -> None:
-    loop.SAVE_SECONDS = 0.0
     folder, world = Path(sys.argv[1]), World("cpu")
     group = weakref.ref(distributed.group.WORLD) if world.size > 1 else lambda: None
     try:
-        train(folder, folder / "rig", world, report=lambda line: print(line, flush=True))
+        plan = tiny_plan(checkpoint_minutes=0.0)
+        train(folder, folder / "rig", world, plan, say=lambda line: print(line, flush=True))
     finally:
         world.close()
     assert group() is None, "the threads of the group may still run when Python ends"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from backend.cli import main
-from models.data.image_set import PictureSet
+from models.data.image_set import ImageSet
 from models.errors import StyleRigError
 from models.evaluation.generator import run
 from models.evaluation.generator.run import GeneratorEvaluation
@@ -63,7 +63,7 @@ def painter():
 @pytest.mark.slow
 def test_features_read_the_truth_and_come_back_from_their_file(folder, features_file):
     features = load_features(features_file)
-    data = PictureSet(folder, 128, FIELDS, progress=False)
+    data = ImageSet(folder, 128, FIELDS, progress=False)
     rows = data.rows(held_out=True)
     read = features.read(data.batch(rows)[0])
     start, stop = features.header["truth"]["landmarks"]
@@ -76,7 +76,7 @@ def test_features_read_the_truth_and_come_back_from_their_file(folder, features_
 
 def test_perceptual_distance_sees_a_blur_and_nothing_in_equals(folder, features_file):
     features = load_features(features_file)
-    pictures = PictureSet(folder, 128, progress=False, most=8).batch(range(8))[0]
+    pictures = ImageSet(folder, 128, progress=False, most=8).batch(range(8))[0]
     blurred = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(pictures, 4), scale_factor=4)
     assert float(features.perceptual_distance(pictures, pictures).abs().max()) == 0
     assert float(features.perceptual_distance(pictures, blurred).min()) > 0
@@ -85,7 +85,7 @@ def test_perceptual_distance_sees_a_blur_and_nothing_in_equals(folder, features_
 def test_features_see_a_blur(folder, features_file):
     """Some of them move by half of what people differ by."""
     features = load_features(features_file)
-    pictures = PictureSet(folder, 128, progress=False).batch(range(48))[0]
+    pictures = ImageSet(folder, 128, progress=False).batch(range(48))[0]
     blurred = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(pictures, 4), scale_factor=4)
     assert float((features(blurred) - features(pictures)).mean(0).abs().max()) > 0.5
 
@@ -97,8 +97,8 @@ def test_bad_feature_files_are_refused(folder, features_file, tmp_path):
     damaged.write_bytes(features_file.read_bytes()[:-1000])
     with pytest.raises(StyleRigError, match="cannot be used as studio features"):
         load_features(damaged)
-    with pytest.raises(StyleRigError, match="no truth"):
-        train_features(PictureSet(folder, 128, (), progress=False))
+    with pytest.raises(StyleRigError, match="no labels"):
+        train_features(ImageSet(folder, 128, (), progress=False), tmp_path)
 
 
 @pytest.mark.slow

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
+import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -23,8 +24,12 @@ from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, pyram
 from models.generators.person import PersonConfig, PersonMapping, PersonNetwork, features_of_choices
 from models.synthetic.description import amounts_of
 from models.synthetic.person import latent_size, person_from_latent
-from models.training.guided_generator.run import GuidedTraining, Plan, Stage
-from models.training.people import people, teach
+from models.training.core.checkpoint import Stopped
+from models.training.core.config import parse_settings
+from models.training.core.trainer import Trainer
+from models.training.guided_generator.config import GuidedPlan, Stage
+from models.training.guided_generator.task import GuidedTask, open_training
+from models.training.people import people, train_person_network
 
 SMALL = {4: 16, 8: 16, 16: 16, 32: 8}
 PEOPLE, LATENTS = 32, 6
@@ -98,7 +103,8 @@ def folder(tmp_path_factory, face) -> Path:
     folder = tmp_path_factory.mktemp("set")
     places = RigParameters.slices(face)
     index = {"format": 3, "size": 32, "large_size": 32, "shots": 4, "count": 4 * PEOPLE, "latents": LATENTS, "seed": 0,
-             "layout": {"looks": [0, LATENTS]}, "parameters": {name: [place.start, place.stop] for name, place in places.items()}}  # fmt: skip
+             "layout": {"looks": [0, LATENTS]},
+             "parameters": {name: [place.start, place.stop] for name, place in places.items()}}  # fmt: skip
     (folder / "index.json").write_text(json.dumps(index))
     (folder / "00000").mkdir()
     posed = [heads(face, 1, 0.4 * shot - 0.6) for shot in range(4)]
@@ -112,55 +118,80 @@ def folder(tmp_path_factory, face) -> Path:
         pixels = np.rint(255 * np.concatenate((colour * alpha, alpha[None]))).astype(np.uint8).transpose(1, 2, 0)
         path = folder / "00000" / f"{number:06d}.png"
         cv2.imwrite(str(path), pixels[..., [2, 1, 0, 3]])
-        np.savez(path.with_suffix(".npz"), latent=latent, parameters=parameters.vector()[0].numpy(), landmarks=np.zeros((68, 2), np.float32),
+        np.savez(path.with_suffix(".npz"), latent=latent, parameters=parameters.vector()[0].numpy(),
+                 landmarks=np.zeros((68, 2), np.float32),
                  camera=np.array([120.0, float(camera.half_width)], np.float32), body=body[0].numpy(),
                  classes=(alpha > 0).astype(np.uint8))  # fmt: skip
     return folder
 
 
-def plan(**stage) -> Plan:
-    stages = [
+def plan(**changes) -> GuidedPlan:
+    stages = (
         Stage(resolution=16, batch=4, images=60, learning_rate=0.01, warmup_images=0),
-        Stage(resolution=32, batch=4, images=8, learning_rate=0.005, patches=0.2, **stage),
-    ]
-    return Plan(channels=SMALL, stages=stages, people=0)
+        Stage(resolution=32, batch=4, images=8, learning_rate=0.005, adversarial_weight=0.2),
+    )
+    return GuidedPlan(channels=SMALL, stages=stages, people=0).replace(**changes)
+
+
+def training(folder: Path, output: Path, plan: GuidedPlan) -> Trainer:
+    return open_training(folder, plan, output, say=lambda line: None)
 
 
 @torch.no_grad()
-def error(run: GuidedTraining, rows: np.ndarray) -> float:
-    """Mean absolute error of the pictures at 16 pixels."""
-    target, latent, maps = run.batch(rows, 16)
-    return float((run.networks(latent, maps, 16)[:, :4] - target).abs().mean())
+def error(task: GuidedTask, rows: np.ndarray) -> float:
+    """Mean absolute error of the images at 16 pixels."""
+    batch = task.batch_of(rows, 16)
+    return float((task.networks(batch.features, batch.maps, 16)[:, :4] - batch.real).abs().mean())
 
 
 def test_a_training_learns_and_goes_on_where_it_stopped(folder, tmp_path):
-    whole = GuidedTraining(folder, plan(), tmp_path / "whole", say=lambda line: None)
-    rows = whole.data.rows(held_out=False)[:8]
-    before = error(whole, rows)
-    first = GuidedTraining(folder, plan(), tmp_path / "parts", say=lambda line: None)
-    first.saved = first.shown = first.told = math.inf
-    for _ in range(5):
-        first.take_step(first.plan.stages[0])
-    first.checkpoint()
-    second = GuidedTraining(folder, plan(), tmp_path / "parts", say=lambda line: None)
-    assert second.images == 20
-    assert whole.run() and second.run()
-    assert error(whole, rows) < 0.8 * before
-    for a, b in zip(whole.networks.parameters(), second.networks.parameters(), strict=True):
-        assert torch.allclose(a, b, atol=1e-4)
-    assert list((tmp_path / "whole" / "sheets").glob("*.jpg"))
+    whole = training(folder, tmp_path / "whole", plan())
+    rows = whole.task.data.rows(held_out=False)[:8]
+    before = error(whole.task, rows)
+    first = training(folder, tmp_path / "parts", plan())
+    first.task.after_step = stopping(first.task, 20)
+    with pytest.raises(Stopped):
+        first.run()
+    second = training(folder, tmp_path / "parts", plan())
+    assert second.progress.images == 20
+    whole.run()
+    second.run()
+    assert error(whole.task, rows) < 0.8 * before
+    for a, b in zip(whole.task.networks.parameters(), second.task.networks.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert list((tmp_path / "whole" / "samples").glob("*.jpg"))
+    losses = whole.log.losses()
+    assert {"pair", "mattes", "generator", "features", "discriminator", "held_out_colour"} <= set(losses)
+
+
+def stopping(task: GuidedTask, images: int):
+    """What asks the process to stop after so many images."""
+    inner = task.after_step
+
+    def after_step(progress, losses):
+        if progress.images == images:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return inner(progress, losses)
+
+    return after_step
+
+
+def test_plans_are_read_with_the_names_of_earlier_versions():
+    stage = {"resolution": 16, "batch": 4, "images": 8, "learning_rate": 0.01, "patches": 0.5, "patch_rate": 0.25}
+    read = parse_settings(GuidedPlan, {"channels": {"4": 8}, "sheet_minutes": 3, "stages": [stage]})
+    assert read.channels == {4: 8} and read.sample_minutes == 3
+    assert read.stages[0].adversarial_weight == 0.5 and read.stages[0].discriminator_learning_rate == 0.25
 
 
 def test_another_plan_and_other_sets_are_refused(folder, tmp_path):
-    run = GuidedTraining(folder, plan(), tmp_path, say=lambda line: None)
-    run.checkpoint()
-    with pytest.raises(StyleRigError, match="another plan"):
-        GuidedTraining(folder, plan().model_copy(update={"seed": 2}), tmp_path)
+    training(folder, tmp_path, plan()).save()
+    with pytest.raises(StyleRigError, match="another training"):
+        training(folder, tmp_path, plan(seed=2))
     old = tmp_path / "old"
     old.mkdir()
     (old / "index.json").write_text(json.dumps(json.loads((folder / "index.json").read_text()) | {"format": 2}))
     with pytest.raises(StyleRigError, match="whole heads"):
-        GuidedTraining(old, plan(), tmp_path / "out")
+        training(old, tmp_path / "out", plan())
 
 
 def test_a_file_of_one_is_read_back(tmp_path):
@@ -195,13 +226,13 @@ def test_choices_are_shares_and_who_is_known_enters_exactly():
     assert exact.tolist() == [[0, 0, 1, 1, 0, 0.5, -1.0]]
 
 
-def test_the_rules_for_people_can_be_learned(face):
+def test_the_rules_for_people_can_be_learned(face, tmp_path):
     latents = torch.randn(900, latent_size(face), generator=torch.Generator().manual_seed(3))
     drawn = people(latents, face)
     lines = []
-    network = teach(drawn, steps=20, say=lines.append)
+    network = train_person_network(drawn, 20, tmp_path, say=lines.append)
     *_, amounts, identity, _ = network(latents[:64])
     assert ((identity - drawn.identity[:64]).abs().mean() / drawn.identity.std()) < 0.25
     masculine = list(amounts_of(person_from_latent(latents[0], face))).index("masculine")
     assert np.corrcoef(amounts[:, masculine], drawn.amounts[:64, masculine])[0, 1] > 0.9
-    assert "style" in lines[0] and drawn.choices.max() < 28
+    assert "style" in lines[-1] and drawn.choices.max() < 28

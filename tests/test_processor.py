@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import importlib
 import os
@@ -63,7 +62,7 @@ def test_what_is_chosen_on_each_processor(simulated):
 
 @pytest.mark.parametrize("wanted", ["auto", "bf16", "float32"])
 def test_what_trainings_compute_in(simulated, wanted):
-    networks = Networks(dataclasses.replace(TINY, precision=wanted), 0, torch.device("cpu"))
+    networks = Networks(TINY.replace(precision=wanted), 0, torch.device("cpu"))
     in_bf16 = simulated[0] and wanted != "float32"
     assert networks.generator.precision == ("bf16" if in_bf16 else "float32")
     assert networks.discriminator.dtype == networks.generator.synthesis.dtype

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import shutil
 from unittest import mock
@@ -12,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from other_device import DEVICE, other_device
-from rig_training import GENERATOR, prepare, small_pools, tiny_config, train
+from rig_training import GENERATOR, prepare, small_pools, tiny_plan, train
 from synthetic_face import synthetic_face
 
 from backend.cli import evaluate_generator, evaluate_rig, main, train_rig
+from models.device_rng import DeviceRng
 from models.evaluation.control import (
     background,
     coverage,
@@ -35,11 +35,12 @@ from models.perception.face_regressor import Estimator
 from models.rigging import Controls, Rig
 from models.training.core.checkpoint import load_checkpoint
 from models.training.core.distributed import World
-from models.training.core.random import Draws
 from models.training.rig import ablations, reconstruction, rignet
-from models.training.rig.config import ReconstructionSettings, RigNetSettings
-from models.training.rig.latent_pool import Pool, draw_codes
-from models.training.rig.pipeline import Run, open_generator
+from models.training.rig.config import RigNetSettings
+from models.training.rig.latent_pool import LatentPool, draw_codes
+from models.training.rig.pipeline import open_generator
+from models.training.rig.rignet_data import RigNetData
+from models.training.rig.run import Run
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device and PyTorch for it")
 
@@ -75,10 +76,10 @@ def trained_elsewhere(prepared):
         return train_all(prepared, prepared / "elsewhere", world)
 
 
-def train_all(prepared, output, world, config=None):
+def train_all(prepared, output, world, plan=None):
     """Every stage of a training, on the world's device; of the ablations the published losses and steering."""
-    train(prepared, output, world, config)
-    run = Run.open(config or tiny_config(), synthetic_face(vertices=200), output, lambda line: None, world)
+    train(prepared, output, world, plan)
+    run = Run.open(plan or tiny_plan(), synthetic_face(vertices=200), output, lambda line: None, world)
     variants = tuple(variant for variant in ablations.VARIANTS if variant.steering or not variant.changes)
     with small_pools(), mock.patch.object(ablations, "VARIANTS", variants):
         ablations.ablate(run, prepared / "generator.safetensors", prepared / "pictures")
@@ -87,8 +88,8 @@ def train_all(prepared, output, world, config=None):
 
 def first_losses(folder) -> dict[str, dict]:
     """The terms of every stage at its first step."""
-    logs = {path.stem: json.loads(path.read_text().splitlines()[0]) for path in folder.glob("*.jsonl")}
-    return {stage: {name: value for name, value in entry.items() if name not in ("stage", "seconds")} for stage, entry in logs.items()}
+    logs = {path.parent.name: json.loads(path.read_text().splitlines()[0]) for path in folder.glob("*/log.jsonl")}
+    return {stage: entry["losses"] for stage, entry in logs.items()}
 
 
 @pytest.mark.slow
@@ -104,9 +105,9 @@ def test_every_stage_on_another_device_ends_in_the_same_rig(face, trained, train
 def test_a_training_goes_on_on_the_processor_where_another_device_left_it(face, prepared, trained, trained_elsewhere, tmp_path):
     folder = shutil.copytree(trained_elsewhere, tmp_path / "rig")
     for stage in ("joint", "finish"):
-        (folder / f"rignet-{stage}.state").unlink()
+        shutil.rmtree(folder / f"rignet-{stage}")
     lines = []
-    train(prepared, folder, report=lines.append)
+    train(prepared, folder, say=lines.append)
     assert "rignet-simultaneous: was finished before" in lines and any(line.startswith("rignet-joint: done") for line in lines)
     assert Rig.load(folder, face=face).weights_hash == Rig.load(trained, face=face).weights_hash
 
@@ -117,21 +118,21 @@ def scene_terms(head, device, folder) -> dict[str, torch.Tensor]:
     world.device = torch.device(device)
     head = head.to(device)
     generator = Generator.create(GENERATOR).eval().requires_grad_(False).to(device)
-    w, plain, z = draw_codes(generator, 24, Draws(0, device))
+    w, plain, z = draw_codes(generator, 24, DeviceRng(0, device))
     truth = parameters_of(z, head)
     landmarks = project_landmarks(head, truth)[..., :2]
     detector = Estimator.create(head, truth.vector().cpu(), landmarks.cpu(), channels=[4, 4, 8, 8, 8]).eval().requires_grad_(False)
     pictures = torch.full((24, 3, 16, 16), 128, dtype=torch.uint8, device=device)
-    pool = Pool(w, plain, pictures, pictures[:, :1], landmarks, truth.vector(), z)
-    settings = ReconstructionSettings(steps=1, batch=4, render_batch=2, scenes=1.0)
-    network = reconstruction.train_reconstruction(
-        generator, pool, detector.to(device), head, settings, 1, folder, "key", lambda line: None, world
-    )
-    studio = rignet.Studio.open(generator, detector, network, head, pool)
-    nets = rignet.start_networks(studio, tiny_config())
-    rignet.fit_linear(studio, nets, exact=True)
-    step = rignet.JointStep(studio, nets, RigNetSettings(batch=4, render_batch=2, scenes=1.0))
-    return {name: term.detach().cpu() for name, term in step(0, Draws(1, device)).items()}
+    pool = LatentPool(w, plain, pictures, pictures[:, :1], landmarks, truth.vector(), z)
+    plan = tiny_plan()
+    plan = plan.replace(reconstruction=plan.reconstruction.replace(steps=1, render_batch=2, scenes=1.0))
+    run = Run.open(plan, head, folder, lambda line: None, world)
+    network = reconstruction.train_reconstruction(run, generator, pool, detector.to(device), "key")
+    data = RigNetData.open(generator, detector, network, head, pool)
+    nets = rignet.start_networks(data, plan)
+    rignet.fit_linear(data, nets, exact=True)
+    task = rignet.JointTask(run, data, nets, RigNetSettings(batch=4, render_batch=2, scenes=1.0))
+    return {name: term.detach().cpu() for name, term in task.losses(None, DeviceRng(1, device)).items()}
 
 
 def make_folder(path):
@@ -150,12 +151,12 @@ def test_exact_scenes_on_another_device_are_the_same(head, tmp_path, monkeypatch
 
 def test_scenes_come_on_the_device_of_the_generator(head):
     generator = Generator.create(GENERATOR).requires_grad_(False)
-    w, parameters = draw_scenes(generator, head, 4, Draws(3))
-    pairs = draw_pairs(generator, head, 4, Draws(4))
+    w, parameters = draw_scenes(generator, head, 4, DeviceRng(3))
+    pairs = draw_pairs(generator, head, 4, DeviceRng(4))
     with other_device():
         generator.to(DEVICE)
-        found_w, found = draw_scenes(generator, head.to(DEVICE), 4, Draws(3, DEVICE))
-        found_pairs = draw_pairs(generator, head.to(DEVICE), 4, Draws(4, DEVICE))
+        found_w, found = draw_scenes(generator, head.to(DEVICE), 4, DeviceRng(3, DEVICE))
+        found_pairs = draw_pairs(generator, head.to(DEVICE), 4, DeviceRng(4, DEVICE))
         assert found_w.device == found.light.device == found_pairs[2].device == DEVICE
         assert torch.equal(found_w.cpu(), w) and torch.equal(found.vector().cpu(), parameters.vector())
         assert torch.equal(found_pairs[3].vector().cpu(), pairs[3].vector())
@@ -226,25 +227,26 @@ def test_a_mixture_of_devices_is_found():
 
 
 def test_random_numbers_are_the_same_on_every_device():
-    processor, calls = Draws(5), [lambda d: d.uniform(3, 2), lambda d: d.normal(4), lambda d: d.whole(2, 9, 5),
-                                  lambda d: d.order(6), lambda d: d.kinds((0.5, 0.5), 7), lambda d: d.uniform()]  # fmt: skip
+    processor, calls = DeviceRng(5), [lambda d: d.rand(3, 2), lambda d: d.randn(4), lambda d: d.randint(2, 9, 5),
+                                  lambda d: d.randperm(6), lambda d: d.multinomial((0.5, 0.5), 7), lambda d: d.rand()]  # fmt: skip
     wanted = [call(processor) for call in calls]
     with other_device():
-        away = Draws(5, DEVICE)
+        away = DeviceRng(5, DEVICE)
         found = [call(away) for call in calls]
         assert all(value.device == DEVICE for value in found)
         assert all(torch.equal(a.cpu(), b) for a, b in zip(found, wanted, strict=True))
-        assert torch.equal(away.on("cpu").uniform(2), processor.uniform(2))
+        assert torch.equal(away.on("cpu").rand(2), processor.rand(2))
 
 
 def test_a_generator_that_holds_no_scenes_is_rigged_without_them(head, tmp_path):
     save_generator(Generator.create(GENERATOR), tmp_path / "photographs.safetensors")
     save_generator(Generator.create(GENERATOR), tmp_path / "studio.safetensors", {"scene_latents": 253})
     lines = []
-    config = dataclasses.replace(tiny_config(), joint=dataclasses.replace(tiny_config().joint, scenes=3.0))
-    run = Run.open(config, head, tmp_path, lines.append)
+    plan = tiny_plan()
+    plan = plan.replace(joint=plan.joint.replace(scenes=3.0))
+    run = Run.open(plan, head, tmp_path, lines.append)
     open_generator(run, tmp_path / "photographs.safetensors")
-    assert run.config.joint.scenes == 0 and config.uses_scenes and "without exact pairs" in lines[0]
+    assert run.plan.joint.scenes == 0 and plan.uses_scenes and "without exact pairs" in lines[0]
 
 
 @pytest.mark.parametrize("module", [train_rig, evaluate_rig, evaluate_generator])
@@ -269,18 +271,18 @@ def test_a_gpu_that_is_not_there_is_a_clear_error(tmp_path, monkeypatch, capsys)
 @needs_cuda
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_every_stage_on_a_gpu(face, prepared, trained, tmp_path, precision):
-    config = dataclasses.replace(tiny_config(), precision=precision)
-    folder = train_all(prepared, tmp_path / "rig", World("cuda"), config)
-    for path in folder.glob("*.state"):
-        assert all(value.device.type == "cpu" for value in load_checkpoint(path)["module"].values())
+    plan = tiny_plan(precision=precision)
+    folder = train_all(prepared, tmp_path / "rig", World("cuda"), plan)
+    for path in folder.glob("*/checkpoint.pt"):
+        assert all(value.device.type == "cpu" for value in load_checkpoint(path)["modules"]["network"].values())
     rig = Rig.load(folder, face=face)
     assert all(torch.isfinite(value).all() for value in rig.networks.state_dict().values())
     if precision == "float32":  # the estimators' convolutions may run in TF32
         found, wanted = first_losses(folder), first_losses(trained)
         for stage in ("landmarks", "reconstruction", "rignet-pose", "rignet-joint"):
             assert found[stage] == pytest.approx(wanted[stage], rel=0.05, abs=0.02), stage
-    (folder / "rignet-finish.state").unlink()
-    train(prepared, folder, config=config)  # goes on on the processor
+    shutil.rmtree(folder / "rignet-finish")
+    train(prepared, folder, plan=plan)  # goes on on the processor
 
 
 @pytest.mark.gpu

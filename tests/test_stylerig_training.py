@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from rig_training import GENERATOR, population, prepare, small_pools, tiny_config, train
+from rig_training import GENERATOR, population, prepare, small_pools, tiny_plan, train
 from synthetic_face import synthetic_face
 
 from backend.cli import main
+from models.device_rng import DeviceRng
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.face.alignment import align, project_landmarks
@@ -29,16 +32,17 @@ from models.generators.semantic_mapping.studio_v1 import LIGHTS, THRESHOLD, layo
 from models.perception.face_regressor import Estimator, close_view
 from models.rigging import Controls, Rig
 from models.rigging.frame_plan import plan_frame
-from models.training.core.random import Draws
 from models.training.rig import latent_pool
 from models.training.rig.ablations import VARIANTS, ablate
-from models.training.rig.calibration import turn_gains
-from models.training.rig.config import DEFAULT, Stage, read_config
-from models.training.rig.edit_sampling import draw_wishes
+from models.training.rig.calibration import rotation_gains
+from models.training.rig.config import DEFAULT, load_plan
+from models.training.rig.edit_sampling import sample_target_edits
 from models.training.rig.estimators import explained
-from models.training.rig.images import HALVES, Mirror, StudioPictures, over_backgrounds
-from models.training.rig.loop import Loop
-from models.training.rig.pipeline import Run, parameter_count, train_rig
+from models.training.rig.images import HALVES, Mirror, StudioImages, over_backgrounds
+from models.training.rig.pipeline import parameter_count, train_rig
+from models.training.rig.run import Run
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,7 @@ def studio_folder(prepared):
 def trained(prepared):
     """A rig trained without a break, and what the training said."""
     lines = []
-    train(prepared, prepared / "rig", report=lines.append)
+    train(prepared, prepared / "rig", say=lines.append)
     return prepared / "rig", lines
 
 
@@ -74,11 +78,11 @@ def test_one_command_makes_a_rig_that_loads_and_a_second_run_repeats_nothing(fac
     portrait = rig.new_portrait(seed=5)
     assert np.array_equal(rig.renderer.edited_latent(plan_frame(portrait, Controls(), rig.face))[0].numpy(), portrait.w)
     lines = []
-    train(prepared, output, report=lines.append)
+    train(prepared, output, say=lines.append)
     assert Rig.load(output, face=face).weights_hash == rig.weights_hash
     assert not [line for line in lines if "done," in line]
-    logged = [json.loads(line) for line in (output / "rignet-joint.jsonl").read_text().splitlines()]
-    assert logged and all(np.isfinite(entry["parameter"]) for entry in logged)
+    logged = [json.loads(line) for line in (output / "rignet-joint" / "log.jsonl").read_text().splitlines()]
+    assert logged and all(np.isfinite(entry["losses"]["parameter"]) for entry in logged)
     record = json.loads((output / "config.json").read_text())
     assert record["seed"] == 1 and record["joint"]["steps"] == 2 and record["made_with"]["face_model"] == "synthetic"
 
@@ -90,11 +94,12 @@ def test_a_training_that_was_killed_ends_where_an_unbroken_one_does(face, prepar
     command = [sys.executable, "-m", "tests.rig_training", str(tmp_path)]
     # Sums over parts of a batch depend in their last bit on how many threads share them.
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    with subprocess.Popen(command, cwd=DEFAULT.parents[2], env=environment, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
         limit = time.monotonic() + 120
-        while not (tmp_path / "rig" / "rignet-expression.state").exists() and time.monotonic() < limit:
+        while not (tmp_path / "rig" / "rignet-expression" / "checkpoint.pt").exists() and time.monotonic() < limit:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL and (tmp_path / "rig" / "rignet-expression" / "checkpoint.pt").exists()
     assert not (tmp_path / "rig" / "results.md").exists(), "it was over before it could be killed"
     train(tmp_path, tmp_path / "rig")
     assert Rig.load(tmp_path / "rig", face=face).weights_hash == Rig.load(trained[0], face=face).weights_hash
@@ -107,7 +112,7 @@ def test_two_processes_train_one_rig(face, prepared, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
                "tests.rig_training", str(tmp_path)]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    answer = subprocess.run(command, cwd=DEFAULT.parents[2], env=environment, capture_output=True, text=True, timeout=240)
+    answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("rignet-joint: done") == 1, "only the first process speaks"
     rig = Rig.load(tmp_path / "rig", face=face)
@@ -115,36 +120,28 @@ def test_two_processes_train_one_rig(face, prepared, tmp_path):
     assert json.loads((tmp_path / "rig" / "config.json").read_text())["made_with"]["processes"] == 2
 
 
-def test_the_share_of_a_process(face):
-    config = tiny_config()
-    assert config.shared(1) is config and config.shared(2).joint.batch == 2 and config.shared(2).joint.steps == 2
-
-
 @pytest.mark.slow
 def test_bf16_trains_the_networks_that_see_pictures(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(cpu, "has_fast_bf16", lambda device: True)  # emulated where it is not
-    config = dataclasses.replace(tiny_config(), precision="bf16", paper=without_steps(tiny_config().paper))
+    plan = tiny_plan(precision="bf16")
+    plan = plan.replace(paper=plan.paper.replace(steps=0))
     lines = []
-    train(prepared, tmp_path / "rig", config=config, report=lines.append)
+    train(prepared, tmp_path / "rig", plan=plan, say=lines.append)
     judge = Estimator.load(tmp_path / "rig" / "tiny-judge.safetensors")
     assert all(torch.isfinite(value).all() for value in judge.state_dict().values())
-    assert not (tmp_path / "rig" / "rignet-pose.state").exists(), "a stage without steps is left out"
+    assert not (tmp_path / "rig" / "rignet-pose").exists(), "a stage without steps is left out"
     assert json.loads((tmp_path / "rig" / "config.json").read_text())["made_with"]["precision"] == "bf16"
 
 
 def test_without_bf16_a_training_goes_on_in_float32_and_says_so(face, tmp_path, monkeypatch):
     monkeypatch.setattr(cpu, "has_fast_bf16", lambda device: False)
     lines = []
-    run = Run.open(dataclasses.replace(tiny_config(), precision="bf16"), face, tmp_path, lines.append)
+    run = Run.open(tiny_plan(precision="bf16"), face, tmp_path, lines.append)
     assert run.precision == "float32" and lines == [cpu.NO_BF16]
 
 
-def without_steps(stage):
-    return dataclasses.replace(stage, steps=0, minutes=0.0)
-
-
 def test_ablations_measure_every_variant(face, prepared, trained):
-    run = Run.open(tiny_config(), face, trained[0], lambda line: None)
+    run = Run.open(tiny_plan(), face, trained[0], lambda line: None)
     with small_pools():
         page = ablate(run, prepared / "generator.safetensors", prepared / "pictures")
     table = json.loads((trained[0] / "ablations.json").read_text())
@@ -155,9 +152,9 @@ def test_ablations_measure_every_variant(face, prepared, trained):
 
 def test_a_generator_without_faces_is_refused(face, studio_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(latent_pool, "CHUNK", 32)
-    monkeypatch.setattr(latent_pool, "LEAST_VARIATION", 10.0)
+    monkeypatch.setattr(latent_pool, "MIN_VARIATION", 10.0)
     save_generator(Generator.create(GENERATOR), tmp_path / "generator.safetensors")
-    run = Run.open(tiny_config(), face, tmp_path, lambda line: None)
+    run = Run.open(tiny_plan(), face, tmp_path, lambda line: None)
     with pytest.raises(StyleRigError) as caught:
         train_rig(run, tmp_path / "generator.safetensors", studio_folder)
     assert caught.value.code == "no_faces"
@@ -166,11 +163,11 @@ def test_a_generator_without_faces_is_refused(face, studio_folder, tmp_path, mon
 def test_a_face_without_expressions_is_refused(face, tmp_path):
     bare = dataclasses.replace(face, expression=face.expression[:0], expression_names=[])
     with pytest.raises(StyleRigError, match="no expressions"):
-        train_rig(Run.open(tiny_config(), bare, tmp_path, lambda line: None), tmp_path / "g", None)
+        train_rig(Run.open(tiny_plan(), bare, tmp_path, lambda line: None), tmp_path / "g", None)
 
 
 def test_the_judge_never_sees_a_picture_of_the_training_half(face, studio_folder):
-    training, judging = (StudioPictures(studio_folder, half, parameter_count(face)) for half in HALVES)
+    training, judging = (StudioImages(studio_folder, half, parameter_count(face)) for half in HALVES)
     assert len(training) and len(judging)
     assert training.numbers().isdisjoint(judging.numbers())
     assert training.numbers() | judging.numbers() == set(range(64))
@@ -178,21 +175,21 @@ def test_the_judge_never_sees_a_picture_of_the_training_half(face, studio_folder
 
 def test_pictures_of_another_face_model_are_refused(studio_folder, tmp_path):
     with pytest.raises(StyleRigError, match="parameters"):
-        StudioPictures(studio_folder, HALVES[0], 7)
+        StudioImages(studio_folder, HALVES[0], 7)
     with pytest.raises(StyleRigError, match="no parameters"):
-        StudioPictures(tmp_path, HALVES[0], 7)
+        StudioImages(tmp_path, HALVES[0], 7)
 
 
 @pytest.mark.slow
 def test_an_estimator_learns_the_pictures(face, studio_folder):
-    pictures = StudioPictures(studio_folder, HALVES[0], parameter_count(face))
+    pictures = StudioImages(studio_folder, HALVES[0], parameter_count(face))
     torch.manual_seed(0)
-    network = Estimator.create(face, *pictures.truth(), channels=[8, 8, 16, 16, 16]).train()
+    network = Estimator.create(face, *pictures.labels(), channels=[8, 8, 16, 16, 16]).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    random, losses = Draws(0), []
+    random, losses = DeviceRng(0), []
     for _ in range(40):
         batch = pictures.sample(16, random)
-        found, _ = network(over_backgrounds(batch.pictures, random))
+        found, _ = network(over_backgrounds(batch.images, random))
         loss = ((found - batch.landmarks) / 0.1).square().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -217,10 +214,10 @@ def test_a_mirrored_head_has_the_mirrored_truth():
 
 
 def test_only_chosen_pictures_are_mirrored(face, studio_folder):
-    pictures = StudioPictures(studio_folder, HALVES[0], parameter_count(face))
+    pictures = StudioImages(studio_folder, HALVES[0], parameter_count(face))
     batch = pictures.batch(pictures.train[:2])
     turned = batch.mirrored(Mirror(face), torch.tensor([True, False]))
-    assert torch.equal(turned.pictures[0], batch.pictures[0].flip(2)) and torch.equal(turned.pictures[1], batch.pictures[1])
+    assert torch.equal(turned.images[0], batch.images[0].flip(2)) and torch.equal(turned.images[1], batch.images[1])
     assert torch.equal(turned.landmarks[1], batch.landmarks[1]) and not torch.equal(turned.landmarks[0], batch.landmarks[0])
 
 
@@ -236,50 +233,6 @@ def test_a_close_view_shows_what_lies_about_the_landmarks():
     assert float(seen[0, 0, 0, -1] - seen[0, 0, 0, 0]) == pytest.approx(0.5 * 63 / 64, abs=1e-3)
 
 
-def line_loop(folder, steps, broken=None):
-    """Fits a number to 3; step ``broken`` gives a loss that is no number."""
-    module = torch.nn.Linear(1, 1)
-    torch.nn.init.zeros_(module.weight)
-    torch.nn.init.zeros_(module.bias)
-    loop = Loop("line", folder, module, Stage(steps=steps, rate=0.1), 1, "key", lambda line: None)
-
-    def step(number, random):
-        noise = random.normal(1, 1)
-        error = (module(1 + 0.1 * noise) - 3).square().sum()
-        return {"error": error * float("nan") if number == broken else error}
-
-    return loop, module, step
-
-
-def test_a_run_that_was_stopped_ends_where_an_unbroken_one_does(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    loop, whole, step = line_loop(tmp_path / "a", 60)
-    loop.run(step)
-    loop, _, step = line_loop(tmp_path / "b", 60)
-
-    def stopping(number, random):
-        if number == 25:
-            loop.write()
-            raise KeyboardInterrupt
-        return step(number, random)
-
-    with pytest.raises(KeyboardInterrupt):
-        loop.run(stopping)
-    loop, continued, step = line_loop(tmp_path / "b", 60)
-    assert loop.step == 25
-    loop.run(step)
-    assert continued.weight.item() == whole.weight.item() != 0
-
-
-def test_values_that_are_no_numbers_stop_with_the_last_good_state(tmp_path):
-    loop, _, step = line_loop(tmp_path, 60, broken=30)
-    with pytest.raises(StyleRigError, match="error at step 30"):
-        loop.run(step)
-    again, module, _ = line_loop(tmp_path, 60)
-    assert again.step == 30 and torch.isfinite(module.weight).all() and module.weight.item() != 0
-
-
 @pytest.fixture(scope="module")
 def head():
     from models.face import load_face_model
@@ -289,7 +242,7 @@ def head():
 
 def test_scene_pairs_change_only_the_chosen_controls(head):
     generator = Generator.create(GENERATOR)
-    w, before, edited, after = draw_pairs(generator, head, 32, Draws(0))
+    w, before, edited, after = draw_pairs(generator, head, 32, DeviceRng(0))
     assert torch.equal(before.identity, after.identity) and torch.equal(before.reflectance, after.reflectance)
     same_code = (w == edited).flatten(1).all(dim=1)
     same = [(getattr(before, part) == getattr(after, part)).flatten(1).all(dim=1) for part in ("rotation", "expression", "light")]
@@ -299,7 +252,7 @@ def test_scene_pairs_change_only_the_chosen_controls(head):
 
 
 def test_the_eyes_may_keep_their_direction_when_the_head_turns(head):
-    _, before, _, after = draw_pairs(Generator.create(GENERATOR), head, 64, Draws(1))
+    _, before, _, after = draw_pairs(Generator.create(GENERATOR), head, 64, DeviceRng(1))
     turned = (before.rotation[:, 0] - after.rotation[:, 0]).abs() > 0.2
     gaze = [number for number, name in enumerate(head.expression_names) if name.startswith("eyeLook")]
     moved = (before.expression - after.expression)[:, gaze].abs().amax(dim=1)
@@ -338,7 +291,7 @@ def test_wishes_are_aligned_and_leave_the_person_alone(face):
     random = torch.Generator().manual_seed(0)
     own, people = population(face, 12, random), population(face, 30, random)
     active = torch.tensor([True, False, True, True, False])
-    wanted, chosen = draw_wishes(own, people, face, active, Draws(0))
+    wanted, chosen = sample_target_edits(own, people, face, active, DeviceRng(0))
     assert chosen.any(dim=1).all() and torch.equal(wanted.identity, own.identity)
     changed = (wanted.light != own.light).flatten(1).any(dim=1)
     assert torch.equal(changed, chosen[:, 2])
@@ -353,9 +306,9 @@ def test_turns_that_fall_short_are_asked_for_more(face):
         return before.replace(rotation=before.rotation + (wanted.rotation - before.rotation) * torch.tensor([0.9, 0.33, 0.5])).vector()
 
     pool = SimpleNamespace(w=torch.zeros(40, 2, 4), parameters=own.vector())
-    studio = SimpleNamespace(pool=pool, parameters=own, face=face, reconstruction=None, see=lambda vectors: vectors,
-                             draw=lambda count, random: random.whole(0, 40, count))  # fmt: skip
-    assert turn_gains(studio, network, seed=1).tolist() == pytest.approx([1 / 0.9, 1.25, 1.0], abs=1e-4)
+    studio = SimpleNamespace(pool=pool, parameters=own, face=face, reconstruction=None, detect=lambda vectors: vectors,
+                             sample_rows=lambda count, rng: rng.randint(0, 40, count))  # fmt: skip
+    assert rotation_gains(studio, network, seed=1).tolist() == pytest.approx([1 / 0.9, 1.25, 1.0], abs=1e-4)
 
 
 def test_explained_variance():
@@ -365,23 +318,41 @@ def test_explained_variance():
     assert torch.allclose(explained(found, wanted), torch.tensor([1.0, 0.0, 0.0]), atol=0.02)
 
 
-def test_settings_are_read_and_faults_are_named(tmp_path):
-    assert read_config(None).name == "studio" and read_config(DEFAULT).reconstruction.landmark == 17.5
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("precision = 'half'", "precision: should be 'float32' or 'bf16', not 'half'"),
+        ("[landmarks]\nsteps = 0", "landmarks has neither steps nor minutes"),
+        ("[joint]\nsteps = 0", "joint has neither"),
+        ("method = 'magic'", "method: should be 'best', 'paper'"),
+        ("colour = 3", "no setting colour; there are seed, checkpoint_minutes"),
+        ("[finish]\ncolour = 3", "finish: there is no setting colour"),
+        ("[pool]\nsamples = 'many'", "pool.samples: should be a valid integer, not 'many'"),
+        ("[joint]\noptimizer = 'sgd'", "joint.optimizer: should be 'adam' or 'adadelta'"),
+        ("pool = 3", "pool: "),
+        ("= =", "not TOML"),
+    ],
+)
+def test_faults_of_a_plan_are_named(tmp_path, text, message):
     path = tmp_path / "wrong.toml"
-    for text in (
-        "precision = 'half'",
-        "[landmarks]\nsteps = 0",
-        "[joint]\nsteps = 0",
-        "method = 'magic'",
-        "colour = 3",
-        "[pool]\nsamples = 'many'",
-        "pool = 3",
-        "= =",
-    ):
-        path.write_text(text)
-        with pytest.raises(StyleRigError) as caught:
-            read_config(path)
-        assert caught.value.code == "bad_config"
+    path.write_text(text)
+    with pytest.raises(StyleRigError, match=re.escape(message)) as caught:
+        load_plan(path)
+    assert caught.value.code == "bad_config" and str(path) in caught.value.message
+
+
+def test_plans_are_read_also_with_the_names_of_earlier_versions(tmp_path):
+    assert load_plan(None).name == "studio" and load_plan(DEFAULT).reconstruction.landmark == 17.5
+    path = tmp_path / "old.toml"
+    path.write_text("keep = false\n[evaluation]\nsteps = 7\nrate = 0.5\n[finish]\nsteps = 5\npicture = 3.0")
+    plan = load_plan(path)
+    assert (plan.localize_expressions, plan.judge.steps, plan.judge.learning_rate, plan.finish.preservation) == (False, 7, 0.5, 3.0)
+
+
+def test_the_papers_optimizer_keeps_its_learning_rate():
+    stage = load_plan(None).paper
+    assert stage.learning_rate_factor(0.5, 10**6) == pytest.approx(0.5) and stage.learning_rate_factor(0.0, 32) == 0.01
+    assert stage.replace(optimizer="adadelta").learning_rate_factor(0.9, 1) == 1.0
 
 
 def test_the_command_names_what_is_missing(tmp_path, capsys):

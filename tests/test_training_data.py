@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from models.data.image_folder import premultiply, shrink
-from models.data.image_set import Order, PictureSet, is_held_out
+from models.data.image_set import ImageSet, InfiniteShuffle, is_held_out
 from models.errors import StyleRigError
 from tests.picture_sets import LATENTS, ellipse, paths, write_set
 
@@ -25,8 +25,8 @@ def folder(tmp_path):
     return write_set(tmp_path / "set", range(70))
 
 
-def quiet(folder, **options) -> PictureSet:
-    return PictureSet(folder, progress=False, **options)
+def quiet(folder, **options) -> ImageSet:
+    return ImageSet(folder, progress=False, **options)
 
 
 def test_pictures_and_truth_come_as_they_were_drawn(whole):
@@ -187,9 +187,9 @@ def test_missing_empty_and_small_folders_are_refused(tmp_path, monkeypatch):
 
 
 def test_order_sees_every_picture_once_in_a_round_and_needs_no_state():
-    first = Order(3)
+    first = InfiniteShuffle(3)
     seen = np.concatenate([first.take(8 * step, 8, among=90) for step in range(45)])
     for start in (0, 90, 180, 270):
         assert sorted(seen[start : start + 90]) == list(range(90))
     assert not np.array_equal(seen[:90], seen[90:180])
-    assert np.array_equal(Order(3).take(200, 8, 90), seen[200:208])
+    assert np.array_equal(InfiniteShuffle(3).take(200, 8, 90), seen[200:208])

@@ -15,6 +15,7 @@ COMMANDS = {  # code -> the sentence that goes on after the error's own hint
     "missing_package": "`python build.py setup` makes an environment with all packages.",
     "missing_weights": "`python -m backend train rig` trains a rig.",
     "no_device": "Commands take --device cpu; `python build.py setup --device cuda` installs torch for a GPU.",
+    "no_face_regressor": "Its option is --face-regressor; `python -m backend train rig --stage landmarks` trains it.",
     "no_landmarks": "The options are --studio DIR and --landmarks FILE.",
 }
 

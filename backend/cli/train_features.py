@@ -6,26 +6,27 @@ import argparse
 import json
 from pathlib import Path
 
+from backend.cli.training import add_device_arguments, run_training, say
 from models.seeds import parse_seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="set of pictures made by models.synthetic")
-    parser.add_argument("--output", type=Path, required=True, help="safetensors file to write")
-    parser.add_argument("--images", type=int, default=60_000, help="pictures to look at (default 60000)")
+    parser.add_argument("--data", type=Path, required=True, help="set of images made by models.synthetic")
+    parser.add_argument("--output", type=Path, required=True, help="safetensors file to write; its checkpoints lie beside it")
+    parser.add_argument("--images", type=int, default=60_000, help="images to look at (default 60000)")
     parser.add_argument("--seed", type=parse_seed, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
+    add_device_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train on the set's truth and write the file; says what is read on held-out pictures."""
-    import torch
+    """Train on the set's labels and write the file; says what is read on held-out images."""
 
-    from models.training.features import train_features_file
+    def train(world) -> None:
+        from models.training.features import train_features_file
 
-    if arguments.threads > 0:
-        torch.set_num_threads(arguments.threads)
-    features = train_features_file(arguments.data, arguments.output, arguments.images, arguments.seed)
-    print(f"R² on {features.header['held_out']} held-out pictures: {json.dumps(features.header['mean_r2'])}")
-    print(f"Wrote {arguments.output}")
-    return 0
+        header = train_features_file(arguments.data, arguments.output, arguments.images, arguments.seed, world, say).header
+        if world.is_main:
+            say(f"R² on {header['held_out']} held-out images: {json.dumps(header['mean_r2'])}")
+            say(f"Wrote {arguments.output}")
+
+    return run_training(arguments, train)

@@ -42,7 +42,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class PictureFolder:
+class ImageFolder:
     """A folder and its index; ``index`` is None for a plain folder."""
 
     folder: Path
@@ -90,7 +90,7 @@ class PictureFolder:
         return [Entry(int(path.stem), path, path.with_suffix(".npz")) for path in sorted(found)]
 
 
-def open_folder(folder: str | Path) -> PictureFolder:
+def open_folder(folder: str | Path) -> ImageFolder:
     """The folder with its index, if it has one. Raises StyleRigError if either cannot be read."""
     folder = Path(folder)
     if not folder.is_dir():
@@ -108,7 +108,7 @@ def open_folder(folder: str | Path) -> PictureFolder:
         raise bad_index(path, f"it is not JSON ({error})") from error
     if index is not None:
         check_index(path, index)
-    return PictureFolder(folder, index)
+    return ImageFolder(folder, index)
 
 
 def check_index(path: Path, index: Any) -> None:

@@ -37,7 +37,7 @@ def is_held_out(person):
     return person % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
 
 
-class PictureSet:
+class ImageSet:
     """All pictures of a folder as premultiplied sRGB uint8 (M, R, R, 4), with the truth's ``fields``.
 
     ``size`` R: smaller than the files' by a whole factor (box filter), 0 for theirs. ``fields`` are
@@ -80,7 +80,7 @@ class PictureSet:
         self.check_size()
         promised = (self.source.index or {}).get("count", 0) if part != "held out" and not most else 0
         self.allocate(max(len(entries), promised))
-        if problems := self.take(entries):
+        if problems := self.load(entries):
             raise bad_files(self.source.folder, problems)
 
     def wanted(self) -> list[Entry]:
@@ -102,21 +102,21 @@ class PictureSet:
     def allocate(self, capacity: int) -> None:
         """Room for as many pictures as the set is to have; the system gives memory only where it is written."""
         self.numbers = np.zeros(0, dtype=np.int64)
-        self.room = np.empty((capacity, self.size, self.size, 4), dtype=np.uint8)
+        self.buffer = np.empty((capacity, self.size, self.size, 4), dtype=np.uint8)
         self.crops = np.zeros((capacity, 4)) if self.cuts else None
-        self.truth_room = {name: np.empty((capacity, *shape), np.float32) for name, shape in self.shapes.items()}
+        self.label_buffer = {name: np.empty((capacity, *shape), np.float32) for name, shape in self.shapes.items()}
 
     @property
     def pictures(self) -> np.ndarray:
         """(M, R, R, 4) uint8, premultiplied sRGB."""
-        return self.room[: len(self)]
+        return self.buffer[: len(self)]
 
     @property
     def truth(self) -> dict[str, np.ndarray]:
         """Field -> (M, ...) float32."""
-        return {name: values[: len(self)] for name, values in self.truth_room.items()}
+        return {name: values[: len(self)] for name, values in self.label_buffer.items()}
 
-    def take(self, entries: list[Entry]) -> list[tuple[Path, str]]:
+    def load(self, entries: list[Entry]) -> list[tuple[Path, str]]:
         """Read ``entries`` behind what is there; returns the files that could not be, with the reason."""
         from tqdm import tqdm
 
@@ -146,7 +146,7 @@ class PictureSet:
         sides = {self.file_size, *self.source.larger_sizes}
         if height != width or height not in sides:
             return f"it has {height} x {width} pixels, expected {' or '.join(f'{side} x {side}' for side in sorted(sides))}"
-        self.room[row] = cut(pixels, self.crops[row], self.size) if self.cuts else shrink(pixels, self.size)
+        self.buffer[row] = cut(pixels, self.crops[row], self.size) if self.cuts else shrink(pixels, self.size)
         return ""
 
     def read_fields(self, entry: Entry, row: int) -> str:
@@ -165,7 +165,7 @@ class PictureSet:
             if "landmarks" in values:
                 values["landmarks"] = in_crop(values["landmarks"], values["crop"])
         for name in self.shapes:
-            self.truth_room[name][row] = values[WHOLE_NAMES.get(name, name) if "crop" in wanted else name]
+            self.label_buffer[name][row] = values[WHOLE_NAMES.get(name, name) if "crop" in wanted else name]
         return ""
 
     def rescan(self) -> tuple[int, list[tuple[Path, str]]]:
@@ -174,8 +174,8 @@ class PictureSet:
         A damaged one does not end a training that runs: none of its batch is taken until it is put right.
         """
         known = set(self.numbers.tolist())
-        new = [entry for entry in self.wanted() if entry.number not in known][: len(self.room) - len(self)]
-        problems = self.take(new) if new else []
+        new = [entry for entry in self.wanted() if entry.number not in known][: len(self.buffer) - len(self)]
+        problems = self.load(new) if new else []
         return (0 if problems else len(new)), problems
 
     def __len__(self) -> int:
@@ -235,7 +235,7 @@ def too_few(folder: Path, count: int, part: str) -> StyleRigError:
     )
 
 
-class Order:
+class InfiniteShuffle:
     """Which pictures each step takes: a pure function of the seed and of how many were taken before.
 
     Goes through all of them in random order, again and again; needs no state in a checkpoint.
@@ -243,7 +243,7 @@ class Order:
 
     def __init__(self, seed: int):
         self.seed = seed
-        self.known: tuple[int, int] = (-1, -1)
+        self.cached: tuple[int, int] = (-1, -1)
         self.shuffled = np.zeros(0, np.int64)
 
     def take(self, start: int, count: int, among: int) -> np.ndarray:
@@ -252,7 +252,7 @@ class Order:
         return np.array([self.round(int(place) // among, among)[place % among] for place in places], np.int64)
 
     def round(self, number: int, among: int) -> np.ndarray:
-        if self.known != (number, among):
-            self.known = (number, among)
+        if self.cached != (number, among):
+            self.cached = (number, among)
             self.shuffled = np.random.default_rng((self.seed, number)).permutation(among)
         return self.shuffled

@@ -1,17 +1,21 @@
-"""Small plots drawn with Pillow, enough for a README and a results page."""
+"""Plots for results pages, drawn by matplotlib: arrays (H, W, 3) uint8."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from PIL import Image, ImageDraw
-from torch import Tensor
 
-SIZE = (420, 320)
-BOX = (56, 30, 408, 276)  # left, top, right, bottom of the axes
-COLOURS = ("#1f6fb4", "#d8552b", "#2c9144", "#8553a9", "#8a5a44", "#d1659f", "#767676", "#a9a62a")
+if TYPE_CHECKING:  # it reads files when it is imported
+    from matplotlib.axes import Axes
+
+SIZE = (420, 320)  # pixels
+DPI = 100
+CELL, LABELS = 14, 150  # pixels of a heat map: side of a value, room for the names
+FONT_SIZE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,108 +27,65 @@ class Series:
     dots: bool = False
 
 
-@dataclass(frozen=True)
-class Axes:
-    """Maps values to pixels."""
+class Plot:
+    """Axes to draw on, then ``image``."""
 
-    low: np.ndarray  # (2,)
-    high: np.ndarray  # (2,)
+    def __init__(self, title: str, size: tuple[int, int]):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
-    def pixels(self, points: np.ndarray) -> list[tuple[float, float]]:
-        unit = (points - self.low) / (self.high - self.low)
-        left, top, right, bottom = BOX
-        return [(left + x * (right - left), bottom - y * (bottom - top)) for x, y in unit]
+        figure = Figure([side / DPI for side in size], DPI, layout="constrained")
+        self.canvas = FigureCanvasAgg(figure)
+        self.axes: Axes = figure.add_subplot()
+        self.axes.set_title(title)
+
+    def image(self) -> np.ndarray:
+        self.canvas.draw()
+        return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
 
 
-def line_plot(title: str, series: list[Series], x_label: str, y_label: str, diagonal: bool = False) -> Tensor:
-    """A picture (3, H, W) 0–1 of the series; ``diagonal`` draws y = x."""
-    everything = np.concatenate([item.points for item in series if len(item.points)] or [np.zeros((1, 2))])
-    everything = everything[np.isfinite(everything).all(axis=1)]
-    low, high = everything.min(axis=0), everything.max(axis=0)
-    high = np.where(high - low < 1e-9, low + 1, high)
-    axes = Axes(low, high)
-    image = Image.new("RGB", SIZE, "white")
-    draw = ImageDraw.Draw(image)
-    draw_frame(draw, axes, title, x_label, y_label)
-    if diagonal:
-        ends = np.array([max(low), min(high)])
-        draw.line(axes.pixels(np.stack((ends, ends), axis=1)), fill="#bbbbbb", width=1)
-    for number, item in enumerate(series):
-        colour = COLOURS[number % len(COLOURS)]
-        places = axes.pixels(item.points)
-        if item.dots:
-            for x, y in places:
-                draw.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=colour)
-        elif len(places) > 1:
-            draw.line(places, fill=colour, width=2)
+@contextmanager
+def new_plot(title: str, size: tuple[int, int] = SIZE) -> Iterator[Plot]:
+    """A plot in this project's style."""
+    from matplotlib import rc_context
+
+    with rc_context({"font.size": FONT_SIZE, "axes.titlesize": FONT_SIZE + 1, "axes.grid": False}):
+        yield Plot(title, size)
+
+
+def line_plot(title: str, series: list[Series], x_label: str, y_label: str, diagonal: bool = False) -> np.ndarray:
+    """The series over one another; ``diagonal`` draws y = x."""
+    with new_plot(title) as plot:
+        axes = plot.axes
+        if diagonal:
+            axes.axline((0, 0), slope=1, color="0.75", linewidth=1)
+        for item in series:
+            axes.plot(*item.points.T, "." if item.dots else "-", markersize=3, linewidth=1.5, label=item.name)
+        axes.set(xlabel=x_label, ylabel=y_label)
         if len(series) > 1:
-            draw.text((BOX[0] + 6, BOX[1] + 4 + 12 * number), item.name, fill=colour)
-    return as_tensor(image)
+            axes.legend(frameon=False)
+        return plot.image()
 
 
-def draw_frame(draw: ImageDraw.ImageDraw, axes: Axes, title: str, x_label: str, y_label: str) -> None:
-    """Box, ticks at five values of each axis, labels."""
-    left, top, right, bottom = BOX
-    draw.rectangle(BOX, outline="#444444")
-    draw.text((left, 8), title, fill="black")
-    draw.text(((left + right) / 2 - 3 * len(x_label), bottom + 24), x_label, fill="black")
-    draw.text((4, top - 14), y_label, fill="black")
-    for part in np.linspace(0, 1, 5):
-        x_value, y_value = axes.low + part * (axes.high - axes.low)
-        x, y = left + part * (right - left), bottom - part * (bottom - top)
-        draw.line((x, bottom, x, bottom + 4), fill="#444444")
-        draw.line((left - 4, y, left, y), fill="#444444")
-        draw.text((x - 10, bottom + 6), f"{x_value:.3g}", fill="#444444")
-        draw.text((4, y - 6), f"{y_value:.3g}", fill="#444444")
+def heat_map(title: str, rows: list[str], columns: list[str], values: np.ndarray, maximum: float) -> np.ndarray:
+    """Values (A, B), white at 0 and dark red at ``maximum`` and above; nan is grey."""
+    size = (LABELS + CELL * len(columns), LABELS + CELL * len(rows))
+    with new_plot(title, size) as plot:
+        axes = plot.axes
+        axes.set_facecolor("0.88")
+        shown = axes.imshow(np.ma.masked_invalid(values), cmap="Reds", vmin=0, vmax=maximum, aspect="auto")
+        axes.set_xticks(range(len(columns)), columns, rotation=90)
+        axes.set_yticks(range(len(rows)), rows)
+        axes.figure.colorbar(shown, extend="max")
+        return plot.image()
 
 
-def heat_map(title: str, rows: list[str], columns: list[str], values: np.ndarray, most: float) -> Tensor:
-    """A picture (3, H, W) 0–1 of values (A, B), white at 0 and dark red at ``most`` and above; nan is grey."""
-    cell, left, top = 12, 112, 120
-    image = Image.new("RGB", (left + cell * len(columns) + 12, top + cell * len(rows) + 12), "white")
-    draw = ImageDraw.Draw(image)
-    draw.text((8, 8), title, fill="black")
-    for number, name in enumerate(columns):
-        image.paste(upright(name), (left + cell * number, 28))
-    for row, name in enumerate(rows):
-        draw.text((8, top + cell * row), name[:17], fill="black")
-        for column in range(len(columns)):
-            x, y = left + cell * column, top + cell * row
-            draw.rectangle((x, y, x + cell - 2, y + cell - 2), fill=shade(values[row, column], most))
-    return as_tensor(image)
-
-
-def shade(value: float, most: float) -> tuple[int, int, int]:
-    """White to dark red."""
-    if not np.isfinite(value):
-        return (225, 225, 225)
-    part = min(1.0, max(0.0, value / most))
-    return (round(255 - 105 * part), round(255 - 235 * part), round(255 - 235 * part))
-
-
-def upright(text: str) -> Image.Image:
-    """A name written from bottom to top."""
-    label = Image.new("RGB", (88, 12), "white")
-    ImageDraw.Draw(label).text((0, 0), text[:15], fill="black")
-    return label.rotate(90, expand=True)
-
-
-def histogram(title: str, columns: dict[str, np.ndarray], label: str, bins: int = 40) -> Tensor:
-    """A picture (3, H, W) 0–1: the share of the values (M,) of each name by where they lie."""
-    everything = np.concatenate(list(columns.values()))
-    edges = np.linspace(everything.min(), max(everything.max(), everything.min() + 1e-6), bins + 1)
-    middles = (edges[1:] + edges[:-1]) / 2
-    series = [Series(name, np.stack((middles, np.histogram(values, edges)[0] / len(values)), axis=1))
-              for name, values in columns.items()]  # fmt: skip
-    return line_plot(title, series, label, "share")
-
-
-def as_tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.asarray(image).astype(np.float32) / 255).permute(2, 0, 1)
-
-
-def grid(pictures: list[Tensor], columns: int) -> Tensor:
-    """Pictures (3, H, W) of one size, ``columns`` beside each other, the rest white."""
-    blank = torch.ones_like(pictures[0])
-    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
-    return torch.cat([torch.cat([*row, *[blank] * (columns - len(row))], dim=2) for row in rows], dim=1)
+def histogram(title: str, columns: dict[str, np.ndarray], label: str, bins: int = 40) -> np.ndarray:
+    """The share of the values (M,) of each name by where they lie."""
+    edges = np.histogram_bin_edges(np.concatenate(list(columns.values())), bins)
+    with new_plot(title) as plot:
+        for name, values in columns.items():
+            plot.axes.stairs(np.histogram(values, edges)[0] / len(values), edges, label=name)
+        plot.axes.set(xlabel=label, ylabel="share")
+        plot.axes.legend(frameon=False)
+        return plot.image()

@@ -13,11 +13,14 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
+from models.device_rng import DeviceRng
 from models.face import FaceModel, load_face_model
 from models.generators.person import PersonConfig, PersonNetwork, features_of_choices
 from models.io.atomic_write import write_atomic
 from models.synthetic.description import CHOICES, description
 from models.synthetic.person import latent_of, person_from_latent
+from models.training.core.config import Stage
+from models.training.core.trainer import LossTask, Plan, Progress, Trainer
 
 SET = 911  # seed of the people that the network learns from: none of them is photographed
 CHUNK = 500
@@ -80,24 +83,37 @@ def draw_people(count: int, head: str, folder: Path, workers: int = 2) -> People
     return drawn
 
 
-def teach(drawn: People, steps: int, seed: int = 0, say: Callable[[str], None] = print) -> PersonNetwork:
+class PeopleTask(LossTask):
     """A network that describes people as the studio's rules do; the last twentieth of them only measures it."""
-    torch.manual_seed(seed)
-    network = begun(drawn)
-    held_out = max(len(drawn) // 20, 1)
-    scales = [values.std(dim=0).clamp(min=0.05) for values in (drawn.amounts, drawn.identity, drawn.reflectance)]
-    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    random = torch.Generator().manual_seed(seed)
-    for _ in tqdm(range(steps), desc="describing people", mininterval=2):
-        rows = torch.randint(len(drawn) - held_out, (BATCH,), generator=random)
-        loss = sum(losses(network, drawn, rows, scales).values())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    say("  ".join(f"{name} {value:.3f}" for name, value in figures(network, drawn, held_out, scales).items()))
-    return network.requires_grad_(False)
+
+    max_gradient_norm = None
+
+    def __init__(self, drawn: People, seed: int):
+        self.drawn, self.count = drawn, len(drawn) - max(len(drawn) // 20, 1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = begun(drawn)
+        self.scales = [values.std(dim=0).clamp(min=0.05) for values in (drawn.amounts, drawn.identity, drawn.reflectance)]
+        self.modules = {"network": self.network}
+        self.optimizers = {"network": torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99))}
+
+    def batch(self, progress: Progress, rng: DeviceRng) -> torch.Tensor:
+        """Rows of the people."""
+        return rng.randint(0, self.count, BATCH)
+
+    def losses(self, batch: torch.Tensor, rng: DeviceRng) -> dict[str, torch.Tensor]:
+        return losses(self.network, self.drawn, batch, self.scales)
+
+
+def train_person_network(drawn: People, steps: int, folder: Path, seed: int = 0, say: Callable[[str], None] = print) -> PersonNetwork:
+    """Train with checkpoints in ``folder``, say what it is worth, and freeze it; one that is finished is read from there."""
+    task = PeopleTask(drawn, seed)
+    stage = Stage(batch=BATCH, steps=steps, learning_rate=LEARNING_RATE)
+    trainer = Trainer("people", task, Plan(seed=seed), [stage], folder, {"steps": steps, "people": len(drawn)}, say=say, restart=True)
+    trainer.run()
+    figures = held_out_figures(task.network, drawn, len(drawn) - task.count, task.scales)
+    say("  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    return task.network.requires_grad_(False)
 
 
 @torch.no_grad()
@@ -128,7 +144,7 @@ def losses(network: PersonNetwork, drawn: People, rows: torch.Tensor, scales: li
 
 
 @torch.no_grad()
-def figures(network: PersonNetwork, drawn: People, held_out: int, scales: list[torch.Tensor]) -> dict[str, float]:
+def held_out_figures(network: PersonNetwork, drawn: People, held_out: int, scales: list[torch.Tensor]) -> dict[str, float]:
     """On people held out: the share of right choices by name, the mean error of the rest in standard deviations."""
     rows = torch.arange(len(drawn) - held_out, len(drawn))
     logits, *_ = network(drawn.numbers[rows])

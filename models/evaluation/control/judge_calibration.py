@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from models.data.image_folder import open_folder
-from models.data.image_set import PictureSet
+from models.data.image_set import ImageSet
 from models.errors import StyleRigError
 from models.evaluation.control.identity import other_people, similarity
 from models.evaluation.control.judge import READABLE, expressions
@@ -104,7 +104,7 @@ def measure_floors(judge: Estimator, folder: Path, face: FaceModel) -> dict:
     source = open_folder(folder)
     if (source.index or {}).get("variations") != list(KINDS):
         raise not_variations(folder)
-    pictures = PictureSet(folder, SIZE if source.size % SIZE == 0 else 0, fields=("parameters",), progress=False)
+    pictures = ImageSet(folder, SIZE if source.size % SIZE == 0 else 0, fields=("parameters",), progress=False)
     count = len(pictures.numbers) // len(KINDS)
     rows = np.arange(count * len(KINDS))
     if not np.array_equal(pictures.numbers[rows], rows):
@@ -139,7 +139,7 @@ def axis_floors(read: dict[str, np.ndarray], truth: dict[str, np.ndarray], colum
     return floors
 
 
-def read(judge: Estimator, pictures: PictureSet, rows: np.ndarray, face: FaceModel, names: list[str]) -> Reading:
+def read(judge: Estimator, pictures: ImageSet, rows: np.ndarray, face: FaceModel, names: list[str]) -> Reading:
     """What the judge sees of some pictures, over the neutral backdrop."""
     rgba = torch.from_numpy(pictures.pictures[rows]).to(judge.mean.device).permute(0, 3, 1, 2).float() / 255
     return Reading.of(judge, rgba[:, :3] + (1 - rgba[:, 3:]) * BACKDROP, face, names)

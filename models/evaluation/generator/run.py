@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.data.image_set import PictureSet, as_tensor
+from models.data.image_set import ImageSet, as_tensor
 from models.errors import StyleRigError
 from models.evaluation.generator.detection import detection_rate
 from models.evaluation.generator.distances import frechet_distance, kernel_distance, nearest, precision_recall
@@ -49,7 +49,7 @@ class GeneratorEvaluation:
     ):
         self.generator, self.features, self.inception, self.seed, self.say = generator, features, inception, seed, say
         self.folder = data
-        self.real = PictureSet(data, 0 if small(data) else SIZE, ("latent",), "training", most=2 * count)
+        self.real = ImageSet(data, 0 if small(data) else SIZE, ("latent",), "training", most=2 * count)
         self.count = min(count, len(self.real) // 2)
         if self.count < LEAST:
             raise StyleRigError(
@@ -113,7 +113,7 @@ class GeneratorEvaluation:
 
     def see_held_out(self) -> None:
         """Pictures that no training saw."""
-        held = PictureSet(self.folder, self.real.size, ("latent",), "held out")
+        held = ImageSet(self.folder, self.real.size, ("latent",), "held out")
         self.held_latents = held.truth.get("latent")
         parts = np.array_split(held.pictures, -(-len(held) // BATCH))
         self.held_features, self.held_read = self.see(as_tensor(part) for part in parts)
@@ -176,7 +176,7 @@ class GeneratorEvaluation:
             self.note("held_out", reason="the generator was not taught with the latents of this set")
             return
         size = min(self.generator.resolution, self.real.file_size)
-        data = PictureSet(self.folder, size, ("latent",), "held out")
+        data = ImageSet(self.folder, size, ("latent",), "held out")
         free = random_z(self.generator, len(data), self.seed + 2)[:, latents:]
         z = torch.cat((torch.from_numpy(data.truth["latent"]), free), dim=1)
         errors, start = [], 0
@@ -196,7 +196,7 @@ class GeneratorEvaluation:
             self.note("detection", reason="OpenCV is missing: pip install 'opencv-python<5'")
             return
         size = min(self.generator.resolution, self.real.file_size)
-        data = PictureSet(self.folder, size, (), "training", most=count)
+        data = ImageSet(self.folder, size, (), "training", most=count)
         real = detection_rate(as_tensor(part) for part in np.array_split(data.pictures, -(-len(data) // BATCH)))
         self.note("detection", samples_at_psi_07=drawn, training_pictures=real, samples=count)
 

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from models.device_rng import DeviceRng
 from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.alignment import align
@@ -38,7 +39,6 @@ from models.generators.semantic_mapping.studio_v1 import (
     layout,
     scene_from_latent,
 )
-from models.training.core.random import Draws
 
 REACH = {"yaw": math.radians(38), "pitch": math.radians(17)}  # poses that edits go to
 SIDES = (0.94, 0.342)  # how a pair's two numbers drive its sides: as in studio_v1.expression_weights
@@ -89,44 +89,44 @@ def codes_of(generator: Generator, z: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def draw_scenes(generator: Generator, face: FaceModel, count: int, random: Draws) -> tuple[Tensor, RigParameters]:
+def draw_scenes(generator: Generator, face: FaceModel, count: int, rng: DeviceRng) -> tuple[Tensor, RigParameters]:
     """Codes (N, L, 512) and their parameters; half of the scenes show strong expressions and poses."""
-    random = random.on("cpu")
-    z = random.normal(count, generator.z_dim)
-    varied = edited_scenes(z, face, random)
+    rng = rng.on("cpu")
+    z = rng.randn(count, generator.z_dim)
+    varied = edited_scenes(z, face, rng)
     half = (torch.arange(count) % 2 == 0).unsqueeze(1)
     z = torch.where(half, z, varied)
     return codes_of(generator, z), parameters_of(z, face)
 
 
 @torch.no_grad()
-def draw_pairs(generator: Generator, face: FaceModel, count: int, random: Draws):
+def draw_pairs(generator: Generator, face: FaceModel, count: int, rng: DeviceRng):
     """Codes and parameters before and after the edit of a random choice of controls: (w, p, w', p')."""
-    random = random.on("cpu")
-    z = random.normal(count, generator.z_dim)
-    both = torch.cat((z, edited_scenes(z, face, random)))
+    rng = rng.on("cpu")
+    z = rng.randn(count, generator.z_dim)
+    both = torch.cat((z, edited_scenes(z, face, rng)))
     w, parameters = codes_of(generator, both), parameters_of(both, face)
     return w[:count], parameters[:count], w[count:], parameters[count:]
 
 
-def edited_scenes(z: Tensor, face: FaceModel, random: Draws) -> Tensor:
+def edited_scenes(z: Tensor, face: FaceModel, rng: DeviceRng) -> Tensor:
     """z (N, z_dim), on the processor, after edits such as an artist asks for, each control with even chance.
 
     Poses are even over their reach, and the eyes keep their direction in half of them; expressions
     change singly at any weight, or all; light turns, or is another one.
     """
     places, count = layout(), len(z)
-    pose, expression, light = (random.uniform(count, 1) < 0.5 for _ in range(3))
+    pose, expression, light = (rng.rand(count, 1) < 0.5 for _ in range(3))
     edited = z.clone()
-    poses = (2 * random.uniform(count, 3) - 1) * torch.tensor((REACH["yaw"] / YAW, REACH["pitch"] / PITCH, 2.0))
+    poses = (2 * rng.rand(count, 3) - 1) * torch.tensor((REACH["yaw"] / YAW, REACH["pitch"] / PITCH, 2.0))
     set_where(edited, places["pose"], pose, poses)
-    kept = pose & (random.uniform(count, 1) < 0.5)
+    kept = pose & (rng.rand(count, 1) < 0.5)
     set_where(edited, places["gaze"], kept, kept_gaze(z, edited, places))
-    set_where(edited, places["expression"], expression, new_expressions(z[:, places["expression"]], random))
+    set_where(edited, places["expression"], expression, new_expressions(z[:, places["expression"]], rng))
     for part, stretch in (("mood", 1.0), ("gaze", GAZE_STRETCH)):
-        fresh = stretch * random.normal(count, places[part].stop - places[part].start)
-        set_where(edited, places[part], expression & (random.uniform(count, 1) < 0.4), fresh)
-    set_where(edited, places["light"], light, new_lights(z[:, places["light"]], random))
+        fresh = stretch * rng.randn(count, places[part].stop - places[part].start)
+        set_where(edited, places[part], expression & (rng.rand(count, 1) < 0.4), fresh)
+    set_where(edited, places["light"], light, new_lights(z[:, places["light"]], rng))
     return edited
 
 
@@ -142,23 +142,23 @@ def kept_gaze(before: Tensor, after: Tensor, places: dict[str, slice]) -> Tensor
     return before[:, places["gaze"]] + back
 
 
-def new_expressions(numbers: Tensor, random: Draws) -> Tensor:
+def new_expressions(numbers: Tensor, rng: DeviceRng) -> Tensor:
     """Expression numbers (N, E): mostly a few changed at any weight, the others at rest or as they are."""
     count, size = numbers.shape
-    wide = LOW + (HIGH - LOW) * random.uniform(count, size)
-    rest = torch.where(random.uniform(count, 1) < 0.4, numbers.clamp(max=0.5), numbers)
-    sparse = torch.where(random.uniform(count, size) < CHANGED / size, wide, rest)
-    fresh = random.normal(count, size)
-    fresh = torch.where(random.uniform(count, size) < STRONG_SHARE, STRONG_STRETCH * fresh, fresh)
-    return torch.where(random.uniform(count, 1) < 0.75, sparse, fresh)
+    wide = LOW + (HIGH - LOW) * rng.rand(count, size)
+    rest = torch.where(rng.rand(count, 1) < 0.4, numbers.clamp(max=0.5), numbers)
+    sparse = torch.where(rng.rand(count, size) < CHANGED / size, wide, rest)
+    fresh = rng.randn(count, size)
+    fresh = torch.where(rng.rand(count, size) < STRONG_SHARE, STRONG_STRETCH * fresh, fresh)
+    return torch.where(rng.rand(count, 1) < 0.75, sparse, fresh)
 
 
-def new_lights(numbers: Tensor, random: Draws) -> Tensor:
+def new_lights(numbers: Tensor, rng: DeviceRng) -> Tensor:
     """Light numbers (N, len(LIGHTS)): other ones, or the same turned about the vertical."""
     count = len(numbers)
-    fresh = random.normal(count, len(LIGHTS))
-    turned = turned_lights(numbers, (2 * random.uniform(count) - 1) * TURN)
-    return torch.where(random.uniform(count, 1) < 0.5, fresh, turned)
+    fresh = rng.randn(count, len(LIGHTS))
+    turned = turned_lights(numbers, (2 * rng.rand(count) - 1) * TURN)
+    return torch.where(rng.rand(count, 1) < 0.5, fresh, turned)
 
 
 def turned_lights(numbers: Tensor, angle: Tensor) -> Tensor:

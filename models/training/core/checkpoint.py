@@ -1,4 +1,4 @@
-"""Checkpoints of a training, memory habits of the process, and the wish to stop."""
+"""Checkpoints of a training, malloc settings for it, and requests to stop."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what a killed process had begun to write beside its checkpoint, generator and sheet."""
-    remove_temporaries(folder, ".pt", ".safetensors", ".png")
+    """Delete what a killed process had begun to write beside its checkpoint, weights and images."""
+    remove_temporaries(folder, ".pt", ".safetensors", ".png", ".jsonl")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def keep_memory() -> None:
+def tune_malloc() -> None:
     """Let freed memory stay with the process (glibc only; harmless elsewhere).
 
     Feature maps are larger than malloc's threshold for fresh pages from the kernel, and
@@ -58,20 +58,24 @@ def keep_memory() -> None:
         mallopt(mmap_max, 0)
 
 
+class Stopped(Exception):
+    """A training was asked to stop; its state is saved, and the same command continues it."""
+
+
 class StopRequest:
-    """Within: SIGTERM and SIGINT only set ``asked``, so that the loop can end between two steps."""
+    """Within: SIGTERM and SIGINT only set ``requested``, so that the loop can end between two steps."""
 
     def __init__(self):
-        self.asked = False
+        self.requested = False
         self.before: dict[int, Any] = {}
 
-    def ask(self, *_: Any) -> None:
-        self.asked = True
+    def request(self, *_: Any) -> None:
+        self.requested = True
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                self.before[number] = signal.signal(number, self.ask)
+                self.before[number] = signal.signal(number, self.request)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,7 +16,7 @@ class World:
     """Rank, size and device of this process. ``close`` it when the training ends.
 
     Under torchrun (environment variables RANK, WORLD_SIZE, LOCAL_RANK) the processes are joined
-    by NCCL on GPUs and by Gloo on processors. ``device`` is auto, cpu or cuda.
+    by NCCL on GPUs and by Gloo on CPUs. ``device`` is auto, cpu or cuda.
     """
 
     def __init__(self, device: str = "auto"):
@@ -36,15 +36,25 @@ class World:
         distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes and speaks."""
         return self.rank == 0
+
+    def share(self, batch: int) -> int:
+        """How much of a ``batch`` each process takes."""
+        return -(-batch // self.size)
+
+    def barrier(self) -> None:
+        """Return when every process has come this far."""
+        self.reduce_max([0.0])
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over the processes, in one exchange."""
         if self.size == 1:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if not gradients:
+            return
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         distributed.all_reduce(flat)
         flat /= self.size
@@ -56,7 +66,7 @@ class World:
         """The mean of each number over the processes."""
         return (self.reduce(values, distributed.ReduceOp.SUM) / self.size).tolist()
 
-    def largest(self, values: Iterable[float]) -> list[float]:
+    def reduce_max(self, values: Iterable[float]) -> list[float]:
         """The largest of each number over the processes."""
         return self.reduce(values, distributed.ReduceOp.MAX).tolist()
 

@@ -8,8 +8,8 @@ and with plain weights instead of equalised learning rates it is learned from hu
 
 from __future__ import annotations
 
-import itertools
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -148,7 +148,7 @@ class PatchDiscriminator(nn.Module):
 def patch_layers(in_channels: int) -> nn.ModuleList:
     """Three halving convolutions and one that judges, with He's beginning."""
     sizes = (in_channels, *PATCH_CHANNELS)
-    layers = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in itertools.pairwise(sizes))
+    layers = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(sizes))
     layers.append(nn.Conv2d(sizes[-1], 1, 3, padding=1))
     for layer in layers:
         nn.init.kaiming_normal_(layer.weight, LEAK)

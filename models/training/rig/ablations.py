@@ -19,16 +19,18 @@ from models.errors import StyleRigError
 from models.evaluation.generator.detection import detection_rate
 from models.face.parameters import RigParameters
 from models.io.atomic_write import write_atomic
-from models.io.images import save_image
+from models.io.images import image_grid, save_image
 from models.perception.face_regressor import Estimator
 from models.rigging.frame_renderer import BACKDROP
 from models.rigging.rignet import CONTROLS, PaperRigNet, RigNets
+from models.training.core.report import table
 from models.training.rig.config import RigNetSettings
-from models.training.rig.loop import Loop, wait_for_all
-from models.training.rig.losses import exchange, rows_of
-from models.training.rig.pipeline import Run, key_of, open_studio
+from models.training.rig.losses import exchange
+from models.training.rig.pipeline import open_data
 from models.training.rig.reconstruction import held_out, training_rows
-from models.training.rig.rignet import PaperStep, Studio
+from models.training.rig.rignet import PaperTask
+from models.training.rig.rignet_data import BATCH, RigNetData
+from models.training.rig.run import Run, key_of
 
 EDITS = ("pose", "light")
 PEOPLE, SHOWN = 48, 6
@@ -52,7 +54,7 @@ VARIANTS = (
     Variant("without L_rec", {"rec": 0.0}),
     Variant("without L_consist", {"consist": 0.0}),
     Variant("steering: no w", {}, steering=True),
-    Variant("as published, AdaDelta", {"optimizer": "adadelta", "rate": 0.01}),
+    Variant("as published, AdaDelta", {"optimizer": "adadelta", "learning_rate": 0.01}),
 )
 
 
@@ -69,133 +71,130 @@ class Steering(nn.Module):
         return self.linear(step).unflatten(1, self.shape)
 
 
-class SteeringStep(PaperStep):
+class SteeringTask(PaperTask):
     """The published losses for steering."""
 
     def change(self, code: Tensor, own: RigParameters, wanted: RigParameters) -> Tensor:
         return self.network(self.nets.standardised(wanted, self.parts) - self.nets.standardised(own, self.parts))
 
 
-def ablate(run: Run, generator_path: Path, pictures: Path | None, landmarks: Path | None = None) -> Path:
+def ablate(run: Run, generator_path: Path, images: Path | None, landmarks: Path | None = None) -> Path:
     """Train all variants for the steps of the settings' ``paper``, measure them, write ablations.md and .json.
 
     Earlier stages are taken from the folder, and made where they are missing. Returns the page.
     """
-    if run.config.paper.off:
+    if run.plan.paper.is_off:
         raise StyleRigError("The ablations have neither steps nor minutes.", 'Set them in the table "paper".', code="bad_config")
-    studio, measured = open_studio(run, generator_path, pictures, landmarks)
-    judge, by = find_judge(run, studio)
-    bench = Bench.open(studio, judge)
-    table, rows = {}, []
+    data, measured = open_data(run, generator_path, images, landmarks)
+    judge, judge_name = find_judge(run, data)
+    bench = Bench.open(data, judge)
+    figures, examples = {}, []
     for variant in VARIANTS:
-        steps = {edit: train_variant(run, studio, variant, edit, measured["inputs"]) for edit in EDITS}
-        table[variant.name] = bench.measure(steps)
-        rows.append(bench.sheet(steps))
-        run.report(f"{variant.name}: {table[variant.name]}")
+        tasks = {edit: train_variant(run, data, variant, edit, measured["inputs"]) for edit in EDITS}
+        figures[variant.name] = bench.measure(tasks)
+        examples.append(bench.examples(tasks))
+        run.say(f"{variant.name}: {figures[variant.name]}")
     page = run.output / "ablations.md"
-    if run.world.leads:
-        save_image(run.output / "ablations.jpg", torch.cat(rows, dim=1).cpu())
-        write_atomic(run.output / "ablations.json", (json.dumps(table, indent=1) + "\n").encode())
-        write_atomic(page, page_text(table, by, run.config.paper).encode())
-    wait_for_all(run.world)
+    if run.world.is_main:
+        save_image(run.output / "ablations.jpg", image_grid(torch.cat(examples), len(examples[0])))
+        write_atomic(run.output / "ablations.json", (json.dumps(figures, indent=1) + "\n").encode())
+        write_atomic(page, page_text(figures, judge_name, run.plan.paper).encode())
+    run.world.barrier()
     return page
 
 
-def find_judge(run: Run, studio: Studio) -> tuple[Estimator, str]:
+def find_judge(run: Run, data: RigNetData) -> tuple[Estimator, str]:
     """The judge beside the rig, else the landmark network, and which it is."""
-    path = run.output / f"{run.config.name}-judge.safetensors"
+    path = run.output / f"{run.plan.name}-judge.safetensors"
     if path.is_file():
         return Estimator.load(path).to(run.world.device), "the judge, which took no part in training"
-    return studio.detector, "the landmark network of the training, as there is no judge"
+    return data.detector, "the landmark network of the training, as there is no judge"
 
 
-def train_variant(run: Run, studio: Studio, variant: Variant, edit: str, inputs: str) -> PaperStep:
+def train_variant(run: Run, data: RigNetData, variant: Variant, edit: str, inputs: str) -> PaperTask:
     """One network of one variant, trained or found trained."""
-    settings: RigNetSettings = dataclasses.replace(run.config.paper, **variant.changes)
-    parts = CONTROLS[edit]
+    settings, parts = run.plan.paper.replace(**variant.changes), CONTROLS[edit]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.config.seed)
-        nets = RigNets.create(studio.reconstruction, studio.face)
+        torch.manual_seed(run.plan.seed)
+        nets = RigNets.create(data.reconstruction, data.face)
         size = sum(nets.sizes[part] for part in parts)
         network = (Steering if variant.steering else PaperRigNet)(nets.layers, nets.width, size)
     nets.to(run.world.device)
     network.to(run.world.device)
-    step = (SteeringStep if variant.steering else PaperStep)(studio, nets, network, parts, settings)
+    task = (SteeringTask if variant.steering else PaperTask)(run, data, nets, network, parts, settings)
     name = f"ablation-{'-'.join(variant.name.lower().replace(',', '').replace(':', '').split())}-{edit}"
-    key = key_of(settings, run.config.seed, variant.name, inputs, run.world.size)
-    Loop(name, run.output, network, settings, run.config.seed, key, run.report, run.world).run(step)
+    run.trainer(name, task, settings, key_of(settings, run.plan.seed, variant.name, inputs, run.world.size)).run()
     network.eval().requires_grad_(False)
-    return step
+    return task
 
 
 @dataclasses.dataclass(eq=False)
 class Bench:
     """People held out, to whom every variant gives the pose and the light of others."""
 
-    studio: Studio
+    data: RigNetData
     judge: Estimator
     w: Tensor  # (N, L, 512)
     own: RigParameters
     others: RigParameters
-    before: RigParameters  # what the judge sees in the unedited pictures
+    before: RigParameters  # what the judge regresses from the unedited images
     span: Tensor  # (L · 512, COMPONENTS) orthonormal
     residual: float  # of codes held out
 
     @classmethod
     @torch.no_grad()
-    def open(cls, studio: Studio, judge: Estimator) -> Bench:
-        pool, first = studio.pool, min(training_rows(studio.pool), len(studio.pool) - 1)
+    def open(cls, data: RigNetData, judge: Estimator) -> Bench:
+        pool, first = data.pool, min(training_rows(data.pool), len(data.pool) - 1)
         rows = held_out(pool)[:PEOPLE]
-        network = studio.reconstruction
+        network = data.reconstruction
         span = span_of(((pool.w[:first] - network.w_mean) / network.w_scale).flatten(1))
-        own = rows_of(studio.parameters, rows)
-        bench = cls(studio, judge, pool.w[rows], own, own[torch.arange(len(rows), device=rows.device).roll(1)], own, span, 1.0)
-        bench.before = bench.seen(bench.w)
-        bench.residual = bench.off(bench.w)
+        own = data.parameters[rows]
+        bench = cls(data, judge, pool.w[rows], own, own[torch.arange(len(rows), device=rows.device).roll(1)], own, span, 1.0)
+        bench.before = bench.regress(bench.w)
+        bench.residual = bench.off_manifold(bench.w)
         return bench
 
-    def pictures(self, w: Tensor) -> tuple[Tensor, Tensor]:
-        parts = [self.studio.generator.foreground(part) for part in w.split(16)]
+    def portraits(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        parts = [self.data.portraits(part) for part in w.split(BATCH)]
         return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
-    def seen(self, w: Tensor) -> RigParameters:
-        colour, alpha = self.pictures(w)
-        found = torch.cat([self.judge(part)[1] for part in (colour + (1 - alpha) * BACKDROP).split(16)])
-        return RigParameters.from_vector(found, self.studio.face)
+    def regress(self, w: Tensor) -> RigParameters:
+        """What the judge regresses from the images of w."""
+        found = torch.cat([self.judge(part)[1] for part in self.portraits(w)[0].split(BATCH)])
+        return RigParameters.from_vector(found, self.data.face)
 
-    def off(self, w: Tensor) -> float:
+    def off_manifold(self, w: Tensor) -> float:
         """Root mean square of what lies outside the span of faces' codes, in standardised codes."""
-        network = self.studio.reconstruction
+        network = self.data.reconstruction
         codes = ((w - network.w_mean) / network.w_scale).flatten(1)
         return float((codes - (codes @ self.span) @ self.span.mT).square().mean().sqrt())
 
-    def edited(self, step: PaperStep) -> Tensor:
-        wanted = exchange(self.studio.face, self.own, self.others, step.parts)
-        return self.w + step.nets.w_scale * step.change(step.nets.code(self.w), self.own, wanted)
+    def edit(self, task: PaperTask) -> Tensor:
+        target = exchange(self.data.face, self.own, self.others, task.parts)
+        return self.w + task.nets.w_scale * task.change(task.nets.code(self.w), self.own, target)
 
     @torch.no_grad()
-    def measure(self, steps: dict[str, PaperStep]) -> dict[str, float]:
+    def measure(self, tasks: dict[str, PaperTask]) -> dict[str, float]:
         """The columns of the table."""
-        edited = {edit: self.edited(step) for edit, step in steps.items()}
-        seen = {edit: self.seen(w) for edit, w in edited.items()}
-        asked_yaw = self.others.rotation[:, 0] - self.own.rotation[:, 0]
-        asked_light = (self.others.light - self.own.light)[:, 1:4].flatten()
-        drift = (seen["light"].rotation - self.before.rotation)[:, :2].rad2deg()
-        colour, alpha = self.pictures(torch.cat(list(edited.values())))
-        rate = detection_rate([torch.cat((colour, alpha), dim=1).cpu() * 2 - 1])
+        edited = {edit: self.edit(task) for edit, task in tasks.items()}
+        after = {edit: self.regress(w) for edit, w in edited.items()}
+        requested_yaw = self.others.rotation[:, 0] - self.own.rotation[:, 0]
+        requested_light = (self.others.light - self.own.light)[:, 1:4].flatten()
+        drift = (after["light"].rotation - self.before.rotation)[:, :2].rad2deg()
+        images, alpha = self.portraits(torch.cat(list(edited.values())))
+        rate = detection_rate([torch.cat((images - (1 - alpha) * BACKDROP, alpha), dim=1).cpu() * 2 - 1])
         return {
-            "yaw_slope": slope(asked_yaw, (seen["pose"].rotation - self.before.rotation)[:, 0]),
-            "light_slope": slope(asked_light, (seen["light"].light - self.before.light)[:, 1:4].flatten()),
+            "yaw_slope": slope(requested_yaw, (after["pose"].rotation - self.before.rotation)[:, 0]),
+            "light_slope": slope(requested_light, (after["light"].light - self.before.light)[:, 1:4].flatten()),
             "pose_drift_degrees": round(float(drift.square().mean().sqrt()), 3),
-            "off_manifold": round(max(map(self.off, edited.values())) / max(self.residual, 1e-6), 3),
+            "off_manifold": round(max(map(self.off_manifold, edited.values())) / max(self.residual, 1e-6), 3),
             "faces_found": None if rate is None else round(rate, 3),
         }
 
     @torch.no_grad()
-    def sheet(self, steps: dict[str, PaperStep]) -> Tensor:
-        """A row of pictures (3, R, W): people under the pose, then under the light of others."""
-        colour, alpha = self.pictures(torch.cat([self.edited(step)[:SHOWN] for step in steps.values()]))
-        return torch.cat(list(colour + (1 - alpha) * BACKDROP), dim=2)
+    def examples(self, tasks: dict[str, PaperTask]) -> Tensor:
+        """Images (M, 3, R, R): people under the pose, then under the light of others."""
+        return self.portraits(torch.cat([self.edit(task)[:SHOWN] for task in tasks.values()]))[0]
 
 
 def span_of(codes: Tensor) -> Tensor:
@@ -206,17 +205,17 @@ def span_of(codes: Tensor) -> Tensor:
     return span.to(codes.device)
 
 
-def slope(asked: Tensor, found: Tensor) -> float:
+def slope(requested: Tensor, found: Tensor) -> float:
     """Of the line through the origin."""
-    return round(float((asked * found).sum() / asked.square().sum().clamp(min=1e-9)), 3)
+    return round(float((requested * found).sum() / requested.square().sum().clamp(min=1e-9)), 3)
 
 
-def page_text(table: dict[str, dict], by: str, settings: RigNetSettings) -> str:
-    """The table as Markdown."""
-    names = list(next(iter(table.values())))
+def page_text(figures: dict[str, dict], judge: str, settings: RigNetSettings) -> str:
+    """The figures as Markdown."""
+    names = list(next(iter(figures.values())))
     limit = f"{settings.steps} steps" if settings.steps else f"{settings.minutes:g} minutes"
-    lines = ["# Ablations", "", f"Published networks for pose and light, {limit} each; read by {by}.", ""]
-    lines += [f"| | {' | '.join(name.replace('_', ' ') for name in names)} |", "|---" * (len(names) + 1) + "|"]
-    for variant, figures in table.items():
-        lines.append(f"| {variant} | {' | '.join('–' if figures[name] is None else f'{figures[name]:g}' for name in names)} |")
-    return "\n".join([*lines, "", LEGEND, "", "![rows as in the table: other poses, other lights](ablations.jpg)", ""])
+    cell = lambda value: "–" if value is None else f"{value:g}"
+    rows = [(variant, *(cell(values[name]) for name in names)) for variant, values in figures.items()]
+    lines = ["# Ablations", "", f"Published networks for pose and light, {limit} each; judged by {judge}.", ""]
+    lines += [*table(("", *(name.replace("_", " ") for name in names)), rows), "", LEGEND, ""]
+    return "\n".join([*lines, "![rows as in the table: other poses, other lights](ablations.jpg)", ""])

@@ -11,11 +11,10 @@ import math
 import torch
 from torch import Tensor
 
+from models.device_rng import DeviceRng
 from models.face.parameters import RigParameters
 from models.rigging.rignet import RigNets
-from models.training.core.random import Draws
-from models.training.rig.losses import rows_of
-from models.training.rig.rignet import Studio
+from models.training.rig.rignet_data import RigNetData
 
 TURNS = math.radians(30), math.radians(12)  # yaw and pitch that are asked for, at most; roll is no network's
 SAMPLES = 96
@@ -23,24 +22,24 @@ LIMITS = 0.8, 1.25
 
 
 @torch.no_grad()
-def turn_gains(studio: Studio, nets: RigNets, seed: int) -> Tensor:
+def rotation_gains(data: RigNetData, nets: RigNets, seed: int) -> Tensor:
     """What to multiply yaw, pitch and roll's changes (3,) with, for the method "joint".
 
     From training samples, turned and read by the landmark network; one over the slope of read against asked
     changes, within LIMITS. Roll's is 1.
     """
-    random = Draws(seed, studio.pool.w.device)
-    rows = studio.draw(SAMPLES, random)
-    w, own = studio.pool.w[rows], rows_of(studio.parameters, rows)
-    before = studio.pool.parameters[rows]
-    place = RigParameters.slices(studio.face)["rotation"].start
+    rng = DeviceRng(seed, data.pool.w.device)
+    rows = data.sample_rows(SAMPLES, rng)
+    w, own = data.pool.w[rows], data.parameters[rows]
+    before = data.pool.parameters[rows]
+    place = RigParameters.slices(data.face)["rotation"].start
     gains = torch.ones(3, device=w.device)
     for axis, most in enumerate(TURNS):
         turned = own.rotation.clone()
-        turned[:, axis] = (2 * random.uniform(SAMPLES) - 1) * most
-        edited = nets(w, own, own.replace(rotation=turned), studio.reconstruction, studio.face, "joint")
+        turned[:, axis] = (2 * rng.rand(SAMPLES) - 1) * most
+        edited = nets(w, own, own.replace(rotation=turned), data.reconstruction, data.face, "joint")
         asked = turned[:, axis] - own.rotation[:, axis]
-        found = studio.see(edited)[:, place + axis] - before[:, place + axis]
+        found = data.detect(edited)[:, place + axis] - before[:, place + axis]
         slope = (asked * found).sum() / asked.square().sum()
         gains[axis] = (1 / slope.clamp(min=1e-3)).clamp(*LIMITS)
     return gains

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from models.data.image_folder import open_folder
-from models.data.image_set import PictureSet
+from models.data.image_set import ImageSet
+from models.device_rng import DeviceRng
 from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.landmarks import MIRRORED_LANDMARKS
 from models.face.own_head.measurements import mirrored_name
 from models.face.parameters import RigParameters
 from models.perception.face_regressor import SIZE
-from models.training.core.random import Draws
 
 HALVES = ("training", "evaluation")  # people of even and of odd number
 HELD_OUT = 16  # every 16th person of a half is kept for validation
@@ -57,7 +57,7 @@ class Mirror:
 class Batch:
     """Pictures with alpha and their truth."""
 
-    pictures: Tensor  # (N, 4, H, W) premultiplied sRGB 0–1
+    images: Tensor  # (N, 4, H, W) premultiplied sRGB 0–1
     parameters: Tensor  # (N, P) vectors of RigParameters
     landmarks: Tensor  # (N, 68, 2) NDC, y up
     looks: Tensor  # (N, Q) the scene's numbers of hair, age, clothes and the like; Q may be 0
@@ -66,14 +66,14 @@ class Batch:
         """Those ``chosen`` (N,) bool as a mirror shows them. Who the person is keeps its numbers, which are then not true."""
         picture, face = chosen.view(-1, 1, 1, 1), chosen.view(-1, 1)
         return Batch(
-            torch.where(picture, self.pictures.flip(3), self.pictures),
+            torch.where(picture, self.images.flip(3), self.images),
             torch.where(face, mirror.parameters(self.parameters), self.parameters),
             torch.where(face.unsqueeze(2), mirror.landmarks(self.landmarks), self.landmarks),
             self.looks,
         )
 
 
-class StudioPictures:
+class StudioImages:
     """One half of a set that models.synthetic rendered: people of even number train the rig, of odd the network
     that judges it, so that both stay apart also when pictures are added.
 
@@ -92,61 +92,61 @@ class StudioPictures:
             )
         smaller = SIZE if source.size % SIZE == 0 else 0
         self.half, self.device = half, device
-        self.set = PictureSet(folder, smaller, fields=("parameters", "landmarks", "latent"))
+        self.set = ImageSet(folder, smaller, fields=("parameters", "landmarks", "latent"))
         self.looks = slice(*(source.index or {})["layout"].get("looks", (0, 0)))
         people = source.people(self.set.numbers)
         mine = np.flatnonzero(people % 2 == HALVES.index(half))
         held = people[mine] // 2 % HELD_OUT == HELD_OUT - 1
-        self.train, self.held = mine[~held], mine[held]
+        self.train, self.held_out = mine[~held], mine[held]
 
     def __len__(self) -> int:
         return len(self.train)
 
     def numbers(self) -> set[int]:
         """The numbers of all pictures of this half."""
-        return set(self.set.numbers[np.concatenate((self.train, self.held))].tolist())
+        return set(self.set.numbers[np.concatenate((self.train, self.held_out))].tolist())
 
-    def sample(self, count: int, random: Draws) -> Batch:
+    def sample(self, count: int, rng: DeviceRng) -> Batch:
         """Pictures for training, drawn with replacement."""
-        return self.batch(self.train[random.on("cpu").whole(0, len(self.train), count).numpy()])
+        return self.batch(self.train[rng.on("cpu").randint(0, len(self.train), count).numpy()])
 
     def batch(self, rows: np.ndarray) -> Batch:
         """The pictures at ``rows`` (N,) of the set, from the processor's memory to the device."""
-        pictures = torch.from_numpy(self.set.pictures[rows]).to(self.device).permute(0, 3, 1, 2).float() / 255
-        return Batch(pictures, *(part.to(self.device) for part in self.truth_of(rows)))
+        images = torch.from_numpy(self.set.pictures[rows]).to(self.device).permute(0, 3, 1, 2).float() / 255
+        return Batch(images, *(part.to(self.device) for part in self.labels_of(rows)))
 
-    def truth_of(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    def labels_of(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Parameters (M, P), landmarks (M, 68, 2) and looks (M, Q) of pictures, on the processor."""
         parameters, landmarks, latent = (self.set.truth[name][rows] for name in ("parameters", "landmarks", "latent"))
         return tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in (parameters, landmarks, latent[:, self.looks]))
 
-    def truth(self) -> tuple[Tensor, Tensor, Tensor]:
+    def labels(self) -> tuple[Tensor, Tensor, Tensor]:
         """The same of all pictures for training."""
-        return self.truth_of(self.train)
+        return self.labels_of(self.train)
 
 
-def uniform(count: int, low: float, high: float, random: Draws) -> Tensor:
+def uniform(count: int, low: float, high: float, rng: DeviceRng) -> Tensor:
     """(count, 1, 1, 1) numbers between ``low`` and ``high``."""
-    return low + (high - low) * random.uniform(count, 1, 1, 1)
+    return low + (high - low) * rng.rand(count, 1, 1, 1)
 
 
-def over_backgrounds(pictures: Tensor, random: Draws, neutral: float = 0.5) -> Tensor:
+def over_backgrounds(images: Tensor, rng: DeviceRng, neutral: float = 0.5) -> Tensor:
     """RGBA (N, 4, H, W) -> RGB over smooth random colours; a share ``neutral`` lies over grey 0.5."""
-    count = len(pictures)
-    colours = random.uniform(count, 3, 3, 3)
-    smooth = interpolate(colours, size=pictures.shape[2:], mode="bilinear", align_corners=True)
-    grey = (random.uniform(count, 1, 1, 1) < neutral).float()
+    count = len(images)
+    colours = rng.rand(count, 3, 3, 3)
+    smooth = interpolate(colours, size=images.shape[2:], mode="bilinear", align_corners=True)
+    grey = (rng.rand(count, 1, 1, 1) < neutral).float()
     background = 0.5 * grey + smooth * (1 - grey)
-    return pictures[:, :3] + (1 - pictures[:, 3:]) * background
+    return images[:, :3] + (1 - images[:, 3:]) * background
 
 
-def degrade(images: Tensor, random: Draws) -> Tensor:
+def degrade(images: Tensor, rng: DeviceRng) -> Tensor:
     """Soften half of the batch (a generator's pictures are softer than rendered ones) and add noise."""
     size = images.shape[-1]
-    small = int(size / (1 + 2.5 * random.on("cpu").uniform()))
+    small = int(size / (1 + 2.5 * rng.on("cpu").rand()))
     soft = interpolate(images, size=(small, small), mode="bilinear", antialias=True, align_corners=False)
     soft = interpolate(soft, size=(size, size), mode="bicubic", align_corners=False)
-    chosen = (random.uniform(len(images), 1, 1, 1) < 0.5).float()
+    chosen = (rng.rand(len(images), 1, 1, 1) < 0.5).float()
     mixed = images + chosen * (soft - images)
-    noise = random.normal(*images.shape) * uniform(len(images), 0, 0.03, random)
+    noise = rng.randn(*images.shape) * uniform(len(images), 0, 0.03, rng)
     return (mixed + noise).clamp(0, 1)

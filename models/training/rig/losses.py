@@ -58,7 +58,3 @@ def parameter_term(found: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
 def exchange(face: FaceModel, base: RigParameters, source: RigParameters, parts: tuple[str, ...]) -> RigParameters:
     """``base`` with ``parts`` from ``source``, aligned again."""
     return align(face, base.replace(**{part: getattr(source, part) for part in parts}))
-
-
-def rows_of(parameters: RigParameters, rows: Tensor) -> RigParameters:
-    return RigParameters(*(part.index_select(0, rows) for part in parameters.parts().values()))

@@ -1,79 +1,75 @@
-"""Training F: w -> p on samples of the generator, through the rasteriser."""
+"""Training the reconstruction network F: w -> p, on samples of the generator, through the rasteriser."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from models.device_rng import DeviceRng
 from models.face import FaceModel
 from models.face.alignment import project_landmarks
 from models.generators import Generator
 from models.generators.semantic_mapping.scene_edits import draw_scenes
 from models.perception.face_regressor import LANDMARKS, Estimator
 from models.rigging.reconstruction import Reconstruction
-from models.training.core.distributed import World
-from models.training.core.random import Draws
+from models.training.core.trainer import Progress
 from models.training.rig.config import ReconstructionSettings
-from models.training.rig.latent_pool import Pool
-from models.training.rig.loop import Loop, Report
+from models.training.rig.latent_pool import LatentPool
 from models.training.rig.losses import landmark_term, parameter_term, part_weights, photometric_term, prior_term
+from models.training.rig.run import RigTask, Run
 
 LINEAR_SAMPLES = 6000  # scenes for the linear path
 HELD_OUT = 0.04  # last samples of the pool
 
 
-def training_rows(pool: Pool) -> int:
+def training_rows(pool: LatentPool) -> int:
     """Samples before this number are for training, the others are held out."""
     return max(1, int(len(pool) * (1 - HELD_OUT)))
 
 
-def train_reconstruction(
-    generator: Generator,
-    pool: Pool,
-    detector: Estimator,
-    face: FaceModel,
-    settings: ReconstructionSettings,
-    seed: int,
-    folder: Path,
-    key: str,
-    report: Report,
-    world: World,
-) -> Reconstruction:
-    """Train, then freeze: photometric and landmark terms, the regulariser, the landmark network as teacher."""
-    network = start_network(pool, detector, face, settings, seed)
-    if settings.linear:
-        fit_linear(network, generator, pool, face, settings)
-    weights = part_weights(face, network.spread, detector.reliability)
-    exact_weights = part_weights(face, network.spread, torch.ones_like(network.spread))
-    loop = Loop("reconstruction", folder, network, settings, seed, key, report, world)
-    rows = training_rows(pool)
+class ReconstructionTask(RigTask):
+    """Photometric and landmark terms, the regulariser, the landmark network as teacher, exact scenes."""
 
-    def step(number: int, random: Draws) -> dict[str, Tensor]:
-        picked = random.whole(0, rows, settings.batch)
-        parameters = network(pool.w[picked], face)
+    def __init__(self, run: Run, network: Reconstruction, generator: Generator, pool: LatentPool, detector: Estimator):
+        super().__init__(run, network, run.plan.reconstruction)
+        self.generator, self.pool, self.face = generator, pool, run.face
+        self.weights = part_weights(run.face, network.spread, detector.reliability)
+        self.exact_weights = part_weights(run.face, network.spread, torch.ones_like(network.spread))
+
+    def batch(self, progress: Progress, rng: DeviceRng) -> tuple[Tensor, bool]:
+        """Rows of the pool, and whether they are rendered."""
+        rendered = self.stage.photometric > 0 and progress.steps % self.stage.render_every == 0
+        return rng.randint(0, training_rows(self.pool), self.count), rendered
+
+    def losses(self, batch: tuple[Tensor, bool], rng: DeviceRng) -> dict[str, Tensor]:
+        (rows, rendered), stage, pool, face = batch, self.stage, self.pool, self.face
+        parameters = self.network(pool.w[rows], face)
         terms = {
-            "landmark": settings.landmark * landmark_term(face, parameters, pool.landmarks[picked]),
-            "prior": settings.prior * prior_term(parameters),
+            "landmark": stage.landmark * landmark_term(face, parameters, pool.landmarks[rows]),
+            "prior": stage.prior * prior_term(parameters),
         }
-        if settings.teacher:
-            terms["teacher"] = settings.teacher * parameter_term(parameters.vector(), pool.parameters[picked], weights)
-        if settings.scenes:
-            w, truth = draw_scenes(generator, face, settings.batch, random)
-            exact = parameter_term(network(w, face).vector(), truth.vector(), exact_weights)
-            terms["scenes"] = settings.scenes * exact
-        if settings.photometric and number % settings.render_every == 0:
-            few = settings.render_batch
-            images = pool.images(picked[:few])
-            terms["photometric"] = settings.photometric * photometric_term(face, parameters[:few], images)
+        if stage.teacher:
+            terms["teacher"] = stage.teacher * parameter_term(parameters.vector(), pool.parameters[rows], self.weights)
+        if stage.scenes:
+            w, labels = draw_scenes(self.generator, face, self.count, rng)
+            terms["scenes"] = stage.scenes * parameter_term(self.network(w, face).vector(), labels.vector(), self.exact_weights)
+        if rendered:
+            few = stage.render_batch
+            terms["photometric"] = stage.photometric * photometric_term(face, parameters[:few], pool.images(rows[:few]))
         return terms
 
-    loop.run(step)
+
+def train_reconstruction(run: Run, generator: Generator, pool: LatentPool, detector: Estimator, key: str) -> Reconstruction:
+    """Train, then freeze."""
+    settings = run.plan.reconstruction
+    network = start_network(pool, detector, run.face, settings, run.plan.seed)
+    if settings.linear:
+        fit_linear(network, generator, pool, run.face, settings)
+    run.trainer("reconstruction", ReconstructionTask(run, network, generator, pool, detector), settings, key).run()
     return network.eval().requires_grad_(False)
 
 
-def start_network(pool: Pool, detector: Estimator, face: FaceModel, settings: ReconstructionSettings, seed: int):
+def start_network(pool: LatentPool, detector: Estimator, face: FaceModel, settings: ReconstructionSettings, seed: int):
     """An untrained network with the statistics of the pool's codes and of the studio's people."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -81,22 +77,22 @@ def start_network(pool: Pool, detector: Estimator, face: FaceModel, settings: Re
     network.to(pool.w.device)
     network.w_mean.copy_(pool.w[pool.plain].mean(dim=0))
     network.w_scale.copy_(pool.w.std(dim=(0, 2)).unsqueeze(1).expand_as(network.w_scale) + 1e-6)
-    places = slice(LANDMARKS, LANDMARKS + sum(detector.sizes.values()))
-    network.set_statistics(detector.mean[places], detector.spread[places])
+    regressed = slice(LANDMARKS, LANDMARKS + sum(detector.sizes.values()))
+    network.set_statistics(detector.mean[regressed], detector.spread[regressed])
     return network
 
 
-def fit_linear(network: Reconstruction, generator: Generator, pool: Pool, face: FaceModel, settings: ReconstructionSettings) -> None:
+def fit_linear(network: Reconstruction, generator: Generator, pool: LatentPool, face: FaceModel, settings: ReconstructionSettings) -> None:
     """The linear path, from what the landmark network reads and from exact scenes where there are any."""
     rows = training_rows(pool)
     codes, wanted = [pool.w[:rows]], [pool.parameters[:rows]]
     if settings.scenes:
-        w, truth = draw_scenes(generator, face, LINEAR_SAMPLES, Draws(0))
+        w, truth = draw_scenes(generator, face, LINEAR_SAMPLES, DeviceRng(0))
         codes, wanted = [*codes, w], [*wanted, truth.vector()]
     network.fit_linear(torch.cat(codes), torch.cat(wanted))
 
 
-def held_out(pool: Pool) -> Tensor:
+def held_out(pool: LatentPool) -> Tensor:
     """Plain samples that are not for training; others where none of these is plain."""
     held = pool.rows(min(training_rows(pool), len(pool) - 1))
     plain = held[pool.plain[held]]
@@ -104,7 +100,7 @@ def held_out(pool: Pool) -> Tensor:
 
 
 @torch.no_grad()
-def measure_reconstruction(network: Reconstruction, pool: Pool, face: FaceModel) -> dict[str, float]:
+def measure_reconstruction(network: Reconstruction, pool: LatentPool, face: FaceModel) -> dict[str, float]:
     """Errors on samples held out: landmarks in pixels of a 128² picture, photometric RMS in sRGB."""
     rows = pool.rows(training_rows(pool))
     if len(rows) == 0:

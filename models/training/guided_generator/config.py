@@ -1,0 +1,67 @@
+"""The training plan of a guided generator."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from models.generators import guide
+from models.generators.guided import GuidedConfig
+from models.generators.person import PersonConfig
+from models.training.core import config
+from models.training.core.config import Fraction, NonNegative, Positive
+from models.training.core.trainer import Plan
+
+Size = Annotated[int, Field(strict=False)]  # keys of TOML and JSON are text
+
+
+class Stage(config.Stage):
+    """So many images at one resolution; ``adversarial_weight`` is that of realism (0: pairs alone).
+
+    ``feature_weight`` is that of feature matching, relative to it.
+    """
+
+    renamed: ClassVar[dict[str, str]] = {"patches": "adversarial_weight", "patch_rate": "discriminator_learning_rate"}
+
+    resolution: int = Field(ge=16, le=1024)
+    batch: int = Field(ge=1, le=256)
+    images: int = Field(ge=1)
+    learning_rate: Positive
+    final_rate: Fraction = 0.2
+    warmup_images: int = Field(default=400, ge=0)
+    feature_focus: NonNegative = 4.0
+    pair_skip: int = Field(default=0, ge=0, le=4)
+    adversarial_weight: NonNegative = 0.0
+    feature_weight: NonNegative = 0.3
+    discriminator_learning_rate: Positive = 0.001
+    r1_gamma: NonNegative = 1.0
+
+    @property
+    def cost(self) -> float:
+        return self.resolution
+
+
+class GuidedPlan(Plan):
+    """A whole training. ``mapping_rate`` and ``guide_rate`` are learning rates relative to the stage's."""
+
+    renamed: ClassVar[dict[str, str]] = {"sheet_minutes": "sample_minutes"}
+
+    seed: int = Field(default=1, ge=0)
+    head: str = "head-2"
+    channels: dict[Size, int]
+    mapping_layers: int = Field(default=2, ge=1, le=8)
+    mapping_rate: Positive = 0.2
+    guide_rate: Positive = 0.25
+    people: int = Field(default=60_000, ge=0)  # how many the network that describes people learns from; 0: z itself says who
+    people_steps: int = Field(default=6000, ge=1)
+    matte_weight: NonNegative = 0.15
+    ema_images: Positive = 2000.0
+    checkpoint_minutes: NonNegative = 5.0
+    sample_minutes: NonNegative = 15.0
+    stages: Annotated[tuple[Stage, ...], Field(strict=False, min_length=1)]
+
+    def generator(self, person: PersonConfig, mattes: tuple[str, ...]) -> GuidedConfig:
+        """What is taught, of people who are made of ``person``."""
+        return GuidedConfig(resolution=max(self.channels), channels=self.channels, mapping_layers=self.mapping_layers, mattes=mattes,
+                            head=self.head, mapping_lr_multiplier=1.0, guide_channels=guide.CHANNELS, person=person)  # fmt: skip

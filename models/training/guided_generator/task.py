@@ -1,0 +1,220 @@
+"""Training a guided generator: images of people, the rig's maps of each, and at the end a discriminator of patches."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.data.image_set import ImageSet, InfiniteShuffle
+from models.device_rng import DeviceRng
+from models.face import load_face_model
+from models.face.camera import Camera
+from models.face.parameters import RigParameters
+from models.generators import guide
+from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork
+from models.generators.person import PersonConfig, PersonMapping, features_of_choices
+from models.io.images import image_grid, save_image
+from models.synthetic.classes import CLASSES
+from models.training.core.distributed import World
+from models.training.core.trainer import Progress, Task, Trainer, set_learning_rate
+from models.training.generator import losses
+from models.training.generator.discriminator import PatchDiscriminator
+from models.training.generator.gan_step import discriminator_step, focus_weights, within_matte
+from models.training.generator.networks import update_ema
+from models.training.generator.perceptual import over_grey
+from models.training.generator.samples import held_out_figures
+from models.training.guided_generator.config import GuidedPlan, Stage
+from models.training.people import draw_people, people, train_person_network
+
+FIELDS = ("latent", "parameters", "landmarks", "camera", "body")
+MATTES = {
+    "skin": ("skin", "neck"),
+    "hair": ("hair", "brows"),
+    "eyes": ("eyes",),
+    "mouth": ("mouth",),
+    "clothes": ("clothes",),
+    "glasses": ("glasses",),
+}
+COLUMNS, MAX_VALIDATED = 8, 64  # held-out images: on a sheet, and measured
+BETAS, PATCH_BETAS = (0.9, 0.99), (0.5, 0.99)
+R1_INTERVAL = 16  # steps
+
+
+class Networks(nn.Module):
+    """Mapping and guided synthesis."""
+
+    def __init__(self, config: GuidedConfig):
+        super().__init__()
+        self.config, self.mapping, self.synthesis = config, PersonMapping(config), GuidedSynthesisNetwork(config)
+
+    def forward(self, features: Tensor, maps: Tensor, resolution: int) -> Tensor:
+        """Premultiplied images and mattes (N, 4 + M, R, R) in [-1, 1] of people (N, F) whom ``maps`` pose."""
+        w = self.mapping.from_features(features)
+        return self.synthesis.raw(w[:, None].expand(-1, self.config.num_ws, -1), resolution=resolution, guide=maps)
+
+
+@dataclass(eq=False)
+class Batch:
+    """What a step learns from."""
+
+    real: Tensor  # (N, 4, R, R) in [-1, 1]
+    features: Tensor  # (N, F) of the people
+    maps: Tensor  # (N, G, R, R)
+    landmarks: Tensor  # (N, 68, 2)
+    mattes: Tensor | None  # (N, M, R, R) in [-1, 1]
+    regularise_r1: bool = False
+
+
+class GuidedTask(Task):
+    """The generator of ``plan``, taught from the whole heads in the folder ``data``.
+
+    What was learned of people and samples are written to ``output``.
+    Raises StyleRigError for data without whole heads.
+    """
+
+    def __init__(self, data: Path, plan: GuidedPlan, output: Path, world: World, say: Callable[[str], None]):
+        self.plan, self.output, self.world, self.stage = plan, output, world, plan.stages[0]
+        self.face = load_face_model(plan.head)
+        self.mesh = guide.GuideMesh.of(self.face)
+        size = min(max(stage.resolution for stage in plan.stages), max(plan.channels))
+        self.data = ImageSet(data, size, FIELDS, progress=world.is_main, whole=True)
+        self.entries = {entry.number: entry for entry in self.data.source.entries()}
+        self.described: dict[int, Tensor] = {}  # person -> features
+        self.shuffle = InfiniteShuffle(plan.seed)
+        self.create_networks(say)
+        self.rates, self.groups = self.groups_by_rate()
+        self.modules = {"networks": self.networks, "average": self.average, "discriminator": self.discriminator}
+        self.optimizers = {
+            "generator": torch.optim.Adam(self.groups, betas=BETAS),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), betas=PATCH_BETAS),
+        }
+
+    def create_networks(self, say: Callable[[str], None]) -> None:
+        """Features of mean 0 and standard deviation 1; blocks to come begin silent; styles of the first w are near one."""
+        plan, person = self.plan, None
+        if plan.people:
+            known = draw_people(plan.people, plan.head, self.output)
+            person = train_person_network(known, plan.people_steps, self.output / "people", plan.seed, say)
+        torch.manual_seed(plan.seed)
+        config = person.config if person else PersonConfig(numbers=self.data.latent_dim)
+        self.networks = Networks(plan.generator(config, tuple(MATTES)))
+        if person:
+            self.networks.mapping.person.load_state_dict(person.state_dict())
+            self.networks.mapping.person.requires_grad_(False)
+            self.networks.mapping.set_population(self.features(self.data.rows(held_out=False)))
+        with torch.no_grad():
+            for size in self.networks.synthesis.block_resolutions:
+                getattr(self.networks.synthesis, f"b{size}").torgb.weight.mul_(0.1 if size <= plan.stages[0].resolution else 0.0)
+        self.networks.to(self.world.device)
+        self.average = copy.deepcopy(self.networks).requires_grad_(False)
+        self.discriminator = PatchDiscriminator(4).to(self.world.device)
+
+    def groups_by_rate(self) -> tuple[list[float], list[dict]]:
+        """Learning rates, relative to the stage's, and the parameters that have each."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, value in self.networks.named_parameters():
+            if value.requires_grad:
+                rate = self.plan.mapping_rate if name.startswith("mapping") else self.plan.guide_rate if name.endswith(".guide") else 1.0
+                groups.setdefault(rate, []).append(value)
+        rates = sorted(groups)
+        return rates, [{"params": groups[rate]} for rate in rates]
+
+    def begin_stage(self, stage: Stage) -> None:
+        self.stage = stage
+        set_learning_rate(self.optimizers["generator"], *(rate * stage.learning_rate for rate in self.rates))
+        set_learning_rate(self.optimizers["discriminator"], stage.discriminator_learning_rate)
+
+    # A step
+
+    def batch(self, progress: Progress, rng: DeviceRng) -> Batch:
+        rows, count = self.data.rows(held_out=False), self.world.share(self.stage.batch)
+        rows = rows[self.shuffle.take(progress.images + self.world.rank * count, count, len(rows))]
+        batch = self.batch_of(rows, self.stage.resolution)
+        if self.plan.matte_weight:
+            batch.mattes = self.mattes(rows, batch.real)
+        batch.regularise_r1 = progress.steps % R1_INTERVAL == 0
+        return batch
+
+    def batch_of(self, rows: np.ndarray, size: int) -> Batch:
+        """The images of ``rows``, without their mattes."""
+        parameters, camera, body = (torch.from_numpy(self.data.truth[name][rows]) for name in ("parameters", "camera", "body"))
+        parameters, camera = RigParameters.from_vector(parameters, self.face), Camera(camera[:, :1], camera[:, 1:])
+        with torch.no_grad():
+            maps = guide.guide_maps(self.mesh, parameters, camera, body, size)
+        parts = (self.data.batch(rows, size)[0], self.features(rows), maps, self.data.landmarks(rows))
+        return Batch(*(part.to(self.world.device) for part in parts), mattes=None)
+
+    def features(self, rows: np.ndarray) -> Tensor:
+        """What describes the people on the images of ``rows`` (N, F), exactly."""
+        latents = torch.from_numpy(self.data.truth["latent"][rows])
+        if not self.plan.people:
+            return latents
+        numbers = self.data.source.people(self.data.numbers[rows]).tolist()
+        if new := [index for index, number in enumerate(numbers) if number not in self.described]:
+            drawn = people(latents[new], self.face)
+            found = features_of_choices(drawn.choices, drawn.amounts, self.networks.config.person.choices)
+            self.described |= {numbers[index]: row for index, row in zip(new, found, strict=True)}
+        return torch.stack([self.described[number] for number in numbers])
+
+    def mattes(self, rows: np.ndarray, real: Tensor) -> Tensor:
+        """(N, M, R, R) in [-1, 1]: how much of each pixel of the images ``real`` (N, 4, R, R) shows what ``MATTES`` names."""
+        shares = []
+        for number in self.data.numbers[rows].tolist():
+            with np.load(self.entries[number].truth, allow_pickle=False) as truth:
+                classes = torch.from_numpy(truth["classes"])
+            of = torch.stack([torch.isin(classes, torch.tensor([CLASSES.index(name) for name in names])) for names in MATTES.values()])
+            shares.append(F.avg_pool2d(of.float()[None], classes.shape[-1] // real.shape[-1]))
+        return torch.minimum(torch.cat(shares).to(real), real[:, 3:] * 0.5 + 0.5) * 2 - 1
+
+    def step(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
+        stage = self.stage
+        drawn = self.networks(batch.features, batch.maps, stage.resolution)
+        images, mattes = drawn[:, :4], drawn[:, 4:]
+        focus, near = focus_weights(1.0, batch.landmarks, stage.resolution, stage.feature_focus)
+        loss = losses.pair_loss(images, batch.real, focus, 1.0, stage.pair_skip, near)
+        values = {"pair": loss.item()}
+        if batch.mattes is not None:
+            matte_loss = losses.pyramid_loss(mattes - batch.mattes, torch.ones_like(focus), 0.0, 0)
+            loss, values = loss + self.plan.matte_weight * matte_loss, values | {"mattes": matte_loss.item()}
+        if stage.adversarial_weight:
+            fake, weight = within_matte(images), stage.adversarial_weight
+            figures, gradient = discriminator_step(
+                self.discriminator, fake, batch.real, len(fake), weight, weight * stage.feature_weight,
+                stage.r1_gamma / 2 * R1_INTERVAL * batch.regularise_r1,
+            )  # fmt: skip
+            loss, values = loss + (fake * gradient).sum(), values | figures
+        loss.backward()
+        return values
+
+    def after_step(self, progress: Progress, losses: dict[str, float]) -> dict[str, float]:
+        update_ema(self.average, self.networks, progress.images, self.stage.batch, self.plan.ema_images)
+        return {}
+
+    def write_samples(self, progress: Progress) -> dict[str, float]:
+        """A sheet of held-out images above what is drawn of them, and the error of colour and matte."""
+        rows, real, drawn = self.data.rows(held_out=True)[:MAX_VALIDATED], [], []
+        if not len(rows):
+            return {}
+        for start in range(0, len(rows), COLUMNS):
+            batch = self.batch_of(rows[start : start + COLUMNS], self.stage.resolution)
+            real.append(batch.real)
+            drawn.append(self.average(batch.features, batch.maps, self.stage.resolution)[:, :4])
+        sheet = image_grid(over_grey(torch.cat((real[0], drawn[0]))), len(real[0]))
+        save_image(self.output / "samples" / f"{progress.images:08d}.jpg", sheet)
+        return held_out_figures(torch.cat(drawn), torch.cat(real))
+
+
+def open_training(data: Path, plan: GuidedPlan, output: Path, say: Callable[[str], None] = print, world: World | None = None) -> Trainer:
+    """A training in the folder ``output``, continued if that holds a checkpoint; stages may have changed since."""
+    world = world or World("cpu")
+    say = say if world.is_main else lambda line: None
+    task = GuidedTask(data, plan, output, world, say)
+    key = plan.model_dump(mode="json", exclude={"stages", "checkpoint_minutes", "sample_minutes"})
+    return Trainer("guided generator", task, plan, plan.stages, output, key, world, say)
