@@ -171,7 +171,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
         prefetched, connect = prefetcher.take(depsgraph.scene.frame_current, requests), connector()
         look = partial(self.prefetch, prefetcher, connect, passes, depsgraph)
         for head, request, drawing in zip(heads, requests, prefetched):
-            self.update_stats("", f"StyleRig: {head.name}")
+            self.update_stats("StyleRig", head.name)
             yield self.ask(partial(prefetch.FrameTask, connect, request), drawing, look if head is heads[0] else None)
 
     def prefetch(
@@ -265,7 +265,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
 
     def view_draw(self, context, depsgraph) -> None:
         """Leave the viewport's background; the live view shows the portrait."""
-        self.update_stats("StyleRig", "Press F12, or open the live view")
+        self.update_stats("StyleRig", tr("Press F12, or open the live view"))
 
 
 def gone_again(error: UserError) -> UserError:

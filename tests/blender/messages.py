@@ -10,7 +10,7 @@ import bpy
 
 # name of what is called -> which of its arguments are words
 ERRORS = {"UserError": (1, 2), "Text": (0,)}
-TELLING = {"tr": (0,), "report": (1,), "poll_message_set": (0,), "odd": (0,), "tell": (1,)}
+TELLING = {"tr": (0,), "report": (1,), "poll_message_set": (0,), "odd": (0,), "tell": (1,), "update_stats": (0, 1), "status_text_set": (0,)}
 FILLED_IN = {"UserError", "Text", "tr"}  # whose keyword arguments are put into the words
 DRAWING = {"label", "operator", "prop", "operator_menu_enum", "menu", "progress", "row"}
 # Names of people's own things, and texts that are the same in every language.

@@ -230,9 +230,9 @@ def test_reading_the_scene_is_quick(part, rig):
     depsgraph = bpy.context.evaluated_depsgraph_get()
     times = []
     for _ in range(10):
-        started = time.perf_counter()
+        started = time.thread_time()  # its own: other work on the machine lengthens the clock's
         part("rig.read_rig").read_light(rig.evaluated_get(depsgraph), depsgraph)
-        times.append(time.perf_counter() - started)
+        times.append(time.thread_time() - started)
     assert min(times) < 0.004  # seconds; what an update may hold the main thread
 
 
