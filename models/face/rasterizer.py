@@ -30,6 +30,7 @@ from models.face.fragments import (
 from models.face.mesh_topology import topology_of, unit, vertex_normals
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
+from models.face.posing import Pose
 
 __all__ = ["BACKGROUND_DEPTH", "OUTPUTS", "Fragments", "interpolate", "rasterize", "render"]
 
@@ -40,6 +41,7 @@ def render(
     size: int,
     camera: Camera = PORTRAIT_CAMERA,
     outputs: Sequence[str] = ("colour", "mask"),
+    body: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Draw N heads in frames of ``size``² pixels, row 0 at the top; name -> (N, H, W, C) float32.
 
@@ -56,13 +58,14 @@ def render(
     - ``uv`` 2, v up
     - ``position`` 3, world frame, cm
 
-    Where the mesh is not, all but depth are 0. Pixels that the soft outline reaches without the
+    ``body`` (N, 3) is the rotation of the shoulders, to which the neck leads (see ``posing``); without it the neck turns
+    with the head. Where the mesh is not, all but depth are 0. Pixels that the soft outline reaches without the
     mesh covering their centre carry the values of their covered neighbour.
     """
     unknown = sorted(set(outputs) - set(OUTPUTS))
     if unknown:
         raise ValueError(f"no such output: {', '.join(unknown)}; there are {', '.join(OUTPUTS)}")
-    picture = Picture(face, parameters, size, camera)
+    picture = Picture(face, parameters, size, camera, body)
     return {name: OUTPUTS[name](picture) for name in outputs}
 
 
@@ -77,12 +80,16 @@ class Picture:
     parameters: RigParameters
     size: int
     camera: Camera
+    body: Tensor | None = None
 
     @cached_property
     def vertices(self) -> Tensor:
         """World vertices (N, V, 3)."""
         shape = self.face.vertices(self.parameters.identity, self.parameters.expression)
-        return place(shape, self.parameters)
+        if self.body is None:
+            return place(shape, self.parameters)
+        pose = Pose(self.parameters.rotation, self.parameters.translation, self.body)
+        return pose.both(shape, self.face.groups["head"][None])
 
     @cached_property
     def ndc(self) -> Tensor:

@@ -83,6 +83,12 @@ class GuideMesh:
         )
 
 
+def heads_at_rest(face: FaceModel, identity: Tensor, reflectance: Tensor) -> RigParameters:
+    """Neutral heads of identity (N, K) and reflectance (N, B) in the whole-head frame, in an even portrait light."""
+    heads = RigParameters.neutral(face, len(identity)).replace(identity=identity, reflectance=reflectance)
+    return heads.replace(light=identity.new_tensor(REST_LIGHT).repeat(len(identity), 1, 1), translation=translation(heads.rotation))
+
+
 class Guide:
     """Renders the maps of one face model, which is loaded when it is first needed."""
 
@@ -99,11 +105,9 @@ class Guide:
 
     def at_rest(self, identity: Tensor, reflectance: Tensor, size: int) -> Tensor:
         """Maps (N, CHANNELS, size, size) of neutral heads that face the camera in an even light."""
-        face, count = self.mesh.face, len(identity)
-        heads = RigParameters.neutral(face, count).replace(identity=identity, reflectance=reflectance)
-        heads = heads.replace(light=torch.tensor(REST_LIGHT).repeat(count, 1, 1), translation=translation(heads.rotation))
-        width = half_width(face, identity)[:, None]
-        return self.maps(heads, Camera(torch.full_like(width, REST_DISTANCE), width), torch.zeros(count, 3), size)
+        width = half_width(self.mesh.face, identity)[:, None]
+        camera = Camera(torch.full_like(width, REST_DISTANCE), width)
+        return self.maps(heads_at_rest(self.mesh.face, identity, reflectance), camera, torch.zeros(len(identity), 3), size)
 
     @cached_property
     def mean(self) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,12 +12,12 @@ from torch.nn.functional import interpolate
 
 from models.colour import srgb_to_linear
 from models.face import FaceModel
-from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
+from models.face.camera import PORTRAIT_CAMERA, Camera, rotation_matrix
 from models.face.parameters import RigParameters
 from models.face.rasterizer import BACKGROUND_DEPTH, render
 from models.generators import Box, Engine, Generator
-from models.rigging.controls import Frame
-from models.rigging.frame_plan import FramePlan
+from models.rigging.controls import Controls, Frame, Portrait
+from models.rigging.frame_plan import FramePlan, plan_frame
 from models.rigging.local_blend import faded, grown, moving_area, wanted_part
 from models.rigging.matte import grown_matte
 from models.rigging.reconstruction import Reconstruction
@@ -61,6 +62,14 @@ class ReferenceCache:
         self.entry = key, layers
 
 
+class Plan(Protocol):
+    """What all plans of frames have."""
+
+    target: RigParameters
+    similarity: Similarity
+    placement: tuple[float, ...]
+
+
 class FrameRenderer:
     """Draws plans with a generator, a face model and a rig's networks; ``engine``: "exact" or "fast" -> the generator's Engine.
 
@@ -80,10 +89,14 @@ class FrameRenderer:
         self.reconstruction, self.networks = reconstruction, networks
         self.references = ReferenceCache()
 
+    def plan(self, portrait: Portrait, controls: Controls) -> FramePlan:
+        """What the controls mean for a portrait."""
+        return plan_frame(portrait, controls, self.face)
+
     def render(self, plan: FramePlan, size: int, passes: Sequence[str], precision: str) -> Frame:
         """The frame of a plan with its ``passes``, arrays (size, size, C)."""
         images = develop(self.layers(plan, size, precision), passes)
-        images.update(self.mesh_passes(plan, size, [name for name in passes if PASSES[name]]))
+        images.update(mesh_passes(self.face, plan, size, [name for name in passes if PASSES[name]]))
         return Frame({name: to_array(image) for name, image in images.items()}, plan.placement)
 
     def layers(self, plan: FramePlan, size: int, precision: str) -> Tensor:
@@ -132,25 +145,32 @@ class FrameRenderer:
         """w (N, L, 512) -> premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1; at least the ``regions`` of it."""
         return self.engine(precision).foreground(w, boxes=regions)
 
-    def mesh_passes(self, plan: FramePlan, size: int, passes: Sequence[str]) -> dict[str, Tensor]:
-        """The face model's passes (1, C, size, size), drawn where the picture's similarity brings the head."""
-        outputs = {name: PASSES[name] for name in passes if name != "UV" or self.face.uv is not None}
-        if not passes:
-            return {}
-        camera = MovedCamera(PORTRAIT_CAMERA, plan.similarity)
-        rendered = render(self.face, plan.target, size, camera, tuple({*outputs.values(), "depth"}))
-        covered = rendered["depth"] < BACKGROUND_DEPTH
-        turn = rotation_matrix(rendered["depth"].new_tensor([[0.0, 0.0, plan.similarity.angle]]))[0]
-        standing = turn.new_tensor(plan.placement[3:])
-        aligned = plan.target.translation[0]
-        finished = {
-            "Normal": lambda normals: normals @ turn.mT,
-            "Position": lambda points: ((points - aligned) @ turn.mT + standing) * covered,
-            "Depth": lambda depth: torch.where(covered, depth + aligned[2] - standing[2], BACKGROUND_DEPTH),
-        }
-        empty = rendered["depth"].new_zeros(1, size, size, 2)  # UV of a face model without a layout
-        drawn = {name: rendered[outputs[name]] if name in outputs else empty for name in passes}
-        return {name: finished.get(name, lambda image: image)(image).permute(0, 3, 1, 2) for name, image in drawn.items()}
+
+def mesh_passes(
+    face: FaceModel,
+    plan: Plan,
+    size: int,
+    passes: Sequence[str],
+    camera: Camera = PORTRAIT_CAMERA,
+    body: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """The face model's passes (1, C, size, size), drawn where the picture's similarity brings the head; ``body`` as in ``render``."""
+    outputs = {name: PASSES[name] for name in passes if name != "UV" or face.uv is not None}
+    if not passes:
+        return {}
+    rendered = render(face, plan.target, size, MovedCamera(camera, plan.similarity), tuple({*outputs.values(), "depth"}), body)
+    covered = rendered["depth"] < BACKGROUND_DEPTH
+    turn = rotation_matrix(rendered["depth"].new_tensor([[0.0, 0.0, plan.similarity.angle]]))[0]
+    standing = turn.new_tensor(plan.placement[3:])
+    aligned = plan.target.translation[0]
+    finished = {
+        "Normal": lambda normals: normals @ turn.mT,
+        "Position": lambda points: ((points - aligned) @ turn.mT + standing) * covered,
+        "Depth": lambda depth: torch.where(covered, depth + aligned[2] - standing[2], BACKGROUND_DEPTH),
+    }
+    empty = rendered["depth"].new_zeros(1, size, size, 2)  # UV of a face model without a layout
+    drawn = {name: rendered[outputs[name]] if name in outputs else empty for name in passes}
+    return {name: finished.get(name, lambda image: image)(image).permute(0, 3, 1, 2) for name, image in drawn.items()}
 
 
 def develop(layers: Tensor, passes: Sequence[str]) -> dict[str, Tensor]:

@@ -22,9 +22,10 @@ from models.generators import (
     load_generator,
     torch_threads,
 )
+from models.generators.guide import heads_at_rest
 from models.rigging.controls import Controls, Frame, Portrait, bad_controls
-from models.rigging.frame_plan import plan_frame
 from models.rigging.frame_renderer import PASSES, FrameRenderer
+from models.rigging.guided_renderer import GuidedRenderer
 from models.rigging.reconstruction import Reconstruction
 from models.rigging.rignet import RigNets
 from models.seeds import LARGEST_SEED
@@ -37,7 +38,7 @@ SIZES = (16, 4096)
 
 
 class Rig:
-    """Generator, face model, reconstruction and RigNet that belong together.
+    """Generator, face model, reconstruction and RigNet that belong together; one that is steered by maps needs neither network.
 
     A portrait is a function of seed and truncation, a frame one of portrait, controls and output. What is prepared once
     stays: an engine for each precision, and the renderer's last reference.
@@ -49,8 +50,8 @@ class Rig:
         weights_hash: str,
         generator: Generator,
         face: FaceModel,
-        reconstruction: Reconstruction,
-        networks: RigNets,
+        reconstruction: Reconstruction | None = None,
+        networks: RigNets | None = None,
         scheduler: CpuScheduler | None = None,
     ):
         self.name, self.weights_hash = name, weights_hash
@@ -59,22 +60,30 @@ class Rig:
         self.scheduler = scheduler or CpuScheduler()
         self.lock = threading.Lock()  # an engine is prepared once
         self.engines: dict[str, Engine] = {}
-        self.renderer = FrameRenderer(generator, face, reconstruction, networks, self.engine)
+        self.renderer = (
+            GuidedRenderer(generator, face, self.engine)
+            if generator.guide_channels
+            else FrameRenderer(generator, face, reconstruction, networks, self.engine)
+        )
 
     @classmethod
     def load(
         cls, path: str | Path | None = None, device: str = "cpu", face: FaceModel | None = None, scheduler: CpuScheduler | None = None
     ) -> Rig:
-        """The rig whose three files lie in the folder ``path``; None is the one that ships. ``scheduler`` as in ``load_engine``.
+        """The rig whose files lie in the folder ``path``; None is the one that ships. ``scheduler`` as in ``load_engine``.
 
         Raises StyleRigError when a file is missing, damaged, or belongs to another generator or face.
         """
-        files = weight_files(Path(path) if path else WEIGHTS)
-        generator = load_generator(files["generator"], device=device)
+        folder = Path(path) if path else WEIGHTS
+        name = model_name(folder)
+        generator = load_generator(folder / f"{name}-generator.safetensors", device=device)
+        if generator.guide_channels:
+            files, face = weight_files(folder, name, PARTS[:1]), face or load_face_model(generator.config.head)
+            return cls(name, weights_hash(list(files.values()), face), generator, face.to(device), scheduler=scheduler)
+        files = weight_files(folder, name, PARTS)
         reconstruction = Reconstruction.load(files["reconstruction"]).to(device)
         networks = RigNets.load(files["rignet"]).to(device)
         face = face or load_face_model(None)
-        name = files["generator"].name.removesuffix("-generator.safetensors")
         rig = cls(name, weights_hash(list(files.values()), face), generator, face.to(device), reconstruction, networks, scheduler)
         rig.check_fit()
         return rig
@@ -99,12 +108,24 @@ class Rig:
             raise bad_controls(f"seed {seed} or truncation {truncation} is out of bounds")
         z = latents_from_seed(seed, 1, self.generator.z_dim).to(self.device)
         w = self.generator.mapping(z, truncation_psi=truncation)
+        if self.generator.guide_channels:
+            parameters = heads_at_rest(self.face, *self.generator.mapping.shape(z, truncation)).to("cpu")
+            return Portrait(self.name, self.weights_hash, seed, truncation, w[0].cpu().numpy(), parameters)
         return self.portrait_from_latent(w[0].cpu().numpy(), seed, truncation)
 
     @torch.no_grad()
     @torch_threads(1)
     def portrait_from_latent(self, w: np.ndarray, seed: int, truncation: float) -> Portrait:
-        """The person of a latent (L, 512): parameters by the reconstruction. ``seed`` and ``truncation`` are only noted."""
+        """The person of a latent (L, 512): parameters by the reconstruction. ``seed`` and ``truncation`` are only noted.
+
+        Raises StyleRigError where the generator is steered by maps: its w does not hold a head's shape.
+        """
+        if self.reconstruction is None:
+            raise StyleRigError(
+                f'A latent alone is no portrait of the model "{self.name}": the shape of the head belongs to it.',
+                "Make the portrait from a seed.",
+                code="no_reconstruction",
+            )
         parameters = self.reconstruction(torch.from_numpy(w)[None].to(self.device), self.face).to("cpu")
         return Portrait(self.name, self.weights_hash, seed, truncation, w, parameters)
 
@@ -134,7 +155,7 @@ class Rig:
         self.check_portrait(portrait)
         check_output(size, passes, precision)
         controls.check(self.face)
-        return self.renderer.render(plan_frame(portrait, controls, self.face), size, passes, precision)
+        return self.renderer.render(self.renderer.plan(portrait, controls), size, passes, precision)
 
     def check_portrait(self, portrait: Portrait) -> None:
         """Raise StyleRigError for a portrait of other weights."""
@@ -174,8 +195,8 @@ def check_output(size: int, passes: Sequence[str], precision: str) -> None:
         raise bad_controls(f"the size {size} is not between {SIZES[0]} and {SIZES[1]}")
 
 
-def weight_files(folder: Path) -> dict[str, Path]:
-    """The three files of the rig in a folder; the one called "studio" where there are several."""
+def model_name(folder: Path) -> str:
+    """The name of the model in a folder; "studio" where there are several."""
     names = sorted(path.name.removesuffix("-generator.safetensors") for path in folder.glob("*-generator.safetensors"))
     if not names:
         raise StyleRigError(
@@ -183,8 +204,13 @@ def weight_files(folder: Path) -> dict[str, Path]:
             "Reinstall StyleRig, or choose the folder of a finished rig training.",
             code="missing_weights",
         )
-    name = "studio" if "studio" in names else names[0]
-    files = {part: folder / f"{name}-{part}.safetensors" for part in PARTS}
+    return "studio" if "studio" in names else names[0]
+
+
+def weight_files(folder: Path, name: str = "", parts: Sequence[str] = PARTS) -> dict[str, Path]:
+    """The files of a model's ``parts`` in a folder; without a ``name`` of its ``model_name``."""
+    name = name or model_name(folder)
+    files = {part: folder / f"{name}-{part}.safetensors" for part in parts}
     if missing := [path.name for path in files.values() if not path.is_file()]:
         raise StyleRigError(f"{folder} lacks {', '.join(missing)}.", "Train or copy the rig again.", code="missing_weights")
     return files

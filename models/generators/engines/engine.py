@@ -30,10 +30,11 @@ class Runner(Protocol):
     """How an engine computes: w (N, num_ws, w_dim) -> the network's own channels (N, C, R, R) float32.
 
     ``boxes``: the part of each picture that is wanted; the rest may be drawn or 0, whichever is quicker.
-    Safe to call from several threads; the result is the caller's own.
+    ``guide`` (N, G, R, R): the maps of a generator that renderings steer. Safe to call from several threads; the result
+    is the caller's own.
     """
 
-    def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes) -> Tensor: ...
+    def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes, guide: Tensor | None) -> Tensor: ...
 
 
 class Engine:
@@ -46,23 +47,26 @@ class Engine:
         self.generator, self.runner, self.name, self.notice = generator, runner, name, notice
 
     @torch.no_grad()
-    def raw(self, w: Tensor, noise: str = "const", seed: int = 0, boxes: Boxes = None) -> Tensor:
-        """w (N, num_ws, w_dim) -> the network's own channels (N, img_channels, R, R) float32, not limited.
+    def raw(self, w: Tensor, noise: str = "const", seed: int = 0, boxes: Boxes = None, guide: Tensor | None = None) -> Tensor:
+        """w (N, num_ws, w_dim) -> the network's own channels (N, C, R, R) float32, not limited.
 
-        ``boxes``: the part of each picture that is wanted; the rest may be drawn or 0.
+        ``boxes``: the part of each picture that is wanted; the rest may be drawn or 0. ``guide`` (N, G, R, R): the maps
+        that steer it, of a generator that has ``guide_channels``.
         """
         check_noise(noise)
         if w.dim() != 3 or tuple(w.shape[1:]) != (self.generator.num_ws, self.generator.w_dim):
             raise ValueError(f"w has the shape {tuple(w.shape)}, expected (N, num_ws, w_dim)")
-        return self.runner.raw(w.float(), noise, seed, boxes)
+        if guide is not None and tuple(guide.shape[:2]) != (len(w), self.generator.guide_channels):
+            raise ValueError(f"the guide has the shape {tuple(guide.shape)}, expected {len(w)} of {self.generator.guide_channels} maps")
+        return self.runner.raw(w.float(), noise, seed, boxes, guide)
 
     def synthesis(self, w: Tensor, noise: str = "const", seed: int = 0) -> Tensor:
         """w (N, num_ws, w_dim) -> picture (N, 3, R, R) in [-1, 1], as the network's ``synthesis``."""
-        return over_backdrop(self.raw(w, noise, seed))
+        return over_backdrop(self.raw(w, noise, seed)[:, : self.generator.img_channels])
 
     def foreground(self, w: Tensor, noise: str = "const", seed: int = 0, boxes: Boxes = None) -> tuple[Tensor, Tensor]:
         """w -> premultiplied sRGB colour (N, 3, R, R) and alpha (N, 1, R, R), as ``Generator.foreground``; ``boxes`` as in ``raw``."""
-        return split_matte(self.raw(w, noise, seed, boxes))
+        return split_matte(self.raw(w, noise, seed, boxes)[:, : self.generator.img_channels])
 
 
 class TorchRunner:
@@ -72,15 +76,16 @@ class TorchRunner:
         self.network, self.dtype, self.scheduler = generator.synthesis, dtype, scheduler
         self.lock = threading.Lock()  # the network's type is changed meanwhile
 
-    def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes) -> Tensor:
+    def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes, guide: Tensor | None = None) -> Tensor:
         with self.lock:
-            return self.scheduler.map(self.draw, [(w, noise, seed)])[0]
+            return self.scheduler.map(self.draw, [(w, noise, seed, guide)])[0]
 
-    def draw(self, w: Tensor, noise: str, seed: int, slot: WorkerSlot) -> Tensor:
+    def draw(self, w: Tensor, noise: str, seed: int, guide: Tensor | None, slot: WorkerSlot) -> Tensor:
         before = self.network.dtype
         self.network.dtype = self.dtype
         try:
-            return self.network.raw(w, noise, seed=seed)
+            maps = {} if guide is None else {"guide": guide.to(w.device)}
+            return self.network.raw(w, noise, seed=seed, **maps)
         finally:
             self.network.dtype = before
 
@@ -101,7 +106,7 @@ class PerImageRunner:
     def __init__(self, fused: Fused, scheduler: CpuScheduler):
         self.fused, self.scheduler = fused, scheduler
 
-    def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes = None) -> Tensor:
+    def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes = None, guide: Tensor | None = None) -> Tensor:
         if not len(w):
             return w.new_zeros(0, *self.fused.shape)
         drawn = draw_noise(self.fused.noise_sizes, len(w), seed, w.device) if noise == "random" else None

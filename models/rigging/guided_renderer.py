@@ -1,0 +1,98 @@
+"""Frames of a generator that renderings of the rig steer: w stays, the maps of the posed head say the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.face import FaceModel
+from models.face.camera import Camera, rotation_matrix
+from models.face.frame import half_width, translation
+from models.face.harmonics import rotate
+from models.face.parameters import RigParameters
+from models.generators import Engine, Generator
+from models.generators.guide import REST_DISTANCE
+from models.generators.stylegan2 import split_matte
+from models.rigging.controls import Controls, Frame, Portrait
+from models.rigging.frame_renderer import PASSES, develop, mesh_passes, move, to_array
+from models.rigging.similarity_transform import Similarity
+
+MAX_ROLL = math.radians(25.0)  # that the generator was taught; more is turned in the picture
+BODY_SHARE = 0.4  # of the head's turn that the shoulders go along with
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPlan:
+    """Controls put into numbers: the posed head over its shoulders, the camera before it, how the picture is moved."""
+
+    portrait: Portrait
+    target: RigParameters  # N = 1, in the whole-head frame
+    body: Tensor  # (1, 3) yaw, pitch, roll of the shoulders
+    camera: Camera
+    similarity: Similarity
+    placement: tuple[float, ...]  # yaw, pitch, roll (radians), x, y, z (cm)
+
+
+def plan_head(portrait: Portrait, controls: Controls, face: FaceModel) -> HeadPlan:
+    """Pose the head in the whole-head frame and put translation and scale into a similarity. A pure function.
+
+    The frame hangs on the head bone and the neutral face, so neither a turn nor an open jaw moves it (see ``face.frame``).
+    """
+    own = portrait.parameters.to(face.mean.device)
+    expression = own.expression.clone()
+    for name, value in controls.expression.items():
+        expression[0, face.expression_names.index(name)] = min(max(float(value), 0.0), 1.0)
+    asked = own.rotation if controls.rotation is None else own.rotation.new_tensor([controls.rotation])
+    rotation = asked.clone()
+    rotation[:, 2] = rotation[:, 2].clamp(-MAX_ROLL, MAX_ROLL)
+    angle = float(asked[0, 2] - rotation[0, 2])
+    light = own.light if controls.light is None else rotation.new_tensor(np.asarray(controls.light))[None]
+    if angle:
+        light = rotate(light, rotation_matrix(light.new_tensor([[0.0, 0.0, -angle]])))
+    target = own.replace(expression=expression, rotation=rotation, translation=translation(rotation), light=light)
+    camera = Camera(REST_DISTANCE, float(half_width(face, own.identity)))
+    similarity, position = moved(target.translation[0], angle, camera, controls)
+    return HeadPlan(portrait, target, BODY_SHARE * rotation, camera, similarity, (*asked[0].tolist(), *position))
+
+
+def moved(stands: Tensor, angle: float, camera: Camera, controls: Controls) -> tuple[Similarity, list[float]]:
+    """The similarity of the controls about a head's origin that ``stands`` (3,) there, and where it then is (x, y, z) cm."""
+    x, y, depth = camera.project(stands.double()[None, None])[0, 0].tolist()
+    shift = tuple(2.0 * float(value) for value in controls.translation or (0.0, 0.0))
+    similarity = Similarity(angle, float(controls.scale), (x, y), shift)
+    ndc = stands.new_tensor([x + shift[0], y + shift[1], depth / similarity.scale], dtype=torch.float64)
+    return similarity, camera.unproject(ndc.view(1, 1, 3))[0, 0].tolist()
+
+
+class GuidedRenderer:
+    """Draws frames with a guided generator; ``engine``: "exact" or "fast" -> the generator's Engine."""
+
+    def __init__(self, generator: Generator, face: FaceModel, engine: Callable[[str], Engine]):
+        self.generator, self.face, self.engine = generator, face, engine
+
+    def plan(self, portrait: Portrait, controls: Controls) -> HeadPlan:
+        """What the controls mean for a portrait."""
+        return plan_head(portrait, controls, self.face)
+
+    def render(self, plan: HeadPlan, size: int, passes: Sequence[str], precision: str) -> Frame:
+        """The frame of a plan with its ``passes``, arrays (size, size, C)."""
+        images = develop(self.layers(plan, size, precision), passes)
+        images.update(mesh_passes(self.face, plan, size, [name for name in passes if PASSES[name]], plan.camera, plan.body))
+        return Frame({name: to_array(image) for name, image in images.items()}, plan.placement)
+
+    def layers(self, plan: HeadPlan, size: int, precision: str) -> Tensor:
+        """Premultiplied sRGB and alpha (1, 4, size, size)."""
+        w = torch.from_numpy(np.array(plan.portrait.w, dtype=np.float32))[None].to(self.face.mean.device)
+        maps = self.generator.synthesis.guide.maps(plan.target, plan.camera, plan.body, self.generator.resolution)
+        raw = self.engine(precision).raw(w, guide=maps)
+        colour, alpha = split_matte(raw[:, : self.generator.img_channels])
+        return move(torch.cat((colour, alpha), dim=1), plan.similarity, size)
+
+    def synthesize(self, w: Tensor, precision: str = "exact") -> tuple[Tensor, Tensor]:
+        """w (N, L, 512) -> premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1, of the mean head at rest."""
+        return self.engine(precision).foreground(w)

@@ -1,0 +1,80 @@
+"""A rig whose generator is steered by maps: the head is posed in the maps, w stays; its passes lie where the maps show it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from models.errors import StyleRigError
+from models.generators.checkpoints.checkpoint import save_generator
+from models.generators.generator import Generator
+from models.generators.guided import GuidedConfig
+from models.generators.person import PersonConfig
+from models.rigging import Controls, Rig
+from models.rigging.guided_renderer import MAX_ROLL
+
+CHANNELS = {4: 16, 8: 16, 16: 16, 32: 12, 64: 8}
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory) -> Rig:
+    """Random weights whose matte is opaque where the maps cover."""
+    folder = tmp_path_factory.mktemp("guided")
+    person = PersonConfig(numbers=20, choices=(3, 2), amounts=4, identity=130, reflectance=32)
+    generator = Generator.create(GuidedConfig(resolution=64, channels=CHANNELS, person=person, mattes=("skin", "hair")), seed=5)
+    with torch.no_grad():
+        for name in ("out", "straight"):
+            getattr(generator.mapping.person, name).weight.mul_(0.05)
+        generator.synthesis.b64.torgb.bias[3] = 3.0
+    save_generator(generator, folder / "studio-generator.safetensors", {})
+    return Rig.load(folder)
+
+
+def test_a_seed_is_a_person_with_a_shape_of_their_own(rig):
+    one, again, other = rig.new_portrait(3), rig.new_portrait(3), rig.new_portrait(4)
+    assert np.array_equal(one.w, again.w) and not np.array_equal(one.w, other.w)
+    assert torch.equal(one.parameters.vector(), again.parameters.vector())
+    assert not torch.equal(one.parameters.identity, other.parameters.identity)
+    assert not one.parameters.expression.any() and not one.parameters.rotation.any()
+
+
+def test_controls_reach_the_picture_and_the_passes_alike(rig):
+    portrait = rig.new_portrait(3)
+    still = rig.frame(portrait, Controls(), 64)
+    assert still["Combined"].shape == (64, 64, 4) and still["Depth"].shape == (64, 64, 1)
+    for controls in (Controls(rotation=(0.5, 0, 0)), Controls(expression={"jawOpen": 1.0}), Controls(light=np.ones((9, 3)))):
+        frame = rig.frame(portrait, controls, 64)
+        assert np.abs(frame["Portrait"] - still["Portrait"]).max() > 1e-3
+    turned = rig.frame(portrait, Controls(rotation=(0.5, 0, 0)), 64)
+    nose = lambda frame: np.unravel_index(frame["Depth"].argmin(), (64, 64))[1]
+    assert turned.placement[0] == pytest.approx(0.5) and nose(turned) > nose(still) + 5  # to the face's left
+    again = rig.frame(portrait, Controls(), 64)
+    assert all(np.array_equal(still[name], again[name]) for name in still)
+
+
+def test_an_open_jaw_neither_moves_nor_zooms_the_head(rig):
+    portrait = rig.new_portrait(3)
+    still, opened = (rig.frame(portrait, Controls(expression={"jawOpen": value}), 64, ["Position"]) for value in (0.0, 1.0))
+    assert still.placement == opened.placement
+    upper = slice(0, 22)  # rows above the eyes
+    assert np.abs(still["Position"][upper] - opened["Position"][upper]).mean() < 0.01
+
+
+def test_scale_translation_and_much_roll_move_the_picture(rig):
+    portrait = rig.new_portrait(3)
+    area = lambda controls: (rig.frame(portrait, controls, 64, ["Depth"])["Depth"] < 1e9).mean()
+    assert area(Controls(scale=0.5)) == pytest.approx(area(Controls()) / 4, rel=0.25)
+    rows = np.nonzero((rig.frame(portrait, Controls(translation=(0, 0.25), scale=0.5), 64, ["Depth"])["Depth"] < 1e9).any(axis=(1, 2)))[0]
+    below = np.nonzero((rig.frame(portrait, Controls(scale=0.5), 64, ["Depth"])["Depth"] < 1e9).any(axis=(1, 2)))[0]
+    assert below[0] - rows[0] == pytest.approx(16, abs=1)
+    plan = rig.renderer.plan(portrait, Controls(rotation=(0, 0, 1.0)))
+    assert plan.similarity.angle == pytest.approx(1.0 - MAX_ROLL) and plan.placement[2] == pytest.approx(1.0)
+    assert float(plan.target.rotation[0, 2]) == pytest.approx(math.radians(25))
+
+
+def test_a_latent_alone_is_no_portrait(rig):
+    with pytest.raises(StyleRigError, match="shape of the head"):
+        rig.portrait_from_latent(rig.new_portrait(1).w, 0, 1.0)
