@@ -26,6 +26,8 @@ ADDON_LAYERS = (
     {"ui"},
     {""},  # the extension's own __init__
 )
+# Rooms of the models of which none imports one that stands after it.
+MODEL_ROOMS = ("io", "face", "generators", "perception", "rigging", "evaluation", "training")
 # (who, whom it must not import); who begins so -> no module that begins so.
 FORBIDDEN = (
     ("blender_addon", "torch"),
@@ -40,7 +42,9 @@ FORBIDDEN = (
     ("backend", "bpy"),
     ("backend", "blender_addon"),
     *((f"backend.{room}", "blender_addon") for room in ("cli", "files", "protocol", "server")),
+    *((f"models.{room}", f"models.{above}") for place, room in enumerate(MODEL_ROOMS) for above in MODEL_ROOMS[place + 1 :]),
     ("models.generators", "models.synthetic"),
+    ("models.rigging", "models.synthetic"),
 )
 ALLOWED = {
     ("blender_addon", "backend.protocol"),  # what extension and backend share
