@@ -392,6 +392,12 @@ class TestChecks:
             assert words in workflow
 
 
+def test_the_table_of_moves_leads_to_what_is_there(root):
+    moves = re.findall(r"^\| `(\S+)` \| `(\S+)` \|$", (root / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(moves) > 100
+    assert [new for _old, new in moves if not (root / new).exists()] == []
+
+
 def test_markers_pick_tests(root, run_python):
     """Each marker is registered, and some test has it; --strict-markers refuses any other."""
     marked = "\n".join(path.read_text(encoding="utf-8") for path in (root / "tests").rglob("*.py"))
