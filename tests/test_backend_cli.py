@@ -196,11 +196,19 @@ def test_the_judges_noise_is_measured_on_variations(capsys, monkeypatch, tmp_pat
     assert asked == [(tmp_path / "judge.safetensors", tmp_path, "face none", "cpu")]
 
 
-def test_ablations_are_a_stage_of_the_rigs_training(capsys, monkeypatch, tmp_path):
-    asked = []
-    monkeypatch.setattr("backend.cli.train_rig.run", lambda arguments: asked.append(arguments) or 0)
-    assert call(capsys, "evaluate", "ablations", "--rig", tmp_path, "--generator", "g.safetensors")[0] == 0
+def test_ablations_are_made_of_what_a_training_left(capsys, monkeypatch, tmp_path):
+    asked, run = [], SimpleNamespace(say=print)
+    monkeypatch.setattr("backend.cli.evaluate_ablations.open_run", lambda arguments, folder, world: asked.append(folder) or run)
+    monkeypatch.setattr("models.training.rig.ablations.ablate", lambda *values: asked.append(values) or "ablations.md")
+    options = ["--rig", tmp_path, "--generator", "g.safetensors", "--device", "cpu"]
+    status, out, _ = call(capsys, "evaluate", "ablations", *options)
+    assert (status, out) == (0, "Results: ablations.md\n")
+    assert asked == [tmp_path, (run, Path("g.safetensors"), None, None)]
+
+
+def test_a_part_of_the_rigs_training_by_its_new_and_its_old_name():
     parser = argparse.ArgumentParser()
     train_rig.add_arguments(parser)
-    same = parser.parse_args(["--generator", "g.safetensors", "--output", str(tmp_path), "--stage", "ablations"])
-    assert {**vars(asked[0]), "threads": None} == {**vars(same), "threads": None, "rig": tmp_path, "rig_loader": fake_rig.load}
+    new, old = (parser.parse_args(["--output", "out", option, "judge"]) for option in ("--only", "--stage"))
+    assert new == old and new.only == "judge"
+    assert parser.parse_args(["--output", "out"]).only is None and "--stage" not in parser.format_help()

@@ -21,7 +21,7 @@ from models.face.camera import PORTRAIT_CAMERA, rotation_from_matrix, rotation_m
 from models.face.fragments import BACKGROUND_DEPTH
 from models.face.parameters import RigParameters
 from models.generators import Generator, GeneratorConfig
-from models.rigging import controls, frame_renderer, rig
+from models.rigging import controls, rig
 from tests import fake_rig
 from tests.json_schema import problems
 from tests.synthetic_face import synthetic_face
@@ -42,7 +42,7 @@ def directions(count: int) -> np.ndarray:
 def test_constants_are_the_models():
     assert (PORTRAIT_CAMERA.distance, 2 * PORTRAIT_CAMERA.half_width) == (camera.DISTANCE, camera.FRAME_WIDTH)
     assert PORTRAIT_CAMERA.focal == camera.FOCAL
-    assert colour.BACKDROP == frame_renderer.BACKDROP
+    assert colour.BACKDROP == tensor_colour.BACKDROP
     assert colour.LUMINANCE == tensor_harmonics.LUMINANCE
     assert (frames.FAR, frames.MAX_SEED) == (BACKGROUND_DEPTH, seeds.LARGEST_SEED)
     assert (alignment.LEFT_EYE.start, alignment.LEFT_EYE.stop) == (tensor_alignment.LEFT_EYE.start, tensor_alignment.LEFT_EYE.stop)
@@ -75,7 +75,8 @@ def test_a_portrait_over_the_backdrop_is_the_rigs_portrait_pass():
     """As Rig.frame lays a generator's picture over the grey, and as the backend sends it on, scene-linear."""
     display, alpha = RANDOM.random((8, 8, 3), np.float32), RANDOM.random((8, 8, 1), np.float32)
     combined = np.concatenate((colour.srgb_to_linear(display) * alpha, alpha), axis=2)
-    wanted = tensor_colour.srgb_to_linear(torch.from_numpy(display * alpha + (1 - alpha) * frame_renderer.BACKDROP)).numpy()
+    over = tensor_colour.over_backdrop(torch.from_numpy(display * alpha), torch.from_numpy(alpha))
+    wanted = tensor_colour.srgb_to_linear(over).numpy()
     np.testing.assert_allclose(colour.combined_over_backdrop(combined), wanted, atol=1e-5)
 
 

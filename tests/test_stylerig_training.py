@@ -358,5 +358,5 @@ def test_the_papers_optimizer_keeps_its_learning_rate():
 def test_the_command_names_what_is_missing(tmp_path, capsys):
     assert main.main(["train", "rig", "--output", str(tmp_path)]) == 2
     assert "--generator is missing" in capsys.readouterr().err
-    assert main.main(["train", "rig", "--output", str(tmp_path), "--stage", "judge"]) == 2
+    assert main.main(["train", "rig", "--output", str(tmp_path), "--only", "judge"]) == 2
     assert "--studio is missing" in capsys.readouterr().err

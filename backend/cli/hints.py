@@ -10,12 +10,12 @@ from models.errors import StyleRigError
 COMMANDS = {  # code -> the sentence that goes on after the error's own hint
     "bad_device": "Commands take --device cpu.",
     "bad_inception": "Its option is --inception.",
-    "bad_judge": "`python -m backend train rig --stage judge` makes such a network.",
+    "bad_judge": "`python -m backend train rig --only judge` makes such a network.",
     "missing_features": "`python -m backend train features --data DIR --output FILE` trains them.",
     "missing_package": "`python build.py setup` makes an environment with all packages.",
     "missing_weights": "`python -m backend train rig` trains a rig.",
     "no_device": "Commands take --device cpu; `python build.py setup --device cuda` installs torch for a GPU.",
-    "no_face_regressor": "Its option is --face-regressor; `python -m backend train rig --stage landmarks` trains it.",
+    "no_face_regressor": "Its option is --face-regressor; `python -m backend train rig --only landmarks` trains it.",
     "no_landmarks": "The options are --studio DIR and --landmarks FILE.",
 }
 

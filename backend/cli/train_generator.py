@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="set made by models.synthetic, or a folder of images")
     parser.add_argument("--config", type=Path, default=PLAN, help="training plan, TOML or JSON (default: the shipped one)")
     parser.add_argument("--face-regressor", "--reader", type=Path, metavar="FILE",
-                        help="landmarks.safetensors of `train rig --stage landmarks`, for plans with a perceptual loss")  # fmt: skip
+                        help="landmarks.safetensors of `train rig --only landmarks`, for plans with a perceptual loss")  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, help="folder for the weights, samples and checkpoints")
     add_device_arguments(parser)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models.training.core.distributed import World
     from models.training.rig.run import Run
 
-STAGES = ("all", "estimators", "landmarks", "judge")
+PARTS = ("estimators", "landmarks", "judge")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--generator", type=Path, help="generator to rig (not needed for the face regressors)")
     parser.add_argument("--landmarks", type=Path, help="landmark network trained before, instead of --studio")
     parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints, weights and the results page")
-    parser.add_argument("--stage", choices=STAGES, default="all", help="only the face regressors, or one of them")
+    parser.add_argument("--only", choices=PARTS, help="only the face regressors, or one of them")
+    parser.add_argument("--stage", dest="only", choices=PARTS, default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # of earlier versions
     add_rig_arguments(parser)
 
 
@@ -57,12 +58,12 @@ def train_stage(arguments: argparse.Namespace, run: Run) -> None:
     """What is asked for."""
     from models.training.rig import pipeline
 
-    if arguments.stage == "all":
+    if arguments.only is None:
         page = pipeline.train_rig(run, needed(arguments.generator, "--generator"), arguments.studio, arguments.landmarks)
         run.say(f"Results: {page}")
         return
     stages = {"estimators": pipeline.train_estimators, "landmarks": pipeline.train_landmarks, "judge": pipeline.train_judge}
-    stages[arguments.stage](run, needed(arguments.studio, "--studio"))
+    stages[arguments.only](run, needed(arguments.studio, "--studio"))
 
 
 def needed(path: Path | None, option: str) -> Path:

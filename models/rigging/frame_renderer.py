@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from models.colour import srgb_to_linear
+from models.colour import over_backdrop, srgb_to_linear
 from models.face import FaceModel
 from models.face.camera import PORTRAIT_CAMERA, Camera, rotation_matrix
 from models.face.parameters import RigParameters
@@ -35,7 +35,6 @@ PASSES = {  # render pass -> output of the rasteriser; None where the generator'
     "UV": "uv",
     "Position": "position",
 }
-BACKDROP = 0.5  # sRGB grey that "Portrait" lies over
 
 
 class ReferenceCache:
@@ -178,7 +177,7 @@ def develop(layers: Tensor, passes: Sequence[str]) -> dict[str, Tensor]:
     colour, alpha = layers[:, :3], layers[:, 3:4]
     images = {}
     if "Portrait" in passes:
-        images["Portrait"] = (colour + (1 - alpha) * BACKDROP).clamp_(0, 1)
+        images["Portrait"] = over_backdrop(colour, alpha).clamp_(0, 1)
     if layers.shape[1] == 5:
         alpha = layers[:, 4:]
         colour = colour * alpha

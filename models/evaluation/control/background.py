@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from models.colour import over_backdrop
 from models.evaluation.control.axes import turned_to
 from models.evaluation.control.response import psnr
 from models.evaluation.control.subjects import Subjects
 from models.rigging.controls import Controls, Portrait
 from models.rigging.frame_plan import FramePlan, plan_frame
-from models.rigging.frame_renderer import BACKDROP
 from models.rigging.local_blend import face_area
 
 EXPRESSIONS = ("jawOpen", "mouthSmile_L", "browInnerUp_L", "eyeBlink_L", "mouthFunnel", "cheekPuff_L")
@@ -53,7 +53,7 @@ def compare(subjects: Subjects, portrait: Portrait, asked: Controls) -> dict[str
     size = rig.generator.resolution
     pictures = [rig.renderer.layers(plan, size, "exact")[0, :4].cpu().numpy() for plan in plans]
     outside = 1 - np.maximum(*(area(subjects, plan, size) for plan in plans))
-    colours = [picture[:3] + (1 - picture[3:]) * BACKDROP for picture in pictures]
+    colours = [over_backdrop(picture[:3], picture[3:]) for picture in pictures]
     shown = outside * (np.maximum(pictures[0][3], pictures[1][3]) > SEEN)
     return {
         "hair_and_clothes": psnr(*colours, shown),

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.colour import over_backdrop
 from models.data.image_folder import open_folder
 from models.data.image_set import ImageSet
 from models.errors import StyleRigError
@@ -28,7 +29,6 @@ from models.face.camera import PORTRAIT_CAMERA
 from models.face.gaze import is_gaze
 from models.io.atomic_write import write_atomic
 from models.perception.face_regressor import SIZE, Estimator
-from models.rigging.frame_renderer import BACKDROP
 from models.synthetic.blender.process import default_python
 from models.synthetic.dataset import picture_path, write_index, write_picture
 from models.synthetic.expressions import gaze_weights, neutral
@@ -142,7 +142,7 @@ def axis_floors(read: dict[str, np.ndarray], truth: dict[str, np.ndarray], colum
 def read(judge: Estimator, pictures: ImageSet, rows: np.ndarray, face: FaceModel, names: list[str]) -> Reading:
     """What the judge sees of some pictures, over the neutral backdrop."""
     rgba = torch.from_numpy(pictures.pictures[rows]).to(judge.mean.device).permute(0, 3, 1, 2).float() / 255
-    return Reading.of(judge, rgba[:, :3] + (1 - rgba[:, 3:]) * BACKDROP, face, names)
+    return Reading.of(judge, over_backdrop(rgba[:, :3], rgba[:, 3:]), face, names)
 
 
 def not_variations(folder: Path) -> StyleRigError:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.colour import over_backdrop
 from models.evaluation.control.judge import READABLE, expressions
 from models.face import FaceModel
 from models.face.alignment import align
@@ -16,7 +17,6 @@ from models.face.parameters import RigParameters
 from models.generators import latents_from_seed
 from models.perception.face_regressor import Estimator
 from models.rigging.controls import Portrait
-from models.rigging.frame_renderer import BACKDROP
 from models.rigging.rig import Rig
 
 POPULATION = 96  # codes whose readings give the standard deviation of each axis
@@ -87,7 +87,7 @@ class Subjects:
     def crops(self, w: Tensor) -> Tensor:
         """Pictures (M, 3, R, R) over the neutral backdrop."""
         colour, alpha = self.rig.renderer.synthesize(w, "exact")
-        return colour + (1 - alpha) * BACKDROP
+        return over_backdrop(colour, alpha)
 
     def edited(self, **parts: Tensor) -> Tensor:
         """Codes of all portraits after an edit."""

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
+from models.colour import over_backdrop
 from models.perception.face_regressor import LANDMARKS, Estimator
 
-BACKDROP = 0.5
 NOISE_STD = 0.02
 PARTS = ("expression", "light", "rotation")  # what it regresses surely; who it is, the pixels tell better
 
@@ -46,4 +46,4 @@ def columns(regressor: Estimator) -> list[slice]:
 def over_grey(images: Tensor) -> Tensor:
     """RGBA (N, 4, R, R) in [-1, 1] -> RGB 0–1 over grey."""
     unit = (images * 0.5 + 0.5).clamp(0, 1)
-    return unit[:, :3] + (1 - unit[:, 3:]) * BACKDROP
+    return over_backdrop(unit[:, :3], unit[:, 3:])

@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.colour import BACKDROP
 from models.errors import StyleRigError
 from models.evaluation.generator.detection import detection_rate
 from models.face.parameters import RigParameters
 from models.io.atomic_write import write_atomic
 from models.io.images import image_grid, save_image
 from models.perception.face_regressor import Estimator
-from models.rigging.frame_renderer import BACKDROP
 from models.rigging.rignet import CONTROLS, PaperRigNet, RigNets
 from models.training.core.report import table
 from models.training.rig.config import RigNetSettings

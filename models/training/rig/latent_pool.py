@@ -16,13 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from models.colour import over_backdrop
 from models.device_rng import DeviceRng, step_seed
 from models.errors import StyleRigError
 from models.face.alignment import ffhq_crop
 from models.generators import Generator
 from models.io.atomic_write import write_atomic
 from models.perception.face_regressor import Estimator
-from models.rigging.frame_renderer import BACKDROP
 from models.training.rig.config import PoolSettings
 from models.training.rig.run import Run
 
@@ -89,7 +89,7 @@ def make_chunk(generator: Generator, detector: Estimator, settings: PoolSettings
     parts = {"thumbnails": [], "alpha": [], "landmarks": [], "parameters": []}
     for rows in w.split(BATCH):
         colour, alpha = generator.foreground(rows)
-        portrait = colour + (1 - alpha) * BACKDROP
+        portrait = over_backdrop(colour, alpha)
         landmarks, parameters = detector(portrait)
         parts["thumbnails"].append(as_uint8(downsample(portrait, settings.size)))
         parts["alpha"].append(as_uint8(downsample(alpha, settings.size)))

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.colour import over_backdrop
 from models.device_rng import DeviceRng
 from models.face import FaceModel
 from models.face.parameters import RigParameters
 from models.generators import Generator
 from models.perception.face_regressor import Estimator
-from models.rigging.frame_renderer import BACKDROP
 from models.rigging.reconstruction import Reconstruction
 from models.training.rig.edit_sampling import ACTIVE, sample_target_edits
 from models.training.rig.latent_pool import LatentPool
@@ -55,7 +55,7 @@ class RigNetData:
     def portraits(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """Images (N, 3, R, R) of w (N, L, 512) over the backdrop, 0–1, and their mattes (N, 1, R, R)."""
         colour, alpha = self.generator.foreground(w)
-        return colour + (1 - alpha) * BACKDROP, alpha
+        return over_backdrop(colour, alpha), alpha
 
     def detect(self, w: Tensor) -> Tensor:
         """Parameters (N, P) that the landmark network regresses from the images of w (N, L, 512)."""
