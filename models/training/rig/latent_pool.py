@@ -144,7 +144,7 @@ def read_chunk(path: Path, key: str) -> dict | None:
     with safe_open(path, framework="pt") as file:
         if (file.metadata() or {}).get("key") != key:
             return None
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it has no iterator)
+        return {name: file.get_tensor(name) for name in file.keys()}
 
 
 def check_faces(pool: LatentPool, detector: Estimator) -> None:
