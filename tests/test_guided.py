@@ -22,13 +22,14 @@ from models.generators.generator import Generator
 from models.generators.guide import CHANNELS, SURFACE, GuideMesh, guide_maps
 from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, pyramid
 from models.generators.person import PersonConfig, PersonMapping, PersonNetwork, features_of_choices
+from models.rigging import Controls, Rig
 from models.synthetic.description import amounts_of
 from models.synthetic.person import latent_size, person_from_latent
 from models.training.core.checkpoint import Stopped
 from models.training.core.config import parse_settings
 from models.training.core.trainer import Trainer
 from models.training.guided_generator.config import GuidedPlan, Stage
-from models.training.guided_generator.task import GuidedTask, open_training
+from models.training.guided_generator.task import GuidedTask, open_training, train_guided
 from models.training.people import people, train_person_network
 
 SMALL = {4: 16, 8: 16, 16: 16, 32: 8}
@@ -160,6 +161,9 @@ def test_a_training_learns_and_goes_on_where_it_stopped(folder, tmp_path):
     for a, b in zip(whole.task.networks.parameters(), second.task.networks.parameters(), strict=True):
         assert torch.equal(a, b)
     assert list((tmp_path / "whole" / "samples").glob("*.jpg"))
+    assert "images seen" in train_guided(whole).read_text()
+    rig = Rig.load(tmp_path / "whole")
+    assert rig.frame(rig.new_portrait(1), Controls(rotation=(0.3, 0, 0)), 32)["Combined"].shape == (32, 32, 4)
     losses = whole.log.losses()
     assert {"pair", "mattes", "generator", "features", "discriminator", "held_out_colour"} <= set(losses)
 

@@ -24,6 +24,7 @@ COMMANDS = {  # name: (module, what it does)
     "convert": ("backend.cli.convert", "turn a checkpoint of a generator or a look into safetensors"),
     "data variations": ("backend.cli.data_variations", "render people with one thing changed, for evaluate judge-noise"),
     "train generator": ("backend.cli.train_generator", "train a generator on a folder of pictures"),
+    "train guided": ("backend.cli.train_guided", "train a generator that renderings of the rig steer"),
     "train features": ("backend.cli.train_features", "train the network whose features measure generators"),
     "train rig": ("backend.cli.train_rig", "train the networks that read and steer a generator"),
     "evaluate generator": ("backend.cli.evaluate_generator", "measure a generator against its training pictures"),

@@ -85,7 +85,9 @@ class GuideMesh:
 
 def heads_at_rest(face: FaceModel, identity: Tensor, reflectance: Tensor) -> RigParameters:
     """Neutral heads of identity (N, K) and reflectance (N, B) in the whole-head frame, in an even portrait light."""
-    heads = RigParameters.neutral(face, len(identity)).replace(identity=identity, reflectance=reflectance)
+    heads = RigParameters.neutral(face, len(identity))
+    if identity.shape[1]:  # else nothing is known of their shapes
+        heads = heads.replace(identity=identity, reflectance=reflectance)
     return heads.replace(light=identity.new_tensor(REST_LIGHT).repeat(len(identity), 1, 1), translation=translation(heads.rotation))
 
 
@@ -105,9 +107,9 @@ class Guide:
 
     def at_rest(self, identity: Tensor, reflectance: Tensor, size: int) -> Tensor:
         """Maps (N, CHANNELS, size, size) of neutral heads that face the camera in an even light."""
-        width = half_width(self.mesh.face, identity)[:, None]
-        camera = Camera(torch.full_like(width, REST_DISTANCE), width)
-        return self.maps(heads_at_rest(self.mesh.face, identity, reflectance), camera, torch.zeros(len(identity), 3), size)
+        heads = heads_at_rest(self.mesh.face, identity, reflectance)
+        width = half_width(self.mesh.face, heads.identity)[:, None]
+        return self.maps(heads, Camera(torch.full_like(width, REST_DISTANCE), width), torch.zeros(len(heads), 3), size)
 
     @cached_property
     def mean(self) -> Tensor:

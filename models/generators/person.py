@@ -140,7 +140,9 @@ class PersonMapping(nn.Module):
         return truncate(w, self.w_avg, truncation_psi, truncation_cutoff)
 
     def shape(self, z: Tensor, truncation_psi: float | Sequence[float] = 1.0) -> tuple[Tensor, Tensor]:
-        """The rig's identity (N, K) and reflectance (N, B) of z, as near to the mean as w is."""
+        """The rig's identity (N, K) and reflectance (N, B) of z, as near to the mean as w is; empty where nothing describes people."""
+        if not self.described:
+            return z.new_zeros(len(z), 0), z.new_zeros(len(z), 0)
         psi = truncation_psi if isinstance(truncation_psi, int | float) else truncation_psi[0]
         *_, identity, reflectance = self.person(z)
         return psi * identity, psi * reflectance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -10,7 +11,7 @@ from models.generators import guide
 from models.generators.guided import GuidedConfig
 from models.generators.person import PersonConfig
 from models.training.core import config
-from models.training.core.config import Fraction, NonNegative, Positive
+from models.training.core.config import Fraction, NonNegative, Positive, load_settings
 from models.training.core.trainer import Plan
 
 Size = Annotated[int, Field(strict=False)]  # keys of TOML and JSON are text
@@ -65,3 +66,8 @@ class GuidedPlan(Plan):
         """What is taught, of people who are made of ``person``."""
         return GuidedConfig(resolution=max(self.channels), channels=self.channels, mapping_layers=self.mapping_layers, mattes=mattes,
                             head=self.head, mapping_lr_multiplier=1.0, guide_channels=guide.CHANNELS, person=person)  # fmt: skip
+
+
+def load_plan(path: str | Path) -> GuidedPlan:
+    """Read a plan; raises StyleRigError with the name of what is wrong in it."""
+    return load_settings(GuidedPlan, path)

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +18,13 @@ from models.device_rng import DeviceRng
 from models.face import load_face_model
 from models.face.camera import Camera
 from models.face.parameters import RigParameters
-from models.generators import guide
+from models.generators import Generator, guide, save_generator
 from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork
 from models.generators.person import PersonConfig, PersonMapping, features_of_choices
 from models.io.images import image_grid, save_image
 from models.synthetic.classes import CLASSES
 from models.training.core.distributed import World
+from models.training.core.report import table, write_report
 from models.training.core.trainer import Progress, Task, Trainer, set_learning_rate
 from models.training.generator import losses
 from models.training.generator.discriminator import PatchDiscriminator
@@ -44,7 +46,9 @@ MATTES = {
 }
 COLUMNS, MAX_VALIDATED = 8, 64  # held-out images: on a sheet, and measured
 BETAS, PATCH_BETAS = (0.9, 0.99), (0.5, 0.99)
+SHEET_TEXT = "Above, people that the training never saw; below, what the generator draws of their maps. The last sheet first."
 R1_INTERVAL = 16  # steps
+POPULATION = 8192  # people whose mean w is w_avg
 
 
 class Networks(nn.Module):
@@ -87,6 +91,7 @@ class GuidedTask(Task):
         self.data = ImageSet(data, size, FIELDS, progress=world.is_main, whole=True)
         self.entries = {entry.number: entry for entry in self.data.source.entries()}
         self.described: dict[int, Tensor] = {}  # person -> features
+        self.figures: dict[str, float] = {}
         self.shuffle = InfiniteShuffle(plan.seed)
         self.create_networks(say)
         self.rates, self.groups = self.groups_by_rate()
@@ -198,7 +203,8 @@ class GuidedTask(Task):
         return {}
 
     def write_samples(self, progress: Progress) -> dict[str, float]:
-        """A sheet of held-out images above what is drawn of them, and the error of colour and matte."""
+        """A sheet of held-out images above what is drawn of them, the error of colour and matte, and the generator's file."""
+        save_generator(self.generator(), self.output / "studio-generator.safetensors", self.summary(progress))
         rows, real, drawn = self.data.rows(held_out=True)[:MAX_VALIDATED], [], []
         if not len(rows):
             return {}
@@ -208,7 +214,30 @@ class GuidedTask(Task):
             drawn.append(self.average(batch.features, batch.maps, self.stage.resolution)[:, :4])
         sheet = image_grid(over_grey(torch.cat((real[0], drawn[0]))), len(real[0]))
         save_image(self.output / "samples" / f"{progress.images:08d}.jpg", sheet)
-        return held_out_figures(torch.cat(drawn), torch.cat(real))
+        self.figures = held_out_figures(torch.cat(drawn), torch.cat(real))
+        return self.figures
+
+    @torch.no_grad()
+    def generator(self) -> Generator:
+        """The running average of the weights, its w_avg taken from people drawn at random."""
+        generator = Generator(self.networks.config)
+        generator.mapping.load_state_dict(self.average.mapping.state_dict())
+        generator.synthesis.load_state_dict(self.average.synthesis.state_dict())
+        z = torch.randn(POPULATION, generator.z_dim, generator=torch.Generator().manual_seed(0))
+        generator.mapping.w_avg.copy_(generator.mapping.single(z).mean(dim=0))
+        return generator
+
+    def summary(self, progress: Progress) -> dict[str, Any]:
+        """What is worth knowing of the training."""
+        return {
+            "images seen": progress.images,
+            "training images": len(self.data.rows(held_out=False)),
+            "people": len(set(self.data.source.people(self.data.numbers).tolist())),
+            "minutes": round(progress.seconds / 60, 1),
+            **{f"{name} (mean error, 0 to 1)": round(value, 5) for name, value in self.figures.items()},
+            "device": self.world.device.type,
+            "stages": "; ".join(f"{stage.resolution}, {stage.images} images" for stage in self.plan.stages),
+        }
 
 
 def open_training(data: Path, plan: GuidedPlan, output: Path, say: Callable[[str], None] = print, world: World | None = None) -> Trainer:
@@ -218,3 +247,15 @@ def open_training(data: Path, plan: GuidedPlan, output: Path, say: Callable[[str
     task = GuidedTask(data, plan, output, world, say)
     key = plan.model_dump(mode="json", exclude={"stages", "checkpoint_minutes", "sample_minutes"})
     return Trainer("guided generator", task, plan, plan.stages, output, key, world, say)
+
+
+def train_guided(trainer: Trainer) -> Path:
+    """Train to the end and write ``results.md``; raises Stopped when the process is asked to stop."""
+    trainer.run()
+    task, page = trainer.task, trainer.task.output / "results.md"
+    if task.world.is_main:
+        sheets = [f"![{int(path.stem)} images](samples/{path.name})" for path in sorted((task.output / "samples").glob("*.jpg"))]
+        text = [*table(("", ""), task.summary(trainer.progress).items()), "", SHEET_TEXT, "", *reversed(sheets)]
+        write_report(page, "Guided generator training", text, {"generator": trainer.log})
+        trainer.say(f"Wrote {task.output / 'studio-generator.safetensors'}, see {page}")
+    return page
