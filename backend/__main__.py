@@ -11,7 +11,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # of GNU's OpenMP, which torch 
 # on the number of processors. OPENBLAS on Linux and Windows, VECLIB on macOS.
 os.environ.update(OPENBLAS_NUM_THREADS="1", VECLIB_MAXIMUM_THREADS="1")
 
-from backend.cli.main import main  # noqa: E402
+from backend.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -90,8 +90,8 @@ def main() -> None:
     import torch
 
     import backend.cli.render  # noqa: F401
-    import models.face.importers.gnm  # noqa: F401
-    import models.generators  # noqa: F401
+    import models.face.importers.gnm
+    import models.generators
     import models.translation  # noqa: F401
 
     torch.set_num_threads(1)

@@ -160,7 +160,7 @@ def test_what_numba_is_told_stops_neither_pictures_nor_doctor(root):
 def test_doctor_says_where_compiled_kernels_can_be_kept(capsys, monkeypatch):
     monkeypatch.setattr("models.generators.engines.kernels_place", lambda: None)
     monkeypatch.setattr(doctor, "CHECKS", {"kernels": doctor.check_kernels, "temporary folder": doctor.check_temporary})
-    monkeypatch.setattr(doctor.tempfile, "NamedTemporaryFile", lambda: open(os.devnull + "/none"))
+    monkeypatch.setattr(doctor.tempfile, "NamedTemporaryFile", lambda: os.open(f"{os.devnull}/none", os.O_RDONLY))
     status, out, _ = call(capsys, "doctor", "--device", "cpu")
     assert status == 1 and "ok    kernels: compiled at each start" in out and "NUMBA_CACHE_DIR" in out
     assert re.search(r"WRONG temporary folder: .*\n +Free some space there, or set TMPDIR", out)

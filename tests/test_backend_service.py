@@ -217,7 +217,7 @@ def test_size_out_of_bounds(client, portrait, size):
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "11", '"0.1"', "true", "null"])
 def test_numbers_must_be_numbers(client, portrait, value):
-    body = '{"portrait": %s, "controls": {"rotation": [0, %s, 0]}}' % (json.dumps(portrait), value)
+    body = f'{{"portrait": {json.dumps(portrait)}, "controls": {{"rotation": [0, {value}, 0]}}}}'
     answer = client.post("/v1/frames", content=body, headers={"Content-Type": "application/json"})
     assert "controls.rotation.1" in error_of(answer, 422, "invalid")["message"]
 
@@ -555,10 +555,16 @@ def test_it_ends_quietly_when_told_to(number):
         assert backend.process.stderr.read() == ""
 
 
+def ask_in_vain(client, portrait) -> None:
+    """Ask for a frame that is never answered."""
+    with pytest.raises(httpx.HTTPError):
+        post_frame(client, portrait)
+
+
 def test_it_ends_when_stdin_closes_during_a_long_frame():
     with fake_rig.served(FAKE_RIG_SECONDS="60") as backend, client_of(backend) as client:
         portrait = client.post("/v1/portraits", json={"seed": 7}).json()
-        asked = threading.Thread(target=lambda: pytest.raises(httpx.HTTPError, post_frame, client, portrait))
+        asked = threading.Thread(target=ask_in_vain, args=(client, portrait))
         asked.start()
         time.sleep(0.3)
         backend.process.stdin.close()

@@ -36,7 +36,7 @@ def network(ours: Generator, **arguments) -> Network:
               ("16x16/Conv0_up", "b16.conv0", 3), ("16x16/Conv1", "b16.conv1", 4), ("4x4/ToRGB", "b4.torgb", None),
               ("8x8/ToRGB", "b8.torgb", None), ("16x16/ToRGB", "b16.torgb", None)]  # fmt: skip
     for theirs, name, noise in layers:
-        part = lambda key: state[f"synthesis.{name}.{key}"]
+        part = lambda key, name=name: state[f"synthesis.{name}.{key}"]
         weight = part("weight")[:, :, ::-1, ::-1] if "up" in theirs else part("weight")
         synthesis += [(f"{theirs}/weight", weight.transpose(2, 3, 1, 0).copy()), (f"{theirs}/bias", part("bias")),
                       (f"{theirs}/mod_weight", part("affine.weight").T.copy()),

@@ -53,7 +53,7 @@ def literal_upfirdn(x: torch.Tensor, up: int, before: int, after: int, gain: flo
 def literal_layer(layer: SynthesisLayer, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """One sample at a time with modulated and demodulated weights, as the paper writes it."""
     results = []
-    for sample, code in zip(x, w):
+    for sample, code in zip(x, w, strict=False):
         style = code @ layer.affine.weight.t() / math.sqrt(len(code)) + layer.affine.bias
         weight = layer.weight * style[None, :, None, None]
         weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
@@ -93,7 +93,7 @@ def test_names_are_those_of_official_checkpoints():
         "synthesis.b128.conv1.noise_const",
         "synthesis.b128.torgb.weight",
     } <= names
-    assert not any("resample" in name or "conv0" in name and ".b4." in name for name in names)
+    assert not any("resample" in name or ("conv0" in name and ".b4." in name) for name in names)
 
 
 def test_shapes_and_ranges(small):
@@ -195,7 +195,7 @@ def test_truncated_and_missing_files_are_refused(tmp_path, small):
     content = path.read_bytes()
     for length in (0, 4, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
-        with pytest.raises(StyleRigError, match="g.safetensors"):
+        with pytest.raises(StyleRigError, match=r"g\.safetensors"):
             load_generator(path)
     with pytest.raises(StyleRigError, match="no generator"):
         load_generator(tmp_path / "none.safetensors")

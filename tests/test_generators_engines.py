@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_exact_equals_the_plain_network(generator, threads):
 def test_foreground_of_a_matte():
     generator = NETWORKS["studio"]()
     w = codes(generator)
-    for ours, truth in zip(load_engine(generator, "exact").foreground(w), generator.foreground(w)):
+    for ours, truth in zip(load_engine(generator, "exact").foreground(w), generator.foreground(w), strict=False):
         assert ours.shape == truth.shape and (ours - truth).abs().max() < 2e-5
 
 
@@ -197,7 +198,7 @@ def test_threads_may_share_an_engine():
     alone = [engine.synthesis(code[None]) for code in w]
     with ThreadPoolExecutor(3) as pool:
         together = list(pool.map(lambda code: engine.synthesis(code[None]), w))
-    assert all(torch.equal(a, b) for a, b in zip(alone, together))
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=False))
 
 
 def test_bfloat16_is_rounded_as_torch_does():
@@ -244,8 +245,8 @@ def test_a_part_of_a_picture_is_what_the_whole_shows_there_whatever_the_number_o
 def test_of_coarse_blocks_only_what_a_part_needs_is_drawn():
     parts = drawn_parts(Box(96, 128, 64, 100), [4, 8, 16, 32, 64, 128, 256])
     assert parts[0] == Box.whole(4) and [part.height for part in parts][-1] <= 32 + 8
-    assert all(0 <= part.top < part.bottom <= size for part, size in zip(parts, (4, 8, 16, 32, 64, 128, 256)))
-    for coarse, fine in zip(parts, parts[1:]):
+    assert all(0 <= part.top < part.bottom <= size for part, size in zip(parts, (4, 8, 16, 32, 64, 128, 256), strict=False))
+    for coarse, fine in pairwise(parts):
         source = fine.top // 2, fine.bottom // 2, fine.left // 2, fine.right // 2
         assert coarse.top <= source[0] and source[1] <= coarse.bottom and coarse.left <= source[2] and source[3] <= coarse.right
 

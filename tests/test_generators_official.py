@@ -94,7 +94,7 @@ def test_what_the_object_says():
 
 @pytest.mark.parametrize("name", ["stylegan2-64", "stylegan3t-64"])
 def test_conversion_changes_nothing(name, tmp_path):
-    generator, expected = recorded(name)
+    generator, _ = recorded(name)
     converted = load_generator(save_generator(generator, tmp_path / "converted.safetensors"))
     assert converted.config == generator.config
     assert all(torch.equal(a, b) for a, b in zip(converted.state_dict().values(), generator.state_dict().values(), strict=True))

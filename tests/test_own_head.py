@@ -118,7 +118,7 @@ def test_its_mesh_has_areas_and_a_layout_without_overlaps(face, mesh):
     flat = torch.cat((face.uv * 2 - 1, torch.ones(len(face.uv), 1)), dim=1)
     covered = (rasterize(flat[None], face.uv_triangles, 1024).triangle >= 0).float().mean()
     assert area.item() == pytest.approx(covered.item(), abs=0.003)
-    assert 0 <= face.uv[face.uv_quads].min() and face.uv[face.uv_quads].max() <= 1
+    assert face.uv[face.uv_quads].min() >= 0 and face.uv[face.uv_quads].max() <= 1
 
 
 def volume(face, vertices: torch.Tensor) -> float:

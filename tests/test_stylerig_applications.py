@@ -35,9 +35,9 @@ def test_only_the_components_that_are_taken_change(rig):
 
 
 def test_new_people_share_what_is_held(rig):
-    source, wanted = rig.new_portrait(7), []
-    for seed in (1, 2):
-        wanted.append(plan_frame(rig.new_portrait(seed), taken_from(source, ("pose", "light"), rig.face), rig.face))
+    source = rig.new_portrait(7)
+    controls = taken_from(source, ("pose", "light"), rig.face)
+    wanted = [plan_frame(rig.new_portrait(seed), controls, rig.face) for seed in (1, 2)]
     assert wanted[0].placement[:3] == wanted[1].placement[:3]
     assert np.allclose(wanted[0].target.rotation[:, :2], source.parameters.rotation[:, :2])
     assert not np.array_equal(wanted[0].target.identity, wanted[1].target.identity)

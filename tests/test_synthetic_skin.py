@@ -48,7 +48,7 @@ def test_everything_painted_is_finite_and_a_colour(face, maps):
         colours = skin.vertex_colours(face, person)
         assert all(np.isfinite(array).all() for array in (detail, relief, eye, colours))
         assert detail.shape == relief.shape == (skin.TEXTURE, skin.TEXTURE, 4) and detail.min() > 0
-        assert 0.15 < detail[..., 3].min() and detail[..., 3].max() < 0.8
+        assert detail[..., 3].min() > 0.15 and detail[..., 3].max() < 0.8
         assert np.abs(relief).max() < 0.3 and colours.min() > 0 and colours.max() < 1
 
 

@@ -247,7 +247,5 @@ def log_tail(log: Path) -> str:
 
 
 def close_quietly(stream) -> None:
-    try:
+    with contextlib.suppress(OSError):  # the other end is gone
         stream.close()
-    except OSError:
-        pass  # the other end is gone

@@ -186,7 +186,7 @@ def head_square(rig: Matrix, head: Matrix, placement, view: Matrix) -> list[Vect
     ``rig`` and ``head``: matrices of the armature object and of the head bone in the world; ``view``
     from world to view; ``placement``: where the head stands in the picture, as of a Picture.
     """
-    right, up, back = (Vector(row) for row in view.to_3x3().normalized())
+    *_, back = (Vector(row) for row in view.to_3x3().normalized())
     front, above = -rig.to_3x3().col[1].normalized(), rig.to_3x3().col[2].normalized()
     above = above - above.dot(back) * back
     if front.dot(back) < MIN_FACING_COSINE or above.length < 0.1:

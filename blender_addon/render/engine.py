@@ -94,7 +94,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
         if heads and not passes and background is None:
             area = compositing.union_bounds([head.placed.square.rectangle for head in heads], area)
         picture = None
-        for head, made in zip(heads, drawn):
+        for head, made in zip(heads, drawn, strict=True):
             if made is None:
                 return None
             metadata.add_portrait(scene, head.name, head.portrait, head.placed.controls, head.placed.size)
@@ -170,7 +170,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
         prefetcher = prefetch.of_layer(depsgraph) if self.is_animation else prefetch.FramePrefetcher()
         prefetched, connect = prefetcher.take(depsgraph.scene.frame_current, requests), connector()
         look = partial(self.prefetch, prefetcher, connect, passes, depsgraph)
-        for head, request, drawing in zip(heads, requests, prefetched):
+        for head, request, drawing in zip(heads, requests, prefetched, strict=True):
             self.update_stats("StyleRig", head.name)
             yield self.ask(partial(prefetch.FrameTask, connect, request), drawing, look if head is heads[0] else None)
 

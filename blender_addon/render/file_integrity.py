@@ -170,7 +170,7 @@ def exr_chunk_count(header: dict[str, bytes], file: BufferedIOBase, table: int, 
 
     Of a codec that is not known, only the table itself says it: it ends where the first chunk begins.
     """
-    if not EXR_NEEDED <= header.keys():
+    if not header.keys() >= EXR_NEEDED:
         raise CutOff  # every header has these: where they should be there are zeros
     if "chunkCount" in header and header.get("type", b"scanlineimage") == b"scanlineimage":
         return struct.unpack("<i", header["chunkCount"])[0]

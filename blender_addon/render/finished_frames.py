@@ -113,7 +113,7 @@ class Register:
         self.folder = Path(tempfile.mkdtemp(prefix="finished-frames-", dir=bpy.app.tempdir))
         scene.render.filepath = self.lent = f"{self.folder}/{HASHES if os.path.basename(self.own) else ''}"
         self.names = [path.name.rpartition(str(output_files.MAX_FRAME)) for path in output_files.pictures(scene, output_files.MAX_FRAME)]
-        self.stills = {path.name: still for path, still in zip(output_files.stills(scene), stills)}
+        self.stills = {path.name: still for path, still in zip(output_files.stills(scene), stills, strict=False)}
         for name, still in self.stills.items():
             with contextlib.suppress(OSError):  # a system that allows no links: ``close`` moves it
                 (self.folder / name).symlink_to(still)
@@ -178,9 +178,9 @@ class Register:
         """Those of the frames that are not done, and the state of their files. What was done and is as it was is not read again."""
         paths = {frame: tuple(self.files_of(scene, frame)) for frame in frames}
         with ThreadPoolExecutor(MAX_THREADS) as lookers:
-            states = dict(zip(paths, lookers.map(lambda names: state(output_files.found(names)), paths.values())))
+            states = dict(zip(paths, lookers.map(lambda names: state(output_files.found(names)), paths.values()), strict=False))
             unknown = [frame for frame in paths if (paths[frame], states[frame]) not in FINISHED_FRAMES]
-            done = dict(zip(unknown, lookers.map(lambda frame: is_done(paths[frame]), unknown)))
+            done = dict(zip(unknown, lookers.map(lambda frame: is_done(paths[frame]), unknown), strict=False))
         FINISHED_FRAMES.update((paths[frame], states[frame]) for frame in unknown if done[frame])
         return {frame: states[frame] for frame in unknown if not done[frame]}
 

@@ -136,13 +136,13 @@ def written_by(node: bpy.types.Node) -> Iterator[tuple[str, bpy.types.ImageForma
         begins = node.directory + ("" if node.directory.endswith(("/", "\\")) else "/") + node.file_name
         if layered and any(linked):
             yield begins, node.format
-        for item, used in zip(() if layered else node.file_output_items, linked):
+        for item, used in zip(() if layered else node.file_output_items, linked, strict=False):
             if used:
                 yield begins + item.name, item.format if item.override_node_format else node.format
     else:
         if layered:
             yield node.base_path, node.format
-        for slot, used in zip(() if layered else node.file_slots, linked):
+        for slot, used in zip(() if layered else node.file_slots, linked, strict=False):
             if used:
                 yield os.path.join(node.base_path, slot.path), node.format if slot.use_node_format else slot.format
 

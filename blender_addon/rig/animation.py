@@ -125,7 +125,7 @@ def apply_capture(rig: bpy.types.Object, capture: Capture, start: float, head: b
     if head and bone is not None and all(column is not None for column in angles):
         bone.rotation_mode = "XYZ"
         signs = np.where(invert, -1.0, 1.0)
-        turned = conversions.rotation_model_to_bone([column * sign for column, sign in zip(angles, signs)])
+        turned = conversions.rotation_model_to_bone([column * sign for column, sign in zip(angles, signs, strict=True)])
         curves = ensure_curves(rig, f"{rig.name} Pose")
         for index, values in enumerate(turned):
             write_curve(curves, HEAD_PATH, frames, values, index)
@@ -169,7 +169,7 @@ def bake_values(rig: bpy.types.Object, source: bpy.types.Object, scene: bpy.type
     frames, current = np.arange(scene.frame_start, scene.frame_end + 1), (scene.frame_current, scene.frame_subframe)
     places = {expression: keys.find(name) for expression, name in found.items()}
     values = np.empty((len(frames), len(keys)), dtype=np.float32)
-    for row, frame in zip(values, frames):
+    for row, frame in zip(values, frames, strict=True):
         scene.frame_set(int(frame))
         evaluated = source.evaluated_get(bpy.context.evaluated_depsgraph_get())
         evaluated.data.shape_keys.key_blocks.foreach_get("value", row)

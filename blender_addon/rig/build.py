@@ -65,7 +65,7 @@ def replace_portrait(context: bpy.types.Context, rig: bpy.types.Object, portrait
         head.shape_key_add(name="Basis", from_mix=False)
     keys = head.data.shape_keys.key_blocks
     keys[0].points.foreach_set("co", basis)
-    for name, change in zip(map(str, mesh["expression_names"]), mesh["expression"]):
+    for name, change in zip(map(str, mesh["expression_names"]), mesh["expression"], strict=True):
         key = keys[name] if name in keys else head.shape_key_add(name=name, from_mix=False)
         key.points.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"] + change)))
     set_albedo(head.data, mesh)
@@ -102,7 +102,7 @@ def move_eyes(context: bpy.types.Context, rig: bpy.types.Object, centres: np.nda
     """Put the eye bones where the eyes are, (2, 3) in model space."""
     select_only(context, rig)
     bpy.ops.object.mode_set(mode="EDIT")
-    for bone, centre in zip(EYE_BONES.values(), centres):
+    for bone, centre in zip(EYE_BONES.values(), centres, strict=True):
         edited = rig.data.edit_bones.get(bone)
         if edited is not None:
             edited.translate(mathutils.Vector(conversions.points_model_to_blender(centre)) - edited.head)
@@ -194,7 +194,7 @@ def flat(array: np.ndarray) -> np.ndarray:
 def add_shape_keys(head: bpy.types.Object, mesh: dict[str, np.ndarray]) -> None:
     """One relative shape key per expression, at the value that was read."""
     head.shape_key_add(name="Basis", from_mix=False)
-    for name, change, value in zip(mesh["expression_names"], mesh["expression"], mesh["expression_values"]):
+    for name, change, value in zip(mesh["expression_names"], mesh["expression"], mesh["expression_values"], strict=True):
         key = head.shape_key_add(name=str(name), from_mix=False)
         key.points.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"] + change)))
         key.value = float(np.clip(value, 0, 1))
@@ -203,7 +203,7 @@ def add_shape_keys(head: bpy.types.Object, mesh: dict[str, np.ndarray]) -> None:
 
 def add_vertex_groups(head: bpy.types.Object, mesh: dict[str, np.ndarray]) -> None:
     """Vertex groups named like the bones they follow; eyeballs follow their own bone alone."""
-    groups = {str(name): np.array(weights) for name, weights in zip(mesh["group_names"], mesh["groups"])}
+    groups = {str(name): np.array(weights) for name, weights in zip(mesh["group_names"], mesh["groups"], strict=True)}
     groups.setdefault(HEAD_BONE, np.ones(len(mesh["vertices"]), dtype=np.float32))
     eyes = sum(groups[bone] for bone in EYE_BONES.values() if bone in groups)
     for bone in (HEAD_BONE, NECK_BONE):
@@ -223,7 +223,7 @@ def add_bones(context: bpy.types.Context, rig: bpy.types.Object, mesh: dict[str,
         NECK_BONE: ((0, 0.6 * low, -2), -0.5 * low, ROOT_BONE),
         HEAD_BONE: ((0, 0, 0), 0.9 * high, NECK_BONE),
     }
-    for (_, bone), centre in zip(EYE_BONES.items(), mesh["eye_centers"]):
+    for (_, bone), centre in zip(EYE_BONES.items(), mesh["eye_centers"], strict=True):
         places[bone] = (tuple(centre), 2.5, HEAD_BONE)
     select_only(context, rig)
     bpy.ops.object.mode_set(mode="EDIT")
@@ -279,9 +279,9 @@ def set_light(rig: bpy.types.Object, light) -> None:
 def gaze_angles(mesh: dict[str, np.ndarray]) -> dict[str, float]:
     """How far, in radians, each eyeLook expression turns its eyeball: measured on the shape keys."""
     names = [str(name) for name in mesh["expression_names"]]
-    groups = {str(name): weights for name, weights in zip(mesh["group_names"], mesh["groups"])}
+    groups = {str(name): weights for name, weights in zip(mesh["group_names"], mesh["groups"], strict=True)}
     angles = {}
-    for (side, bone), centre in zip(EYE_BONES.items(), mesh["eye_centers"]):
+    for (side, bone), centre in zip(EYE_BONES.items(), mesh["eye_centers"], strict=True):
         eye = np.flatnonzero(groups.get(bone, np.zeros(0)) > 0.5)
         for look in GAZE[side]:
             name = f"{look}_{side}"

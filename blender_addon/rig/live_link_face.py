@@ -46,7 +46,7 @@ class Capture:
 
     def resampled(self, rate: float) -> Capture:
         """The same at whole frames of ``rate`` per second, by linear interpolation. Raises UserError."""
-        count = int(round(self.seconds[-1] * rate)) + 1
+        count = round(float(self.seconds[-1]) * rate) + 1
         if count > MAX_FRAMES:
             raise UserError(
                 "too_long", "The recording has {count} frames, Blender at most {most}.", "Cut it into parts.", count=count, most=MAX_FRAMES

@@ -41,10 +41,12 @@ def placed_rigs(depsgraph: bpy.types.Depsgraph) -> list[tuple[bpy.types.Object, 
     """The evaluated rigs of a dependency graph with where they stand (4, 4), those in collection instances too."""
     placed = [(rig, rig.matrix_world.copy()) for rig in rigs_in(depsgraph)]
     if any(item.is_instancer for item in depsgraph.objects):
-        for instance in depsgraph.object_instances:
-            if instance.is_instance and is_rig(instance.object):
-                # The instance's object lives until the next one: the evaluated one it was made of stays.
-                placed.append((instance.object.original.evaluated_get(depsgraph), instance.matrix_world.copy()))
+        # An instance's object lives until the next one: the evaluated one it was made of stays.
+        placed.extend(
+            (instance.object.original.evaluated_get(depsgraph), instance.matrix_world.copy())
+            for instance in depsgraph.object_instances
+            if instance.is_instance and is_rig(instance.object)
+        )
     return placed
 
 
@@ -174,7 +176,7 @@ def read_expression(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph,
     keys.key_blocks.foreach_get("value", values)
     keys.key_blocks.foreach_get("mute", muted)
     known = portrait["parameters"]["expression"]
-    read = zip(keys.key_blocks.keys(), clamp_expression(np.where(muted, 0, values)).tolist())
+    read = zip(keys.key_blocks.keys(), clamp_expression(np.where(muted, 0, values)).tolist(), strict=True)
     expression = {name: value for name, value in read if name in known}
     for name, value in read_gaze(evaluated).items():
         expression[name] = float(clamp_expression(expression.get(name, 0.0) + value))

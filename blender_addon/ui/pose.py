@@ -81,7 +81,7 @@ class STYLERIG_OT_mirror_pose(RigOperator, bpy.types.Operator):
         keys, names = animation.shape_keys_of(rig).key_blocks, animation.expressions_of(rig)
         values = {name: keys[name].value for name in names}
         set_expression(context, rig, {name: values.get(expression_presets.mirrored(name), values[name]) for name in names})
-        others = dict(zip(EYE_BONES.values(), reversed(EYE_BONES.values())))
+        others = dict(zip(EYE_BONES.values(), reversed(EYE_BONES.values()), strict=True))
         moved = {bone.name: bone.matrix_basis.copy() for bone in rig.pose.bones}
         for bone in rig.pose.bones:
             source = moved.get(others.get(bone.name, bone.name), moved[bone.name])

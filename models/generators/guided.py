@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -45,7 +45,7 @@ class GuidedConfig(GeneratorConfig):
 
     guide_channels: int = CHANNELS
     head: str = "head-2"
-    person: PersonConfig = PersonConfig()
+    person: PersonConfig = field(default_factory=PersonConfig)
     mattes: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -140,10 +140,8 @@ class GuidedBlock(nn.Module):
 
     def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, guide: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """``ws`` (N, num_conv + 1, w_dim): the block's own layers, the last for toRGB."""
-        if self.first:
-            x = channels_last(self.const.to(dtype)[None].repeat(len(ws), 1, 1, 1))
-        else:
-            x = self.conv0(x, ws[:, 0], guide)
+        start = lambda: channels_last(self.const.to(dtype)[None].repeat(len(ws), 1, 1, 1))
+        x = start() if self.first else self.conv0(x, ws[:, 0], guide)
         x = self.conv1(x, ws[:, self.num_conv - 1], guide)
         colour = self.torgb(x, ws[:, self.num_conv])
         return x, colour if image is None else upsample_image(image) + colour

@@ -107,10 +107,8 @@ class SynthesisBlock(nn.Module):
         self, x: Tensor | None, image: Tensor | None, ws: Tensor, noises: Sequence[str | Tensor], dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         """``ws`` (N, num_conv + 1, w_dim): the block's own layers, the last for toRGB; ``noises`` of its layers."""
-        if self.first:
-            x = channels_last(self.const.to(dtype)[None].repeat(len(ws), 1, 1, 1))
-        else:
-            x = self.conv0(x, ws[:, 0], noises[0])
+        start = lambda: channels_last(self.const.to(dtype)[None].repeat(len(ws), 1, 1, 1))
+        x = start() if self.first else self.conv0(x, ws[:, 0], noises[0])
         x = self.conv1(x, ws[:, self.num_conv - 1], noises[-1])
         colour = self.torgb(x, ws[:, self.num_conv])
         return x, colour if image is None else upsample_image(image) + colour

@@ -152,7 +152,7 @@ def load_features(path: str | Path) -> StudioFeatures:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("stylerig", "{}"))
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+            state = {name: file.get_tensor(name).float() for name in file.keys()}
         if header.get("format") != FORMAT:
             raise ValueError("it holds something else")
         network = FeatureNetwork(len(state["truth_mean"]))

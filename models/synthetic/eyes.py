@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -169,6 +170,11 @@ def lid_edges(face: FaceModel) -> dict[str, np.ndarray]:
     return {"L": edge[left], "R": edge[~left]}
 
 
+def nearness(distance: np.ndarray, some: np.ndarray, reach: float) -> np.ndarray:
+    """How near vertices (V, 1) are to ``some`` of an edge's, 1 there to 0 from ``reach`` on; distance is (V, edge), cm."""
+    return np.clip(1 - distance[:, some].min(axis=1) / reach, 0, 1)[:, None]
+
+
 def lid_tint(face: FaceModel, head: np.ndarray, lids: dict[str, np.ndarray]) -> np.ndarray:
     """(V, 3) the factor by which what is about an eyeball colours each of its vertices: lids and lashes shade it, the
     caruncle in the inner corner is pink; head (V, 3), ``lids`` from ``lid_edges``.
@@ -180,7 +186,7 @@ def lid_tint(face: FaceModel, head: np.ndarray, lids: dict[str, np.ndarray]) -> 
         upper = rest[:, 1] > (rest[:, 1].min() + rest[:, 1].max()) / 2
         corner = np.abs(rest[:, 0]) < np.abs(rest[:, 0]).min() + 0.1
         distance = np.linalg.norm(head[mine][:, None] - head[edge][None], axis=2)
-        near = lambda some, reach: np.clip(1 - distance[:, some].min(axis=1) / reach, 0, 1)[:, None]
+        near = partial(nearness, distance)
         shade = np.maximum(UPPER_SHADE * near(upper, SHADE_REACH), LOWER_SHADE * near(~upper, 0.4 * SHADE_REACH))
         tint[mine] = (1 - shade) * (1 - np.sqrt(near(corner, CARUNCLE)) * CARUNCLE_TAKES)
     return tint

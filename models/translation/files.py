@@ -157,7 +157,7 @@ def read_content(path: Path) -> Content:
 def read_safetensors(path: Path) -> Content:
     with safe_open(path, framework="pt") as file:
         text = (file.metadata() or {}).get("stylerig")
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no table
+        state = {name: file.get_tensor(name) for name in file.keys()}
     if text is not None and len(text) > LARGEST_HEADER:
         raise PickleError("its header is longer than any look's")
     header = None if text is None else json.loads(text)

@@ -58,7 +58,7 @@ def stylegan3(resolution: int, radial: bool = False, seed: int = 0, base: int = 
         layers=tuple(layers),
     )  # fmt: skip
     generator = Generator.create(config, seed)
-    for name, (up, down) in zip(generator.synthesis.layer_names, filters):
+    for name, (up, down) in zip(generator.synthesis.layer_names, filters, strict=False):
         layer = getattr(generator.synthesis, name)
         for buffer, values in (("up_filter", up), ("down_filter", down)):
             if values is not None:

@@ -85,7 +85,7 @@ def stylegan2(network: nn.Module, ws: Tensor) -> Tensor:
 def stylegan3(network: nn.Module, ws: Tensor) -> Tensor:
     """The synthesis of a StyleGAN3: ws (N, num_ws, w_dim) -> (N, 3, R, R)."""
     x = network.input(ws[:, 0]).contiguous()
-    for name, w in zip(network.layer_names, ws.unbind(1)[1:]):
+    for name, w in zip(network.layer_names, ws.unbind(1)[1:], strict=False):
         layer = getattr(network, name)
         config, weight, styles = layer.config, layer.weight, layer.affine(w)
         if config.to_rgb:

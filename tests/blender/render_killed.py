@@ -110,7 +110,7 @@ def killed_blender(shot: Shot) -> list[np.ndarray]:
     for in_the_file in (False, True, True):
         seen = len(shot.pictures())
         with shot.start() as process:
-            wait_for(lambda: len(shot.pictures()) >= seen + 2 or process.poll() is not None)
+            wait_for(lambda seen=seen, process=process: len(shot.pictures()) >= seen + 2 or process.poll() is not None)
             backends = children(process.pid)
             if in_the_file:  # the EXR comes before the PNG, and gets its texts after it
                 wait_for(lambda: len(shot.files()) > 2 * len(shot.pictures()) or process.poll() is not None)
@@ -118,7 +118,7 @@ def killed_blender(shot: Shot) -> list[np.ndarray]:
                 time.sleep(0.3)
             process.kill()
         assert process.returncode == -signal.SIGKILL and backends
-        wait_for(lambda: not any(map(is_running, backends)))
+        wait_for(lambda backends=backends: not any(map(is_running, backends)))
         after = shot.finished()
         assert before.items() <= after.items(), "a finished frame was touched"
         half = [path.name for path in shot.files() if path not in after]

@@ -174,7 +174,7 @@ def test_a_missing_picture_is_told(part, rig, harmonics):
     image.unpack(method="REMOVE") if image.packed_file else None
     image.source, image.filepath = "FILE", "//nowhere.exr"
     image.reload()
-    with pytest.raises(RuntimeError, match="cannot be read.*Find the missing file"):
+    with pytest.raises(RuntimeError, match=r"cannot be read.*Find the missing file"):
         bpy.ops.stylerig.light_from_scene()
 
 

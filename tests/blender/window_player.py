@@ -203,7 +203,7 @@ def screen() -> np.ndarray:
     with tempfile.NamedTemporaryFile(suffix=".ppm") as file:
         subprocess.run(["import", "-window", "root", "-depth", "8", file.name], check=True)
         content = Path(file.name).read_bytes()
-    _kind, width, height, _most, pixels = content.split(maxsplit=4) if content[:2] == b"P6" else (None,) * 5
+    _kind, width, height, *_ = content.split(maxsplit=4) if content[:2] == b"P6" else (None,) * 5
     count = 3 * int(width) * int(height)
     return np.frombuffer(content[-count:], dtype=np.uint8).reshape(int(height), int(width), 3)
 

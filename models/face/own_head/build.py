@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     editions = [options.edition] if options.edition else sorted(storage.FILES)
     if options.check:
-        return 0 if all([check(edition) for edition in editions]) else 1
+        same = [check(edition) for edition in editions]  # each says what it found
+        return 0 if all(same) else 1
     for edition in editions:
         write(edition)
     return 0

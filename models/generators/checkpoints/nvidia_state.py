@@ -66,7 +66,7 @@ def read_stylegan3_state(state: dict[str, Tensor]) -> tuple[StyleGAN3Config, dic
     rates = [sampling_rate(size) for size in sizes]
     layers = [layer_of(state, match[1], sizes[max(index - 1, 0)], size, rates[max(index - 1, 0)], rates[index],
                        to_rgb=index == len(names) - 1)
-              for index, (match, size) in enumerate(zip(names, sizes))]  # fmt: skip
+              for index, (match, size) in enumerate(zip(names, sizes, strict=False))]  # fmt: skip
     config = StyleGAN3Config(
         resolution=sizes[-1], img_channels=int(names[-1][4]), input_channels=layers[0].in_channels, input_size=sizes[0],
         sampling_rate=float(rates[0]), bandwidth=BANDWIDTH, output_scale=OUTPUT_SCALE, layers=tuple(layers),

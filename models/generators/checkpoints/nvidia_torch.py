@@ -74,15 +74,19 @@ def stylegan2_config(module: ModuleRecord, synthesis: ModuleRecord, mapping: Mod
     return StyleGAN2Config(**common(module, mapping), channels=channels, conv_clamp=clamps.pop())
 
 
+def is_blur(kernel: TensorRecord) -> bool:
+    """Whether a resampling filter is the one that our layers use."""
+    return kernel.shape == (4, 4) and torch.allclose(kernel.tensor(), blur_kernel(), atol=1e-6)
+
+
 def check_layer(layer: ModuleRecord, name: str, size: int, state: dict[str, Tensor]) -> None:
     """Refuses a layer that computes something else than StyleGAN2's; ``size`` is its resolution."""
     activation = layer.state.get("activation", "lrelu")
     if activation != "lrelu":
         raise PickleError(f"its activation is {shown(activation)}, expected 'lrelu'")
     kernel = layer.part("_buffers").get("resample_filter")
-    if isinstance(kernel, TensorRecord):
-        if kernel.shape != (4, 4) or not torch.allclose(kernel.tensor(), blur_kernel(), atol=1e-6):
-            raise PickleError("its resampling filter is not [1, 3, 3, 1]")
+    if isinstance(kernel, TensorRecord) and not is_blur(kernel):
+        raise PickleError("its resampling filter is not [1, 3, 3, 1]")
     if layer.state.get("use_noise", True) is False:
         state.setdefault(f"{name}.noise_const", torch.zeros(size, size))
         state.setdefault(f"{name}.noise_strength", torch.zeros([]))

@@ -186,7 +186,7 @@ class FusedStyleGAN2:
             # another number of threads.
             wide = pad(x[top : bottom + 2], (0, 0, 1, 1))
             inputs = wide, x[top : bottom + 2], wide[low + 1 - top : high + 1 - top], x[low + 1 : high + 1]
-            results = [array(convolve(part)) for convolve, part in zip(layer.convolutions, inputs)]
+            results = [array(convolve(part)) for convolve, part in zip(layer.convolutions, inputs, strict=False)]
             places = np.array([2 * top, top, low, height])
             slot.share(blur_rows, (*results, places, *changes, layer.settings), 2 * (bottom - top), 4 * results[0].size)
 

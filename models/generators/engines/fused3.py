@@ -99,7 +99,7 @@ class FusedStyleGAN3:
 
     def raw(self, w: Tensor, noises: Sequence[Tensor | str], box: Box | None, slot: WorkerSlot) -> Tensor:
         """w (num_ws, w_dim) -> (3, R, R) float32; there is no noise. Always the whole picture."""
-        styles = [layer.style(code) for layer, code in zip(self.layers, w[1:])]
+        styles = [layer.style(code) for layer, code in zip(self.layers, w[1:], strict=False)]
         features = self.network.input(w[:1])[0].permute(1, 2, 0)
         x = features.new_zeros(*features.shape[:2], whole(features.shape[2], CHUNK), dtype=self.dtype)
         x[:, :, : features.shape[2]] = features * styles[0][0]

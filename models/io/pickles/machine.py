@@ -149,7 +149,7 @@ class Machine:
             raise PickleError("its pickle has a key without a value")
         target = self.top(dict)
         self.measures.fill(target, items)
-        for key, value in zip(items[::2], items[1::2]):
+        for key, value in zip(items[::2], items[1::2], strict=False):
             target[checked_key(key)] = value
 
     def add_items(self, items: list[Any]) -> None:

@@ -116,7 +116,7 @@ def tensor_record(storage: Any, offset: Any, shape: Any, stride: Any) -> TensorR
     if 0 in shape:
         return TensorRecord(storage, 0, shape, (0,) * len(shape))
     reach = 0
-    for step, size in sorted((step, size) for size, step in zip(shape, stride) if size > 1):
+    for step, size in sorted((step, size) for size, step in zip(shape, stride, strict=False) if size > 1):
         if step <= reach:
             raise PickleError(f"a tensor of shape {shape} overlaps itself by its strides {stride}")
         reach += step * (size - 1)

@@ -36,10 +36,9 @@ class TorchNames(CheckpointNames):
         self.find_storage = find_storage
 
     def persistent(self, identifier: Any) -> StorageRecord | Name:
-        if isinstance(identifier, tuple) and len(identifier) == 4 and identifier[0] == "module":
-            # Before 1.6 torch saved a network's class with its source text, which nobody needs.
-            if isinstance(identifier[1], Name):
-                return identifier[1]
+        is_module = isinstance(identifier, tuple) and len(identifier) == 4 and identifier[0] == "module"
+        if is_module and isinstance(identifier[1], Name):
+            return identifier[1]  # before 1.6 torch saved a network's class with its source text, which nobody needs
         return self.find_storage(described_storage(identifier))
 
 
