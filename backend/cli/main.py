@@ -21,6 +21,7 @@ COMMANDS = {  # name: (module, what it does)
     "serve": ("backend.cli.serve", "answer the add-on over HTTP on this machine"),
     "render": ("backend.cli.render", "render a rig file into a sequence of pictures"),
     "sample": ("backend.cli.sample", "render portraits of seeds, with shared components or interpolated"),
+    "directions": ("backend.cli.directions", "find what can be edited: by SeFa in the weights, by InterFaceGAN from scores"),
     "convert": ("backend.cli.convert", "turn a checkpoint of a generator or a look into safetensors"),
     "data variations": ("backend.cli.data_variations", "render people with one thing changed, for evaluate judge-noise"),
     "train generator": ("backend.cli.train_generator", "train a generator on a folder of pictures"),

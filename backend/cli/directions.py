@@ -1,0 +1,203 @@
+"""directions: what can be changed in a generator's people, found in its weights or from scores.
+
+python -m backend directions sefa --generator G --layers 0-1,4 --count 10 --output D.safetensors --sheet sheet.jpg
+python -m backend directions boundary --generator G --scores studio --attributes age,beard --output DIR --report table.md
+python -m backend directions boundary --generator G --scores scores.csv --condition smile --output DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.errors import StyleRigError
+from models.io.atomic_write import write_atomic
+from models.seeds import parse_seed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.editing.scores import Scores
+    from models.generators import Generator
+
+STUDIO = "studio"
+STUDIO_ATTRIBUTES = ("age", "beard", "glasses", "make_up", "smile", "yaw", "light_skin", "hair_length")  # where none are asked for
+SAMPLES, MOST_SAMPLES = 100_000, 2_000_000
+MOST = 1_000_000  # of what an option counts or measures
+SECONDS = 2.0  # between words of progress
+SHEETS = (".jpg", ".jpeg", ".png")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of both methods."""
+    methods = parser.add_subparsers(dest="method", required=True, metavar="METHOD")
+    add_sefa(methods.add_parser("sefa", help="from the weights alone: what changes pictures most"))
+    add_boundary(methods.add_parser("boundary", help="from scores: InterFaceGAN's attributes"))
+
+
+def add_sefa(parser: argparse.ArgumentParser) -> None:
+    add_generator(parser)
+    parser.add_argument("--layers", default="all", help='numbers and ranges, coarse ones first, as in "0-1,4" (default: all)')
+    parser.add_argument("--count", type=int, default=10, help="how many directions (default 10)")
+    parser.add_argument("--distance", type=positive, default=3.0, help="how far each goes, both ways (default 3)")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="safetensors file")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="a picture of what they do (.jpg, .png)")
+    parser.add_argument("--steps", type=whole(2, 51), metavar="N", default=7, help="pictures of each direction on the sheet (default 7)")
+    parser.add_argument("--seed", type=parse_seed, default=0, help="who is on the sheet")
+    parser.add_argument("--truncation", type=float, default=0.7)
+
+
+def add_boundary(parser: argparse.ArgumentParser) -> None:
+    add_generator(parser)
+    parser.add_argument("--scores", required=True, metavar="CSV", help=f'table with the columns seed, then one for each attribute; or "{STUDIO}":'
+                        " what z means, exactly, for generators that the studio taught")  # fmt: skip
+    parser.add_argument("--attributes", type=names, help="their names, with commas between (default: all of the table)")
+    parser.add_argument("--condition", type=names, default=[], metavar="NAMES",
+                        help="attributes, or boundaries in .npy files, that shall stay as they are")  # fmt: skip
+    parser.add_argument("--space", choices=("w", "z"), default="w")
+    parser.add_argument("--chosen", type=positive, default=0.02, help="codes of each end: a share, or above 1 a number (default 0.02)")
+    parser.add_argument(
+        "--samples",
+        type=whole(1, MOST_SAMPLES),
+        metavar="N",
+        default=SAMPLES,
+        help=f"people that the studio's scores are of (default {SAMPLES})",
+    )
+    parser.add_argument("--seed", type=parse_seed, default=0)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="boundaries.safetensors, and each as .npy")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="the tables of the paper, in Markdown")
+
+
+def add_generator(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--generator", type=Path, required=True, help="generator file")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def positive(text: str) -> float:
+    """A number above 0; raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and up to {MOST}")
+    return value
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A type of option: a whole number from ``low`` to ``high``."""
+
+    def parse(text: str) -> int:
+        if text.isascii() and text.isdecimal() and low <= int(text[:10]) <= high:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} to {high}")
+
+    return parse
+
+
+def names(text: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Find directions, write them, say what was found."""
+    from backend.server.inference import choose_device
+    from models.generators import load_generator
+
+    generator = load_generator(arguments.generator, device=choose_device(arguments.device))
+    return run_sefa(arguments, generator) if arguments.method == "sefa" else run_boundary(arguments, generator)
+
+
+def run_sefa(arguments: argparse.Namespace, generator: Generator) -> int:
+    from models.editing.directions import save_directions
+    from models.editing.layers import parse_layers, style_layers
+    from models.editing.sefa import find_directions
+    from models.editing.sheet import draw_sheet
+    from models.io.images import save_image
+
+    if arguments.sheet and arguments.sheet.suffix.lower() not in SHEETS:
+        raise StyleRigError(f"{arguments.sheet} names no picture.", f"Choose a name that ends in {', '.join(SHEETS)}.", code="bad_option")
+    layers = style_layers(generator.synthesis)
+    chosen = parse_layers(arguments.layers, len(layers))
+    directions = find_directions(generator, chosen, arguments.count, arguments.distance)
+    print(save_directions(directions, arguments.output))
+    print(f"layers: {', '.join(f'{number} {layers[number].name}' for number in chosen)}")
+    print("\n".join(f"{name}: eigenvalue {value:.4g}" for name, value in zip(directions.header.names, directions.eigenvalues.tolist())))
+    if arguments.sheet:
+        sheet = draw_sheet(generator, directions, arguments.seed, arguments.steps, arguments.truncation, Progress("pictures"))
+        print(save_image(arguments.sheet, sheet))
+    return 0
+
+
+def run_boundary(arguments: argparse.Namespace, generator: Generator) -> int:
+    from models.editing.attributes import directions_of, report, train_attributes
+    from models.editing.boundary import save_boundary
+    from models.editing.directions import save_directions
+
+    codes, scores = scored_codes(arguments, generator)
+    wanted = arguments.attributes or (STUDIO_ATTRIBUTES if arguments.scores == STUDIO else scores.names)
+    given = {Path(name).stem: normal_of(name, codes.shape[1], arguments.space) for name in arguments.condition if is_file(name)}
+    conditions = [Path(name).stem if is_file(name) else name for name in arguments.condition]
+    attributes = train_attributes(
+        codes, scores, wanted, conditions, given, arguments.chosen, arguments.seed, Progress("boundaries")
+    )  # fmt: skip
+    print(save_directions(directions_of(generator, attributes, arguments.space), arguments.output / "boundaries.safetensors"))
+    suffix = "_w_boundary.npy" if arguments.space == "w" else "_boundary.npy"
+    condition = "_c" + "".join(f"_{name}" for name in conditions) if conditions else ""
+    for name, normal in zip(attributes.trained, attributes.normals, strict=True):
+        save_boundary(arguments.output / f"{file_name(f'{arguments.generator.stem}_{name}{condition}')}{suffix}", normal)
+    source = f"{arguments.generator.name}: {len(codes)} codes in {arguments.space.upper()}, scores by {Path(arguments.scores).name}"
+    table = report(attributes, scores, source)
+    print(table)
+    if arguments.report:
+        write_atomic(arguments.report, table.encode())
+    return 0
+
+
+def scored_codes(arguments: argparse.Namespace, generator: Generator) -> tuple[Tensor, Scores]:
+    """Codes and their scores, from where ``--scores`` says."""
+    from models.editing.codes import codes_of_seeds, studio_codes
+    from models.editing.scores import read_scores
+
+    if arguments.scores == STUDIO:
+        return studio_codes(generator, arguments.samples, arguments.seed, arguments.space, Progress("codes"))
+    seeds, scores = read_scores(arguments.scores)
+    for name in arguments.attributes or []:
+        scores.column(name)  # an error before the long way, not after it
+    return codes_of_seeds(generator, seeds, arguments.space, Progress("codes")), scores
+
+
+def is_file(condition: str) -> bool:
+    return condition.lower().endswith(".npy")
+
+
+def normal_of(path: str, width: int, space: str) -> Tensor:
+    """A boundary's normal; raises StyleRigError also for one that says by its name that it is of the other space."""
+    from models.editing.boundary import load_boundary, space_by_name
+
+    if space_by_name(path) not in (None, space):
+        raise StyleRigError(
+            f"{path} is a boundary of the other space.", f"Choose one in {space.upper()}, or the other --space.", code="bad_boundary"
+        )
+    return load_boundary(path, width)
+
+
+def file_name(name: str) -> str:
+    """A name as a file can have it everywhere."""
+    return "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in name)[:100]
+
+
+class Progress:
+    """Says how far a work of more than two seconds is."""
+
+    def __init__(self, what: str):
+        self.what, self.said = what, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self.said >= SECONDS:
+            self.said = time.monotonic()
+            print(f"{done} of {total} {self.what}", file=sys.stderr, flush=True)

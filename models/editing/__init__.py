@@ -1,0 +1,1 @@
+"""Editing by directions in a generator's latent space: SeFa, InterFaceGAN."""

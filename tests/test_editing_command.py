@@ -1,0 +1,161 @@
+"""python -m backend directions: files, sheets and tables, and what it says where something is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend.cli import directions as command
+from backend.cli import main
+from models.editing.codes import codes_of_seeds
+from models.editing.directions import load_directions
+from models.generators import Generator, save_generator
+from models.generators.config import ProGANConfig, StyleGAN1Config, StyleGAN2Config
+from tests.data.official_format import lively, stylegan3_config
+
+SIZES = {"resolution": 16, "z_dim": 12, "w_dim": 12, "mapping_layers": 2, "channels": {4: 10, 8: 8, 16: 6}}
+CONFIGS = {
+    "progan": (ProGANConfig(**SIZES), "0"),
+    "stylegan1": (StyleGAN1Config(**SIZES), "0-1,4"),
+    "stylegan2": (StyleGAN2Config(**SIZES), "0-1,4"),
+    "stylegan3": (stylegan3_config(), "0-1"),
+}
+
+
+def call(capsys, *arguments) -> tuple[int, str, str]:
+    try:
+        status = main.main(["directions", *map(str, arguments)])
+    except SystemExit as ended:  # argparse's own errors
+        status = ended.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def generators(tmp_path_factory) -> dict[str, Generator]:
+    """Files of small generators, by kind."""
+    folder = tmp_path_factory.mktemp("generators")
+    return {kind: save_generator(lively(Generator.create(config, seed=1)), folder / f"{kind}.safetensors")
+            for kind, (config, _) in CONFIGS.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_sefa_writes_directions_and_a_sheet(kind, generators, capsys, tmp_path):
+    layers = CONFIGS[kind][1]
+    status, out, err = call(capsys, "sefa", "--generator", generators[kind], "--layers", layers, "--count", 3, "--steps", 5,
+                            "--distance", 9, "--output", tmp_path / "d.safetensors", "--sheet", tmp_path / "sheet.png")  # fmt: skip
+    assert status == 0, err
+    assert "SeFa 2: eigenvalue" in out and str(tmp_path / "sheet.png") in out
+    found = load_directions(tmp_path / "d.safetensors")
+    assert found.header.ranges == ((-9.0, 9.0),) * 3 and len(found.header.layers) == {"0": 1, "0-1": 2, "0-1,4": 3}[layers]
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png")).astype(int)
+    size = 32 if kind == "stylegan3" else 16
+    assert sheet.shape == (3 * (size + 2 + 16) + 2, 5 * (size + 2) + 2, 3)
+    rows = [[sheet[2 + row * (size + 18) :][:size, 2 + column * (size + 2) :][:, :size] for column in range(5)] for row in range(3)]
+    assert all((row[2] == rows[0][2]).all() for row in rows)  # the middle is the person
+    assert all(abs(row[0] - row[4]).max() > 2 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--layers", "0-9"], "there is no layer 9; this generator has 5"),
+        (["--layers", "x"], "'x' is neither a number nor a range"),
+        (["--count", "13"], "13 directions cannot be found"),
+        (["--count", "0"], "0 directions cannot be found"),
+        (["--sheet", "sheet.gif"], "sheet.gif names no picture"),
+        (["--steps", "1"], "'1' is no whole number from 2 to 51"),
+        (["--distance", "nan"], "'nan' is no number above 0"),
+        (["--generator", "missing.pkl"], "There is no generator at missing.pkl"),
+    ],
+)
+def test_sefa_says_what_is_wrong(options, words, generators, capsys, tmp_path):
+    status, _, err = call(capsys, "sefa", "--generator", generators["stylegan2"], "--output", tmp_path / "d.safetensors", *options)
+    assert status == 2 and words in err and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def scores(generators, tmp_path_factory):
+    """A table of two attributes that lie along known normals of the StyleGAN2's w."""
+    from models.generators import load_generator
+
+    codes = codes_of_seeds(load_generator(generators["stylegan2"]), range(600))
+    age, smile = codes[:, 0] + 0.1 * codes[:, 1], codes[:, 1]
+    path = tmp_path_factory.mktemp("scores") / "people.csv"
+    lines = [f"{seed},{float(age[seed])},{float(smile[seed])}" for seed in range(600)]
+    path.write_text("\n".join(["seed,age,smile", *lines]))
+    return path
+
+
+def test_boundaries_of_a_persons_own_scores(generators, scores, capsys, tmp_path):
+    status, out, err = call(capsys, "boundary", "--generator", generators["stylegan2"], "--scores", scores, "--chosen", 0.2,
+                            "--output", tmp_path / "out", "--report", tmp_path / "table.md")  # fmt: skip
+    assert status == 0, err
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["boundaries.safetensors", "stylegan2_age_w_boundary.npy", "stylegan2_smile_w_boundary.npy"]
+    found = load_directions(tmp_path / "out" / "boundaries.safetensors")
+    assert found.header.names == ("age", "smile") and float(found.rows[1][1]) > 0.8
+    assert np.allclose(np.load(tmp_path / "out" / "stylegan2_age_w_boundary.npy"), found.rows[:1], atol=1e-6)
+    table = (tmp_path / "table.md").read_text()
+    assert table in out and "600 codes in W, scores by people.csv" in table and "Correlation of attributes" in table
+
+
+def test_conditions_are_attributes_and_published_files(generators, scores, capsys, tmp_path):
+    normal = np.eye(12)[5:6]
+    np.save(tmp_path / "stylegan_ffhq_pose_w_boundary.npy", normal)
+    status, _, err = call(capsys, "boundary", "--generator", generators["stylegan2"], "--scores", scores, "--chosen", 0.2, "--attributes", "age",
+                          "--condition", f"smile,{tmp_path / 'stylegan_ffhq_pose_w_boundary.npy'}", "--output", tmp_path / "out")  # fmt: skip
+    assert status == 0, err
+    found = load_directions(tmp_path / "out" / "boundaries.safetensors")
+    assert found.header.conditions == ("smile", "stylegan_ffhq_pose_w_boundary") and found.header.names == ("age",)
+    assert abs(float(found.rows[0, 5])) < 1e-5
+    assert (tmp_path / "out" / "stylegan2_age_c_smile_stylegan_ffhq_pose_w_boundary_w_boundary.npy").is_file()
+
+
+def test_boundaries_in_z_belong_to_z(generators, scores, capsys, tmp_path):
+    status, _, err = call(capsys, "boundary", "--generator", generators["stylegan2"], "--scores", scores, "--chosen", 0.2, "--attributes",
+                          "age", "--space", "z", "--output", tmp_path / "out")  # fmt: skip
+    assert status == 0, err
+    assert load_directions(tmp_path / "out" / "boundaries.safetensors").header.space == "z"
+    assert (tmp_path / "out" / "stylegan2_age_boundary.npy").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--attributes", "age,beard"], "there is no attribute 'beard'"),
+        (["--condition", "beard"], "there is no attribute 'beard'"),
+        (["--condition", "a.npy"], "a.npy is no boundary that can be used"),
+        (["--condition", "age_boundary.npy"], "is a boundary of the other space"),
+        (["--scores", "studio"], "the studio did not teach it"),
+        (["--scores", "missing.csv"], "The scores cannot be used: missing.csv"),
+        (["--chosen", "0.001"], "0 are chosen, at least 10"),
+        (["--chosen", "-1"], "'-1' is no number above 0"),
+        (["--samples", "1e9"], "'1e9' is no whole number"),
+    ],
+)
+def test_boundary_says_what_is_wrong(options, words, generators, scores, capsys, tmp_path):
+    arguments = ["--generator", generators["stylegan2"], "--scores", scores, "--chosen", 0.2, "--output", tmp_path / "out", *options]
+    status, _, err = call(capsys, "boundary", *arguments)
+    assert status == 2 and words in err and "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_is_said_when_it_takes_long(capsys, monkeypatch):
+    now = iter((0.0, 1.0, 2.5, 2.5, 3.0))
+    monkeypatch.setattr(command.time, "monotonic", lambda: next(now))
+    progress = command.Progress("codes")
+    for done in (1, 2, 3):
+        progress(done, 9)
+    assert capsys.readouterr().err == "2 of 9 codes\n"
+
+
+def test_a_stopped_command_writes_nothing(generators, scores, capsys, monkeypatch, tmp_path):
+    def stop(self, done, total):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.Progress, "__call__", stop)
+    status, _, _ = call(capsys, "boundary", "--generator", generators["stylegan2"], "--scores", scores, "--output", tmp_path / "out")
+    assert status == main.INTERRUPTED and not (tmp_path / "out").exists()
