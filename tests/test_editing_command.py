@@ -91,12 +91,14 @@ def scores(generators, tmp_path_factory):
 
 def test_boundaries_of_a_persons_own_scores(generators, scores, capsys, tmp_path):
     status, out, err = call(capsys, "boundary", "--generator", generators["stylegan2"], "--scores", scores, "--chosen", 0.2,
-                            "--output", tmp_path / "out", "--report", tmp_path / "table.md")  # fmt: skip
+                            "--output", tmp_path / "out", "--report", tmp_path / "table.md", "--sheet", tmp_path / "s.png", "--steps", 3,
+                            "--distance", 5)  # fmt: skip
     assert status == 0, err
+    assert Image.open(tmp_path / "s.png").size == (3 * 18 + 2, 2 * 34 + 2)
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["boundaries.safetensors", "stylegan2_age_w_boundary.npy", "stylegan2_smile_w_boundary.npy"]
     found = load_directions(tmp_path / "out" / "boundaries.safetensors")
-    assert found.header.names == ("age", "smile") and float(found.rows[1][1]) > 0.8
+    assert found.header.names == ("age", "smile") and found.header.ranges[0] == (-5.0, 5.0) and float(found.rows[1][1]) > 0.8
     assert np.allclose(np.load(tmp_path / "out" / "stylegan2_age_w_boundary.npy"), found.rows[:1], atol=1e-6)
     table = (tmp_path / "table.md").read_text()
     assert table in out and "600 codes in W, scores by people.csv" in table and "Correlation of attributes" in table
@@ -134,6 +136,8 @@ def test_boundaries_in_z_belong_to_z(generators, scores, capsys, tmp_path):
         (["--chosen", "0.001"], "0 are chosen, at least 10"),
         (["--chosen", "-1"], "'-1' is no number above 0"),
         (["--samples", "1e9"], "'1e9' is no whole number"),
+        (["--sheet", "sheet.gif"], "sheet.gif names no picture"),
+        (["--sheet", "sheet.png", "--space", "z"], "directions in W only"),
     ],
 )
 def test_boundary_says_what_is_wrong(options, words, generators, scores, capsys, tmp_path):

@@ -21,6 +21,7 @@ from models.seeds import parse_seed
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from models.editing.directions import Directions
     from models.editing.scores import Scores
     from models.generators import Generator
 
@@ -43,12 +44,8 @@ def add_sefa(parser: argparse.ArgumentParser) -> None:
     add_generator(parser)
     parser.add_argument("--layers", default="all", help='numbers and ranges, coarse ones first, as in "0-1,4" (default: all)')
     parser.add_argument("--count", type=int, default=10, help="how many directions (default 10)")
-    parser.add_argument("--distance", type=positive, default=3.0, help="how far each goes, both ways (default 3)")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="safetensors file")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="a picture of what they do (.jpg, .png)")
-    parser.add_argument("--steps", type=whole(2, 51), metavar="N", default=7, help="pictures of each direction on the sheet (default 7)")
-    parser.add_argument("--seed", type=parse_seed, default=0, help="who is on the sheet")
-    parser.add_argument("--truncation", type=float, default=0.7)
+    add_sheet(parser)
 
 
 def add_boundary(parser: argparse.ArgumentParser) -> None:
@@ -67,9 +64,17 @@ def add_boundary(parser: argparse.ArgumentParser) -> None:
         default=SAMPLES,
         help=f"people that the studio's scores are of (default {SAMPLES})",
     )
-    parser.add_argument("--seed", type=parse_seed, default=0)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="boundaries.safetensors, and each as .npy")
     parser.add_argument("--report", type=Path, metavar="FILE", help="the tables of the paper, in Markdown")
+    add_sheet(parser)
+
+
+def add_sheet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--distance", type=positive, default=3.0, help="how far each direction goes, both ways (default 3)")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="a picture of what they do (.jpg, .png)")
+    parser.add_argument("--steps", type=whole(2, 51), metavar="N", default=7, help="pictures of each direction on the sheet (default 7)")
+    parser.add_argument("--seed", type=parse_seed, default=0, help="who is on the sheet; also of what is drawn by chance")
+    parser.add_argument("--truncation", type=float, default=0.7)
 
 
 def add_generator(parser: argparse.ArgumentParser) -> None:
@@ -108,28 +113,41 @@ def run(arguments: argparse.Namespace) -> int:
     from backend.server.inference import choose_device
     from models.generators import load_generator
 
+    check_sheet(arguments)
     generator = load_generator(arguments.generator, device=choose_device(arguments.device))
     return run_sefa(arguments, generator) if arguments.method == "sefa" else run_boundary(arguments, generator)
+
+
+def check_sheet(arguments: argparse.Namespace) -> None:
+    """Raise StyleRigError for a sheet that could not be drawn or written, before the long way there."""
+    if arguments.sheet and arguments.sheet.suffix.lower() not in SHEETS:
+        raise StyleRigError(f"{arguments.sheet} names no picture.", f"Choose a name that ends in {', '.join(SHEETS)}.", code="bad_option")
+    if arguments.sheet and arguments.method == "boundary" and arguments.space == "z":
+        raise StyleRigError("A sheet shows directions in W only.", "Leave --sheet out, or choose --space w.", code="bad_option")
+
+
+def write_sheet(arguments: argparse.Namespace, generator: Generator, directions: Directions) -> None:
+    """What directions do, as a picture, where it is asked for."""
+    from models.editing.sheet import draw_sheet
+    from models.io.images import save_image
+
+    if arguments.sheet:
+        sheet = draw_sheet(generator, directions, arguments.seed, arguments.steps, arguments.truncation, Progress("pictures"))
+        print(save_image(arguments.sheet, sheet))
 
 
 def run_sefa(arguments: argparse.Namespace, generator: Generator) -> int:
     from models.editing.directions import save_directions
     from models.editing.layers import parse_layers, style_layers
     from models.editing.sefa import find_directions
-    from models.editing.sheet import draw_sheet
-    from models.io.images import save_image
 
-    if arguments.sheet and arguments.sheet.suffix.lower() not in SHEETS:
-        raise StyleRigError(f"{arguments.sheet} names no picture.", f"Choose a name that ends in {', '.join(SHEETS)}.", code="bad_option")
     layers = style_layers(generator.synthesis)
     chosen = parse_layers(arguments.layers, len(layers))
     directions = find_directions(generator, chosen, arguments.count, arguments.distance)
     print(save_directions(directions, arguments.output))
     print(f"layers: {', '.join(f'{number} {layers[number].name}' for number in chosen)}")
     print("\n".join(f"{name}: eigenvalue {value:.4g}" for name, value in zip(directions.header.names, directions.eigenvalues.tolist())))
-    if arguments.sheet:
-        sheet = draw_sheet(generator, directions, arguments.seed, arguments.steps, arguments.truncation, Progress("pictures"))
-        print(save_image(arguments.sheet, sheet))
+    write_sheet(arguments, generator, directions)
     return 0
 
 
@@ -142,10 +160,9 @@ def run_boundary(arguments: argparse.Namespace, generator: Generator) -> int:
     wanted = arguments.attributes or (STUDIO_ATTRIBUTES if arguments.scores == STUDIO else scores.names)
     given = {Path(name).stem: normal_of(name, codes.shape[1], arguments.space) for name in arguments.condition if is_file(name)}
     conditions = [Path(name).stem if is_file(name) else name for name in arguments.condition]
-    attributes = train_attributes(
-        codes, scores, wanted, conditions, given, arguments.chosen, arguments.seed, Progress("boundaries")
-    )  # fmt: skip
-    print(save_directions(directions_of(generator, attributes, arguments.space), arguments.output / "boundaries.safetensors"))
+    attributes = train_attributes(codes, scores, wanted, conditions, given, arguments.chosen, arguments.seed, Progress("boundaries"))
+    directions = directions_of(generator, attributes, arguments.space, arguments.distance)
+    print(save_directions(directions, arguments.output / "boundaries.safetensors"))
     suffix = "_w_boundary.npy" if arguments.space == "w" else "_boundary.npy"
     condition = "_c" + "".join(f"_{name}" for name in conditions) if conditions else ""
     for name, normal in zip(attributes.trained, attributes.normals, strict=True):
@@ -155,6 +172,7 @@ def run_boundary(arguments: argparse.Namespace, generator: Generator) -> int:
     print(table)
     if arguments.report:
         write_atomic(arguments.report, table.encode())
+    write_sheet(arguments, generator, directions)
     return 0
 
 

@@ -87,6 +87,6 @@ def matrix(names: Sequence[str], values: Tensor) -> str:
     """A symmetric matrix as a Markdown table, its upper half."""
     lines = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for row, name in enumerate(names):
-        cells = [f"{values[row, column]:.2f}" if column >= row else "" for column in range(len(names))]
+        cells = [f"{round(float(values[row, column]), 2) + 0.0:.2f}" if column >= row else "" for column in range(len(names))]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
