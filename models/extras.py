@@ -12,7 +12,11 @@ from pathlib import Path
 from models.errors import StyleRigError
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = {"cv2": "opencv-python", "imageio_ffmpeg": "imageio-ffmpeg"}  # module -> its package, where the names differ
+PACKAGES = {
+    "cv2": "opencv-python",
+    "imageio_ffmpeg": "imageio-ffmpeg",
+    "sklearn": "scikit-learn",
+}  # module -> its package, where the names differ
 
 
 @contextlib.contextmanager

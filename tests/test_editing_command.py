@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +14,7 @@ from models.editing.codes import codes_of_seeds
 from models.editing.directions import load_directions
 from models.generators import Generator, save_generator
 from models.generators.config import ProGANConfig, StyleGAN1Config, StyleGAN2Config
+from models.generators.guided import GuidedConfig
 from tests.data.official_format import lively, stylegan3_config
 
 SIZES = {"resolution": 16, "z_dim": 12, "w_dim": 12, "mapping_layers": 2, "channels": {4: 10, 8: 8, 16: 6}}
@@ -20,6 +23,7 @@ CONFIGS = {
     "stylegan1": (StyleGAN1Config(**SIZES), "0-1,4"),
     "stylegan2": (StyleGAN2Config(**SIZES), "0-1,4"),
     "stylegan3": (stylegan3_config(), "0-1"),
+    "guided": (GuidedConfig(mattes=("skin", "hair"), **SIZES), "0-1,4"),
 }
 
 
@@ -154,6 +158,12 @@ def test_progress_is_said_when_it_takes_long(capsys, monkeypatch):
     for done in (1, 2, 3):
         progress(done, 9)
     assert capsys.readouterr().err == "2 of 9 codes\n"
+
+
+def test_where_scikit_learn_is_missing_its_extra_is_named(generators, scores, capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "sklearn.svm", None)
+    status, _, err = call(capsys, "boundary", "--generator", generators["stylegan2"], "--scores", scores, "--output", tmp_path / "out")
+    assert status == 2 and "scikit-learn is not installed" in err and "'train'" in err
 
 
 def test_a_stopped_command_writes_nothing(generators, scores, capsys, monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ from models.editing.sefa import factorize, find_directions, stacked_weights
 from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig, load_generator, save_generator
 from models.generators.config import ProGANConfig, StyleGAN1Config, StyleGAN2Config
-from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork
+from models.generators.guided import GuidedConfig
 from tests.data.official_format import lively, stylegan3_config
 
 CHANNELS = {4: 10, 8: 8, 16: 6}
@@ -22,6 +22,7 @@ CONFIGS = {
     "stylegan2": StyleGAN2Config(channels=CHANNELS, **SIZES),
     "stylegan3": stylegan3_config(),
     "progan": ProGANConfig(channels=CHANNELS, **SIZES),
+    "guided": GuidedConfig(channels=CHANNELS, guide_channels=3, mattes=("skin",), **SIZES),
 }
 STYLEGAN2_LAYERS = ["b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1"]
 LAYERS = {
@@ -45,8 +46,6 @@ def generator(request, tmp_path_factory) -> Generator:
 
 
 def synthesis_of(kind: str) -> torch.nn.Module:
-    if kind == "guided":
-        return GuidedSynthesisNetwork(GuidedConfig(channels=CHANNELS, guide_channels=3, img_channels=3, **SIZES)).requires_grad_(False)
     return Generator.create(CONFIGS[kind], seed=2).eval().requires_grad_(False).synthesis
 
 
@@ -58,17 +57,16 @@ def test_layers_are_the_convolutions_with_styles_coarse_ones_first(kind):
 @pytest.mark.parametrize("kind", [kind for kind in LAYERS if kind != "progan"])
 def test_each_layer_reads_w_at_its_place(kind):
     """What each affine is given while a picture is drawn is the w at the place that the layer names."""
-    synthesis, width = synthesis_of(kind), CONFIGS.get(kind, CONFIGS["studio"]).w_dim
-    count = CONFIGS.get(kind, CONFIGS["studio"]).num_ws
-    ws = torch.randn(1, count, width, generator=torch.Generator().manual_seed(1))
+    synthesis, config = synthesis_of(kind), CONFIGS[kind]
+    ws = torch.randn(1, config.num_ws, config.w_dim, generator=torch.Generator().manual_seed(1))
     modules, given = dict(synthesis.named_modules()), {}
     layers = style_layers(synthesis)
     for layer in layers:
         modules[layer.name].affine.register_forward_hook(lambda _, inputs, __, name=layer.name: given.update({name: inputs[0]}))
-    synthesis.raw(ws, torch.zeros(1, 3, 16, 16)) if kind == "guided" else synthesis.raw(ws)
+    synthesis.raw(ws, **({"guide": torch.zeros(1, 3, 16, 16)} if kind == "guided" else {}))
     for layer in layers:
         assert torch.equal(given[layer.name], ws[:, layer.place]), layer.name
-        assert layer.weight.shape[1] == width
+        assert layer.weight.shape[1] == config.w_dim
 
 
 def published(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

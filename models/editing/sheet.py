@@ -10,23 +10,27 @@ from torch.nn.functional import interpolate
 from models.editing.codes import Progress, no_progress
 from models.editing.directions import Directions, move
 from models.generators import Generator, latents_from_seed, load_engine
+from models.generators.guided import GuidedSynthesisNetwork
 from models.io.images import image_grid
 
 LARGEST_TILE = 256  # pixels
 
 
+@torch.no_grad()
 def draw_sheet(
     generator: Generator, directions: Directions, seed: int = 0, steps: int = 7, truncation: float = 0.7, progress: Progress = no_progress
 ) -> np.ndarray:
     """Each direction by ``steps`` amounts over its range, on the person of ``seed``: a labelled grid (H, W, 3) uint8."""
-    engine = load_engine(generator, device=generator.w_avg.device)
+    draw = generator.synthesis  # the engines do not know a guided generator's mattes
+    if not isinstance(draw, GuidedSynthesisNetwork):
+        draw = load_engine(generator, device=generator.w_avg.device).synthesis
     w = generator.mapping(latents_from_seed(seed, 1, generator.z_dim).to(generator.w_avg.device), truncation_psi=truncation)
-    still = tile_of(engine.synthesis(w))
+    still = tile_of(draw(w))
     tiles, labels = [], []
     for number, (name, (low, high)) in enumerate(zip(directions.header.names, directions.header.ranges, strict=True)):
         for amount in np.linspace(low, high, steps):
             amounts = torch.eye(len(directions))[number] * float(amount)
-            tiles.append(tile_of(engine.synthesis(move(generator, w, directions, amounts))) if amount else still)
+            tiles.append(tile_of(draw(move(generator, w, directions, amounts))) if amount else still)
             labels.append(f"{name}: {amount:.3g}")
             progress(len(tiles), len(directions) * steps)
     return image_grid(tiles, steps, gap=2, labels=labels)
