@@ -46,7 +46,8 @@ def studio_codes(
     Raises StyleRigError for a generator that the studio did not teach.
     """
     check_studio(generator)
-    codes, values, names = [], [], ()
+    codes, values = [], []
+    names: tuple[str, ...] = ()
     for done, z in drawn(generator, count, seed):
         scores = studio_scores(z)
         codes.append(code_of(generator, z, space))

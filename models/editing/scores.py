@@ -44,7 +44,9 @@ def read_scores(path: str | Path) -> tuple[list[int], Scores]:
         raise bad_scores(f"{path}: {error.reason}", HINT) from error
     lines = csv.reader(text.splitlines())
     names = read_names(path, next(lines, []))
-    place, seeds, values = names.index("seed"), {}, []
+    place = names.index("seed")
+    seeds: dict[int, int] = {}  # seed -> its line
+    values: list[list[float]] = []
     try:
         for number, cells in enumerate(lines, start=2):
             if not any(cell.strip() for cell in cells):
