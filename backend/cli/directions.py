@@ -146,7 +146,11 @@ def run_sefa(arguments: argparse.Namespace, generator: Generator) -> int:
     directions = find_directions(generator, chosen, arguments.count, arguments.distance)
     print(save_directions(directions, arguments.output))
     print(f"layers: {', '.join(f'{number} {layers[number].name}' for number in chosen)}")
-    print("\n".join(f"{name}: eigenvalue {value:.4g}" for name, value in zip(directions.header.names, directions.eigenvalues.tolist())))
+    print(
+        "\n".join(
+            f"{name}: eigenvalue {value:.4g}" for name, value in zip(directions.header.names, directions.eigenvalues.tolist(), strict=True)
+        )
+    )
     write_sheet(arguments, generator, directions)
     return 0
 

@@ -17,7 +17,7 @@ from models.rigging.frame_plan import plan_frame
 from models.rigging.rignet import METHODS
 from tests.bench.networks import stylegan2
 from tests.bench.timing import milliseconds
-from tests.untrained_rig import untrained_rig
+from tests.helpers.untrained_rig import untrained_rig
 
 PASSES = ("FaceMask", "Normal", "Albedo", "Shading", "Depth")
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import torch
 
-from models.generators import Generator, latents_from_seed, load_engine, load_generator
+from models.generators import CpuScheduler, Generator, latents_from_seed, load_engine, load_generator
 from models.generators.cpu import has_fast_bf16
-from models.generators.engines.engine import Engine, PictureByPicture, fuse
+from models.generators.engines.engine import Engine, PerImageRunner, fuse
 from tests.bench import networks, reference
 
 
@@ -93,7 +93,7 @@ def fast_engine(generator: Generator, case: Case, device: str) -> Engine | None:
     """The bfloat16 engine, also where it is emulated, for its error, unless that takes too long."""
     if has_fast_bf16(device):
         return load_engine(generator, "fast", device)
-    return None if case.long else Engine(generator, PictureByPicture(fuse(generator, torch.bfloat16)), "emulated")
+    return None if case.long else Engine(generator, PerImageRunner(fuse(generator, torch.bfloat16), CpuScheduler()), "emulated")
 
 
 def shortest(work: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
