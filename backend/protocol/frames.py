@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -53,7 +53,7 @@ def passes_from_array(body: bytes, headers: Mapping[str, str]) -> dict[str, np.n
     return {name: np.ascontiguousarray(part, dtype=np.float32) for name, part in parts.items()}
 
 
-def placement_header(placement: np.ndarray) -> dict[str, str]:
+def placement_header(placement: Iterable[float]) -> dict[str, str]:
     """The header that says where the head stands, of six numbers."""
     return {PLACEMENT_HEADER: ",".join(map(repr, map(float, placement)))}
 

@@ -7,7 +7,7 @@ import contextlib
 import http
 import json
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -42,21 +42,23 @@ if TYPE_CHECKING:
 READ_THE_SCHEMA = "GET /v1/openapi.json says what is accepted."
 StreamId = Annotated[str, Header(alias=SUPERSEDE_HEADER, max_length=64)]
 ClientName = Annotated[str, Header(alias=CLIENT_HEADER, max_length=64)]
-NPZ = {200: {"content": {"application/octet-stream": {}}, "description": "npz of the mesh's arrays"}}
+NPZ: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}, "description": "npz of the mesh's arrays"}}
 FRAME_HEADERS = {
     ARRAY_SHAPE_HEADER: "H,W,C of a raw frame",
     ARRAY_TYPE_HEADER: f"numpy's name of its type: {ARRAY_TYPE}",
     ARRAY_CHANNELS_HEADER: "names of its channels, as in an EXR: Combined.R,…",
     PLACEMENT_HEADER: "yaw, pitch, roll in radians, x, y, z in cm of the head in the frame",
 }
-FRAME = {
+FRAME: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"image/png": {}, "application/octet-stream": {}},
         "description": "PNG, or float32 (H, W, C) that the headers describe",
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in FRAME_HEADERS.items()},
     }
 }
-ERRORS = {status: {"model": schema.ErrorAnswer} for status in (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500)}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": schema.ErrorAnswer} for status in (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500)
+}
 
 
 def create_app(rig_loader: Callable[[str], Rig], token: str, device: str = "cpu") -> FastAPI:
@@ -94,7 +96,7 @@ async def warm_up(lazy_rig: LazyRig, worker: InferenceWorker) -> None:
 
 def client_of(connection: Request, name: ClientName = "") -> str:
     """Whose turn a request takes: of the client that X-StyleRig-Client names, else of its connection."""
-    return name or "{}:{}".format(*connection.client)
+    return name or "{}:{}".format(*(connection.client or ("", 0)))
 
 
 Client = Annotated[str, Depends(client_of)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -22,12 +23,12 @@ class BoundedProtocol(H11Protocol):
     head: asyncio.TimerHandle | None = None  # runs while a request's head is awaited
     stall: asyncio.TimerHandle | None = None  # runs while the client has more to read than the system takes
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))
         self.watch_head()
         if len(self.connections) > MAX_CONNECTIONS:
-            silent = [connection for connection in self.connections if connection.head]
-            min(silent, key=lambda connection: connection.head.when()).transport.abort()
+            silent = {connection: head.when() for connection in self.connections if (head := getattr(connection, "head", None))}
+            min(silent, key=lambda connection: silent[connection]).transport.abort()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -7,7 +7,8 @@ a size fits the face model at hand is for ``portraits.py`` to say.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, ValidationError, field_validator, model_validator
 
@@ -195,7 +196,7 @@ class ErrorAnswer(BaseModel):
     error: Problem
 
 
-def first_problem(errors: list[dict], skip: tuple[str, ...] = ("body",)) -> str:
+def first_problem(errors: Sequence[Any], skip: tuple[str, ...] = ("body",)) -> str:
     """The first of pydantic's errors in one line: ``controls.rotation.0: …`` and how many follow."""
     place = ".".join(str(part) for part in errors[0]["loc"] if part not in skip)
     text = f"{place}: {errors[0]['msg']}" if place else errors[0]["msg"]

@@ -7,7 +7,7 @@ import binascii
 import difflib
 import io
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ def portrait_to_schema(portrait: rigging.Portrait, face: FaceModel) -> schema.Po
 
 def parameters_to_schema(parameters: RigParameters, face: FaceModel) -> schema.Parameters:
     """The first head's parameters by value. Raises ValidationError."""
-    values = {name: part[0].tolist() for name, part in parameters.parts().items()}
+    values: dict[str, Any] = {name: part[0].tolist() for name, part in parameters.parts().items()}
     return schema.Parameters(**values | {"expression": dict(zip(face.expression_names, values["expression"], strict=True))})
 
 
@@ -196,5 +196,5 @@ def polygons(face: FaceModel) -> tuple[Tensor, Tensor, Tensor]:
 def npz(arrays: dict[str, np.ndarray]) -> bytes:
     """The arrays as an uncompressed npz, to be read with ``np.load(…, allow_pickle=False)``."""
     file = io.BytesIO()
-    np.savez(file, **arrays)
+    np.savez(file, allow_pickle=False, **arrays)
     return file.getvalue()
