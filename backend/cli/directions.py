@@ -146,11 +146,9 @@ def run_sefa(arguments: argparse.Namespace, generator: Generator) -> int:
     directions = find_directions(generator, chosen, arguments.count, arguments.distance)
     print(save_directions(directions, arguments.output))
     print(f"layers: {', '.join(f'{number} {layers[number].name}' for number in chosen)}")
-    print(
-        "\n".join(
-            f"{name}: eigenvalue {value:.4g}" for name, value in zip(directions.header.names, directions.eigenvalues.tolist(), strict=True)
-        )
-    )
+    found = [] if directions.eigenvalues is None else directions.eigenvalues.tolist()
+    for name, value in zip(directions.header.names, found, strict=True):
+        print(f"{name}: eigenvalue {value:.4g}")
     write_sheet(arguments, generator, directions)
     return 0
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.cli.train_rig import add_rig_arguments, open_run
 from backend.cli.training import run_training
+
+if TYPE_CHECKING:
+    from models.training.core.distributed import World
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train each variant for a few hundred steps, measure them, write ablations.md; 3 when it was stopped before."""
 
-    def train(world) -> None:
+    def train(world: World) -> None:
         from models.training.rig.ablations import ablate
 
         run = open_run(arguments, arguments.rig, world)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.evaluation.control.run import Results
 
 METHODS = ("paper", "simultaneous", "joint")
 PLOT_COLUMNS = 6
@@ -60,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def write_plots(folder: Path, results) -> None:
+def write_plots(folder: Path, results: Results) -> None:
     """Requested against achieved for each axis and on one sheet, the leakage matrix, the distribution of parameters."""
     import numpy as np
 
@@ -87,7 +91,7 @@ def write_plots(folder: Path, results) -> None:
         save_image(folder / "covered.png", image_grid(each, PLOT_COLUMNS, background=WHITE))
 
 
-def table(results) -> str:
+def table(results: Results) -> str:
     """The figures as Markdown tables."""
     lines = ["| axis | slope | R² | median error | range | leakage | judge's own |", "|---|---|---|---|---|---|---|"]
     for name, axis in results.axes.items():

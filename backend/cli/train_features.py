@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.cli.training import add_device_arguments, run_training, say
 from models.seeds import parse_seed
+
+if TYPE_CHECKING:
+    from models.training.core.distributed import World
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train on the set's labels and write the file; says what is read on held-out images."""
 
-    def train(world) -> None:
+    def train(world: World) -> None:
         from models.training.features import train_features_file
 
         header = train_features_file(arguments.data, arguments.output, arguments.images, arguments.seed, world, say).header

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.cli.training import add_device_arguments, run_training, say
+
+if TYPE_CHECKING:
+    from models.training.core.distributed import World
 
 PLAN = Path(__file__).resolve().parents[2] / "models" / "training" / "guided_generator" / "studio.toml"
 
@@ -23,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, or continue the training in the output folder; 0 when done, 3 when stopped before."""
 
-    def train(world) -> None:
+    def train(world: World) -> None:
         from models.training.guided_generator.config import load_plan
         from models.training.guided_generator.task import open_training, train_guided
 

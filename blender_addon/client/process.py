@@ -246,6 +246,6 @@ def log_tail(log: Path) -> str:
         return ""
 
 
-def close_quietly(stream) -> None:
+def close_quietly(stream: BinaryIO) -> None:
     with contextlib.suppress(OSError):  # the other end is gone
         stream.close()

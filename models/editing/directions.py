@@ -38,7 +38,7 @@ class Header(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    format: Literal["directions-1"] = FORMAT
+    format: Literal["directions-1"] = "directions-1"
     kind: Literal["sefa", "interfacegan"]
     space: Literal["w", "z"] = "w"
     generator: str = Field(pattern="^[0-9a-f]{64}$")

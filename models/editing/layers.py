@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -28,11 +29,12 @@ class StyleLayer:
     place: int
 
 
-def style_layers(synthesis: nn.Module) -> list[StyleLayer]:
+def style_layers(synthesis: Any) -> list[StyleLayer]:
     """The layers of a generator's synthesis network, coarse ones first."""
+    modules: dict[str, Any] = dict(synthesis.named_modules())
     if isinstance(synthesis, progan.SynthesisNetwork):
-        return [StyleLayer("b4.conv0", synthesis.b4.conv0.weight.flatten(0, 1), 0)]
-    modules, first = dict(synthesis.named_modules()), 0
+        return [StyleLayer("b4.conv0", modules["b4.conv0"].weight.flatten(0, 1), 0)]
+    first = 0
     if isinstance(synthesis, stylegan3.SynthesisNetwork):
         first = 1  # w 0 places the Fourier features
         names = [name for name in synthesis.layer_names if not modules[name].config.to_rgb]

@@ -34,7 +34,7 @@ class Plot:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        figure = Figure([side / DPI for side in size], DPI, layout="constrained")
+        figure = Figure((size[0] / DPI, size[1] / DPI), DPI, layout="constrained")
         self.canvas = FigureCanvasAgg(figure)
         self.axes: Axes = figure.add_subplot()
         self.axes.set_title(title)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 MOST_LISTED = 2 << 20  # bytes of the list of contents; a member takes 46 and its name
 # What zipfile raises for archives that are damaged or made to mislead.
@@ -25,7 +25,7 @@ class Listing:
             raise zipfile.BadZipFile("its list of contents is too long")
         return self.file.read(size)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)
 
 

@@ -65,7 +65,7 @@ class Record:
 
     __slots__ = ("_content",)
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._content: Any = None
 
     def keep(self, content: Any) -> None:

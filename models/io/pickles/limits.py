@@ -55,7 +55,7 @@ class Measure:
 class Measures:
     """The measures of all containers that a pickle makes, by identity."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.known: dict[int, Measure] = {}
 
     def __contains__(self, value: Any) -> bool:
