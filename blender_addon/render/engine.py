@@ -94,7 +94,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
         if heads and not passes and background is None:
             area = compositing.union_bounds([head.placed.square.rectangle for head in heads], area)
         picture = None
-        for head, made in zip(heads, drawn, strict=True):
+        for head, made in zip(heads, drawn, strict=False):  # ``drawn`` goes on with the next view
             if made is None:
                 return None
             metadata.add_portrait(scene, head.name, head.portrait, head.placed.controls, head.placed.size)

@@ -103,7 +103,7 @@ def interpreter(folder: Path, kind: str) -> Path:
         ("folder", "environment is missing at .*folder.*preferences"),
         ("no program", "cannot be started: .*Check its Python"),
         ("silent", "ended before it was ready.*Log: "),
-        ("old", "Python is too old.*choose a Python 3.11"),
+        ("old", "Python is too old.*choose a Python of at least 3.11"),
         ("bare", "A package is missing.*Make the environment again"),
     ],
 )
