@@ -118,8 +118,7 @@ def draw_expressions(face: FaceModel) -> None:
 
 def draw_combinations(face: FaceModel) -> None:
     """The random combinations of expressions that the tests look at, each on another person."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from face_contact import random_expressions
+    from tests.helpers.face_contact import random_expressions
 
     weights = random_expressions(face, COMBINATIONS)
     identity = 0.8 * torch.randn(COMBINATIONS, face.identity.shape[0], generator=torch.Generator().manual_seed(4))

@@ -155,18 +155,18 @@ def keyed_shot(folder: Path) -> None:
 def animation_render() -> dict[str, float]:
     """Milliseconds per frame of an animation, from file to file, as it is and without looking ahead: the shortest of some runs."""
     ahead, written = part("render.prefetch"), []
-    allowed = ahead.MOST_LOST
+    allowed = ahead.MAX_MISSES
     times: dict[int, list[float]] = {allowed: [], 0: []}  # none in vain allowed: none at all
     bpy.app.handlers.render_write.append(lambda *_: written.append(time.perf_counter()))
     with tempfile.TemporaryDirectory() as folder:
         keyed_shot(Path(folder))
         for most in (allowed, 0) * RUNS:
-            ahead.MOST_LOST = most
+            ahead.MAX_MISSES = most
             written.clear()
             bpy.ops.render.render(animation=True)
             times[most].append(1e3 * (written[-1] - written[STARTING]) / (len(written) - 1 - STARTING))
     bpy.app.handlers.render_write.pop()
-    ahead.MOST_LOST = allowed
+    ahead.MAX_MISSES = allowed
     part("client.backend_manager").BACKEND.stop()
     return {"animation_frame_ms": min(times[allowed]), "animation_frame_in_turn_ms": min(times[0])}
 

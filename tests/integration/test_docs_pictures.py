@@ -109,7 +109,7 @@ def test_portraits_in_a_shot(script, tmp_path, monkeypatch):
     monkeypatch.setattr(shot.subprocess, "run", draw)
     shot.main()
     assert started[0][:2] == ["shot.py", "--inside"] and started[0][3] == "3"
-    assert Image.open(tmp_path / "shot.jpg").size == (4 * 20 - 4, 3 * 16 - 4)
+    assert Image.open(tmp_path / "shot.jpg").size == (4 * 20 + 4, 3 * 16 + 4)
 
 
 def test_pictures_of_the_window(script, tmp_path):
