@@ -412,7 +412,7 @@ def test_another_set_is_not_mixed_in(tmp_path):
 def test_a_missing_blender_is_told_with_the_way_out(tmp_path):
     command = [sys.executable, "-m", "models.synthetic", "--people", "1", "--output", str(tmp_path), "--blender-python", "/nowhere/python"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 1 and "No Blender answers at /nowhere/python" in result.stderr and "build.py setup" in result.stderr
+    assert result.returncode == 1 and "No Blender answers at /nowhere/python" in result.stderr and ".venv-bpy-5.2" in result.stderr
     assert not list(tmp_path.rglob("*.png"))
 
 

@@ -30,6 +30,7 @@ from models.generators import Generator, save_generator
 from models.generators.semantic_mapping.scene_edits import draw_pairs, draw_scenes, parameters_of
 from models.perception.face_regressor import Estimator
 from models.rigging import Controls, Rig
+from models.rigging.frame_renderer import FrameRenderer
 from models.training.core.checkpoint import load_checkpoint
 from models.training.core.distributed import World
 from models.training.rig import ablations, reconstruction, rignet
@@ -162,9 +163,9 @@ def test_scenes_come_on_the_device_of_the_generator(head):
         assert torch.equal(found_pairs[3].vector().cpu(), pairs[3].vector())
 
 
-def plain_pictures(rig, w, precision="exact", parts=None):
+def plain_pictures(renderer, w, precision="exact", regions=None):
     """Without an engine, of which there is none for a device that is simulated."""
-    return rig.generator.foreground(w)
+    return renderer.generator.foreground(w)
 
 
 def small_evaluation(monkeypatch):
@@ -186,14 +187,14 @@ def figures_on(device, folder, face) -> dict:
 @pytest.mark.slow
 def test_an_evaluation_on_another_device_finds_the_same(face, trained, monkeypatch):
     small_evaluation(monkeypatch)
-    monkeypatch.setattr(Rig, "picture", plain_pictures)
+    monkeypatch.setattr(FrameRenderer, "synthesize", plain_pictures)
     wanted = figures_on("cpu", trained, face)
     with other_device():
         assert figures_on(DEVICE, trained, face) == wanted
 
 
 def test_frames_from_another_device_are_the_same(face, trained, monkeypatch):
-    monkeypatch.setattr(Rig, "picture", plain_pictures)
+    monkeypatch.setattr(FrameRenderer, "synthesize", plain_pictures)
     asked = Controls(rotation=(0.3, 0.1, 0.2), expression={face.expression_names[0]: 0.7}, translation=(0.05, 0.0), scale=1.1)
 
     def frame(device):
