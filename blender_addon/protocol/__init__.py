@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from backend.protocol import alignment as alignment
-    from backend.protocol import camera as camera
-    from backend.protocol import colour as colour
-    from backend.protocol import frames as frames
-    from backend.protocol import harmonics as harmonics
-    from backend.protocol import image_texts as image_texts
+if TYPE_CHECKING:  # a type checker finds the modules by no path that is made at run time
+
+    def __getattr__(name: str) -> Any: ...
+
 
 __path__ = [str(Path(__file__).resolve().parents[2] / "backend" / "protocol")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -23,7 +24,7 @@ GREY = (0.299, 0.587, 0.114)  # ITU-R 601-2, as the published loader turns colou
 LARGEST_SIDE = 16_384
 
 
-class Look:
+class Look(ABC):
     """A network with its configuration: call it with an image.
 
     ``kind`` is pix2pix, cyclegan, cut, stargan, starganv2 or cogan. ``labels`` are the attributes and ``domains`` the
@@ -80,9 +81,9 @@ class Look:
         padded, (rows, columns) = pad_by_reflection(image.to(self.device, torch.float32), self.step, self.least)
         return self.translate(padded, label, style)[:, :, rows, columns].to(image)
 
+    @abstractmethod
     def translate(self, image: Tensor, label: Any, style: Any) -> Tensor:
         """The look on images whose sides fit the network."""
-        raise NotImplementedError
 
     def run(self, *inputs: Tensor | None) -> Tensor:
         """The network's output, in evaluation or as tested; it is left as it was."""

@@ -47,7 +47,6 @@ FORBIDDEN = (
     ("models.rigging", "models.synthetic"),
 )
 ALLOWED = {
-    ("blender_addon", "backend.protocol"),  # what extension and backend share
     ("backend", "blender_addon.errors"),  # what extension and build.py share, which is in backend.project
     ("backend", "blender_addon.install"),
 }

@@ -6,6 +6,8 @@ adds eyes, teeth and the mouth's inside; here they become one FaceModel. Nobody 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -32,19 +34,30 @@ from models.face.own_head.topology import FULL, PROXY, Resolution, Sheet
 
 def build() -> FaceModel:
     """Edition 1 at full resolution, with its proxy; about two seconds of one core. StyleRigError when its figures are damaged."""
+    return with_proxy(build_mesh)
+
+
+def with_proxy(build_mesh: Callable[[dict, Resolution], FaceModel]) -> FaceModel:
+    """What ``build_mesh`` makes of the measurements at full resolution, and as its proxy at the lower one."""
     figures = read_figures()
     face = build_mesh(figures, FULL)
     face.proxy = build_mesh(figures, PROXY)
     return face
 
 
-def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
-    """Draw the topology and carry every figure onto it."""
+def build_skin(figures: dict, resolution: Resolution) -> tuple[Parts, Sheet, np.ndarray]:
+    """The parts begun with the skin, the sheet that it is drawn on, and the landmarks' vertices (68,)."""
     parts = Parts()
     sheet = topology.chart_sheet(resolution, figures)
     border = np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1], sheet.grid[0]))
     landmarks = topology.snap(sheet.points, figures["landmark68_chart"].astype(float), border)
     add_skin(parts, sheet, figures, landmarks, resolution)
+    return parts, sheet, landmarks
+
+
+def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
+    """Draw the topology and carry every figure onto it."""
+    parts, sheet, landmarks = build_skin(figures, resolution)
     balls = {side: seated_spheres(parts.figures[0], sheet, figures, side) for side in ("L", "R")}
     for side, ball in balls.items():
         add_lid_rim(parts, sheet.rings[f"eye_{side}"][-1], ball[0], side)

@@ -12,10 +12,10 @@ from models.face.own_head import edition_1, modes, teeth, tongue, topology
 from models.face.own_head.colours import paint_mouth
 from models.face.own_head.contact import seated_spheres
 from models.face.own_head.jaw import Jaw
-from models.face.own_head.measurements import expression_names, read_figures
+from models.face.own_head.measurements import expression_names
 from models.face.own_head.parts import Parts, add_eyeball, add_lid_rim, add_mouth_bag, jaw_motion
 from models.face.own_head.reflectance import nostril_distance, smooth_step
-from models.face.own_head.topology import FULL, PROXY, Resolution
+from models.face.own_head.topology import Resolution
 
 TONGUE_OUT = "tongueOut"
 NOSTRIL_LIFT = 0.4  # of the way from a nostril's end to its opening
@@ -25,19 +25,12 @@ BAG_UV = ((0.80, 0.01), (0.19, 0.06))
 
 def build() -> FaceModel:
     """Edition 2 at full resolution, with its proxy."""
-    figures = read_figures()
-    face = build_mesh(figures, FULL)
-    face.proxy = build_mesh(figures, PROXY)
-    return face
+    return edition_1.with_proxy(build_mesh)
 
 
 def build_mesh(figures: dict, resolution: Resolution) -> FaceModel:
     """Edition 1's skin with more modes, and a mouth of its own."""
-    parts = Parts()
-    sheet = topology.chart_sheet(resolution, figures)
-    border = np.concatenate((sheet.grid[:, 0], sheet.grid[:, -1], sheet.grid[-1], sheet.grid[0]))
-    landmarks = topology.snap(sheet.points, figures["landmark68_chart"].astype(float), border)
-    edition_1.add_skin(parts, sheet, figures, landmarks, resolution)
+    parts, sheet, landmarks = edition_1.build_skin(figures, resolution)
     parts.figures[0][0] += shallower_nostrils(parts.figures[0][0], sheet)
     balls = {side: seated_spheres(parts.figures[0], sheet, figures, side) for side in ("L", "R")}
     motion = with_teeth_on_each_other(jaw_motion(parts.figures[0], figures, landmarks), len(figures["identity"]))

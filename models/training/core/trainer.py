@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -61,7 +62,7 @@ class Progress:
         return min(1.0, max((count / limit for count, limit in done if limit), default=0.0))
 
 
-class Task:
+class Task(ABC):
     """What a Trainer trains: networks, their optimizers, and the gradients of one step.
 
     ``modules`` and ``optimizers`` are saved by name. Gradients are clipped to ``max_gradient_norm`` (None: not at all).
@@ -76,12 +77,12 @@ class Task:
         for optimizer in self.optimizers.values():
             set_learning_rate(optimizer, stage.learning_rate)
 
-    def batch(self, progress: Progress, rng: DeviceRng) -> Any:
+    def batch(self, progress: Progress, rng: DeviceRng) -> Any:  # noqa: B027  (a task may need none)
         """What the next step learns from; all that depends on ``progress`` belongs here."""
 
+    @abstractmethod
     def step(self, batch: Any, rng: DeviceRng) -> dict[str, Tensor | float]:
         """Add the gradients of ``batch`` to the parameters; returns the losses by name."""
-        raise NotImplementedError
 
     def after_step(self, progress: Progress, losses: dict[str, float]) -> dict[str, float]:
         """After the optimizers' step, with the losses' means over all processes; returns more figures for the log."""
@@ -95,7 +96,7 @@ class Task:
         """What a checkpoint holds beside modules and optimizers: plain values."""
         return {}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:  # noqa: B027  (a task may keep nothing)
         """Continue from what ``state()`` returned."""
 
 
@@ -104,9 +105,9 @@ class LossTask(Task):
 
     max_gradient_norm = 1.0
 
+    @abstractmethod
     def losses(self, batch: Any, rng: DeviceRng) -> dict[str, Tensor]:
         """The weighted terms by name."""
-        raise NotImplementedError
 
     def step(self, batch: Any, rng: DeviceRng) -> dict[str, Tensor | float]:
         losses = self.losses(batch, rng)
