@@ -148,7 +148,7 @@ def stop(_state: LiveState, _event: Stopped, _now: float) -> Step:
 def look(state: LiveState, event: Looked, now: float) -> Step:
     state, resting = with_pause(state, event, now)
     if event.changed and not resting:
-        return state, ReadRig()
+        return with_wait(state, event, now), ReadRig()
     if state.coarse is not None and not event.busy and now - state.edited_at > REFINE_SECONDS:
         return asking(state, state.coarse, state.coarse, now)
     return with_wait(state, event, now), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import signal
 import time
@@ -247,20 +248,22 @@ def test_a_long_wait_is_told(part, server, view, rig, monkeypatch):
 
 def test_killed_while_scrubbing(part, backend, empty_scene):
     bpy.ops.stylerig.new_portrait(seed=11, truncation=0.5)
-    rig, view, told = bpy.context.view_layer.objects.active, part("live.controller").VIEW, set()
+    rig, view = bpy.context.view_layer.objects.active, part("live.controller").VIEW
     bpy.ops.stylerig.live_view()
     settle(view)
-    pid = backend.pid
-    for step in range(60):
-        edit(rig, step / 60)
-        if step == 20:
-            os.kill(pid, signal.SIGKILL)
+    pid, steps = backend.pid, itertools.count()
+
+    def scrub():
+        edit(rig, next(steps) % 60 / 60)
+        return view.status == "The backend stopped; starting it again…"
+
+    for _ in range(20):
+        scrub()
         view.poll()
-        told.add(view.status)
-        time.sleep(0.02)
+    os.kill(pid, signal.SIGKILL)
+    poll_until(view, scrub)  # it is told while the hand still moves
     edit(rig, 1)
     settle(view)
-    assert "The backend stopped; starting it again…" in told
     assert backend.running and backend.pid != pid and not view.failed
     assert np.allclose(pixels(), drawn(part, rig, fake_backend.SIZE), atol=1e-6)
 

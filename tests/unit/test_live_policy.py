@@ -223,6 +223,17 @@ def test_a_long_wait_and_a_restart_are_told(world):
     assert world.state.status == policy.RESTARTING and world.state.mode is Mode.FAILED
 
 
+def test_a_restart_is_told_while_the_hand_still_moves(world):
+    world.starting = True
+    for _ in range(3):
+        world.edit()
+        world.look()
+    assert world.state.status == policy.RESTARTING and world.state.mode is Mode.FAILED
+    world.starting = False
+    world.answer()
+    assert world.state.mode is Mode.FOLLOWING
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Edits, answers, errors, playback and settings in any order."""
 
