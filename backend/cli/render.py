@@ -138,7 +138,7 @@ class Sequence:
         """The portrait by value, also when the file has only its seed."""
         from backend.server import serialization
 
-        return serialization.portrait_to_schema(self.portrait, self.rig.face)
+        return serialization.portrait_to_schema(self.portrait, self.rig)
 
     def recipe(self, index: int) -> dict:
         """A rig file of this frame alone."""

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     controls = taken_from(source, arguments.share, rig.face)
     for name, portrait in people(arguments, rig):
         frame = render_frame(rig, portrait, controls, arguments.size, [])
-        whole = portraits.portrait_to_schema(portrait, rig.face)
+        whole = portraits.portrait_to_schema(portrait, rig)
         origin = recipe.origin(recipe.one_frame(whole, recipe.controls_to_schema(controls), arguments.size, []))
         print(write_atomic(arguments.output / f"{name}.png", images.png_bytes(frame, origin)), flush=True)
     return 0

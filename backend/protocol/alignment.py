@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import camera
+from .camera import FFHQ
 
 LANDMARKS = 68
 LEFT_EYE, RIGHT_EYE = range(36, 42), range(42, 48)  # left and right as in the picture
@@ -40,13 +41,13 @@ def align(points: np.ndarray, yaw: float, pitch: float) -> tuple[float, np.ndarr
     the second changes for all points alike.
     """
     turned = points @ camera.rotation_to_matrix((yaw, pitch, 0.0)).T
-    mean_depth = camera.DISTANCE - float(turned[FROM_EYES, 2].mean())
+    mean_depth = FFHQ.distance - float(turned[FROM_EYES, 2].mean())
     rows = turned[CROP_POINTS].tolist()
-    across, depths = [complex(x, y) for x, y, _ in rows], [camera.DISTANCE - z for _, _, z in rows]
+    across, depths = [complex(x, y) for x, y, _ in rows], [FFHQ.distance - z for _, _, z in rows]
     roll, place, away = 0.0, 0j, 0.0
     for _ in range(ROUNDS):
-        centre, axis = ffhq_crop([point * (camera.FOCAL / depth) for point, depth in zip(across, depths, strict=True)])
-        middle, turn, farther = centre * (mean_depth / camera.FOCAL), cmath.phase(axis), mean_depth * (abs(axis) - 1)
+        centre, axis = ffhq_crop([point * (FFHQ.focal / depth) for point, depth in zip(across, depths, strict=True)])
+        middle, turn, farther = centre * (mean_depth / FFHQ.focal), cmath.phase(axis), mean_depth * (abs(axis) - 1)
         undo = cmath.rect(1, -turn)
         across, place = [(point - middle) * undo for point in across], (place - middle) * undo
         depths, mean_depth = [depth + farther for depth in depths], mean_depth + farther

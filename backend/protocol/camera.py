@@ -1,19 +1,47 @@
 """The portrait's camera and head rotations, in the model's frame.
 
 Right-handed, y up, the face looks along +z, x to the face's left, centimetres. The camera stands at
-(0, 0, DISTANCE), looks along -z, and sees a square.
+(0, 0, distance), looks along -z, and sees a square: the FFHQ crop, or with some models the whole head.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-DISTANCE = 120.0  # cm from the head's pivot; every generator of the backend is aligned to this camera
-FRAME_WIDTH = 25.0  # cm that its picture shows across, on the plane through the pivot
-FOCAL = 2 * DISTANCE / FRAME_WIDTH  # in half frames: NDC x = FOCAL * x / depth
+
+@dataclass(frozen=True)
+class PortraitCamera:
+    """A pinhole at (0, 0, distance) cm, whose square picture is ``frame_width`` cm wide on the plane z = 0."""
+
+    distance: float
+    frame_width: float
+
+    @property
+    def focal(self) -> float:
+        """In half frames: NDC x = focal * x / depth."""
+        return 2 * self.distance / self.frame_width
+
+    def project(self, place: np.ndarray) -> complex:
+        """Where the camera sees a point (3,) of its world: NDC x + iy."""
+        return complex(*place[:2]) * (self.focal / self.depth_of(place))
+
+    def depth_of(self, place: np.ndarray) -> float:
+        """cm of a point (3,) from the camera, along its axis."""
+        return self.distance - float(place[2])
+
+
+FFHQ = PortraitCamera(120.0, 25.0)  # of every generator of aligned crops
+
+
+def camera_of(portrait: Mapping[str, Any]) -> PortraitCamera:
+    """The camera that a portrait (JSON) is seen by, unless a frame asks for another distance."""
+    frame = portrait.get("frame")
+    return PortraitCamera(FFHQ.distance, 2 * float(frame["half_width"])) if frame else FFHQ
 
 
 def rotation_to_matrix(rotation: Iterable[float]) -> np.ndarray:
@@ -33,13 +61,3 @@ def rotation_from_matrix(matrix: np.ndarray) -> tuple[float, float, float]:
     if across < 1e-6:
         return yaw, math.atan2(-matrix[1, 2], matrix[1, 1]), 0.0
     return yaw, math.atan2(matrix[2, 1], matrix[2, 2]), math.atan2(matrix[1, 0], matrix[0, 0])
-
-
-def project(place: np.ndarray) -> complex:
-    """Where the camera sees a point (3,) of its world: NDC x + iy."""
-    return complex(*place[:2]) * (FOCAL / depth_of(place))
-
-
-def depth_of(place: np.ndarray) -> float:
-    """cm of a point (3,) from the camera, along its axis."""
-    return DISTANCE - float(place[2])

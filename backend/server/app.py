@@ -117,7 +117,7 @@ def add_routes(app: FastAPI, lazy_rig: LazyRig, worker: InferenceWorker) -> None
         def job() -> schema.Portrait:
             rig = lazy_rig.for_model(request.model)
             portrait = serialization.new_portrait(request, rig)
-            return serialization.portrait_to_schema(portrait, rig.face)
+            return serialization.portrait_to_schema(portrait, rig)
 
         return await worker.run(job, Ticket(client=client))
 

@@ -13,11 +13,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, ValidationError, field_validator, model_validator
 
 from backend.protocol.frames import (
+    MAX_DISTANCE,
     MAX_LIGHT,
     MAX_SCALE,
     MAX_SEED,
     MAX_SHIFT,
     MAX_SIZE,
+    MIN_DISTANCE,
     MIN_SCALE,
     MIN_SIZE,
     PASSES,
@@ -63,12 +65,13 @@ class PortraitRequest(Message):
 class LatentRequest(PortraitRequest):
     """The same over HTTP, where a client may bring a latent, as when it has mixed two portraits.
 
-    With ``w`` (and ``w_shape``) that latent is taken and its rig parameters are read from it;
-    ``seed`` and ``truncation`` are only noted.
+    With ``w`` (and ``w_shape``) that latent is taken and its rig parameters are read from it, or are ``parameters`` where
+    the model's latents do not hold a head's shape; ``seed`` and ``truncation`` are only noted.
     """
 
     w: Latent | None = None
     w_shape: LatentShape | None = None
+    parameters: Parameters | None = None
 
     @model_validator(mode="after")
     def whole_latent(self) -> LatentRequest:
@@ -88,6 +91,15 @@ class Parameters(Message):
     translation: Triple = Field(description="x, y, z in cm")
 
 
+class HeadFrame(Message):
+    """A square frame that shows a whole head."""
+
+    center: Triple = Field(description="the point of the head in the middle of the frame, x, y, z in cm")
+    half_width: Annotated[float, Field(gt=0, le=MAX_DISTANCE, allow_inf_nan=False)] = Field(
+        description="half the frame's width in cm where that point is"
+    )
+
+
 class Portrait(Message):
     """A whole portrait by value. The client keeps it; the backend keeps nothing."""
 
@@ -98,6 +110,7 @@ class Portrait(Message):
     w: Latent
     w_shape: LatentShape
     parameters: Parameters
+    frame: HeadFrame | None = Field(None, description="what its pictures show, for the client to place them; null: the FFHQ crop")
 
 
 class Controls(Message):
@@ -108,6 +121,9 @@ class Controls(Message):
     light: Light | None = Field(None, description="spherical harmonics of order 2, 9 rows of linear RGB")
     translation: Pair | None = Field(None, description="x to the right, y up, in widths of the frame")
     scale: Annotated[float, Field(ge=MIN_SCALE, le=MAX_SCALE, allow_inf_nan=False)] = 1.0
+    distance: Annotated[float, Field(ge=MIN_DISTANCE, le=MAX_DISTANCE, allow_inf_nan=False)] | None = Field(
+        None, description="cm from the camera to the middle of a whole head: near ones have a large nose. An FFHQ crop has only its own"
+    )
 
 
 class Layers(Message):

@@ -17,6 +17,7 @@ from torch import Tensor
 from backend.server import schema
 from models import rigging
 from models.errors import StyleRigError
+from models.face import frame
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
 
@@ -26,17 +27,18 @@ def new_portrait(request: schema.LatentRequest, rig: rigging.Rig) -> rigging.Por
     if request.w is None or request.w_shape is None:
         return rig.new_portrait(seed=request.seed, truncation=request.truncation)
     w = decode_w(request.w, request.w_shape, (rig.generator.num_ws, rig.generator.w_dim))
-    return rig.portrait_from_latent(w, request.seed, request.truncation)
+    head = parameters_from_schema(request.parameters, rig.face) if request.parameters else None
+    return rig.portrait_from_latent(w, request.seed, request.truncation, head)
 
 
-def portrait_to_schema(portrait: rigging.Portrait, face: FaceModel) -> schema.Portrait:
+def portrait_to_schema(portrait: rigging.Portrait, rig: rigging.Rig) -> schema.Portrait:
     """A portrait as the client keeps it; float32 values survive the way there and back.
 
     Raises StyleRigError when its parameters are out of the schema's bounds, as those of a latent may be that no person has.
     """
     w = np.ascontiguousarray(portrait.w, dtype="<f4")
     try:
-        parameters = parameters_to_schema(portrait.parameters, face)
+        parameters = parameters_to_schema(portrait.parameters, rig.face)
     except ValidationError as error:
         raise damaged(f"the rig's parameters of its w are out of bounds: {schema.first_problem(error.errors())}") from error
     return schema.Portrait(
@@ -47,7 +49,14 @@ def portrait_to_schema(portrait: rigging.Portrait, face: FaceModel) -> schema.Po
         w=base64.b64encode(w.tobytes()).decode("ascii"),
         w_shape=list(w.shape),
         parameters=parameters,
+        frame=head_frame(portrait, rig.face) if rig.shows_whole_heads else None,
     )
+
+
+def head_frame(portrait: rigging.Portrait, face: FaceModel) -> schema.HeadFrame:
+    """What a portrait's pictures show."""
+    width = frame.half_width(face, portrait.parameters.identity.to(face.mean.device))
+    return schema.HeadFrame(center=list(frame.ANCHOR), half_width=float(width))
 
 
 def parameters_to_schema(parameters: RigParameters, face: FaceModel) -> schema.Parameters:
@@ -79,6 +88,7 @@ def controls_from_schema(message: schema.Controls, face: FaceModel) -> rigging.C
         light=None if message.light is None else np.array(message.light, dtype=np.float32),
         translation=cast("tuple[float, float]", tuple(message.translation)) if message.translation else None,
         scale=message.scale,
+        distance=message.distance,
     )
 
 

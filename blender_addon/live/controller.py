@@ -19,6 +19,7 @@ from ..client import backend_manager
 from ..client.process import LaunchSettings
 from ..errors import Text, UserError
 from ..identity import found, key_of
+from ..protocol.camera import PortraitCamera, camera_of
 from ..rig.read_rig import active_rig, read_controls
 from ..settings import on_change, setting
 from ..translations import tr, tr_error
@@ -49,6 +50,7 @@ class Picture:
     size: int  # that it was drawn at; its pixels are repeated to the size that is shown
     seconds: float  # from request to answer, without starting the backend
     placement: tuple[float, ...]  # where the head stands: yaw, pitch, roll in radians, x, y, z in cm
+    seen_by: PortraitCamera
 
 
 def render_frame(request: FrameRequest) -> Picture:
@@ -59,7 +61,7 @@ def render_frame(request: FrameRequest) -> Picture:
     seconds = time.perf_counter() - started
     combined = passes["Combined"][::-1]
     shown = enlarged(np.ascontiguousarray(combined, dtype=np.float32), request.full)
-    return Picture(shown, len(combined), seconds, tuple(passes["placement"].tolist()))
+    return Picture(shown, len(combined), seconds, tuple(passes["placement"].tolist()), camera_of(request.portrait))
 
 
 def enlarged(pixels: np.ndarray, size: int | None) -> np.ndarray:

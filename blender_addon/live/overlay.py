@@ -7,12 +7,14 @@ form; the view's own transform, AgX or another, does not touch them. They look a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import bpy
 import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Matrix, Vector
 
-from ..protocol import camera
+from ..protocol.camera import PortraitCamera
 from ..rig.bones import HEAD_BONE
 from ..rig.conversions import CENTIMETRES_PER_METRE
 from ..settings import preferences, setting
@@ -128,7 +130,7 @@ def portrait_corners(context: bpy.types.Context) -> np.ndarray:
     """Where the portrait goes in the view at hand, (4, 2) in pixels of its region, ordered as CORNERS."""
     place = setting("overlay_place")
     if place == "HEAD" and controller.VIEW.rig is not None:
-        found = head_corners(controller.VIEW.rig, controller.VIEW.picture.placement, context.region, context.region_data)
+        found = head_corners(controller.VIEW.rig, controller.VIEW.picture, context.region, context.region_data)
         if found is not None:
             return found
     margin = MARGIN * context.preferences.system.ui_scale
@@ -164,7 +166,7 @@ def overlap(window: bpy.types.Region, region: bpy.types.Region) -> int:
     return across if region.alignment in ("LEFT", "RIGHT") else along
 
 
-def head_corners(rig: bpy.types.Object, placement, region, view: bpy.types.RegionView3D) -> np.ndarray | None:
+def head_corners(rig: bpy.types.Object, picture: controller.Picture, region, view: bpy.types.RegionView3D) -> np.ndarray | None:
     """Where the portrait lies over the rig's head, (4, 2); None when the head is not seen from the front.
 
     The picture is upright in the rig's space and faces the viewer: turned, shifted and scaled with the
@@ -173,18 +175,18 @@ def head_corners(rig: bpy.types.Object, placement, region, view: bpy.types.Regio
     bone = rig.pose.bones.get(HEAD_BONE)
     if bone is None:
         return None
-    square = head_square(rig.matrix_world, rig.matrix_world @ bone.matrix, placement, view.view_matrix)
+    square = head_square(rig.matrix_world, rig.matrix_world @ bone.matrix, picture.placement, picture.seen_by, view.view_matrix)
     if square is None:
         return None
     corners = [location_3d_to_region_2d(region, view, corner) for corner in square]
     return None if None in corners else np.array(corners)
 
 
-def head_square(rig: Matrix, head: Matrix, placement, view: Matrix) -> list[Vector] | None:
+def head_square(rig: Matrix, head: Matrix, placement: Sequence[float], seen_by: PortraitCamera, view: Matrix) -> list[Vector] | None:
     """The picture's corners in the world, ordered as CORNERS, at the depth of the head's pivot.
 
     ``rig`` and ``head``: matrices of the armature object and of the head bone in the world; ``view``
-    from world to view; ``placement``: where the head stands in the picture, as of a Picture.
+    from world to view; ``placement`` and ``seen_by``: where the head stands in the picture and what it shows, as of a Picture.
     """
     *_, back = (Vector(row) for row in view.to_3x3().normalized())
     front, above = -rig.to_3x3().col[1].normalized(), rig.to_3x3().col[2].normalized()
@@ -195,7 +197,7 @@ def head_square(rig: Matrix, head: Matrix, placement, view: Matrix) -> list[Vect
     beside = above.cross(back)
     x, y, z = placement[3:]
     scale = head.median_scale / CENTIMETRES_PER_METRE
-    half = 0.5 * camera.FRAME_WIDTH * (camera.DISTANCE - z) / camera.DISTANCE
+    half = 0.5 * seen_by.frame_width * (seen_by.distance - z) / seen_by.distance
     return [head.translation + scale * ((across * half - x) * beside + (along * half - y) * above) for across, along in CORNERS]
 
 

@@ -133,6 +133,9 @@ class StyleRigEngine(bpy.types.RenderEngine):
             if bare:
                 aspect = render.pixel_aspect_x / render.pixel_aspect_y
                 placed = placement.bare_crop(controls, size, aspect, distance_of(matrix, depsgraph))
+            elif portrait.get("frame"):
+                matrices = placement.head_matrices(rig, matrix, depsgraph)
+                placed = placement.whole_in_shot(controls, portrait, matrices, seen_by, self.area(depsgraph))
             else:
                 landmarks = self.landmarks(portrait)
                 if landmarks is None:

@@ -1,9 +1,9 @@
 """Where a portrait goes in a picture: at the mesh, through the scene camera, or as a bare centred crop.
 
-A generator's picture shows the head as the FFHQ alignment crops it: eyes and mouth decide where the
+Some generators' pictures show the head as the FFHQ alignment crops it: eyes and mouth decide where the
 crop lies. The same eyes and mouth of the rig, seen by the scene camera, say where that crop goes:
 a similarity, exact in place, size and roll. The head is asked for as it is turned to the line of
-sight, the light with it.
+sight, the light with it. Other generators show the whole head as a camera at any distance sees it.
 
 Places in a picture are complex numbers, x + iy: x right, y up from its lower left corner, in heights
 of a pixel, so that circles are round whatever the pixel aspect. A product turns and scales. This is
@@ -23,6 +23,7 @@ from mathutils import Matrix
 
 from ..errors import UserError
 from ..protocol import alignment, camera, frames, harmonics
+from ..protocol.camera import FFHQ
 from ..rig import conversions
 from ..rig.bones import HEAD_BONE
 from ..rig.read_rig import bone_motion, head_of, rounded, rounded_light
@@ -103,6 +104,11 @@ class View:
         seen = (clip[:, :2] / clip[:, 3:] + 1) * (0.5 * self.width * self.aspect, 0.5 * self.height)
         return [complex(x, y) for x, y in seen.tolist()]
 
+    def distance_in(self, point: np.ndarray, unit: float) -> float:
+        """How far a point (3,) of the world is, in units of ``unit`` metres, within what a portrait's camera can be."""
+        distance = float(np.linalg.norm(self.to_camera(point[None]))) / unit if self.perspective else frames.MAX_DISTANCE
+        return rounded([min(max(distance, frames.MIN_DISTANCE), frames.MAX_DISTANCE)])[0]
+
     def sight(self, point: np.ndarray) -> np.ndarray:
         """Axes (3, 3) in the world, as columns, of a camera at the same place that looks at ``point`` (3,), held as level."""
         ahead = np.array((0.0, 0.0, -1.0))
@@ -121,7 +127,7 @@ class Placed:
     distance: float  # metres from the camera; nearer heads cover those behind
     head_to_world: np.ndarray | None = None  # (4, 4), cm to metres; None for the bare crop
     view: View | None = None
-    to_crop: tuple[complex, complex] | None = None  # (a, b): a z + b, NDC of the frame -> of the aligned crop
+    to_crop: tuple[complex, complex] | None = None  # (a, b): a z + b, NDC of the frame -> of the portrait's own
 
     def finished(self, passes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The backend's passes of the frame as they go into the picture, row 0 at the bottom."""
@@ -147,7 +153,7 @@ def bare_crop(controls: dict, size: tuple[int, int], aspect: float, distance: fl
 def in_shot(
     controls: dict, portrait: dict, landmarks: Landmarks, matrices: tuple[np.ndarray, np.ndarray], view: View, area: Rectangle
 ) -> Placed | None:
-    """The head where the mesh stands, as far as it reaches into ``area`` of the picture.
+    """The head where the mesh stands, as far as its aligned crop reaches into ``area`` of the picture.
 
     ``matrices`` (4, 4): model space (cm) of the head to the world, and the rig's own axes to the
     world. None for a head that the camera does not see: outside the area, behind the camera, or
@@ -174,6 +180,36 @@ def in_shot(
     return Placed(asked, backend_size(square.side), square, float(depths.mean()), head, view, to_crop)
 
 
+def whole_in_shot(controls: dict, portrait: dict, matrices: tuple[np.ndarray, np.ndarray], view: View, area: Rectangle) -> Placed | None:
+    """As ``in_shot``, of a portrait that shows the whole head: a camera at the place of the scene's looks at its middle."""
+    head, rig_axes = matrices
+    middle = head[:3, :3] @ portrait["frame"]["center"] + head[:3, 3]
+    scale = float(np.linalg.norm(head[:3, :3], axis=0).mean())  # metres per cm
+    half = scale * portrait["frame"]["half_width"]
+    depth = -view.to_camera(middle[None])[0, 2]
+    sight = view.sight(middle)
+    turned = sight.T @ unit_columns(head[:3, :3])
+    if depth - half <= view.near or turned[2, 2] <= 0:
+        return None
+    centre, beside, above = view.project(np.stack((middle, middle + half * sight[:, 0], middle + half * sight[:, 1])))
+    axis = (beside - centre + (above - centre) / 1j) / 2
+    square = square_around(centre, axis, view, area)
+    if square is None:
+        return None
+    yaw, pitch, roll = camera.rotation_from_matrix(turned)
+    crop = square.in_frame(centre, axis)
+    light = harmonics.rotate(np.array(controls["light"]), sight.T @ rig_axes @ conversions.AXES)
+    asked = {
+        **controls,
+        "rotation": rounded((yaw, pitch, wrapped(roll + cmath.phase(axis)))),
+        "translation": rounded((crop[0].real / 2, crop[0].imag / 2)),
+        "scale": min(max(rounded([abs(crop[1])])[0], frames.MIN_SCALE), frames.MAX_SCALE),
+        "distance": view.distance_in(middle, scale),
+        "light": rounded_light(light),
+    }
+    return Placed(asked, backend_size(square.side), square, float(depth), head, view, back_to_frame(*crop))
+
+
 def frame_controls(
     points: np.ndarray, still: np.ndarray, turned: tuple[float, float], crop: tuple[complex, complex]
 ) -> tuple[dict, tuple[complex, complex]]:
@@ -185,15 +221,19 @@ def frame_controls(
     centre, axis = crop
     roll, place = alignment.align(points, *turned)
     _, reference = alignment.align(still, *turned)
-    shift = centre - camera.project(reference) + axis * camera.project(place)
-    enlarged = camera.depth_of(place) / camera.depth_of(reference)
+    shift = centre - FFHQ.project(reference) + axis * FFHQ.project(place)
+    enlarged = FFHQ.depth_of(place) / FFHQ.depth_of(reference)
     controls = {
         "rotation": rounded((*turned, wrapped(roll + cmath.phase(axis)))),
         "translation": rounded((shift.real / 2, shift.imag / 2)),
         "scale": min(max(rounded([abs(axis) / enlarged])[0], frames.MIN_SCALE), frames.MAX_SCALE),
     }
-    back = 1 / axis
-    return controls, (back, -back * centre)
+    return controls, back_to_frame(centre, axis)
+
+
+def back_to_frame(centre: complex, axis: complex) -> tuple[complex, complex]:
+    """(a, b) so that a z + b leads from where a frame lies, by its centre and half axis x, back to its own NDC."""
+    return 1 / axis, -centre / axis
 
 
 def square_around(centre: complex, axis: complex, view: View, area: Rectangle) -> Square | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..protocol import camera
+from ..protocol.camera import PortraitCamera
 
 DEPTH_TOLERANCE = 0.08  # cm by which a point may lie behind the Depth pass and still be seen: below a lid's thickness
 FACING_COSINES = (0.12, 0.45)  # cosine to the view at which a surface begins to count, and counts in full
@@ -39,23 +40,23 @@ class Surface:
     normals: np.ndarray  # (N, 3) unit
 
 
-def portrait_texture(mesh: HeadMesh, frame: dict[str, np.ndarray], placement, size: int) -> np.ndarray:
+def portrait_texture(mesh: HeadMesh, frame: dict[str, np.ndarray], placement: np.ndarray, seen_by: PortraitCamera, size: int) -> np.ndarray:
     """The portrait as a texture (size, size, 3), scene-linear, row 0 at the bottom.
 
     ``frame``: "Combined" and "Depth" as the backend makes them, at scale 1 without a shift;
-    ``placement``: yaw, pitch, roll (radians), x, y, z (cm) of the head in it. Where the camera sees
+    ``placement``: yaw, pitch, roll (radians), x, y, z (cm) of the head in it, before ``seen_by``. Where the camera sees
     the surface the texture is the portrait; elsewhere it is the albedo in the light of the nearest
     part that is seen, spread over the mesh and thus without seams.
     """
     surface = placed(mesh, placement)
-    colour, seen = sample_portrait(surface, frame)
+    colour, seen = sample_portrait(surface, frame, seen_by)
     ratio = lit_ratio(mesh, colour, seen)
     triangle, weights = rasterise_uv(mesh.uv, size, priority=seen[mesh.triangles].mean(axis=1))
     inside = triangle >= 0
     corners = mesh.triangles[triangle[inside]]
     weights = weights[inside].astype(np.float32)
     texels = Surface(mix(surface.points, corners, weights), unit(mix(surface.normals, corners, weights)))
-    colour, seen = sample_portrait(texels, frame)
+    colour, seen = sample_portrait(texels, frame, seen_by)
     unseen = mix(mesh.albedo, corners, weights) * mix(ratio, corners, weights)
     texture = np.zeros((size, size, 3), dtype=np.float32)
     texture[inside] = unseen + seen[:, None] * (colour - unseen)
@@ -85,17 +86,17 @@ def mix(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndar
     return np.einsum("nk,nkc->nc", weights, values[corners])
 
 
-def sample_portrait(surface: Surface, frame: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def sample_portrait(surface: Surface, frame: dict[str, np.ndarray], seen_by: PortraitCamera) -> tuple[np.ndarray, np.ndarray]:
     """Linear colour (N, 3) of the portrait at these points, and how much each is seen (N,), 0 to 1."""
-    depth = camera.DISTANCE - surface.points[:, 2]
-    half_width = 0.5 * camera.FRAME_WIDTH * depth / camera.DISTANCE
+    depth = seen_by.distance - surface.points[:, 2]
+    half_width = depth / seen_by.focal
     place = 0.5 + surface.points[:, :2] / half_width[:, None] * np.float32((0.5, -0.5))  # from the upper left
     rgba = bilinear(frame["Combined"], place)
     alpha = rgba[:, 3]
     colour = rgba[:, :3] / np.maximum(alpha, 1e-4)[:, None]
     nearest = frame["Depth"][..., 0]
     rows, columns = pixels_at(nearest.shape, place)
-    to_camera = unit(np.float32((0.0, 0.0, camera.DISTANCE)) - surface.points)
+    to_camera = unit(np.float32((0.0, 0.0, seen_by.distance)) - surface.points)
     facing = (surface.normals * to_camera).sum(axis=1)
     pixel = 2 * half_width / nearest.shape[1]  # cm; the surface may fall away by this much times its slope
     slope = np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, FACING_COSINES[0])

@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..identity import found, key_of
 from ..operators import AsyncOperator
 from ..protocol import colour
+from ..protocol.camera import camera_of
 from ..rig import conversions
 from ..rig.build import ALBEDO
 from ..rig.read_rig import active_rig, head_of, read_controls
@@ -42,7 +43,7 @@ def texture_drawer(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: 
     def draw(connect: Callable[[], Client]) -> np.ndarray:
         passes = connect().frame(portrait, {**controls, **CENTRED_CONTROLS}, compositing.backend_size(size), ("Depth",))
         placement = np.asarray(passes["placement"], dtype=float).reshape(-1)
-        texture = projection.portrait_texture(mesh, passes, placement, size)
+        texture = projection.portrait_texture(mesh, passes, placement, camera_of(portrait), size)
         return colour.linear_to_srgb(np.clip(texture, 0, 1))
 
     return draw

@@ -72,18 +72,12 @@ def light_blender_to_model(light: np.ndarray) -> np.ndarray:
     return harmonics.rotate(light, AXES.T)
 
 
-def offset_model_to_frame(offset) -> tuple[tuple[float, float], float]:
+def offset_model_to_frame(offset, seen_by: camera.PortraitCamera = camera.FFHQ) -> tuple[tuple[float, float], float]:
     """An offset of the head (3,) in cm -> its shift in frame widths (x right, y up) and its scale.
 
-    The portrait camera stands ``camera.DISTANCE`` in front of the pivot: nearer is larger, and a
-    shift grows by the same factor. A head at or behind the camera is taken as just before it.
+    The portrait's camera stands before the pivot: nearer is larger, and a shift grows by the same factor. A head
+    at or behind the camera is taken as just before it.
     """
     x, y, z = (float(value) for value in offset)
-    scale = camera.DISTANCE / max(camera.DISTANCE - z, 1.0)
-    return (x * scale / camera.FRAME_WIDTH, y * scale / camera.FRAME_WIDTH), scale
-
-
-def offset_frame_to_model(shift, scale: float) -> np.ndarray:
-    """A shift in frame widths and a scale -> the offset of the head (3,) in cm."""
-    z = camera.DISTANCE - camera.DISTANCE / scale
-    return np.array((shift[0] * camera.FRAME_WIDTH / scale, shift[1] * camera.FRAME_WIDTH / scale, z))
+    scale = seen_by.distance / max(seen_by.distance - z, 1.0)
+    return (x * scale / seen_by.frame_width, y * scale / seen_by.frame_width), scale

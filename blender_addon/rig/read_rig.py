@@ -124,7 +124,7 @@ def read_controls(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matrix:
     """
     portrait = portrait_of(rig)
     evaluated = rig.original.evaluated_get(depsgraph)
-    rotation, translation, scale = read_pose(evaluated)
+    rotation, translation, scale = read_pose(evaluated, camera.camera_of(portrait))
     return portrait, {
         "rotation": rotation,
         "expression": read_expression(evaluated, depsgraph, portrait),
@@ -134,8 +134,8 @@ def read_controls(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matrix:
     }
 
 
-def read_pose(evaluated: bpy.types.Object) -> tuple[list[float], list[float], float]:
-    """Rotation (yaw, pitch, roll), shift in frame widths and scale of the head bone against its rest."""
+def read_pose(evaluated: bpy.types.Object, seen_by: camera.PortraitCamera) -> tuple[list[float], list[float], float]:
+    """Rotation (yaw, pitch, roll), shift in widths of the camera's frame and scale of the head bone against its rest."""
     moved = bone_motion(evaluated, HEAD_BONE)
     if moved is None:
         raise UserError("no_head_bone", "The armature has no bone named “{name}”.", "Name it so again, or undo.", name=HEAD_BONE)
@@ -144,7 +144,7 @@ def read_pose(evaluated: bpy.types.Object) -> tuple[list[float], list[float], fl
     if moved.is_negative:  # mirrored, not upside down
         axes = axes * (-1, 1, 1)
     rotation = conversions.matrix_blender_to_model(axes / np.maximum(size, 1e-9))
-    shift, scale = conversions.offset_model_to_frame(conversions.points_blender_to_model(motion[:3, 3]))
+    shift, scale = conversions.offset_model_to_frame(conversions.points_blender_to_model(motion[:3, 3]), seen_by)
     shift, scale = [clamp(way, -frames.MAX_SHIFT, frames.MAX_SHIFT) for way in shift], clamp(scale * float(size.mean()), *SCALES)
     return rounded(camera.rotation_from_matrix(rotation)), rounded(shift), rounded([scale])[0]
 

@@ -19,7 +19,7 @@ WIDER = 1.5  # than the FFHQ crop of the neutral face seen from in front
 
 def half_width(face: FaceModel, identity: Tensor) -> Tensor:
     """Half the frame's width (N,) in cm where the anchor lies, for identity weights (N, K)."""
-    neutral = torch.zeros(len(identity), face.expression.shape[0])
+    neutral = identity.new_zeros(len(identity), len(face.expression))
     points = landmark_points(face, identity, neutral)[..., :2]
     left, right = points[:, 36:42].mean(dim=1), points[:, 42:48].mean(dim=1)
     mouth = points[:, [48, 54]].mean(dim=1)

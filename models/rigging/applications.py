@@ -13,6 +13,7 @@ import torch
 
 from models.errors import StyleRigError
 from models.face import FaceModel
+from models.face.parameters import RigParameters
 from models.rigging.controls import Controls, Portrait
 from models.rigging.rig import Rig
 from models.rigging.rignet import CONTROLS
@@ -38,7 +39,7 @@ def taken_from(source: Portrait, parts: Collection[str], face: FaceModel) -> Con
 def between(rig: Rig, first: Portrait, second: Portrait, t: float) -> Portrait:
     """The person at ``t`` (0–1) on the straight way from one code to another; the ends are the two themselves.
 
-    Its parameters are read from its code. Raises StyleRigError for portraits of other weights.
+    Its parameters are read from its code, or go the same way where the code does not hold them. Raises StyleRigError for portraits of other weights.
     """
     for portrait in (first, second):
         rig.check_portrait(portrait)
@@ -47,4 +48,5 @@ def between(rig: Rig, first: Portrait, second: Portrait, t: float) -> Portrait:
     if t in (0, 1):
         return second if t else first
     w = ((1 - t) * first.w + t * second.w).astype(np.float32)
-    return rig.portrait_from_latent(w, first.seed, first.truncation)
+    head = RigParameters.from_vector(torch.lerp(first.parameters.vector(), second.parameters.vector(), t), rig.face)
+    return rig.portrait_from_latent(w, first.seed, first.truncation, head)

@@ -12,6 +12,7 @@ from models.face import FaceModel
 from models.face.parameters import RigParameters
 
 LARGEST_SCALE = 8.0
+DISTANCES = (40.0, 600.0)  # cm from the camera to the middle of a whole head, as generators are taught
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ class Controls:
 
     ``rotation`` is (yaw, pitch, roll) in radians, ``expression`` weights 0–1 by name, ``light`` (9, 3)
     in the world frame. ``translation`` is in frame widths, x right and y up, from where the aligned
-    portrait stands; ``scale`` is relative to it.
+    portrait stands; ``scale`` is relative to it. ``distance`` is that of the camera in cm from the middle of a whole head;
+    a generator of FFHQ crops has only its own.
     """
 
     rotation: tuple[float, float, float] | None = None
@@ -40,6 +42,7 @@ class Controls:
     light: np.ndarray | None = None
     translation: tuple[float, float] | None = None
     scale: float = 1.0
+    distance: float | None = None
 
     def check(self, face: FaceModel) -> None:
         """Raise StyleRigError for names the face does not have and for values out of bounds."""
@@ -56,6 +59,9 @@ class Controls:
         check_numbers("scale", self.scale, (), LARGEST_SCALE)
         if self.scale < 1 / LARGEST_SCALE:
             raise bad_controls(f"the scale {self.scale} is not between {1 / LARGEST_SCALE} and {LARGEST_SCALE}")
+        check_numbers("distance", self.distance or DISTANCES[0], (), DISTANCES[1])
+        if self.distance is not None and self.distance < DISTANCES[0]:
+            raise bad_controls(f"the distance {self.distance} is not between {DISTANCES[0]} and {DISTANCES[1]} cm")
 
 
 class Frame(dict):

@@ -55,18 +55,18 @@ def plan_head(portrait: Portrait, controls: Controls, face: FaceModel) -> HeadPl
     if angle:
         light = rotate(light, rotation_matrix(light.new_tensor([[0.0, 0.0, -angle]])))
     target = own.replace(expression=expression, rotation=rotation, translation=translation(rotation), light=light)
-    camera = Camera(REST_DISTANCE, float(half_width(face, own.identity)))
+    camera = Camera(controls.distance or REST_DISTANCE, float(half_width(face, own.identity)))
     similarity, position = moved(target.translation[0], angle, camera, controls)
     return HeadPlan(portrait, target, BODY_SHARE * rotation, camera, similarity, (*asked[0].tolist(), *position))
 
 
 def moved(stands: Tensor, angle: float, camera: Camera, controls: Controls) -> tuple[Similarity, list[float]]:
-    """The similarity of the controls about a head's origin that ``stands`` (3,) there, and where it then is (x, y, z) cm."""
-    x, y, depth = camera.project(stands.double()[None, None])[0, 0].tolist()
-    shift = tuple(2.0 * float(value) for value in controls.translation or (0.0, 0.0))
-    similarity = Similarity(angle, float(controls.scale), (x, y), shift)
-    ndc = stands.new_tensor([x + shift[0], y + shift[1], depth / similarity.scale], dtype=torch.float64)
-    return similarity, camera.unproject(ndc.view(1, 1, 3))[0, 0].tolist()
+    """The similarity of the controls about the frame's middle, and where (x, y, z) cm it puts a head's origin that ``stands`` (3,) there."""
+    x, y = (2.0 * float(value) for value in controls.translation or (0.0, 0.0))
+    similarity = Similarity(angle, float(controls.scale), (0.0, 0.0), (x, y))
+    ndc = camera.project(stands.double()[None, None])
+    seen = torch.cat((similarity.to_output(ndc[..., :2]), ndc[..., 2:] / similarity.scale), dim=-1)
+    return similarity, camera.unproject(seen)[0, 0].tolist()
 
 
 class GuidedRenderer:

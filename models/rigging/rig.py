@@ -115,18 +115,22 @@ class Rig:
 
     @torch.no_grad()
     @torch_threads(1)
-    def portrait_from_latent(self, w: np.ndarray, seed: int, truncation: float) -> Portrait:
+    def portrait_from_latent(self, w: np.ndarray, seed: int, truncation: float, head: RigParameters | None = None) -> Portrait:
         """The person of a latent (L, 512): parameters by the reconstruction. ``seed`` and ``truncation`` are only noted.
 
-        Raises StyleRigError where the generator is steered by maps: its w does not hold a head's shape.
+        Where the generator is steered by maps, identity and reflectance are those of ``head``: its w does not hold them.
+        Raises StyleRigError without.
         """
-        if self.reconstruction is None:
+        if self.reconstruction is not None:
+            parameters = self.reconstruction(torch.from_numpy(w)[None].to(self.device), self.face).to("cpu")
+        elif head is not None:
+            parameters = heads_at_rest(self.face, head.identity, head.reflectance).to("cpu")
+        else:
             raise StyleRigError(
                 f'A latent alone is no portrait of the model "{self.name}": the shape of the head belongs to it.',
-                "Make the portrait from a seed.",
+                "Give the head's parameters with it, or make the portrait from a seed.",
                 code="no_reconstruction",
             )
-        parameters = self.reconstruction(torch.from_numpy(w)[None].to(self.device), self.face).to("cpu")
         return Portrait(self.name, self.weights_hash, seed, truncation, w, parameters)
 
     @torch.no_grad()
@@ -179,6 +183,11 @@ class Rig:
             if precision not in self.engines:
                 self.engines[precision] = load_engine(self.generator, precision, self.device, self.scheduler)
             return self.engines[precision]
+
+    @property
+    def shows_whole_heads(self) -> bool:
+        """Whether a frame shows the whole head (see ``models.face.frame``); else it is the FFHQ crop."""
+        return self.generator.guide_channels > 0
 
     @property
     def device(self) -> torch.device:

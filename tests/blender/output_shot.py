@@ -12,6 +12,7 @@ import bpy
 import fake_backend
 import numpy as np
 
+MAX_ROLL = np.radians(25)  # of heads in whole-head frames
 READ_EXR = """
 import sys, numpy, OpenEXR
 with OpenEXR.File(sys.argv[1], separate_channels=True) as file:
@@ -135,16 +136,34 @@ def point_frame(extension, portrait: dict):
         points = landmarks.points(controls["expression"])
         own_roll, place = alignment.align(points, yaw, pitch)
         _, reference = alignment.align(landmarks.points(portrait["parameters"]["expression"]), yaw, pitch)
-        angle, scale = roll - own_roll, controls["scale"] * camera.depth_of(place) / camera.depth_of(reference)
+        angle, scale = roll - own_roll, controls["scale"] * camera.FFHQ.depth_of(place) / camera.FFHQ.depth_of(reference)
         turn = scale * np.array(((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))))
-        pivot = xy(camera.project(place))
-        target = xy(camera.project(reference)) + 2 * np.array(controls["translation"])
+        pivot = xy(camera.FFHQ.project(place))
+        target = xy(camera.FFHQ.project(reference)) + 2 * np.array(controls["translation"])
         placed = points @ camera.rotation_to_matrix((yaw, pitch, own_roll)).T + place
-        crop = placed[:, :2] * (camera.FOCAL / (camera.DISTANCE - placed[:, 2]))[:, None]
+        crop = placed[:, :2] * (camera.FFHQ.focal / (camera.FFHQ.distance - placed[:, 2]))[:, None]
         seen = (crop - pivot) @ turn.T + target
-        depth = camera.depth_of(reference) / controls["scale"]
-        where = np.array((*(target * depth / camera.FOCAL), camera.DISTANCE - depth))
+        depth = camera.FFHQ.depth_of(reference) / controls["scale"]
+        where = np.array((*(target * depth / camera.FFHQ.focal), camera.FFHQ.distance - depth))
         return dots(seen, size) | {"placement": np.array((yaw, pitch, roll, *where))}
+
+    return draw
+
+
+def whole_head_frame(extension, portrait: dict):
+    """The same of a backend whose pictures show the whole head, as its guided renderer plans them."""
+    camera, placement = module(extension, "protocol.camera"), module(extension, "render.placement")
+    landmarks, frame = placement.Landmarks.of_mesh(fake_backend.mesh_of(portrait)), portrait["frame"]
+
+    def draw(controls: dict, size: int) -> dict[str, np.ndarray]:
+        yaw, pitch, roll = controls["rotation"]
+        seen_by = camera.PortraitCamera(controls["distance"], 2 * frame["half_width"])
+        upright = min(max(roll, -MAX_ROLL), MAX_ROLL)  # what is beyond is turned in the picture
+        turn = camera.rotation_to_matrix((yaw, pitch, upright))
+        places = (landmarks.points(controls["expression"]) - frame["center"]) @ turn.T
+        moved = controls["scale"] * np.exp(1j * (roll - upright))
+        seen = np.array([seen_by.project(place) * moved for place in places]) + 2 * complex(*controls["translation"])
+        return dots(np.stack((seen.real, seen.imag), axis=1), size) | {"placement": np.array((yaw, pitch, roll, 0, 0, 0))}
 
     return draw
 

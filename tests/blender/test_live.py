@@ -364,10 +364,10 @@ def test_the_portrait_lies_over_the_head(part):
     """Seen from the front: the portrait camera's frame, moved against the head as the head is in it."""
     overlay = part("live.overlay")
     front = looking(Matrix.Rotation(np.pi / 2, 4, "X"))
-    square = overlay.head_square(Matrix(), Matrix.Translation((0, 0, 0.1)), AT_ORIGIN, front)
+    square = overlay.head_square(Matrix(), Matrix.Translation((0, 0, 0.1)), AT_ORIGIN, part("protocol.camera").FFHQ, front)
     assert np.allclose(square, [(-0.125, 0, -0.025), (0.125, 0, -0.025), (-0.125, 0, 0.225), (0.125, 0, 0.225)], atol=1e-6)
     near = (0, 0, 0, 1.0, -2.0, 20.0)  # cm: 20 nearer to the camera, where the frame is 25 * 100 / 120 across
-    square = overlay.head_square(Matrix(), Matrix(), near, front)
+    square = overlay.head_square(Matrix(), Matrix(), near, part("protocol.camera").FFHQ, front)
     half = 0.125 * 100 / 120
     assert np.allclose(square[0], (-half - 0.01, 0, -half + 0.02), atol=1e-6)
 
@@ -375,7 +375,7 @@ def test_the_portrait_lies_over_the_head(part):
 def test_the_portrait_turns_and_grows_with_the_rig(part):
     overlay, front = part("live.overlay"), looking(Matrix.Rotation(np.pi / 2, 4, "X"))
     rig = Matrix.Translation((1, 0, 2)) @ Matrix.Rotation(0.5, 4, "Y") @ Matrix.Scale(2, 4)
-    square = overlay.head_square(rig, rig, AT_ORIGIN, front)
+    square = overlay.head_square(rig, rig, AT_ORIGIN, part("protocol.camera").FFHQ, front)
     expected = [rig @ Vector((0.125 * x, 0, 0.125 * z)) for x, z in overlay.CORNERS]
     assert np.allclose(square, expected, atol=1e-6)
 
@@ -383,5 +383,5 @@ def test_the_portrait_turns_and_grows_with_the_rig(part):
 def test_a_head_seen_from_behind_has_no_portrait_over_it(part):
     overlay = part("live.overlay")
     behind = looking(Matrix.Rotation(np.pi, 4, "Z") @ Matrix.Rotation(np.pi / 2, 4, "X"))
-    assert overlay.head_square(Matrix(), Matrix(), AT_ORIGIN, behind) is None
-    assert overlay.head_square(Matrix(), Matrix(), AT_ORIGIN, Matrix()) is None  # from above
+    assert overlay.head_square(Matrix(), Matrix(), AT_ORIGIN, part("protocol.camera").FFHQ, behind) is None
+    assert overlay.head_square(Matrix(), Matrix(), AT_ORIGIN, part("protocol.camera").FFHQ, Matrix()) is None  # from above

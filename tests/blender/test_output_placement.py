@@ -25,6 +25,7 @@ from output_shot import (
     render_still,
     stacked,
     use_client,
+    whole_head_frame,
 )  # fmt: skip
 
 CAMERAS = {  # azimuth, height, distance, roll, what is changed of the camera or the render
@@ -84,6 +85,16 @@ def client(extension, rig, monkeypatch) -> KnownClient:
     return client
 
 
+@pytest.fixture
+def whole_head(extension, rig, monkeypatch) -> KnownClient:
+    """The rig's portrait shows the whole head."""
+    portrait = json.loads(rig.stylerig.portrait) | {"frame": {"center": [0.0, 1.0, 1.0], "half_width": 17.0}}
+    rig.stylerig.portrait = json.dumps(portrait)
+    client = KnownClient(whole_head_frame(extension, portrait))
+    use_client(extension, monkeypatch, client)
+    return client
+
+
 CROPS = [(1.0 + 0.0j, 0j), (1.1 + 0.2j, 0.1 - 0.05j), (1.3 + 1.3j, 0.4 - 0.2j), (0.4 - 0.3j, 0.2 + 0.1j), (2.0 + 1.0j, 5.0 + 1.0j)]
 
 
@@ -124,6 +135,29 @@ def test_a_posed_moved_and_scaled_rig_carries_its_portrait_along(scene, rig, cli
     picture = render_still(scene, tmp_path / "shot.png")
     wanted = seen_points(scene, rig, client.requests[-1]["controls"]["expression"])
     assert np.abs(dots_in(picture) - wanted).max() < 0.7
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_a_whole_head_is_seen_in_the_cameras_own_perspective(scene, rig, whole_head, tmp_path, camera):
+    *where, changes = CAMERAS[camera]
+    aim(scene, *where, **changes)
+    picture = render_still(scene, tmp_path / "shot.png")
+    controls = whole_head.requests[-1]["controls"]
+    assert np.abs(dots_in(picture) - seen_points(scene, rig, controls["expression"])).max() < 0.35
+    middle = scene.camera.matrix_world.translation - Vector((0, -0.01, 0.01))
+    assert controls["distance"] == pytest.approx(600 if "type" in changes else 100 * middle.length, abs=0.01)
+
+
+def test_a_whole_head_that_is_posed_moved_and_scaled(scene, rig, whole_head, tmp_path):
+    rig.location, rig.rotation_euler, rig.scale = (0.08, 0.1, -0.05), (0.1, -0.2, 0.4), (1.3,) * 3
+    rig.pose.bones["head"].rotation_euler = (0.1, 0.2, -0.3)
+    aim(scene, 0.2, 0.1, 1.3, 0.5)
+    picture = render_still(scene, tmp_path / "shot.png")
+    controls = whole_head.requests[-1]["controls"]
+    assert np.abs(dots_in(picture) - seen_points(scene, rig, controls["expression"])).max() < 0.5
+    aim(scene, 0.0, 0.0, 0.35)  # 27 cm of the scaled head
+    render_still(scene, tmp_path / "near.png")
+    assert whole_head.requests[-1]["controls"]["distance"] == 40  # nearer, no generator was taught
 
 
 def test_percentage_and_pixel_aspect(scene, rig, client, tmp_path):

@@ -56,12 +56,13 @@ def test_matrix_pair(conversions, camera):
     assert np.allclose(conversions.matrix_blender_to_model(turned), matrix)
 
 
-def test_frame_offsets(conversions):
+def test_frame_offsets(conversions, camera):
     (x, y), scale = conversions.offset_model_to_frame((2.5, 0, 0))
     assert (x, y, scale) == pytest.approx((0.1, 0, 1))  # a tenth of the frame
     assert conversions.offset_model_to_frame((0, 0, 60))[1] == pytest.approx(2)  # half-way to the camera
-    offset = (1.5, -2.0, 10.0)
-    assert np.allclose(conversions.offset_frame_to_model(*conversions.offset_model_to_frame(offset)), offset)
+    offset, seen_by = np.array((1.5, -2.0, 10.0)), camera.PortraitCamera(100.0, 40.0)
+    shift, scale = conversions.offset_model_to_frame(offset, seen_by)
+    assert 2 * complex(*shift) == pytest.approx(seen_by.project(offset)) and scale == pytest.approx(100 / 90)
 
 
 def test_light_frames(conversions, harmonics):

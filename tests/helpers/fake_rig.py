@@ -42,6 +42,7 @@ class FakeRig:
     generator: SimpleNamespace
     name: str = "studio"
     weights_hash: str = "f" * 64
+    shows_whole_heads: bool = False
 
     def engine(self, precision: str = "exact") -> SimpleNamespace:
         return SimpleNamespace(name="nothing at all", notice="")
@@ -60,7 +61,7 @@ class FakeRig:
         )
         return Portrait(self.name, self.weights_hash, seed, truncation, w.numpy(), parameters)
 
-    def portrait_from_latent(self, w: np.ndarray, seed: int, truncation: float) -> Portrait:
+    def portrait_from_latent(self, w: np.ndarray, seed: int, truncation: float, head: RigParameters | None = None) -> Portrait:
         """Its parameters are as many of w's own numbers as are needed."""
         places = RigParameters.slices(self.face)
         parameters = RigParameters.from_vector(torch.from_numpy(w[:1, : places["translation"].stop]), self.face)

@@ -39,7 +39,7 @@ def test_a_mixed_latent_is_read_anew(rig):
     mixed = serialization.new_portrait(request(rig, w), rig)
     assert np.array_equal(mixed.w, w) and mixed.seed == 7
     assert not np.allclose(mixed.parameters.identity, first.parameters.identity)
-    again = serialization.portrait_from_schema(serialization.portrait_to_schema(mixed, rig.face), rig)
+    again = serialization.portrait_from_schema(serialization.portrait_to_schema(mixed, rig), rig)
     assert np.array_equal(again.w, w)
 
 

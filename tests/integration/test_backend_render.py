@@ -136,7 +136,7 @@ def test_resume_makes_damaged_and_outdated_frames_again(tmp_path, render):
 
 def test_a_portrait_by_value_is_the_portrait_of_its_seed(tmp_path, render):
     rig = fake_rig.load()
-    portrait = serialization.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
+    portrait = serialization.portrait_to_schema(rig.new_portrait(7), rig).model_dump()
     render(write_rig_file(tmp_path), "--output", tmp_path / "seed")
     status, _, errors = render(write_rig_file(tmp_path, portrait=portrait), "--output", tmp_path / "value")
     assert status == 0, errors
@@ -285,7 +285,7 @@ def test_a_wrong_rig_file_is_one_line_and_no_frame(tmp_path, render, changes, me
 
 def test_portrait_of_other_weights(tmp_path, render):
     rig = fake_rig.load()
-    portrait = serialization.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
+    portrait = serialization.portrait_to_schema(rig.new_portrait(7), rig).model_dump()
     portrait["weights_hash"] = "0" * 64
     status, _, errors = render(write_rig_file(tmp_path, portrait=portrait), "--output", tmp_path / "out")
     assert_refused(status, errors, "weights that made this portrait (studio 00000000) are not here")

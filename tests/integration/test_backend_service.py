@@ -477,7 +477,7 @@ def test_too_many_waiting_requests_are_refused():
 def test_nothing_is_drawn_for_a_client_that_went_away_before_its_turn(monkeypatch):
     """As when a render is cancelled: what waits behind the two frames that are being drawn would keep the next render waiting."""
     rig, begun, go_on = fake_rig.load(), [], threading.Event()
-    portrait = serialization.portrait_to_schema(rig.new_portrait(7), rig.face).model_dump()
+    portrait = serialization.portrait_to_schema(rig.new_portrait(7), rig).model_dump()
 
     def draw(_portrait, controls, **_output):
         begun.append(controls.rotation[0])

@@ -231,7 +231,7 @@ class TestPackage:
         from tests.helpers.addon_modules import addon_module
 
         found = addon_module("protocol.camera")
-        assert Path(found.__file__) == Path(camera.__file__) and found.FOCAL == camera.FOCAL
+        assert Path(found.__file__) == Path(camera.__file__) and found.FFHQ.focal == camera.FFHQ.focal
 
     def test_is_the_same_bytes_twice(self, extension_zip, tmp_path):
         assert package(tmp_path).read_bytes() == extension_zip.read_bytes()

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from backend.server import schema
+from backend.server.serialization import new_portrait, portrait_to_schema
 from models.errors import StyleRigError
+from models.face.frame import ANCHOR
 from models.generators.checkpoints.checkpoint import save_generator
 from models.generators.generator import Generator
 from models.generators.guided import GuidedConfig
 from models.generators.person import PersonConfig
 from models.rigging import Controls, Rig
+from models.rigging.applications import between
 from models.rigging.guided_renderer import MAX_ROLL
 
 CHANNELS = {4: 16, 8: 16, 16: 16, 32: 12, 64: 8}
@@ -75,6 +79,43 @@ def test_scale_translation_and_much_roll_move_the_picture(rig):
     assert float(plan.target.rotation[0, 2]) == pytest.approx(math.radians(25))
 
 
+def test_what_position_says_is_seen_at_that_pixel_from_any_distance(rig):
+    portrait = rig.new_portrait(3)
+    for distance in (40.0, 120.0, 600.0):
+        controls = Controls(rotation=(0.3, -0.2, 0.6), distance=distance)
+        frame = rig.frame(portrait, controls, 64, ["Position", "Depth"])
+        camera = rig.renderer.plan(portrait, controls).camera
+        rows, columns = np.nonzero(frame["Depth"][..., 0] < 1e9)
+        seen = camera.project(torch.from_numpy(frame["Position"][rows, columns])[None].double())[0]
+        place = (seen[:, :2].numpy() * (1, -1) + 1) * 32
+        error = np.abs(place - np.stack((columns, rows), axis=1) - 0.5).max(axis=1)
+        assert (error < 0.001).mean() > 0.8 and error.max() < 1.01, distance  # along its outline a head is continued by a pixel
+    for distance in (39.0, 601.0, math.nan):
+        with pytest.raises(StyleRigError, match="distance"):
+            rig.frame(portrait, Controls(distance=distance), 64)
+
+
+def test_a_portrait_says_what_its_frame_shows(rig):
+    portrait = rig.new_portrait(3)
+    message = portrait_to_schema(portrait, rig)
+    assert message.frame.half_width == pytest.approx(rig.renderer.plan(portrait, Controls()).camera.half_width)
+    assert message.frame.center == list(ANCHOR)
+    again = schema.Portrait.model_validate_json(message.model_dump_json())
+    assert again == message
+    assert schema.Portrait.model_validate(message.model_dump(exclude={"frame"})).frame is None  # as older files have it
+
+
 def test_a_latent_alone_is_no_portrait(rig):
     with pytest.raises(StyleRigError, match="shape of the head"):
         rig.portrait_from_latent(rig.new_portrait(1).w, 0, 1.0)
+
+
+def test_two_portraits_mix(rig):
+    one, other = rig.new_portrait(1), rig.new_portrait(2)
+    middle = between(rig, one, other, 0.25)
+    assert torch.allclose(middle.parameters.identity, one.parameters.identity.lerp(other.parameters.identity, 0.25))
+    assert np.allclose(middle.w, 0.75 * one.w + 0.25 * other.w)
+    message = portrait_to_schema(middle, rig)
+    request = schema.LatentRequest(seed=1, w=message.w, w_shape=message.w_shape, parameters=message.parameters)
+    made = new_portrait(request, rig)
+    assert np.array_equal(made.w, middle.w) and torch.equal(made.parameters.vector(), middle.parameters.vector())

@@ -22,6 +22,7 @@ from models.face.fragments import BACKGROUND_DEPTH
 from models.face.parameters import RigParameters
 from models.generators import Generator, GeneratorConfig
 from models.rigging import controls, rig
+from models.synthetic import shot
 from tests.helpers import fake_rig
 from tests.helpers.json_schema import problems
 from tests.helpers.synthetic_face import synthetic_face
@@ -40,8 +41,9 @@ def directions(count: int) -> np.ndarray:
 
 
 def test_constants_are_the_models():
-    assert (PORTRAIT_CAMERA.distance, 2 * PORTRAIT_CAMERA.half_width) == (camera.DISTANCE, camera.FRAME_WIDTH)
-    assert PORTRAIT_CAMERA.focal == camera.FOCAL
+    assert (PORTRAIT_CAMERA.distance, 2 * PORTRAIT_CAMERA.half_width) == (camera.FFHQ.distance, camera.FFHQ.frame_width)
+    assert PORTRAIT_CAMERA.focal == camera.FFHQ.focal
+    assert (frames.MIN_DISTANCE, frames.MAX_DISTANCE) == controls.DISTANCES == shot.DISTANCE
     assert colour.BACKDROP == tensor_colour.BACKDROP
     assert colour.LUMINANCE == tensor_harmonics.LUMINANCE
     assert (frames.FAR, frames.MAX_SEED) == (BACKGROUND_DEPTH, seeds.LARGEST_SEED)
@@ -107,7 +109,7 @@ def test_projection_is_the_models():
     points = RANDOM.uniform(-12, 12, (9, 3))
     wanted = PORTRAIT_CAMERA.project(torch.from_numpy(points)[None])[0]
     for point, (x, y, depth) in zip(points, wanted.tolist(), strict=True):
-        assert camera.project(point) == pytest.approx(complex(x, y)) and camera.depth_of(point) == pytest.approx(depth)
+        assert camera.FFHQ.project(point) == pytest.approx(complex(x, y)) and camera.FFHQ.depth_of(point) == pytest.approx(depth)
 
 
 def test_the_crop_is_the_models_and_turns_and_scales_with_its_landmarks():

@@ -53,7 +53,7 @@ values = st.recursive(
 @st.composite
 def whole_portraits(draw) -> schema.Portrait:
     seed = draw(st.integers(0, 2**32))
-    return serialization.portrait_to_schema(RIG.new_portrait(seed, draw(numbers(2, 0))), RIG.face)
+    return serialization.portrait_to_schema(RIG.new_portrait(seed, draw(numbers(2, 0))), RIG)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -76,7 +76,7 @@ def test_rig_file_survives_json(portrait, frames, output):
 @given(st.integers(0, 2**63 - 1), numbers(2, 0))
 def test_portrait_survives_the_schema(seed, truncation):
     portrait = RIG.new_portrait(seed, truncation)
-    message = serialization.portrait_to_schema(portrait, RIG.face)
+    message = serialization.portrait_to_schema(portrait, RIG)
     text = json.loads(json.dumps(message.model_dump()))
     back = serialization.portrait_from_schema(schema.Portrait.model_validate(text), RIG)
     np.testing.assert_array_equal(back.w, portrait.w)
@@ -125,14 +125,14 @@ def test_anything_else_is_a_plain_error(value):
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=64))
 def test_a_w_of_other_bytes_is_a_plain_error(data):
-    message = serialization.portrait_to_schema(RIG.new_portrait(1), RIG.face)
+    message = serialization.portrait_to_schema(RIG.new_portrait(1), RIG)
     message = message.model_copy(update={"w": base64.b64encode(data).decode()})
     with pytest.raises(StyleRigError, match="its w holds"):
         serialization.portrait_from_schema(message, RIG)
 
 
 def test_expressions_left_out_of_a_portrait_are_zero():
-    message = serialization.portrait_to_schema(RIG.new_portrait(1), RIG.face)
+    message = serialization.portrait_to_schema(RIG.new_portrait(1), RIG)
     message.parameters.expression = {NAMES[2]: 0.5}
     values = serialization.portrait_from_schema(message, RIG).parameters.expression[0]
     assert values.tolist() == [0, 0, 0.5, 0, 0]
