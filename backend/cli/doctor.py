@@ -135,18 +135,19 @@ def check_face(arguments: argparse.Namespace) -> str:
 def check_weights(arguments: argparse.Namespace) -> str:
     from models.rigging import rig
 
-    files = rig.weight_files(rig.WEIGHTS).values()
-    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB in {rig.WEIGHTS}"
+    names, folder = rig.model_names(rig.WEIGHTS), rig.WEIGHTS
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return f"{', '.join(names)}: {size / 1e6:.1f} MB in {folder}"
 
 
 def check_rig(arguments: argparse.Namespace) -> str:
     import numpy as np
 
-    from backend.server.inference import choose_device, load_rig
+    from backend.server.inference import choose_device, rig_library
     from models.rigging import Controls
 
     started = time.monotonic()
-    rig = (arguments.rig_loader or load_rig)(choose_device(arguments.device))
+    rig = rig_library(arguments.rig_loader, choose_device(arguments.device)).named(None)
     portrait = rig.new_portrait(seed=0, truncation=0.7)
     loaded = time.monotonic()
     frame = rig.frame(portrait, Controls(rotation=(0.2, 0.0, 0.0)))

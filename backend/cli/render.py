@@ -22,6 +22,7 @@ from models.io.regular_file import read_regular
 
 if TYPE_CHECKING:
     from backend.server import schema
+    from backend.server.inference import RigLibrary
     from models.rigging import Portrait, Rig
 
 MAX_RIG_FILE = 64 << 20  # bytes; 20,000 frames with all that a frame can have
@@ -37,11 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from backend.server import serialization
-    from backend.server.inference import choose_device, load_rig
+    from backend.server.inference import choose_device, rig_library
 
     rig_file = read_rig_file(arguments.rigfile)
     make_folder(arguments.output)
-    rig = (arguments.rig_loader or load_rig)(choose_device(arguments.device))
+    library = rig_library(arguments.rig_loader, choose_device(arguments.device))
+    rig = rig_of(rig_file, library)
     for controls in rig_file.frames:
         serialization.check_expressions(controls.expression, rig.face)
     portrait = read_portrait(rig_file, rig)
@@ -91,13 +93,19 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
+def rig_of(rig_file: schema.RigFile, library: RigLibrary) -> Rig:
+    """The rig that the file's portrait belongs to. Raises StyleRigError when it is not here."""
+    from backend.server import schema
+
+    asked = rig_file.portrait
+    return library.of_weights(asked.weights_hash if isinstance(asked, schema.Portrait) else None, asked.model)
+
+
 def read_portrait(rig_file: schema.RigFile, rig: Rig) -> Portrait:
-    """The file's portrait, or a new one from its seed. Raises StyleRigError when the rig lacks its model."""
+    """The file's portrait, or a new one from its seed. Raises StyleRigError for one of other weights."""
     from backend.server import schema, serialization
 
     asked = rig_file.portrait
-    if asked.model != rig.name:
-        raise StyleRigError(f"There is no model {asked.model!r} here.", f"Use {rig.name!r}.", code="unknown_model")
     if isinstance(asked, schema.Portrait):
         return serialization.portrait_from_schema(asked, rig)
     return rig.new_portrait(seed=asked.seed, truncation=asked.truncation)

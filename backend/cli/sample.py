@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--take", dest="share", choices=COMPONENTS, nargs="+", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--of", dest="from_seed", type=parse_seed, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--between", dest="interpolate", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument("--model", metavar="NAME", help="studio or stylerig (default: the first that ships)")
     parser.add_argument("--truncation", type=float, default=0.7)
     parser.add_argument("--size", type=int, help="pixels (default: the generator's)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
@@ -43,12 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from backend.files import images, recipe
     from backend.server import serialization as portraits
-    from backend.server.inference import choose_device, load_rig, render_frame
+    from backend.server.inference import choose_device, render_frame, rig_library
     from models.rigging.applications import taken_from
 
     if arguments.interpolate is not None and (arguments.interpolate < 1 or len(arguments.seeds) < 2):
         raise StyleRigError("There is nothing to interpolate.", "Give two seeds or more, and --interpolate 1 or more.", code="bad_option")
-    rig = (arguments.rig_loader or load_rig)(choose_device(arguments.device))
+    rig = rig_library(arguments.rig_loader, choose_device(arguments.device)).named(arguments.model)
     source = rig.new_portrait(arguments.seeds[0] if arguments.from_seed is None else arguments.from_seed, arguments.truncation)
     controls = taken_from(source, arguments.share, rig.face)
     for name, portrait in people(arguments, rig):

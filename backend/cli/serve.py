@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from backend.server.app import create_app
-    from backend.server.inference import choose_device, load_rig
+    from backend.server.inference import choose_device, rig_library
     from backend.server.log import start_logging
 
     go_before_others()
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             code="bad_token",
         )
     listener = listen(arguments.port)
-    app = create_app(arguments.rig_loader or load_rig, token, choose_device(arguments.device))
+    app = create_app(rig_library(arguments.rig_loader, choose_device(arguments.device)), token)
     server = server_of(app, ready_line(listener.getsockname()[1], "" if given else token))
     if arguments.exit_with_stdin:
         threading.Thread(target=stop_with_stdin, args=(server,), daemon=True).start()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import http
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request, Response
@@ -31,7 +31,7 @@ from backend.protocol.frames import (
 )
 from backend.server import schema, serialization
 from backend.server.errors import status_of
-from backend.server.inference import MODEL, InferenceWorker, LazyRig, out_of_memory, render_frame
+from backend.server.inference import InferenceWorker, RigLibrary, out_of_memory, render_frame
 from backend.server.inference_queue import Ticket
 from backend.server.middleware import RequestGuard, error_body
 from models.errors import StyleRigError
@@ -61,13 +61,13 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(rig_loader: Callable[[str], Rig], token: str, device: str = "cpu") -> FastAPI:
-    """The application. ``rig_loader(device)`` is called once, in the background, when the server starts."""
-    lazy_rig, worker = LazyRig(rig_loader, device), InferenceWorker()
+def create_app(library: RigLibrary, token: str) -> FastAPI:
+    """The application. The library's default rig is loaded in the background when the server starts."""
+    worker = InferenceWorker()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(warm_up(lazy_rig, worker))
+        warming = asyncio.create_task(warm_up(library, worker))
         yield
         worker.close()
         warming.cancel()
@@ -83,15 +83,15 @@ def create_app(rig_loader: Callable[[str], Rig], token: str, device: str = "cpu"
         redirect_slashes=False,
     )
     add_error_handlers(app)
-    add_routes(app, lazy_rig, worker)
+    add_routes(app, library, worker)
     app.add_middleware(RequestGuard, token=token)
     return app
 
 
-async def warm_up(lazy_rig: LazyRig, worker: InferenceWorker) -> None:
+async def warm_up(library: RigLibrary, worker: InferenceWorker) -> None:
     """Load the rig before the first request needs it; what is wrong is told by each request again."""
     with contextlib.suppress(StyleRigError):
-        await worker.run(lazy_rig.get)
+        await worker.run(library.default.get)
 
 
 def client_of(connection: Request, name: ClientName = "") -> str:
@@ -102,20 +102,20 @@ def client_of(connection: Request, name: ClientName = "") -> str:
 Client = Annotated[str, Depends(client_of)]
 
 
-def add_routes(app: FastAPI, lazy_rig: LazyRig, worker: InferenceWorker) -> None:
+def add_routes(app: FastAPI, library: RigLibrary, worker: InferenceWorker) -> None:
     @app.get("/v1/health")
     async def health() -> schema.Health:
         """Answers at once, also while the model is loading or at work."""
-        return state_of(lazy_rig)
+        return state_of(library)
 
     @app.get("/v1/models")
     async def models(client: Client) -> list[schema.Model]:
-        return [describe(await worker.run(lazy_rig.get, Ticket(client=client)))]
+        return [describe(await worker.run(lazy.get, Ticket(client=client))) for lazy in library.rigs.values()]
 
     @app.post("/v1/portraits")
     async def new_portrait(request: schema.LatentRequest, client: Client) -> schema.Portrait:
         def job() -> schema.Portrait:
-            rig = lazy_rig.for_model(request.model)
+            rig = library.of_weights(request.weights_hash, request.model)
             portrait = serialization.new_portrait(request, rig)
             return serialization.portrait_to_schema(portrait, rig)
 
@@ -124,7 +124,7 @@ def add_routes(app: FastAPI, lazy_rig: LazyRig, worker: InferenceWorker) -> None
     @app.post("/v1/portraits/mesh", response_class=Response, responses=NPZ)
     async def mesh(request: schema.MeshRequest, client: Client) -> Response:
         def job() -> bytes:
-            rig = lazy_rig.for_model(request.portrait.model)
+            rig = library.of_weights(request.portrait.weights_hash, request.portrait.model)
             portrait = serialization.portrait_from_schema(request.portrait, rig)
             return serialization.npz(serialization.portrait_mesh(portrait, rig.face))
 
@@ -138,7 +138,7 @@ def add_routes(app: FastAPI, lazy_rig: LazyRig, worker: InferenceWorker) -> None
         ticket = Ticket(stream, client)
         watching = asyncio.create_task(watch(connection, worker, ticket))
         try:
-            return await worker.run(lambda: frame_response(lazy_rig, request), ticket)
+            return await worker.run(lambda: frame_response(library, request), ticket)
         finally:
             watching.cancel()
 
@@ -150,15 +150,15 @@ async def watch(connection: Request, worker: InferenceWorker, ticket: Ticket) ->
     worker.refuse(ticket, StyleRigError("The client went away.", "Nothing is wrong.", code="client_gone"))
 
 
-def state_of(lazy_rig: LazyRig) -> schema.Health:
-    """Whether the rig is there; ``problem`` is the error of the last attempt to load it, or None."""
-    problem = lazy_rig.problem
+def state_of(library: RigLibrary) -> schema.Health:
+    """Whether the default rig is there; ``problem`` is the error of the last attempt to load it, or None."""
+    problem = library.default.problem
     return schema.Health(
         status="ok",
         version=__version__,
-        device=lazy_rig.device,
-        models=[lazy_rig.rig.name if lazy_rig.rig else MODEL],
-        loaded=lazy_rig.rig is not None,
+        device=library.device,
+        models=list(library.rigs),
+        loaded=library.default.rig is not None,
         problem=schema.Problem(code=problem.code, message=problem.message, hint=problem.hint) if problem else None,
     )
 
@@ -178,9 +178,9 @@ def describe(rig: Rig) -> schema.Model:
     )
 
 
-def frame_response(lazy_rig: LazyRig, request: schema.FrameRequest) -> Response:
+def frame_response(library: RigLibrary, request: schema.FrameRequest) -> Response:
     """Draw the frame and encode it; runs on the worker's thread."""
-    rig = lazy_rig.for_model(request.portrait.model)
+    rig = library.of_weights(request.portrait.weights_hash, request.portrait.model)
     portrait = serialization.portrait_from_schema(request.portrait, rig)
     controls = serialization.controls_from_schema(request.controls, rig.face)
     output = request.output

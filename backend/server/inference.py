@@ -8,7 +8,7 @@ import functools
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.rigging import Controls, Frame, Portrait, Rig
 
 LOG = logging.getLogger(__name__)
-MODEL = "studio"  # the one that ships
+MODEL = "studio"  # the one that is meant where none is named
 MAX_CONCURRENT = 2  # while one frame is drawn, the next is prepared and the last one encoded; small ones are drawn side by side
 SLOW_SECONDS = 1.5
 # Of torch on the CPU, on Windows, on the GPU; of C++; of oneDNN, which makes its code as it goes; of Python's threads.
@@ -38,11 +38,11 @@ def cpu_scheduler() -> CpuScheduler:
     return CpuScheduler.reserve()
 
 
-def load_rig(device: str = "cpu") -> Rig:
-    """The rig that ships, on ``device``, ready to draw. Raises StyleRigError when its weights are not there."""
+def load_rig(device: str = "cpu", name: str | None = None) -> Rig:
+    """A rig that ships, on ``device``, ready to draw. Raises StyleRigError when its weights are not there."""
     from models.rigging import Rig
 
-    rig = Rig.load(None, device=device, scheduler=cpu_scheduler())
+    rig = Rig.load(None, device=device, scheduler=cpu_scheduler(), name=name)
     slow = threading.Timer(SLOW_SECONDS, LOG.warning, args=(COMPILING,))
     slow.start()
     try:
@@ -146,12 +146,44 @@ class LazyRig:
                     raise
             return self.rig
 
-    def for_model(self, model: str) -> Rig:
-        """The rig, provided that it is the one called ``model``. Raises StyleRigError."""
-        rig = self.get()
-        if model != rig.name:
-            raise StyleRigError(f"There is no model {model!r} here.", f"Use {rig.name!r}.", code="unknown_model")
-        return rig
+
+class RigLibrary:
+    """Rigs by name, each loaded when it is first needed: ``loaders`` from names to loader(device); the first is the default."""
+
+    def __init__(self, loaders: Mapping[str, Callable[[str], Rig]], device: str = "cpu"):
+        self.rigs = {name: LazyRig(loader, device) for name, loader in loaders.items()}
+        self.default = next(iter(self.rigs.values()))
+        self.device = device
+
+    def named(self, name: str | None) -> Rig:
+        """The rig called so; None is the default. Raises StyleRigError."""
+        if name is not None and name not in self.rigs:
+            there = " or ".join(map(repr, self.rigs))
+            raise StyleRigError(f"There is no model {name!r} here.", f"Use {there}.", code="unknown_model")
+        return (self.rigs[name] if name else self.default).get()
+
+    def of_weights(self, weights_hash: str | None, name: str | None) -> Rig:
+        """The rig of these weights, whatever it was called once; else the one called so. Raises StyleRigError."""
+        for lazy in sorted(self.rigs.values() if weights_hash else (), key=lambda lazy: lazy.rig is None):  # those that are there first
+            if lazy.get().weights_hash == weights_hash:
+                return lazy.get()
+        return self.named(name)
+
+
+def rig_library(loader: Callable[[str], Rig] | None = None, device: str = "cpu") -> RigLibrary:
+    """The rigs that ship, or the one that ``loader`` loads."""
+    return RigLibrary({MODEL: loader} if loader else shipped_rigs(), device)
+
+
+def shipped_rigs() -> dict[str, Callable[[str], Rig]]:
+    """The loaders of all models in the folder of weights."""
+    from models.rigging.rig import WEIGHTS, model_names
+
+    try:
+        names = model_names(WEIGHTS)
+    except StyleRigError:  # the first to ask for a rig is told
+        return {MODEL: load_rig}
+    return {name: functools.partial(load_rig, name=name) for name in names}
 
 
 class InferenceWorker:

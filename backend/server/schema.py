@@ -40,6 +40,7 @@ Pair = Annotated[list[Annotated[float, Field(ge=-MAX_SHIFT, le=MAX_SHIFT, allow_
 Light = Annotated[list[Triple], Field(min_length=9, max_length=9)]
 Weights = Annotated[list[Number], Field(max_length=1024)]
 Expression = Annotated[dict[Name, Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(max_length=MAX_NAMES)]
+WeightsHash = Annotated[str, Field(pattern=r"^[0-9a-f]{8,128}$")]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Truncation = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
@@ -55,9 +56,9 @@ LatentShape = Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_le
 
 
 class PortraitRequest(Message):
-    """A portrait to be drawn from a seed: the same seed is the same face everywhere."""
+    """A portrait to be drawn from a seed: the same seed is the same face everywhere. ``model`` null is the one that ships first."""
 
-    model: Name = "studio"
+    model: Name | None = None
     seed: Seed
     truncation: Truncation = 0.7
 
@@ -69,6 +70,7 @@ class LatentRequest(PortraitRequest):
     the model's latents do not hold a head's shape; ``seed`` and ``truncation`` are only noted.
     """
 
+    weights_hash: WeightsHash | None = Field(None, description="of the model, which may be called otherwise now")
     w: Latent | None = None
     w_shape: LatentShape | None = None
     parameters: Parameters | None = None
@@ -104,7 +106,7 @@ class Portrait(Message):
     """A whole portrait by value. The client keeps it; the backend keeps nothing."""
 
     model: Name
-    weights_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{8,128}$")]
+    weights_hash: WeightsHash
     seed: Seed
     truncation: Truncation
     w: Latent

@@ -52,14 +52,15 @@ class Client:
         """{"status", "version", "device", "models"} of the backend."""
         return self._json("GET", "/v1/health")
 
-    def new_portrait(self, seed: int, truncation: float = 0.7, model: str = "studio") -> dict:
-        """A portrait by value: w (base64) and the rig parameters that were read from it."""
+    def new_portrait(self, seed: int, truncation: float = 0.7, model: str | None = None) -> dict:
+        """A portrait by value: w (base64) and its rig parameters; ``model`` None is the backend's first."""
         request = {"model": model, "seed": int(seed), "truncation": float(truncation)}
         return self._json("POST", "/v1/portraits", request)
 
-    def portrait_of_latent(self, portrait: dict, w: str) -> dict:
-        """A portrait like ``portrait`` with another latent (base64): its parameters are read from it."""
-        request = {name: portrait[name] for name in ("model", "seed", "truncation", "w_shape")} | {"w": w}
+    def portrait_of_latent(self, portrait: dict, w: str, parameters: dict | None = None) -> dict:
+        """A portrait like ``portrait`` with another latent (base64): its parameters are read from it, or are these."""
+        request = {name: portrait[name] for name in ("model", "weights_hash", "seed", "truncation", "w_shape")}
+        request |= {"w": w, "parameters": parameters}
         return self._json("POST", "/v1/portraits", request)
 
     def mesh(self, portrait: dict) -> dict[str, np.ndarray]:

@@ -44,6 +44,17 @@ def mix(portrait: dict, other: dict, groups: set[str], amount: float = 1.0) -> n
     return w
 
 
+def mix_parameters(portrait: dict, other: dict, groups: set[str], amount: float = 1.0) -> dict | None:
+    """Parameters of the mixture where a latent does not hold a head's shape: identity goes with the coarse layers,
+    reflectance with the fine ones. None where the latent holds them.
+    """
+    if not portrait.get("frame"):
+        return None
+    own, source = portrait["parameters"], other["parameters"]
+    parts = [part for group, part in (("COARSE", "identity"), ("FINE", "reflectance")) if group in groups]
+    return own | {part: ((1 - amount) * np.array(own[part]) + amount * np.array(source[part])).tolist() for part in parts}
+
+
 def describe(other: str, groups: set[str], amount: float) -> str:
     """How a mixed portrait was made: "coarse and fine of Portrait 12"."""
     names = [name.lower() for name in GROUPS if name in groups]

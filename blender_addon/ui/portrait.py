@@ -182,8 +182,9 @@ class STYLERIG_OT_mix_portraits(PortraitOperator, bpy.types.Operator):
             )
         portrait = portrait_of(rig)
         self._base, self._source = key_of(rig), style_mixing.describe(other.name, self.layers, self.amount)
-        w = style_mixing.encode_w(style_mixing.mix(portrait, portrait_of(other), self.layers, self.amount))
-        return lambda: fetch_mixed(backend_manager.BACKEND.client(settings), portrait, w)
+        mixture = portrait, portrait_of(other), self.layers, self.amount
+        w, parameters = style_mixing.encode_w(style_mixing.mix(*mixture)), style_mixing.mix_parameters(*mixture)
+        return lambda: fetch_mixed(backend_manager.BACKEND.client(settings), portrait, w, parameters)
 
     def build(self, context: bpy.types.Context, portrait: dict, mesh: dict) -> bpy.types.Object:
         rig = build_or_replace(context, portrait, mesh, self.replace)
@@ -194,9 +195,9 @@ class STYLERIG_OT_mix_portraits(PortraitOperator, bpy.types.Operator):
         return rig
 
 
-def fetch_mixed(client: Client, portrait: dict, w: str) -> tuple[dict, dict, Any]:
+def fetch_mixed(client: Client, portrait: dict, w: str, parameters: dict | None) -> tuple[dict, dict, Any]:
     """Portrait, mesh and picture of a mixed latent. Blocks."""
-    mixed = client.portrait_of_latent(portrait, w)
+    mixed = client.portrait_of_latent(portrait, w, parameters)
     return mixed, client.mesh(mixed), thumbnail(client, mixed)
 
 

@@ -68,14 +68,20 @@ class Rig:
 
     @classmethod
     def load(
-        cls, path: str | Path | None = None, device: str = "cpu", face: FaceModel | None = None, scheduler: CpuScheduler | None = None
+        cls,
+        path: str | Path | None = None,
+        device: str = "cpu",
+        face: FaceModel | None = None,
+        scheduler: CpuScheduler | None = None,
+        name: str | None = None,
     ) -> Rig:
-        """The rig whose files lie in the folder ``path``; None is the one that ships. ``scheduler`` as in ``load_engine``.
+        """The rig ``name``, or the first of ``model_names``, of the folder ``path``; None is those that ship. ``scheduler`` as
+        in ``load_engine``.
 
         Raises StyleRigError when a file is missing, damaged, or belongs to another generator or face.
         """
         folder = Path(path) if path else WEIGHTS
-        name = model_name(folder)
+        name = name or model_names(folder)[0]
         generator = load_generator(folder / f"{name}-generator.safetensors", device=device)
         if generator.guide_channels:
             files, face = weight_files(folder, name, PARTS[:1]), face or load_face_model(generator.config.head)
@@ -204,21 +210,21 @@ def check_output(size: int, passes: Sequence[str], precision: str) -> None:
         raise bad_controls(f"the size {size} is not between {SIZES[0]} and {SIZES[1]}")
 
 
-def model_name(folder: Path) -> str:
-    """The name of the model in a folder; "studio" where there are several."""
-    names = sorted(path.name.removesuffix("-generator.safetensors") for path in folder.glob("*-generator.safetensors"))
+def model_names(folder: Path) -> list[str]:
+    """The names of the models in a folder, the one that is meant where none is named first: "studio" where there is one."""
+    names = [path.name.removesuffix("-generator.safetensors") for path in folder.glob("*-generator.safetensors")]
     if not names:
         raise StyleRigError(
             f"There are no weights in {folder}.",
             "Reinstall StyleRig, or choose the folder of a finished rig training.",
             code="missing_weights",
         )
-    return "studio" if "studio" in names else names[0]
+    return sorted(names, key=lambda name: (name != "studio", name))
 
 
 def weight_files(folder: Path, name: str = "", parts: Sequence[str] = PARTS) -> dict[str, Path]:
-    """The files of a model's ``parts`` in a folder; without a ``name`` of its ``model_name``."""
-    name = name or model_name(folder)
+    """The files of a model's ``parts`` in a folder; without a ``name`` of the first of its ``model_names``."""
+    name = name or model_names(folder)[0]
     files = {part: folder / f"{name}-{part}.safetensors" for part in parts}
     if missing := [path.name for path in files.values() if not path.is_file()]:
         raise StyleRigError(f"{folder} lacks {', '.join(missing)}.", "Train or copy the rig again.", code="missing_weights")

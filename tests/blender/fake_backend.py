@@ -243,11 +243,12 @@ class Handler(BaseHTTPRequestHandler):
         return json.dumps([MODEL]).encode(), {}
 
     def portraits(self, request: dict) -> tuple[bytes, dict]:
-        if request.get("model") != "studio":
+        if request.get("model") not in (None, "studio"):
             raise Refused(404, "unknown_model", f"There is no model {request.get('model')!r}.")
         portrait = new_portrait(request["seed"], request["truncation"])
         if request.get("w"):
-            portrait = {**portrait, "w": request["w"], "parameters": parameters_of_latent(portrait["parameters"], request["w"])}
+            parameters = request.get("parameters") or parameters_of_latent(portrait["parameters"], request["w"])
+            portrait = {**portrait, "w": request["w"], "parameters": parameters}
         return json.dumps(portrait).encode(), {}
 
     def mesh(self, request: dict) -> tuple[bytes, dict]:

@@ -227,6 +227,18 @@ def test_mixing_takes_layers(part, backend):
         mixing.decode_w({**first, "w": "rubbish"})
 
 
+def test_mixing_whole_heads_mixes_their_shapes_too(part):
+    mixing = part("rig.style_mixing")
+    first, second = (fake_backend.new_portrait(seed, 0.5) for seed in (1, 2))
+    assert mixing.mix_parameters(first, second, {"COARSE"}) is None  # their latents hold it
+    frame = {"frame": {"center": [0, 1, 1], "half_width": 17.0}}
+    one, two = first["parameters"], second["parameters"]
+    mixed = mixing.mix_parameters(first | frame, second | frame, {"COARSE", "MIDDLE"}, 0.25)
+    assert np.allclose(mixed["identity"], 0.75 * np.array(one["identity"]) + 0.25 * np.array(two["identity"]))
+    assert mixed["reflectance"] == one["reflectance"] and mixed["light"] == one["light"]
+    assert mixing.mix_parameters(first | frame, second | frame, {"FINE"})["reflectance"] == two["reflectance"]
+
+
 def test_mixed_portrait_is_a_rig_of_its_own(part, backend):
     other, base = new(2), new(1)
     assert bpy.ops.stylerig.mix_portraits(other=other.name, layers={"COARSE"}) == {"FINISHED"}

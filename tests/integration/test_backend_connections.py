@@ -14,6 +14,7 @@ import pytest
 
 from backend.cli.serve import listen, server_of
 from backend.server.app import create_app
+from backend.server.inference import rig_library
 from tests.helpers import fake_rig
 
 SECONDS = 30.0  # within which what is to happen must have happened
@@ -29,7 +30,7 @@ def server(monkeypatch) -> Iterator[SimpleNamespace]:
         monkeypatch.setattr(f"backend.server.{name}", value)
     monkeypatch.setattr("backend.server.connections.MAX_CONNECTIONS", 8)
     listener = listen(0)
-    running = server_of(create_app(lambda _device: fake_rig.load(), fake_rig.TOKEN), "ready")
+    running = server_of(create_app(rig_library(fake_rig.load), fake_rig.TOKEN), "ready")
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -28,7 +28,7 @@ from backend.protocol import frames, image_texts
 from backend.server import schema, serialization
 from backend.server.app import create_app
 from backend.server.errors import status_of
-from backend.server.inference import MAX_CONCURRENT, InferenceWorker, LazyRig, enough_memory
+from backend.server.inference import MAX_CONCURRENT, InferenceWorker, LazyRig, RigLibrary, enough_memory, rig_library
 from backend.server.inference_queue import MAX_QUEUED, Ticket
 from models.colour import srgb_to_linear
 from models.errors import StyleRigError
@@ -485,7 +485,7 @@ def test_nothing_is_drawn_for_a_client_that_went_away_before_its_turn(monkeypatc
         raise MemoryError
 
     monkeypatch.setattr(rig, "frame", draw)
-    app = create_app(lambda _device: rig, fake_rig.TOKEN)
+    app = create_app(rig_library(lambda _device: rig), fake_rig.TOKEN)
 
     async def story() -> list[dict]:
         async with app.router.lifespan_context(app):
@@ -735,3 +735,35 @@ def test_the_shipped_weights_are_served():
     assert rig.name == "studio" and len(rig.weights_hash) == 64
     frame = rig.frame(rig.new_portrait(seed=7), fake_rig.Controls(rotation=(0.3, 0.0, 0.0)), passes=())
     assert images.straight_srgb(frame["Combined"]).std() > 10
+
+
+# ---------------------------------------------------------------- several models
+
+
+def two_models() -> tuple[RigLibrary, list[str]]:
+    """A library of two fake rigs and the names of those that were loaded."""
+    loaded = []
+
+    def load(name: str, weights_hash: str):
+        loaded.append(name)
+        rig = fake_rig.load()
+        rig.name, rig.weights_hash = name, weights_hash
+        return rig
+
+    loaders = {"studio": lambda _device: load("studio", "a" * 64), "stylerig": lambda _device: load("stylerig", "b" * 64)}
+    return RigLibrary(loaders), loaded
+
+
+def test_a_portrait_finds_its_weights_whatever_they_are_called_now():
+    library, loaded = two_models()
+    assert library.of_weights("b" * 64, "studio").name == "stylerig" and loaded == ["studio", "stylerig"]
+    assert library.of_weights("c" * 64, "stylerig").name == "stylerig"  # which tells what is missing
+    assert library.of_weights(None, None).name == "studio" and len(loaded) == 2
+
+
+def test_a_model_is_chosen_by_name_or_is_the_first():
+    library, loaded = two_models()
+    assert library.named(None).name == "studio" and library.named("stylerig").name == "stylerig" and loaded == ["studio", "stylerig"]
+    with pytest.raises(StyleRigError, match="no model 'ffhq'") as caught:
+        library.named("ffhq")
+    assert caught.value.hint == "Use 'studio' or 'stylerig'."

@@ -14,6 +14,7 @@ from backend.cli import main
 from backend.cli.hints import COMMANDS, hint_of
 from backend.server.app import create_app
 from backend.server.errors import STATUS, status_of
+from backend.server.inference import rig_library
 from models.errors import StyleRigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +80,7 @@ def test_clients_over_http_read_no_commands():
         raise StyleRigError("There are no weights.", "Reinstall StyleRig.", code="missing_weights")
 
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(create_app(loader, "token"))
+        transport = httpx.ASGITransport(create_app(rig_library(loader), "token"))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8123") as client:
             return await client.get("/v1/models", headers={"Authorization": "Bearer token"})
 

@@ -13,6 +13,7 @@ import torch
 
 from backend.protocol import alignment, camera, colour, frames, harmonics, image_texts
 from backend.server.app import create_app
+from backend.server.inference import rig_library
 from models import colour as tensor_colour
 from models import seeds
 from models.face import alignment as tensor_alignment
@@ -189,7 +190,7 @@ def test_headers_that_do_not_fit_their_array_are_refused(name, text):
 
 @pytest.fixture(scope="module")
 def published() -> dict:
-    return create_app(lambda device: fake_rig.load(), "token").openapi()
+    return create_app(rig_library(fake_rig.load), "token").openapi()
 
 
 def inner(entry: dict) -> dict:
