@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    rig = Rig.load(arguments.rig, choose_device(arguments.device))
+    rig = Rig.load(arguments.rig, choose_device(arguments.device), name=None if arguments.rig else "stylerig")
     judge = load_judge(arguments.rig, arguments.judge, rig)
     report = lambda line: print(line, flush=True)
     if arguments.upper_bound:

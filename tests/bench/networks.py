@@ -17,7 +17,7 @@ from models.generators import Generator
 from models.generators.config import StyleGAN2Config
 from models.generators.stylegan3_config import LayerConfig, StyleGAN3Config
 
-STUDIO = Path(__file__).resolve().parents[2] / "models" / "weights" / "studio-generator.safetensors"
+STUDIO = Path(__file__).resolve().parents[2] / "models" / "weights" / "stylerig-generator.safetensors"
 LAYERS, CRITICAL, MARGIN, TAPS = 14, 2, 10, 6
 FIRST_CUTOFF, FIRST_STOPBAND, LAST_STOPBAND = 2.0, 2.0**2.1, 2.0**0.3
 

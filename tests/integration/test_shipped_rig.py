@@ -22,7 +22,7 @@ NOSE_TIP, EYES = 30, slice(36, 48)
 
 @pytest.fixture(scope="module")
 def rig() -> Rig:
-    return Rig.load()
+    return Rig.load(name="stylerig")
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,9 @@ def test_light_from_the_side_brightens_that_side(rig, portraits):
 def test_portraits_from_before_heads_counted_still_belong_to_the_rig(rig):
     """They hold the hash of the three files alone, and were made with the head that was built at each start."""
     assert rig.networks.localize_expressions, "stored as keep"
-    assert rig.weights_hash == hash_files(list(weight_files(WEIGHTS).values()))
+    assert rig.weights_hash == hash_files(list(weight_files(WEIGHTS, "stylerig").values()))
     moved = dataclasses.replace(rig.face, expression=rig.face.expression * 1.001)
-    assert Rig.load(face=moved).weights_hash != rig.weights_hash
+    assert Rig.load(face=moved, name="stylerig").weights_hash != rig.weights_hash
 
 
 def test_own_controls_give_the_portrait_itself(rig, portraits):

@@ -19,7 +19,7 @@ SIZE_LIMIT = 40e6  # bytes, all files together
 @pytest.fixture(scope="module")
 def portraits() -> np.ndarray:
     """100 samples at truncation 0.7 as the generator shows them, (100, H, W, 3) uint8."""
-    generator = load_generator(WEIGHTS / "studio-generator.safetensors")
+    generator = load_generator(WEIGHTS / "stylerig-generator.safetensors")
     pictures = []
     for seed in range(100):
         w = generator.mapping(latents_from_seed(seed, 1, generator.z_dim), truncation_psi=0.7)
@@ -47,7 +47,7 @@ def test_samples_differ(portraits):
 
 
 def test_matte_separates_head_from_background():
-    generator = load_generator(WEIGHTS / "studio-generator.safetensors")
+    generator = load_generator(WEIGHTS / "stylerig-generator.safetensors")
     w = generator.mapping(latents_from_seed(0, 16, generator.z_dim), truncation_psi=0.7)
     _, alpha = generator.foreground(w)
     middle = alpha.shape[-1] // 2
@@ -57,7 +57,7 @@ def test_matte_separates_head_from_background():
 
 def test_total_size_and_cards():
     files = sorted(WEIGHTS.glob("*.safetensors"))
-    assert {file.stem for file in files} >= {"studio-generator", "studio-reconstruction", "studio-rignet"}
+    assert {file.stem for file in files} >= {"stylerig-generator", "stylerig-reconstruction", "stylerig-rignet"}
     assert sum(file.stat().st_size for file in files) <= SIZE_LIMIT
     for file in files:
         card = file.with_suffix(".md").read_text().lower()

@@ -342,7 +342,7 @@ def test_faults_of_a_plan_are_named(tmp_path, text, message):
 
 
 def test_plans_are_read_also_with_the_names_of_earlier_versions(tmp_path):
-    assert load_plan(None).name == "studio" and load_plan(DEFAULT).reconstruction.landmark == 17.5
+    assert load_plan(None).name == "stylerig" and load_plan(DEFAULT).reconstruction.landmark == 17.5
     path = tmp_path / "old.toml"
     path.write_text("keep = false\n[evaluation]\nsteps = 7\nrate = 0.5\n[finish]\nsteps = 5\npicture = 3.0")
     plan = load_plan(path)

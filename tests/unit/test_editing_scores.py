@@ -20,7 +20,7 @@ from models.generators.config import StyleGAN2Config
 from models.generators.semantic_mapping.studio_v1 import EXPRESSIONS, LATENT_SIZE, LOOKS, YAW, layout, scene_features, skin_colour
 from tests.data.official_format import lively
 
-WEIGHTS = Path(__file__).parents[2] / "models" / "weights" / "studio-generator.safetensors"
+WEIGHTS = Path(__file__).parents[2] / "models" / "weights" / "stylerig-generator.safetensors"
 
 
 def table(folder: Path, text: str) -> Path:

@@ -209,7 +209,7 @@ def test_weights_that_are_not_numbers_are_not_saved(tmp_path, small):
 
 
 def test_loading_a_generator_imports_neither_the_studio_nor_its_tools():
-    shipped = ROOT / "models" / "weights" / "studio-generator.safetensors"
+    shipped = ROOT / "models" / "weights" / "stylerig-generator.safetensors"
     program = f"""
 import sys
 from models.generators import load_generator

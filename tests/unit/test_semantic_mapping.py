@@ -113,7 +113,7 @@ def test_expressions_are_those_of_the_head_that_ships():
 def test_seeds_of_the_generator_that_ships_are_the_same_faces_for_ever():
     with np.load(GOLDEN, allow_pickle=False) as golden:
         expected, images = torch.from_numpy(golden["w"]), torch.from_numpy(golden["images"])
-    generator = load_generator(WEIGHTS / "studio-generator.safetensors")
+    generator = load_generator(WEIGHTS / "stylerig-generator.safetensors")
     z = torch.cat([latents_from_seed(seed, 1, generator.z_dim) for seed in range(len(expected))])
     with torch.no_grad():
         w = generator.mapping(z)

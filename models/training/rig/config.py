@@ -80,7 +80,7 @@ class RigPlan(Plan):
 
     renamed: ClassVar[dict[str, str]] = {"evaluation": "judge", "keep": "localize_expressions"}
 
-    name: str = "studio"
+    name: str = "stylerig"
     seed: int = Field(default=1, ge=0)
     checkpoint_minutes: NonNegative = 1.0
     method: Literal["best", *METHODS] = "best"  # what ships: one of them, or the best measured
