@@ -15,10 +15,14 @@ MAX_SHIFT = 100.0  # widths of the frame
 MAX_SEED = 2**63 - 1  # what 64 bits with a sign hold
 FAR = 1e10  # Depth where there is nothing, as Blender's own engines write it
 
-PassName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position"]
+MatteName = Literal["SkinMatte", "HairMatte", "EyesMatte", "MouthMatte", "ClothesMatte", "GlassesMatte"]
+LayerName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position"]
+PassName = Literal[LayerName, MatteName]
 COMBINED = "Combined"  # the portrait itself, which is in every frame
+MATTES: tuple[MatteName, ...] = get_args(MatteName)  # of parts, which whole heads have; else 0
 PASSES: tuple[PassName, ...] = get_args(PassName)
-CHANNELS = {COMBINED: "RGBA"} | dict(zip(PASSES, ("RGB", "X", "X", "XYZ", "RGB", "RGB", "Z", "UV", "XYZ"), strict=True))
+LETTERS = ("RGB", "X", "X", "XYZ", "RGB", "RGB", "Z", "UV", "XYZ", *("X" for _ in MATTES))
+CHANNELS = {COMBINED: "RGBA"} | dict(zip(PASSES, LETTERS, strict=True))
 
 ARRAY_TYPE = "<f4"  # numpy's name of it
 ARRAY_TYPE_HEADER, ARRAY_SHAPE_HEADER, ARRAY_CHANNELS_HEADER = "X-Array-Type", "X-Array-Shape", "X-Array-Channels"

@@ -15,6 +15,7 @@ from ..protocol import camera, frames
 from ..rig import conversions
 from .passes import COMBINED, PASSES, RenderPass
 
+MATTES = ("Combined", "HeadMatte", *frames.MATTES)  # what fades with the portrait
 FEATHER = 0.15  # of the crop's half width, inside its border: in a shot it has a soft end
 
 
@@ -158,7 +159,7 @@ def feather(passes: dict[str, np.ndarray], to_crop: tuple[complex, complex]) -> 
     factor, offset = to_crop
     size = passes["Combined"].shape[0]
     line = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
-    faded = {name: passes[name].copy() for name in ("Combined", "HeadMatte") if name in passes}
+    faded = {name: passes[name].copy() for name in MATTES if name in passes}
     for rows, columns in border_bands(size, -offset / factor, (1 - FEATHER) / (abs(factor.real) + abs(factor.imag))):
         x, y = line[None, columns], line[rows, None]
         inside = smooth_falloff(np.float32(factor.real) * x + np.float32(-factor.imag) * y, offset.real)
@@ -248,15 +249,18 @@ def filled(area: Rectangle, channels: int, value: float) -> np.ndarray:
 
 
 def over(front: dict[str, np.ndarray], back: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """One portrait over another: Combined and HeadMatte by its alpha, other passes where that is at least half, or nothing is behind."""
+    """One portrait over another: Combined and mattes by its alpha, other passes where that is at least half, or nothing is behind.
+
+    A matte that one of them lacks is 0 there.
+    """
     alpha = front["Combined"][..., 3:]
     covers = alpha >= 0.5
     if "Depth" in back:
         covers |= (back["Depth"] >= frames.FAR) & (back["Combined"][..., 3:] == 0)
     result = {}
-    for name in front.keys() & back.keys():
-        if name in ("Combined", "HeadMatte"):
-            result[name] = front[name] + (1 - alpha) * back[name]
+    for name in front.keys() | back.keys():
+        if name in MATTES:
+            result[name] = front.get(name, 0) + (1 - alpha) * back.get(name, 0)
         else:
             result[name] = np.where(covers, front[name], back[name])
     return result

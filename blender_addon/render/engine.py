@@ -15,6 +15,7 @@ from ..client.backend_manager import connector
 from ..client.http_client import Client
 from ..client.tasks import Task
 from ..errors import UserError
+from ..protocol import frames
 from ..rig import scene_light
 from ..rig.read_rig import is_rig, placed_rigs, read_controls
 from ..translations import tr, tr_error
@@ -36,8 +37,9 @@ class Head:
     placed: placement.Placed
 
     def request(self, passes: tuple[RenderPass, ...]) -> tuple:
-        """The arguments of ``Client.frame``."""
-        return self.portrait, self.placed.controls, self.placed.size, tuple(entry.name for entry in passes)
+        """The arguments of ``Client.frame``; only models that show whole heads draw mattes of parts."""
+        names = (entry.name for entry in passes if self.portrait.get("frame") or entry.name not in frames.MATTES)
+        return self.portrait, self.placed.controls, self.placed.size, tuple(names)
 
 
 class StyleRigEngine(bpy.types.RenderEngine):

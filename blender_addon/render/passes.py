@@ -23,7 +23,7 @@ class RenderPass:
     @property
     def smooth(self) -> bool:
         """Whether values may be mixed: not where their mean belongs to no surface."""
-        return self.kind == "COLOR" or self.name in {"HeadMatte", "FaceMask"}
+        return self.kind == "COLOR" or self.name in {"HeadMatte", "FaceMask", *frames.MATTES}
 
 
 COMBINED = RenderPass("Combined", "RGBA", "COLOR")  # scene-linear, premultiplied
@@ -39,6 +39,7 @@ PASSES = (
     RenderPass("Depth", "Z", "VALUE", frames.FAR),  # Blender units along the camera's axis
     RenderPass("UV", "UVA", "VECTOR"),  # u, v up, and 1 where the mesh is, as Map UV reads it
     RenderPass("Position", "XYZ", "VECTOR"),  # world, Blender units; bare: from the rig's head at rest, its axes
+    *(RenderPass(name, "X", "VALUE") for name in frames.MATTES),  # 0 to 1, coverage of a part; of whole heads only
 )
 
 SOCKET_TYPES = {"VALUE": "FLOAT", "VECTOR": "VECTOR", "COLOR": "RGBA"}  # of File Output items

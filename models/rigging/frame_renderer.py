@@ -24,7 +24,15 @@ from models.rigging.reconstruction import Reconstruction
 from models.rigging.rignet import RigNets
 from models.rigging.similarity_transform import MovedCamera, Similarity
 
-PASSES = {  # render pass -> output of the rasteriser; None where the generator's picture itself holds it
+MATTES = {  # render pass -> the generator's own matte of that part; a generator without draws none
+    "SkinMatte": "skin",
+    "HairMatte": "hair",
+    "EyesMatte": "eyes",
+    "MouthMatte": "mouth",
+    "ClothesMatte": "clothes",
+    "GlassesMatte": "glasses",
+}
+PASSES: dict[str, str | None] = {  # render pass -> output of the rasteriser; None where the generator draws it
     "Portrait": None,
     "HeadMatte": None,
     "FaceMask": "face_mask",
@@ -34,6 +42,7 @@ PASSES = {  # render pass -> output of the rasteriser; None where the generator'
     "Depth": "depth",
     "UV": "uv",
     "Position": "position",
+    **dict.fromkeys(MATTES),
 }
 
 
@@ -96,6 +105,7 @@ class FrameRenderer:
         """The frame of a plan with its ``passes``, arrays (size, size, C)."""
         images = develop(self.layers(plan, size, precision), passes)
         images.update(mesh_passes(self.face, plan, size, [name for name in passes if PASSES[name]]))
+        images.update({name: images["Combined"].new_zeros(1, 1, size, size) for name in passes if name in MATTES})
         return Frame({name: to_array(image) for name, image in images.items()}, plan.placement)
 
     def layers(self, plan: FramePlan, size: int, precision: str) -> Tensor:

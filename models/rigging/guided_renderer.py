@@ -19,7 +19,7 @@ from models.generators import Engine, Generator
 from models.generators.guide import REST_DISTANCE
 from models.generators.stylegan2 import split_matte
 from models.rigging.controls import Controls, Frame, Portrait
-from models.rigging.frame_renderer import PASSES, develop, mesh_passes, move, to_array
+from models.rigging.frame_renderer import MATTES, PASSES, develop, mesh_passes, move, to_array
 from models.rigging.similarity_transform import Similarity
 
 MAX_ROLL = math.radians(25.0)  # that the generator was taught; more is turned in the picture
@@ -81,17 +81,26 @@ class GuidedRenderer:
 
     def render(self, plan: HeadPlan, size: int, passes: Sequence[str], precision: str) -> Frame:
         """The frame of a plan with its ``passes``, arrays (size, size, C)."""
-        images = develop(self.layers(plan, size, precision), passes)
+        layers = self.layers(plan, size, precision)
+        images = develop(layers[:, :4], passes) | self.mattes(layers, passes)
         images.update(mesh_passes(self.face, plan, size, [name for name in passes if PASSES[name]], plan.camera, plan.body))
         return Frame({name: to_array(image) for name, image in images.items()}, plan.placement)
 
+    def mattes(self, layers: Tensor, passes: Sequence[str]) -> dict[str, Tensor]:
+        """How much of each pixel is what ``passes`` of MATTES name; 0 where this generator draws no such matte."""
+        drawn = dict(zip(self.generator.config.mattes, layers[0, 4:], strict=True))
+        alpha = layers[0, 3].clamp(0, 1)
+        wanted = {name: drawn.get(MATTES[name], torch.zeros_like(alpha)) for name in passes if name in MATTES}
+        return {name: torch.minimum(matte.clamp(min=0), alpha)[None, None] for name, matte in wanted.items()}
+
     def layers(self, plan: HeadPlan, size: int, precision: str) -> Tensor:
-        """Premultiplied sRGB and alpha (1, 4, size, size)."""
+        """Premultiplied sRGB, alpha and the generator's mattes (1, 4 + M, size, size), 0 to 1."""
         w = torch.from_numpy(np.array(plan.portrait.w, dtype=np.float32))[None].to(self.face.mean.device)
         maps = self.generator.synthesis.guide.maps(plan.target, plan.camera, plan.body, self.generator.resolution)
         raw = self.engine(precision).raw(w, guide=maps)
         colour, alpha = split_matte(raw[:, : self.generator.img_channels])
-        return move(torch.cat((colour, alpha), dim=1), plan.similarity, size)
+        mattes = raw[:, self.generator.img_channels :] * 0.5 + 0.5
+        return move(torch.cat((colour, alpha, mattes), dim=1), plan.similarity, size)
 
     def synthesize(self, w: Tensor, precision: str = "exact") -> tuple[Tensor, Tensor]:
         """w (N, L, 512) -> premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1, of the mean head at rest."""

@@ -157,7 +157,8 @@ class Rig:
         ``passes`` are the face model's, drawn where the picture shows the head: Normal and Position
         (cm) in the world of the camera, for the head at ``Frame.placement``, Depth in cm along the
         camera's axis to that position, 1e10 where there is no head, Shading the diffuse radiance of
-        a white surface, UV with v up (0 for a face model without). ``size`` None is the
+        a white surface, UV with v up (0 for a face model without). The mattes of parts (1) are the generator's too, 0 where
+        it draws none. ``size`` None is the
         generator's. ``precision`` is "exact" or "fast" (see load_engine). The same to the last bit for any
         number of threads. Raises StyleRigError for controls out of bounds and for a portrait of other weights.
         """

@@ -148,6 +148,33 @@ def test_a_whole_head_is_seen_in_the_cameras_own_perspective(scene, rig, whole_h
     assert controls["distance"] == pytest.approx(600 if "type" in changes else 100 * middle.length, abs=0.01)
 
 
+def test_mattes_of_parts_are_asked_of_whole_heads_alone(extension, scene, whole_head, tmp_path):
+    names = module(extension, "protocol.frames").MATTES
+    aim(scene, 0, 0, 1.2)
+    render_still(scene, tmp_path / "whole.png")
+    assert set(names) <= set(whole_head.requests[-1]["passes"])
+    rig = add_rig(extension, seed=8)
+    whole_head.draw = random_frame_at
+    render_still(scene, tmp_path / "both.png")
+    asked = {request["portrait"]["seed"]: set(request["passes"]) & set(names) for request in whole_head.requests[-2:]}
+    assert asked == {7: set(names), 8: set()} and rig.stylerig.portrait
+
+
+def random_frame_at(controls: dict, size: int) -> dict[str, np.ndarray]:
+    """Noise, of a head at the origin."""
+    return random_frame(controls, size) | {"placement": np.array((*controls["rotation"], 0, 0, 0))}
+
+
+def test_one_portrait_over_another_keeps_mattes_that_only_one_has(extension):
+    compositing = module(extension, "render.compositing")
+    random = np.random.default_rng(3)
+    front, back = ({"Combined": random.random((4, 4, 4), dtype=np.float32)} for _ in range(2))
+    back["HairMatte"] = random.random((4, 4, 1), dtype=np.float32)
+    alpha = front["Combined"][..., 3:]
+    np.testing.assert_allclose(compositing.over(front, back)["HairMatte"], (1 - alpha) * back["HairMatte"], atol=1e-6)
+    np.testing.assert_allclose(compositing.over(back, front)["HairMatte"], back["HairMatte"], atol=1e-6)
+
+
 def test_a_whole_head_that_is_posed_moved_and_scaled(scene, rig, whole_head, tmp_path):
     rig.location, rig.rotation_euler, rig.scale = (0.08, 0.1, -0.05), (0.1, -0.2, 0.4), (1.3,) * 3
     rig.pose.bones["head"].rotation_euler = (0.1, 0.2, -0.3)

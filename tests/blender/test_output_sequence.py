@@ -67,6 +67,12 @@ def test_an_animation_writes_png_and_exr(rendered, tmp_path):
         "Depth",
         "UV",
         "Position",
+        "SkinMatte",
+        "HairMatte",
+        "EyesMatte",
+        "MouthMatte",
+        "ClothesMatte",
+        "GlassesMatte",
     }
 
 

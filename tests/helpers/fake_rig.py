@@ -27,11 +27,22 @@ from models.errors import StyleRigError
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
 from models.rigging.controls import Controls, Frame, Portrait
+from models.rigging.frame_renderer import MATTES
 from tests.helpers.synthetic_face import synthetic_face
 from tests.helpers.untrained_rig import untrained_rig
 
 RESOLUTION, NUM_WS, W_DIM = 32, 6, 512
-WIDTHS = {"HeadMatte": 1, "FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3, "Depth": 1, "UV": 2, "Position": 3}
+WIDTHS = {
+    "HeadMatte": 1,
+    "FaceMask": 1,
+    "Normal": 3,
+    "Albedo": 3,
+    "Shading": 3,
+    "Depth": 1,
+    "UV": 2,
+    "Position": 3,
+    **dict.fromkeys(MATTES, 1),
+}
 OUTSIDE = 1e10  # depth where there is no face
 FAULTS = {"fault": ZeroDivisionError, "memory": MemoryError}
 

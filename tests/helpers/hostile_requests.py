@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PASSES = ["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position"]
+from backend.protocol import frames
+
+PASSES = list(frames.PASSES)
 # As text, for not all of it can be written by json.dumps.
 VALUES = (
     "null", "true", "0", "-1", "1e308", "-1e308", "1e999", "NaN", "Infinity", "-0.0", "1e-320", "10", "1000", "9223372036854775807",

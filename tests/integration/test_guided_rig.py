@@ -59,6 +59,18 @@ def test_controls_reach_the_picture_and_the_passes_alike(rig):
     assert all(np.array_equal(still[name], again[name]) for name in still)
 
 
+def test_mattes_of_parts_are_the_generators_own(rig):
+    portrait = rig.new_portrait(3)
+    frame = rig.frame(portrait, Controls(rotation=(0.3, 0, 0)), 64)
+    alpha = frame["HeadMatte"]
+    for name in ("SkinMatte", "HairMatte"):
+        assert frame[name].shape == (64, 64, 1) and frame[name].std() > 0.01
+        assert (frame[name] >= 0).all() and (frame[name] <= alpha).all()
+    assert not frame["GlassesMatte"].any()  # this generator has no such matte
+    alone = rig.frame(portrait, Controls(rotation=(0.3, 0, 0)), 64, ["HairMatte"])
+    assert np.array_equal(alone["HairMatte"], frame["HairMatte"]) and set(alone) == {"Combined", "HairMatte"}
+
+
 def test_an_open_jaw_neither_moves_nor_zooms_the_head(rig):
     portrait = rig.new_portrait(3)
     still, opened = (rig.frame(portrait, Controls(expression={"jawOpen": value}), 64, ["Position"]) for value in (0.0, 1.0))

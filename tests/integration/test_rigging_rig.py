@@ -21,7 +21,7 @@ from models.generators.config import StyleGAN2Config
 from models.io.weights_file import read_network
 from models.rigging import Controls, Rig
 from models.rigging.frame_plan import plan_frame
-from models.rigging.frame_renderer import ReferenceCache
+from models.rigging.frame_renderer import MATTES, ReferenceCache
 from models.rigging.local_blend import faded, grown, moving_area
 from models.rigging.reconstruction import Reconstruction
 from models.rigging.rignet import METHODS
@@ -156,7 +156,7 @@ def test_frames_are_deterministic_and_have_the_promised_shapes(rig, portrait):
     first, second = (rig.frame(portrait, controls, size=48) for _ in range(2))
     channels = {
         "Combined": 4, "Portrait": 3, "HeadMatte": 1, "FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3,
-        "Depth": 1, "UV": 2, "Position": 3,
+        "Depth": 1, "UV": 2, "Position": 3, **dict.fromkeys(MATTES, 1),
     }  # fmt: skip
     assert {name: array.shape for name, array in first.items()} == {n: (48, 48, c) for n, c in channels.items()}
     for name, array in first.items():
