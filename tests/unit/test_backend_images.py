@@ -41,7 +41,7 @@ def test_exr_channels_come_back_equal(frame, tmp_path):
             wanted[letter if name == "Combined" else f"{name}.{letter}"] = frame[name][..., i]
     for letter in "RGB":  # sRGB in the frame
         wanted[f"Portrait.{letter}"] = srgb_to_linear(torch.from_numpy(wanted[f"Portrait.{letter}"])).numpy().astype(np.float32)
-    assert set(channels) == set(wanted) and len(wanted) == 24
+    assert set(channels) == set(wanted) and len(wanted) == 30
     for name, pixels in wanted.items():
         assert channels[name].dtype == np.float32
         np.testing.assert_array_equal(channels[name], pixels, err_msg=name)
