@@ -104,7 +104,7 @@ class GuidedLayer(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, config: GuidedConfig, resolution: int, up: bool = False):
         super().__init__()
-        self.up = up
+        self.up, self.resolution, self.clamp = up, resolution, None
         kernel = guide_kernel(resolution)
         self.affine = FullyConnectedLayer(config.w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(channels_last(torch.randn(out_channels, in_channels, 3, 3)))

@@ -17,7 +17,7 @@ import torch
 from numba import config
 
 from models.errors import StyleRigError
-from models.generators import Generator, GeneratorConfig, cpu, latents_from_seed, load_engine
+from models.generators import Generator, GeneratorConfig, cpu, guide, latents_from_seed, load_engine
 from models.generators.config import StyleGAN2Config
 from models.generators.engines import engine as engines
 from models.generators.engines import fused2, kernels_place
@@ -25,6 +25,7 @@ from models.generators.engines.convolution import array
 from models.generators.engines.kernels import load, store
 from models.generators.engines.roi import Box, drawn_parts
 from models.generators.engines.scheduler import CpuScheduler, WorkerGroup, WorkerSlot
+from models.generators.guided import GuidedConfig
 from models.generators.stylegan3_config import StyleGAN3Config
 from tests.bench.networks import stylegan3
 from tests.data.official_format import lively, stylegan3_config
@@ -34,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TWO = StyleGAN2Config(resolution=64, z_dim=16, w_dim=24, mapping_lr_multiplier=0.01,
                       channels={4: 40, 8: 32, 16: 20, 32: 17, 64: 5}, conv_clamp=3.0)  # fmt: skip
 STUDIO = GeneratorConfig(resolution=32, channels={4: 24, 8: 16, 16: 16, 32: 8})
+GUIDED = GuidedConfig(resolution=64, channels={4: 24, 8: 16, 16: 16, 32: 20, 64: 8}, mattes=("skin", "hair", "eyes"), z_dim=16, w_dim=24)
 
 
 def three(radial: bool) -> Generator:
@@ -51,6 +53,7 @@ NETWORKS = {
     "stylegan3-t": lambda: three(False),
     "stylegan3-r": lambda: three(True),
     "other filters": lambda: lively(Generator.create(odd_filters(), seed=3)),
+    "guided": lambda: lively(Generator.create(GUIDED, seed=3)),
 }
 
 
@@ -98,6 +101,26 @@ def test_foreground_of_a_matte():
     w = codes(generator)
     for ours, truth in zip(load_engine(generator, "exact").foreground(w), generator.foreground(w), strict=False):
         assert ours.shape == truth.shape and (ours - truth).abs().max() < 2e-5
+
+
+def test_maps_and_mattes_of_a_guided_generator():
+    """Maps of its own for each picture, all channels it draws, and a part of a picture as the whole has it there."""
+    generator = NETWORKS["guided"]()
+    w, maps = codes(generator), torch.rand(2, guide.CHANNELS, 64, 64, generator=torch.Generator().manual_seed(2))
+    truth = generator.synthesis.raw(w, guide=maps)
+    engine = load_engine(generator, "exact")
+    assert engine.name == "fused kernels, float32"
+    drawn = engine.raw(w, guide=maps)
+    assert drawn.shape == truth.shape == (2, 4 + len(GUIDED.mattes), 64, 64)
+    assert (drawn - truth).abs().max() < 2e-5 * max(1.0, float(truth.abs().max()))
+    assert (drawn[0] - drawn[1]).abs().max() > 0.1 and torch.equal(engine.raw(w[1:], guide=maps[1:])[0], drawn[1])
+    box = Box(10, 40, 24, 50)
+    part = engine.raw(w[:1], boxes=[box], guide=maps[:1])[0, :, *box.place]
+    assert (part - drawn[0, :, *box.place]).abs().max() < 1e-5
+    for count in (1, 3):
+        assert torch.equal(load_engine(generator, "exact", scheduler=CpuScheduler(count)).raw(w, guide=maps), drawn)
+    with pytest.raises(ValueError, match="guide has the shape"):
+        engine.raw(w, guide=maps[:, 1:])
 
 
 @pytest.mark.parametrize("noise", ["const", "none", "random"])

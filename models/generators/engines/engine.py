@@ -6,14 +6,14 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.errors import StyleRigError
-from models.generators import stylegan2, stylegan3
+from models.generators import guided, stylegan2, stylegan3
 from models.generators.cpu import usable_precision
 from models.generators.engines.roi import Box
 from models.generators.engines.scheduler import CpuScheduler, WorkerSlot
@@ -23,6 +23,7 @@ from models.generators.stylegan2 import over_backdrop, split_matte
 
 EXACTNESS = ("exact", "fast")
 Boxes = Sequence[Box | None] | None  # for each picture, None is the whole
+FUSIBLE = (stylegan2.SynthesisNetwork, stylegan3.SynthesisNetwork, guided.GuidedSynthesisNetwork)
 MAX_SMALL = 512  # side of images up to which several are drawn at the same time
 
 
@@ -91,28 +92,35 @@ class TorchRunner:
 
 
 class Fused(Protocol):
-    """A prepared network: w (num_ws, w_dim) and a noise for each layer -> (C, R, R)."""
+    """A prepared network: w (num_ws, w_dim) and maps, or a noise for each layer, -> (C, R, R)."""
 
     noise_sizes: Sequence[int]
     shape: tuple[int, int, int]
 
-    def raw(self, w: Tensor, noises: Sequence[Tensor | str], box: Box | None, slot: WorkerSlot) -> Tensor:
+    def raw(self, w: Tensor, beside: Any, box: Box | None, slot: WorkerSlot) -> Tensor:
         """At least what lies in ``box``; the result is the caller's own. A slot draws one image at a time."""
 
 
 class PerImageRunner:
     """A fused network, which makes its images singly: one batch of them does not pay on a processor."""
 
-    def __init__(self, fused: Fused, scheduler: CpuScheduler):
-        self.fused, self.scheduler = fused, scheduler
+    def __init__(self, fused: Fused, scheduler: CpuScheduler, guided: bool = False):
+        self.fused, self.scheduler, self.guided = fused, scheduler, guided
 
     def raw(self, w: Tensor, noise: str, seed: int, boxes: Boxes = None, guide: Tensor | None = None) -> Tensor:
         if not len(w):
             return w.new_zeros(0, *self.fused.shape)
-        drawn = draw_noise(self.fused.noise_sizes, len(w), seed, w.device) if noise == "random" else None
-        noises = [[values[index, 0] for values in drawn] if drawn else [noise] * len(self.fused.noise_sizes) for index in range(len(w))]
-        images = list(zip(w, noises, boxes or [None] * len(w), strict=True))
+        images = list(zip(w, self.beside(len(w), noise, seed, guide), boxes or [None] * len(w), strict=True))
         return torch.stack(self.scheduler.map(self.fused.raw, images, small=self.fused.shape[-1] <= MAX_SMALL))
+
+    def beside(self, count: int, noise: str, seed: int, guide: Tensor | None) -> Sequence[Any]:
+        """What the network takes beside w for each image: its maps, or a noise for each layer."""
+        if self.guided:
+            return [None] * count if guide is None else guide
+        if noise != "random":
+            return [[noise] * len(self.fused.noise_sizes)] * count
+        drawn = draw_noise(self.fused.noise_sizes, count, seed, torch.device("cpu"))
+        return [[values[index, 0] for values in drawn] for index in range(count)]
 
 
 def load_engine(
@@ -135,10 +143,10 @@ def load_engine(
         raise no_device(device)
     dtype, notice = precision(exactness, device)
     generator, scheduler = generator.to(device), scheduler or CpuScheduler()
-    if not isinstance(generator.synthesis, stylegan2.SynthesisNetwork | stylegan3.SynthesisNetwork):
+    if not isinstance(generator.synthesis, FUSIBLE):
         return Engine(generator, TorchRunner(generator, torch.float32, scheduler), "plain torch, float32", notice)
     try:
-        runner = PerImageRunner(fuse(generator, dtype), scheduler)
+        runner = PerImageRunner(fuse(generator, dtype), scheduler, guided=generator.guide_channels > 0)
     except StyleRigError as error:
         notice = f"{error.message} {error.hint} {notice}".strip()
         return Engine(generator, TorchRunner(generator, dtype, scheduler), f"plain torch, {name_of(dtype)}", notice)
@@ -165,10 +173,11 @@ def fuse(generator: Generator, dtype: torch.dtype) -> Fused:
     kernels_place()
     from models.generators.engines.fused2 import FusedStyleGAN2
     from models.generators.engines.fused3 import FusedStyleGAN3
+    from models.generators.engines.fused_guided import FusedGuided
 
+    types = dict(zip(FUSIBLE, (FusedStyleGAN2, FusedStyleGAN3, FusedGuided), strict=True))
     network = generator.synthesis
-    fused = FusedStyleGAN3 if isinstance(network, stylegan3.SynthesisNetwork) else FusedStyleGAN2
-    return fused(network, dtype)
+    return types[type(network)](network, dtype)
 
 
 def cuda_engine(generator: Generator, exactness: str, device: torch.device) -> Engine:

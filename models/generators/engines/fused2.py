@@ -30,8 +30,7 @@ class Layer:
         self.affine = affine(layer.affine)
         self.energy = padded(weight.square().sum(dim=(2, 3)), self.channels, whole(weight.shape[1], LANES))
         self.bias = array(padded(layer.bias.detach() * GAIN, self.channels))
-        self.strength = layer.noise_strength.detach() * GAIN
-        self.noise_const = array(layer.noise_const * self.strength)
+        self.prepare_noise(layer)
         self.settings = np.array([LEAK, UNLIMITED if layer.clamp is None else layer.clamp], np.float32)
         if not layer.up:
             self.convolutions = [Convolution(weight, (0, 1), dtype, LANES)]
@@ -41,6 +40,10 @@ class Layer:
         self.convolutions = [
             Convolution(weight[:, :, rows][:, :, :, columns], (0, 0), dtype, LANES) for rows in (even, odd) for columns in (even, odd)
         ]
+
+    def prepare_noise(self, layer: SynthesisLayer) -> None:
+        self.strength = layer.noise_strength.detach() * GAIN
+        self.noise_const = array(layer.noise_const * self.strength)
 
     def noise(self, drawn: Tensor | str, part: Box) -> np.ndarray:
         """What is added to a part of the picture: "const", "none", or ``drawn`` (R, R) times the layer's strength."""
@@ -52,12 +55,14 @@ class Layer:
 
 
 class ToRGB:
-    """A modulated 1x1 convolution to colours, prepared."""
+    """A modulated 1x1 convolution to colours, prepared: groups of four."""
 
     def __init__(self, layer: ToRGBLayer, channels: int):
         self.affine = affine(layer.affine)
-        self.weight = array(padded(layer.weight.detach()[:, :, 0, 0] * layer.weight_gain, 4, channels))
-        self.bias = array(padded(layer.bias.detach(), 4))
+        self.groups = whole(len(layer.weight), 4) // 4
+        weight = padded(layer.weight.detach()[:, :, 0, 0] * layer.weight_gain, 4 * self.groups, channels)
+        self.weight = array(weight).reshape(self.groups, 4, channels)
+        self.bias = array(padded(layer.bias.detach(), 4 * self.groups)).reshape(self.groups, 4)
         self.clamp = np.float32(UNLIMITED if layer.clamp is None else layer.clamp)
 
 
@@ -88,15 +93,18 @@ class RaggedMatVec:
 class FusedStyleGAN2:
     """The synthesis network of ``network`` in ``dtype`` (float32 or bfloat16); one picture at a time in each slot."""
 
+    layer_type = Layer
+
     def __init__(self, network: SynthesisNetwork, dtype: torch.dtype):
-        self.img_channels, self.dtype = network.img_channels, dtype
-        self.noise_sizes = network.noise_sizes
-        self.shape = (network.img_channels, network.block_resolutions[-1], network.block_resolutions[-1])
+        self.dtype = dtype
+        self.outputs = len(network.b4.torgb.weight)
+        self.noise_sizes = [size for size in network.block_resolutions for _ in range(1 if size == 4 else 2)]
+        self.shape = (self.outputs, network.block_resolutions[-1], network.block_resolutions[-1])
         self.layers, self.colours = [], []
         self.scratch: dict[int, Tensor] = {}
         for size in network.block_resolutions:
             block = getattr(network, f"b{size}")
-            self.layers += [Layer(layer, dtype) for layer in ([] if block.first else [block.conv0]) + [block.conv1]]
+            self.layers += [self.layer_type(layer, dtype) for layer in ([] if block.first else [block.conv0]) + [block.conv1]]
             self.colours.append(ToRGB(block.torgb, self.layers[-1].channels))
         const = network.b4.const.detach()
         self.const = padded(const, whole(len(const), LANES)).permute(1, 2, 0).contiguous()
@@ -119,20 +127,22 @@ class FusedStyleGAN2:
         return np.split(styles, self.affines.ends), np.split(scales, self.energies.ends)
 
     def raw(self, w: Tensor, noises: Sequence[Tensor | str], box: Box | None, slot: WorkerSlot) -> Tensor:
-        """w (num_ws, w_dim), for each layer its noise as Layer.noise takes it -> (img_channels, R, R) float32, 0 outside ``box``."""
+        """w (num_ws, w_dim), for each layer its noise as Layer.noise takes it -> (outputs, R, R) float32, 0 outside ``box``."""
         box = box or Box.whole(self.shape[-1])
         parts = drawn_parts(box, [layer.size for layer in self.layers if not layer.up])
         image = self.draw(*self.styles(w, slot), noises, parts, slot)
         picture = torch.zeros(self.shape)
-        picture[:, *box.place] = torch.from_numpy(image[box.inside(parts[-1]).place]).permute(2, 0, 1)[: self.img_channels]
+        drawn = torch.from_numpy(image[:, *box.inside(parts[-1]).place])
+        picture[:, *box.place] = drawn.permute(0, 3, 1, 2).flatten(0, 1)[: self.outputs]
         return picture
 
     def draw(
         self, styles: list[np.ndarray], scales: list[np.ndarray], noises: Sequence[Tensor | str], parts: list[Box], slot: WorkerSlot
     ) -> np.ndarray:
-        """The image (H, W, 4) of the last of ``parts``: what each block draws, each within twice the one before."""
+        """The image (G, H, W, 4) of the last of ``parts``: what each block draws, each within twice the one before."""
         colours = styles[len(self.layers) :]
-        image = np.empty((0, 0, 4), np.float32)
+        groups = self.colours[0].groups
+        image = np.empty((groups, 0, 0, 4), np.float32)
         x = self.scratch_buffer(slot, 0, parts[0].height, parts[0].width, len(styles[0]))
         torch.mul(self.const, torch.from_numpy(styles[0]), out=x[1:-1])
         for index, layer in enumerate(self.layers):
@@ -146,7 +156,7 @@ class FusedStyleGAN2:
                 self.upsample_layer(layer, x, changes, slot)
             else:
                 to_rgb = self.colours[block]
-                before, image = image, np.empty((part.height, part.width, 4), np.float32)
+                before, image = image, np.empty((groups, part.height, part.width, 4), np.float32)
                 weights = to_rgb.weight * colours[block]
                 self.same_size_layer(layer, x, (*changes, weights, to_rgb.bias, before, image, layer.settings, to_rgb.clamp), slot)
             x = out
@@ -196,7 +206,7 @@ def crop(x: Tensor, image: np.ndarray, drawn: Box, part: Box) -> tuple[Tensor, n
     if part == drawn.doubled():
         return x, image
     rows, columns = part.halved().inside(drawn).place
-    return pad(x[1:-1][rows, columns], (0, 0, 0, 0, 1, 1)), np.ascontiguousarray(image[rows, columns])
+    return pad(x[1:-1][rows, columns], (0, 0, 0, 0, 1, 1)), np.ascontiguousarray(image[:, rows, columns])
 
 
 def band_rows(numbers: int) -> int:

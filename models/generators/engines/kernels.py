@@ -89,11 +89,11 @@ def dot_rows(weights, starts, counts, x, x_starts, out, first, last):
 
 @compiled
 def activate_rows(x, top, scale, bias, noise, after, out, colours, colour_bias, before, image, settings, colour_clamp, first, last):
-    """x (h, W, C), the rows from ``top`` on, -> the same of out (H, W, C) and image (H, W, 4).
+    """x (h, W, C), the rows from ``top`` on, -> the same of out (H, W, C) and image (G, H, W, 4).
 
     value = clamp(leaky_relu(x * scale + noise + bias)); out = value * after, for the next convolution;
-    image = clamp(value . colours (4, C) + colour_bias) + the image ``before`` (H / 2, W / 2, 4) at
-    twice its size. An empty ``out`` or ``before`` is left out. settings: slope, clamp.
+    image = clamp(value . colours (G, 4, C) + colour_bias (G, 4)) + the image ``before`` (G, H / 2, W / 2, 4) at
+    twice its size. An empty ``out`` or ``before`` is left out. ``noise`` is (H, W), or (H, W, C). settings: slope, clamp.
     """
     _, width, channels = x.shape
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
@@ -101,14 +101,16 @@ def activate_rows(x, top, scale, bias, noise, after, out, colours, colour_bias, 
     values = np.empty(strip * channels, np.float32)
     line = np.empty((width // 2 + 2) * 4, np.float32)
     for row in range(top + first, top + last):
-        upsample_row(before, row, line, image[row].reshape(-1))
+        for group in range(len(image)):
+            upsample_row(before[group], row, line, image[group, row].reshape(-1))
         for start in range(0, width, strip):
             stop = min(start + strip, width)
             source = flat_x[((row - top) * width + start) * channels :]
             activate_columns(source, scale, bias, noise[row, start:stop], settings, values)
             if out.size:
                 scale_columns(values, after, stop - start, flat_out[(row * width + start) * channels :])
-            add_colours(values, channels, colours, colour_bias, colour_clamp, image[row, start:stop])
+            for group in range(len(image)):
+                add_colours(values, channels, colours[group], colour_bias[group], colour_clamp, image[group, row, start:stop])
 
 
 @compiled
@@ -116,11 +118,18 @@ def activate_columns(x, scale, bias, noise, settings, values):
     """clamp(leaky_relu(x * scale + noise + bias)) of one column of all channels after another."""
     slope, clamp = settings[0], settings[1]
     place, count = _0, np.uintp(len(scale))
-    for column in range(len(noise)):
-        offset = noise[column]
-        for c in range(count):
-            values[place + c] = limited(load(x, place + c) * scale[c] + bias[c] + offset, slope, clamp)
-        place += count
+    if noise.ndim == 2:
+        for column in range(len(noise)):
+            offsets = noise[column]
+            for c in range(count):
+                values[place + c] = limited(load(x, place + c) * scale[c] + (bias[c] + offsets[c]), slope, clamp)
+            place += count
+    else:
+        for column in range(len(noise)):
+            offset = noise[column]
+            for c in range(count):
+                values[place + c] = limited(load(x, place + c) * scale[c] + bias[c] + offset, slope, clamp)
+            place += count
 
 
 @compiled
@@ -235,13 +244,22 @@ def activate_second(x, scale, bias, noise, after, settings, out):
     """activate_columns of x times ``after``, into every second column of ``out``."""
     slope, clamp = settings[0], settings[1]
     source, target, count = _0, _0, np.uintp(len(scale))
-    for column in range(len(noise)):
-        offset = noise[column]
-        for c in range(count):
-            value = limited(x[source + c] * scale[c] + bias[c] + offset, slope, clamp)
-            store(out, target + c, value * after[c])
-        source += count
-        target += count + count
+    if noise.ndim == 2:
+        for column in range(len(noise)):
+            offsets = noise[column]
+            for c in range(count):
+                value = limited(x[source + c] * scale[c] + (bias[c] + offsets[c]), slope, clamp)
+                store(out, target + c, value * after[c])
+            source += count
+            target += count + count
+    else:
+        for column in range(len(noise)):
+            offset = noise[column]
+            for c in range(count):
+                value = limited(x[source + c] * scale[c] + bias[c] + offset, slope, clamp)
+                store(out, target + c, value * after[c])
+            source += count
+            target += count + count
 
 
 # StyleGAN3 ---------------------------------------------------------------------------------

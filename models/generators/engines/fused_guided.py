@@ -1,0 +1,50 @@
+"""A guided StyleGAN2 on a processor: the fused kernels of StyleGAN2, with what the maps tell in place of the noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from models.generators.engines.convolution import array, padded
+from models.generators.engines.fused2 import FusedStyleGAN2, Layer
+from models.generators.engines.roi import Box
+from models.generators.engines.scheduler import WorkerSlot
+from models.generators.guided import GuidedLayer, GuidedSynthesisNetwork, pyramid
+from models.generators.layers import GAIN
+
+
+class GuidedFusedLayer(Layer):
+    """A modulated convolution and the convolution of the maps that is added to it, prepared."""
+
+    def prepare_noise(self, layer: GuidedLayer) -> None:
+        self.guide = padded(layer.guide.detach() * GAIN, self.channels)
+
+    def told(self, maps: Tensor) -> np.ndarray:
+        """What maps (G, R, R) of the layer's size add, (R, R, C)."""
+        channels, size, _ = maps.shape
+        if self.guide.shape[-1] == 1:  # of every pixel alone
+            return array(maps.reshape(channels, -1).T @ self.guide[:, :, 0, 0].T).reshape(size, size, -1)
+        return array(conv2d(maps[None], self.guide, padding=self.guide.shape[-1] // 2)[0].permute(1, 2, 0).contiguous())
+
+    def noise(self, drawn: np.ndarray, part: Box) -> np.ndarray:
+        """The part of what the maps add."""
+        return np.ascontiguousarray(drawn[part.place])
+
+
+class FusedGuided(FusedStyleGAN2):
+    """The synthesis network of ``network``, as ``FusedStyleGAN2``."""
+
+    layer_type = GuidedFusedLayer
+
+    def __init__(self, network: GuidedSynthesisNetwork, dtype: torch.dtype):
+        super().__init__(network, dtype)
+        self.sizes, self.mean_maps = network.block_resolutions, network.mean_maps
+
+    def raw(self, w: Tensor, guide: Tensor | None, box: Box | None, slot: WorkerSlot) -> Tensor:
+        """w (num_ws, w_dim), maps (G, R, R), None for the mean head's -> (outputs, R, R) float32, 0 outside ``box``."""
+        maps = self.mean_maps(self.sizes[-1]) if guide is None else guide[None]
+        at_sizes = pyramid(maps, self.sizes)
+        told = [layer.told(at_sizes[size][0]) for layer, size in zip(self.layers, self.noise_sizes, strict=True)]
+        return super().raw(w, told, box, slot)
