@@ -53,6 +53,10 @@ class FaceModel:
         moved = identity @ self.identity.flatten(1) + expression @ self.expression.flatten(1)
         return self.mean + moved.unflatten(1, (-1, 3))
 
+    def neutral(self, identity: Tensor) -> Tensor:
+        """Vertices (N, V, 3) without expression for identity weights (N, K)."""
+        return self.mean + (identity @ self.identity.flatten(1)).unflatten(1, (-1, 3))
+
     def expression_weights(self, values: Mapping[str, float]) -> Tensor:
         """Expression weights (1, E) from values by name; StyleRigError names an expression that there is not."""
         weights = self.mean.new_zeros(1, len(self.expression_names))

@@ -125,15 +125,29 @@ def waves(points: Tensor) -> Tensor:
 
 
 def guide_maps(mesh: GuideMesh, parameters: RigParameters, camera: Camera, body: Tensor, size: int) -> Tensor:
-    """Maps (N, CHANNELS, size, size) of N heads over shoulders of rotation ``body`` (N, 3); 0 where nothing is."""
+    """Maps (N, CHANNELS, size, size) of N heads over shoulders of rotation ``body`` (N, 3); 0 where nothing is.
+
+    All channels of a pixel lie together in memory (torch's channels_last).
+    """
     pose = Pose(parameters.rotation, parameters.translation, body)
-    return torch.cat((surface_maps(mesh, parameters, camera, pose, size), shell_maps(mesh, parameters, camera, pose, size)), dim=1)
+    rest = mesh.face.neutral(parameters.identity)
+    maps = rest.new_zeros(len(rest), size, size, CHANNELS)
+    surface, shell = maps[..., :SURFACE], maps[..., SURFACE:]
+    draw(surface, *surface_attributes(mesh, parameters, rest, pose, camera), mesh.triangles)
+    if size <= SHELL_SIZE:
+        draw(shell, *shell_attributes(mesh, parameters, rest, pose, camera), mesh.shell_triangles)
+    else:
+        coarse = rest.new_zeros(len(rest), SHELL_SIZE, SHELL_SIZE, SHELL_CHANNELS)
+        draw(coarse, *shell_attributes(mesh, parameters, rest, pose, camera), mesh.shell_triangles)
+        shell.copy_(resize(coarse.movedim(-1, 1), size=(size, size), mode="bilinear", align_corners=False).movedim(1, -1))
+    return maps.movedim(-1, 1)
 
 
-def surface_maps(mesh: GuideMesh, parameters: RigParameters, camera: Camera, pose: Pose, size: int) -> Tensor:
-    """(N, SURFACE, size, size)."""
+def surface_attributes(mesh: GuideMesh, parameters: RigParameters, rest: Tensor, pose: Pose, camera: Camera) -> tuple[Tensor, Tensor]:
+    """Of the posed head, from its vertices at ``rest`` (N, V, 3), and the shoulders: attributes (N, W, SURFACE) and NDC (N, W, 3)."""
     face, count = mesh.face, len(parameters)
-    head = pose.both(face.vertices(parameters.identity, parameters.expression), face.groups["head"][None])
+    moved = (parameters.expression @ face.expression.flatten(1)).unflatten(1, (-1, 3))
+    head = pose.both(rest + moved, face.groups["head"][None])
     world = torch.cat((head, pose.body(mesh.shoulders.expand(count, -1, -1))), dim=1)
     normals = vertex_normals(world, mesh.triangles)
     albedo = torch.full_like(world, CLOTH_ALBEDO)
@@ -149,19 +163,17 @@ def surface_maps(mesh: GuideMesh, parameters: RigParameters, camera: Camera, pos
         mesh.place.expand(count, -1, -1),
         mesh.parts[:, 1:].expand(count, -1, -1),
     )
-    return drawn(torch.cat(shown, dim=2), camera.project(world), mesh.triangles, size)
+    return torch.cat(shown, dim=2), camera.project(world)
 
 
-def shell_maps(mesh: GuideMesh, parameters: RigParameters, camera: Camera, pose: Pose, size: int) -> Tensor:
-    """(N, SHELL_CHANNELS, size, size), drawn at most as large as ``SHELL_SIZE``."""
-    face, count = mesh.face, len(parameters)
-    rest = face.vertices(parameters.identity, torch.zeros_like(parameters.expression))[:, mesh.shell]
+def shell_attributes(mesh: GuideMesh, parameters: RigParameters, rest: Tensor, pose: Pose, camera: Camera) -> tuple[Tensor, Tensor]:
+    """The same of the shell: (N, W, SHELL_CHANNELS) and (N, W, 3)."""
+    count, rest = len(parameters), rest[:, mesh.shell]
     middle = rest.mean(dim=1, keepdim=True)
-    world = pose.both(middle + SHELL * (rest - middle), face.groups["head"][None, mesh.shell])
+    world = pose.both(middle + SHELL * (rest - middle), mesh.face.groups["head"][None, mesh.shell])
     light = lit(parameters.light, vertex_normals(world, mesh.shell_triangles))
     shown = (torch.ones(count, world.shape[1], 1), light.sqrt(), mesh.place[mesh.shell].expand(count, -1, -1))
-    maps = drawn(torch.cat(shown, dim=2), camera.project(world), mesh.shell_triangles, min(size, SHELL_SIZE))
-    return maps if size <= SHELL_SIZE else resize(maps, size=(size, size), mode="bilinear", align_corners=False)
+    return torch.cat(shown, dim=2), camera.project(world)
 
 
 def lit(light: Tensor, normals: Tensor) -> Tensor:
@@ -169,7 +181,14 @@ def lit(light: Tensor, normals: Tensor) -> Tensor:
     return (harmonics.irradiance(light, normals) / math.pi).clamp(min=0)
 
 
-def drawn(attributes: Tensor, ndc: Tensor, triangles: Tensor, size: int) -> Tensor:
-    """Vertex attributes (N, V, C) as the pixels see them, (N, C, size, size)."""
-    fragments = rasterize(ndc, triangles, size)
-    return fragments.scatter(fragments.gather(attributes)).permute(0, 3, 1, 2)
+def draw(maps: Tensor, attributes: Tensor, ndc: Tensor, triangles: Tensor) -> None:
+    """Write vertex attributes (N, V, C) into ``maps`` (N, H, W, C) where pixels see them.
+
+    As ``Fragments.gather``, for many channels at once and without gradients: those of a vertex are read in one go.
+    """
+    fragments = rasterize(ndc, triangles, maps.shape[1])
+    table, weights = attributes.flatten(0, 1), fragments.weights.unsqueeze(-1)
+    seen = table.index_select(0, fragments.corners[0]).mul_(weights[0])
+    for corner, weight in zip(fragments.corners[1:], weights[1:], strict=True):
+        seen.addcmul_(table.index_select(0, corner), weight)
+    maps.flatten(0, 2)[fragments.pixels] = seen
