@@ -32,6 +32,7 @@ COMMANDS = {  # name: (module, what it does)
     "evaluate rig": ("backend.cli.evaluate_rig", "measure how well the rig follows its controls"),
     "evaluate judge-noise": ("backend.cli.evaluate_judge_noise", "measure what the judge reads where nothing changed"),
     "evaluate ablations": ("backend.cli.evaluate_ablations", "train and measure the rig's losses without each term"),
+    "evaluate sheets": ("backend.cli.evaluate_sheets", "draw the sheets and the film that people judge a rig by"),
     "doctor": ("backend.cli.doctor", "say what is there and what is wrong"),
 }
 USER_ERROR = 2

@@ -15,9 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from backend.cli.terminal import outputs
 from models.errors import StyleRigError
-from models.extras import extra_needed
-from models.io.atomic_write import write_atomic
 from models.io.images import image_grid, save_image
+from models.io.movie import write_movie
 
 BACKGROUND = (24, 24, 24)
 GAP = 4  # pixels between the pictures of a sheet
@@ -81,23 +80,9 @@ def contact_sheet(frames: list[Path], path: Path, most: int = 12, columns: int =
 
 
 def movie(frames: list[Path], path: Path, rate: float = 24.0) -> Path:
-    """Write the frames as an H.264 MP4 at ``rate`` frames per second. Raises StyleRigError."""
-    with extra_needed():
-        import imageio_ffmpeg
-
+    """Write the frames as an MP4 at ``rate`` frames per second. Raises StyleRigError."""
     size = read_frame(frames[0]).size
-
-    def encode(temporary: Path) -> None:
-        options = {"fps": rate, "codec": "libx264", "quality": 8, "macro_block_size": 2}
-        writer = imageio_ffmpeg.write_frames(str(temporary), size, **options)
-        writer.send(None)
-        try:
-            for frame in frames:
-                writer.send(read_frame(frame, size).tobytes())
-        finally:
-            writer.close()
-
-    return write_atomic(path, encode)
+    return write_movie(path, (np.asarray(read_frame(frame, size)) for frame in frames), size, rate)
 
 
 def main() -> int:

@@ -13,8 +13,8 @@ from torch.nn.functional import interpolate
 
 from models.evaluation.generator.samples import BATCH, codes, draw, over, random_z
 from models.generators import Generator
-from models.io.atomic_write import write_atomic
 from models.io.images import image_grid, save_image, to_uint8
+from models.io.movie import write_movie
 
 GREEN = (0.0, 0.69, 0.25)  # a studio's green screen, sRGB
 SHEET_SIZE = 192  # pixels of a picture on a sheet, at most
@@ -77,17 +77,5 @@ def interpolation(generator: Generator, psi: float = 0.7, seed: int = 0) -> Iter
 
 
 def write_interpolation(generator: Generator, path: Path, seed: int = 0) -> Path:
-    """The interpolation as an MP4 (H.264)."""
-    import imageio_ffmpeg
-
-    def encode(temporary: Path) -> None:
-        size = (generator.resolution, generator.resolution)
-        writer = imageio_ffmpeg.write_frames(str(temporary), size, fps=RATE, codec="libx264", quality=8, macro_block_size=2)
-        writer.send(None)
-        try:
-            for frame in interpolation(generator, seed=seed):
-                writer.send(frame.tobytes())
-        finally:
-            writer.close()
-
-    return write_atomic(path, encode)
+    """The interpolation as an MP4."""
+    return write_movie(path, interpolation(generator, seed=seed), (generator.resolution, generator.resolution), RATE)

@@ -1,0 +1,148 @@
+"""Sheets and a film that people judge a rig by: unselected people, turned, speaking, in other light, through other lenses."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.colour import linear_to_srgb
+from models.face.harmonics import light_from_handles
+from models.io.images import image_grid, save_image, to_uint8
+from models.rigging import Controls, Portrait, Rig
+
+GREY = (0.5, 0.5, 0.5)  # display values of what portraits lie over
+SCREENS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "green": (0.0, 0.69, 0.25)}
+PEOPLE, ROWS = 64, 8
+YAWS = (-75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75)  # degrees
+EXPRESSIONS = (
+    ("neutral", ()), ("smile", ("mouthSmile_L", "mouthSmile_R")), ("jawOpen", ("jawOpen",)), ("pucker", ("mouthPucker",)),
+    ("frown", ("mouthFrown_L", "mouthFrown_R")), ("blink", ("eyeBlink_L", "eyeBlink_R")), ("wink", ("eyeBlink_L",)),
+    ("wide", ("eyeWide_L", "eyeWide_R")), ("browUp", ("browInnerUp", "browOuterUp_L", "browOuterUp_R")),
+    ("browDown", ("browDown_L", "browDown_R")), ("sneer", ("noseSneer_L", "noseSneer_R")),
+    ("lookLeft", ("eyeLookOut_L", "eyeLookIn_R")),
+)  # fmt: skip
+LIGHTS = {  # direction of the key: x to the face's left, y up, z towards the camera; its colour
+    "front": ((0.0, 0.3, 1.0), (1.0, 1.0, 1.0)), "left": ((1.0, 0.3, 0.3), (1.0, 1.0, 1.0)), "right": ((-1.0, 0.3, 0.3), (1.0, 1.0, 1.0)),
+    "top": ((0.0, 1.0, 0.2), (1.0, 1.0, 1.0)), "below": ((0.0, -1.0, 0.5), (1.0, 1.0, 1.0)), "back": ((0.5, 0.5, -1.0), (1.0, 1.0, 1.0)),
+    "warm": ((0.7, 0.3, 0.6), (1.3, 0.9, 0.6)), "cold": ((-0.7, 0.5, 0.6), (0.6, 0.9, 1.4)),
+}  # fmt: skip
+DISTANCES = (40, 60, 90, 150, 400)  # cm from the camera
+RATE, SECONDS = 25, 10  # of the film
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One picture of a sheet."""
+
+    portrait: Portrait
+    controls: Controls
+    label: str
+
+
+def people(rig: Rig, seeds: Sequence[int]) -> Iterator[Cell]:
+    """Everybody as they are."""
+    yield from (Cell(rig.new_portrait(seed), Controls(), str(seed)) for seed in seeds)
+
+
+def turns(rig: Rig, seeds: Sequence[int]) -> Iterator[Cell]:
+    """A row for each person, columns of yaw."""
+    for seed in seeds:
+        portrait = rig.new_portrait(seed)
+        yield from (Cell(portrait, Controls(rotation=(math.radians(yaw), 0.0, 0.0)), f"{yaw}°") for yaw in YAWS)
+
+
+def expressions(rig: Rig, seeds: Sequence[int], amount: float = 1.0) -> Iterator[Cell]:
+    """A row for each person, columns of expressions at ``amount``."""
+    for seed in seeds:
+        portrait = rig.new_portrait(seed)
+        yield from (Cell(portrait, expression(rig, names, amount), label) for label, names in EXPRESSIONS)
+
+
+def expression(rig: Rig, names: Iterable[str], amount: float) -> Controls:
+    """Of a head that looks ahead, as far as its face model has the names."""
+    known = set(rig.face.expression_names) & set(names)
+    return Controls(rotation=(0.0, 0.0, 0.0), expression=dict.fromkeys(rig.face.expression_names, 0.0) | dict.fromkeys(known, amount))
+
+
+def lights(rig: Rig, seeds: Sequence[int]) -> Iterator[Cell]:
+    """A row for each person, columns of lights."""
+    for seed in seeds:
+        portrait = rig.new_portrait(seed)
+        yield from (Cell(portrait, Controls(light=light(*key)), label) for label, key in LIGHTS.items())
+
+
+def light(direction: tuple[float, float, float], tint: tuple[float, float, float]) -> np.ndarray:
+    """Harmonics (9, 3) of a soft key from ``direction``."""
+    return light_from_handles(torch.ones(1), torch.tensor([tint]), torch.tensor([direction]))[0].numpy()
+
+
+def lenses(rig: Rig, seeds: Sequence[int]) -> Iterator[Cell]:
+    """A row for each person, columns of the camera's distance, the head always as large."""
+    for seed in seeds:
+        portrait = rig.new_portrait(seed)
+        yield from (Cell(portrait, Controls(rotation=(0.3, 0.0, 0.0), distance=float(cm)), f"{cm} cm") for cm in DISTANCES)
+
+
+def speaking(time: float) -> Controls:
+    """Someone who turns to and fro and speaks, ``time`` seconds in: no take, only waves that do not repeat soon."""
+    wave = lambda hertz, phase=0.0: math.sin(2 * math.pi * (hertz * time + phase))
+    syllable = max(0.0, wave(2.1)) * max(0.0, 0.3 + wave(0.37, 0.2))
+    blink = max(0.0, 1 - abs((time % 3.1) - 0.2) / 0.12)
+    values = {
+        "jawOpen": 0.55 * syllable, "mouthFunnel": 0.5 * max(0.0, wave(1.3, 0.4)) * syllable,
+        "mouthSmile_L": 0.35 * max(0.0, wave(0.13)), "mouthSmile_R": 0.3 * max(0.0, wave(0.13)),
+        "browInnerUp": 0.6 * max(0.0, wave(0.29, 0.3)), "eyeBlink_L": blink, "eyeBlink_R": blink,
+    }  # fmt: skip
+    return Controls(rotation=(0.6 * wave(0.1), 0.12 * wave(0.23, 0.1), 0.08 * wave(0.17)), expression=values)
+
+
+def picture(rig: Rig, cell: Cell, size: int, backdrop: tuple[float, float, float] = GREY) -> np.ndarray:
+    """(size, size, 3) uint8: the portrait over a colour of display values."""
+    frame = rig.frame(cell.portrait, cell.controls, size, ())["Combined"]
+    alpha = frame[..., 3:]
+    straight = np.clip(frame[..., :3] / np.maximum(alpha, 1e-6), 0, 1)
+    shown = linear_to_srgb(torch.from_numpy(straight)).numpy() * alpha + np.array(backdrop, np.float32) * (1 - alpha)
+    return to_uint8(torch.from_numpy(shown).movedim(-1, 0))
+
+
+def write_sheets(rig: Rig, folder: Path, size: int = 160, counted: Callable[[list[Cell], str], Iterable[Cell]] | None = None) -> list[Path]:
+    """All sheets of ``rig`` as JPEGs of pictures of ``size`` pixels; ``counted(cells, name)`` goes through cells and tells how far it is."""
+    counted = counted or (lambda cells, name: cells)
+    first = range(ROWS)
+    sheets: dict[str, tuple[Iterator[Cell], int]] = {
+        "people": (people(rig, range(PEOPLE)), ROWS),
+        "turns": (turns(rig, first), len(YAWS)),
+        "expressions-half": (expressions(rig, first, 0.5), len(EXPRESSIONS)),
+        "expressions-full": (expressions(rig, first), len(EXPRESSIONS)),
+        "lights": (lights(rig, first), len(LIGHTS)),
+    }
+    if rig.shows_whole_heads:
+        sheets["lenses"] = lenses(rig, range(6)), len(DISTANCES)
+    written = []
+    for name, (drawn, columns) in sheets.items():
+        cells = list(drawn)
+        pictures = [picture(rig, cell, size) for cell in counted(cells, name)]
+        written.append(save_image(folder / f"{name}.jpg", image_grid(pictures, columns, gap=2, labels=[cell.label for cell in cells])))
+    return [*written, write_screens(rig, folder)]
+
+
+def write_screens(rig: Rig, folder: Path) -> Path:
+    """Four people over white, black and green, as large as they are drawn: edges are judged there."""
+    cells = list(people(rig, range(4)))
+    pictures = [picture(rig, cell, rig.generator.resolution, colour) for colour in SCREENS.values() for cell in cells]
+    return save_image(folder / "screens.png", image_grid(pictures, len(cells)))
+
+
+def film(rig: Rig, seed: int, size: int) -> Iterator[np.ndarray]:
+    """Frames (size, size, 3) uint8 of somebody who turns and speaks."""
+    portrait = rig.new_portrait(seed)
+    for number in range(RATE * SECONDS):
+        said = speaking(number / RATE)
+        known = {name: value for name, value in said.expression.items() if name in rig.face.expression_names}
+        yield picture(rig, Cell(portrait, dataclasses.replace(said, expression=known), ""), size)
