@@ -27,25 +27,35 @@ LARGEST_FILE = 64 << 20  # 4096 directions of the widest w
 UNIT = 1e-3  # how far a row's length may be from 1
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Amount = Annotated[float, Field(ge=-1000, le=1000)]
+Layers = Annotated[tuple[Annotated[int, Field(ge=0, le=4095)], ...], Field(min_length=1)]
+LATER = ("row_layers", "units")  # entries that older readers do not know: written only where they say something
 
 
 class Header(BaseModel):
     """What a file says of its directions.
 
-    ``generator`` is the hash of the weights that they belong to, ``layers`` are those that they move, ``ranges`` how far
-    each may sensibly go, ``conditions`` what was projected out of all of them.
+    ``generator`` is the hash of the weights that they belong to, ``layers`` are those that they move, ``row_layers`` those of
+    each where they differ, ``ranges`` how far each may sensibly go, ``units`` what an amount of 1 is in w where it is not 1,
+    ``conditions`` what was projected out of all of them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format: Literal["directions-1"] = "directions-1"
-    kind: Literal["sefa", "interfacegan"]
+    kind: Literal["sefa", "interfacegan", "attributes"]
     space: Literal["w", "z"] = "w"
     generator: str = Field(pattern="^[0-9a-f]{64}$")
-    layers: tuple[Annotated[int, Field(ge=0, le=4095)], ...] = Field(min_length=1)
+    layers: Layers
+    row_layers: tuple[Layers, ...] = ()
     names: tuple[Name, ...]
     ranges: tuple[tuple[Amount, Amount], ...]
+    units: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = ()
     conditions: tuple[Name, ...] = ()
+
+    @property
+    def each_layers(self) -> tuple[tuple[int, ...], ...]:
+        """The layers that each direction moves."""
+        return self.row_layers or (self.layers,) * len(self.names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +68,11 @@ class Directions:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def steps(self) -> Tensor:
+        """What an amount of 1 adds to w (count, D)."""
+        return self.rows * torch.tensor(self.header.units)[:, None] if self.header.units else self.rows
 
 
 def generator_hash(generator: Generator) -> str:
@@ -74,8 +89,10 @@ def save_directions(directions: Directions, path: str | Path) -> Path:
     tensors = {"directions": directions.rows.float().cpu().contiguous()}
     if directions.eigenvalues is not None:
         tensors["eigenvalues"] = directions.eigenvalues.float().cpu().contiguous()
+    header = directions.header.model_dump()
+    header = {name: value for name, value in header.items() if value or name not in LATER}
     # One entry only: several are written in an order that changes, and with it the file's hash.
-    return write_atomic(path, save(tensors, {"stylerig": json.dumps(directions.header.model_dump())}))
+    return write_atomic(path, save(tensors, {"stylerig": json.dumps(header)}))
 
 
 def load_directions(path: str | Path, generator: Generator | None = None) -> Directions:
@@ -129,8 +146,12 @@ def problem(directions: Directions) -> str:
         return f"it has {len(rows)} directions, but {len(header.names)} names and {len(header.ranges)} ranges"
     if any(low >= high for low, high in header.ranges):
         return "a range ends before it begins"
-    if list(header.layers) != sorted(set(header.layers)):
+    if any(list(layers) != sorted(set(layers)) for layers in (header.layers, *header.row_layers)):
         return "its layers are not ascending"
+    if any(extra and len(extra) != len(rows) for extra in (header.row_layers, header.units)):
+        return f"it has {len(rows)} directions, but layers or units for another number"
+    if any(set(layers) - set(header.layers) for layers in header.row_layers):
+        return "a direction moves a layer that the file does not name"
     return ""
 
 
@@ -158,10 +179,16 @@ def move(generator: Generator, w: Tensor, directions: Directions, amounts: Tenso
     """
     if directions.header.space != "w":
         raise ValueError("directions in Z move z, before the mapping network")
-    steps = torch.as_tensor(amounts, dtype=w.dtype, device=w.device) @ directions.rows.to(w)
-    places = ws_places(generator.synthesis, directions.header.layers, generator.num_ws)
-    moved = w.clone()
-    moved[:, places] += steps.reshape(-1, 1, steps.shape[-1])
+    amounts = torch.as_tensor(amounts, dtype=w.dtype, device=w.device).reshape(-1, len(directions))
+    where = torch.stack([places_of(generator, layers) for layers in directions.header.each_layers]).to(w)
+    moved = w + torch.einsum("nc,cl,cd->nld", amounts, where, directions.steps.to(w))
     if isinstance(generator.synthesis, progan.SynthesisNetwork):
         return normalize_2nd_moment(moved[:, 0])[:, None]
     return moved
+
+
+def places_of(generator: Generator, layers: Sequence[int]) -> Tensor:
+    """Which of w's places (num_ws,) an edit of ``layers`` moves: 1 there, else 0."""
+    where = torch.zeros(generator.num_ws)
+    where[ws_places(generator.synthesis, layers, generator.num_ws)] = 1.0
+    return where

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
 from pathlib import Path
 
 from models.errors import StyleRigError
@@ -22,3 +24,12 @@ def bad_boundary(path: str | Path, reason: str) -> StyleRigError:
 
 def bad_scores(reason: str, hint: str) -> StyleRigError:
     return StyleRigError(f"The scores cannot be used: {reason}.", hint, code="bad_scores")
+
+
+def unknown_attribute(name: str, known: Collection[str]) -> StyleRigError:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    meant = f"Did you mean {near[0]!r}? " if near else ""
+    listed = (
+        f"There are {', '.join(sorted(known))}." if known else "No directions belong to its generator: load some, or leave attributes out."
+    )
+    return StyleRigError(f"The portrait has no attribute {name!r}.", meant + listed, code="unknown_attribute")

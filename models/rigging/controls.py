@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from models.editing.directions import Directions
 from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.parameters import RigParameters
 
 LARGEST_SCALE = 8.0
 DISTANCES = (40.0, 600.0)  # cm from the camera to the middle of a whole head, as generators are taught
+LARGEST_AMOUNT = 1000.0  # of an attribute
 
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """A person: the latent code and what the rig reads from it. Nothing else is kept anywhere."""
+    """A person: the latent code and what the rig reads from it. Nothing else is kept anywhere.
+
+    ``directions`` are attributes of this portrait beside those that its model comes with.
+    """
 
     model: str
     weights_hash: str
@@ -25,6 +30,7 @@ class Portrait:
     truncation: float
     w: np.ndarray  # (L, 512) float32
     parameters: RigParameters  # N = 1
+    directions: Directions | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +40,8 @@ class Controls:
     ``rotation`` is (yaw, pitch, roll) in radians, ``expression`` weights 0–1 by name, ``light`` (9, 3)
     in the world frame. ``translation`` is in frame widths, x right and y up, from where the aligned
     portrait stands; ``scale`` is relative to it. ``distance`` is that of the camera in cm from the middle of a whole head;
-    a generator of FFHQ crops has only its own.
+    a generator of FFHQ crops has only its own. ``attributes`` are amounts by name, 0 the portrait's own; each goes as far as
+    its direction says.
     """
 
     rotation: tuple[float, float, float] | None = None
@@ -43,6 +50,7 @@ class Controls:
     translation: tuple[float, float] | None = None
     scale: float = 1.0
     distance: float | None = None
+    attributes: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, face: FaceModel) -> None:
         """Raise StyleRigError for names the face does not have and for values out of bounds."""
@@ -50,6 +58,7 @@ class Controls:
         if unknown:
             raise bad_controls(f"the face has no expression called {', '.join(map(repr, unknown[:3]))}")
         check_numbers("expression", list(self.expression.values()), None, 100.0)
+        check_numbers("attributes", list(self.attributes.values()), None, LARGEST_AMOUNT)
         if self.rotation is not None:
             check_numbers("rotation", self.rotation, (3,), 10.0)
         if self.light is not None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from models.editing.directions import Directions, generator_hash
+from models.editing.errors import bad_directions
+from models.editing.sliders import shipped_directions, slide
 from models.errors import StyleRigError
 from models.face import FaceModel, load_face_model
 from models.face.parameters import RigParameters
@@ -53,10 +58,12 @@ class Rig:
         reconstruction: Reconstruction | None = None,
         networks: RigNets | None = None,
         scheduler: CpuScheduler | None = None,
+        attributes: Directions | None = None,
     ):
         self.name, self.weights_hash = name, weights_hash
         self.generator, self.face = generator, face
         self.reconstruction, self.networks = reconstruction, networks
+        self.attributes = attributes
         self.scheduler = scheduler or CpuScheduler()
         self.lock = threading.Lock()  # an engine is prepared once
         self.engines: dict[str, Engine] = {}
@@ -83,14 +90,17 @@ class Rig:
         folder = Path(path) if path else WEIGHTS
         name = name or model_names(folder)[0]
         generator = load_generator(folder / f"{name}-generator.safetensors", device=device)
+        attributes = shipped_directions(generator, folder)
         if generator.guide_channels:
             files, face = weight_files(folder, name, PARTS[:1]), face or load_face_model(generator.config.head)
-            return cls(name, weights_hash(list(files.values()), face), generator, face.to(device), scheduler=scheduler)
+            hashed = weights_hash(list(files.values()), face)
+            return cls(name, hashed, generator, face.to(device), scheduler=scheduler, attributes=attributes)
         files = weight_files(folder, name, PARTS)
         reconstruction = Reconstruction.load(files["reconstruction"]).to(device)
         networks = RigNets.load(files["rignet"]).to(device)
         face = face or load_face_model(None)
-        rig = cls(name, weights_hash(list(files.values()), face), generator, face.to(device), reconstruction, networks, scheduler)
+        hashed = weights_hash(list(files.values()), face)
+        rig = cls(name, hashed, generator, face.to(device), reconstruction, networks, scheduler, attributes)
         rig.check_fit()
         return rig
 
@@ -166,7 +176,29 @@ class Rig:
         self.check_portrait(portrait)
         check_output(size, passes, precision)
         controls.check(self.face)
+        portrait = self.edited(portrait, controls.attributes)
         return self.renderer.render(self.renderer.plan(portrait, controls), size, passes, precision)
+
+    def directions_for(self, portrait: Portrait) -> list[Directions]:
+        """What can be changed in a portrait: the model's attributes and its own. Raises StyleRigError for another generator's."""
+        if portrait.directions is not None and portrait.directions.header.generator != self.generator_hash:
+            raise bad_directions("The portrait", "they belong to another generator", "Load directions that were made for this one.")
+        return [found for found in (self.attributes, portrait.directions) if found is not None]
+
+    @cached_property
+    def generator_hash(self) -> str:
+        """What directions name their generator by."""
+        return generator_hash(self.generator)
+
+    def edited(self, portrait: Portrait, attributes: Mapping[str, float]) -> Portrait:
+        """The portrait with attributes changed by their amounts: another w, for whatever draws it. A pure function.
+
+        The rig's parameters stay, so the head stands and moves as before. Raises StyleRigError for an attribute that it has not.
+        """
+        if not attributes:
+            return portrait
+        w = torch.from_numpy(np.array(portrait.w, dtype=np.float32))[None]
+        return replace(portrait, w=slide(self.generator, w, self.directions_for(portrait), attributes)[0].numpy())
 
     def check_portrait(self, portrait: Portrait) -> None:
         """Raise StyleRigError for a portrait of other weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from backend.server import schema
 from backend.server.serialization import new_portrait, portrait_to_schema
+from models.editing.sefa import find_directions
 from models.errors import StyleRigError
 from models.face.frame import ANCHOR
 from models.generators.checkpoints.checkpoint import save_generator
@@ -115,6 +117,32 @@ def test_a_portrait_says_what_its_frame_shows(rig):
     again = schema.Portrait.model_validate_json(message.model_dump_json())
     assert again == message
     assert schema.Portrait.model_validate(message.model_dump(exclude={"frame"})).frame is None  # as older files have it
+
+
+def test_an_attribute_changes_who_is_seen_and_nothing_of_the_rig(rig):
+    portrait, found = rig.new_portrait(3), find_directions(rig.generator, [0, 1, 2], 2, reach=20.0)
+    own = dataclasses.replace(portrait, directions=found)
+    posed = {"rotation": (0.3, 0, 0), "expression": {"jawOpen": 0.5}}
+    still = rig.frame(own, Controls(**posed), 64)
+    changed = rig.frame(own, Controls(attributes={"SeFa 0": 20.0}, **posed), 64)
+    assert np.abs(changed["Portrait"] - still["Portrait"]).max() > 1e-2
+    assert all(np.array_equal(still[name], changed[name]) for name in ("Depth", "Normal", "Position"))
+    assert still.placement == changed.placement
+    beyond = rig.frame(own, Controls(attributes={"SeFa 0": 99.0}, **posed), 64)
+    assert np.array_equal(beyond["Portrait"], changed["Portrait"])
+    assert np.array_equal(rig.frame(own, Controls(attributes={"SeFa 0": 0.0}, **posed), 64)["Portrait"], still["Portrait"])
+
+
+def test_attributes_that_do_not_fit_are_told(rig):
+    portrait = rig.new_portrait(3)
+    with pytest.raises(StyleRigError, match="no attribute 'age'"):
+        rig.frame(portrait, Controls(attributes={"age": 1.0}), 64)
+    with pytest.raises(StyleRigError, match="attributes has values that are not finite"):
+        rig.frame(portrait, Controls(attributes={"age": math.nan}), 64)
+    found = find_directions(rig.generator, [0], 1)
+    other = dataclasses.replace(found, header=found.header.model_copy(update={"generator": "0" * 64}))
+    with pytest.raises(StyleRigError, match="belong to another generator"):
+        rig.frame(dataclasses.replace(portrait, directions=other), Controls(attributes={"SeFa 0": 1.0}), 64)
 
 
 def test_a_latent_alone_is_no_portrait(rig):
