@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from backend.server import serialization
     from backend.server.inference import choose_device, rig_library
+    from models.editing.sliders import check_attributes
 
     rig_file = read_rig_file(arguments.rigfile)
     make_folder(arguments.output)
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     for controls in rig_file.frames:
         serialization.check_expressions(controls.expression, rig.face)
     portrait = read_portrait(rig_file, rig)
+    check_attributes(rig.directions_for(portrait), [name for controls in rig_file.frames for name in controls.attributes])
     sequence = Sequence(rig, portrait, rig_file, arguments.output, arguments.format)
     sequence.render(arguments.resume)
     return 0

@@ -44,4 +44,5 @@ def controls_to_schema(controls: Controls) -> schema.Controls:
         light=None if controls.light is None else controls.light.tolist(),
         translation=controls.translation and list(controls.translation),
         scale=controls.scale,
+        attributes=dict(controls.attributes),
     )

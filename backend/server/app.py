@@ -130,6 +130,18 @@ def add_routes(app: FastAPI, library: RigLibrary, worker: InferenceWorker) -> No
 
         return Response(await worker.run(job, Ticket(client=client)), media_type="application/octet-stream")
 
+    @app.post("/v1/directions")
+    async def read_directions(request: schema.DirectionsRequest, client: Client) -> schema.Directions:
+        """A directions file's contents, as a portrait carries them in ``directions``."""
+        job = lambda: serialization.read_directions_file(request, library.of_weights(request.weights_hash, request.model))
+        return await worker.run(job, Ticket(client=client))
+
+    @app.post("/v1/directions/sefa")
+    async def find_directions(request: schema.SefaRequest, client: Client) -> schema.Directions:
+        """SeFa's directions in a model's weights, as a portrait carries them in ``directions``."""
+        job = lambda: serialization.sefa_directions(request, library.of_weights(request.weights_hash, request.model))
+        return await worker.run(job, Ticket(client=client))
+
     @app.post("/v1/frames", response_class=Response, responses=FRAME)
     async def frame(request: schema.FrameRequest, connection: Request, client: Client, stream: StreamId = "") -> Response:
         """A frame. Requests with X-StyleRig-Supersede are a live view's, which goes before all others, and of those
@@ -171,6 +183,7 @@ def describe(rig: Rig) -> schema.Model:
         resolution=rig.generator.resolution,
         w_shape=[rig.generator.num_ws, rig.generator.w_dim],
         expressions=list(rig.face.expression_names),
+        attributes=serialization.model_attributes(rig),
         identity=len(rig.face.identity),
         reflectance=len(rig.face.albedo),
         passes=list(PASSES),

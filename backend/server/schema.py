@@ -31,6 +31,7 @@ MAX_FRAMES = 100_000
 MAX_LATENT = 100.0  # of any value of w; those of mapping networks lie within ±10, and mixtures of them not far outside
 MAX_PARTS = 14 * MAX_FRAMES + 100  # lists and objects in a rig file's JSON; each takes far more memory than text
 MAX_NAMES = 1024  # in an object
+MAX_DIRECTIONS = 96  # of a portrait; each takes 3 kB of a request
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$", max_length=64)]
 Number = Annotated[float, Field(ge=-MAX_LIGHT, le=MAX_LIGHT, allow_inf_nan=False)]
@@ -41,6 +42,9 @@ Light = Annotated[list[Triple], Field(min_length=9, max_length=9)]
 Weights = Annotated[list[Number], Field(max_length=1024)]
 Expression = Annotated[dict[Name, Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]], Field(max_length=MAX_NAMES)]
 WeightsHash = Annotated[str, Field(pattern=r"^[0-9a-f]{8,128}$")]
+AttributeName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=64)]
+Amount = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
+Attributes = Annotated[dict[AttributeName, Amount], Field(max_length=MAX_NAMES)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Truncation = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
@@ -93,6 +97,52 @@ class Parameters(Message):
     translation: Triple = Field(description="x, y, z in cm")
 
 
+class Attribute(Message):
+    """A slider: amounts beyond its ends are taken for them."""
+
+    name: AttributeName
+    minimum: Amount
+    maximum: Amount
+
+
+class Direction(Attribute):
+    """An attribute of a portrait beside those of its model."""
+
+    layers: Annotated[list[Annotated[int, Field(ge=0, le=4095)]], Field(min_length=1, max_length=256)] = Field(
+        description="numbers of the synthesis convolutions whose w it moves, coarse ones first"
+    )
+    step: Annotated[str, Field(max_length=22_000, description="base64 of little-endian float32 (w_dim): what an amount of 1 adds to w")]
+
+
+class Directions(Message):
+    """Attributes of the portraits of one generator, by value."""
+
+    generator: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the generator's weights that they belong to")]
+    directions: Annotated[list[Direction], Field(min_length=1, max_length=MAX_DIRECTIONS)]
+
+
+class ModelRequest(Message):
+    """Whose directions are meant: the model of a portrait."""
+
+    model: Name | None = None
+    weights_hash: WeightsHash | None = None
+
+
+class DirectionsRequest(ModelRequest):
+    """A directions file to be read for the portraits of a model."""
+
+    name: Annotated[str, Field(max_length=255)] = Field("The file", description="what errors call it")
+    file: Annotated[str, Field(max_length=1_000_000, description="its bytes in base64")]
+
+
+class SefaRequest(ModelRequest):
+    """Directions to be found in a model's weights."""
+
+    layers: Annotated[str, Field(max_length=1000)] = Field("all", description='numbers and ranges, coarse ones first, as in "0-1,4"')
+    count: Annotated[int, Field(ge=1, le=MAX_DIRECTIONS)] = 6
+    distance: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(5.0, description="how far an amount of 1 goes in w")
+
+
 class HeadFrame(Message):
     """A square frame that shows a whole head."""
 
@@ -112,6 +162,10 @@ class Portrait(Message):
     w: Latent
     w_shape: LatentShape
     parameters: Parameters
+    attributes: Annotated[list[Attribute], Field(max_length=MAX_NAMES)] | None = Field(
+        None, description="those of its model, for the client to show; nothing is drawn by them"
+    )
+    directions: Directions | None = Field(None, description="attributes beside those of its model")
     frame: HeadFrame | None = Field(None, description="what its pictures show, for the client to place them; null: the FFHQ crop")
 
 
@@ -126,6 +180,7 @@ class Controls(Message):
     distance: Annotated[float, Field(ge=MIN_DISTANCE, le=MAX_DISTANCE, allow_inf_nan=False)] | None = Field(
         None, description="cm from the camera to the middle of a whole head: near ones have a large nose. An FFHQ crop has only its own"
     )
+    attributes: Attributes = Field(default_factory=dict, description="amounts by name, 0 the portrait's own; GET /v1/models lists them")
 
 
 class Layers(Message):
@@ -202,6 +257,7 @@ class Model(BaseModel):
     resolution: int
     w_shape: list[int]
     expressions: list[str]
+    attributes: list[Attribute]
     identity: int
     reflectance: int
     passes: list[str]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import difflib
 import io
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -16,6 +18,11 @@ from torch import Tensor
 
 from backend.server import schema
 from models import rigging
+from models.editing.directions import Directions, Header, check_directions, read_directions
+from models.editing.errors import bad_directions
+from models.editing.layers import parse_layers, style_layers
+from models.editing.sefa import find_directions
+from models.editing.sliders import check_usable
 from models.errors import StyleRigError
 from models.face import frame
 from models.face.model import FaceModel
@@ -36,7 +43,6 @@ def portrait_to_schema(portrait: rigging.Portrait, rig: rigging.Rig) -> schema.P
 
     Raises StyleRigError when its parameters are out of the schema's bounds, as those of a latent may be that no person has.
     """
-    w = np.ascontiguousarray(portrait.w, dtype="<f4")
     try:
         parameters = parameters_to_schema(portrait.parameters, rig.face)
     except ValidationError as error:
@@ -46,9 +52,11 @@ def portrait_to_schema(portrait: rigging.Portrait, rig: rigging.Rig) -> schema.P
         weights_hash=portrait.weights_hash,
         seed=portrait.seed,
         truncation=portrait.truncation,
-        w=base64.b64encode(w.tobytes()).decode("ascii"),
-        w_shape=list(w.shape),
+        w=encode(portrait.w),
+        w_shape=list(portrait.w.shape),
         parameters=parameters,
+        attributes=model_attributes(rig),
+        directions=directions_to_schema(portrait.directions) if portrait.directions else None,
         frame=head_frame(portrait, rig.face) if rig.shows_whole_heads else None,
     )
 
@@ -76,6 +84,7 @@ def portrait_from_schema(message: schema.Portrait, rig: rigging.Rig) -> rigging.
         truncation=message.truncation,
         w=decode_w(message.w, message.w_shape, (rig.generator.num_ws, rig.generator.w_dim)),
         parameters=parameters_from_schema(message.parameters, rig.face),
+        directions=directions_from_schema(message.directions, rig) if message.directions else None,
     )
 
 
@@ -89,7 +98,73 @@ def controls_from_schema(message: schema.Controls, face: FaceModel) -> rigging.C
         translation=cast("tuple[float, float]", tuple(message.translation)) if message.translation else None,
         scale=message.scale,
         distance=message.distance,
+        attributes=dict(message.attributes),
     )
+
+
+def model_attributes(rig: rigging.Rig) -> list[schema.Attribute]:
+    """The attributes that a rig's model comes with."""
+    return [schema.Attribute(name=name, minimum=low, maximum=high) for name, (low, high) in rig.attribute_ranges().items()]
+
+
+def directions_to_schema(found: Directions) -> schema.Directions:
+    """Directions as a portrait carries them."""
+    parts = zip(found.header.names, found.header.ranges, found.header.each_layers, found.steps, strict=True)
+    each = [
+        schema.Direction(name=name, minimum=low, maximum=high, layers=list(layers), step=encode(step.numpy()))
+        for name, (low, high), layers, step in parts
+    ]
+    return schema.Directions(generator=found.header.generator, directions=each)
+
+
+def directions_from_schema(message: schema.Directions, rig: rigging.Rig) -> Directions:
+    """Directions that a portrait carries, for ``rig``; raises StyleRigError when they do not fit its generator."""
+    each = message.directions
+    width = rig.generator.w_dim
+    steps = torch.from_numpy(np.stack([decode(entry.step, (width,), "a direction") for entry in each]))
+    lengths = steps.norm(dim=1)
+    if not ((lengths > 1e-6) & (lengths < 1000)).all():
+        raise damaged("a direction of it has no length that can be used")
+    header = Header(
+        kind="attributes",
+        generator=message.generator,
+        layers=tuple(sorted({layer for entry in each for layer in entry.layers})),
+        row_layers=tuple(tuple(entry.layers) for entry in each),
+        names=tuple(entry.name for entry in each),
+        ranges=tuple((entry.minimum, entry.maximum) for entry in each),
+        units=tuple(lengths.tolist()),
+    )
+    found = Directions(header, steps / lengths[:, None])
+    check_directions(found, "The portrait", rig.generator)
+    return found
+
+
+def read_directions_file(request: schema.DirectionsRequest, rig: rigging.Rig) -> schema.Directions:
+    """A file's directions, checked, for the portraits of ``rig``. Raises StyleRigError."""
+    try:
+        data = base64.b64decode(request.file, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise bad_directions(request.name, "it did not come whole") from error
+    found = read_directions(data, request.name, rig.generator)
+    check_usable(found, request.name)
+    return directions_to_schema(at_most(found, schema.MAX_DIRECTIONS, request.name))
+
+
+def at_most(found: Directions, most: int, name: str) -> Directions:
+    """The directions; raises StyleRigError for more than a portrait can carry."""
+    if len(found) > most:
+        raise bad_directions(name, f"they are {len(found)}, a portrait carries {most}", "Save fewer of them.")
+    return found
+
+
+def sefa_directions(request: schema.SefaRequest, rig: rigging.Rig) -> schema.Directions:
+    """SeFa's directions for the portraits of ``rig``, which go from -1 to 1. Raises StyleRigError."""
+    layers = parse_layers(request.layers, len(style_layers(rig.generator.synthesis)))
+    found = find_directions(rig.generator, layers, request.count, 1.0)
+    label = "SeFa" if request.layers.strip() == "all" else f"SeFa {request.layers.strip()}"
+    names = tuple(f"{label}: {number}"[-64:] for number in range(1, request.count + 1))
+    header = found.header.model_copy(update={"names": names, "units": (request.distance,) * len(found)})
+    return directions_to_schema(dataclasses.replace(found, header=header))
 
 
 def weights_missing(message: schema.Portrait, rig: rigging.Rig) -> StyleRigError:
@@ -101,20 +176,31 @@ def weights_missing(message: schema.Portrait, rig: rigging.Rig) -> StyleRigError
     )
 
 
+def encode(values: np.ndarray) -> str:
+    """Numbers as base64 of little-endian float32."""
+    return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii")
+
+
+def decode(text: str, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """Numbers in base64 as float32 of exactly ``shape``. Raises StyleRigError, which calls them ``what``, for anything else."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise damaged(f"{what} is not base64") from error
+    size = 4 * math.prod(shape)
+    if len(data) != size:
+        raise damaged(f"{what} holds {len(data)} bytes, {shape} float32 are {size}")
+    values = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape)
+    if not (np.abs(values) <= schema.MAX_LATENT).all():  # nor where one is not a number
+        raise damaged(f"{what} holds values that are not numbers within ±{schema.MAX_LATENT:g}")
+    return values
+
+
 def decode_w(text: str, given: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
     """The latent w in base64 as float32 (L, 512). Raises StyleRigError unless it has exactly ``shape``."""
     if tuple(given) != shape:
         raise damaged(f"its w has the shape {tuple(given)}, the generator's is {shape}")
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise damaged("its w is not base64") from error
-    if len(data) != 4 * shape[0] * shape[1]:
-        raise damaged(f"its w holds {len(data)} bytes, {shape} float32 are {4 * shape[0] * shape[1]}")
-    w = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape)
-    if not (np.abs(w) <= schema.MAX_LATENT).all():  # nor where one is not a number
-        raise damaged(f"its w holds values that are not numbers within ±{schema.MAX_LATENT:g}")
-    return w
+    return decode(text, shape, "its w")
 
 
 def parameters_from_schema(message: schema.Parameters, face: FaceModel) -> RigParameters:

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from models.editing.errors import bad_directions
@@ -20,7 +20,7 @@ from models.editing.layers import style_layers, ws_places
 from models.generators import Generator, progan
 from models.generators.stylegan2 import normalize_2nd_moment
 from models.io.atomic_write import write_atomic
-from models.io.regular_file import UnreadableFile, open_regular
+from models.io.regular_file import UnreadableFile, read_regular
 
 FORMAT = "directions-1"
 LARGEST_FILE = 64 << 20  # 4096 directions of the widest w
@@ -100,33 +100,44 @@ def load_directions(path: str | Path, generator: Generator | None = None) -> Dir
 
     Raises StyleRigError when it is missing, damaged, not finite, or, where ``generator`` is given, belongs to another.
     """
-    path = Path(path)
-    text, tensors = read_tensors(path)
+    try:
+        data = read_regular(path, LARGEST_FILE)
+    except UnreadableFile as error:
+        raise bad_directions(path, error.reason, error.hint) from error
+    return read_directions(data, path, generator)
+
+
+def read_directions(data: bytes, name: str | Path, generator: Generator | None = None) -> Directions:
+    """The same of a file's bytes; errors call it ``name``."""
+    text, tensors = read_tensors(data, name)
     try:
         header = Header.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise bad_directions(path, f"its header is wrong ({f'{place}: ' if place else ''}{first['msg']})") from error
+        raise bad_directions(name, f"its header is wrong ({f'{place}: ' if place else ''}{first['msg']})") from error
     directions = Directions(header, tensors.get("directions", torch.empty(0)), tensors.get("eigenvalues"))
-    if reason := problem(directions):
-        raise bad_directions(path, reason)
-    if generator is not None:
-        check_generator(path, directions, generator)
+    check_directions(directions, name, generator)
     return directions
 
 
-def read_tensors(path: Path) -> tuple[str, dict[str, Tensor]]:
-    """The header's text and the tensors of a safetensors file of bounded size."""
+def check_directions(directions: Directions, name: str | Path, generator: Generator | None = None) -> None:
+    """Raise StyleRigError, which calls them ``name``, for directions that cannot be used, or not with ``generator``."""
+    if reason := problem(directions):
+        raise bad_directions(name, reason)
+    if generator is not None:
+        check_generator(name, directions, generator)
+
+
+def read_tensors(data: bytes, name: str | Path) -> tuple[str, dict[str, Tensor]]:
+    """The header's text and the tensors of a safetensors file's bytes."""
     try:
-        open_regular(path, LARGEST_FILE).close()
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("stylerig", "")
-            return text, {name: file.get_tensor(name) for name in ("directions", "eigenvalues") if name in file.keys()}
-    except UnreadableFile as error:
-        raise bad_directions(path, error.reason, error.hint) from error
+        tensors = load(data)
+        size = int.from_bytes(data[:8], "little")
+        text = json.loads(data[8 : 8 + size]).get("__metadata__", {}).get("stylerig", "")
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
-        raise bad_directions(path, f"it is no safetensors file, or damaged ({error or type(error).__name__})") from error
+        raise bad_directions(name, f"it is no safetensors file, or damaged ({error or type(error).__name__})") from error
+    return text, tensors
 
 
 def problem(directions: Directions) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from models.editing.directions import Directions, generator_hash, load_directions, move
+from models.editing.directions import Directions, check_directions, generator_hash, load_directions, move
 from models.editing.errors import bad_directions, unknown_attribute
 from models.generators import Generator
 
@@ -52,11 +52,13 @@ def shipped_directions(generator: Generator, folder: Path) -> Directions | None:
     for path in paths:
         found = load_directions(path)
         if found.header.generator == mine:
-            return load_directions(path, generator)
+            check_directions(found, path, generator)
+            check_usable(found, path)
+            return found
     return None
 
 
-def check_usable(path: str | Path, directions: Directions) -> None:
-    """Raise StyleRigError for directions that cannot be sliders: those in Z move no portrait."""
+def check_usable(directions: Directions, name: str | Path) -> None:
+    """Raise StyleRigError, which calls them ``name``, for directions that cannot be sliders: those in Z move no portrait."""
     if directions.header.space != "w":
-        raise bad_directions(path, "they are directions in Z, which move no portrait", "Make them again in W.")
+        raise bad_directions(name, "they are directions in Z, which move no portrait", "Make them again in W.")

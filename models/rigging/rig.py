@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.editing.directions import Directions, generator_hash
+from models.editing.directions import OTHER, Directions, generator_hash
 from models.editing.errors import bad_directions
-from models.editing.sliders import shipped_directions, slide
+from models.editing.sliders import attribute_ranges, shipped_directions, slide
 from models.errors import StyleRigError
 from models.face import FaceModel, load_face_model
 from models.face.parameters import RigParameters
@@ -180,10 +180,15 @@ class Rig:
         return self.renderer.render(self.renderer.plan(portrait, controls), size, passes, precision)
 
     def directions_for(self, portrait: Portrait) -> list[Directions]:
-        """What can be changed in a portrait: the model's attributes and its own. Raises StyleRigError for another generator's."""
-        if portrait.directions is not None and portrait.directions.header.generator != self.generator_hash:
-            raise bad_directions("The portrait", "they belong to another generator", "Load directions that were made for this one.")
+        """What can be changed in a portrait: the model's attributes and its own. Raises StyleRigError where its own do not fit."""
+        own = portrait.directions
+        if own is not None and own.header.generator != self.generator_hash:
+            raise bad_directions("The portrait", "they belong to another generator", OTHER)
         return [found for found in (self.attributes, portrait.directions) if found is not None]
+
+    def attribute_ranges(self) -> dict[str, tuple[float, float]]:
+        """The model's attributes, and how far each goes."""
+        return attribute_ranges([self.attributes] if self.attributes else [])
 
     @cached_property
     def generator_hash(self) -> str:

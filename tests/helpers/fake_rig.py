@@ -23,9 +23,13 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from models.editing.directions import Directions, Header, generator_hash
 from models.errors import StyleRigError
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
+from models.generators import Generator
+from models.generators.config import StyleGAN2Config
+from models.rigging import Rig
 from models.rigging.controls import Controls, Frame, Portrait
 from models.rigging.frame_renderer import MATTES
 from tests.helpers.synthetic_face import synthetic_face
@@ -55,6 +59,12 @@ class FakeRig:
     weights_hash: str = "f" * 64
     shows_whole_heads: bool = False
 
+    def __post_init__(self):
+        self.attributes = fake_attributes(self.generator)
+        self.generator_hash = generator_hash(self.generator)
+
+    directions_for, attribute_ranges, edited = Rig.directions_for, Rig.attribute_ranges, Rig.edited
+
     def engine(self, precision: str = "exact") -> SimpleNamespace:
         return SimpleNamespace(name="nothing at all", notice="")
 
@@ -80,6 +90,7 @@ class FakeRig:
 
     def frame(self, portrait: Portrait, controls: Controls, size=None, passes=tuple(WIDTHS)) -> Frame:
         controls.check(self.face)
+        portrait = self.edited(portrait, controls.attributes)
         time.sleep(float(os.environ.get("FAKE_RIG_SECONDS", 0)))
         fault = os.environ.get("FAKE_RIG_FAULT")
         if fault in FAULTS:
@@ -107,14 +118,32 @@ def load(device: str = "cpu"):
         return real_rig(device)
     if os.environ.get("FAKE_RIG_MISSING"):
         raise StyleRigError("The weights are not there.", "Install StyleRig again.", code="missing_weights")
-    generator = SimpleNamespace(resolution=RESOLUTION, num_ws=NUM_WS, w_dim=W_DIM)
-    return FakeRig(synthetic_face(vertices=200), generator)
+    return FakeRig(synthetic_face(vertices=200), fake_generator())
+
+
+def fake_generator() -> SimpleNamespace:
+    """What is asked of a generator without drawing: the layers of a small one, which have hardly any channels."""
+    config = StyleGAN2Config(resolution=16, z_dim=8, w_dim=W_DIM, mapping_layers=1, channels={4: 4, 8: 4, 16: 4})
+    small = Generator.create(config, seed=1)
+    return SimpleNamespace(
+        resolution=RESOLUTION, num_ws=NUM_WS, z_dim=8, w_dim=W_DIM, synthesis=small.synthesis, state_dict=small.state_dict
+    )
+
+
+def fake_attributes(generator: SimpleNamespace) -> Directions:
+    """Age and a beard, along the first two axes of w."""
+    header = Header(
+        kind="attributes",
+        generator=generator_hash(generator),
+        layers=(0, 1, 2, 3, 4),
+        names=("age", "beard"),
+        ranges=((-1, 1), (-0.5, 1)),
+    )
+    return Directions(header, torch.eye(W_DIM)[:2])
 
 
 def real_rig(device: str = "cpu"):
     """The shipped rig where it is there, else the same networks untrained."""
-    from models.rigging import Rig
-
     try:
         return Rig.load(None, device)
     except StyleRigError:

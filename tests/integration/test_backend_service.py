@@ -101,7 +101,15 @@ def test_ready_line_names_the_process_and_keeps_a_given_token(backend):
 
 def test_openapi_is_published(client):
     published = client.get("/v1/openapi.json").json()
-    assert {"/v1/health", "/v1/models", "/v1/portraits", "/v1/portraits/mesh", "/v1/frames"} == set(published["paths"])
+    assert {
+        "/v1/health",
+        "/v1/models",
+        "/v1/portraits",
+        "/v1/portraits/mesh",
+        "/v1/frames",
+        "/v1/directions",
+        "/v1/directions/sefa",
+    } == set(published["paths"])
     for path, operations in published["paths"].items():
         for method, operation in operations.items():
             answers = operation["responses"]

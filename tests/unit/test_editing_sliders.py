@@ -95,6 +95,6 @@ def test_a_folder_has_directions_of_its_own_generators_alone(generator, tmp_path
 
 
 def test_directions_in_z_are_no_sliders(generator):
-    check_usable("d", attributes(generator))
+    check_usable(attributes(generator), "d")
     with pytest.raises(StyleRigError, match="in Z"):
-        check_usable("d", attributes(generator, space="z"))
+        check_usable(attributes(generator, space="z"), "d")
