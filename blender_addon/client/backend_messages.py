@@ -25,6 +25,13 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Install the version of StyleRig that holds them, or make a new portrait (its seed was {seed}).",
     ),
     "bad_portrait": ("This portrait cannot be used: {reason}.", "Make a new portrait, or restore the one in the file from a copy."),
+    "unknown_attribute": ("The portrait has no attribute {name}.",),
+    "bad_directions": (
+        "{file} holds no directions that can be used: {reason}.",
+        "Make the directions again.",
+        "Choose the generator that they were made for, or make directions for this one.",
+    ),
+    "bad_layers": ("The layers cannot be used: {reason}.", 'Give numbers and ranges, as in "0-1,4", or "all".'),
     "bad_controls": ("The controls cannot be used: {reason}.", "Correct the values."),
     "missing_weights": (
         "There are no weights in {folder}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import io
 import itertools
@@ -62,6 +63,20 @@ class Client:
         request = {name: portrait[name] for name in ("model", "weights_hash", "seed", "truncation", "w_shape")}
         request |= {"w": w, "parameters": parameters}
         return self._json("POST", "/v1/portraits", request)
+
+    def models(self) -> list[dict]:
+        """What may be asked of each of the backend's models."""
+        return self._json("GET", "/v1/models")
+
+    def directions_of_file(self, portrait: dict, name: str, content: bytes) -> dict:
+        """A directions file's contents as further attributes for ``portrait``."""
+        model = {key: portrait[key] for key in ("model", "weights_hash")}
+        return self._json("POST", "/v1/directions", model | {"name": name[-255:], "file": base64.b64encode(content).decode()})
+
+    def sefa_directions(self, portrait: dict, layers: str, count: int, distance: float) -> dict:
+        """SeFa's directions in the weights that drew ``portrait``, as further attributes for it."""
+        model = {key: portrait[key] for key in ("model", "weights_hash")}
+        return self._json("POST", "/v1/directions/sefa", model | {"layers": layers, "count": count, "distance": distance})
 
     def mesh(self, portrait: dict) -> dict[str, np.ndarray]:
         """Arrays of the portrait's mesh in model space (y up, cm); names and shapes as in /v1."""

@@ -11,9 +11,10 @@ import numpy as np
 from ..errors import UserError
 from ..protocol import image_texts
 from . import conversions
+from .attributes import add_sliders
 from .bones import EYE_BONES, HEAD_BONE, NECK_BONE, ROOT_BONE
 from .light import NEUTRAL_STRENGTH, NEUTRAL_TINT, own_direction
-from .read_rig import GAZE, head_of
+from .read_rig import GAZE, head_of, portrait_of
 
 ALBEDO = "albedo"  # the colour attribute
 UV_MAP = "UVMap"
@@ -50,7 +51,7 @@ def build_rig(context: bpy.types.Context, portrait: dict, mesh: dict[str, np.nda
 
 
 def replace_portrait(context: bpy.types.Context, rig: bpy.types.Object, portrait: dict, mesh: dict[str, np.ndarray]) -> None:
-    """Give a rig another face; its pose, expression, light, animation and material stay.
+    """Give a rig another face; its pose, expression, light, attributes, animation and material stay.
 
     Needs Object mode, a rig in sight and a head whose vertices are still those of the face model;
     raises UserError otherwise, with nothing changed. Data shared with other objects (Alt D) become
@@ -71,8 +72,19 @@ def replace_portrait(context: bpy.types.Context, rig: bpy.types.Object, portrait
     set_albedo(head.data, mesh)
     head.data.update()
     move_eyes(context, rig, mesh["eye_centers"])
-    rig.stylerig.portrait = image_texts.compact(portrait)
+    rig.stylerig.portrait = image_texts.compact(with_directions_of(rig, portrait))
     rig.stylerig.gaze = json.dumps(gaze_angles(mesh))
+    add_sliders(rig)
+
+
+def with_directions_of(rig: bpy.types.Object, portrait: dict) -> dict:
+    """A portrait with the further attributes that its rig had, where it is of the same weights."""
+    try:
+        old = portrait_of(rig)
+    except UserError:
+        return portrait
+    mine = old.get("directions") if old.get("weights_hash") == portrait.get("weights_hash") else None
+    return {**portrait, "directions": mine} if mine and not portrait.get("directions") else portrait
 
 
 def check_replaceable(
@@ -265,6 +277,7 @@ def store_portrait(rig: bpy.types.Object, head: bpy.types.Object, portrait: dict
     set_light(rig, parameters["light"])
     rig.pose.bones[HEAD_BONE].rotation_euler = conversions.rotation_model_to_bone(parameters["rotation"])
     settings.is_rig = True
+    add_sliders(rig)
 
 
 def set_light(rig: bpy.types.Object, light) -> None:

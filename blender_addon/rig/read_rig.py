@@ -118,7 +118,7 @@ def read_controls(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matrix:
     """(portrait, controls) of a rig at the state that ``depsgraph`` has evaluated.
 
     ``controls`` is the object of the same name in a frame request: rotation (yaw, pitch, roll) in
-    radians, expression by name, light (9, 3), translation in frame widths, scale. Pose is measured
+    radians, expression by name, light (9, 3), translation in frame widths, scale, attributes by name. Pose is measured
     in the rig's own space: moving the armature object does not turn the portrait. ``matrix`` (4, 4):
     where the rig stands if it is seen through a collection instance. About 0.2 ms.
     """
@@ -131,7 +131,27 @@ def read_controls(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matrix:
         "light": read_light(evaluated, depsgraph, matrix),
         "translation": translation,
         "scale": scale,
+        "attributes": read_attributes(evaluated, portrait),
     }
+
+
+def attribute_ranges(portrait: dict) -> dict[str, tuple[float, float]]:
+    """How far each attribute goes, by name: those of the portrait's model, then its own; {} where none can be read."""
+    try:
+        entries = [*(portrait.get("attributes") or ()), *((portrait.get("directions") or {}).get("directions") or ())]
+        return {str(entry["name"]): (float(entry["minimum"]), float(entry["maximum"])) for entry in entries}
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def read_attributes(evaluated: bpy.types.Object, portrait: dict) -> dict[str, float]:
+    """Amounts by name from the rig's custom properties, within their ranges; only what is not zero."""
+    amounts = {}
+    for name, (low, high) in attribute_ranges(portrait).items():
+        value = evaluated.get(name)
+        if isinstance(value, int | float) and math.isfinite(value) and (amount := round(clamp(value, low, high), DIGITS)):
+            amounts[name] = amount
+    return amounts
 
 
 def read_pose(evaluated: bpy.types.Object, seen_by: camera.PortraitCamera) -> tuple[list[float], list[float], float]:

@@ -13,7 +13,7 @@ from ..render.ignored_settings import left_out
 from ..rig.bones import HEAD_BONE
 from ..rig.read_rig import active_rig, head_of, portrait_of
 from ..translations import tr
-from . import light
+from . import attributes, light
 from . import portrait as portraits
 from .status import draw_backend, draw_log, draw_wrapped
 
@@ -162,6 +162,14 @@ def draw_pose_buttons(layout: bpy.types.UILayout) -> None:
     row.operator("stylerig.add_pose_assets", text="", icon="ASSET_MANAGER")
 
 
+class STYLERIG_PT_attributes(RigPanel, bpy.types.Panel):
+    bl_label = "Attributes"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        attributes.draw(self.layout, active_rig(context), label_of)
+
+
 class STYLERIG_PT_capture(RigPanel, bpy.types.Panel):
     bl_label = "Capture"
     bl_options = {"DEFAULT_CLOSED"}
@@ -210,6 +218,11 @@ def readable(name: str) -> str:
     return " ".join(word.lstrip("_").capitalize() for word in words)
 
 
+def label_of(name: str) -> str:
+    """light_skin -> Light Skin; a name that somebody gave otherwise stays as it is."""
+    return " ".join(word.capitalize() for word in name.split("_")) if name.islower() else name
+
+
 CLASSES = (
     STYLERIG_PT_portrait,
     STYLERIG_PT_live,
@@ -218,6 +231,7 @@ CLASSES = (
     STYLERIG_PT_head,
     STYLERIG_PT_light,
     STYLERIG_PT_expression,
+    STYLERIG_PT_attributes,
     STYLERIG_PT_capture,
     STYLERIG_PT_output,
 )

@@ -9,10 +9,10 @@ from bpy.props import BoolProperty, BoolVectorProperty, EnumProperty, FloatPrope
 from mathutils import Matrix
 
 from ..errors import UserError
-from ..rig import animation, conversions, expression_presets, live_link_face
+from ..rig import animation, attributes, conversions, expression_presets, live_link_face
 from ..rig.bones import EYE_BONES, HEAD_BONE
 from ..rig.build import set_light
-from ..rig.read_rig import active_rig, head_of, portrait_of
+from ..rig.read_rig import active_rig, attribute_ranges, head_of, portrait_of
 from ..translations import tr, tr_error
 
 MIRROR = Matrix.Diagonal((-1, 1, 1, 1))  # the bones' rest axes are the model's: x is across the face
@@ -54,7 +54,7 @@ class STYLERIG_OT_neutral_expression(RigOperator, bpy.types.Operator):
 
 
 class STYLERIG_OT_reset_rig(RigOperator, bpy.types.Operator):
-    """Set expression, head and light to what was read from the portrait"""
+    """Set expression, head and light to what was read from the portrait, and attributes to zero"""
 
     bl_idname = "stylerig.reset_rig"
     bl_label = "Reset to Portrait"
@@ -69,6 +69,7 @@ class STYLERIG_OT_reset_rig(RigOperator, bpy.types.Operator):
         if head is not None:
             head.rotation_euler = conversions.rotation_model_to_bone(parameters["rotation"])
         key_pose(context, rig)
+        reset_attributes(context, rig)
 
 
 class STYLERIG_OT_mirror_pose(RigOperator, bpy.types.Operator):
@@ -117,6 +118,14 @@ def set_expression(context: bpy.types.Context, rig: bpy.types.Object, values: di
             keys[name].value = min(max(value, 0.0), 1.0)
             if auto_keying(context):
                 keys[name].keyframe_insert("value")
+
+
+def reset_attributes(context: bpy.types.Context, rig: bpy.types.Object) -> None:
+    """All attributes to zero, keyed where auto keying is on."""
+    names = [name for name in attribute_ranges(portrait_of(rig)) if name in rig]
+    attributes.set_attributes(rig, dict.fromkeys(names, 0.0))
+    for name in names if auto_keying(context) else ():
+        rig.keyframe_insert(attributes.path_of(name), group="Attributes")
 
 
 def key_pose(context: bpy.types.Context, rig: bpy.types.Object) -> None:

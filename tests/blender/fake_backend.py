@@ -42,9 +42,11 @@ SIZE = 64
 MANIFEST = Path(__file__).parents[2] / "blender_addon" / "blender_manifest.toml"
 LAYERS = 10
 WEIGHTS_HASH = hashlib.sha256(b"fake").hexdigest()
+ATTRIBUTES = [{"name": "age", "minimum": -1.0, "maximum": 1.0}, {"name": "coarse_1", "minimum": -0.5, "maximum": 2.0}]
 MODEL = {
     "name": "studio", "weights_hash": WEIGHTS_HASH, "resolution": SIZE, "w_shape": [LAYERS, 512], "expressions": EXPRESSIONS,
     "identity": 4, "reflectance": 3, "passes": list(WIDTHS), "sizes": [16, 2048],
+    "attributes": ATTRIBUTES,
 }  # fmt: skip
 
 
@@ -68,6 +70,7 @@ def new_portrait(seed: int, truncation: float) -> dict:
     return {
         "model": "studio", "weights_hash": WEIGHTS_HASH, "seed": seed, "truncation": truncation,
         "w": base64.b64encode(w.tobytes()).decode(), "w_shape": list(w.shape), "parameters": parameters,
+        "attributes": ATTRIBUTES,
     }  # fmt: skip
 
 
@@ -163,6 +166,7 @@ def draw(controls: dict, portrait: dict, size: int) -> np.ndarray:
     x, y = math.cos(roll) * x + math.sin(roll) * y, math.cos(roll) * y - math.sin(roll) * x
     alpha = np.clip((0.8 - np.hypot(x / 0.8, y)) * size / 4, 0, 1)
     colour = np.ones((size, size, 3)) * (0.5, 0.3, 0.2)
+    colour[..., 2] += 0.1 * sum((controls.get("attributes") or {}).values())  # each makes skin bluer
     features = [
         (0.25, 0.2, 0.1, 0.08 * (1 - expression["eyeBlink_L"]) + 0.01),
         (-0.25, 0.2, 0.1, 0.08 * (1 - expression["eyeBlink_R"]) + 0.01),
@@ -203,6 +207,13 @@ def png_of(combined: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
+def directions_of(names: list[str]) -> dict:
+    """Attributes that a portrait brings, as /v1/directions answers them."""
+    step = base64.b64encode(np.ones(512, dtype="<f4").tobytes()).decode()
+    each = [{"name": name, "minimum": -3.0, "maximum": 3.0, "layers": [0, 1], "step": step} for name in names]
+    return {"generator": "0" * 64, "directions": each}
+
+
 class Refused(Exception):
     def __init__(self, status: int, code: str, message: str, hint: str = ""):
         super().__init__(message)
@@ -217,7 +228,8 @@ class Handler(BaseHTTPRequestHandler):
         self.answer({"/v1/health": self.health, "/v1/models": self.models})
 
     def do_POST(self) -> None:
-        self.answer({"/v1/portraits": self.portraits, "/v1/portraits/mesh": self.mesh, "/v1/frames": self.frames})
+        self.answer({"/v1/portraits": self.portraits, "/v1/portraits/mesh": self.mesh, "/v1/frames": self.frames,
+                     "/v1/directions": self.directions, "/v1/directions/sefa": self.sefa})  # fmt: skip
 
     def answer(self, routes: dict) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -251,6 +263,17 @@ class Handler(BaseHTTPRequestHandler):
             parameters = request.get("parameters") or parameters_of_latent(portrait["parameters"], request["w"])
             portrait = {**portrait, "w": request["w"], "parameters": parameters}
         return json.dumps(portrait).encode(), {}
+
+    def directions(self, request: dict) -> tuple[bytes, dict]:
+        """Names by commas are a good file."""
+        content = base64.b64decode(request["file"])
+        if not content.isascii():
+            raise Refused(400, "bad_directions", f"{request['name']} holds no directions that can be used.", "Make the directions again.")
+        return json.dumps(directions_of(content.decode().split(","))).encode(), {}
+
+    def sefa(self, request: dict) -> tuple[bytes, dict]:
+        names = [f"SeFa {request['layers']}: {number}" for number in range(1, request["count"] + 1)]
+        return json.dumps(directions_of(names)).encode(), {}
 
     def mesh(self, request: dict) -> tuple[bytes, dict]:
         archive = io.BytesIO()

@@ -1,0 +1,185 @@
+"""Attributes as custom properties of the rig: keyed, driven, loaded; what requests say of them."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import bpy
+import fake_backend
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def server(part, monkeypatch):
+    with fake_backend.FakeBackend() as backend:
+        client = part("client.http_client").Client(backend.port, backend.token)
+        monkeypatch.setattr(part("client.backend_manager").BACKEND, "client", lambda _settings: client)
+        yield backend
+
+
+@pytest.fixture
+def rig(server, empty_scene):
+    bpy.ops.stylerig.new_portrait(seed=11, truncation=0.5)
+    return bpy.context.view_layer.objects.active
+
+
+@pytest.fixture
+def asked(part):
+    """What a rig asks for at the present frame."""
+
+    def read(rig) -> dict:
+        return part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]["attributes"]
+
+    return read
+
+
+def set_value(rig, name: str, value: float) -> None:
+    rig[name] = value
+    rig.update_tag()
+
+
+def load(tmp_path, names: str, content: bytes | None = None) -> set[str]:
+    (tmp_path / "d.safetensors").write_bytes(names.encode() if content is None else content)
+    return bpy.ops.stylerig.load_directions(filepath=str(tmp_path / "d.safetensors"))
+
+
+def test_a_new_rig_has_its_models_sliders(rig, asked):
+    for name, low, high in (("age", -1, 1), ("coarse_1", -0.5, 2)):
+        settings = rig.id_properties_ui(name).as_dict()
+        assert rig[name] == 0 and (settings["min"], settings["max"], settings["default"]) == (low, high, 0)
+    assert asked(rig) == {}
+    set_value(rig, "age", 0.25)
+    set_value(rig, "coarse_1", 9.0)
+    assert asked(rig) == {"age": 0.25, "coarse_1": 2.0}  # as far as it goes
+    set_value(rig, "age", float("nan"))
+    assert asked(rig) == {"coarse_1": 2.0}
+
+
+def test_keys_and_drivers_move_them(rig, asked):
+    path = '["age"]'
+    for frame, value in ((1, 0.0), (11, 1.0)):
+        rig["age"] = value
+        rig.keyframe_insert(path, frame=frame)
+    driver = rig.driver_add('["coarse_1"]').driver
+    driver.type, driver.expression = "SCRIPTED", "frame / 10"
+    bpy.context.scene.frame_set(6)
+    assert asked(rig)["age"] == pytest.approx(0.5, abs=0.01) and asked(rig)["coarse_1"] == pytest.approx(0.6)
+    bpy.context.scene.frame_set(11)
+    assert asked(rig) == {"age": 1.0, "coarse_1": pytest.approx(1.1)}
+
+
+def test_the_render_shows_them_and_tells_of_them(part, server, rig, tmp_path):
+    scene = bpy.context.scene
+    scene.render.engine, scene.stylerig.placement = "STYLERIG", "CROP"
+    scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(scene.camera)
+    scene.render.resolution_x = scene.render.resolution_y = 64
+    pictures = []
+    for value in (0.0, 1.0):
+        set_value(rig, "age", value)
+        scene.render.filepath = str(tmp_path / f"{value}.png")
+        bpy.ops.render.render(write_still=True)
+        image = bpy.data.images.load(scene.render.filepath)
+        pictures.append(np.array(image.pixels[:]))
+    assert np.abs(pictures[0] - pictures[1]).max() > 0.02
+    frames = [body["controls"].get("attributes") for path, body in server.requests if path == "/v1/frames"]
+    assert {} in frames and {"age": 1.0} in frames
+    assert b'"attributes":{"age":1.0}' in (tmp_path / "1.0.png").read_bytes()
+
+
+def test_the_live_view_follows_them(part, server, rig):
+    view = part("live.controller").VIEW
+    drawn = lambda: [body["controls"].get("attributes") for path, body in server.requests if path == "/v1/frames"]
+    try:
+        bpy.ops.stylerig.live_view()
+        set_value(rig, "age", 0.75)
+        bpy.context.view_layer.update()
+        end = time.monotonic() + 20
+        while {"age": 0.75} not in drawn():
+            assert time.monotonic() < end, view.status
+            view.poll()
+            time.sleep(0.005)
+    finally:
+        view.stop()
+
+
+def test_a_file_of_directions_adds_sliders(rig, asked, server, tmp_path):
+    assert load(tmp_path, "hat,smile") == {"FINISHED"}
+    assert rig["hat"] == 0 and rig.id_properties_ui("smile").as_dict()["max"] == 3
+    set_value(rig, "hat", -3.0)
+    assert asked(rig) == {"hat": -3.0}
+    portrait = json.loads(rig.stylerig.portrait)
+    assert [entry["name"] for entry in portrait["directions"]["directions"]] == ["hat", "smile"]
+    assert load(tmp_path, "smile,nose") == {"FINISHED"}
+    portrait = json.loads(rig.stylerig.portrait)
+    assert [entry["name"] for entry in portrait["directions"]["directions"]] == ["hat", "smile", "nose"] and rig["hat"] == -3
+    assert bpy.ops.stylerig.remove_directions() == {"FINISHED"}
+    assert "directions" not in json.loads(rig.stylerig.portrait) and "hat" not in rig and "age" in rig
+
+
+def test_files_that_do_not_fit_are_told(rig, tmp_path):
+    before = rig.stylerig.portrait
+    with pytest.raises(RuntimeError, match=r"d\.safetensors holds no directions"):
+        load(tmp_path, "", b"\xff\xfe")
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        bpy.ops.stylerig.load_directions(filepath=str(tmp_path / "missing.safetensors"))
+    with pytest.raises(RuntimeError, match="too large for a file of directions"):
+        load(tmp_path, "", bytes(800_000))
+    with pytest.raises(RuntimeError, match="can have 96 directions; these would be 97"):
+        load(tmp_path, ",".join(f"d{number}" for number in range(97)))
+    with pytest.raises(RuntimeError, match="too long for a property"):
+        load(tmp_path, "x" * 64)
+    assert rig.stylerig.portrait == before
+
+
+def test_sefa_adds_sliders(rig, server):
+    assert bpy.ops.stylerig.sefa_directions(layers="0-1", count=2, distance=5.0) == {"FINISHED"}
+    assert rig["SeFa 0-1: 2"] == 0
+    [body] = [body for path, body in server.requests if path == "/v1/directions/sefa"]
+    assert (body["layers"], body["count"], body["distance"], body["weights_hash"]) == ("0-1", 2, 5.0, fake_backend.WEIGHTS_HASH)
+
+
+def test_a_rig_of_an_earlier_version_gets_them(rig, asked):
+    portrait = {name: value for name, value in json.loads(rig.stylerig.portrait).items() if name != "attributes"}
+    rig.stylerig.portrait = json.dumps(portrait)
+    for name in ("age", "coarse_1"):
+        del rig[name]
+    assert asked(rig) == {}
+    assert bpy.ops.stylerig.refresh_attributes() == {"FINISHED"}
+    set_value(rig, "age", 1.0)
+    assert asked(rig) == {"age": 1.0}
+
+
+def test_reset_is_the_portrait_itself(rig, asked):
+    for operator in (bpy.ops.stylerig.reset_attributes, bpy.ops.stylerig.reset_rig):
+        set_value(rig, "age", 1.0)
+        assert asked(rig) and operator() == {"FINISHED"}
+        assert asked(rig) == {}
+
+
+def test_another_face_keeps_what_was_set_and_loaded(rig, asked, tmp_path):
+    load(tmp_path, "hat")
+    set_value(rig, "age", 0.5)
+    set_value(rig, "hat", 2.0)
+    assert bpy.ops.stylerig.new_portrait(seed=12, truncation=0.5, replace=True) == {"FINISHED"}
+    assert rig.stylerig.seed == "12" and asked(rig) == {"age": 0.5, "hat": 2.0}
+    bpy.ops.stylerig.duplicate_portrait()
+    twin = bpy.context.view_layer.objects.active
+    assert twin != rig and asked(twin) == {"age": 0.5, "hat": 2.0}
+
+
+def test_they_are_saved_with_the_file(rig, asked, tmp_path):
+    load(tmp_path, "hat")
+    set_value(rig, "hat", 2.0)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    opened = bpy.data.objects["Portrait 11"]
+    assert asked(opened) == {"hat": 2.0} and opened.id_properties_ui("hat").as_dict()["max"] == 3
+
+
+def test_numbered_ones_are_folded_by_their_group(part):
+    groups = part("rig.attributes").in_groups(["age", "coarse_1", "coarse_2", "SeFa 0-1: 1", "light_skin"])
+    assert groups == {"": ["age", "light_skin"], "coarse": ["coarse_1", "coarse_2"], "SeFa 0-1": ["SeFa 0-1: 1"]}
+    assert part("ui.panels").label_of("light_skin") == "Light Skin" and part("ui.panels").label_of("SeFa 0-1: 1") == "SeFa 0-1: 1"
