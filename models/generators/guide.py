@@ -55,6 +55,7 @@ class GuideMesh:
     place: Tensor  # (V, PLACE) canonical place of each vertex and its waves
     parts: Tensor  # (V, 1 + len(PARTS)): shoulders, then PARTS
     shoulders: Tensor  # (S, 3) in the body's frame
+    shoulder_triangles: Tensor  # (T, 3)
     shell: Tensor  # (W,) the head's vertices that the shell is made of
     shell_triangles: Tensor  # (G, 3)
 
@@ -78,6 +79,7 @@ class GuideMesh:
             waves(points),
             parts,
             body,
+            body_triangles,
             skin.nonzero().squeeze(1),
             number[outside],
         )
@@ -168,12 +170,17 @@ def surface_attributes(mesh: GuideMesh, parameters: RigParameters, rest: Tensor,
 
 def shell_attributes(mesh: GuideMesh, parameters: RigParameters, rest: Tensor, pose: Pose, camera: Camera) -> tuple[Tensor, Tensor]:
     """The same of the shell: (N, W, SHELL_CHANNELS) and (N, W, 3)."""
-    count, rest = len(parameters), rest[:, mesh.shell]
-    middle = rest.mean(dim=1, keepdim=True)
-    world = pose.both(middle + SHELL * (rest - middle), mesh.face.groups["head"][None, mesh.shell])
+    count, world = len(parameters), shell_vertices(mesh, rest, pose)
     light = lit(parameters.light, vertex_normals(world, mesh.shell_triangles))
     shown = (torch.ones(count, world.shape[1], 1), light.sqrt(), mesh.place[mesh.shell].expand(count, -1, -1))
     return torch.cat(shown, dim=2), camera.project(world)
+
+
+def shell_vertices(mesh: GuideMesh, rest: Tensor, pose: Pose) -> Tensor:
+    """Where the shell of heads with vertices at ``rest`` (N, V, 3) stands, (N, W, 3)."""
+    rest = rest[:, mesh.shell]
+    middle = rest.mean(dim=1, keepdim=True)
+    return pose.both(middle + SHELL * (rest - middle), mesh.face.groups["head"][None, mesh.shell])
 
 
 def lit(light: Tensor, normals: Tensor) -> Tensor:

@@ -162,12 +162,19 @@ def mesh_passes(
     passes: Sequence[str],
     camera: Camera = PORTRAIT_CAMERA,
     body: Tensor | None = None,
+    around: dict[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """The face model's passes (1, C, size, size), drawn where the picture's similarity brings the head; ``body`` as in ``render``."""
+    """The face model's passes (1, C, size, size), drawn where the picture's similarity brings the head; ``body`` as in ``render``.
+
+    ``around``: outputs of ``render`` that are seen where the face model is not.
+    """
     outputs = {name: PASSES[name] for name in passes if name != "UV" or face.uv is not None}
     if not passes:
         return {}
     rendered = render(face, plan.target, size, MovedCamera(camera, plan.similarity), tuple({*outputs.values(), "depth"}), body)
+    if around:
+        bare = rendered["depth"] >= BACKGROUND_DEPTH
+        rendered |= {name: torch.where(bare, around[name], rendered[name]) for name in rendered.keys() & around.keys()}
     covered = rendered["depth"] < BACKGROUND_DEPTH
     turn = rotation_matrix(rendered["depth"].new_tensor([[0.0, 0.0, plan.similarity.angle]]))[0]
     standing = turn.new_tensor(plan.placement[3:])

@@ -20,9 +20,11 @@ from models.generators.guide import REST_DISTANCE
 from models.generators.stylegan2 import split_matte
 from models.rigging.controls import Controls, Frame, Portrait
 from models.rigging.frame_renderer import MATTES, PASSES, develop, mesh_passes, move, to_array
-from models.rigging.similarity_transform import Similarity
+from models.rigging.similarity_transform import MovedCamera, Similarity
+from models.rigging.surroundings import surroundings
 
 MAX_ROLL = math.radians(25.0)  # that the generator was taught; more is turned in the picture
+GEOMETRY = {"Normal", "Position", "Depth"}  # passes that hair and shoulders are in
 BODY_SHARE = 0.4  # of the head's turn that the shoulders go along with
 
 
@@ -83,7 +85,9 @@ class GuidedRenderer:
         """The frame of a plan with its ``passes``, arrays (size, size, C)."""
         layers = self.layers(plan, size, precision)
         images = develop(layers[:, :4], passes) | self.mattes(layers, passes)
-        images.update(mesh_passes(self.face, plan, size, [name for name in passes if PASSES[name]], plan.camera, plan.body))
+        around = self.around(plan, layers) if GEOMETRY & set(passes) else None
+        drawn = [name for name in passes if PASSES[name]]
+        images.update(mesh_passes(self.face, plan, size, drawn, plan.camera, plan.body, around))
         return Frame({name: to_array(image) for name, image in images.items()}, plan.placement)
 
     def mattes(self, layers: Tensor, passes: Sequence[str]) -> dict[str, Tensor]:
@@ -92,6 +96,12 @@ class GuidedRenderer:
         alpha = layers[0, 3].clamp(0, 1)
         wanted = {name: drawn.get(MATTES[name], torch.zeros_like(alpha)) for name in passes if name in MATTES}
         return {name: torch.minimum(matte.clamp(min=0), alpha)[None, None] for name, matte in wanted.items()}
+
+    def around(self, plan: HeadPlan, layers: Tensor) -> dict[str, Tensor]:
+        """Hair and shoulders, as ``surroundings`` has them."""
+        hair = self.mattes(layers, ["HairMatte"])["HairMatte"][0, 0]
+        camera = MovedCamera(plan.camera, plan.similarity)
+        return surroundings(self.generator.synthesis.guide.mesh, plan.target, plan.body, camera, layers[0, 3], hair)
 
     def layers(self, plan: HeadPlan, size: int, precision: str) -> Tensor:
         """Premultiplied sRGB, alpha and the generator's mattes (1, 4 + M, size, size), 0 to 1."""

@@ -73,6 +73,33 @@ def test_mattes_of_parts_are_the_generators_own(rig):
     assert np.array_equal(alone["HairMatte"], frame["HairMatte"]) and set(alone) == {"Combined", "HairMatte"}
 
 
+def test_passes_go_on_where_hair_and_shoulders_are(rig, monkeypatch):
+    """Beyond the face model's mesh, as far as the generator's matte covers; hair is the shell, all else the shoulders."""
+    portrait, controls = rig.new_portrait(3), Controls(rotation=(0.3, 0, 0))
+    draw = rig.renderer.layers
+
+    def with_mattes(plan, size, precision):
+        layers = draw(plan, size, precision).clone()
+        layers[:, 3] = 1.0
+        layers[:, 3, :, : size // 4] = 0.0  # the picture's left shows nothing
+        layers[:, 5] = 0.0
+        layers[:, 5, : size // 2] = 1.0  # hair above, shoulders below
+        return layers
+
+    monkeypatch.setattr(rig.renderer, "layers", with_mattes)
+    frame = rig.frame(portrait, controls, 64)
+    mesh = frame["Albedo"].any(axis=-1)
+    depth, around = frame["Depth"][..., 0], ~mesh & (frame["Depth"][..., 0] < 1e9)
+    assert around[:32].sum() > 60 and around[40:].sum() > 100 and not around[:, :16].any()
+    assert np.allclose(np.linalg.norm(frame["Normal"][around], axis=-1), 1, atol=1e-4)
+    camera = rig.renderer.plan(portrait, controls).camera
+    rows, columns = np.nonzero(around)
+    seen = camera.project(torch.from_numpy(frame["Position"][rows, columns])[None].double())[0].numpy()
+    place = (seen[:, :2] * (1, -1) + 1) * 32
+    assert np.abs(place - np.stack((columns, rows), axis=1) - 0.5).max() < 0.01
+    assert np.allclose(seen[:, 2], depth[rows, columns], atol=1e-3)
+
+
 def test_an_open_jaw_neither_moves_nor_zooms_the_head(rig):
     portrait = rig.new_portrait(3)
     still, opened = (rig.frame(portrait, Controls(expression={"jawOpen": value}), 64, ["Position"]) for value in (0.0, 1.0))
@@ -126,7 +153,7 @@ def test_an_attribute_changes_who_is_seen_and_nothing_of_the_rig(rig):
     still = rig.frame(own, Controls(**posed), 64)
     changed = rig.frame(own, Controls(attributes={"SeFa 0": 20.0}, **posed), 64)
     assert np.abs(changed["Portrait"] - still["Portrait"]).max() > 1e-2
-    assert all(np.array_equal(still[name], changed[name]) for name in ("Depth", "Normal", "Position"))
+    assert all(np.array_equal(still[name], changed[name]) for name in ("Albedo", "Shading", "FaceMask", "UV"))
     assert still.placement == changed.placement
     beyond = rig.frame(own, Controls(attributes={"SeFa 0": 99.0}, **posed), 64)
     assert np.array_equal(beyond["Portrait"], changed["Portrait"])
