@@ -10,6 +10,8 @@ import numpy as np
 MIN_SIZE, MAX_SIZE = 16, 2048  # pixels of a frame's side
 MIN_SCALE, MAX_SCALE = 0.125, 8.0  # of the head against the portrait's own
 MIN_DISTANCE, MAX_DISTANCE = 40.0, 600.0  # cm of the camera from a whole head
+WHOLE_HEAD_TURN = (75, 35)  # degrees of yaw and pitch that generators of whole heads are taught
+CROP_TURN = (40, 20)  # the same of aligned crops
 MAX_LIGHT = 1000.0  # of any coefficient
 MAX_SHIFT = 100.0  # widths of the frame
 MAX_SEED = 2**63 - 1  # what 64 bits with a sign hold

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import compositor, engine, farm_check, metadata, prefetch, sequence, texture
+from . import compositor, engine, farm_check, metadata, prefetch, reach, sequence, texture
 
 CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES, *texture.CLASSES, *farm_check.CLASSES)
 
@@ -12,9 +12,11 @@ def register() -> None:
     sequence.register()
     metadata.register()
     prefetch.register()
+    reach.register()
 
 
 def unregister() -> None:
+    reach.unregister()
     prefetch.unregister()
     metadata.unregister()
     sequence.unregister()

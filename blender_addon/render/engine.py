@@ -14,12 +14,12 @@ import numpy as np
 from ..client.backend_manager import connector
 from ..client.http_client import Client
 from ..client.tasks import Task
-from ..errors import UserError
+from ..errors import Text, UserError
 from ..protocol import frames
 from ..rig import scene_light
 from ..rig.read_rig import is_rig, placed_rigs, read_controls
 from ..translations import tr, tr_error
-from . import compositing, compositor, metadata, placement, prefetch, sequence
+from . import compositing, compositor, metadata, placement, prefetch, reach, sequence
 from .passes import COMBINED, PASSES, RenderPass
 
 POLL_SECONDS = 0.05  # how often a waiting render looks whether it was cancelled
@@ -81,6 +81,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
         views = self.heads_by_view(depsgraph)
         if views is None:
             return {}
+        self.tell_beyond(depsgraph)
         if not self.is_animation and not any(views.values()):
             self.report({"INFO"}, tr("No portrait is seen in this view layer."))
         drawn = self.drawn([head for heads in views.values() for head in heads], passes, depsgraph)
@@ -106,6 +107,23 @@ class StyleRigEngine(bpy.types.RenderEngine):
         if background is not None:
             picture["Combined"] = compositing.over_colour(picture["Combined"], background)
         return picture, area
+
+    def tell_beyond(self, depsgraph: bpy.types.Depsgraph) -> None:
+        """Tell what the portraits cannot follow of the camera: of an animation once for all frames that have the same to tell."""
+        if depsgraph.scene.stylerig.placement != "SHOT":
+            return
+        area = self.area(depsgraph)
+        seen = (self.beyond_view(view, depsgraph, area) for view in self.views())
+        told = list({str(text): text for texts in seen for text in texts}.values())
+        if self.is_animation:
+            reach.note(depsgraph, told)
+            return
+        for text in told:
+            self.report({"WARNING"}, tr(text))
+
+    def beyond_view(self, view: str, depsgraph: bpy.types.Depsgraph, area: compositing.Rectangle) -> list[Text]:
+        self.active_view_set(view)
+        return reach.beyond_in(depsgraph, self.view(depsgraph), area)
 
     def area(self, depsgraph: bpy.types.Depsgraph) -> compositing.Rectangle:
         """The part of the full picture that the render result holds."""

@@ -217,14 +217,24 @@ def close_register(scene: bpy.types.Scene) -> None:
 
 def tell(message: str) -> None:
     """Say something that no operator is there to report: in the terminal, and in the window if there is one."""
+    log(message)
+    show_soon([message])
+
+
+def log(message: str) -> None:
     print(f"StyleRig: {message}", flush=True)
-    if not bpy.app.background:
-        bpy.app.timers.register(partial(show, message))
 
 
-def show(message: str) -> None:
+def show_soon(messages: list[str]) -> None:
+    """Show messages in the window, if there is one, from any thread."""
+    if messages and not bpy.app.background:
+        bpy.app.timers.register(partial(show, messages))
+
+
+def show(messages: list[str]) -> None:
     def draw(popup: bpy.types.Menu, _context: bpy.types.Context) -> None:
-        popup.layout.label(text=message, translate=False)
+        for message in messages:
+            popup.layout.label(text=message, translate=False)
 
     bpy.context.window_manager.popup_menu(draw, title="StyleRig", icon="ERROR")
 

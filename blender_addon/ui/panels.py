@@ -10,6 +10,7 @@ from ..client import backend_manager
 from ..errors import UserError
 from ..live import controller, overlay
 from ..render.ignored_settings import left_out
+from ..render.reach import beyond_now
 from ..rig.bones import HEAD_BONE
 from ..rig.read_rig import active_rig, head_of, portrait_of
 from ..translations import tr
@@ -192,7 +193,11 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
         column.operator("stylerig.setup_sequence", icon="RENDER_ANIMATION")
         column.operator("stylerig.setup_compositor", icon="NODE_COMPOSITING")
         column.operator("stylerig.portrait_texture", icon="TEXTURE")
-        ignored = left_out(context.scene) if context.scene.render.engine == "STYLERIG" else []
+        if context.scene.render.engine != "STYLERIG":
+            return
+        for text in beyond_now(context.scene, context.evaluated_depsgraph_get()):
+            draw_wrapped(self.layout, context, tr(text), "ERROR")
+        ignored = left_out(context.scene)
         if ignored:
             draw_wrapped(self.layout, context, tr("StyleRig leaves out: {names}.", names=", ".join(ignored)), "INFO")
 

@@ -294,3 +294,9 @@ def test_a_schema_finds_what_is_wrong():
     assert problems({"a": 3, "b": None}, schema, schema) == []
     for wrong in ({}, {"a": 4}, {"a": True}, {"a": 1, "b": "abc"}, {"a": 1, "c": 1}, []):
         assert problems(wrong, schema, schema)
+
+
+def test_what_whole_heads_are_said_to_be_taught_is_what_the_studio_photographs():
+    assert frames.WHOLE_HEAD_TURN == (shot.FARTHEST["yaw"], shot.FARTHEST["pitch"])
+    assert frames.CROP_TURN == (shot.USUAL["yaw"][1], shot.USUAL["pitch"][1])
+    assert shot.DISTANCE == (frames.MIN_DISTANCE, frames.MAX_DISTANCE)
