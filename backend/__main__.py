@@ -1,7 +1,10 @@
-"""python -m backend: see ``cli.py``."""
+"""python -m backend, or from any folder python /where/it/is/backend: see ``cli/main.py``."""
 
 import os
 import sys
+
+if not __package__:  # called by its path: that of this folder is the first that modules are looked for in
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # Read when torch is loaded. Threads that wait for one another in a picture would hold their processors, and with any
 # other program at work, Blender itself for one, a picture would take many times as long. A moment of it pays still.

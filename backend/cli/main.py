@@ -1,15 +1,20 @@
 """The command line. Each command is a module with ``add_arguments(parser)`` and ``run(arguments)``.
 
 A command's module is imported only when it is called, so that ``--help`` and ``doctor`` also work
-where a package is missing.
+where a package is missing. Exit statuses: 0 all is done, 1 a fault of ours (Python's own, with its traceback), 2 something
+that the caller can put right, 3 a part is not done (frames that failed, a training that was stopped), 130 and 143 the
+signals SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 from backend.cli.hints import hint_of
 from backend.cli.terminal import one_line, outputs
@@ -21,6 +26,9 @@ COMMANDS = {  # name: (module, what it does)
     "serve": ("backend.cli.serve", "answer the add-on over HTTP on this machine"),
     "render": ("backend.cli.render", "render a rig file into a sequence of pictures"),
     "sample": ("backend.cli.sample", "render portraits of seeds, with shared components or interpolated"),
+    "film": ("backend.cli.film", "make a film and a contact sheet of a folder's frames"),
+    "job-type": ("backend.cli.job_type", "copy the job type of a farm's manager into its folder"),
+    "schema": ("backend.cli.schema", "print the JSON schema of rig files"),
     "directions": ("backend.cli.directions", "find what can be edited: by SeFa in the weights, by InterFaceGAN from scores"),
     "convert": ("backend.cli.convert", "turn a checkpoint of a generator or a look into safetensors"),
     "data variations": ("backend.cli.data_variations", "render people with one thing changed, for evaluate judge-noise"),
@@ -39,12 +47,18 @@ USER_ERROR = 2
 INTERRUPTED = 130
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM ends a command as Ctrl-C does: what is being written is removed, child processes are ended."""
+
+    status = 128 + signal.SIGTERM
+
+
 def main(arguments: list[str], rig_loader: Callable | None = None) -> int:
     """Run one command and return the exit status.
 
     ``rig_loader(device) -> Rig`` replaces the shipped rig: tests pass their own.
     """
-    with outputs() as (out, _):
+    with outputs() as (out, _), terminable():
         status = run_command(arguments, rig_loader)
         out.flush()
         if out.lost and out.problem:
@@ -68,8 +82,25 @@ def run_command(arguments: list[str], rig_loader: Callable | None) -> int:
         return complain_of(missing_package(error))
     except StyleRigError as error:
         return complain_of(error)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as signalled:
+        return getattr(signalled, "status", INTERRUPTED)
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM raises Terminated inside; only a process's main thread can have that."""
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def split_command(arguments: list[str]) -> tuple[str | None, list[str]]:

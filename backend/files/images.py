@@ -106,6 +106,22 @@ def request_of(path: Path) -> str | None:
         return None
 
 
+def decodes(path: Path) -> bool:
+    """Whether all pixels of a PNG or EXR can be read."""
+    import OpenEXR
+    from PIL import Image
+
+    try:
+        if path.suffix.lower() == ".exr":
+            with OpenEXR.File(str(path)) as file:
+                return bool(file.channels())
+        with Image.open(path) as picture:
+            picture.load()
+        return True
+    except Exception:  # whatever is wrong with the file, it is to be made again
+        return False
+
+
 def recipe_of(path: Path) -> bytes | None:
     """The rig file, as JSON, that a picture of ours or of Blender's says it was made from; None if it says none."""
     try:

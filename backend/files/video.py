@@ -85,6 +85,11 @@ def movie(frames: list[Path], path: Path, rate: float = 24.0) -> Path:
     return write_movie(path, (np.asarray(read_frame(frame, size)) for frame in frames), size, rate)
 
 
+def film_and_sheet(frames: list[Path], folder: Path, rate: float) -> list[Path]:
+    """Write contact-sheet.png and film.mp4 into ``folder``. Raises StyleRigError."""
+    return [contact_sheet(frames, folder / "contact-sheet.png"), movie(frames, folder / "film.mp4", rate)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m backend.files.video", description=__doc__.splitlines()[0])
     parser.add_argument("frames", type=Path)
@@ -94,8 +99,7 @@ def main() -> int:
     try:
         frames = frames_in(arguments.frames)
         print(f"@step Contact sheet and film of {len(frames)} frames", flush=True)
-        contact_sheet(frames, arguments.output / "contact-sheet.png")
-        movie(frames, arguments.output / "film.mp4", arguments.rate)
+        film_and_sheet(frames, arguments.output, arguments.rate)
     except StyleRigError as error:
         print(f"@error {error}", flush=True)
         return 1

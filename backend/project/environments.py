@@ -17,7 +17,7 @@ from blender_addon.install.installer import EnvironmentInstaller, InstallSpec, P
 from blender_addon.install.requirements import Requirements
 
 LOOK_SECONDS = 0.1  # between two looks at how far the installer is
-EVERYTHING = ("importers", "video", "train", "test", "dev")  # extras
+EVERYTHING = ("importers", "video", "ray", "train", "test", "dev")  # extras
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,16 @@ def cpu_scheduler() -> CpuScheduler:
     return CpuScheduler.reserve()
 
 
-def load_rig(device: str = "cpu", name: str | None = None) -> Rig:
-    """A rig that ships, on ``device``, ready to draw. Raises StyleRigError when its weights are not there."""
+def read_rig(device: str = "cpu", name: str | None = None) -> Rig:
+    """A rig that ships, on ``device``. Raises StyleRigError when its weights are not there."""
     from models.rigging import Rig
 
-    rig = Rig.load(None, device=device, scheduler=cpu_scheduler(), name=name)
+    return Rig.load(None, device=device, scheduler=cpu_scheduler(), name=name)
+
+
+def load_rig(device: str = "cpu", name: str | None = None) -> Rig:
+    """The same, ready to draw: with all that has to be compiled for it."""
+    rig = read_rig(device, name)
     slow = threading.Timer(SLOW_SECONDS, LOG.warning, args=(COMPILING,))
     slow.start()
     try:
@@ -170,20 +175,22 @@ class RigLibrary:
         return self.named(name)
 
 
-def rig_library(loader: Callable[[str], Rig] | None = None, device: str = "cpu") -> RigLibrary:
-    """The rigs that ship, or the one that ``loader`` loads."""
-    return RigLibrary({MODEL: loader} if loader else shipped_rigs(), device)
+def rig_library(
+    loader: Callable[[str], Rig] | None = None, device: str = "cpu", load: Callable[[str, str | None], Rig] = load_rig
+) -> RigLibrary:
+    """The rigs that ship, each as ``load(device, name)`` has it, or the one that ``loader`` loads."""
+    return RigLibrary({MODEL: loader} if loader else shipped_rigs(load), device)
 
 
-def shipped_rigs() -> dict[str, Callable[[str], Rig]]:
+def shipped_rigs(load: Callable[[str, str | None], Rig] = load_rig) -> dict[str, Callable[[str], Rig]]:
     """The loaders of all models in the folder of weights."""
     from models.rigging.rig import WEIGHTS, model_names
 
     try:
         names = model_names(WEIGHTS)
     except StyleRigError:  # the first to ask for a rig is told
-        return {MODEL: load_rig}
-    return {name: functools.partial(load_rig, name=name) for name in names}
+        return {MODEL: functools.partial(load, name=None)}
+    return {name: functools.partial(load, name=name) for name in names}
 
 
 class InferenceWorker:

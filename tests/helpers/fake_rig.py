@@ -4,7 +4,8 @@
 
 A head pose moves a disc across the picture, so that frames differ and tests can tell them apart.
 Environment variables make it misbehave: FAKE_RIG_SECONDS per frame, FAKE_RIG_FAULT
-is "fault", "memory" or "nan". FAKE_RIG_PATIENCE are the seconds that the server waits for a request.
+is "fault", "memory" or "nan"; FAKE_RIG_FAULT_AT is the yaw at which alone a frame fails. A roll of DEADLY ends the
+process. FAKE_RIG_WEIGHTS is the hash of its weights. FAKE_RIG_PATIENCE are the seconds that the server waits for a request.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ WIDTHS = {
     **dict.fromkeys(MATTES, 1),
 }
 OUTSIDE = 1e10  # depth where there is no face
+DEADLY = 9.0  # radians
 FAULTS = {"fault": ZeroDivisionError, "memory": MemoryError}
 
 
@@ -93,8 +95,10 @@ class FakeRig:
         portrait = self.edited(portrait, controls.attributes)
         time.sleep(float(os.environ.get("FAKE_RIG_SECONDS", 0)))
         fault = os.environ.get("FAKE_RIG_FAULT")
-        if fault in FAULTS:
-            raise FAULTS[fault]("made to fail")
+        if fault in FAULTS or str(controls.rotation and controls.rotation[0]) == os.environ.get("FAKE_RIG_FAULT_AT"):
+            raise FAULTS[fault or "fault"]("made to fail")
+        if controls.rotation and controls.rotation[2] == DEADLY:
+            os._exit(1)
         size = size or RESOLUTION
         rotation = controls.rotation or portrait.parameters.rotation[0].tolist()
         y, x = np.mgrid[:size, :size] / size - 0.5
@@ -118,7 +122,8 @@ def load(device: str = "cpu"):
         return real_rig(device)
     if os.environ.get("FAKE_RIG_MISSING"):
         raise StyleRigError("The weights are not there.", "Install StyleRig again.", code="missing_weights")
-    return FakeRig(synthetic_face(vertices=200), fake_generator())
+    weights = os.environ.get("FAKE_RIG_WEIGHTS", "f" * 64)
+    return FakeRig(synthetic_face(vertices=200), fake_generator(), weights_hash=weights)
 
 
 def fake_generator() -> SimpleNamespace:
@@ -186,4 +191,6 @@ if __name__ == "__main__":
 
     if patience := os.environ.get("FAKE_RIG_PATIENCE"):
         connections.HEAD_SECONDS = middleware.BODY_SECONDS = float(patience)
-    sys.exit(main(sys.argv[1:], rig_loader=load))
+    from tests.helpers import fake_rig  # by the name that another process knows it by
+
+    sys.exit(main(sys.argv[1:], rig_loader=fake_rig.load))

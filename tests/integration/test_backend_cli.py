@@ -35,7 +35,7 @@ def test_help_names_every_command_and_needs_no_package(root):
     """-S: without site-packages, as in an environment where nothing is installed."""
     answer = subprocess.run([sys.executable, "-S", "-m", "backend", "--help"], cwd=root, capture_output=True, text=True, timeout=120)
     assert answer.returncode == 0, answer.stderr
-    listed = re.findall(r"^  (\w+(?: [\w-]+)?)  ", answer.stdout, re.MULTILINE)
+    listed = re.findall(r"^  ([\w-]+(?: [\w-]+)?)  ", answer.stdout, re.MULTILINE)
     assert set(listed) == set(main.COMMANDS)
 
 

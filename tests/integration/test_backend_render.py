@@ -79,7 +79,7 @@ def test_the_shipped_rig_draws_the_same_on_any_number_of_processors(tmp_path, ru
 def test_a_picture_that_is_not_numbers_is_not_written(tmp_path, render, monkeypatch, kind):
     monkeypatch.setenv("FAKE_RIG_FAULT", "nan")
     status, _, errors = render(write_rig_file(tmp_path), "--output", tmp_path / "out", "--format", kind)
-    assert status == 2 and "not numbers (Portrait)" in errors and "hint: " in errors
+    assert status == 3 and "not numbers (Portrait)" in errors and "hint: " in errors
     assert list((tmp_path / "out").iterdir()) == []
 
 

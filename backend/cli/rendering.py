@@ -1,0 +1,76 @@
+"""What the commands that draw many pictures have in common: where, by whom, and what they say."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend.farm.jobs import Job
+from backend.protocol.frames import MAX_SIZE, MIN_SIZE
+from models.errors import StyleRigError
+from models.io.atomic_write import write_atomic
+
+if TYPE_CHECKING:
+    from backend.farm.report import Report
+
+
+def add_rendering_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--size", type=size, metavar="PIXELS", help="width and height (default: the rig file's, else the generator's)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS|local",
+                        help="on a Ray cluster (default: this machine's, or RAY_ADDRESS), or with several processes here; goes on where "
+                             "the same command was ended")  # fmt: skip
+    parser.add_argument("--workers", type=count, metavar="N", help="with --ray, processes that draw (default: its GPUs, else processors)")
+    parser.add_argument("--json-log", action="store_true", help="say what happens as JSON, one object a line, on standard output")
+
+
+def size(text: str) -> int:
+    """Pixels, for argparse, whose error it raises."""
+    if not text.isascii() or not text.isdigit() or not MIN_SIZE <= int(text) <= MAX_SIZE:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size from {MIN_SIZE} to {MAX_SIZE}")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A number from 1 on, for argparse, whose error it raises."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def render(job: Job, arguments: argparse.Namespace, noun: str, keep: bool) -> int:
+    """Draw a job's pictures as the options say; the exit status: 0 for all, 3 when some failed. ``noun``: what a picture is called."""
+    from backend.farm.here import render_here
+    from backend.farm.report import JsonReport, TextReport
+    from backend.server.inference import choose_device, rig_library
+
+    make_folder(job.folder)
+    report = (JsonReport if arguments.json_log else TextReport)(len(job.numbers), noun, str(job.folder))
+    if arguments.ray is not None:
+        return render_on_ray(job, arguments, report)
+    open_library = functools.partial(rig_library, arguments.rig_loader)
+    return render_here(job, open_library, choose_device(arguments.device), keep, report)
+
+
+def render_on_ray(job: Job, arguments: argparse.Namespace, report: Report) -> int:
+    from backend.farm import on_ray
+    from backend.server.inference import read_rig, rig_library
+
+    job.folder = job.folder.absolute()  # workers are elsewhere
+    to_draw = functools.partial(rig_library, arguments.rig_loader)
+    libraries = on_ray.Libraries(functools.partial(to_draw, load=read_rig), to_draw)
+    return on_ray.render_on_ray(job, libraries, arguments.device, arguments.ray, arguments.workers, report)
+
+
+def make_folder(folder: Path) -> None:
+    """See that the folder can be written before any work is done. Raises StyleRigError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / ".stylerig", b"").unlink(missing_ok=True)
+    except OSError as error:
+        raise StyleRigError(
+            f"Cannot write to {folder}: {error.strerror}.", "Choose another folder with --output.", code="cannot_write"
+        ) from error

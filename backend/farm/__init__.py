@@ -1,0 +1,1 @@
+"""Drawing many pictures, in this process or on many machines. One function draws a picture, whoever calls it."""

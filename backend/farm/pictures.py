@@ -1,0 +1,51 @@
+"""One picture to be drawn: what it is made from, whether it is there already, and drawing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend.files import recipe
+from models.io.atomic_write import write_atomic
+
+if TYPE_CHECKING:
+    from backend.files.images import Origin
+    from backend.server import schema
+    from models.rigging import Portrait, Rig
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture is a pure function of all that stands here and of the rig; its file is PNG or EXR by its suffix."""
+
+    path: Path
+    portrait: Portrait
+    whole: schema.Portrait  # the same by value
+    controls: schema.Controls
+    size: int | None  # pixels; None is the generator's
+    passes: Sequence[str]  # of an EXR
+
+    def origin(self) -> Origin:
+        """What the file says it was made from: a rig file of this picture alone, and a digest of that."""
+        return recipe.origin(recipe.one_frame(self.whole, self.controls, self.size, self.passes))
+
+    def is_there(self) -> bool:
+        """Whether the file is there, can be decoded, and was made from the same by this version."""
+        from backend.files.images import decodes, request_of
+
+        return request_of(self.path) == self.origin().request and decodes(self.path)
+
+    def draw(self, rig: Rig) -> None:
+        """Draw the picture and write its file, whole or not at all. Raises StyleRigError."""
+        from backend.files import images
+        from backend.server import serialization
+        from backend.server.inference import render_frame
+
+        controls, origin = serialization.controls_from_schema(self.controls, rig.face), self.origin()
+        frame = render_frame(rig, self.portrait, controls, self.size, self.passes)
+        if self.path.suffix == ".exr":
+            write_atomic(self.path, lambda temporary: images.write_exr(temporary, frame, self.passes, origin))
+        else:
+            write_atomic(self.path, images.png_bytes(frame, origin))

@@ -1,0 +1,173 @@
+"""A real Ray cluster of two workers: whatever is killed, the frames are those of one process, byte for byte."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.cli import main
+from backend.farm.ray_crew import own_token
+from tests.helpers import fake_rig
+
+FRAMES = 12
+HAS_RAY = importlib.util.find_spec("ray") is not None  # it reads its variables when it is imported
+CLUSTER = """
+import sys
+from backend.farm.ray_crew import cluster
+with cluster("local", 2) as ray:
+    print(ray.get_runtime_context().gcs_address, file=sys.__stdout__, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Of a cluster with two processors, which ends with this module."""
+    if not HAS_RAY:
+        pytest.skip("needs the extra 'ray'")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own_token().items():  # drivers of this cluster need it too
+            patch.setenv(name, value)
+        variables = os.environ | {"FAKE_RIG_SECONDS": "0.1"}
+        with subprocess.Popen([sys.executable, "-c", CLUSTER], cwd=fake_rig.ROOT, env=variables, **pipes) as process:
+            yield process.stdout.readline().strip()
+            process.stdin.close()
+            process.wait(60)
+
+
+def rig_file(folder: Path, **changed) -> Path:
+    """``changed``: frame number as in f3 -> its controls."""
+    frames = [changed.get(f"f{number}", {"rotation": [number / 20, 0, 0]}) for number in range(1, FRAMES + 1)]
+    path = folder / "shot.json"
+    path.write_text(json.dumps({"portrait": {"seed": 7}, "frames": frames, "output": {"size": 32, "passes": ["Normal"]}}))
+    return path
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.???"))}
+
+
+def start(path: Path, out: Path, address: str) -> subprocess.Popen:
+    return fake_rig.start("render", str(path), "--output", str(out), "--ray", address, "--workers", "2", "--json-log")
+
+
+def next_event(driver: subprocess.Popen) -> dict:
+    line = driver.stdout.readline()
+    assert line, driver.stderr.read()
+    return json.loads(line)
+
+
+def events(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def is_worker(pid: int) -> bool:
+    """Whether this process is one of Ray's: numbers of processes that are gone are given again."""
+    with contextlib.suppress(OSError):
+        return b"ray::" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def kill_a_worker(event: dict) -> None:
+    pid = int(event["worker"].rpartition(":")[2])
+    assert is_worker(pid) or not Path("/proc/self").exists()
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ray's workers are killed by a signal that Windows has not")
+def test_workers_and_driver_are_killed_and_nothing_is_lost(tmp_path, address, capsys):
+    path, out, alone = rig_file(tmp_path), tmp_path / "out", tmp_path / "alone"
+    assert main.main(["render", str(path), "--output", str(alone)], rig_loader=fake_rig.load) == 0
+
+    driver = start(path, out, address)
+    assert next_event(driver)["event"] == "begin"
+    kill_a_worker(next_event(driver))
+    while (event := next_event(driver))["event"] == "frame":
+        pass
+    assert event["event"] == "notice" and "A worker was lost" in event["text"]
+    driver.kill()
+    driver.communicate()
+    left = {name: (out / name).stat().st_mtime_ns for name in pictures(out)}
+    assert 1 <= len(left) < FRAMES
+
+    driver = start(path, out, address)
+    told, errors = driver.communicate(timeout=240)
+    assert driver.returncode == 0, errors
+    end = events(told)[-1]
+    assert end["drawn"] + end["kept"] == FRAMES and end["kept"] >= len(left) and end["failed"] == []
+    assert pictures(out) == pictures(alone)
+    assert {name: (out / name).stat().st_mtime_ns for name in left} == left
+
+
+def test_a_cluster_of_other_weights_is_refused_before_the_first_frame(tmp_path, address, capsys, monkeypatch):
+    monkeypatch.setenv("FAKE_RIG_WEIGHTS", "0" * 64)
+    command = ["render", str(rig_file(tmp_path)), "--output", str(tmp_path / "out"), "--ray", address, "--workers", "1"]
+    assert main.main(command, rig_loader=fake_rig.load) == 2
+    errors = capsys.readouterr().err
+    assert "A worker is not like this program: its weights_hash ffffffffffff instead of 000000000000." in errors
+    assert pictures(tmp_path / "out") == {}
+
+
+def test_where_nothing_is_missing_no_cluster_is_asked(tmp_path, capsys):
+    path, out = rig_file(tmp_path), tmp_path / "out"
+    assert main.main(["render", str(path), "--output", str(out)], rig_loader=fake_rig.load) == 0
+    command = ["render", str(path), "--output", str(out), "--ray", "192.0.2.1:1"]
+    assert main.main(command, rig_loader=fake_rig.load) == 0
+    assert f"0 frames rendered, {FRAMES} were there" in capsys.readouterr().out
+
+
+def test_a_job_that_does_not_fit_is_told_before_any_cluster(tmp_path, capsys):
+    path = rig_file(tmp_path, f3={"expression": {"smile": 1}})
+    command = ["render", str(path), "--output", str(tmp_path / "out"), "--ray", "192.0.2.1:1"]
+    assert main.main(command, rig_loader=fake_rig.load) == 2
+    assert "no expression 'smile'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_frame_that_ends_its_worker_is_given_up(tmp_path, address, capsys):
+    path = rig_file(tmp_path, f3={"rotation": [0, 0, fake_rig.DEADLY]})
+    driver = start(path, tmp_path / "out", address)
+    told, errors = driver.communicate(timeout=240)
+    assert driver.returncode == 3, errors
+    assert events(told)[-1]["failed"] == [3] and len(pictures(tmp_path / "out")) == FRAMES - 1
+    [failed] = [event for event in events(told) if event["event"] == "failed"]
+    assert failed["code"] == "worker_lost" and "ended its worker" in failed["message"]
+
+
+@pytest.mark.slow
+def test_samples_are_those_of_one_process(tmp_path, address):
+    command = ["sample", "--seeds", "1", "2", "3", "--interpolate", "2", "--share", "light"]
+    for name, options in (("alone", []), ("farm", ["--ray", address, "--workers", "2"])):
+        assert main.main([*command, "--output", str(tmp_path / name), *options], rig_loader=fake_rig.load) == 0
+    assert len(pictures(tmp_path / "alone")) == 5 and pictures(tmp_path / "alone") == pictures(tmp_path / "farm")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_a_cluster_of_this_command_alone_ends_with_it(tmp_path):
+    if not HAS_RAY:
+        pytest.skip("needs the extra 'ray'")
+    out = tmp_path / "out"
+    driver = fake_rig.start(
+        "render", str(rig_file(tmp_path)), "--output", str(out), "--ray", "local", "--workers", "1", "--json-log", FAKE_RIG_SECONDS="1"
+    )
+    next_event(driver)
+    worker = int(next_event(driver)["worker"].rpartition(":")[2])
+    driver.send_signal(signal.SIGTERM)
+    driver.communicate(timeout=60)
+    assert driver.returncode == 128 + signal.SIGTERM
+    ended = time.monotonic() + 30
+    while is_worker(worker) and time.monotonic() < ended:
+        time.sleep(0.1)
+    assert not is_worker(worker)
