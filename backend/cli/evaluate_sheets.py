@@ -34,8 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     for path in write_sheets(rig, arguments.output, arguments.size, one_by_one):
         print(path)
     if arguments.film is not None:
-        frames = zip(counted(RATE * SECONDS, "frame"), film(rig, arguments.film, rig.generator.resolution), strict=True)
-        print(write_movie(arguments.output / "film.mp4", (frame for _, frame in frames), (rig.generator.resolution,) * 2, RATE))
+        side = rig.generator.resolution
+        frames = film(rig, arguments.film, side, counted(RATE * SECONDS, "frame"))
+        print(write_movie(arguments.output / "film.mp4", frames, (side, side), RATE))
     return 0
 
 

@@ -46,16 +46,20 @@ def beyond(rig: str, portrait: dict, head: np.ndarray, view: View, area: Rectang
             Text(
                 "{name} is turned from the camera farther than its generator was taught, {yaw}° to the side or {pitch}° up or down: "
                 "the picture may fall apart.",
-                name=rig, yaw=most_yaw, pitch=most_pitch,
-            )  # fmt: skip
+                name=rig,
+                yaw=most_yaw,
+                pitch=most_pitch,
+            )
         )
     if view.perspective and np.linalg.norm(view.to_camera(middle[None])) < frames.MIN_DISTANCE * unit:
         drawn_from = frames.MIN_DISTANCE if whole else camera.FFHQ.distance
         told.append(
             Text(
                 "The camera is nearer to {name} than {nearest} cm: its perspective is that of {distance} cm.",
-                name=rig, nearest=round(frames.MIN_DISTANCE), distance=round(drawn_from),
-            )  # fmt: skip
+                name=rig,
+                nearest=round(frames.MIN_DISTANCE),
+                distance=round(drawn_from),
+            )
         )
     return told
 

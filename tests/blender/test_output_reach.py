@@ -61,7 +61,9 @@ def test_nothing_is_said_of_a_head_that_the_camera_does_not_look_at(extension, r
     orbit(empty_scene, 180)
     empty_scene.camera.data.shift_x = 5
     assert told(extension) == []
-    empty_scene.camera.matrix_world = Matrix.Translation((0, 1, 0)) @ Matrix.Rotation(-math.pi / 2, 4, "X") @ Matrix.Rotation(math.pi, 4, "Z")
+    empty_scene.camera.matrix_world = (
+        Matrix.Translation((0, 1, 0)) @ Matrix.Rotation(-math.pi / 2, 4, "X") @ Matrix.Rotation(math.pi, 4, "Z")
+    )
     assert told(extension) == []
     orbit(empty_scene, 180)
     empty_scene.camera.data.shift_x = 0

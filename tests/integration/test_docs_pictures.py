@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.helpers.untrained_rig import untrained_rig
+
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 
 
@@ -55,6 +57,15 @@ def test_sheets_of_the_head(script, tmp_path):
     assert {path.stem for path in tmp_path.iterdir()} == {*face.SHEETS, *face.SHEETS_2}
     for path in tmp_path.iterdir():
         assert np.asarray(Image.open(path)).std() > 5, f"{path.name} is empty"
+
+
+def test_people_who_speak(script, tmp_path, monkeypatch):
+    rig = untrained_rig()
+    animation = script("animation", "--seeds", "1", "2", "--output", str(tmp_path / "people.webp"), SIZE=16, FRAMES=3)
+    monkeypatch.setattr(animation.Rig, "load", lambda **_named: rig)
+    animation.main()
+    with Image.open(tmp_path / "people.webp") as written:
+        assert (written.n_frames, written.size, written.info["loop"]) == (3, (32, 16), 0)
 
 
 def test_faces_under_hdris(script, tmp_path):

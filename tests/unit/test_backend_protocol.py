@@ -297,6 +297,6 @@ def test_a_schema_finds_what_is_wrong():
 
 
 def test_what_whole_heads_are_said_to_be_taught_is_what_the_studio_photographs():
-    assert frames.WHOLE_HEAD_TURN == (shot.FARTHEST["yaw"], shot.FARTHEST["pitch"])
-    assert frames.CROP_TURN == (shot.USUAL["yaw"][1], shot.USUAL["pitch"][1])
+    assert (shot.FARTHEST["yaw"], shot.FARTHEST["pitch"]) == frames.WHOLE_HEAD_TURN
+    assert (shot.USUAL["yaw"][1], shot.USUAL["pitch"][1]) == frames.CROP_TURN
     assert shot.DISTANCE == (frames.MIN_DISTANCE, frames.MAX_DISTANCE)

@@ -139,10 +139,10 @@ def write_screens(rig: Rig, folder: Path) -> Path:
     return save_image(folder / "screens.png", image_grid(pictures, len(cells)))
 
 
-def film(rig: Rig, seed: int, size: int) -> Iterator[np.ndarray]:
-    """Frames (size, size, 3) uint8 of somebody who turns and speaks."""
+def film(rig: Rig, seed: int, size: int, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+    """Frames ``numbers``, ``RATE`` a second, of somebody who turns and speaks: (size, size, 3) uint8."""
     portrait = rig.new_portrait(seed)
-    for number in range(RATE * SECONDS):
+    for number in numbers:
         said = speaking(number / RATE)
         known = {name: value for name, value in said.expression.items() if name in rig.face.expression_names}
         yield picture(rig, Cell(portrait, dataclasses.replace(said, expression=known), ""), size)
