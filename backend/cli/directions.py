@@ -3,6 +3,7 @@
 python -m backend directions sefa --generator G --layers 0-1,4 --count 10 --output D.safetensors --sheet sheet.jpg
 python -m backend directions boundary --generator G --scores studio --attributes age,beard --output DIR --report table.md
 python -m backend directions boundary --generator G --scores scores.csv --condition smile --output DIR
+python -m backend directions attributes --generator models/weights/NAME-generator.safetensors --output models/weights/NAME-directions.safetensors
 """
 
 from __future__ import annotations
@@ -27,17 +28,19 @@ if TYPE_CHECKING:
 
 STUDIO = "studio"
 STUDIO_ATTRIBUTES = ("age", "beard", "glasses", "make_up", "smile", "yaw", "light_skin", "hair_length")  # where none are asked for
-SAMPLES, MOST_SAMPLES = 100_000, 2_000_000
+SAMPLES, MOST_SAMPLES, PEOPLE = 100_000, 2_000_000, 3000
 MOST = 1_000_000  # of what an option counts or measures
+SMALL = 144  # pixels of a picture where there are many
 SECONDS = 2.0  # between words of progress
 SHEETS = (".jpg", ".jpeg", ".png")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of both methods."""
+    """Options of all methods."""
     methods = parser.add_subparsers(dest="method", required=True, metavar="METHOD")
     add_sefa(methods.add_parser("sefa", help="from the weights alone: what changes pictures most"))
     add_boundary(methods.add_parser("boundary", help="from scores: InterFaceGAN's attributes"))
+    add_attributes(methods.add_parser("attributes", help="the sliders of a generator that the studio taught"))
 
 
 def add_sefa(parser: argparse.ArgumentParser) -> None:
@@ -69,8 +72,17 @@ def add_boundary(parser: argparse.ArgumentParser) -> None:
     add_sheet(parser)
 
 
-def add_sheet(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--distance", type=positive, default=3.0, help="how far each direction goes, both ways (default 3)")
+def add_attributes(parser: argparse.ArgumentParser) -> None:
+    add_generator(parser)
+    parser.add_argument("--people", type=whole(100, MOST_SAMPLES), metavar="N", default=PEOPLE,
+                        help=f"whom the directions are the mean of (default {PEOPLE})")  # fmt: skip
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="safetensors file; beside its generator a rig finds it")
+    add_sheet(parser, distance=False)
+
+
+def add_sheet(parser: argparse.ArgumentParser, distance: bool = True) -> None:
+    if distance:
+        parser.add_argument("--distance", type=positive, default=3.0, help="how far each direction goes, both ways (default 3)")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="a picture of what they do (.jpg, .png)")
     parser.add_argument("--steps", type=whole(2, 51), metavar="N", default=7, help="pictures of each direction on the sheet (default 7)")
     parser.add_argument("--seed", type=parse_seed, default=0, help="who is on the sheet; also of what is drawn by chance")
@@ -115,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_sheet(arguments)
     generator = load_generator(arguments.generator, device=choose_device(arguments.device))
-    return run_sefa(arguments, generator) if arguments.method == "sefa" else run_boundary(arguments, generator)
+    return {"sefa": run_sefa, "boundary": run_boundary, "attributes": run_attributes}[arguments.method](arguments, generator)
 
 
 def check_sheet(arguments: argparse.Namespace) -> None:
@@ -126,13 +138,13 @@ def check_sheet(arguments: argparse.Namespace) -> None:
         raise StyleRigError("A sheet shows directions in W only.", "Leave --sheet out, or choose --space w.", code="bad_option")
 
 
-def write_sheet(arguments: argparse.Namespace, generator: Generator, directions: Directions) -> None:
+def write_sheet(arguments: argparse.Namespace, generator: Generator, directions: Directions, tile: int = 256) -> None:
     """What directions do, as a picture, where it is asked for."""
     from models.editing.sheet import draw_sheet
     from models.io.images import save_image
 
     if arguments.sheet:
-        sheet = draw_sheet(generator, directions, arguments.seed, arguments.steps, arguments.truncation, Progress("pictures"))
+        sheet = draw_sheet(generator, directions, arguments.seed, arguments.steps, arguments.truncation, Progress("pictures"), tile)
         print(save_image(arguments.sheet, sheet))
 
 
@@ -150,6 +162,19 @@ def run_sefa(arguments: argparse.Namespace, generator: Generator) -> int:
     for name, value in zip(directions.header.names, found, strict=True):
         print(f"{name}: eigenvalue {value:.4g}")
     write_sheet(arguments, generator, directions)
+    return 0
+
+
+def run_attributes(arguments: argparse.Namespace, generator: Generator) -> int:
+    from models.editing.directions import save_directions
+    from models.editing.studio_attributes import studio_directions
+
+    directions = studio_directions(generator, count=arguments.people)
+    print(save_directions(directions, arguments.output))
+    header = directions.header
+    for name, (low, high), unit in zip(header.names, header.ranges, header.units, strict=True):
+        print(f"{name}: {low:g} to {high:g}, 1 is {unit:.3g} in w")
+    write_sheet(arguments, generator, directions, SMALL)
     return 0
 
 

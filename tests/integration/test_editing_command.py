@@ -12,9 +12,11 @@ from backend.cli import directions as command
 from backend.cli import main
 from models.editing.codes import codes_of_seeds
 from models.editing.directions import load_directions
-from models.generators import Generator, save_generator
+from models.generators import Generator, load_generator, save_generator
 from models.generators.config import ProGANConfig, StyleGAN1Config, StyleGAN2Config
 from models.generators.guided import GuidedConfig
+from models.generators.person import PersonConfig
+from models.synthetic.description import CHOICES
 from tests.data.official_format import lively, stylegan3_config
 
 SIZES = {"resolution": 16, "z_dim": 12, "w_dim": 12, "mapping_layers": 2, "channels": {4: 10, 8: 8, 16: 6}}
@@ -83,7 +85,6 @@ def test_sefa_says_what_is_wrong(options, words, generators, capsys, tmp_path):
 @pytest.fixture(scope="module")
 def scores(generators, tmp_path_factory):
     """A table of two attributes that lie along known normals of the StyleGAN2's w."""
-    from models.generators import load_generator
 
     codes = codes_of_seeds(load_generator(generators["stylegan2"]), range(600))
     age, smile = codes[:, 0] + 0.1 * codes[:, 1], codes[:, 1]
@@ -173,3 +174,22 @@ def test_a_stopped_command_writes_nothing(generators, scores, capsys, monkeypatc
     monkeypatch.setattr(command.Progress, "__call__", stop)
     status, _, _ = call(capsys, "boundary", "--generator", generators["stylegan2"], "--scores", scores, "--output", tmp_path / "out")
     assert status == main.INTERRUPTED and not (tmp_path / "out").exists()
+
+
+def test_attributes_of_a_generator_that_the_studio_taught(capsys, tmp_path):
+    person = PersonConfig(numbers=12, choices=tuple(map(len, CHOICES.values())), amounts=119, identity=4, reflectance=3)
+    sizes = SIZES | {"resolution": 64, "channels": {4: 4, 8: 4, 16: 4, 32: 4, 64: 4}}
+    made = lively(Generator.create(GuidedConfig(mattes=("skin",), person=person, **sizes), seed=1))
+    path = save_generator(made, tmp_path / "studio-generator.safetensors")
+    options = ("--generator", path, "--people", 100, "--output", tmp_path / "studio-directions.safetensors", "--sheet",
+               tmp_path / "s.png", "--steps", 2)  # fmt: skip
+    status, out, err = call(capsys, "attributes", *options)
+    assert status == 0, err
+    found = load_directions(tmp_path / "studio-directions.safetensors", load_generator(path))
+    assert found.header.names[:2] == ("age", "masculine") and "beard: -1 to 1" in out
+    assert Image.open(tmp_path / "s.png").size[0] == 2 * 66 + 2
+
+
+def test_attributes_of_another_are_told(generators, capsys, tmp_path):
+    status, _, err = call(capsys, "attributes", "--generator", generators["stylegan2"], "--output", tmp_path / "d.safetensors")
+    assert status == 2 and "the studio did not teach it" in err and list(tmp_path.iterdir()) == []
