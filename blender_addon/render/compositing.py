@@ -123,6 +123,21 @@ def geometry(passes: dict[str, np.ndarray], head_to_world: np.ndarray | None, wo
     }
 
 
+def with_head_depth(passes: dict[str, np.ndarray], plane: float | None = None) -> dict[str, np.ndarray]:
+    """Passes with HeadDepth, if they have Depth: where the portrait covers a pixel and its mesh does not, it is as far as ``plane``.
+
+    By default that is as far as the mesh is on average.
+    """
+    depth = passes.get("Depth")
+    if depth is None:
+        return passes
+    mesh = depth < frames.FAR
+    if plane is None:
+        plane = float(depth[mesh].mean()) if mesh.any() else frames.FAR
+    filled = np.where(mesh | (passes["Combined"][..., 3:] == 0), depth, np.float32(plane))
+    return {**passes, "HeadDepth": filled}
+
+
 def portrait_to_world(placement: np.ndarray | None, head_to_world: np.ndarray | None) -> np.ndarray:
     """(4, 4) from the world of the portrait's camera (cm) to Blender's, where ``placement`` says how the head stands in the first."""
     if head_to_world is None:

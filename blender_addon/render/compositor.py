@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import bpy
 import numpy as np
-from bpy.props import FloatProperty, StringProperty
+from bpy.props import BoolProperty, FloatProperty, StringProperty
 
 from ..errors import UserError
 from ..translations import tr_error
+from .compositor_nodes import (
+    NODE_PREFIX,
+    PLATE,
+    arrange,
+    blur_node,
+    layers_node,
+    math_node,
+    mix_node,
+    over_node,
+    plate_step,
+    set_option,
+    show_scene,
+)
 from .farm_script import leave_script
 from .portrait_camera import ensure_camera
+from .scene_objects import OBJECTS, covered, objects_layer
 
-NODE_PREFIX = "StyleRig"  # names of the nodes that are made here begin with this
-PLATE = f"{NODE_PREFIX} Plate"
 GRADIENT_SIZE = 256
 LIGHT_WRAP = 0.25  # how much of the plate's light goes round the head's edges
 WRAP_WIDTH = 0.02  # of the picture's shorter side
@@ -54,10 +66,8 @@ def node_of(tree: bpy.types.NodeTree, kind: str) -> bpy.types.Node:
 def render_layers(tree: bpy.types.NodeTree, scene: bpy.types.Scene) -> bpy.types.Node:
     """The Render Layers node of this scene, with the sockets of the engine's passes."""
     scene.render.engine = "STYLERIG"  # no other has these passes
-    node = node_of(tree, "CompositorNodeRLayers")
-    node.scene = scene
-    for view_layer in scene.view_layers:
-        view_layer.update_render_passes()
+    node = layers_node(tree, scene)
+    show_scene(node, scene)
     return node
 
 
@@ -83,14 +93,6 @@ def ensure_output(tree: bpy.types.NodeTree, scene: bpy.types.Scene) -> None:
         tree.links.new(render_layers(tree, scene).outputs["Image"], socket)
 
 
-def set_option(node: bpy.types.Node, attribute: str, socket: str, value: str, label: str) -> None:
-    """An option that is a property of the node in 4.5 and a menu socket, by its label, in 5.x."""
-    if hasattr(node, attribute):
-        setattr(node, attribute, value)
-    else:
-        node.inputs[socket].default_value = label
-
-
 def set_exact_colours(scene: bpy.types.Scene) -> None:
     """Make a PNG hold the portrait's own sRGB values; the defaults, AgX and dither, change them."""
     scene.display_settings.display_device = "sRGB"
@@ -103,35 +105,47 @@ def set_exact_colours(scene: bpy.types.Scene) -> None:
         scene.render.compositor_device = "CPU"
 
 
-def setup_compositor(scene: bpy.types.Scene, plate: str = "", light_wrap: float = LIGHT_WRAP) -> bpy.types.NodeTree:
+def setup_compositor(
+    scene: bpy.types.Scene, plate: str = "", light_wrap: float = LIGHT_WRAP, objects: tuple[str, str] | None = None
+) -> bpy.types.NodeTree:
     """Put the scene's render over a plate: the picture or movie ``plate``, else a plain gradient.
 
     ``light_wrap``: how much of the plate's light goes round the edges of the head; 0 makes no
-    nodes for it. Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is
-    added where the scene has none, and the film becomes transparent. Raises UserError.
+    nodes for it. ``objects``: names of another scene and its view layer, which renders the objects
+    that are before and behind the portraits; empty names: a scene that is made for it, its first layer.
+    Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is added where the
+    scene has none, and the film becomes transparent. Raises UserError.
     """
     image = load_plate(plate) if plate else gradient_plate()
     tree = ensure_tree(scene)
     target = output_socket(tree)
+    ensure_camera(scene)
+    shown = objects_layer(scene, objects[0] or objects_scene(tree), objects[1]) if objects else None
     for node in [node for node in tree.nodes if node.name.startswith(PLATE)]:
         tree.nodes.remove(node)
     layers = render_layers(tree, scene)
-    source = plate_nodes(tree, image)
-    over = tree.nodes.new("CompositorNodeAlphaOver")
-    over.name = over.label = f"{PLATE} Over"
-    pictures = [socket for socket in over.inputs if socket.type == "RGBA"]  # background, foreground
-    tree.links.new(source.outputs["Image"], pictures[0])
-    tree.links.new(layers.outputs["Image"], pictures[1])
-    result = over.outputs["Image"]
+    source = plate_nodes(tree, image).outputs["Image"]
+    matte = layers.outputs["HeadMatte"]
+    if shown:
+        compared = covered(tree, scene, source, shown)
+        result, matte = compared.picture, compared.matte
+    else:
+        result = over_node(tree, "Over", source, layers.outputs["Image"]).outputs["Image"]
+        arrange((result.node, 320, -60))
     if light_wrap > 0:
-        result = wrap_nodes(tree, result, source.outputs["Image"], layers.outputs["HeadMatte"], light_wrap, scene)
+        result = wrap_nodes(tree, result, source, matte, light_wrap, scene)
     tree.links.new(result, target)
-    arrange((layers, 0, 0), (over, 320, -60), (target.node, 1160, -60))
+    arrange((layers, 0, 0), (target.node, 1160, -60))
     scene.render.film_transparent = True
     set_exact_colours(scene)
-    ensure_camera(scene)
     leave_script()
     return tree
+
+
+def objects_scene(tree: bpy.types.NodeTree) -> str:
+    """The name of the scene whose objects an earlier set-up shows."""
+    node = tree.nodes.get(OBJECTS)
+    return node.scene.name if node is not None and node.scene is not None else ""
 
 
 def plate_nodes(tree: bpy.types.NodeTree, image: bpy.types.Image) -> bpy.types.Node:
@@ -168,52 +182,9 @@ def wrap_nodes(tree, over, plate, matte, strength: float, scene: bpy.types.Scene
     outside = math_node(tree, "Wrap Outside", "SUBTRACT", 1.0, soft.outputs["Image"])
     rim = math_node(tree, "Wrap Rim", "MULTIPLY", matte, outside.outputs["Value"])
     amount = math_node(tree, "Wrap Strength", "MULTIPLY", 2 * strength, rim.outputs["Value"])
-    add = tree.nodes.new("ShaderNodeMix")
-    add.name = add.label = f"{PLATE} Wrap"
-    add.data_type, add.blend_type, add.clamp_factor = "RGBA", "ADD", True
-    colours = [socket for socket in (*add.inputs, *add.outputs) if socket.type == "RGBA"]
-    tree.links.new(amount.outputs["Value"], add.inputs[0])
-    tree.links.new(over, colours[0])
-    tree.links.new(around.outputs["Image"], colours[1])
-    arrange((around, 320, -420), (soft, 320, -700), (outside, 520, -700), (rim, 700, -640), (amount, 880, -560), (add, 940, -60))
-    return colours[2]
-
-
-def blur_node(tree: bpy.types.NodeTree, source: bpy.types.NodeSocket, name: str, radius: int) -> bpy.types.Node:
-    """A Gaussian blur of ``radius`` pixels."""
-    node = tree.nodes.new("CompositorNodeBlur")
-    node.name = node.label = f"{PLATE} {name}"
-    set_option(node, "filter_type", "Type", "GAUSS", "Gaussian")
-    node.inputs["Size"].default_value = (radius, radius)
-    tree.links.new(source, node.inputs["Image"])
-    return node
-
-
-def math_node(tree: bpy.types.NodeTree, name: str, operation: str, first, second: bpy.types.NodeSocket) -> bpy.types.Node:
-    """A Math node of a number or a socket and a socket."""
-    node = tree.nodes.new("ShaderNodeMath")
-    node.name = node.label = f"{PLATE} {name}"
-    node.operation = operation
-    if isinstance(first, float):
-        node.inputs[0].default_value = first
-    else:
-        tree.links.new(first, node.inputs[0])
-    tree.links.new(second, node.inputs[1])
-    return node
-
-
-def plate_step(tree: bpy.types.NodeTree, source: bpy.types.Node, kind: str, name: str) -> bpy.types.Node:
-    """A node of the plate's chain that takes its picture from ``source``."""
-    node = tree.nodes.new(kind)
-    node.name = node.label = f"{PLATE} {name}"
-    tree.links.new(source.outputs["Image"], node.inputs["Image"])
-    return node
-
-
-def arrange(*places: tuple[bpy.types.Node, float, float]) -> None:
-    """Move nodes to (x, y) in the node editor."""
-    for node, x, y in places:
-        node.location = (x, y)
+    added = mix_node(tree, "Wrap", "ADD", amount.outputs["Value"], over, around.outputs["Image"])
+    arrange((around, 320, -420), (soft, 320, -700), (outside, 520, -700), (rim, 700, -640), (amount, 880, -560), (added.node, 940, -60))
+    return added
 
 
 def load_plate(path: str) -> bpy.types.Image:
@@ -256,9 +227,31 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
         default=LIGHT_WRAP, min=0, max=1, subtype="FACTOR",
     )  # fmt: skip
 
+    objects: BoolProperty(
+        name="Scene Objects", description="Let the scene's objects cover the portrait where they are nearer to the camera: "
+        "a second scene renders them, and is made if none is chosen",
+        default=False,
+    )  # fmt: skip
+
+    objects_scene: StringProperty(name="Scene", description="Scene that renders the objects, with EEVEE or Cycles; empty for a new one")
+
+    objects_layer: StringProperty(name="View Layer", description="Its view layer with the objects; empty for the first")
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        self.layout.prop(self, "filepath")
+        self.layout.prop(self, "light_wrap")
+        self.layout.prop(self, "objects")
+        column = self.layout.column()
+        column.active = self.objects
+        column.prop_search(self, "objects_scene", bpy.data, "scenes")
+        chosen = bpy.data.scenes.get(self.objects_scene)
+        if chosen is not None:
+            column.prop_search(self, "objects_layer", chosen, "view_layers")
+
     def execute(self, context: bpy.types.Context) -> set[str]:
+        objects = (self.objects_scene, self.objects_layer) if self.objects else None
         try:
-            setup_compositor(context.scene, self.filepath, self.light_wrap)
+            setup_compositor(context.scene, self.filepath, self.light_wrap, objects)
         except UserError as error:
             self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}

@@ -38,7 +38,8 @@ class Head:
 
     def request(self, passes: tuple[RenderPass, ...]) -> tuple:
         """The arguments of ``Client.frame``; only models that show whole heads draw mattes of parts."""
-        names = (entry.name for entry in passes if self.portrait.get("frame") or entry.name not in frames.MATTES)
+        drawn = (entry.name for entry in passes if entry.name in frames.PASSES)
+        names = (name for name in drawn if self.portrait.get("frame") or name not in frames.MATTES)
         return self.portrait, self.placed.controls, self.placed.size, tuple(names)
 
 

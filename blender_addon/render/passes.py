@@ -37,6 +37,7 @@ PASSES = (
     RenderPass("Albedo", "RGB", "COLOR"),  # scene-linear
     RenderPass("Shading", "RGB", "COLOR"),  # scene-linear light that albedo is multiplied with
     RenderPass("Depth", "Z", "VALUE", frames.FAR),  # Blender units along the camera's axis
+    RenderPass("HeadDepth", "Z", "VALUE", frames.FAR),  # the same, with hair and shoulders: in the plane through the head's middle
     RenderPass("UV", "UVA", "VECTOR"),  # u, v up, and 1 where the mesh is, as Map UV reads it
     RenderPass("Position", "XYZ", "VECTOR"),  # world, Blender units; bare: from the rig's head at rest, its axes
     *(RenderPass(name, "X", "VALUE") for name in frames.MATTES),  # 0 to 1, coverage of a part; of whole heads only

@@ -132,9 +132,9 @@ class Placed:
     def finished(self, passes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The backend's passes of the frame as they go into the picture, row 0 at the bottom."""
         if self.view is None:
-            return compositing.to_blender(passes)
+            return compositing.with_head_depth(compositing.to_blender(passes))
         made = compositing.to_blender(passes, self.head_to_world, self.view.world_to_camera)
-        return compositing.feather(made, self.to_crop)
+        return compositing.with_head_depth(compositing.feather(made, self.to_crop), self.distance)
 
 
 def fitted(sensor_fit: str, width: float, height: float) -> float:
