@@ -32,9 +32,16 @@ def draw_candidate(client: Client, seed: int, truncation: float) -> Candidate:
     return Candidate(seed, truncation, portrait, thumbnail(client, portrait))
 
 
-def thumbnail(client: Client, portrait: dict) -> np.ndarray:
-    """A small picture of the portrait as it is."""
-    return client.frame(portrait, OWN_CONTROLS, THUMBNAIL_SIZE)["Combined"]
+def thumbnail(client: Client, portrait: dict, attributes: dict[str, float] | None = None) -> np.ndarray:
+    """A small picture of the portrait as it is, but for its ``attributes``."""
+    return client.frame(portrait, {**OWN_CONTROLS, "attributes": attributes or {}}, THUMBNAIL_SIZE)["Combined"]
+
+
+def both_ends(client: Client, portrait: dict, directions: dict) -> dict[tuple[str, str], np.ndarray]:
+    """(name, "minimum" or "maximum") -> a small picture of the portrait there, for each of ``directions``. Blocks."""
+    trial = {**portrait, "directions": directions}
+    each = [(entry["name"], end, entry[end]) for entry in directions["directions"] for end in ("minimum", "maximum")]
+    return {(name, end): thumbnail(client, trial, {name: amount}) for name, end, amount in each}
 
 
 class Gallery:

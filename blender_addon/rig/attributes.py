@@ -68,12 +68,18 @@ def bring_directions(rig: bpy.types.Object, directions: dict) -> list[str]:
     return names
 
 
-def remove_directions(rig: bpy.types.Object) -> None:
-    """Take the further attributes away, and their sliders."""
+def own_names(portrait: dict) -> list[str]:
+    """The attributes that a portrait has beside its model's."""
+    return [entry["name"] for entry in (portrait.get("directions") or {"directions": []})["directions"]]
+
+
+def remove_directions(rig: bpy.types.Object, names: list[str]) -> None:
+    """Take further attributes away, and their sliders."""
     portrait = dict(portrait_of(rig))
-    gone = {entry["name"] for entry in (portrait.pop("directions", None) or {"directions": []})["directions"]}
-    store(rig, portrait)
-    for name in gone - set(attribute_ranges(portrait)):
+    own = portrait.pop("directions", None) or {"directions": []}
+    kept = [entry for entry in own["directions"] if entry["name"] not in names]
+    store(rig, portrait | ({"directions": own | {"directions": kept}} if kept else {}))
+    for name in set(names) - set(attribute_ranges(portrait_of(rig))):
         if name in rig:
             del rig[name]
     add_sliders(rig)

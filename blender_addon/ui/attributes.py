@@ -10,14 +10,18 @@ import bpy
 from bpy.props import FloatProperty, IntProperty, StringProperty
 
 from ..client import backend_manager
+from ..client.candidates import both_ends
 from ..errors import UserError
 from ..identity import found, key_of
 from ..operators import AsyncOperator
 from ..rig import attributes
 from ..rig.read_rig import active_rig, attribute_ranges, portrait_of
 from ..translations import tr
+from . import thumbnails
+from .portrait import decimal
 from .pose import RigOperator, reset_attributes
 
+PICTURE_SCALE = 2.5  # of an end's picture, in units of the interface
 LARGEST_FILE = 700_000  # bytes: what a request holds of it
 
 
@@ -38,8 +42,8 @@ class DirectionsOperator(AsyncOperator):
             return AsyncOperator.invoke(self, context, None)
         return AsyncOperator.execute(self, context)
 
-    def ask(self, portrait: dict) -> Callable[[Any], dict]:
-        """What to ask a client for."""
+    def ask(self, portrait: dict) -> Callable[[Any], Any]:
+        """What to ask a client for; it blocks."""
         raise AssertionError("each operator has its own")
 
     def work(self) -> Callable[[], Any]:
@@ -96,16 +100,33 @@ class STYLERIG_OT_sefa_directions(DirectionsOperator, bpy.types.Operator):
     waiting = "Finding directions…"
 
     layers: StringProperty(name="Layers", description="Numbers and ranges of layers, coarse ones first: 0-1,4; or all", default="0-4")
-    count: IntProperty(name="Count", description="How many directions to find", default=6, min=1, max=48)
+    count: IntProperty(name="Count", description="How many directions to find", default=6, min=1, max=24)
     distance: FloatProperty(name="Distance", description="How far an amount of 1 goes", default=6, min=0.1, max=100, soft_max=20)
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         self.asked = True
         return context.window_manager.invoke_props_dialog(self)
 
-    def ask(self, portrait: dict) -> Callable[[Any], dict]:
-        layers, count, distance = self.layers, self.count, self.distance
-        return lambda client: client.sefa_directions(portrait, layers, count, distance)
+    def ask(self, portrait: dict) -> Callable[[Any], Any]:
+        layers, count, distance = self.layers, self.count, decimal(self.distance)
+
+        def find(client: Any) -> tuple[dict, dict]:
+            directions = client.sefa_directions(portrait, layers, count, distance)
+            return directions, both_ends(client, portrait, directions)
+
+        return find
+
+    def finish(self, context: bpy.types.Context, value: tuple[dict, dict]) -> set[str]:
+        directions, pictures = value
+        result = super().finish(context, directions)
+        for (name, end), picture in pictures.items():
+            thumbnails.show(icon_name(self._rig, name, end), thumbnails.display(picture))
+        return result
+
+
+def icon_name(rig: int, name: str, end: str) -> str:
+    """What the small picture of an attribute's end is called; ``rig`` is its key."""
+    return f"{rig} {name} {end}"
 
 
 class STYLERIG_OT_refresh_attributes(DirectionsOperator, bpy.types.Operator):
@@ -150,8 +171,10 @@ class STYLERIG_OT_remove_directions(RigOperator, bpy.types.Operator):
     bl_idname = "stylerig.remove_directions"
     bl_label = "Remove Loaded Directions"
 
+    name: StringProperty(name="Name", description="Name of the only one to remove; empty for all", options={"SKIP_SAVE"})
+
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
-        attributes.remove_directions(rig)
+        attributes.remove_directions(rig, [self.name] if self.name else attributes.own_names(portrait_of(rig)))
 
 
 def draw(layout: bpy.types.UILayout, rig: bpy.types.Object, readable: Callable[[str], str]) -> None:
@@ -161,30 +184,41 @@ def draw(layout: bpy.types.UILayout, rig: bpy.types.Object, readable: Callable[[
     except UserError as error:
         layout.label(text=tr(error.message_text), translate=False, icon="ERROR")
         return
-    present = [name for name in attribute_ranges(portrait) if name in rig]
+    ranges, own = attribute_ranges(portrait), attributes.own_names(portrait)
+    present = [name for name in ranges if name in rig]
     for group, names in attributes.in_groups(present).items():
-        draw_group(layout, rig, group, names, readable)
-    if not portrait.get("attributes") or len(present) < len(attribute_ranges(portrait)):
+        column = group_column(layout, group, readable)
+        for name in names if column is not None else ():
+            draw_slider(column.row(align=True), rig, name, readable(name), name in own)
+    if not portrait.get("attributes") or len(present) < len(ranges):
         layout.operator("stylerig.refresh_attributes", icon="FILE_REFRESH")
-    row = layout.row(align=True)
-    row.operator("stylerig.reset_attributes", icon="LOOP_BACK")
+    layout.operator("stylerig.reset_attributes", icon="LOOP_BACK")
     column = layout.column(align=True)
     column.operator("stylerig.load_directions", icon="FILE_FOLDER")
     column.operator("stylerig.sefa_directions", icon="ADD")
-    if portrait.get("directions"):
+    if own:
         column.operator("stylerig.remove_directions", icon="X")
 
 
-def draw_group(layout: bpy.types.UILayout, rig: bpy.types.Object, group: str, names: list[str], readable: Callable[[str], str]) -> None:
-    """Sliders of one group, folded where it has a name."""
-    body: bpy.types.UILayout | None = layout
-    if group:
-        header, body = layout.panel(f"stylerig_attributes_{group}", default_closed=True)
-        header.label(text=readable(group), translate=False)
-    if body is not None and names:
-        column = body.column(align=True)
-        for name in names:
-            column.prop(rig, attributes.path_of(name), text=readable(name), slider=True, translate=False)
+def group_column(layout: bpy.types.UILayout, group: str, readable: Callable[[str], str]) -> bpy.types.UILayout | None:
+    """Where the sliders of a group go; None where it is folded, as those with a name are at first."""
+    if not group:
+        return layout.column(align=True)
+    header, body = layout.panel(f"stylerig_attributes_{group}", default_closed=True)
+    header.label(text=readable(group), translate=False)
+    return body.column(align=True) if body is not None else None
+
+
+def draw_slider(row: bpy.types.UILayout, rig: bpy.types.Object, name: str, label: str, removable: bool) -> None:
+    """A slider between small pictures of its ends, where they were drawn."""
+    low, high = (thumbnails.icon_of(icon_name(key_of(rig), name, end)) for end in ("minimum", "maximum"))
+    if low:
+        row.template_icon(icon_value=low, scale=PICTURE_SCALE)
+    row.prop(rig, attributes.path_of(name), text=label, slider=True, translate=False)
+    if high:
+        row.template_icon(icon_value=high, scale=PICTURE_SCALE)
+    if removable:
+        row.operator("stylerig.remove_directions", text="", icon="X").name = name
 
 
 CLASSES = (

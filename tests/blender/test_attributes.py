@@ -141,6 +141,19 @@ def test_sefa_adds_sliders(rig, server):
     assert (body["layers"], body["count"], body["distance"], body["weights_hash"]) == ("0-1", 2, 5.0, fake_backend.WEIGHTS_HASH)
 
 
+def test_sefas_directions_come_with_pictures_of_both_ends_to_choose_from(part, rig, server):
+    bpy.ops.stylerig.sefa_directions(layers="0-1", count=2)
+    drawn = [body["controls"].get("attributes") for path, body in server.requests if path == "/v1/frames"]
+    assert drawn[-4:] == [{"SeFa 0-1: 1": -3.0}, {"SeFa 0-1: 1": 3.0}, {"SeFa 0-1: 2": -3.0}, {"SeFa 0-1: 2": 3.0}]
+    key = part("identity").key_of(rig)
+    pictures = part("ui.thumbnails").previews()
+    low, high = (pictures[part("ui.attributes").icon_name(key, "SeFa 0-1: 2", end)] for end in ("minimum", "maximum"))
+    assert tuple(low.image_size) == (128, 128) and list(low.image_pixels_float) != list(high.image_pixels_float)
+    assert bpy.ops.stylerig.remove_directions(name="SeFa 0-1: 1") == {"FINISHED"}
+    assert "SeFa 0-1: 1" not in rig and rig["SeFa 0-1: 2"] == 0
+    assert part("rig.attributes").own_names(part("rig.read_rig").portrait_of(rig)) == ["SeFa 0-1: 2"]
+
+
 def test_a_rig_of_an_earlier_version_gets_them(rig, asked):
     portrait = {name: value for name, value in json.loads(rig.stylerig.portrait).items() if name != "attributes"}
     rig.stylerig.portrait = json.dumps(portrait)
@@ -179,7 +192,50 @@ def test_they_are_saved_with_the_file(rig, asked, tmp_path):
     assert asked(opened) == {"hat": 2.0} and opened.id_properties_ui("hat").as_dict()["max"] == 3
 
 
+def test_the_panel_has_a_slider_for_each_and_what_can_be_done(part, rig, tmp_path):
+    from test_environment_ui import Drawn
+
+    def drawn() -> list[tuple]:
+        layout = Drawn()
+        part("ui.panels").STYLERIG_PT_attributes.draw(type("Panel", (), {"layout": layout}), bpy.context)
+        return layout.noted
+
+    sliders = lambda: [path for kind, *rest in drawn() if kind == "prop" for path in rest if isinstance(path, str) and path.startswith("[")]
+    buttons = lambda: {rest[0] for kind, *rest in drawn() if kind == "operator"}
+    assert sliders() == ['["age"]', '["coarse_1"]'] and "stylerig.remove_directions" not in buttons()
+    load(tmp_path, "hat")
+    assert '["hat"]' in sliders() and {"stylerig.remove_directions", "stylerig.load_directions"} <= buttons()
+    assert "stylerig.refresh_attributes" not in buttons()
+    del rig["age"]
+    assert "stylerig.refresh_attributes" in buttons()
+    rig.stylerig.portrait = "rubbish"
+    assert sliders() == [] and any("no portrait" in str(entry) for entry in drawn())
+
+
 def test_numbered_ones_are_folded_by_their_group(part):
     groups = part("rig.attributes").in_groups(["age", "coarse_1", "coarse_2", "SeFa 0-1: 1", "light_skin"])
     assert groups == {"": ["age", "light_skin"], "coarse": ["coarse_1", "coarse_2"], "SeFa 0-1": ["SeFa 0-1: 1"]}
     assert part("ui.panels").label_of("light_skin") == "Light Skin" and part("ui.panels").label_of("SeFa 0-1: 1") == "SeFa 0-1: 1"
+
+
+def test_the_real_backends_sliders_change_the_face_and_leave_the_head(part, empty_scene):
+    try:
+        bpy.ops.stylerig.new_portrait(seed=17, truncation=0.7)
+        rig = bpy.context.view_layer.objects.active
+        portrait = part("rig.read_rig").portrait_of(rig)
+        names = list(part("rig.read_rig").attribute_ranges(portrait))
+        if not names:
+            pytest.skip("the model that comes first has no attributes")
+        bpy.ops.stylerig.sefa_directions(layers="0-2", count=1, distance=8.0)
+        client = part("client.backend_manager").BACKEND.client(part("client.backend_manager").launch_settings())
+        pictures, depths = [], []
+        for chosen in ("", names[2], "SeFa 0-2: 1"):
+            part("rig.attributes").set_attributes(rig, {name: float(name == chosen) for name in (*names, "SeFa 0-2: 1")})
+            asked = part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())
+            frame = client.frame(*asked, 128, ["Depth"])
+            pictures.append(frame["Combined"])
+            depths.append(frame["Depth"])
+    finally:
+        part("client.backend_manager").BACKEND.stop()
+    assert all(np.abs(picture - pictures[0]).max() > 0.05 for picture in pictures[1:])
+    assert all(np.array_equal(depth, depths[0]) for depth in depths[1:])

@@ -29,7 +29,8 @@ TARGETS = (
     "/", "/v1", "/v1/", "/v1/frames/", "/v1/frames?size=1", "/v1//frames", "/V1/FRAMES", "/v1/../v1/health", "/v1/%66rames", "/v1/frames%00",
     "/v1/frames\x7f", "*", "http://127.0.0.1/v1/health", "/docs", "/v1/openapi.json", "/" + "a" * 9000, "/v1/health#x", "/%ff%fe",
 )  # fmt: skip
-PATHS = ("/v1/health", "/v1/models", "/v1/portraits", "/v1/portraits/mesh", "/v1/frames", "/v1/openapi.json")
+POSTED = ("/v1/portraits", "/v1/portraits/mesh", "/v1/frames", "/v1/directions", "/v1/directions/sefa")
+PATHS = ("/v1/health", "/v1/models", *POSTED, "/v1/openapi.json")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def right(draw: random.Random, service: Service) -> bytes:
 
 def wrong_json(draw: random.Random, service: Service) -> bytes:
     """One to three places of the body hold something else."""
-    method, target, content = request(draw, service, draw.choice(PATHS[2:5]))
+    method, target, content = request(draw, service, draw.choice(POSTED))
     text = json.dumps(marked(draw, content, draw.randint(1, 3)))
     while MARK in text:
         text = text.replace(MARK, draw.choice(VALUES), 1)
@@ -147,6 +148,10 @@ def request(draw: random.Random, service: Service, path: str) -> tuple[str, str,
         return "POST", path, {"portrait": service.portrait}
     if path == "/v1/frames":
         return "POST", path, {"portrait": service.portrait, "controls": controls(draw, service), "output": output(draw)}
+    if path == "/v1/directions":
+        return "POST", path, {"file": base64.b64encode(draw.randbytes(draw.choice([0, 8, 500]))).decode(), "name": "d.safetensors"}
+    if path == "/v1/directions/sefa":
+        return "POST", path, {"layers": draw.choice(["all", "0-1", "0,4"]), "count": draw.choice([1, 3, 96]), "distance": 5.0}
     return "GET", path, None
 
 
@@ -158,6 +163,7 @@ def controls(draw: random.Random, service: Service) -> dict:
         "light": [[number(1000) for _ in range(3)] for _ in range(9)],
         "translation": [number(100), number(100)],
         "scale": draw.choice([0.125, 8, 1.0, draw.uniform(0.125, 8)]),
+        "attributes": {entry["name"]: number(1000) for entry in service.portrait.get("attributes") or ()},
     }
     return {name: value for name, value in all_of_them.items() if draw.random() < 0.4}
 
