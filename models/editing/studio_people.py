@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from models.editing.studio_scores import check_studio
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.generators import Generator
+from models.generators.guided import GuidedConfig
 from models.generators.person import PersonMapping
 from models.generators.semantic_mapping.studio_v1 import LATENT_SIZE, LIGHTS, LOOKS, TARGET_BY_TONE, layout, scene_features
 from models.synthetic.description import CHOICES, amounts_of, style_amounts
@@ -36,8 +37,12 @@ class Contrast:
 class People(Protocol):
     """People of a generator as numbers (N, M), everyone a row."""
 
-    contrasts: Mapping[str, Contrast]
-    conditions: tuple[str, ...]  # what of the rig w says
+    @property
+    def contrasts(self) -> Mapping[str, Contrast]: ...
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What of the rig w says."""
 
     def draw(self, count: int, seed: int) -> Tensor: ...
 
@@ -175,11 +180,11 @@ class DescribedPeople:
     conditions: tuple[str, ...] = ()
 
     def __init__(self, generator: Generator):
-        self.generator = generator
-        self.place = {name: number for number, name in enumerate(feature_names(generator.config.head))}
-        if len(self.place) != generator.config.person.features:
+        self.generator, config = generator, cast(GuidedConfig, generator.config)
+        self.place = {name: number for number, name in enumerate(feature_names(config.head))}
+        if len(self.place) != config.person.features:
             raise StyleRigError(
-                f"This generator describes people by {generator.config.person.features} numbers, the studio of this version by {len(self.place)}.",
+                f"This generator describes people by {config.person.features} numbers, the studio of this version by {len(self.place)}.",
                 "Use the version of StyleRig that trained it.",
                 code="no_scene",
             )
