@@ -14,6 +14,7 @@ COMMANDS = {  # code -> the sentence that goes on after the error's own hint
     "missing_features": "`python -m backend train features --data DIR --output FILE` trains them.",
     "missing_package": "`python build.py setup` makes an environment with all packages.",
     "missing_weights": "`python -m backend train rig` trains a rig.",
+    "no_attributes": "`python -m backend directions attributes` makes one.",
     "no_device": "Commands take --device cpu; `python build.py setup --device cuda` installs torch for a GPU.",
     "no_face_regressor": "Its option is --face-regressor; `python -m backend train rig --only landmarks` trains it.",
     "no_landmarks": "The options are --studio DIR and --landmarks FILE.",

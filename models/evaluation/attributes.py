@@ -66,7 +66,7 @@ def measure_sliders(
     """The figures of every slider of a rig's model. Raises StyleRigError where it has none, or the judge reads none."""
     ranges = rig.attribute_ranges()
     if not ranges:
-        raise StyleRigError("This model has no attributes.", "Make them: python -m backend directions attributes.", code="no_attributes")
+        raise StyleRigError("This model has no attributes.", "Make a file of directions for its generator.", code="no_attributes")
     if judge.n_attributes != len(LOOKS):
         raise StyleRigError("This judge reads no attributes.", "Choose a judge that learned from the studio's pictures.", code="bad_judge")
     people = [rig.new_portrait(FIRST_SEED + number, truncation) for number in range(portraits)]
