@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import compositor, engine, farm_check, metadata, prefetch, reach, sequence, texture
+from . import compositor, engine, farm_check, metadata, prefetch, reach, rig_file, sequence, texture
 
-CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES, *texture.CLASSES, *farm_check.CLASSES)
+CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES, *rig_file.CLASSES, *texture.CLASSES, *farm_check.CLASSES)
 
 
 def register() -> None:

@@ -193,6 +193,7 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
         column.operator("stylerig.setup_sequence", icon="RENDER_ANIMATION")
         column.operator("stylerig.setup_compositor", icon="NODE_COMPOSITING")
         column.operator("stylerig.portrait_texture", icon="TEXTURE")
+        column.operator("stylerig.export_rig_file", icon="EXPORT")
         if context.scene.render.engine != "STYLERIG":
             return
         for text in beyond_now(context.scene, context.evaluated_depsgraph_get()):
