@@ -47,6 +47,8 @@ def render(job: Job, arguments: argparse.Namespace, noun: str, keep: bool) -> in
     from backend.farm.report import JsonReport, TextReport
     from backend.server.inference import choose_device, rig_library
 
+    if arguments.workers and arguments.ray is None:
+        raise StyleRigError("--workers is for --ray.", "Add --ray local for several processes on this machine.", code="bad_option")
     make_folder(job.folder)
     report = (JsonReport if arguments.json_log else TextReport)(len(job.numbers), noun, str(job.folder))
     if arguments.ray is not None:

@@ -16,6 +16,7 @@ from tests.blender.fake_backend import make_payload
 EXPECTED = {  # some of the figures, which the docs speak of
     "blender": {"slider_to_pixels_ms", "animation_x", "idle_cost_us", "playback_fps"},
     "face": {"full_64_forward_ms", "proxy_64_forward_backward_ms"},
+    "farm": {"paper_1000_efficiency"},
     "start": {"warm_picture_s", "part_kernels_cpu_s"},
     "frame": {"portrait_and_passes_ms", "expression_x", "large_both_x"},
     "generators": {"stylegan2-16 exact_speedup_x", "stylegan2-16 fast_dB"},

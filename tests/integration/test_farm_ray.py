@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -46,9 +47,9 @@ def address() -> Iterator[str]:
             process.wait(60)
 
 
-def rig_file(folder: Path, **changed) -> Path:
+def rig_file(folder: Path, count: int = FRAMES, **changed) -> Path:
     """``changed``: frame number as in f3 -> its controls."""
-    frames = [changed.get(f"f{number}", {"rotation": [number / 20, 0, 0]}) for number in range(1, FRAMES + 1)]
+    frames = [changed.get(f"f{number}", {"rotation": [number / 200, 0, 0]}) for number in range(1, count + 1)]
     path = folder / "shot.json"
     path.write_text(json.dumps({"portrait": {"seed": 7}, "frames": frames, "output": {"size": 32, "passes": ["Normal"]}}))
     return path
@@ -72,10 +73,10 @@ def events(text: str) -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def is_worker(pid: int) -> bool:
+def is_worker(pid: int, title: bytes = b"ray::") -> bool:
     """Whether this process is one of Ray's: numbers of processes that are gone are given again."""
     with contextlib.suppress(OSError):
-        return b"ray::" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return title in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
 
 
@@ -171,3 +172,37 @@ def test_a_cluster_of_this_command_alone_ends_with_it(tmp_path):
     while is_worker(worker) and time.monotonic() < ended:
         time.sleep(0.1)
     assert not is_worker(worker)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds workers in /proc")
+def test_twenty_kills_of_workers_and_two_of_the_driver(tmp_path, address, capsys):
+    """200 frames; a kill comes at any moment of the frame that is being drawn."""
+    path, out, alone, lot = rig_file(tmp_path, 200), tmp_path / "out", tmp_path / "alone", random.Random(1)
+    assert main.main(["render", str(path), "--output", str(alone)], rig_loader=fake_rig.load) == 0
+    worker_kills, driver_kills, drawn, began = sorted(lot.sample(range(5, 180), 20)), [66, 133], 0, time.monotonic()
+    driver = start(path, out, address)
+    while (event := next_event(driver))["event"] != "end":
+        drawn += event["event"] == "frame" and not event["kept"]
+        if worker_kills and drawn >= worker_kills[0]:
+            time.sleep(lot.uniform(0, 0.2))
+            del worker_kills[: kill_any_worker(lot)]
+        if driver_kills and drawn >= driver_kills[0]:
+            del driver_kills[0]
+            driver.kill()
+            driver.communicate()
+            driver = start(path, out, address)
+    assert driver.wait(60) == 0 and not worker_kills and not driver_kills
+    driver.communicate()
+    assert pictures(out) == pictures(alone) and len(pictures(out)) == 200
+    assert drawn <= 200  # none twice; those that a killed driver was not told of are there
+    with capsys.disabled():
+        print(f"\n20 workers and 2 drivers killed, {drawn} of 200 frames told as drawn, {time.monotonic() - began:.0f} s")
+
+
+def kill_any_worker(lot: random.Random) -> int:
+    """How many were killed: one, if there is one."""
+    found = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and is_worker(int(path.name), b"ray::RayWorker")]
+    if found:
+        os.kill(lot.choice(sorted(found)), signal.SIGKILL)
+    return min(len(found), 1)

@@ -79,6 +79,7 @@ def test_a_frame_that_is_not_there_is_refused(render):
     status, _, errors = render("--frames", "4-9")
     assert status == 2 and "There is no frame 9: the frames are 1 to 6." in errors
     assert render("--step", 0)[0] == 2
+    assert "--workers is for --ray" in render("--workers", 2)[2]
 
 
 def test_size_and_passes_in_place_of_the_files(tmp_path, render):
