@@ -61,7 +61,7 @@ class STYLERIG_OT_export_rig_file(bpy.types.Operator):
     bl_idname = "stylerig.export_rig_file"
     bl_label = "Export Rig File"
 
-    filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: StringProperty(name="File", description="The rig file to write", subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
     @classmethod
