@@ -13,7 +13,7 @@ import numpy as np
 
 from ..protocol import camera, frames
 from ..rig import conversions
-from .passes import COMBINED, PASSES, RenderPass
+from .passes import COMBINED, EVERY_PASS, RenderPass
 
 MATTES = ("Combined", "HeadMatte", *frames.MATTES)  # what fades with the portrait
 FEATHER = 0.15  # of the crop's half width, inside its border: in a shot it has a soft end
@@ -102,7 +102,7 @@ def to_blender(
     """
     made = geometry(passes, head_to_world, world_to_camera) if "Depth" in passes else {}
     converted = {**passes, **made}
-    return {entry.name: converted[entry.name][::-1] for entry in (COMBINED, *PASSES) if entry.name in converted}
+    return {entry.name: converted[entry.name][::-1] for entry in EVERY_PASS if entry.name in converted}
 
 
 def geometry(passes: dict[str, np.ndarray], head_to_world: np.ndarray | None, world_to_camera: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -218,7 +218,7 @@ def paste(passes: dict[str, np.ndarray], square: Square, area: Rectangle) -> dic
     target = square.rectangle.within(area)
     seen = Rectangle(target.x + area.x - square.x, target.y + area.y - square.y, target.width, target.height)
     placed = {}
-    for entry in (COMBINED, *PASSES):
+    for entry in EVERY_PASS:
         if entry.name in passes:
             pixels = passes[entry.name]
             picture = filled(area, pixels.shape[2], entry.outside)

@@ -16,6 +16,7 @@ from .compositor_nodes import (
     layers_node,
     math_node,
     mix_node,
+    named_node,
     over_node,
     plate_step,
     set_option,
@@ -106,13 +107,18 @@ def set_exact_colours(scene: bpy.types.Scene) -> None:
 
 
 def setup_compositor(
-    scene: bpy.types.Scene, plate: str = "", light_wrap: float = LIGHT_WRAP, objects: tuple[str, str] | None = None
+    scene: bpy.types.Scene,
+    plate: str = "",
+    light_wrap: float = LIGHT_WRAP,
+    objects: tuple[str, str] | None = None,
+    motion_blur: bool = False,
 ) -> bpy.types.NodeTree:
     """Put the scene's render over a plate: the picture or movie ``plate``, else a plain gradient.
 
     ``light_wrap``: how much of the plate's light goes round the edges of the head; 0 makes no
     nodes for it. ``objects``: names of another scene and its view layer, which renders the objects
     that are before and behind the portraits; empty names: a scene that is made for it, its first layer.
+    ``motion_blur``: blur the portraits along the pass Vector, which is switched on, by the scene's shutter.
     Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is added where the
     scene has none, and the film becomes transparent. Raises UserError.
     """
@@ -123,14 +129,18 @@ def setup_compositor(
     shown = objects_layer(scene, objects[0] or objects_scene(tree), objects[1]) if objects else None
     for node in [node for node in tree.nodes if node.name.startswith(PLATE)]:
         tree.nodes.remove(node)
+    for view_layer in scene.view_layers if motion_blur else ():
+        view_layer.use_pass_vector = True
     layers = render_layers(tree, scene)
     source = plate_nodes(tree, image).outputs["Image"]
-    matte = layers.outputs["HeadMatte"]
+    portrait, matte = layers.outputs["Image"], layers.outputs["HeadMatte"]
+    if motion_blur:
+        portrait, matte = (vector_blur(tree, layers, scene, socket) for socket in (portrait, matte))
     if shown:
-        compared = covered(tree, scene, source, shown)
+        compared = covered(tree, (portrait, matte, layers.outputs["HeadDepth"]), source, shown)
         result, matte = compared.picture, compared.matte
     else:
-        result = over_node(tree, "Over", source, layers.outputs["Image"]).outputs["Image"]
+        result = over_node(tree, "Over", source, portrait).outputs["Image"]
         arrange((result.node, 320, -60))
     if light_wrap > 0:
         result = wrap_nodes(tree, result, source, matte, light_wrap, scene)
@@ -168,6 +178,19 @@ def plate_nodes(tree: bpy.types.NodeTree, image: bpy.types.Image) -> bpy.types.N
     set_option(opaque, "mode", "Type", "REPLACE_ALPHA", "Replace Alpha")
     arrange((picture, -620, -420), (scale, -340, -420), (straight, -160, -420), (opaque, 20, -420))
     return opaque
+
+
+def vector_blur(
+    tree: bpy.types.NodeTree, layers: bpy.types.Node, scene: bpy.types.Scene, picture: bpy.types.NodeSocket
+) -> bpy.types.NodeSocket:
+    """A Vector Blur node: the picture of the Render Layers node as the scene's shutter sees it move."""
+    node = named_node(tree, "CompositorNodeVecBlur", f"Motion Blur {picture.name}")
+    depth = "Depth" if "Depth" in node.inputs else "Z"
+    for source, socket in ((picture, "Image"), (layers.outputs["HeadDepth"], depth), (layers.outputs["Vector"], "Speed")):
+        tree.links.new(source, node.inputs[socket])
+    node.inputs["Shutter"].default_value = scene.render.motion_blur_shutter
+    arrange((node, 160, 120 if picture.type == "RGBA" else -160))
+    return node.outputs["Image"]
 
 
 def wrap_nodes(tree, over, plate, matte, strength: float, scene: bpy.types.Scene) -> bpy.types.NodeSocket:
@@ -237,9 +260,15 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
 
     objects_layer: StringProperty(name="View Layer", description="Its view layer with the objects; empty for the first")
 
+    motion_blur: BoolProperty(
+        name="Motion Blur", description="Blur the portrait along its motion, by the scene's shutter; makes the pass Vector",
+        default=False,
+    )  # fmt: skip
+
     def draw(self, _context: bpy.types.Context) -> None:
         self.layout.prop(self, "filepath")
         self.layout.prop(self, "light_wrap")
+        self.layout.prop(self, "motion_blur")
         self.layout.prop(self, "objects")
         column = self.layout.column()
         column.active = self.objects
@@ -251,7 +280,7 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         objects = (self.objects_scene, self.objects_layer) if self.objects else None
         try:
-            setup_compositor(context.scene, self.filepath, self.light_wrap, objects)
+            setup_compositor(context.scene, self.filepath, self.light_wrap, objects, self.motion_blur)
         except UserError as error:
             self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}

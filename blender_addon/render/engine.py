@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -19,8 +20,8 @@ from ..protocol import frames
 from ..rig import scene_light
 from ..rig.read_rig import is_rig, placed_rigs, read_controls
 from ..translations import tr, tr_error
-from . import compositing, compositor, metadata, placement, prefetch, reach, sequence
-from .passes import COMBINED, PASSES, RenderPass
+from . import compositing, compositor, metadata, motion, placement, prefetch, reach, sequence
+from .passes import COMBINED, EVERY_PASS, VECTOR, RenderPass, passes_of
 
 POLL_SECONDS = 0.05  # how often a waiting render looks whether it was cancelled
 RESTART_SECONDS = 0.5  # a process that was killed closes its connections some moments before it is gone
@@ -33,6 +34,7 @@ class Head:
     """A rig that is seen in a frame."""
 
     name: str
+    number: int  # of those with this name: collection instances have their rig's
     portrait: dict
     placed: placement.Placed
 
@@ -58,7 +60,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
     bl_use_shading_nodes_custom = False
 
     def update_render_passes(self, scene=None, renderlayer=None) -> None:
-        for entry in (COMBINED, *PASSES):
+        for entry in (COMBINED, *passes_of(renderlayer)):
             self.register_pass(scene, renderlayer, entry.name, entry.count, entry.channels, entry.kind)
 
     def render(self, depsgraph: bpy.types.Depsgraph) -> None:
@@ -78,10 +80,13 @@ class StyleRigEngine(bpy.types.RenderEngine):
         """By view, the passes of a part of the frame, and which it is: around it there is nothing. Empty when the person cancelled."""
         scene = depsgraph.scene
         sequence.check_output(scene, self.is_animation)
-        passes = passes_to_draw(scene, self.is_animation)
+        passes = passes_to_draw(scene, self.is_animation, depsgraph.view_layer)
+        around = self.sightings_around(depsgraph) if VECTOR in passes and scene.stylerig.placement == "SHOT" else None
         views = self.heads_by_view(depsgraph)
         if views is None:
             return {}
+        if around:
+            views = {view: [moving(head, *(frame[view] for frame in around)) for head in heads] for view, heads in views.items()}
         self.tell_beyond(depsgraph)
         if not self.is_animation and not any(views.values()):
             self.report({"INFO"}, tr("No portrait is seen in this view layer."))
@@ -149,7 +154,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
         bare = depsgraph.scene.stylerig.placement == "CROP"
         seen_by = None if bare else self.view(depsgraph)
         heads = []
-        for rig, matrix in rigs_to_render(depsgraph):
+        for number, rig, matrix in numbered(rigs_to_render(depsgraph)):
             portrait, controls = read_controls(rig, depsgraph, matrix)
             if bare:
                 aspect = render.pixel_aspect_x / render.pixel_aspect_y
@@ -164,8 +169,31 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 matrices = placement.head_matrices(rig, matrix, depsgraph)
                 placed = placement.in_shot(controls, portrait, landmarks, matrices, seen_by, self.area(depsgraph))
             if placed is not None:
-                heads.append(Head(rig.name, portrait, placed))
+                heads.append(Head(rig.name, number, portrait, placed))
         return sorted(heads, key=lambda head: -head.placed.distance)
+
+    def sightings_around(self, depsgraph: bpy.types.Depsgraph) -> list[dict[str, dict[tuple[str, int], motion.Sighting]]]:
+        """By view, name and number where each head is at the frame before and at the one after.
+
+        They are evaluated in the engine's own dependency graph, which then goes back to this frame.
+        """
+        now, part = depsgraph.scene.frame_current, depsgraph.scene.frame_subframe
+        found = []
+        try:
+            for frame in (now - 1, now + 1):
+                self.frame_set(frame, part)
+                found.append({view: self.sightings(view, depsgraph) for view in self.views()})
+        finally:
+            self.frame_set(now, part)
+        return found
+
+    def sightings(self, view: str, depsgraph: bpy.types.Depsgraph) -> dict[tuple[str, int], motion.Sighting]:
+        self.active_view_set(view)
+        seen_by = self.view(depsgraph)
+        rigs = numbered(rigs_to_render(depsgraph))
+        return {
+            (rig.name, number): motion.Sighting(placement.head_matrices(rig, matrix, depsgraph)[0], seen_by) for number, rig, matrix in rigs
+        }
 
     def view(self, depsgraph: bpy.types.Depsgraph) -> placement.View:
         """What the camera of the present view sees: of an eye, where stereoscopy puts it. Raises UserError."""
@@ -265,12 +293,12 @@ class StyleRigEngine(bpy.types.RenderEngine):
         """Fill a part of a view's passes with pictures (H, W, C); the rest of a new result is 0."""
         area = self.area(depsgraph)
         view_layer = depsgraph.view_layer.name
-        for entry in PASSES:
+        for entry in EVERY_PASS[1:]:
             if entry.name in pixels:
                 self.add_pass(entry.name, entry.count, entry.channels, layer=view_layer)
         result = self.begin_result(part.x - area.x, part.y - area.y, part.width, part.height, layer=view_layer, view=view)
         try:
-            for entry in (COMBINED, *PASSES):
+            for entry in EVERY_PASS:
                 if entry.name in pixels:
                     write_pass(result, entry, pixels[entry.name])
         finally:
@@ -290,6 +318,21 @@ class StyleRigEngine(bpy.types.RenderEngine):
     def view_draw(self, context, depsgraph) -> None:
         """Leave the viewport's background; the live view shows the portrait."""
         self.update_stats("StyleRig", tr("Press F12, or open the live view"))
+
+
+def moving(head: Head, before: dict[tuple[str, int], motion.Sighting], after: dict[tuple[str, int], motion.Sighting]) -> Head:
+    """The head with where it is at the frames around: where it is now, if it is not there."""
+    now = motion.Sighting(head.placed.head_to_world, head.placed.view)
+    around = tuple(frame.get((head.name, head.number), now) for frame in (before, after))
+    return replace(head, placed=replace(head.placed, around=around))
+
+
+def numbered(rigs: list[tuple]) -> Iterator[tuple]:
+    """Rigs and where they stand, each with how many of its name come before it."""
+    known = Counter()
+    for rig, matrix in rigs:
+        yield known[rig.name], rig, matrix
+        known[rig.name] += 1
 
 
 def gone_again(error: UserError) -> UserError:
@@ -335,7 +378,7 @@ def distance_of(matrix, depsgraph: bpy.types.Depsgraph) -> float:
     return (matrix.translation - camera.evaluated_get(depsgraph).matrix_world.translation).length if camera else 0.0
 
 
-def passes_to_draw(scene: bpy.types.Scene, animation: bool) -> tuple[RenderPass, ...]:
+def passes_to_draw(scene: bpy.types.Scene, animation: bool, view_layer: bpy.types.ViewLayer) -> tuple[RenderPass, ...]:
     """The passes besides Combined that something can be made of: none in an animation whose frames have room for nothing else.
 
     A still shows all of them in the Image Editor. Another scene's compositor may show this one.
@@ -343,7 +386,7 @@ def passes_to_draw(scene: bpy.types.Scene, animation: bool) -> tuple[RenderPass,
     render = scene.render
     composited = any(one.render.use_compositing and compositor.scene_tree(one) is not None for one in bpy.data.scenes)
     layered = render.image_settings.file_format == "OPEN_EXR_MULTILAYER" or render.use_render_cache
-    return () if animation and not composited and not layered else PASSES
+    return () if animation and not composited and not layered else passes_of(view_layer)
 
 
 def world_colour(world: bpy.types.World | None) -> tuple | None:

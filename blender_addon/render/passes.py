@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..protocol import frames
+
+if TYPE_CHECKING:
+    import bpy
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,11 @@ PASSES = (
 )
 
 SOCKET_TYPES = {"VALUE": "FLOAT", "VECTOR": "VECTOR", "COLOR": "RGBA"}  # of File Output items
+
+VECTOR = RenderPass("Vector", "XYZW", "VECTOR")  # pixels; of view layers that ask for Blender's own pass of this name
+EVERY_PASS = (COMBINED, *PASSES, VECTOR)
+
+
+def passes_of(view_layer: bpy.types.ViewLayer) -> tuple[RenderPass, ...]:
+    """The passes besides Combined that a view layer has."""
+    return (*PASSES, VECTOR) if view_layer.use_pass_vector else PASSES

@@ -28,8 +28,9 @@ from ..rig import conversions
 from ..rig.bones import HEAD_BONE
 from ..rig.read_rig import bone_motion, head_of, rounded, rounded_light
 from ..rig.scene_light import axes_of
-from . import compositing
+from . import compositing, motion
 from .compositing import Rectangle, Square, backend_size, unit_columns
+from .motion import Sighting
 
 MIN_AXIS = 0.25  # heights of a pixel; a head that is smaller is not drawn
 
@@ -128,13 +129,19 @@ class Placed:
     head_to_world: np.ndarray | None = None  # (4, 4), cm to metres; None for the bare crop
     view: View | None = None
     to_crop: tuple[complex, complex] | None = None  # (a, b): a z + b, NDC of the frame -> of the portrait's own
+    around: tuple[Sighting, Sighting] | None = None  # at the frames before and after, where Vector is asked for
 
     def finished(self, passes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The backend's passes of the frame as they go into the picture, row 0 at the bottom."""
         if self.view is None:
             return compositing.with_head_depth(compositing.to_blender(passes))
         made = compositing.to_blender(passes, self.head_to_world, self.view.world_to_camera)
-        return compositing.with_head_depth(compositing.feather(made, self.to_crop), self.distance)
+        made = compositing.with_head_depth(compositing.feather(made, self.to_crop), self.distance)
+        if self.around is None or "HeadDepth" not in made:
+            return made
+        before, after = self.around
+        now = Sighting(self.head_to_world, self.view)
+        return {**made, "Vector": motion.vectors(made["HeadDepth"], self.square, before, now, after)}
 
 
 def fitted(sensor_fit: str, width: float, height: float) -> float:

@@ -12,7 +12,7 @@ import bpy
 
 from ..errors import UserError
 from ..rig.read_rig import head_of, is_rig
-from .compositor_nodes import PLATE, arrange, layers_node, math_node, mix_node, named_node, over_node, set_option, show_scene
+from .compositor_nodes import PLATE, arrange, math_node, mix_node, named_node, over_node, set_option, show_scene
 from .ignored_settings import with_children
 
 OBJECTS = f"{PLATE} Objects"  # the Render Layers node of the other scene
@@ -102,26 +102,30 @@ def layer_node(tree: bpy.types.NodeTree, view_layer: bpy.types.ViewLayer, name: 
     return node
 
 
-def covered(tree: bpy.types.NodeTree, scene: bpy.types.Scene, plate: bpy.types.NodeSocket, view_layer: bpy.types.ViewLayer) -> Compared:
+def covered(
+    tree: bpy.types.NodeTree, portraits: tuple[bpy.types.NodeSocket, ...], plate: bpy.types.NodeSocket, view_layer: bpy.types.ViewLayer
+) -> Compared:
     """Nodes that put portraits and objects over an opaque plate: each before what is farther from the camera.
 
-    Where an object is nearer it lies over the portrait, else under it, both mixed along the smoothed border of where it is.
+    ``portraits``: their picture, HeadMatte and HeadDepth. Where an object is nearer it lies over the portrait, else
+    under it, both mixed along the smoothed border of where it is.
     """
-    portraits, objects = layers_node(tree, scene).outputs, layer_node(tree, view_layer, "Objects")
+    portrait, head_matte, depth = portraits
+    objects = layer_node(tree, view_layer, "Objects")
     with_depth = depth_layer(view_layer)
     deep = objects if with_depth == view_layer else layer_node(tree, with_depth, "Objects Depth")
-    nearer = math_node(tree, "Nearer", "LESS_THAN", deep.outputs["Depth"], portraits["HeadDepth"])
+    nearer = math_node(tree, "Nearer", "LESS_THAN", deep.outputs["Depth"], depth)
     smooth = named_node(tree, "CompositorNodeAntiAliasing", "Smooth")
     tree.links.new(nearer.outputs["Value"], smooth.inputs["Image"])
-    seen = portraits["Image"] if deep == objects else cut_out(tree, portraits["Image"], deep, objects)
+    seen = portrait if deep == objects else cut_out(tree, portrait, deep, objects)
     behind = over_node(tree, "Objects Behind", plate, objects.outputs["Image"])
-    back = over_node(tree, "Portrait Before", behind.outputs["Image"], portraits["Image"])
+    back = over_node(tree, "Portrait Before", behind.outputs["Image"], portrait)
     under = over_node(tree, "Portrait Behind", plate, seen)
     front = over_node(tree, "Objects Before", under.outputs["Image"], objects.outputs["Image"])
     picture = mix_node(tree, "Compared", "MIX", smooth.outputs["Image"], back.outputs["Image"], front.outputs["Image"])
     hidden = math_node(tree, "Hidden", "MULTIPLY", smooth.outputs["Image"], deep.outputs["Alpha"])
     left = math_node(tree, "Not Hidden", "SUBTRACT", 1.0, hidden.outputs["Value"])
-    matte = math_node(tree, "Seen Matte", "MULTIPLY", portraits["HeadMatte"], left.outputs["Value"])
+    matte = math_node(tree, "Seen Matte", "MULTIPLY", head_matte, left.outputs["Value"])
     arrange(
         (objects, 0, 520), (deep, 0, 520 if deep == objects else 860), (nearer, 300, 700), (smooth, 480, 700),
         (behind, 320, 420), (back, 520, 420), (under, 320, 200), (front, 520, 200), (picture.node, 740, 420),

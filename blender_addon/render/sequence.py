@@ -23,7 +23,7 @@ from .farm_script import leave_script
 from .file_integrity import is_complete
 from .finished_frames import FINISHED_FRAMES, UNFINISHED_SINCE, Register, is_finished_at_rest, set_aside
 from .metadata_text import add_texts
-from .passes import COMBINED, PASSES, SOCKET_TYPES
+from .passes import COMBINED, EVERY_PASS, SOCKET_TYPES
 from .portrait_camera import ensure_camera
 
 PASSES_NODE = f"{compositor.NODE_PREFIX} Passes"
@@ -82,12 +82,16 @@ def passes_node(tree, scene, folder: str, name: str) -> bpy.types.Node:
         node.base_path = os.path.join(folder, name)
     slots = node.file_output_items if hasattr(node, "file_output_items") else node.file_slots
     slots.clear()
-    for entry in (COMBINED, *PASSES):
+    for entry in EVERY_PASS:
+        source = "Image" if entry is COMBINED else entry.name
+        if source not in layers.outputs:  # Vector, where no view layer asks for it
+            continue
         if hasattr(node, "file_output_items"):
-            slots.new(SOCKET_TYPES[entry.kind], entry.name)
+            item = slots.new(SOCKET_TYPES[entry.kind], entry.name)
+            if entry.kind == "VECTOR":
+                item.vector_socket_dimensions = entry.count
         else:
             slots.new(entry.name)
-        source = "Image" if entry is COMBINED else entry.name
         tree.links.new(layers.outputs[source], node.inputs[entry.name])
     compositor.arrange((node, 560, 320))
     return node

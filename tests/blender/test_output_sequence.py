@@ -65,6 +65,7 @@ def test_an_animation_writes_png_and_exr(rendered, tmp_path):
         "Albedo",
         "Shading",
         "Depth",
+        "HeadDepth",
         "UV",
         "Position",
         "SkinMatte",
