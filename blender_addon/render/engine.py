@@ -191,9 +191,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
         self.active_view_set(view)
         seen_by = self.view(depsgraph)
         rigs = numbered(rigs_to_render(depsgraph))
-        return {
-            (rig.name, number): motion.Sighting(placement.head_matrices(rig, matrix, depsgraph)[0], seen_by) for number, rig, matrix in rigs
-        }
+        return {(rig.name, number): seen_by.sighting(placement.head_matrices(rig, matrix, depsgraph)[0]) for number, rig, matrix in rigs}
 
     def view(self, depsgraph: bpy.types.Depsgraph) -> placement.View:
         """What the camera of the present view sees: of an eye, where stereoscopy puts it. Raises UserError."""
@@ -322,7 +320,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
 
 def moving(head: Head, before: dict[tuple[str, int], motion.Sighting], after: dict[tuple[str, int], motion.Sighting]) -> Head:
     """The head with where it is at the frames around: where it is now, if it is not there."""
-    now = motion.Sighting(head.placed.head_to_world, head.placed.view)
+    now = head.placed.view.sighting(head.placed.head_to_world)
     around = tuple(frame.get((head.name, head.number), now) for frame in (before, after))
     return replace(head, placed=replace(head.placed, around=around))
 

@@ -7,23 +7,24 @@ against the camera. numpy only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..protocol import frames
 from .compositing import Square
 
-if TYPE_CHECKING:
-    from .placement import View
-
 
 @dataclass(frozen=True)
 class Sighting:
-    """Where a head is at some frame, and the camera that sees it."""
+    """How a camera sees a head at some frame."""
 
-    head_to_world: np.ndarray  # (4, 4), cm to metres
-    view: View
+    to_camera: np.ndarray  # (4, 4) from the head's model space, cm, to the camera's axes, metres
+    projection: np.ndarray  # (4, 4) as OpenGL has it
+    size: tuple[int, int]  # pixels of the picture
+
+    def pixels(self, clip: np.ndarray) -> np.ndarray:
+        """Clip coordinates (N, 2) divided by depth -> pixels from the lower left corner."""
+        return (clip + 1) * (0.5 * self.size[0], 0.5 * self.size[1])
 
 
 def vectors(depth: np.ndarray, square: Square, before: Sighting, now: Sighting, after: Sighting) -> np.ndarray:
@@ -36,26 +37,26 @@ def vectors(depth: np.ndarray, square: Square, before: Sighting, now: Sighting, 
     size = depth.shape[0]
     across, up = square.spread
     here = np.stack((square.x + (columns + 0.5) * across / size, square.y + (rows + 0.5) * up / size), axis=1)
-    points = in_camera(here, depth[rows, columns, 0].astype(float), now.view)
-    to_head = np.linalg.inv(now.view.world_to_camera @ now.head_to_world)
-    moved = [seen(points, at.view, at.view.world_to_camera @ at.head_to_world @ to_head, here) for at in (before, after)]
+    points = in_camera(here, depth[rows, columns, 0].astype(float), now)
+    to_head = np.linalg.inv(now.to_camera)
+    moved = [seen(points, at, at.to_camera @ to_head, here) for at in (before, after)]
     result = np.zeros((*depth.shape[:2], 4), dtype=np.float32)
     result[rows, columns] = np.concatenate((moved[0] - here, here - moved[1]), axis=1)
     return result
 
 
-def in_camera(places: np.ndarray, depth: np.ndarray, view: View) -> np.ndarray:
+def in_camera(places: np.ndarray, depth: np.ndarray, at: Sighting) -> np.ndarray:
     """Places in the picture (N, 2), pixels, at ``depth`` (N,) along the camera's axis -> points (N, 3) in its axes."""
-    clip = (places / (0.5 * view.width, 0.5 * view.height) - 1) * (depth[:, None] if view.perspective else 1.0)
-    matrix = view.projection
+    matrix = at.projection
+    perspective = matrix[3, 3] == 0
+    clip = (places / (0.5 * at.size[0], 0.5 * at.size[1]) - 1) * (depth[:, None] if perspective else 1.0)
     across = (clip + depth[:, None] * matrix[:2, 2] - matrix[:2, 3]) / matrix.diagonal()[:2]
     return np.column_stack((across, -depth))
 
 
-def seen(points: np.ndarray, view: View, motion: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Where ``view`` sees points (N, 3) that ``motion`` (4, 4) brings into its axes: (N, 2) pixels; ``otherwise`` behind it."""
-    matrix = view.projection @ motion
+def seen(points: np.ndarray, at: Sighting, motion: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Where a camera sees points (N, 3) that ``motion`` (4, 4) brings into its axes: (N, 2) pixels; ``otherwise`` behind it."""
+    matrix = at.projection @ motion
     clip = points @ matrix[:, :3].T + matrix[:, 3]
     before = clip[:, 3:] > 1e-6
-    places = (clip[:, :2] / np.where(before, clip[:, 3:], 1) + 1) * (0.5 * view.width, 0.5 * view.height)
-    return np.where(before, places, otherwise)
+    return np.where(before, at.pixels(clip[:, :2] / np.where(before, clip[:, 3:], 1)), otherwise)

@@ -105,6 +105,10 @@ class View:
         seen = (clip[:, :2] / clip[:, 3:] + 1) * (0.5 * self.width * self.aspect, 0.5 * self.height)
         return [complex(x, y) for x, y in seen.tolist()]
 
+    def sighting(self, head_to_world: np.ndarray) -> Sighting:
+        """How the camera sees a head (4, 4)."""
+        return Sighting(self.world_to_camera @ head_to_world, self.projection, (self.width, self.height))
+
     def distance_in(self, point: np.ndarray, unit: float) -> float:
         """How far a point (3,) of the world is, in units of ``unit`` metres, within what a portrait's camera can be."""
         distance = float(np.linalg.norm(self.to_camera(point[None]))) / unit if self.perspective else frames.MAX_DISTANCE
@@ -140,7 +144,7 @@ class Placed:
         if self.around is None or "HeadDepth" not in made:
             return made
         before, after = self.around
-        now = Sighting(self.head_to_world, self.view)
+        now = self.view.sighting(self.head_to_world)
         return {**made, "Vector": motion.vectors(made["HeadDepth"], self.square, before, now, after)}
 
 
