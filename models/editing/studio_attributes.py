@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.editing.boundary import project
 from models.editing.directions import Directions, Header, generator_hash
-from models.editing.layers import StyleLayer, parse_layers, style_layers
+from models.editing.layers import StyleLayer, style_layers
 from models.editing.sefa import find_directions
 from models.editing.studio_people import People, people_of
 from models.generators import Generator
@@ -59,15 +59,15 @@ def studio_directions(generator: Generator, seed: int = 0, count: int = 3000) ->
 
 
 def attribute_sliders(generator: Generator, people: People, numbers: Tensor, normals: Tensor) -> list[Slider]:
-    """The attributes that people of this kind have; an amount of 1 goes as far as faces stay faces."""
-    count = len(style_layers(generator.synthesis))
+    """The attributes that people of this kind have, in all of W; an amount of 1 goes as far as faces stay faces."""
+    layers = tuple(range(len(style_layers(generator.synthesis))))
     found = []
     for name, contrast in people.contrasts.items():
         low, high = (people.codes(people.changed(numbers, values)) for values in (contrast.low, contrast.high))
         step = (high - low).double().mean(dim=0)
         least, most = contrast.reach
         kept = project(step, normals, name) * (most * step.norm())
-        found.append(Slider(name, kept, (round(least / most, 2), 1.0), parse_layers(contrast.layers, count)))
+        found.append(Slider(name, kept, (round(least / most, 2), 1.0), layers))
     return found
 
 

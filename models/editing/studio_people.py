@@ -31,7 +31,6 @@ class Contrast:
     low: Mapping[str, float]
     high: Mapping[str, float]
     reach: tuple[float, float]
-    layers: str = "all"
 
 
 class People(Protocol):
