@@ -122,9 +122,9 @@ def reason_of(error: BaseException) -> str:
 @contextlib.contextmanager
 def cluster(address: str, workers: int | None) -> Iterator[Any]:
     """Ray, connected. ``address``: of a cluster, "auto" for that of this machine or of RAY_ADDRESS, or "local". Raises StyleRigError."""
-    with variables_set(QUIET | (local_variables() if address == LOCAL else {})), extra_needed():
-        import ray
-
+    with variables_set(QUIET | (local_variables() if address == LOCAL else {})):
+        with extra_needed():
+            import ray
         try:
             with own_signals():
                 connect(ray, address, workers)

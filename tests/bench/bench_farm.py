@@ -22,7 +22,7 @@ from backend.farm.worker import Worker
 from tests.helpers.simulated_crew import IDENTITY, SimulatedCrew
 
 ROOT = Path(__file__).resolve().parents[2]
-FRAMES, SIZE, PICTURES, PAPER = 48, 256, 500, 10_000
+FRAMES, SIZE, PICTURES, PAPER = 24, 256, 500, 10_000
 WORKERS = (1, 2, 10, 100, 1000)
 
 

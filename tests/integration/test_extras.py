@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.farm import ray_crew
 from models import extras
 from models.errors import StyleRigError
 from models.face import load_face_model
@@ -73,6 +75,14 @@ def test_a_face_model_of_hdf5_names_the_extra_that_it_needs(tmp_path, monkeypatc
     with pytest.raises(StyleRigError, match=r"h5py is not installed .* extra 'importers'.* -m pip install h5py==") as caught:
         load_face_model(path)
     assert caught.value.code == "missing_package"
+
+
+def test_a_farm_names_the_extra_that_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    before = dict(os.environ)
+    with pytest.raises(StyleRigError, match=r"ray is not installed .* extra 'ray'.* -m pip install ray=="), ray_crew.cluster("local", 1):
+        pytest.fail("there is no Ray")
+    assert dict(os.environ) == before
 
 
 def test_a_module_of_no_extra_is_told_too():
