@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ FORMATS = (2, 3)
 WHOLE_HEADS = 3  # the format whose pictures show more than the FFHQ crop
 SUFFIXES = (".png", ".jpg", ".jpeg")
 PLAIN_MODES = ("RGB", "RGBA", "L", "LA", "P")
+Numbers = TypeVar("Numbers", int, np.ndarray)  # one, or those of an array
 LISTED = 5  # how many bad files an error names
 SLACK = 2  # steps of 255 by which rounding may lift colour above alpha
 DAMAGE = (OSError, ValueError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error,
@@ -61,7 +62,7 @@ class ImageFolder:
         shapes = {"latent": (self.index["latents"],), "parameters": (parameters,), "landmarks": (68, 2)}
         return shapes | ({"camera": (2,), "body": (3,)} if self.shows_whole_heads else {})
 
-    def people(self, numbers: np.ndarray) -> np.ndarray:
+    def people(self, numbers: Numbers) -> Numbers:
         """Whose the pictures of ``numbers`` are; in older sets and plain folders each shows somebody else."""
         return numbers // (self.index or {}).get("shots", 1)
 
@@ -74,7 +75,7 @@ class ImageFolder:
     @property
     def shows_whole_heads(self) -> bool:
         """Whether the FFHQ crop has to be cut from the pictures."""
-        return bool(self.index) and self.index["format"] == WHOLE_HEADS
+        return self.index is not None and self.index["format"] == WHOLE_HEADS
 
     def entries(self) -> list[Entry]:
         """All pictures that exist now, by number. Raises StyleRigError for an unreadable folder."""
@@ -169,9 +170,10 @@ def cut(pixels: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
     to_pixels = lambda x, y: (half * (1 + x) - 0.5, half * (1 - y) - 0.5)
     centre, axis = crop[:2], crop[2:]
     up = np.array([-axis[1], axis[0]])
-    corners = np.float32([to_pixels(*(centre - axis + up)), to_pixels(*(centre + axis + up)), to_pixels(*(centre - axis - up))])
-    target = np.float32([(-0.5, -0.5), (size - 0.5, -0.5), (-0.5, size - 0.5)])
-    return cv2.warpAffine(pixels, cv2.getAffineTransform(corners, target), (size, size), flags=cv2.INTER_LINEAR)
+    corners = [to_pixels(*(centre - axis + up)), to_pixels(*(centre + axis + up)), to_pixels(*(centre - axis - up))]
+    target = [(-0.5, -0.5), (size - 0.5, -0.5), (-0.5, size - 0.5)]
+    matrix = cv2.getAffineTransform(np.array(corners, np.float32), np.array(target, np.float32))
+    return cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR)
 
 
 def in_crop(points: np.ndarray, crop: np.ndarray) -> np.ndarray:

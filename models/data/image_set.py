@@ -16,6 +16,7 @@ from torch import Tensor
 from models.data.image_folder import (
     DAMAGE,
     Entry,
+    Numbers,
     bad_files,
     cut,
     in_crop,
@@ -32,7 +33,7 @@ WHOLE_NAMES = {"parameters": "aligned"}  # where sets of whole heads keep what b
 PARTS = ("all", "training", "held out")
 
 
-def is_held_out(person):
+def is_held_out(person: Numbers) -> Numbers:
     """Whether a training must never see the pictures of the person of this number (or of each of an array)."""
     return person % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
 
@@ -103,7 +104,7 @@ class ImageSet:
         """Room for as many pictures as the set is to have; the system gives memory only where it is written."""
         self.numbers = np.zeros(0, dtype=np.int64)
         self.buffer = np.empty((capacity, self.size, self.size, 4), dtype=np.uint8)
-        self.crops = np.zeros((capacity, 4)) if self.cuts else None
+        self.crops = np.zeros((capacity if self.cuts else 0, 4))
         self.label_buffer = {name: np.empty((capacity, *shape), np.float32) for name, shape in self.shapes.items()}
 
     @property
@@ -204,7 +205,7 @@ class ImageSet:
         if size and size != self.size:
             tensor = F.avg_pool2d(tensor, self.size // size)
         latents = self.truth.get("latent")
-        return tensor, torch.from_numpy(latents[rows]) if self.paired else torch.zeros(len(rows), 0)
+        return tensor, torch.zeros(len(rows), 0) if latents is None else torch.from_numpy(latents[rows])
 
 
 def as_tensor(pictures: np.ndarray) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,6 +13,8 @@ from torch import nn
 
 from models.errors import StyleRigError
 from models.io.atomic_write import write_atomic
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_network(network: nn.Module, path: Path, kind: str, header: dict[str, Any]) -> Path:
@@ -47,13 +49,19 @@ def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch
     return header, {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def fill_network(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> nn.Module:
+def fill_network(network: Network, state: dict[str, torch.Tensor], path: Path) -> Network:
     """Put the tensors in; the network comes in evaluation mode, without gradients."""
     try:
         network.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise bad_weights(path, str(error).splitlines()[-1].strip()) from error
     return network.eval().requires_grad_(False)
+
+
+def channels_last(network: Network) -> Network:
+    """The network with the weights of its convolutions as the processor convolves fastest."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack this way of calling
+    return network
 
 
 def bad_weights(path: Path, reason: str) -> StyleRigError:

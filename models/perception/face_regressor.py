@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from torch.nn.functional import grid_sample, interpolate, relu
 from models.face import FaceModel
 from models.face.alignment import LEFT_EYE, RIGHT_EYE
 from models.face.parameters import default_std, part_sizes
-from models.io.weights_file import fill_network, read_network, save_network
+from models.io.weights_file import channels_last, fill_network, read_network, save_network
 
 LANDMARKS = 136
 PERSON = ("identity", "reflectance")  # the first parts of a vector of rig parameters
@@ -95,6 +96,10 @@ class Estimator(nn.Module):
     ``n_attributes`` is how many further numbers of the person it reads (hair, age, clothes), that are no rig parameters.
     """
 
+    mean: Tensor
+    spread: Tensor
+    reliability: Tensor
+
     def __init__(self, sizes: dict[str, int], channels: Sequence[int] = CHANNELS, n_attributes: int = 0):
         super().__init__()
         self.sizes, self.channels, self.n_attributes = dict(sizes), list(channels), n_attributes
@@ -110,7 +115,7 @@ class Estimator(nn.Module):
         self.register_buffer("reliability", torch.ones(parameters))  # R² on pictures held out, 0–1
 
     @classmethod
-    def create(cls, face: FaceModel, parameters: Tensor, landmarks: Tensor, attributes: Tensor | None = None, **options) -> Estimator:
+    def create(cls, face: FaceModel, parameters: Tensor, landmarks: Tensor, attributes: Tensor | None = None, **options: Any) -> Estimator:
         """Untrained, scaled by the truth of a population: parameters (M, P), landmarks (M, 68, 2), attributes (M, Q)."""
         attributes = parameters.new_zeros(len(parameters), 0) if attributes is None else attributes
         network = cls(part_sizes(face), n_attributes=attributes.shape[1], **options)
@@ -119,7 +124,7 @@ class Estimator(nn.Module):
         network.mean.copy_(truth.mean(dim=0))
         network.spread.copy_(torch.maximum(truth.std(dim=0), least))
         for last in (network.landmarks, network.others[-1]):
-            last.weight.data.mul_(0.1)
+            last.get_parameter("weight").data.mul_(0.1)
         return network
 
     def standardised(self, images: Tensor) -> Tensor:
@@ -169,4 +174,4 @@ class Estimator(nn.Module):
         header, state = read_network(path, "estimator")
         network = cls(**{"n_attributes" if name == "looks" else name: value for name, value in header["shape"].items()})  # its former name
         network.header = header
-        return fill_network(network, state, path).to(memory_format=torch.channels_last)
+        return channels_last(fill_network(network, state, path))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from models.errors import StyleRigError
 from models.io.atomic_write import write_atomic
+from models.io.weights_file import channels_last
 
 NAME = "studio features"
 FORMAT = "stylerig-features-1"
@@ -159,8 +160,7 @@ def load_features(path: str | Path) -> StudioFeatures:
         weights = {name.removeprefix("network."): state.pop(name) for name in list(state) if name.startswith("network.")}
         network.load_state_dict(weights)
         header["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        return StudioFeatures(network, header, **state)
+        return StudioFeatures(channels_last(network.eval().requires_grad_(False)), header, **state)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StyleRigError(f"{path} cannot be used as {NAME}: {reason}.", "Copy or train the file again.", code="bad_features") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,7 +60,7 @@ def measure_axes(subjects: Subjects, report: Callable[[str], None]) -> dict[str,
 def measure(
     subjects: Subjects,
     group: str,
-    values,
+    values: Sequence[float],
     edit: Callable[[float], dict[str, Tensor]],
     tolerance: float,
     within: set[str] | frozenset[str],
@@ -84,7 +84,7 @@ def add_leakage(subjects: Subjects, axis: Axis, within: set[str] | frozenset[str
     axis.figures |= leakage(axis.leaks, floor)
 
 
-def angle(subjects: Subjects, name: str, column: int, values) -> Axis:
+def angle(subjects: Subjects, name: str, column: int, values: Sequence[float]) -> Axis:
     def edit(degrees: float) -> dict[str, Tensor]:
         rotation = subjects.own.rotation.clone()
         rotation[:, column] = math.radians(degrees)
@@ -127,7 +127,7 @@ def turned_to(light: Tensor, degrees: float) -> Tensor:
     return rotate(light, rotation_matrix(turn))
 
 
-def azimuth(brightness) -> np.ndarray:
+def azimuth(brightness: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     """Degrees from the front to the face's left of the nine coefficients (9, N) of luminance."""
     return np.degrees(np.arctan2(brightness[3], brightness[2]))
 

@@ -51,14 +51,14 @@ def compare(subjects: Subjects, portrait: Portrait, asked: Controls) -> dict[str
     rig = subjects.rig
     plans = [plan_frame(portrait, controls, rig.face) for controls in (Controls(), asked)]
     size = rig.generator.resolution
-    pictures = [rig.renderer.layers(plan, size, "exact")[0, :4].cpu().numpy() for plan in plans]
+    before, after = (subjects.renderer.layers(plan, size, "exact")[0, :4].cpu() for plan in plans)
     outside = 1 - np.maximum(*(area(subjects, plan, size) for plan in plans))
-    colours = [over_backdrop(picture[:3], picture[3:]) for picture in pictures]
-    shown = outside * (np.maximum(pictures[0][3], pictures[1][3]) > SEEN)
+    first, second = (over_backdrop(picture[:3], picture[3:]).numpy() for picture in (before, after))
+    shown = outside * (torch.maximum(before[3], after[3]) > SEEN).numpy()
     return {
-        "hair_and_clothes": psnr(*colours, shown),
-        "everything": psnr(*colours, outside),
-        "matte": psnr(pictures[0][3:], pictures[1][3:], outside),
+        "hair_and_clothes": psnr(first, second, shown),
+        "everything": psnr(first, second, outside),
+        "matte": psnr(before[3:].numpy(), after[3:].numpy(), outside),
     }
 
 

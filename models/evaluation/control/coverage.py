@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from models.evaluation.control.axes import azimuth
+from models.evaluation.control.subjects import renderer_of
 from models.face.harmonics import luminance
 from models.generators import latents_from_seed
 from models.rigging.rig import Rig
@@ -20,7 +21,7 @@ def covered(rig: Rig, truncation: float, samples: int = SAMPLES) -> dict[str, np
     """Parameter -> its value in each sample: yaw, pitch, light, and every expression."""
     z = latents_from_seed(FIRST_SEED, samples, rig.generator.z_dim).to(rig.device)
     codes = (rig.generator.mapping(part, truncation_psi=truncation) for part in z.split(256))
-    parts = [rig.reconstruction(w, rig.face).to("cpu") for w in codes]
+    parts = [renderer_of(rig).reconstruction(w, rig.face).to("cpu") for w in codes]
     rotation = torch.cat([part.rotation for part in parts]).rad2deg().numpy()
     brightness = luminance(torch.cat([part.light for part in parts])).numpy().T
     expression = torch.cat([part.expression for part in parts]).numpy()

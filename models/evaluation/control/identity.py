@@ -23,7 +23,7 @@ def measure_identity(subjects: Subjects, axes: dict[str, Axis]) -> dict:
     other = other_people(own)
     known = subjects.judge.floors.get("likeness", {})
     mirrored = similarity(own, mirror(subjects).embedding - middle)
-    result = {"other_person": round(other, 4), "same_person_from": "renders" if known else "mirror", "edits": {}}
+    edits = {}
     for name, groups in GROUPS.items():
         found = [reading for axis in axes.values() if axis.group in groups for reading in axis.found]
         if not found:
@@ -31,8 +31,8 @@ def measure_identity(subjects: Subjects, axes: dict[str, Axis]) -> dict:
         edited = float(np.mean([similarity(own, reading.embedding - middle) for reading in found]))
         same = float(known.get(name, mirrored))
         normalized = (edited - other) / max(same - other, 1e-6)
-        result["edits"][name] = {"similarity": round(edited, 4), "same_person": round(same, 4), "normalized_identity": round(normalized, 4)}
-    return result
+        edits[name] = {"similarity": round(edited, 4), "same_person": round(same, 4), "normalized_identity": round(normalized, 4)}
+    return {"other_person": round(other, 4), "same_person_from": "renders" if known else "mirror", "edits": edits}
 
 
 def mirror(subjects: Subjects) -> Reading:

@@ -60,7 +60,7 @@ def variation(person: Person, number: int, random: np.random.Generator, face: Fa
     def shot(weights: dict[str, float], pose: np.ndarray, light: Light) -> Shot:
         looking = gaze_weights(-pose[0], pose[1])  # at the camera
         values = [float(np.clip((weights | looking)[name], 0, 1)) for name in face.expression_names]
-        return Shot(np.array(values), pose, 0.3 * rotation, PORTRAIT_CAMERA.distance, light)
+        return Shot(np.array(values), pose, 0.3 * rotation, float(PORTRAIT_CAMERA.distance), light)
 
     return [shot(weights, rotation, own[0]), shot(weights, turned["yaw"], own[0]), shot(weights, turned["pitch"], own[0]),
             shot(changed, rotation, own[0]), shot(weights, rotation, own[1])]  # fmt: skip

@@ -13,6 +13,7 @@ from models.evaluation.control.response import response
 from models.evaluation.control.subjects import Subjects
 from models.rigging.controls import Controls, Portrait
 from models.rigging.frame_plan import plan_frame
+from models.rigging.similarity_transform import Similarity
 
 ROLL = (-30.0, -15.0, 0.0, 15.0, 30.0)  # degrees
 SHIFT = (-0.1, -0.05, 0.0, 0.05, 0.1)  # widths of the frame
@@ -61,7 +62,7 @@ def moved(subjects: Subjects, portrait: Portrait, name: str, value: float) -> fl
     return found.shift[0 if name == "translation_x" else 1]
 
 
-def guess(similarity) -> Motion:
+def guess(similarity: Similarity) -> Motion:
     """Where to seek: what was asked for, about the picture's centre, and then astray."""
     centre = similarity.to_output(torch.zeros(2, dtype=torch.float64)).tolist()
     shift = (centre[0] / 2 + ASTRAY.shift[0], centre[1] / 2 + ASTRAY.shift[1])
@@ -76,6 +77,6 @@ def grey(picture: np.ndarray) -> np.ndarray:
 def leak_of(subjects: Subjects, portrait: Portrait, name: str, value: float) -> dict:
     """What the axis leaks: nothing where the code, and so the crop, stays the same to the bit."""
     plan = plan_frame(portrait, controls_for(portrait, name, value), subjects.face)
-    code = subjects.rig.renderer.edited_latent(plan)[0].cpu().numpy()
+    code = subjects.renderer.edited_latent(plan)[0].cpu().numpy()
     change = float(np.abs(code - portrait.w).max() / max(np.abs(portrait.w).max(), 1e-9))
     return {"leakage": round(change, 6), "leaks_most_into": ""}

@@ -40,10 +40,10 @@ def find_motion(before: np.ndarray, after: np.ndarray, start: Motion) -> Motion:
     first, second = before.astype(np.float32), after.astype(np.float32)
     matrix = to_matrix(start, size).astype(np.float32)
     try:
-        _, found = cv2.findTransformECC(first, second, matrix, cv2.MOTION_AFFINE, criteria, None, BLUR)
+        _, found = cv2.findTransformECC(first, second, matrix, cv2.MOTION_AFFINE, criteria, np.ones_like(first, np.uint8), BLUR)
     except cv2.error as error:
         raise StyleRigError("Two pictures of a moved head do not correspond.", "Evaluate other portraits.", code="no_motion") from error
-    return from_matrix(found.astype(float), size)
+    return from_matrix(np.asarray(found, float), size)
 
 
 def to_matrix(motion: Motion, size: int) -> np.ndarray:

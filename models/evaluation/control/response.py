@@ -66,7 +66,7 @@ def leakage(found: dict[str, float], floor: dict[str, float] | None) -> dict:
     """
     if not found:
         return {"leakage": 0.0, "leaks_most_into": "", "leakage_floor": None, "leakage_above_floor": None}
-    figures = {"leakage": mean(found.values()), "leaks_most_into": max(found, key=found.get)}
+    figures = {"leakage": mean(found.values()), "leaks_most_into": max(found, key=found.__getitem__)}
     known = {name: floor[name] for name in found if floor and name in floor}
     above = [max(0.0, found[name] ** 2 - value**2) ** 0.5 for name, value in known.items()]
     return figures | {"leakage_floor": mean(known.values()), "leakage_above_floor": mean(above)}

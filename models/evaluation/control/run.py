@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from models.evaluation.control.identity import measure_identity
 from models.evaluation.control.pairs import measure_pairs
 from models.evaluation.control.placement import measure_placement
 from models.evaluation.control.stability import measure_stability
-from models.evaluation.control.subjects import Subjects
+from models.evaluation.control.subjects import Subjects, renderer_of
 from models.perception.face_regressor import Estimator
 from models.rigging.rig import Rig
 
@@ -30,7 +31,7 @@ class Results:
     """The axes by name, the other sections, and the values behind the plot of what is covered."""
 
     axes: dict[str, Axis]
-    sections: dict[str, dict] = field(default_factory=dict)
+    sections: dict[str, Any] = field(default_factory=dict)
     covered: dict[float, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def figures(self) -> dict:
@@ -58,7 +59,7 @@ def evaluate(
 ) -> Results:
     """All axes, and the ``sections`` (of SECTIONS). ``method`` is another way to edit than the rig's own."""
     if method:
-        rig.networks.method = method
+        renderer_of(rig).networks.method = method
     subjects = Subjects(rig, judge, portraits, truncation, method)
     results = Results(measure_axes(subjects, report))
     measures = {
@@ -87,7 +88,7 @@ def facts(subjects: Subjects) -> dict:
     """How this was measured."""
     return {
         "method": subjects.method,
-        "localize_expressions": subjects.rig.networks.localize_expressions,
+        "localize_expressions": subjects.renderer.networks.localize_expressions,
         "portraits": len(subjects.w),
         "truncation": subjects.truncation,
         "weights": subjects.rig.weights_hash,

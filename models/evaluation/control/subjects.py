@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.colour import over_backdrop
+from models.errors import StyleRigError
 from models.evaluation.control.judge import READABLE, expressions
 from models.face import FaceModel
 from models.face.alignment import align
@@ -17,6 +18,7 @@ from models.face.parameters import RigParameters
 from models.generators import latents_from_seed
 from models.perception.face_regressor import Estimator
 from models.rigging.controls import Portrait
+from models.rigging.frame_renderer import FrameRenderer
 from models.rigging.rig import Rig
 
 POPULATION = 96  # codes whose readings give the standard deviation of each axis
@@ -55,18 +57,30 @@ class Reading:
         return cls(values, np.concatenate([part.embedding for part in parts]), torch.cat([part.vector for part in parts]))
 
 
+def renderer_of(rig: Rig) -> FrameRenderer:
+    """The rig's renderer. Raises StyleRigError where the generator is steered by maps: there is no editing of w to measure."""
+    if isinstance(rig.renderer, FrameRenderer):
+        return rig.renderer
+    raise StyleRigError(
+        f'The model "{rig.name}" is steered by maps; what is evaluated here is how a rig edits a latent.',
+        "Choose the folder of a rig with RigNet weights.",
+        code="no_reconstruction",
+    )
+
+
 class Subjects:
-    """A rig, its judge and N portraits. Aligned crops are judged, before they are moved into their place."""
+    """A rig that edits w, its judge and N portraits. Aligned crops are judged, before they are moved into their place."""
 
     def __init__(self, rig: Rig, judge: Estimator, portraits: int, truncation: float, method: str | None = None):
-        self.rig, self.judge, self.face, self.method = rig, judge, rig.face, method or rig.networks.method
+        self.rig, self.judge, self.face, self.renderer = rig, judge, rig.face, renderer_of(rig)
+        self.method = method or self.renderer.networks.method
         self.seeds, self.truncation = range(FIRST_SEED, FIRST_SEED + portraits), truncation
         self.w = self.codes(portraits, FIRST_SEED, truncation)
-        self.own = rig.reconstruction(self.w, rig.face)
+        self.own = self.renderer.reconstruction(self.w, rig.face)
         self.readable = expressions(judge, rig.face, READABLE)
         self.before = self.readings(self.w)
         others = self.codes(POPULATION, FIRST_SEED + portraits, 1.0)
-        self.others = rig.reconstruction(others, rig.face)
+        self.others = self.renderer.reconstruction(others, rig.face)
         self.population = self.readings(others)
         self.stds = {name: float(values.std()) for name, values in self.population.values.items()}
 
@@ -86,13 +100,13 @@ class Subjects:
 
     def crops(self, w: Tensor) -> Tensor:
         """Pictures (M, 3, R, R) over the neutral backdrop."""
-        colour, alpha = self.rig.renderer.synthesize(w, "exact")
+        colour, alpha = self.renderer.synthesize(w, "exact")
         return over_backdrop(colour, alpha)
 
     def edited(self, **parts: Tensor) -> Tensor:
         """Codes of all portraits after an edit."""
         wanted = align(self.face, self.own.replace(**parts))
-        return self.rig.networks(self.w, self.own, wanted, self.rig.reconstruction, self.face, self.method)
+        return self.renderer.networks(self.w, self.own, wanted, self.renderer.reconstruction, self.face, self.method)
 
     def request(self, **parts: Tensor) -> Reading:
         """Readings after an edit of all portraits."""

@@ -8,7 +8,7 @@ what it will be limited by.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -19,9 +19,10 @@ from models.evaluation.control.axes import Axis
 from models.evaluation.control.judge import VARIES, expressions, reading_r2
 from models.evaluation.control.response import response
 from models.evaluation.control.run import Results
-from models.evaluation.control.subjects import FIRST_SEED, Subjects
+from models.evaluation.control.subjects import FIRST_SEED, Reading, Subjects
 from models.face.gaze import is_gaze
 from models.face.harmonics import luminance
+from models.face.parameters import RigParameters
 from models.generators import latents_from_seed
 from models.generators.semantic_mapping.scene_edits import (
     check_scenes,
@@ -66,7 +67,15 @@ class UpperBound:
         subjects.w = codes_of(subjects.rig.generator, self.z)
         subjects.before = subjects.readings(subjects.w)
 
-    def axis(self, group: str, scenes: list[Tensor], requested: Callable, read: Callable, tolerance: float, within) -> Axis:
+    def axis(
+        self,
+        group: str,
+        scenes: list[Tensor],
+        requested: Callable[[RigParameters], np.ndarray],
+        read: Callable[[Reading], np.ndarray],
+        tolerance: float,
+        within: set[str] | frozenset[str],
+    ) -> Axis:
         """Pictures of ``scenes`` (K of z (N, z_dim)); what is requested is each scene's own truth."""
         found = [self.subjects.readings(codes_of(self.subjects.rig.generator, z)) for z in scenes]
         wanted = np.stack([requested(parameters_of(z, self.face).to("cpu")) for z in scenes], axis=1)
@@ -75,7 +84,7 @@ class UpperBound:
         measured.add_leakage(self.subjects, axis, within)
         return axis
 
-    def angle(self, name: str, column: int, values) -> Axis:
+    def angle(self, name: str, column: int, values: Sequence[float]) -> Axis:
         def scene(degrees: float) -> Tensor:
             z = self.z.clone()
             z[:, self.places["pose"].start + column] = math.radians(degrees) / (YAW, PITCH)[column]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
 from models.evaluation.generator.samples import over
+
+if TYPE_CHECKING:
+    import cv2
 
 SIZE = 256  # pixels that pictures are brought to, so that rates compare
 SMALLEST = 0.3  # of the frame: in an aligned portrait the face fills more
@@ -18,9 +22,10 @@ def detection_rate(batches: Iterable[Tensor]) -> float | None:
     """Share of premultiplied pictures (N, 4, R, R) in [-1, 1], over grey, with a face found; None without OpenCV."""
     try:
         import cv2
+        from cv2.data import haarcascades
     except ModuleNotFoundError:
         return None
-    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    cascade = cv2.CascadeClassifier(haarcascades + "haarcascade_frontalface_default.xml")
     found = [is_found(cascade, picture) for batch in batches for picture in greys(batch)]
     return float(np.mean(found))
 
@@ -34,6 +39,6 @@ def greys(batch: Tensor) -> np.ndarray:
     return ((pictures * weights).sum(1) * 255 + 0.5).byte().numpy()
 
 
-def is_found(cascade, picture: np.ndarray) -> bool:
+def is_found(cascade: cv2.CascadeClassifier, picture: np.ndarray) -> bool:
     smallest = int(SIZE * SMALLEST)
     return len(cascade.detectMultiScale(picture, 1.1, 3, minSize=(smallest, smallest))) > 0

@@ -9,6 +9,7 @@ bilinear as in pytorch-fid, which differs from the original graph's by about 0.1
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -92,7 +93,7 @@ class Inception:
             F.max_pool2d(x, 3, 2),
         ), dim=1)  # fmt: skip
 
-    def block_e(self, x: Tensor, block: str, pool) -> Tensor:
+    def block_e(self, x: Tensor, block: str, pool: Callable[[Tensor], Tensor]) -> Tensor:
         single = self.chain(x, block, "branch3x3_1")
         double = self.chain(x, block, "branch3x3dbl_1", "branch3x3dbl_2")
         return torch.cat((

@@ -71,7 +71,7 @@ class GeneratorEvaluation:
         self.held_out()
         self.detection()
         if self.inception is not None:
-            self.fid()
+            self.fid(self.inception)
         if output is not None:
             self.write(output)
         return self.figures
@@ -143,10 +143,9 @@ class GeneratorEvaluation:
     def separability(self) -> None:
         """The floor is the same on real pictures, whose own latents are separated."""
         start, stop = self.features.header["truth"]["latent"]
-        attributes = {}
-        if self.real.latent_dim == stop - start:
-            truth = torch.from_numpy(self.held_latents)
-            attributes = attributes_of(self.real.source.index, truth, self.held_read[:, start:stop])
+        attributes, index = {}, self.real.source.index
+        if index is not None and self.held_latents is not None and self.real.latent_dim == stop - start:
+            attributes = attributes_of(index, torch.from_numpy(self.held_latents), self.held_read[:, start:stop])
         if not attributes:
             self.note("separability", reason="the features read no attribute of this set well enough")
             return
@@ -200,9 +199,9 @@ class GeneratorEvaluation:
         real = detection_rate(as_tensor(part) for part in np.array_split(data.pictures, -(-len(data) // BATCH)))
         self.note("detection", samples_at_psi_07=drawn, training_pictures=real, samples=count)
 
-    def fid(self) -> None:
+    def fid(self, inception: Inception) -> None:
         """FID proper, on pictures over grey, both sets at the features' size for a fair floor."""
-        see = lambda parts: torch.cat([self.inception(over(part, 0.5)) for part in parts])
+        see = lambda parts: torch.cat([inception(over(part, 0.5)) for part in parts])
         first = see(self.real_batches(self.rows[: self.count], "Inception, real"))
         second = see(self.real_batches(self.rows[self.count :], "Inception, floor"))
         size = self.real.size
