@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from models.face.mesh_topology import corner_points
 
@@ -77,7 +78,7 @@ class WeightedSums(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, table: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, table: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
         """Table (C, M), corners (3, P) int64, weights (3, P) -> (C, P)."""
         ctx.save_for_backward(table, corners, weights)
         total = table.index_select(1, corners[0]).mul_(weights[0])
@@ -87,7 +88,7 @@ class WeightedSums(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
         """Gradients of the table and the weights, as far as they are needed."""
         table, corners, weights = ctx.saved_tensors
         of_table = of_weights = None
@@ -165,8 +166,8 @@ def visible_triangles(points: Tensor, facing: Tensor | None, size: int) -> Tenso
     first_pixel, number = (frame * size + row) * size + column, chosen - frame * count
     edges = screen_edges(x - (column + 0.5), y - (row + 0.5))
     for part in chunks(width * height):
-        planes = tuple(plane[:, part] for plane in edges)
-        spans = row_spans(planes, depth[:, part], width[part], height[part])
+        right, down, start = (plane[:, part] for plane in edges)
+        spans = row_spans((right, down, start), depth[:, part], width[part], height[part])
         keep_nearest(nearest, spans, first_pixel[part], number[part], size)
     # Without the depth in the upper half; -1 stays -1.
     return ((nearest << 32) >> 32).view(frames, size, size)

@@ -27,6 +27,7 @@ tint (1, 1, 1) and direction dominant(shape) the light is ``shape`` itself.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -165,13 +166,13 @@ def project_environment(image: Tensor) -> Tensor:
     which is how a Blender world maps it once Blender's axes are turned to the models'.
     """
     height, width = image.shape[:2]
-    options = {"dtype": image.dtype, "device": image.device}
-    polar = (torch.arange(height, **options) + 0.5) * (math.pi / height)
-    around = (torch.arange(width, **options) + 0.5) * (2 * math.pi / width) - math.pi
+    count = partial(torch.arange, dtype=image.dtype, device=image.device)
+    polar = (count(height) + 0.5) * (math.pi / height)
+    around = (count(width) + 0.5) * (2 * math.pi / width) - math.pi
     level = polar.sin()[:, None]
     upward = polar.cos()[:, None].expand(height, width)
     directions = torch.stack((level * around.cos(), upward, level * around.sin()), dim=-1)
-    steps = math.pi / height * torch.arange(height + 1, **options)
+    steps = math.pi / height * count(height + 1)
     rows = (steps[:-1].cos() - steps[1:].cos()) * (2 * math.pi / width)
     weighted = image * rows[:, None, None]
     return basis(directions).flatten(0, 1).mT @ weighted.flatten(0, 1)

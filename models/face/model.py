@@ -6,6 +6,7 @@ import difflib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,14 +32,15 @@ class FaceModel:
     albedo: Tensor  # (B, V, 3)
     triangles: Tensor  # (F, 3) int64
     landmarks: Tensor  # (68,) int64 vertex indices, Multi-PIE order
+    eye_centers: Tensor  # (2, 3) left, right, on the mean
+    identity_eye_centers: Tensor  # (K, 2, 3) change per identity mode
     quads: Tensor | None = None  # (Q, 4) int64; -1 in the last column marks a triangle
     uv: Tensor | None = None  # (T, 2), v up
     uv_triangles: Tensor | None = None  # (F, 3) int64 into uv
     uv_quads: Tensor | None = None  # (Q, 4) int64 into uv
     masks: dict[str, Tensor] = field(default_factory=dict)  # (V,) 0–1
     groups: dict[str, Tensor] = field(default_factory=dict)  # (V,) vertex-group weights
-    eye_centers: Tensor | None = None  # (2, 3) left, right, on the mean
-    identity_eye_centers: Tensor | None = None  # (K, 2, 3) change per identity mode
+
     proxy: FaceModel | None = None  # the same parameters on a coarser mesh
     name: str = "face"
     identity_names: list[str] = field(default_factory=list)  # K, where the source names its modes
@@ -95,7 +97,7 @@ class FaceModel:
         return FaceModel(**moved)
 
 
-def move(value, device):
+def move(value: Any, device: torch.device | str) -> Any:
     """Move a tensor, a dict of tensors or a FaceModel; leave anything else."""
     if isinstance(value, (Tensor, FaceModel)):
         return value.to(device)

@@ -122,8 +122,8 @@ def named_landmarks(file: Path, archive: h5py.File, mean: np.ndarray) -> np.ndar
     if values is None or values.nbytes > 1 << 20:
         return landmarks
     try:
-        text = np.asarray(values[()]).ravel()
-        text = text.tobytes() if text.dtype.kind in "iu" else text[0]
+        raw = np.asarray(values[()]).ravel()
+        text = raw.tobytes() if raw.dtype.kind in "iu" else raw[0]
         for point in json.loads(text):
             if point["id"] in LANDMARK_NAMES:
                 place = numbers(file, f"{entry} ({point['id']})", point["coordinates"], (3,))

@@ -59,7 +59,7 @@ def read_ict(folder: Path) -> Source:
         uv_quads = np.where(uv_quads < 0, -1, indices(neutral, "f (vt)", np.maximum(uv_quads, 0), (None, 4), len(uv)))
     identity_files, expression_files = mode_files(folder, listed["expressions"])
     masks, groups, notes = parts_of(mean)
-    see_through = sum(masks[name] for name in SEE_THROUGH) > 0.5 if len(mean) == VERTICES else None
+    see_through = np.any([masks[name] > 0.5 for name in SEE_THROUGH], axis=0) if len(mean) == VERTICES else None
     return Source(
         file=neutral,
         name="ICT-FaceKit",
@@ -134,7 +134,7 @@ def parts_of(mean: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
     mark = {name: np.zeros(len(mean)) for name in PARTS}
     for name, (first, end) in PARTS.items():
         mark[name][first:end] = 1
-    masks = {name: sum(mark[part] for part in parts) for name, parts in MASKS.items()}
+    masks = {name: np.sum([mark[part] for part in parts], axis=0) for name, parts in MASKS.items()}
     height = np.clip((mean[:, 1] + 14.5) / 6.0, 0, 1)  # as on our head, which stands in the same place
     groups = {"head": height * height * (3 - 2 * height), "eye_L": mark["eye_L"], "eye_R": mark["eye_R"]}
     return mark | masks, groups, []

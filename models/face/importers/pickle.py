@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ class FaceNames(ArrayNames):
     """What a face model's pickle names."""
 
     def __init__(self, budget: Budget):
-        classes = {name: lambda *_, kind=kind: ObjectRecord(kind) for name, kind in CLASSES.items()}
-        bases = dict.fromkeys((module, "object") for module in ("__builtin__", "builtins"))
-        remade = dict.fromkeys(((module, "_reconstructor") for module in ("copy_reg", "copyreg")), self.remake)
-        super().__init__(budget, classes | bases | remade)
+        others: dict[tuple[str, str], Callable | None] = {
+            **{name: lambda *_, kind=kind: ObjectRecord(kind) for name, kind in CLASSES.items()},
+            **{(module, "object"): None for module in ("__builtin__", "builtins")},
+            **{(module, "_reconstructor"): self.remake for module in ("copy_reg", "copyreg")},
+        }
+        super().__init__(budget, others)
 
     def remake(self, kind: Any, *_: Any) -> Any:
         """How protocols 0 and 1 make an object of a class: with its base and what that holds."""

@@ -11,6 +11,7 @@ lips, lids and separate parts do not grow together.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,11 +39,13 @@ def add_proxy(model: FaceModel) -> FaceModel:
     seeds = spread_seeds(model, used, mesh.edges[:, mesh.sides[1] == len(model.triangles)])
     region = nearest_seeds(model.mean, mesh.edges, seeds)
     triangles = meeting_regions(region[model.triangles], len(seeds))
-    rows = {name: getattr(model, name)[..., seeds, :] for name in ("mean", "identity", "expression", "albedo_mean", "albedo")}
+    rows: dict[str, Any] = {
+        name: getattr(model, name)[..., seeds, :] for name in ("mean", "identity", "expression", "albedo_mean", "albedo")
+    }
     place = torch.full((len(model.mean),), -1).index_copy(0, seeds, torch.arange(len(seeds)))
     rows |= {name: {key: value[seeds] for key, value in getattr(model, name).items()} for name in ("masks", "groups")}
-    bare = dict.fromkeys(("quads", "uv", "uv_triangles", "uv_quads", "proxy"))
-    proxy = replace(model, **rows, **bare, triangles=triangles, landmarks=place[model.landmarks])
+    rows |= dict.fromkeys(("quads", "uv", "uv_triangles", "uv_quads", "proxy"))
+    proxy = replace(model, **rows, triangles=triangles, landmarks=place[model.landmarks])
     return replace(model, proxy=proxy)
 
 

@@ -61,7 +61,7 @@ def build(source: Source) -> FaceModel:
     carried = complete(source)
     landmarks = in_order(source.landmarks, source.mean)
     check_landmarks(source, landmarks)
-    if not source.in_place:
+    if carried is not None and not source.in_place:
         source.mean += carried.middle - source.mean[landmarks[17:]].mean(axis=0)
     hide_see_through(source)
     flip_inward(source, landmarks)
@@ -80,7 +80,10 @@ def build(source: Source) -> FaceModel:
         albedo=tensor(colour_modes),
         triangles=tensor(np.ascontiguousarray(source.triangles)),
         landmarks=tensor(landmarks.astype(np.int64)),
-        **{name: optional(getattr(source, name)) for name in ("quads", "uv", "uv_triangles", "uv_quads")},
+        quads=optional(source.quads),
+        uv=optional(source.uv),
+        uv_triangles=optional(source.uv_triangles),
+        uv_quads=optional(source.uv_quads),
         masks={name: tensor(mask.astype(np.float32)) for name, mask in source.masks.items()},
         groups={name: tensor(group.astype(np.float32)) for name, group in source.groups.items()},
         eye_centers=tensor(eyes),

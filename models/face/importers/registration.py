@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.face.mesh_topology import vertex_normals
+from models.face.model import FaceModel
 from models.face.own_head.storage import load_head
 
 MODES = 40
@@ -37,7 +38,7 @@ class Annotations:
 def transfer_annotations(mean: np.ndarray, triangles: np.ndarray, landmarks: np.ndarray) -> Annotations:
     """Fit our head to ``mean`` (V, 3) in cm; ``landmarks`` (68,) are its vertices, −1 where not known."""
     head = load_head(1)
-    proxy = head.proxy
+    proxy = head.proxy or head
     target = torch.from_numpy(mean)
     front = proxy.masks["face"] * proxy.masks["skin"] > 0.5
     known = torch.from_numpy(landmarks >= 0)
@@ -66,7 +67,7 @@ def facing(points: Tensor, triangles: Tensor) -> Tensor:
     return torch.cat((points, FACING * normals), dim=1)
 
 
-def fit(proxy, front: Tensor, target: Tensor, pairs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def fit(proxy: FaceModel, front: Tensor, target: Tensor, pairs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Weights (MODES,), scale, rotation (3, 3) and offset (3,) that lay our proxy over ``target`` (V, 6).
 
     ``pairs`` are vertices of the proxy and the points (P, 3) where they belong, as far as these are known.

@@ -39,7 +39,7 @@ def open_whole(file: Path, limit: int = MAX_FILE) -> BinaryIO:
         raise FaceModelError(file, f"cannot be read: {error.reason}.", "Check the path and its rights.") from error
 
 
-def numbers(file: Path, entry: str, values, shape: tuple[int | None, ...], kind: str = "floating") -> np.ndarray:
+def numbers(file: Path, entry: str, values: object, shape: tuple[int | None, ...], kind: str = "floating") -> np.ndarray:
     """``values`` as a finite float32 (or int64) array of ``shape``; None in the shape stands for any length ≥ 1."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
@@ -65,7 +65,7 @@ def numbers(file: Path, entry: str, values, shape: tuple[int | None, ...], kind:
     return single
 
 
-def indices(file: Path, entry: str, values, shape: tuple[int | None, ...], count: int, first: int = 0) -> np.ndarray:
+def indices(file: Path, entry: str, values: object, shape: tuple[int | None, ...], count: int, first: int = 0) -> np.ndarray:
     """Indices as int64 counted from 0, each within ``count``; ``first`` is what the file counts from."""
     array = numbers(file, entry, values, shape, "integer") - first
     wrong = (array < 0) | (array >= count)
@@ -76,7 +76,7 @@ def indices(file: Path, entry: str, values, shape: tuple[int | None, ...], count
     return array
 
 
-def names(file: Path, entry: str, values, count: int) -> list[str]:
+def names(file: Path, entry: str, values: object, count: int) -> list[str]:
     """``count`` different, non-empty names of at most 80 characters."""
     found = [str(value) for value in np.asarray(values).ravel()[: MAX_MODES + 1]]
     if len(found) != count:

@@ -11,12 +11,12 @@ from models.face.own_head import proportions
 from models.face.own_head.sculpting import Skin
 
 
-def age(skin: Skin):
+def age(skin: Skin) -> np.ndarray:
     """What one decade beyond 25 adds: skin and fat sag, bone and fat recede, cartilage grows."""
     return sagging(skin) + eyes_of_age(skin) + mouth_of_age(skin) + folds(skin) + growth(skin)
 
 
-def sagging(skin: Skin):
+def sagging(skin: Skin) -> np.ndarray:
     """Jowls, a blunt line from chin to neck, hollow temples and cheeks."""
     jowls = skin.move((3.9, -5.9, 8.0), (1.1, 1.0, 1.5), (0.045, -0.105, 0.035)) + skin.swell((4.0, -5.7, 8.0), (1.0, 0.9, 1.3), 0.04)
     before_them = skin.swell((2.3, -6.9, 9.5), (0.6, 0.6, 0.9), -0.042)
@@ -26,7 +26,7 @@ def sagging(skin: Skin):
     return jowls + before_them + throat + hollows + cheeks
 
 
-def eyes_of_age(skin: Skin):
+def eyes_of_age(skin: Skin) -> np.ndarray:
     """Brows and lids droop, most outward; bags below, hollows at the nose."""
     brows = skin.move((4.4, 5.7, 9.3), (1.5, 0.9, 1.6), (0, -0.036, 0)) + skin.move((2.0, 5.9, 10.2), (1.3, 0.8, 1.4), (0, -0.026, 0))
     hood = skin.move((3.9, 4.7, 9.4), (1.0, 0.36, 1.0), (0.01, -0.055, 0.02)) + skin.swell((2.0, 4.5, 9.7), (0.7, 0.4, 0.8), -0.03)
@@ -36,7 +36,7 @@ def eyes_of_age(skin: Skin):
     return brows + hood + lid + bags + trough
 
 
-def mouth_of_age(skin: Skin):
+def mouth_of_age(skin: Skin) -> np.ndarray:
     """Thinner lips, a longer upper lip, corners that sink."""
     thinner = proportions.upper_lip(skin, -0.055) + proportions.lower_lip(skin, -0.042)
     return (
@@ -46,7 +46,7 @@ def mouth_of_age(skin: Skin):
     )
 
 
-def folds(skin: Skin):
+def folds(skin: Skin) -> np.ndarray:
     """Folds from nose to mouth and from mouth to chin, each with the cheek that hangs over it; bands of the neck."""
     nasolabial = np.array(
         [
@@ -69,13 +69,13 @@ def folds(skin: Skin):
     return cheek + chin + bands + frown
 
 
-def growth(skin: Skin):
+def growth(skin: Skin) -> np.ndarray:
     """Ears and nose go on growing."""
     nose = skin.move((0, 0.0, 12.7), (1.0, 1.0, 1.3), (0, -0.05, 0.015)) + skin.move((1.3, -0.6, 11.4), (0.7, 0.8, 0.9), (0.018, 0, 0))
     return nose + 0.35 * proportions.ear_size(skin) + 0.35 * proportions.ear_lobe(skin)
 
 
-def masculine(skin: Skin):
+def masculine(skin: Skin) -> np.ndarray:
     """Half the difference between the means of men and women: −1 is a typical woman, 1 a typical man."""
     size = 0.016 * (skin.points - [0, 0, -1])
     skull = (
@@ -102,7 +102,7 @@ def masculine(skin: Skin):
     return size + skull + jaw + middle + mouth + cheeks + neck
 
 
-def weight(skin: Skin):
+def weight(skin: Skin) -> np.ndarray:
     """Fat under the skin, one standard deviation of body mass: cheeks, jaw line, double chin, neck."""
     cheeks = skin.swell((4.9, -2.4, 8.0), (1.9, 2.0, 2.4), 0.3) + skin.swell((5.8, -0.6, 6.6), (1.6, 1.8, 2.2), 0.2)
     jaw = skin.swell((5.2, -5.0, 5.0), (1.8, 1.6, 3.0), 0.3) + skin.move((4.2, -6.2, 7.4), (1.8, 1.2, 2.0), (0.05, -0.14, 0))

@@ -74,12 +74,20 @@ def add_skin(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray, r
     count = len(sheet.points)
     back = topology.back_grid(sheet.grid, resolution.back_columns, count)
     skin = skin_figures(sheet, back, figures, landmarks, resolution)
-    uv, index = rectangle_uv(*back.T.shape, BACK_UV)
+    rows, columns = back.T.shape
+    uv, index = rectangle_uv(rows, columns, BACK_UV)
     parts.add("face", skin[:, :count], sheet.quads, face_uv(sheet.points), sheet.quads)
     parts.add("back", skin[:, count:], topology.grid_quads(back), uv, topology.grid_quads(index.T))
 
 
-def assemble(parts: Parts, sheet: Sheet, figures: dict, landmarks: np.ndarray, eyes: np.ndarray, paint=paint_mouth) -> FaceModel:
+def assemble(
+    parts: Parts,
+    sheet: Sheet,
+    figures: dict,
+    landmarks: np.ndarray,
+    eyes: np.ndarray,
+    paint: Callable[[np.ndarray, np.ndarray, dict[str, slice]], None] = paint_mouth,
+) -> FaceModel:
     """Everything as one FaceModel of float32 tensors; ``eyes`` (1 + K, 2, 3) are the eyeballs' centres.
 
     ``paint`` colours what lies within the mouth.

@@ -72,7 +72,14 @@ def with_teeth_on_each_other(motion: tuple[np.ndarray, np.ndarray], n_identity: 
     return upper, lower
 
 
-def add_named_modes(parts: Parts, sheet, balls: dict, motion: tuple, n_identity: int, resolution: Resolution) -> tuple[dict, tuple]:
+def add_named_modes(
+    parts: Parts,
+    sheet: topology.Sheet,
+    balls: dict[str, np.ndarray],
+    motion: tuple[np.ndarray, np.ndarray],
+    n_identity: int,
+    resolution: Resolution,
+) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Put the named modes behind the identity's rows and tongueOut behind the expressions'; eyeballs and teeth alike."""
     skin, quads = np.concatenate(parts.figures, axis=1), np.concatenate(parts.quads)
     named = modes.named_modes(skin[0], quads, sheet, resolution)
@@ -86,7 +93,8 @@ def add_named_modes(parts: Parts, sheet, balls: dict, motion: tuple, n_identity:
         for side, ball in balls.items()
     }
     carried = modes.teeth_motion(named, sheet, resolution)
-    return balls, tuple(more(rows, moved, np.zeros(3)) for rows, moved in zip(motion, carried, strict=True))
+    upper, lower = (more(rows, moved, np.zeros(3)) for rows, moved in zip(motion, carried, strict=True))
+    return balls, (upper, lower)
 
 
 def with_names(figures: dict) -> dict:

@@ -20,7 +20,7 @@ class Jaw:
         u, _, v = np.linalg.svd((rest - self.rest).T @ (moved - self.moved))
         self.turn = u @ np.diag([1, np.sign(np.linalg.det(u @ v))]) @ v
 
-    def carried(self, points: np.ndarray, row: str, follow=1.0) -> np.ndarray:
+    def carried(self, points: np.ndarray, row: str, follow: float | np.ndarray = 1.0) -> np.ndarray:
         """Figures (M, n, 3) of points (n, 3) that go with a row; ``follow`` (n,) says how far they go with the jaw's opening."""
         figures = np.repeat(self.motion[row][:, None], len(points), axis=1)
         figures[0] = points

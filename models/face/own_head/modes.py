@@ -32,11 +32,11 @@ def broad_normals(points: np.ndarray, quads: np.ndarray, radius: float = 1.0) ->
     """Normals (V, 3) of the shape at large: means over a Gaussian of ``radius`` cm, so that what is pushed along them stays smooth."""
     a, b, c, d = (points[quads[:, k]] for k in range(4))
     middles, areas = (a + b + c + d) / 4, np.cross(c - a, d - b)
-    total = []
+    parts = []
     for part in np.array_split(points, len(points) // 400 + 1):
         squared = np.sum(part**2, axis=1)[:, None] + np.sum(middles**2, axis=1) - 2 * part @ middles.T
-        total.append(np.exp(-0.5 * squared / radius**2) @ areas)
-    total = np.concatenate(total)
+        parts.append(np.exp(-0.5 * squared / radius**2) @ areas)
+    total = np.concatenate(parts)
     return total / np.linalg.norm(total, axis=1, keepdims=True)
 
 

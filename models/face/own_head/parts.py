@@ -27,8 +27,12 @@ TEETH_UV = ((0.801, 0.23), (0.189, 0.12))
 class Parts:
     """Collects the head's parts: figures (M, P, 3), quads and their UV corners."""
 
-    def __init__(self):
-        self.figures, self.quads, self.uv, self.uv_quads, self.spans = [], [], [], [], {}
+    def __init__(self) -> None:
+        self.figures: list[np.ndarray] = []
+        self.quads: list[np.ndarray] = []
+        self.uv: list[np.ndarray] = []
+        self.uv_quads: list[np.ndarray] = []
+        self.spans: dict[str, slice] = {}  # part -> its vertices
         self.vertex_count = self.uv_count = 0
 
     def add(self, name: str, figures: np.ndarray, quads: np.ndarray, uv: np.ndarray, uv_quads: np.ndarray) -> None:
@@ -100,7 +104,8 @@ def add_mouth_bag(parts: Parts, edge: np.ndarray, motion: tuple[np.ndarray, np.n
     angle = np.pi + 2 * np.pi * np.arange(count) / count  # rings start in the middle of their right-hand side
     floor = (1 - np.sin(angle)) / 2
     carried = motion[0][:, None] * (1 - floor[:, None]) + motion[1][:, None] * floor[:, None]
-    rings, quads, previous = [], [], edge
+    rings: list[np.ndarray] = []
+    quads, previous = [], edge
     for width, height, y, z, follow in MOUTH_RINGS:
         ring = lips * follow + carried * (1 - follow)
         ring[0] = np.stack((width * np.cos(angle), y + height * np.sin(angle), np.full(count, z)), axis=-1)

@@ -7,7 +7,10 @@ individual typology angles, and which publications the ranges are held against, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from models.face.own_head.topology import NOSTRIL_BLOCK, smooth_loop
 
@@ -28,7 +31,7 @@ MODE_NAMES = (
 )  # fmt: skip
 
 
-def bump(chart: np.ndarray, centre, radius) -> np.ndarray:
+def bump(chart: np.ndarray, centre: Sequence[float] | np.ndarray, radius: ArrayLike) -> np.ndarray:
     """Gaussian spot in the chart, mirrored about its middle; radius is (u, v) or one number."""
     radius = np.broadcast_to(np.asarray(radius, float), 2)
     spots = 0.0
@@ -124,7 +127,7 @@ def albedo_modes(
     skin = np.zeros((count, 1))
     for part in ("face", "back", "rim_L", "rim_R"):
         skin[spans[part]] = 1
-    blood = sum(amount * region[name] for name, amount in BLOOD.items())
+    blood = sum((amount * region[name] for name, amount in BLOOD.items()), np.zeros(count))
     albedo = skin * MIDDLE * np.exp(-blood[:, None] * HAEMOGLOBIN) * (1 - 0.5 * region["brow"][:, None])
     albedo *= 1 - NOSTRIL_SHADE * region["nostrils"][:, None]
     skin_modes(modes, region, skin * albedo / MIDDLE)

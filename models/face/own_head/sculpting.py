@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from models.face.own_head.reflectance import smooth_step
 
@@ -21,33 +22,33 @@ class Skin:
     normals: np.ndarray  # (V, 3) of length 1
     ears: np.ndarray  # (V,) 0–1: how much a vertex belongs to an ear
 
-    def spot(self, centre, radius) -> np.ndarray:
+    def spot(self, centre: ArrayLike, radius: ArrayLike) -> np.ndarray:
         """Gaussian weight (V,) round a place and its mirror image; ``radius`` is one number or one for each axis."""
-        return sum(self.bell(side, radius) for side in both_sides(centre))
+        return sum((self.bell(side, radius) for side in both_sides(centre)), np.zeros(len(self.points)))
 
-    def bell(self, centre, radius) -> np.ndarray:
+    def bell(self, centre: np.ndarray, radius: ArrayLike) -> np.ndarray:
         """Gaussian weight (V,) round one place."""
         return np.exp(-0.5 * np.sum(((self.points - centre) / np.asarray(radius, float)) ** 2, axis=1))
 
-    def move(self, centre, radius, shift, mirror: int = 1) -> np.ndarray:
+    def move(self, centre: ArrayLike, radius: ArrayLike, shift: ArrayLike, mirror: int = 1) -> np.ndarray:
         """Carry a place and what lies round it along ``shift``."""
         total = np.zeros(self.points.shape)
         for sign, side in zip((1, -1), both_sides(centre), strict=False):
             total += self.bell(side, radius)[:, None] * mirrored(shift, sign, mirror)
         return total
 
-    def swell(self, centre, radius, amount: float) -> np.ndarray:
+    def swell(self, centre: ArrayLike, radius: ArrayLike, amount: float) -> np.ndarray:
         """Lift the skin along its normals; negative: hollow it."""
         return amount * self.spot(centre, radius)[:, None] * self.normals
 
-    def stretch(self, centre, radius, factors, mirror: int = 1) -> np.ndarray:
+    def stretch(self, centre: ArrayLike, radius: ArrayLike, factors: ArrayLike, mirror: int = 1) -> np.ndarray:
         """Scale what lies round a place, away from it, by 1 + ``factors`` along x, y and z."""
-        return sum(
-            sign * self.bell(side, radius)[:, None] * (self.points - side) * factors
-            for sign, side in zip((1, mirror), both_sides(centre), strict=False)
-        )
+        total = np.zeros(self.points.shape)
+        for sign, side in zip((1, mirror), both_sides(centre), strict=False):
+            total += sign * self.bell(side, radius)[:, None] * (self.points - side) * np.asarray(factors)
+        return total
 
-    def turn(self, centre, radius, angle: float) -> np.ndarray:
+    def turn(self, centre: ArrayLike, radius: ArrayLike, angle: float) -> np.ndarray:
         """Turn what lies round a place about the view axis: the left side's outer end goes up by ``angle`` radians."""
         total = np.zeros(self.points.shape)
         for sign, side in zip((1, -1), both_sides(centre), strict=False):
@@ -55,9 +56,10 @@ class Skin:
             total += sign * angle * self.bell(side, radius)[:, None] * np.stack((-y, x, np.zeros(len(x))), axis=1)
         return total
 
-    def crease(self, line, width: float, depth: float) -> np.ndarray:
+    def crease(self, line: ArrayLike, width: float, depth: float) -> np.ndarray:
         """A groove along a line of places, fading out at its ends; a negative ``depth`` makes a ridge."""
-        return -depth * sum(self.along(side, width) for side in both_sides(line))[:, None] * self.normals
+        groove = sum((self.along(side, width) for side in both_sides(line)), np.zeros(len(self.points)))
+        return -depth * groove[:, None] * self.normals
 
     def along(self, line: np.ndarray, width: float) -> np.ndarray:
         """Weight (V,) of a strip round an open line (n, 3), thinner toward its ends."""
@@ -77,13 +79,13 @@ class Skin:
         return smooth_step((self.points[:, 1] - height) / over)[:, None]
 
 
-def both_sides(centre) -> list[np.ndarray]:
+def both_sides(centre: ArrayLike) -> list[np.ndarray]:
     """A place (3,) or line (n, 3) and its mirror image; only itself on the middle."""
     centre = np.asarray(centre, float)
     return [centre, centre * [-1, 1, 1]] if np.any(centre[..., 0]) else [centre]
 
 
-def mirrored(shift, sign: int, mirror: int) -> np.ndarray:
+def mirrored(shift: ArrayLike, sign: int, mirror: int) -> np.ndarray:
     """A shift (3,) as the side ``sign`` (1 left, −1 right) sees it."""
     shift = np.asarray(shift, float)
     return shift if sign == 1 else mirror * shift * [-1, 1, 1]

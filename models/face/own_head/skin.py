@@ -7,6 +7,8 @@ joins them to the back. All carrying is linear in the figures: mean and modes go
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from models.face.own_head import topology
@@ -47,6 +49,9 @@ def skin_figures(sheet: Sheet, back: np.ndarray, figures: dict, landmarks: np.nd
     return skin
 
 
+Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]  # points (A, d) and (B, d) -> (A, B)
+
+
 def plane_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Thin-plate kernel r² log r between points of the plane, (A, B)."""
     squared = np.maximum(np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2 * a @ b.T, 1e-15)
@@ -58,7 +63,7 @@ def sphere_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.linalg.norm(a[:, None] - b[None], axis=-1) ** 3
 
 
-def carry(kernel, sources: np.ndarray, values: np.ndarray, targets: np.ndarray, smoothing: float) -> np.ndarray:
+def carry(kernel: Kernel, sources: np.ndarray, values: np.ndarray, targets: np.ndarray, smoothing: float) -> np.ndarray:
     """Radial-basis interpolation with an affine part: values (M, S, c) at sources (S, d) → (M, T, c) at targets (T, d)."""
     n, d = sources.shape
     affine = np.concatenate((np.ones((n, 1)), sources), axis=1)
@@ -145,7 +150,7 @@ def neck_edge(count: int, corner: np.ndarray) -> np.ndarray:
     return np.concatenate((corner[0] * side[:, None], corner[1:] + (NAPE[1:] - corner[1:]) * depth[:, None]), axis=1)
 
 
-def relax(grid: np.ndarray, known: np.ndarray, rounds: int, after) -> np.ndarray:
+def relax(grid: np.ndarray, known: np.ndarray, rounds: int, after: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Repeated means of neighbours where not ``known``; the last column is sewn to itself, first row to last."""
     for _ in range(rounds):
         beyond = np.concatenate((grid, grid[::-1, -2:-1]), axis=1)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ def load_head(edition: int = 1) -> FaceModel:
 def pack(face: FaceModel, coarser: Mapping[str, int] = MappingProxyType({})) -> dict[str, np.ndarray]:
     """A face model with a proxy as arrays of whole numbers, by name; ``coarser``: how many times as large the steps of some modes are."""
     arrays = {"names": np.frombuffer(json.dumps({"name": face.name} | {key: getattr(face, key) for key in NAMES}).encode(), np.uint8)}
-    for prefix, mesh in (("full", face), ("proxy", face.proxy)):
+    for prefix, mesh in (("full", face), ("proxy", face.proxy or face)):
         for key, step in STEP.items():
             values = pack_values(key, getattr(mesh, key).numpy(), step * coarser.get(key, 1))
             arrays |= {f"{prefix}.{key}{tail}": array for tail, array in values.items()}
@@ -71,7 +72,7 @@ def pack_values(key: str, values: np.ndarray, step: float) -> dict[str, np.ndarr
     return {"": differences(whole(values, steps[:, None, None]).astype(np.int16)), ".steps": steps}
 
 
-def whole(values: np.ndarray, step) -> np.ndarray:
+def whole(values: np.ndarray, step: float | np.ndarray) -> np.ndarray:
     """Values as the nearest whole numbers of steps; ValueError when one is no number."""
     if not np.isfinite(values).all():
         raise ValueError("a face model with values that are not finite cannot be stored")
@@ -105,15 +106,13 @@ def unpack_mesh(arrays: dict[str, np.ndarray], prefix: str, names: dict) -> Face
     """One of the two meshes."""
     values = {key: unpack_values(arrays, f"{prefix}.{key}", step) for key, step in STEP.items()}
     index = {key: torch.from_numpy(arrays[f"{prefix}.{key}"].astype(np.int64)) for key in ("quads", "uv_quads", "landmarks")}
-    parts = {
+    parts: dict[str, dict[str, Tensor]] = {
         kind: {key.rpartition(".")[2]: as_floats(array, PARTS_STEP) for key, array in arrays.items() if key.startswith(f"{prefix}.{kind}.")}
         for kind in ("masks", "groups")
     }
+    entries: dict[str, Any] = {**values, **index, **parts, **names}
     return FaceModel(
-        **values,
-        **index,
-        **parts,
-        **names,
+        **entries,
         triangles=split_quads(index["quads"]),
         uv_triangles=split_quads(index["uv_quads"]),
         albedo_floor=ALBEDO_FLOOR,
@@ -162,7 +161,7 @@ def write(arrays: dict[str, np.ndarray], path: Path) -> None:
     """Store a packed head."""
 
     def save(temporary: Path) -> None:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # no entry is called allow_pickle
 
     write_atomic(path, save)
 

@@ -133,7 +133,8 @@ class Surface:
 
     def factorise(self, diagonal: list[np.ndarray], below: list[np.ndarray]) -> None:
         """Block Cholesky: the diagonal factors and the blocks below, float64 tensors."""
-        self.factors, self.below = [], []
+        self.factors: list[torch.Tensor] = []
+        self.below: list[torch.Tensor] = []
         for k, block in enumerate(map(torch.from_numpy, diagonal)):
             if k:
                 lower = torch.linalg.solve_triangular(self.factors[-1], torch.from_numpy(below[k - 1]).T, upper=False).T

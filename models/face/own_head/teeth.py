@@ -176,7 +176,7 @@ def add_gums(parts: Parts, figures: dict, jaw: Jaw, resolution: Resolution) -> N
         curve = arch(figures, row)
         grid = gum_grid(curve, row, resolution)
         shape = grid.shape[:2]
-        uv, index = rectangle_uv(*shape, GUMS_UV[row])
+        uv, index = rectangle_uv(shape[0], shape[1], GUMS_UV[row])
         own = np.arange(grid[..., 0].size).reshape(shape)
         faces, corners = topology.grid_quads(own) + parts.vertex_count, topology.grid_quads(index[::-1])
         if row == "upper":

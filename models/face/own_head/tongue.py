@@ -47,7 +47,8 @@ def tongue_shapes(resolution: Resolution) -> tuple[np.ndarray, np.ndarray]:
     theta = 2 * np.pi * np.arange(count) / count
     cosine, sine = (np.sign(f) * np.abs(f) ** 0.85 for f in (np.cos(theta), np.sin(theta)))
     tip = np.sqrt(1 - np.clip((along - TIP) / (1 - TIP), 0, 1) ** 2)[:, None]
-    return tuple(tongue_rings(TONGUE[:, pose], along, tip, cosine, sine) for pose in (0, 1))
+    rest, out = (tongue_rings(TONGUE[:, pose], along, tip, cosine, sine) for pose in (0, 1))
+    return rest, out
 
 
 def tongue_rings(sections: np.ndarray, along: np.ndarray, tip: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:

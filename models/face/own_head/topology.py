@@ -10,6 +10,7 @@ head. Everything here is numpy and knows positions in the chart only; ``head.py`
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,7 +61,7 @@ def grid_lines(resolution: Resolution) -> tuple[np.ndarray, np.ndarray]:
     return u, subdivide(V_BREAKS, resolution.v)
 
 
-def subdivide(breaks, counts) -> np.ndarray:
+def subdivide(breaks: Sequence[float], counts: Sequence[int]) -> np.ndarray:
     """Positions that divide each interval between ``breaks`` into ``counts`` equal cells."""
     pieces = [np.linspace(a, b, n, endpoint=False) for a, b, n in zip(breaks[:-1], breaks[1:], counts, strict=True)]
     return np.concatenate([*pieces, [breaks[-1]]])
@@ -87,11 +88,11 @@ def warp_to_outline(points: np.ndarray, outline: np.ndarray, margin: float = 0.1
     edge = np.minimum(np.interp(points[:, 1], left[order, 1], left[order, 0]), 0.8 * margin)
     edge = np.where(points[:, 1] < NECK_TOP, np.maximum(edge, NECK_SIDE), edge)
     below = np.clip((NECK_TOP - points[:, 1]) / 0.15, 0, 1)
-    margin = margin + NECK_MARGIN * below * below * (3 - 2 * below)
+    reach = margin + NECK_MARGIN * below * below * (3 - 2 * below)
     u, warped = points[:, 0], points.copy()
     right = u > 0.5
     distance = np.where(right, 1 - u, u)
-    moved = np.where(distance < margin, edge + distance / margin * (margin - edge), distance)
+    moved = np.where(distance < reach, edge + distance / reach * (reach - edge), distance)
     warped[:, 0] = np.where(right, 1 - moved, moved)
     return warped
 
@@ -211,9 +212,9 @@ def chart_sheet(resolution: Resolution, figures: dict) -> Sheet:
         rows, columns = block_of(block)
         keep_quads[rows.start : rows.stop - 1, columns.start : columns.stop - 1] = False
         index = grid[rows, columns]
-        nostril, ring = nostril_rings(points, index, resolution.nostril_rings, sum(map(len, pieces)))
+        nostril, cap = nostril_rings(points, index, resolution.nostril_rings, sum(map(len, pieces)))
         pieces.append(nostril)
-        quads += ring
+        quads += cap
     full = np.arange(len(u) * len(v)).reshape(len(v), len(u))
     return compact(Sheet(np.concatenate(pieces), np.concatenate([grid_quads(full)[keep_quads.ravel()], *quads]), grid, rings))
 
@@ -231,7 +232,9 @@ def warp_to_marks(points: np.ndarray, marks: np.ndarray, fixed: np.ndarray, radi
     return warped
 
 
-def nested_rings(edge: np.ndarray, edge_index: np.ndarray, curves, counts, first_index: int, marks: np.ndarray):
+def nested_rings(
+    edge: np.ndarray, edge_index: np.ndarray, curves: Sequence[np.ndarray], counts: Sequence[int], first_index: int, marks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rings from a block's perimeter inward through ``curves``; returns points, the rings' indices (R, n), quads.
 
     Steps grow shorter toward the first curve, where the surface bends most; each ring but the first has
@@ -241,7 +244,8 @@ def nested_rings(edge: np.ndarray, edge_index: np.ndarray, curves, counts, first
     edge_arcs = arcs(edge, centre_u)
     parameters = [arc_parameters(arc)[:-1] for arc in edge_arcs]
     start = len(edge) - int(np.argmin(np.linalg.norm(edge - edge_arcs[0][0], axis=1)))
-    points, quads, previous, outer = [], [], edge_index, edge
+    points: list[np.ndarray] = []
+    quads, previous, outer = [], edge_index, edge
     for number, (curve, count) in enumerate(zip(curves, counts, strict=True)):
         target = np.roll(resample(arcs(np.asarray(curve, float), centre_u), parameters, marks), -start, axis=0)
         for step in range(1, count + 1):
@@ -262,7 +266,8 @@ def nostril_rings(points: np.ndarray, index: np.ndarray, count: int, first_index
     """
     perimeter = block_perimeter(index)
     centre = points[perimeter].mean(axis=0)
-    rings, quads, previous = [], [], perimeter
+    rings: list[np.ndarray] = []
+    quads, previous = [], perimeter
     for step in range(1, count):
         ring = first_index + sum(map(len, rings)) + np.arange(len(perimeter))
         rings.append(centre + (points[perimeter] - centre) * NOSTRIL_DEPTH ** (step / count))
@@ -331,7 +336,7 @@ def zip_quads(ring: np.ndarray) -> np.ndarray:
     return np.stack((there[:-1], there[1:], back[1:], back[:-1]), axis=-1)
 
 
-def sphere(segments: int, angles_degrees) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sphere(segments: int, angles_degrees: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unit sphere with its first pole at +z: rings at the given angles from that pole, a small grid at each pole.
 
     Points (P, 3), quads (Q, 4) facing out, and which quads (Q,) are the cap behind. ``segments`` is a multiple of 4.
@@ -369,9 +374,10 @@ def disc(square: np.ndarray) -> np.ndarray:
 def rounded_box(cells: int) -> tuple[np.ndarray, np.ndarray]:
     """A cube [-1, 1]³ of ``cells``² quads a side with softened edges; points (P, 3), quads (Q, 4) facing out."""
     steps = np.linspace(-1, 1, cells + 1)
-    corners, quads, lookup = [], [], {}
+    corners: list[np.ndarray] = []
+    quads, lookup = [], {}
 
-    def vertex(point):
+    def vertex(point: np.ndarray) -> int:
         key = tuple(np.round(point, 6))
         if key not in lookup:
             lookup[key] = len(corners)
