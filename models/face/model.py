@@ -97,6 +97,13 @@ class FaceModel:
         return FaceModel(**moved)
 
 
+def needed(values: Tensor | None, what: str) -> Tensor:
+    """A part that not every face model has; StyleRigError, saying ``what``, where it is missing."""
+    if values is None:
+        raise StyleRigError(f"This face model has no {what}.", "Use our own head, or a model whose file holds them.", code="bad_face_model")
+    return values
+
+
 def move(value: Any, device: torch.device | str) -> Any:
     """Move a tensor, a dict of tensors or a FaceModel; leave anything else."""
     if isinstance(value, (Tensor, FaceModel)):

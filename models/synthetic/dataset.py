@@ -25,9 +25,10 @@ from models.face.parameters import RigParameters
 from models.io.atomic_write import write_atomic
 from models.io.images import encode_image, image_grid, save_image
 from models.synthetic.classes import CLASSES, labels
-from models.synthetic.person import NUMBERS, Person, latent_size, layout
+from models.synthetic.person import NUMBERS, latent_size, layout
 from models.synthetic.shot import SHOTS, Shot
 from models.synthetic.tonemap import develop
+from models.synthetic.traits import Person
 
 HEAD = "head-2"  # the face model that stands before the camera
 FORMAT = 3
@@ -137,7 +138,7 @@ def sheet_of(output: Path, people: int, columns: int = 3, side: int = 160, backd
     return image_grid(tiles, columns * SHOTS, background=(int(backdrop),) * 3)
 
 
-def over(picture: np.ndarray, side: int, backdrop) -> np.ndarray:
+def over(picture: np.ndarray, side: int, backdrop: float) -> np.ndarray:
     """A premultiplied picture (H, W, 4) uint8 shrunk to ``side`` over a colour of 0–255, (side, side, 3) uint8."""
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
     return (small[..., :3] + (1 - small[..., 3:] / 255) * backdrop).clip(0, 255).astype(np.uint8)

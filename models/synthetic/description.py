@@ -11,10 +11,11 @@ import math
 import numpy as np
 
 from models.synthetic import accessories, clothing, eyes, hair, skin
+from models.synthetic.hair.look import BeardLook
 from models.synthetic.hair.styles import STYLES, Style
-from models.synthetic.person import Person
 from models.synthetic.skin import age as lines
 from models.synthetic.skin import makeup, tone
+from models.synthetic.traits import Person
 
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 TIES = ("ponytail", "low_ponytail", "bun", "two_braids", "box_braids", "cornrows")
@@ -49,7 +50,7 @@ def choices_of(person: Person) -> dict[str, str]:
     }
 
 
-def beard_kind(beard: hair.HairLook) -> str:
+def beard_kind(beard: BeardLook) -> str:
     """Which of ``BEARDS`` a beard is."""
     if beard.dense <= 0.02:
         return "none"

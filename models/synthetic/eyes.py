@@ -9,8 +9,9 @@ from functools import partial
 import cv2
 import numpy as np
 
-from models.face.model import FaceModel
+from models.face.model import FaceModel, needed
 from models.face.own_head.reflectance import MODE_NAMES
+from models.synthetic.traits import Person
 
 NUMBERS = ("pupil", "iris_fibres", "iris_ring", "eye_veins", "teeth")
 IRIS = 256  # side of the picture; it shows the front half of the ball
@@ -70,11 +71,11 @@ def iris_fibres(around: np.ndarray, angle: np.ndarray, seed: int) -> np.ndarray:
     """Threads that run from the pupil outward and part round crypts; zero mean, about unit deviation."""
     rng = np.random.default_rng(seed)
     strips = rng.normal(size=(24, 160)).astype(np.float32)  # rows along the radius, columns round the eye
-    strips = cv2.GaussianBlur(np.tile(strips, (1, 3)), (0, 0), sigmaX=0.8, sigmaY=4.0)[:, 160:320]
-    strips = np.concatenate((strips, strips[:, :1]), axis=1)
+    blurred = cv2.GaussianBlur(np.tile(strips, (1, 3)), (0, 0), sigmaX=0.8, sigmaY=4.0)[:, 160:320]
+    closed = np.concatenate((blurred, blurred[:, :1]), axis=1)
     columns = ((around / (2 * np.pi) + 0.5) * 160).astype(np.float32)
     rows = np.clip(angle / LIMBUS * 23, 0, 23).astype(np.float32)
-    threads = cv2.remap(strips / strips.std(), columns, rows, cv2.INTER_LINEAR)
+    threads = cv2.remap(closed / closed.std(), columns, rows, cv2.INTER_LINEAR)
     return threads + 0.4 * np.sin(around * 53 + 3 * np.sin(around * 7))
 
 
@@ -89,7 +90,7 @@ def veins() -> np.ndarray:
         for _ in range(int(rng.uniform(8, 18))):
             heading = heading + rng.normal(size=2) * 0.35
             points.append(points[-1] + 0.026 * heading / np.linalg.norm(heading))
-        pixels = np.int32((np.array(points) * 0.5 + 0.5) * IRIS * 8)
+        pixels = ((np.array(points) * 0.5 + 0.5) * IRIS * 8).astype(np.int32)
         cv2.polylines(image, [pixels], False, float(rng.uniform(0.3, 1.0)), 1, cv2.LINE_AA, shift=3)
     return cv2.GaussianBlur(image, (0, 0), 0.7)
 
@@ -117,7 +118,7 @@ def iris_colours(reflectance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mixed(OUTER), mixed(INNER)
 
 
-def eye_picture(maps: EyeMaps, person) -> np.ndarray:
+def eye_picture(maps: EyeMaps, person: Person) -> np.ndarray:
     """The front half of an eyeball (IRIS, IRIS, 4): colour, and height in cm of the bowl that an iris is."""
     look, angle = person.look, maps.angle
     old = float(np.clip((person.age - 25) / 50, 0, 1.1))
@@ -130,7 +131,7 @@ def eye_picture(maps: EyeMaps, person) -> np.ndarray:
     return np.concatenate((np.clip(colour * (1 - hole) + 0.002 * hole, 0.002, 1), bowl[..., None]), axis=-1).astype(np.float32)
 
 
-def iris(maps: EyeMaps, person, across: np.ndarray) -> np.ndarray:
+def iris(maps: EyeMaps, person: Person, across: np.ndarray) -> np.ndarray:
     """(IRIS, IRIS, 3): inner and outer zone with the collarette between, fibres, a dark ring at the limbus."""
     look = person.look
     outer, inner = iris_colours(person.reflectance)
@@ -163,7 +164,7 @@ def rims(face: FaceModel) -> np.ndarray:
 
 def lid_edges(face: FaceModel) -> dict[str, np.ndarray]:
     """The skin's vertices along each eye's lid edge, for "L" and "R": those that a wet rim hangs on."""
-    quads, rim, skin = face.quads.numpy(), rims(face), face.masks["skin"].numpy() > 0.5
+    quads, rim, skin = needed(face.quads, "quads").numpy(), rims(face), face.masks["skin"].numpy() > 0.5
     edge = np.unique(quads[rim[quads].any(axis=1)])
     edge = edge[skin[edge]]
     left = face.mean.numpy()[edge, 0] > 0

@@ -187,7 +187,7 @@ def night_lamps(random: np.random.Generator) -> list[Lamp | None]:
 def coloured_lamps(random: np.random.Generator) -> list[Lamp | None]:
     """Two lamps of strong colours from two sides."""
     hue, way = random.uniform(0, 1), side(random)
-    result = []
+    result: list[Lamp | None] = []
     for place, (azimuth, strength) in enumerate(((way * 45, 1.0), (-way * 80, 0.7))):
         phases = 2 * math.pi * (hue + 0.45 * place + np.array([0, 1 / 3, 2 / 3]))
         plain = lamp(azimuth + random.normal() * 15, random.uniform(0, 40), strength, random.uniform(0.1, 0.3))

@@ -14,15 +14,15 @@ import torch
 
 from models.face import posing
 from models.face.mesh_topology import vertex_normals
-from models.face.model import FaceModel
-from models.face.own_head.parts import chart_from_uv
+from models.face.model import FaceModel, needed
+from models.face.own_head.parts import chart_quads
 from models.face.shoulders import ring_strip
 from models.synthetic import accessories, clothing, eyes, hair, skin
 from models.synthetic.environments import HEIGHT, WIDTH, mixed_panorama
 from models.synthetic.hair.roots import unit
 from models.synthetic.light import MOST_LAMPS
-from models.synthetic.person import Person
 from models.synthetic.shot import Shot
+from models.synthetic.traits import Person
 
 CORNEA, BULGE = 27.0, 0.055  # degrees from the eye's axis, cm
 TUCK_FROM, TUCK, NECK_AXIS = -10.0, 0.45, np.array([0.0, 0.0, -1.7])  # height, share at the rim, x and z of the neck's middle
@@ -50,14 +50,13 @@ def prepare(face: FaceModel) -> Assets:
 
 def head_surface(face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
     """Material of each quad and its picture coordinates: chart of the face, front of the eye, else a blank corner."""
-    quads = face.quads.numpy()
+    quads = needed(face.quads, "quads").numpy()
     material = np.zeros(len(quads), int)
     for value, name in enumerate(("eyes", "teeth", "mouth", "tongue", "gums"), start=1):
         if name in face.masks:
             material[(face.masks[name].numpy() > 0.5)[quads].all(axis=1)] = value
-    chart = chart_from_uv(face.uv.numpy())[face.uv_quads.numpy()]
-    on_face = (chart[..., 1].min(axis=1) > -0.005) & (chart[..., 0].max(axis=1) < 1.005) & (material == 0)
-    uv = np.where(on_face[:, None, None], chart, 0.001)
+    chart, on_face = chart_quads(face)
+    uv = np.where((on_face & (material == 0))[:, None, None], chart, 0.001)
     for centre, name in zip(face.eye_centers.numpy(), ("eye_L", "eye_R"), strict=True):
         offset = face.mean.numpy() - centre
         direction = offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
@@ -78,7 +77,7 @@ def stage_message(assets: Assets, threads: int) -> dict[str, np.ndarray]:
         "detail_size": np.array([skin.TEXTURE, skin.TEXTURE]),
         "iris_size": np.array([eyes.IRIS, eyes.IRIS]),
         "environment_size": np.array([WIDTH, HEIGHT]),
-        "head_quads": assets.face.quads.numpy(),
+        "head_quads": needed(assets.face.quads, "quads").numpy(),
         "head_material": assets.head_material,
         "head_uv": assets.head_uv,
         "head_face_mask": masks["face"].numpy(),
@@ -120,9 +119,9 @@ def make_model(person: Person, assets: Assets) -> Model:
     """Grow hair, cut clothes and fit spectacles on the person's resting head."""
     face = assets.face
     identity = torch.as_tensor(person.identity, dtype=torch.float32)[None]
-    rest = face.vertices(identity, torch.zeros(1, face.expression.shape[0]))
-    normals = vertex_normals(rest, face.triangles)[0].numpy()
-    rest = rest[0].numpy().astype(float)
+    shape = face.vertices(identity, torch.zeros(1, face.expression.shape[0]))
+    normals = vertex_normals(shape, face.triangles)[0].numpy()
+    rest = shape[0].numpy().astype(float)
     outfit = clothing.outfit(person.look, person.masculine)
     neck = neck_half_width(rest, face) / clothing.NECK_HALF_WIDTH
     worn, rings = accessories.spectacles(person.look, person.masculine), accessories.earrings(person.look, person.masculine)
@@ -216,7 +215,7 @@ def shot_message(model: Model, shot: Shot, assets: Assets, seed: int) -> dict[st
         "seed": np.array(seed),
     }
     for kind, strands in model.groom.items():
-        message[f"{kind}_points"] = hair.moved(strands, head, normals, assets.hair, pose)
+        message[f"{kind}_points"] = hair.moved(strands, head, normals, assets.hair.face, pose)
     for place in range(MOST_LAMPS):
         lamp = shot.light.lamps[place] if place < len(shot.light.lamps) else None
         message[f"lamp{place}_direction"] = lamp.direction if lamp else np.array([0.0, 0.0, 1.0])
@@ -236,8 +235,7 @@ class Pose:
     """Where one person's head, neck and shoulders stand, for arrays of points of any shape (…, 3)."""
 
     def __init__(self, rotation: torch.Tensor, translation: torch.Tensor, body: np.ndarray):
-        body = torch.as_tensor(body, dtype=torch.float64)[None]
-        self.pose = posing.Pose(rotation.double(), translation.double(), body)
+        self.pose = posing.Pose(rotation.double(), translation.double(), torch.as_tensor(body, dtype=torch.float64)[None])
         self.turn, self.body_turn = self.pose.turn[0].numpy(), self.pose.body_turn[0].numpy()
 
     def head(self, points: np.ndarray) -> np.ndarray:
@@ -254,10 +252,9 @@ class Pose:
 
     def neck(self, points: np.ndarray, share: np.ndarray | None = None) -> np.ndarray:
         """Points that follow the skull by ``share`` (…,), without one by their height, and the shoulders by the rest."""
-        share = (
-            posing.share_of_head(torch.from_numpy(points[..., 1].astype(float))) if share is None else torch.from_numpy(share.astype(float))
-        )
-        return as_points(lambda rows: self.pose.both(rows, share.reshape(1, -1)), points)
+        height = points[..., 1] if share is None else share
+        known = torch.from_numpy(height.astype(float)).reshape(1, -1)
+        return as_points(lambda rows: self.pose.both(rows, posing.share_of_head(known) if share is None else known), points)
 
 
 def as_points(move: Callable, points: np.ndarray) -> np.ndarray:

@@ -7,29 +7,17 @@ hold them, and drawing z draws people as the studio does.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from models.face.model import FaceModel
 from models.face.own_head.people import plausible, spread
 from models.synthetic import accessories, clothing, hair, skin
+from models.synthetic.traits import Person
 
 NUMBERS = ("age", "masculine", *hair.NUMBERS, *skin.NUMBERS, *clothing.NUMBERS, *accessories.NUMBERS)
 YOUNGEST, OLDEST = 18.0, 80.0
-
-
-@dataclass(frozen=True)
-class Person:
-    """Identity (K,) and reflectance (B,) of the face model, age in years, masculine −1 … 1, and all other numbers by name."""
-
-    identity: np.ndarray
-    reflectance: np.ndarray
-    age: float
-    masculine: float
-    look: dict[str, float]
 
 
 def layout(face: FaceModel) -> dict[str, slice]:
@@ -56,11 +44,11 @@ def person_from_latent(latent: Tensor, face: FaceModel) -> Person:
     part = {name: latent[place].double().numpy() for name, place in layout(face).items()}
     look = dict(zip(NUMBERS, part["looks"].tolist(), strict=True))
     age, masculine = age_of(look["age"]), masculine_of(look["masculine"])
-    identity = spread(face).double() * torch.from_numpy(part["identity"])
+    weights = spread(face).double() * torch.from_numpy(part["identity"])
     for name, value in (("age", (age - 25) / 10), ("masculine", masculine)):
         if name in face.identity_names:
-            identity[face.identity_names.index(name)] = value
-    identity = plausible(face, identity[None].float())[0].double().numpy()
+            weights[face.identity_names.index(name)] = value
+    identity = plausible(face, weights[None].float())[0].double().numpy()
     return Person(identity, skin.reflectance(part["reflectance"], look, age, masculine), age, masculine, look)
 
 

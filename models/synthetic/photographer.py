@@ -12,8 +12,9 @@ import torch
 from models.synthetic.blender.process import CyclesProcess
 from models.synthetic.matte import matte
 from models.synthetic.message import Assets, make_model, person_message, shot_message, stage_message
-from models.synthetic.person import Person, latent_of, person_from_latent
+from models.synthetic.person import latent_of, person_from_latent
 from models.synthetic.shot import SHOTS, Shot, draw_shot
+from models.synthetic.traits import Person
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Job:
 def person_jobs(assets: Assets, latent: torch.Tensor, person: Person, shots: Iterable[tuple[int, Shot]], size: int) -> Iterator[Job]:
     """Pictures (number, shot) of one person, ``size`` pixels a side."""
     model = make_model(person, assets)
-    dress = person_message(model, assets, size)
+    dress: dict[str, np.ndarray] | None = person_message(model, assets, size)
     for number, shot in shots:
         yield Job(number, latent, person, shot, dress, shot_message(model, shot, assets, seed=number))
         dress = None
@@ -55,12 +56,12 @@ class Photographer:
     def __enter__(self) -> Photographer:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.process.close()
 
     def take(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, dict[str, np.ndarray]]]:
         """Each job with its frame (see ``CyclesProcess.finish``), and its ``matte`` (H, W), drawn from the geometry."""
-        jobs, dress = iter(jobs), None
+        jobs, dress = iter(jobs), {}
         job = next(jobs, None)
         while job:
             if job.dress:

@@ -14,7 +14,7 @@ from models.face.model import FaceModel
 from models.face.parameters import RigParameters
 from models.synthetic.expressions import draw_expression
 from models.synthetic.light import Light, draw_light
-from models.synthetic.person import Person
+from models.synthetic.traits import Person
 
 SHOTS = 4  # pictures of one person
 # Most pictures lie where most shots do; the others spread evenly over all that a shot may want.

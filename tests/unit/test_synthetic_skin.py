@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from models.face import load_face_model
+from models.face.own_head.parts import chart_quads
 from models.face.own_head.reflectance import MODE_NAMES
 from models.synthetic import eyes, skin
 from models.synthetic.dataset import HEAD
 from models.synthetic.person import latent_of, person_from_latent
 from models.synthetic.skin import makeup, tone
 from models.synthetic.skin.age import creases, folds
-from models.synthetic.skin.chart import chart_quads
 from models.synthetic.skin.tone import CLASS_BOUNDS
 
 

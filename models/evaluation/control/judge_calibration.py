@@ -34,9 +34,10 @@ from models.synthetic.dataset import picture_path, write_index, write_picture
 from models.synthetic.expressions import gaze_weights, neutral
 from models.synthetic.light import Light, draw_light
 from models.synthetic.message import Assets, prepare
-from models.synthetic.person import Person, latent_of, person_from_latent
+from models.synthetic.person import latent_of, person_from_latent
 from models.synthetic.photographer import Job, Photographer, person_jobs
 from models.synthetic.shot import Shot, draw_rotation
+from models.synthetic.traits import Person
 
 KINDS = ("own", "yaw", "pitch", "expression", "light")  # of each person, one after another
 LIKENESS = {"pose": ("yaw", "pitch"), "expression": ("expression",), "light": ("light",)}

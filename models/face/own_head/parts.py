@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.face.model import FaceModel, needed
 from models.face.own_head import topology
 from models.face.own_head.measurements import expression_names, gaze_turn
 from models.face.own_head.topology import FULL, Resolution
@@ -54,6 +55,12 @@ def face_uv(chart: np.ndarray) -> np.ndarray:
 def chart_from_uv(uv: np.ndarray) -> np.ndarray:
     """The inverse of ``face_uv``."""
     return (uv - CHART_CORNER) / CHART_SIZE
+
+
+def chart_quads(face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
+    """Chart coordinates (Q, 4, 2) of all quads, and which (Q,) lie on the face's chart."""
+    chart = chart_from_uv(needed(face.uv, "UV layout").numpy())[needed(face.uv_quads, "UV layout").numpy()]
+    return chart, (chart[..., 1].min(axis=1) > -0.005) & (chart[..., 0].max(axis=1) < 1.005)
 
 
 def rectangle_uv(rows: int, columns: int, place: tuple) -> tuple[np.ndarray, np.ndarray]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import bpy
+
 from models.synthetic.blender.nodes import class_output, new_material
 
 HAIR_KINDS = ("scalp", "brows", "lashes", "beard")
 CLASS = {"scalp": "hair", "brows": "brows", "lashes": "eyes", "beard": "hair"}
 
 
-def hair_material(kind: str):
+def hair_material(kind: str) -> bpy.types.Material:
     """Chiang's hair shader; the colour is each strand's own."""
     material, nodes, links, output = new_material(kind)
     shader = nodes.new("ShaderNodeBsdfHairPrincipled")

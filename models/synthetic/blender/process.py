@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class CyclesProcess:
                 )
         except OSError as error:
             raise no_blender(python, str(error)) from error
+        self.input, self.output = cast(IO[bytes], self.process.stdin), cast(IO[bytes], self.process.stdout)
         self.send(stage)
         if "ready" not in self.answer():
             raise no_blender(python, self.last_words())
@@ -40,17 +42,17 @@ class CyclesProcess:
     def send(self, message: dict[str, np.ndarray]) -> None:
         """One message; raises StyleRigError when the process is gone."""
         buffer = io.BytesIO()
-        np.savez(buffer, **{name: compact(array) for name, array in message.items()})
+        np.savez(buffer, **{name: compact(array) for name, array in message.items()})  # type: ignore[arg-type]  # no entry is called allow_pickle
         body = buffer.getvalue()
         try:
-            self.process.stdin.write(struct.pack("<I", len(body)) + body)
-            self.process.stdin.flush()
+            self.input.write(struct.pack("<I", len(body)) + body)
+            self.input.flush()
         except (BrokenPipeError, OSError):
             pass  # its answer says why
 
     def answer(self) -> dict:
         """The next line of JSON, past what Blender itself prints; empty when the process has ended."""
-        for line in self.process.stdout:
+        for line in self.output:
             if line.startswith(b"{"):
                 return json.loads(line)
         return {}
@@ -79,7 +81,7 @@ class CyclesProcess:
     def close(self) -> None:
         """End the process."""
         with suppress(OSError):  # it may be gone, with words still unsent
-            self.process.stdin.close()
+            self.input.close()
         try:
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:

@@ -18,6 +18,7 @@ import math
 import os
 import struct
 import sys
+from typing import BinaryIO
 
 import bpy
 import numpy as np
@@ -65,10 +66,10 @@ class Stage:
         attribute(self.head.data, "neck", "FLOAT", "value", setup["head_neck_mask"])
         attribute(self.head.data, "wet", "FLOAT", "value", setup["head_wet"])
         self.cloth = picture("cloth", setup["cloth_size"])
-        materials = {"bust": [bust_material()], "shirt": [cloth_material(self.cloth)], "jacket": [cloth_material()], "collar": [cloth_material()],
+        worn = {"bust": [bust_material()], "shirt": [cloth_material(self.cloth)], "jacket": [cloth_material()], "collar": [cloth_material()],
                      "glasses": [frame_material(), lens_material()], "earrings": [metal_material()]}  # fmt: skip
         self.worn = {name: mesh_object(name, setup[f"{name}_quads"], int(setup[f"{name}_quads"].max()) + 1, made, setup.get(f"{name}_uv"))
-                     for name, made in materials.items()}  # fmt: skip
+                     for name, made in worn.items()}  # fmt: skip
         self.worn["glasses"].data.polygons.foreach_set("material_index", setup["glasses_material"].astype(np.int32))
         self.hair = {kind: Hair(self.scene, kind) for kind in HAIR_KINDS}
         self.lamps = [lamp(f"lamp{place}", self.scene) for place in range(LAMPS)]
@@ -140,7 +141,7 @@ class Stage:
 class Hair:
     """One kind of hair: curves that are exchanged for each person and moved for each shot."""
 
-    def __init__(self, scene, kind: str):
+    def __init__(self, scene: bpy.types.Scene, kind: str):
         self.scene, self.kind, self.material = scene, kind, hair_material(kind)
 
     def make(self, shape: np.ndarray, radius: np.ndarray, colour: np.ndarray) -> None:
@@ -167,7 +168,7 @@ class Hair:
             curves.update_tag()
 
 
-def make_camera(scene):
+def make_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     """A pinhole on the z axis."""
     data = bpy.data.cameras.new("camera")
     data.sensor_width, data.clip_start, data.clip_end = 36.0, 1.0, 2000.0
@@ -177,13 +178,13 @@ def make_camera(scene):
     return thing
 
 
-def place_camera(thing, distance: float, half_width: float) -> None:
+def place_camera(thing: bpy.types.Object, distance: float, half_width: float) -> None:
     """At (0, 0, distance), with the lens that shows ``half_width`` cm to each side of the origin."""
     thing.location = (0, 0, distance)
     thing.data.lens = 36.0 * distance / (2 * half_width)
 
 
-def fill_picture(image, pixels: np.ndarray) -> None:
+def fill_picture(image: bpy.types.Image, pixels: np.ndarray) -> None:
     """Give an image its pixels (H, W, 4)."""
     image.pixels.foreach_set(np.ascontiguousarray(pixels, dtype=np.float32).ravel())
     image.update()
@@ -194,7 +195,7 @@ def with_alpha(colour: np.ndarray) -> np.ndarray:
     return np.concatenate((colour, np.ones((*colour.shape[:-1], 1))), axis=-1).astype(np.float32)
 
 
-def picture(name: str, size: np.ndarray):
+def picture(name: str, size: np.ndarray) -> bpy.types.Image:
     """A float image of (width, height) that is only ever refilled."""
     image = bpy.data.images.new(name, int(size[0]), int(size[1]), alpha=True, float_buffer=True)
     image.colorspace_settings.name = "Linear Rec.709"
@@ -202,7 +203,7 @@ def picture(name: str, size: np.ndarray):
     return image
 
 
-def mesh_object(name: str, quads: np.ndarray, vertices: int, materials: list, uv: np.ndarray | None = None):
+def mesh_object(name: str, quads: np.ndarray, vertices: int, materials: list, uv: np.ndarray | None = None) -> bpy.types.Object:
     """A smooth-shaded object of quads (Q, 4), its vertices still at the origin; uv is (Q, 4, 2)."""
     mesh = bpy.data.meshes.new(name)
     mesh.from_pydata([(0.0, 0.0, 0.0)] * vertices, [], quads.tolist())
@@ -216,20 +217,20 @@ def mesh_object(name: str, quads: np.ndarray, vertices: int, materials: list, uv
     return thing
 
 
-def refill(thing, vertices: np.ndarray) -> None:
+def refill(thing: bpy.types.Object, vertices: np.ndarray) -> None:
     """Move an object's vertices."""
     thing.data.attributes["position"].data.foreach_set("vector", vertices.astype(np.float32).ravel())
     thing.data.update()
     thing.data.update_tag()
 
 
-def attribute(data, name: str, kind: str, field: str, array: np.ndarray, domain: str = "POINT") -> None:
+def attribute(data: bpy.types.ID, name: str, kind: str, field: str, array: np.ndarray, domain: str = "POINT") -> None:
     """Write an attribute, made at its first use."""
     layer = data.attributes.get(name) or data.attributes.new(name, kind, domain)
     layer.data.foreach_set(field, np.ascontiguousarray(array, dtype=np.float32).ravel())
 
 
-def environment(scene, image):
+def environment(scene: bpy.types.Scene, image: bpy.types.Image) -> bpy.types.Node:
     """A world of one equirectangular picture whose pole is +y; returns its image node."""
     world = bpy.data.worlds.new("world")
     if not world.node_tree:
@@ -251,7 +252,7 @@ def environment(scene, image):
     return texture
 
 
-def lamp(name: str, scene):
+def lamp(name: str, scene: bpy.types.Scene) -> bpy.types.Object:
     """A far disc that shines on the origin."""
     data = bpy.data.lights.new(name, "AREA")
     data.shape = "DISK"
@@ -261,7 +262,7 @@ def lamp(name: str, scene):
     return thing
 
 
-def place_lamp(thing, direction: np.ndarray, irradiance: np.ndarray, angle: np.ndarray, distance: float = 300.0) -> None:
+def place_lamp(thing: bpy.types.Object, direction: np.ndarray, irradiance: np.ndarray, angle: np.ndarray, distance: float = 300.0) -> None:
     """Put a disc of angular radius ``angle`` () at ``distance`` cm so that it gives ``irradiance`` (3,) at the origin.
 
     A disc of power P and radius r radiates P / (pi · pi r²) per solid angle and area; at the origin
@@ -280,7 +281,7 @@ def place_lamp(thing, direction: np.ndarray, irradiance: np.ndarray, angle: np.n
     thing.data.energy = brightest * math.pi * (distance**2 + radius**2)
 
 
-def read_message(stream) -> dict | None:
+def read_message(stream: BinaryIO) -> dict | None:
     """The next message as a dict of arrays; None at the end of the stream."""
     head = stream.read(4)
     if len(head) < 4:
@@ -294,7 +295,7 @@ def main() -> None:
     """Answer messages until stdin closes. Blender's own chatter goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    stage = Stage(read_message(sys.stdin.buffer))
+    stage = Stage(read_message(sys.stdin.buffer) or {})
     print(json.dumps({"ready": bpy.app.version_string}), file=answers, flush=True)
     while (message := read_message(sys.stdin.buffer)) is not None:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bpy
+
 from models.synthetic.blender.nodes import (
     class_outputs,
     multiply,
@@ -17,7 +19,7 @@ OIL, OIL_ROUGHNESS = 0.09, 0.33  # the thin film on skin: a second, tighter high
 WET = 0.12  # roughness of the lids' inner edges
 
 
-def skin_material(detail, relief):
+def skin_material(detail: bpy.types.Image, relief: bpy.types.Image) -> bpy.types.Material:
     """Skin: vertex colour times the detail map, which holds in its alpha how rough the skin is, and heights in cm."""
     material, nodes, links, shader = principled("skin", Subsurface_Weight=1.0, IOR=1.4, Coat_Roughness=OIL_ROUGHNESS)
     shader.subsurface_method = "BURLEY"
@@ -37,7 +39,7 @@ def skin_material(detail, relief):
     return material
 
 
-def height(nodes, links, relief):
+def height(nodes: bpy.types.Nodes, links: bpy.types.NodeLinks, relief: bpy.types.Image) -> bpy.types.NodeSocket:
     """The skin's height in cm: what is there at rest and, by the vertices' creases, what the face does."""
     texture = picture_node(nodes, relief)
     parts, own = nodes.new("ShaderNodeSeparateColor"), nodes.new("ShaderNodeVectorMath")
@@ -55,7 +57,7 @@ def height(nodes, links, relief):
     return total.outputs[0]
 
 
-def bumped(nodes, links, heights):
+def bumped(nodes: bpy.types.Nodes, links: bpy.types.NodeLinks, heights: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
     """The normal of a surface raised by ``heights`` cm."""
     bump = nodes.new("ShaderNodeBump")
     bump.inputs["Distance"].default_value = 1.0
@@ -65,7 +67,9 @@ def bumped(nodes, links, heights):
     return bump.outputs[0]
 
 
-def mixed(nodes, links, share, value, other: float):
+def mixed(
+    nodes: bpy.types.Nodes, links: bpy.types.NodeLinks, share: bpy.types.NodeSocket, value: bpy.types.NodeSocket, other: float
+) -> bpy.types.NodeSocket:
     """``value`` where ``share`` is 0, ``other`` where it is 1."""
     node = nodes.new("ShaderNodeMapRange")
     links.new(share, node.inputs["Value"])
@@ -74,21 +78,21 @@ def mixed(nodes, links, share, value, other: float):
     return node.outputs[0]
 
 
-def picture_node(nodes, image):
+def picture_node(nodes: bpy.types.Nodes, image: bpy.types.Image) -> bpy.types.Node:
     """An image looked up at the head's own coordinates."""
     texture = nodes.new("ShaderNodeTexImage")
     texture.image, texture.extension = image, "EXTEND"
     return texture
 
 
-def vertex_colour(nodes, name: str):
+def vertex_colour(nodes: bpy.types.Nodes, name: str) -> bpy.types.NodeSocket:
     """A vertex attribute as a colour."""
     colour = nodes.new("ShaderNodeAttribute")
     colour.attribute_name = name
     return colour.outputs["Color"]
 
 
-def eye_material(iris):
+def eye_material(iris: bpy.types.Image) -> bpy.types.Material:
     """An eyeball: the painted picture, an iris that is a bowl, under a clear wet cornea; darker behind the lids."""
     material, nodes, links, shader = principled(
         "eye", Roughness=0.4, Specular_IOR_Level=0.1, Coat_Weight=1.0, Coat_Roughness=0.015, Coat_IOR=1.376
@@ -101,17 +105,17 @@ def eye_material(iris):
     return material
 
 
-def teeth_material():
+def teeth_material() -> bpy.types.Material:
     """Teeth: their vertex colour; light spreads in enamel, and they are wet."""
     return mouth_part("teeth", Roughness=0.25, Subsurface_Weight=0.7, Subsurface_Scale=0.12, IOR=1.55, Coat_Weight=0.6, Coat_Roughness=0.06)
 
 
-def flesh_material(name: str, roughness: float):
+def flesh_material(name: str, roughness: float) -> bpy.types.Material:
     """Gums, tongue and the inside of the mouth: their vertex colour, wet and uneven."""
     return mouth_part(name, Roughness=roughness, Coat_Weight=0.7, Coat_Roughness=0.12)
 
 
-def mouth_part(name: str, **inputs):
+def mouth_part(name: str, **inputs: float) -> bpy.types.Material:
     """A material of the vertices' colour that counts as mouth."""
     material, nodes, links, shader = principled(name, **inputs)
     shader.subsurface_method = "BURLEY"
@@ -120,7 +124,7 @@ def mouth_part(name: str, **inputs):
     return material
 
 
-def bust_material():
+def bust_material() -> bpy.types.Material:
     """Skin below the neck: one colour."""
     material, nodes, links, shader = principled(
         "bust", Subsurface_Weight=1.0, IOR=1.4, Roughness=0.5, Coat_Weight=OIL, Coat_Roughness=OIL_ROUGHNESS

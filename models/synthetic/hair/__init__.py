@@ -17,6 +17,7 @@ from models.synthetic.hair import facial_hair, hairline, roots, scalp, solid, ti
 from models.synthetic.hair.colour import Pigment, strand_colours
 from models.synthetic.hair.look import NUMBERS, HairLook, hair_look
 from models.synthetic.hair.motion import Strands, attach, moved
+from models.synthetic.traits import Person
 
 __all__ = ["KINDS", "NUMBERS", "HairAssets", "HairLook", "Strands", "grow", "hair_look", "is_long", "moved", "prepare", "scalp_cover"]
 
@@ -54,12 +55,12 @@ def prepare(face: FaceModel) -> HairAssets:
     )
 
 
-def is_long(person) -> bool:
+def is_long(person: Person) -> bool:
     """Whether hair takes more samples."""
     return hair_look(person).style.long
 
 
-def scalp_cover(person, face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
+def scalp_cover(person: Person, face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
     """Share (V,) 0–1 of the scalp's colour that is hair in the skin and its shade, and that hair's linear colour (3,)."""
     look = hair_look(person)
     tint = look.pigment.colour * (1 - look.pigment.white) + 0.3 * look.pigment.white
@@ -67,7 +68,7 @@ def scalp_cover(person, face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
     return deep * hairline.density(face.mean.numpy().astype(float), look), tint
 
 
-def grow(person, assets: HairAssets, head: np.ndarray, normals: np.ndarray, bust: np.ndarray, cloth: float) -> dict[str, Strands]:
+def grow(person: Person, assets: HairAssets, head: np.ndarray, normals: np.ndarray, bust: np.ndarray, cloth: float) -> dict[str, Strands]:
     """Scalp hair, brows, lashes and beard on the resting head (V, 3) with its normals (V, 3).
 
     ``bust`` are the vertices of the shoulders at rest, ``cloth`` how far above them hair lies, cm.
@@ -87,7 +88,9 @@ def grow(person, assets: HairAssets, head: np.ndarray, normals: np.ndarray, bust
     return groom
 
 
-def on_face(kind: str, assets: HairAssets, head, normals, look: HairLook, own: roots.Roots, hairs: np.ndarray) -> Strands:
+def on_face(
+    kind: str, assets: HairAssets, head: np.ndarray, normals: np.ndarray, look: HairLook, own: roots.Roots, hairs: np.ndarray
+) -> Strands:
     """Brows or beard (R, K, 3) on their roots."""
     light = look.brows.light * np.ones(3) if kind == "brows" else np.array([1.05, 0.9, 0.8])
     slower = 0.45 if kind == "brows" else 1.1
@@ -100,11 +103,11 @@ def on_face(kind: str, assets: HairAssets, head, normals, look: HairLook, own: r
 
 def lashes(look: HairLook, assets: HairAssets, head: np.ndarray, normals: np.ndarray) -> Strands:
     """The lashes of both eyes."""
-    marks, vertex, hairs = assets.face.landmarks, [], []
+    marks, found = assets.face.landmarks.tolist(), []
     for side, inner, outer in (("L", 42, 45), ("R", 39, 36)):
-        stands, lash = facial_hair.grow_lashes(assets.lids[side], marks[inner], marks[outer], head, normals, look.lashes, seed=8 + inner)
-        vertex, hairs = [*vertex, stands], [*hairs, lash]
-    vertex, hairs = np.concatenate(vertex), np.concatenate(hairs)
+        edge = assets.lids[side]
+        found.append(facial_hair.grow_lashes(edge, marks[inner], marks[outer], head, normals, look.lashes, seed=8 + inner))
+    vertex, hairs = (np.concatenate(parts) for parts in zip(*found, strict=True))
     corners = assets.face.triangles.numpy()
     known, which = np.unique(vertex, return_inverse=True)
     triangle = np.array([np.flatnonzero((corners == one).any(axis=1))[0] for one in known])[which]
@@ -113,7 +116,15 @@ def lashes(look: HairLook, assets: HairAssets, head: np.ndarray, normals: np.nda
     return Strands(hairs, np.tile(RADIUS["lashes"] * taper(hairs.shape[1]), (len(hairs), 1)), np.tile(colour, (len(hairs), 1)), bound)
 
 
-def scalp_hair(look: HairLook, assets: HairAssets, corners, head, normals, body: solid.Solid, shoulders: solid.Solid) -> Strands:
+def scalp_hair(
+    look: HairLook,
+    assets: HairAssets,
+    corners: np.ndarray,
+    head: np.ndarray,
+    normals: np.ndarray,
+    body: solid.Solid,
+    shoulders: solid.Solid,
+) -> Strands:
     """The hair of the scalp."""
     count = tied.TAILS[look.style.tie].count if look.style.tie else scalp.strand_count(look.style)[0]
     candidates = assets.scalp
@@ -123,7 +134,7 @@ def scalp_hair(look: HairLook, assets: HairAssets, corners, head, normals, body:
     points, normal = mine.place(corners, head, normals)
     locks = scalp.find_locks(points, look, LOCKS, TRESSES)
     if look.style.tie:
-        strands, thick = tied.grow_tied(points, normal, mine, look, body)
+        strands, thick = tied.grow_tied(points, normal, mine, look, body, look.style.tie)
     else:
         strands, thick = scalp.grow_scalp(points, normal, mine, locks, look, body)
     azimuth, _ = hairline.polar(mine.home)

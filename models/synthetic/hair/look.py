@@ -9,6 +9,7 @@ import numpy as np
 from models.synthetic.hair.colour import Pigment, pigment
 from models.synthetic.hair.roots import smoothstep
 from models.synthetic.hair.styles import STYLES, Style, choose_style
+from models.synthetic.traits import Person
 
 NUMBERS = (*(f"style_{name}" for name in STYLES), "hair_length", "hair_volume", "hair_curl", "hair_part", "hairline", "hairline_peak",
            "hairline_temples", "hairline_a", "hairline_b", "hairline_c", "balding", "hair_thin", "hair_dark", "hair_red", "grey", "dye",
@@ -68,7 +69,7 @@ class HairLook:
     lashes: float
 
 
-def hair_look(person) -> HairLook:
+def hair_look(person: Person) -> HairLook:
     """The hair of a person of ``age``, ``masculine``, ``reflectance`` and ``look``."""
     look, age, masculine, tone = person.look, person.age, person.masculine, float(person.reflectance[0])
     balding = balding_of(look["balding"], age, masculine)

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from models.face.model import FaceModel
 from models.synthetic.hair.roots import unit
 from models.synthetic.hair.solid import Solid
+
+
+class Pose(Protocol):
+    """Where a head, its neck and its shoulders stand, as ``models.synthetic.message.Pose`` says."""
+
+    def neck(self, points: np.ndarray, share: np.ndarray | None = None) -> np.ndarray: ...
+
+    def body(self, points: np.ndarray) -> np.ndarray: ...
+
+    def to_body(self, points: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass
@@ -41,7 +53,9 @@ def attach(
     return Attachment(triangles, weights, (points - root[:, None]) @ frame.transpose(0, 2, 1))
 
 
-def places(triangles, weights, corners, head, normals) -> tuple[np.ndarray, np.ndarray]:
+def places(
+    triangles: np.ndarray, weights: np.ndarray, corners: np.ndarray, head: np.ndarray, normals: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions (R, 3) in triangles of a head and frames (R, 3, 3) there: rows along an edge, across, out of the skin."""
     index = corners[triangles]
     root = np.einsum("rcx,rc->rx", head[index], weights)
@@ -51,13 +65,13 @@ def places(triangles, weights, corners, head, normals) -> tuple[np.ndarray, np.n
     return root, np.stack((edge, np.cross(out, edge), out), axis=1)
 
 
-def moved(strands: Strands, head: np.ndarray, normals: np.ndarray, assets, pose) -> np.ndarray:
+def moved(strands: Strands, head: np.ndarray, normals: np.ndarray, face: FaceModel, pose: Pose) -> np.ndarray:
     """World points (R, K, 3) of strands on the head (V, 3) of one shot, with its normals (V, 3)."""
     bound = strands.attachment
     if bound is not None:
-        root, frame = places(bound.triangles, bound.weights, assets.face.triangles.numpy(), head, normals)
+        root, frame = places(bound.triangles, bound.weights, face.triangles.numpy(), head, normals)
         points = root[:, None] + bound.local @ frame
-        share = np.einsum("rc,rc->r", assets.face.groups["head"].numpy()[assets.face.triangles.numpy()[bound.triangles]], bound.weights)
+        share = np.einsum("rc,rc->r", face.groups["head"].numpy()[face.triangles.numpy()[bound.triangles]], bound.weights)
         return pose.neck(points, np.broadcast_to(share[:, None], points.shape[:2])).astype(np.float32)
     world = pose.neck(strands.points)
     if strands.shoulders is None or not len(world):

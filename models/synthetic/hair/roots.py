@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from models.face.model import FaceModel
+from models.face.model import FaceModel, needed
 from models.face.own_head.measurements import FIGURES
-from models.face.own_head.parts import chart_from_uv
+from models.face.own_head.parts import chart_from_uv, chart_quads
 
 OFF_FACE = -9.0  # chart position of what the chart does not show
 FACE_BEGINS = 0.215  # in uv: what lies below is not in the chart
@@ -41,7 +41,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
-def smoothstep(t: np.ndarray) -> np.ndarray:
+def smoothstep(t: np.ndarray | float) -> np.ndarray:
     """0 below 0, 1 above 1, smooth between."""
     t = np.clip(t, 0, 1)
     return t * t * (3 - 2 * t)
@@ -56,7 +56,7 @@ def scatter(face: FaceModel, may_grow: np.ndarray, count: int, seed: int) -> Roo
     area = area * (face.masks["skin"].numpy()[triangles].min(axis=1) > 0.5) * may_grow[triangles].any(axis=1)
     pick = rng.choice(len(triangles), size=count, p=area / area.sum())
     weights = rng.dirichlet((1, 1, 1), size=count)
-    uv = face.uv.numpy()[face.uv_triangles.numpy()[pick]]
+    uv = needed(face.uv, "UV layout").numpy()[needed(face.uv_triangles, "UV layout").numpy()[pick]]
     chart = np.einsum("rcx,rc->rx", chart_from_uv(uv.reshape(-1, 2)).reshape(uv.shape), weights)
     chart[uv[:, :, 1].min(axis=1) <= FACE_BEGINS] = OFF_FACE
     return Roots(pick, weights, np.einsum("rcx,rc->rx", corners[pick], weights), chart, rng.random((count, 4)))
@@ -65,9 +65,8 @@ def scatter(face: FaceModel, may_grow: np.ndarray, count: int, seed: int) -> Roo
 def vertex_chart(face: FaceModel) -> np.ndarray:
     """Chart positions (V, 2) of the face's vertices, ``OFF_FACE`` elsewhere."""
     chart = np.full((len(face.mean), 2), OFF_FACE)
-    positions = chart_from_uv(face.uv.numpy())[face.uv_quads.numpy()]
-    on_face = (positions[..., 1].min(axis=1) > -0.005) & (positions[..., 0].max(axis=1) < 1.005)
-    chart[face.quads.numpy()[on_face]] = positions[on_face]
+    positions, on_face = chart_quads(face)
+    chart[needed(face.quads, "quads").numpy()[on_face]] = positions[on_face]
     return chart
 
 

@@ -10,6 +10,7 @@ from models.synthetic.hair.hairline import above_usual, higher, polar
 from models.synthetic.hair.look import HairLook
 from models.synthetic.hair.roots import Roots, along, nearest, smoothstep, unit
 from models.synthetic.hair.solid import Solid
+from models.synthetic.hair.styles import Style
 
 WHORL = np.array([0.9, 13.0, -5.0])
 DOWN = np.array([0.0, -1.0, 0.0])
@@ -33,7 +34,7 @@ def find_locks(points: np.ndarray, look: HairLook, locks: int, tresses: int) -> 
     return Locks(nearest(apart, apart[:locks]), nearest(apart, apart[:tresses]))
 
 
-def strand_count(style) -> tuple[int, int]:
+def strand_count(style: Style) -> tuple[int, int]:
     """How many strands a full head of a style has, and points of each: enough for its bends, about as much to trace at any length."""
     if style.top < 1.2:
         return 30000, 3
@@ -93,7 +94,15 @@ def lengths(roots: Roots, look: HairLook, fringe: np.ndarray, chance: np.ndarray
     return uneven * (down + (length - down) * baby), 0.5 + 0.5 * baby
 
 
-def comb(points, normal, home, look: HairLook, fringe, chance, lock) -> np.ndarray:
+def comb(
+    points: np.ndarray,
+    normal: np.ndarray,
+    home: np.ndarray,
+    look: HairLook,
+    fringe: np.ndarray,
+    chance: np.ndarray,
+    lock: np.ndarray,
+) -> np.ndarray:
     """Unit directions (R, 3) in which strands leave the scalp."""
     style = look.style
     front, high = front_of(home), smoothstep((home[:, 1] - 6.0) / 4.0)
@@ -116,7 +125,16 @@ def comb(points, normal, home, look: HairLook, fringe, chance, lock) -> np.ndarr
     return unit(flat * np.sqrt(1 - 0.9 * stand**2) + stand * normal)
 
 
-def stepped(points, direction, length, look: HairLook, fringe, solid: Solid, roots: Roots, count: int) -> np.ndarray:
+def stepped(
+    points: np.ndarray,
+    direction: np.ndarray,
+    length: np.ndarray,
+    look: HairLook,
+    fringe: np.ndarray,
+    solid: Solid,
+    roots: Roots,
+    count: int,
+) -> np.ndarray:
     """Strands (R, count, 3) that follow their direction, hang, and lie on what is below them."""
     style, chance = look.style, roots.chance
     step = (length / (count - 1))[:, None]

@@ -63,7 +63,7 @@ class Solid:
         share = at - low
         flat, strides = field.reshape(-1, 4), (field.shape[1] * field.shape[2], field.shape[2], 1)
         base = low[..., 0] * strides[0] + low[..., 1] * strides[1] + low[..., 2]
-        result = 0.0
+        result = np.zeros((*base.shape, 4), np.float32)
         for corner in np.ndindex(2, 2, 2):
             weight = np.prod([share[..., axis] if up else 1 - share[..., axis] for axis, up in enumerate(corner)], axis=0)
             result = result + weight[..., None] * flat[base + int(np.dot(corner, strides))]

@@ -88,4 +88,4 @@ def style_scores(look: dict[str, float], age: float, masculine: float, coily: fl
 def choose_style(look: dict[str, float], age: float, masculine: float, coily: float, balding: float) -> str:
     """The name of the one style that a person wears."""
     scores = style_scores(look, age, masculine, coily, balding)
-    return max(scores, key=scores.get)
+    return max(scores, key=scores.__getitem__)

@@ -41,12 +41,14 @@ TAILS = {
 }
 
 
-def grow_tied(points: np.ndarray, normal: np.ndarray, roots: Roots, look: HairLook, solid: Solid) -> tuple[np.ndarray, np.ndarray]:
-    """Strands (R, K, 3) from roots (R, 3) with their normals, and how thick each is (R,)."""
-    tail, chance = TAILS[look.style.tie], roots.chance
-    if look.style.tie == "cornrows":
+def grow_tied(
+    points: np.ndarray, normal: np.ndarray, roots: Roots, look: HairLook, solid: Solid, tie: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Strands (R, K, 3) from roots (R, 3) with their normals, and how thick each is (R,); ``tie`` is one of ``TAILS``."""
+    tail, chance = TAILS[tie], roots.chance
+    if tie == "cornrows":
         strands = rows(points, roots, look, tail, solid)
-    elif look.style.tie == "box_braids":
+    elif tie == "box_braids":
         strands = braids_of_locks(points, normal, chance, look, tail, solid)
     else:
         strands = to_knots(points, chance, look, tail, solid)
@@ -92,7 +94,13 @@ def over_scalp(points: np.ndarray, goal: np.ndarray, layer: np.ndarray, solid: S
 
 
 def hang(
-    starts: np.ndarray, direction: np.ndarray, length: np.ndarray, count: int, clearance, solid: Solid, side: np.ndarray | None = None
+    starts: np.ndarray,
+    direction: np.ndarray,
+    length: np.ndarray,
+    count: int,
+    clearance: np.ndarray | float,
+    solid: Solid,
+    side: np.ndarray | None = None,
 ) -> np.ndarray:
     """Middle lines (C, count, 3) that leave with a direction, fall and lie ``clearance`` above what is below, each on its ``side``."""
     step = (length / (count - 1))[:, None]

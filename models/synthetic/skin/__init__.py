@@ -20,6 +20,7 @@ from models.synthetic.skin.makeup import amounts
 from models.synthetic.skin.maps import SkinMaps, prepare_maps
 from models.synthetic.skin.pigment import blood, pattern, pigment, scar
 from models.synthetic.skin.weights import reflectance
+from models.synthetic.traits import Person
 
 __all__ = ["NUMBERS", "TEXTURE", "SkinMaps", "creases", "oil", "paint", "prepare_maps", "reflectance", "subsurface", "vertex_colours"]
 
@@ -31,7 +32,7 @@ PAINTED_BROWS = 0.15  # of the mean face's brows; real strands stand on them
 MOUTH_LIGHT = 1.8  # the rig's mesh has no shadows, so its mouth is painted darker than flesh is
 
 
-def vertex_colours(face: FaceModel, person) -> np.ndarray:
+def vertex_colours(face: FaceModel, person: Person) -> np.ndarray:
     """Linear colours (V, 3) without what the detail map draws: tone and broad unevenness, scalp under hair, eyes, teeth."""
     modes, mean = face.albedo.numpy(), face.albedo_mean.numpy()
     plain = tone.base_colour(person.reflectance)
@@ -46,24 +47,24 @@ def vertex_colours(face: FaceModel, person) -> np.ndarray:
     return np.where(mask["teeth"], mean * enamel_tint(person), colours)
 
 
-def subsurface(person) -> float:
+def subsurface(person: Person) -> float:
     """How far light spreads under the skin, cm in red: less where melanin takes it."""
     return 0.08 + 0.05 * min(1.0, tone.lightness(tone.weight(person.reflectance, "tone")) / 1.6)
 
 
-def oil(person) -> float:
+def oil(person: Person) -> float:
     """How much of the skin, 0–1, has a film of oil: from dry to wet with sweat; powder takes it away."""
     powder = 1 - 0.7 * amounts(person.look, person.masculine)["foundation"]
     return powder * 0.32 / (1 + float(np.exp(1.3 - 1.1 * person.look["gloss"] + 0.8 * grown(person.age))))
 
 
-def enamel_tint(person) -> np.ndarray:
+def enamel_tint(person: Person) -> np.ndarray:
     """Factor (3,) on the teeth's colour: yellower with age, from person to person."""
     yellow = 0.1 + 0.3 * person.look["teeth"] + 0.7 * grown(person.age)
     return 1.18 * np.exp(-np.clip(yellow, -0.5, 1.6) * np.array([0.06, 0.11, 0.26]))
 
 
-def under_hair(skin: np.ndarray, face: FaceModel, person) -> np.ndarray:
+def under_hair(skin: np.ndarray, face: FaceModel, person: Person) -> np.ndarray:
     """Skin (V, 3), tinted by the hair's colour where it is covered."""
     cover, tint = hair.scalp_cover(person, face)
     return skin * (1 - cover[:, None]) + cover[:, None] * tint
@@ -80,7 +81,7 @@ def model_pattern(maps: SkinMaps, reflectance: np.ndarray) -> np.ndarray:
     return np.maximum(mean * (tone.base_colour(reflectance) / plain) + change / plain, ALBEDO_FLOOR * mean * MIDDLE / plain)
 
 
-def painted(pattern: np.ndarray, maps: SkinMaps, person) -> np.ndarray:
+def painted(pattern: np.ndarray, maps: SkinMaps, person: Person) -> np.ndarray:
     """The pattern (COARSE, COARSE, 3) with lipstick and eye shadow, whose colours the modes only come near to."""
     look, worn, plain = person.look, amounts(person.look, person.masculine), tone.base_colour(person.reflectance)
     for place, amount, colour in (
@@ -92,7 +93,7 @@ def painted(pattern: np.ndarray, maps: SkinMaps, person) -> np.ndarray:
     return pattern
 
 
-def detail_map(maps: SkinMaps, person, lines: np.ndarray) -> np.ndarray:
+def detail_map(maps: SkinMaps, person: Person, lines: np.ndarray) -> np.ndarray:
     """(TEXTURE, TEXTURE, 4) float32: a factor on the vertex colour and, last, the roughness.
 
     ``lines`` are the heights of ``line_heights``. Over the whole face the factor's mean is the face model's own: what
@@ -120,7 +121,7 @@ def evened(field: np.ndarray, maps: SkinMaps) -> np.ndarray:
     return field - float((field * weight).sum() / weight.sum())
 
 
-def roughness(maps: SkinMaps, person, worn: dict[str, float]) -> np.ndarray:
+def roughness(maps: SkinMaps, person: Person, worn: dict[str, float]) -> np.ndarray:
     """(FINE, FINE): oily on nose and forehead, drier with age, glossy lips."""
     region, wet, old = maps.region, np.tanh(0.8 * person.look["gloss"]), grown(person.age)
     coarse = 0.50 - 0.08 * wet + 0.03 * old + 0.08 * worn["foundation"]
@@ -130,13 +131,13 @@ def roughness(maps: SkinMaps, person, worn: dict[str, float]) -> np.ndarray:
     return np.clip(resized(coarse, FINE) + 0.045 * maps.fine["grain"] + 0.03 * maps.fine["blood"], 0.18, 0.75)
 
 
-def line_heights(maps: SkinMaps, person) -> np.ndarray:
+def line_heights(maps: SkinMaps, person: Person) -> np.ndarray:
     """Heights (FINE, FINE, 4) in cm of a person's lines: at rest, and what raised brows, a frown and a smile add at full strength."""
     of = lambda depths: sum(np.float32(depth) * maps.lines[kind] for kind, depth in depths.items())
     return own_course(np.stack([of(folds(person)), *map(of, CREASES.values())], axis=-1), maps.course, pattern(person.look))
 
 
-def relief_map(maps: SkinMaps, person, lines: np.ndarray) -> np.ndarray:
+def relief_map(maps: SkinMaps, person: Person, lines: np.ndarray) -> np.ndarray:
     """(TEXTURE, TEXTURE, 4) float32 heights in cm: ``lines`` from ``line_heights``, and at rest pores, unevenness, lips' lines."""
     look, fine, old = person.look, maps.fine, grown(person.age)
     rough = np.exp(0.35 * np.tanh(look["pores"])) * (1 + 0.6 * old)
@@ -147,7 +148,7 @@ def relief_map(maps: SkinMaps, person, lines: np.ndarray) -> np.ndarray:
     return (heights * maps.on_face[..., None]).astype(np.float32)
 
 
-def paint(maps: SkinMaps, person) -> tuple[np.ndarray, np.ndarray]:
+def paint(maps: SkinMaps, person: Person) -> tuple[np.ndarray, np.ndarray]:
     """A person's ``detail_map`` and ``relief_map``."""
     lines = line_heights(maps, person)
     return detail_map(maps, person, lines), relief_map(maps, person, lines)

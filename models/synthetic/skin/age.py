@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.face.model import FaceModel
+from models.synthetic.traits import Person
 
 AGE_NUMBERS = ("wrinkles", "lines_forehead", "lines_frown", "lines_eyes", "lines_mouth", "eye_bags", "lid_crease", "age_spots")
 # Depth in cm at 80 years of a person with as many lines as most, and the age about which they come.
@@ -29,7 +30,7 @@ def grown(age: float) -> float:
     return float(t * t * (3 - 2 * t) if t < 1 else 1 + 0.6 * (t - 1))
 
 
-def folds(person) -> dict[str, float]:
+def folds(person: Person) -> dict[str, float]:
     """Depth in cm of each kind of line in a resting face."""
     look = person.look
     depths = {}

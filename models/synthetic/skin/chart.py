@@ -8,9 +8,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from models.face.model import FaceModel
+from models.face.model import FaceModel, needed
 from models.face.own_head.measurements import FIGURES
-from models.face.own_head.parts import chart_from_uv
+from models.face.own_head.parts import chart_quads
 
 FINE, COARSE = 1024, 512  # sides of the maps that hold lines and pores, and of those that hold regions
 SAMPLES = 12  # a side, of each quad that is drawn into the chart
@@ -29,16 +29,10 @@ def grid(size: int) -> np.ndarray:
     return np.stack(np.meshgrid(steps, steps), axis=-1)
 
 
-def chart_quads(face: FaceModel) -> tuple[np.ndarray, np.ndarray]:
-    """Chart coordinates (Q, 4, 2) of all quads, and which (Q,) lie on the face's chart."""
-    chart = chart_from_uv(face.uv.numpy())[face.uv_quads.numpy()]
-    return chart, (chart[..., 1].min(axis=1) > -0.005) & (chart[..., 0].max(axis=1) < 1.005)
-
-
 def places(face: FaceModel, size: int = 256) -> tuple[np.ndarray, np.ndarray]:
     """Points (size, size, 3) of the mean head in cm by texel, and how surely (size, size) it is on the chart, 0–1."""
     chart, on_face = chart_quads(face)
-    corners = np.concatenate((chart[on_face], face.mean.numpy()[face.quads.numpy()[on_face]]), axis=-1)
+    corners = np.concatenate((chart[on_face], face.mean.numpy()[needed(face.quads, "quads").numpy()[on_face]]), axis=-1)
     t = (np.arange(SAMPLES) + 0.5) / SAMPLES
     a, b = (part.reshape(-1, 1) for part in np.meshgrid(t, t))
     weights = np.concatenate(((1 - a) * (1 - b), a * (1 - b), a * b, (1 - a) * b), axis=1)

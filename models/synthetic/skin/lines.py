@@ -6,6 +6,8 @@ hang on are named in comments.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -77,7 +79,7 @@ COURSE = 128  # side of the slow fields that lines stray by
 
 def line_maps(places: np.ndarray) -> dict[str, np.ndarray]:
     """Heights (FINE, FINE) of each kind of line at full depth: −1 in its ground; ``places`` (FINE, FINE, 3) cm."""
-    return {kind: blur(sum(drawn(places, *line) for line in lines), 0.6) for kind, lines in LINES.items()}
+    return {kind: blur(np.sum([drawn(places, *line) for line in lines], axis=0), 0.6) for kind, lines in LINES.items()}
 
 
 def course_fields(places: np.ndarray) -> np.ndarray:
@@ -103,7 +105,7 @@ def own_course(heights: np.ndarray, fields: np.ndarray, pattern: np.ndarray) -> 
     return moved * np.clip(0.9 + 0.35 * own(2), 0.3, 1.25)[..., None]
 
 
-def drawn(places: np.ndarray, points, width: float, depth: float, side: int) -> np.ndarray:
+def drawn(places: np.ndarray, points: Sequence[tuple[float, float]], width: float, depth: float, side: int) -> np.ndarray:
     """One line (FINE, FINE), mirrored."""
     path = smooth_path(np.array(points))
     margin = 0.012 + REACH * width / 18

@@ -9,6 +9,7 @@ from models.synthetic.skin.age import grown
 from models.synthetic.skin.chart import FINE, grid
 from models.synthetic.skin.maps import SkinMaps
 from models.synthetic.skin.weights import stubble_shadow
+from models.synthetic.traits import Person
 
 # Chart positions of scars: cheeks, brow, forehead, chin.
 SCARS = np.array([(0.44, 0.30), (0.31, 0.50), (0.27, 0.63), (0.35, 0.80), (0.60, 0.88), (0.68, 0.58), (0.56, 0.31)])
@@ -25,7 +26,7 @@ def mixture(fields: np.ndarray, look: dict[str, float]) -> np.ndarray:
     return np.tensordot((weights / np.linalg.norm(weights)).astype(np.float32), fields, axes=1)
 
 
-def pigment(maps: SkinMaps, person) -> np.ndarray:
+def pigment(maps: SkinMaps, person: Person) -> np.ndarray:
     """Melanin (FINE²) beyond the person's tone: mottle, freckles, moles, age spots, stubble, lashes' roots."""
     look, fine, old = person.look, maps.fine, grown(person.age)
     light = tone.shown(person.reflectance)
@@ -44,7 +45,7 @@ def pigment(maps: SkinMaps, person) -> np.ndarray:
     return amount + 0.4 * shadow * fine["beard"] * np.clip(fine["pores"] - 0.6, 0, 2) + 1.1 * fine["lash_line"]
 
 
-def blood(maps: SkinMaps, person) -> np.ndarray:
+def blood(maps: SkinMaps, person: Person) -> np.ndarray:
     """Haemoglobin (FINE²) beyond the person's redness: mottle, flushed cheeks and their vessels, scars."""
     look, fine, old = person.look, maps.fine, grown(person.age)
     flushed = max(0.0, look["rosacea"] - 0.5)

@@ -75,5 +75,5 @@ def tone_weight(number: float) -> float:
 
 def mean_pattern(region: dict[str, np.ndarray], brows: float) -> np.ndarray:
     """The mean face over plain skin (…, 3): blood where skin is thin, brows darkened by ``brows``, nostrils dark."""
-    blood = sum(amount * region[name] for name, amount in BLOOD.items())
+    blood = np.sum([amount * region[name] for name, amount in BLOOD.items()], axis=0)
     return np.exp(-blood[..., None] * HAEMOGLOBIN) * ((1 - brows * region["brow"]) * (1 - 0.8 * region["nostrils"]))[..., None]
