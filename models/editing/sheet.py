@@ -30,9 +30,8 @@ def draw_sheet(
 
     Pictures have at most ``tile`` pixels a side.
     """
-    draw = generator.synthesis  # the engines do not know a guided generator's mattes
-    if not isinstance(draw, GuidedSynthesisNetwork):
-        draw = load_engine(generator, device=generator.w_avg.device).synthesis
+    guided = isinstance(generator.synthesis, GuidedSynthesisNetwork)  # the engines do not know its mattes
+    draw = generator.synthesis if guided else load_engine(generator, device=generator.w_avg.device).synthesis
     w = generator.mapping(latents_from_seed(seed, 1, generator.z_dim).to(generator.w_avg.device), truncation_psi=truncation)
     still = tile_of(draw(w), tile)
     tiles, labels = [], []

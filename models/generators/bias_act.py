@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 LEAK = 0.2
+Result = TypeVar("Result")
 _runner: dict[str, Callable] = {}
 
 
@@ -31,27 +33,29 @@ def unrows(x: Tensor, like: Tensor) -> Tensor:
     return x.view(n, h, w, c).permute(0, 3, 1, 2)
 
 
-def activate_forward(x, scale, bias, noise, strength):
+def activate_forward(x: Tensor, scale: Tensor, bias: Tensor, noise: Tensor, strength: Tensor) -> Tensor:
     value = x.float() * scale + (bias + noise * strength)
     return torch.where(value > 0, value, value * LEAK).to(x.dtype)
 
 
-def activate_backward(grad, x, scale, bias, noise, strength):
+def activate_backward(
+    grad: Tensor, x: Tensor, scale: Tensor, bias: Tensor, noise: Tensor, strength: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x_float = x.float()
     value = x_float * scale + (bias + noise * strength)
     grad = torch.where(value > 0, grad.float(), grad.float() * LEAK)
     return (grad * scale).to(x.dtype), (grad * x_float).sum(1), grad.sum(1), (grad * noise).sum(1)
 
 
-def modulate_forward(x, scale):
+def modulate_forward(x: Tensor, scale: Tensor) -> Tensor:
     return (x.float() * scale).to(x.dtype)
 
 
-def modulate_backward(grad, x, scale):
+def modulate_backward(grad: Tensor, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     return (grad.float() * scale).to(x.dtype), (grad.float() * x.float()).sum(1)
 
 
-def run(function: Callable, *arguments):
+def run(function: Callable[..., Result], *arguments: Tensor) -> Result:
     # Detached, so that compiled code is shared between leaves and computed values.
     return _runner.get(function.__name__, function)(*(argument.detach() for argument in arguments))
 
@@ -60,14 +64,14 @@ class Activate(torch.autograd.Function):
     """leaky_relu(x * scale + bias + noise * strength)."""
 
     @staticmethod
-    def forward(ctx, x, scale, bias, noise, strength):
+    def forward(ctx: FunctionCtx, x: Tensor, scale: Tensor, bias: Tensor, noise: Tensor, strength: Tensor) -> Tensor:
         parts = (rows(x), scale[:, None], bias[None, None], noise.reshape(1, -1, 1), strength.reshape(1, 1, 1))
         ctx.save_for_backward(x, scale, bias, noise, strength)
         return unrows(run(activate_forward, *parts), x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, bias, noise, strength = ctx.saved_tensors
         parts = (rows(x), scale[:, None], bias[None, None], noise.reshape(1, -1, 1), strength.reshape(1, 1, 1))
         to_x, to_scale, to_bias, to_strength = run(activate_backward, rows(grad), *parts)
@@ -78,13 +82,13 @@ class Modulate(torch.autograd.Function):
     """x * scale, with one scale for each sample and channel."""
 
     @staticmethod
-    def forward(ctx, x, scale):
+    def forward(ctx: FunctionCtx, x: Tensor, scale: Tensor) -> Tensor:
         ctx.save_for_backward(x, scale)
         return unrows(run(modulate_forward, rows(x), scale[:, None]), x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, scale = ctx.saved_tensors
         to_x, to_scale = run(modulate_backward, rows(grad), rows(x), scale[:, None])
         return unrows(to_x, x), to_scale

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from models.generators.errors import bad_config
 
@@ -30,10 +30,8 @@ class GeneratorConfig:
     mapping_lr_multiplier: float = 0.1
     meanings: int = 0
     channels: dict[int, int] = field(default_factory=lambda: dict(STUDIO_CHANNELS))
-    # Not a field: files and training states of ours hold exactly the fields above.
-    conv_clamp = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, largest in LARGEST.items():
             value = getattr(self, name)
             smallest = 0 if name in MAY_BE_ZERO else 1
@@ -48,6 +46,11 @@ class GeneratorConfig:
         missing = [r for r in self.block_resolutions if not 1 <= self.channels.get(r, 0) <= 1024]
         if missing:
             raise bad_config(f"no usable channel count for the resolutions {missing}")
+
+    @property
+    def conv_clamp(self) -> float | None:
+        """No field: files and training states of ours hold exactly the fields above."""
+        return None
 
     @property
     def block_resolutions(self) -> list[int]:
@@ -74,7 +77,7 @@ class GeneratorConfig:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, values: Any) -> GeneratorConfig:
+    def from_json(cls, values: Any) -> Self:
         """From a parsed JSON or TOML table; raises StyleRigError for anything that does not fit."""
         if not isinstance(values, dict):
             raise bad_config("it is not a table of names and values")
@@ -126,7 +129,7 @@ class ProGANConfig(GeneratorConfig):
 
     img_channels: int = 3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.w_dim != self.z_dim + self.c_dim:
             raise bad_config(f"w_dim is {self.w_dim}, expected z_dim and c_dim together")
@@ -153,7 +156,7 @@ class StyleGAN2Config(GeneratorConfig):
     img_channels: int = 3
     conv_clamp: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.conv_clamp is not None and not 0 < self.conv_clamp < float("inf"):
             raise bad_config(f"conv_clamp is {self.conv_clamp}, expected a positive number")

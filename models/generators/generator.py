@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,15 +18,26 @@ from models.generators.stylegan2 import split_matte
 from models.generators.stylegan3_config import StyleGAN3Config
 
 Config = GeneratorConfig | StyleGAN3Config
-NETWORKS = {  # configuration -> mapping and synthesis
+Mapping = stylegan2.MappingNetwork | progan.MappingNetwork | PersonMapping  # StyleGAN 1's and the semantic one are StyleGAN2's
+Synthesis = (
+    stylegan1.SynthesisNetwork | stylegan2.SynthesisNetwork | stylegan3.SynthesisNetwork | progan.SynthesisNetwork | GuidedSynthesisNetwork
+)
+NETWORKS: dict[type, tuple[Callable[[Any], Mapping], Callable[[Any], Synthesis]]] = {  # configuration -> mapping and synthesis
     GeneratorConfig: (stylegan2.MappingNetwork, stylegan2.SynthesisNetwork),
     StyleGAN2Config: (stylegan2.MappingNetwork, stylegan2.SynthesisNetwork),
     StyleGAN3Config: (stylegan2.MappingNetwork, stylegan3.SynthesisNetwork),
     StyleGAN1Config: (stylegan1.MappingNetwork, stylegan1.SynthesisNetwork),
     ProGANConfig: (progan.MappingNetwork, progan.SynthesisNetwork),
-    GuidedConfig: (PersonMapping, GuidedSynthesisNetwork),
+    GuidedConfig: (lambda config: PersonMapping(config, config.person), GuidedSynthesisNetwork),
 }
 PRECISIONS = ("float32", "bf16")
+
+
+def raw_channels(network: Synthesis, w: Tensor, noise: str, seed: int, guide: Tensor | None) -> Tensor:
+    """What a synthesis network of any kind draws (N, C, R, R), unclipped; ``guide`` (N, G, R, R) steers one that takes maps."""
+    if isinstance(network, GuidedSynthesisNetwork) and guide is not None:
+        return network.raw(w, guide=guide.to(w.device))
+    return network.raw(w, noise, seed=seed)
 
 
 class Generator(nn.Module):
@@ -42,7 +53,8 @@ class Generator(nn.Module):
         mapping, synthesis = NETWORKS[type(config)]
         if type(config) is GeneratorConfig and config.meanings:
             mapping = SemanticMapping
-        self.mapping, self.synthesis = mapping(config), synthesis(config)
+        self.mapping: Mapping = mapping(config)
+        self.synthesis: Synthesis = synthesis(config)
 
     @classmethod
     def create(cls, config: Config | None = None, seed: int = 0) -> Generator:
@@ -85,11 +97,10 @@ class Generator(nn.Module):
         seed: int | None = None,
     ) -> Tensor:
         """z (N, z_dim) -> picture (N, 3, R, R) in [-1, 1]; one that is steered shows people at rest."""
-        if self.guide_channels:
-            w = self.mapping(z, c, truncation_psi, truncation_cutoff)
-            maps = self.synthesis.guide.at_rest(*self.mapping.shape(z, truncation_psi), self.resolution)
-            return self.synthesis(w, guide=maps)
-        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise, seed)
+        w = self.mapping(z, c, truncation_psi, truncation_cutoff)
+        if isinstance(self.synthesis, GuidedSynthesisNetwork) and isinstance(self.mapping, PersonMapping):
+            return self.synthesis(w, guide=self.synthesis.guide.at_rest(*self.mapping.shape(z, truncation_psi), self.resolution))
+        return self.synthesis(w, noise, seed)
 
     def foreground(self, w: Tensor, noise: str = "const", seed: int | None = None) -> tuple[Tensor, Tensor]:
         """w (N, num_ws, w_dim) -> premultiplied sRGB colour (N, 3, R, R) and alpha (N, 1, R, R), both 0..1.

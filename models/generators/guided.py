@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,7 @@ class GuidedConfig(GeneratorConfig):
     person: PersonConfig = field(default_factory=PersonConfig)
     mattes: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.guide_channels <= MOST_GUIDES:
             raise bad_config(f"guide_channels is {self.guide_channels}, expected 1 to {MOST_GUIDES}")
@@ -75,7 +75,7 @@ class GuidedConfig(GeneratorConfig):
         return super().size + guides + mapping + self.person.size
 
     @classmethod
-    def from_json(cls, values: Any) -> GuidedConfig:
+    def from_json(cls, values: Any) -> Self:
         """As its base; "person" is a table of its own."""
         if isinstance(values, dict) and "person" in values:
             values = values | {"person": person_from_json(values["person"])}
@@ -101,6 +101,8 @@ def guide_kernel(resolution: int) -> int:
 
 class GuidedLayer(nn.Module):
     """Modulated 3x3 convolution, guide, bias and leaky ReLU: (N, I, H, W) -> (N, O, R, R)."""
+
+    resample_filter: Tensor
 
     def __init__(self, in_channels: int, out_channels: int, config: GuidedConfig, resolution: int, up: bool = False):
         super().__init__()
@@ -180,7 +182,7 @@ class GuidedSynthesisNetwork(nn.Module):
             block = getattr(self, f"b{side}")
             x, image = block(x, image, ws[:, index : index + block.num_conv + 1].float(), at_size, self.dtype)
             index += block.num_conv
-        return image
+        return cast(Tensor, image)
 
     def mean_maps(self, size: int) -> Tensor:
         """The maps (1, G, size, size) of the mean head."""

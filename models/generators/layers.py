@@ -79,6 +79,9 @@ class FullyConnectedLayer(nn.Module):
 class SynthesisLayer(nn.Module):
     """Modulated 3x3 convolution, noise, bias and leaky ReLU: (N, I, H, W) -> (N, O, R, R)."""
 
+    noise_const: Tensor
+    resample_filter: Tensor
+
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool = False, clamp: float | None = None):
         super().__init__()
         self.clamp = clamp

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.generators.config import GeneratorConfig
 from models.generators.errors import bad_config
 from models.generators.layers import FullyConnectedLayer
 from models.generators.stylegan2 import truncate
@@ -34,7 +35,7 @@ class PersonConfig:
     identity: int = 0
     reflectance: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         sizes = {
             "numbers": self.numbers,
             "amounts": self.amounts,
@@ -103,13 +104,15 @@ def features_of_choices(choices: Tensor, amounts: Tensor, sizes: Sequence[int]) 
 class PersonMapping(nn.Module):
     """z (N, z_dim) -> w (N, num_ws, w_dim). Where nothing describes people (no features), z itself goes in."""
 
-    def __init__(self, config):
+    mean: Tensor
+    std: Tensor
+    w_avg: Tensor
+
+    def __init__(self, config: GeneratorConfig, person: PersonConfig):
         super().__init__()
-        person = config.person
         self.z_dim, self.c_dim, self.num_ws, self.num_layers = config.z_dim, 0, config.num_ws, config.mapping_layers
-        self.described = person.features > 0
         inputs = person.features or person.numbers or config.z_dim
-        self.person = PersonNetwork(person) if self.described else None
+        self.person = PersonNetwork(person) if person.features else None
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("std", torch.ones(inputs))
         for index in range(self.num_layers):
@@ -119,7 +122,7 @@ class PersonMapping(nn.Module):
 
     def features(self, z: Tensor) -> Tensor:
         """What w is made of (N, F)."""
-        return self.person.features(z) if self.described else z[:, : len(self.mean)].float()
+        return self.person.features(z) if self.person is not None else z[:, : len(self.mean)].float()
 
     def from_features(self, features: Tensor) -> Tensor:
         """One w (N, w_dim) for each description (N, F)."""
@@ -141,7 +144,7 @@ class PersonMapping(nn.Module):
 
     def shape(self, z: Tensor, truncation_psi: float | Sequence[float] = 1.0) -> tuple[Tensor, Tensor]:
         """The rig's identity (N, K) and reflectance (N, B) of z, as near to the mean as w is; empty where nothing describes people."""
-        if not self.described:
+        if self.person is None:
             return z.new_zeros(len(z), 0), z.new_zeros(len(z), 0)
         psi = truncation_psi if isinstance(truncation_psi, int | float) else truncation_psi[0]
         *_, identity, reflectance = self.person(z)

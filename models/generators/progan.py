@@ -25,6 +25,8 @@ from models.generators.stylegan2 import normalize_2nd_moment, truncate
 class MappingNetwork(nn.Module):
     """z (N, z_dim), label c (N, c_dim) or None -> w (N, 1, z_dim + c_dim): both normalised together."""
 
+    w_avg: Tensor
+
     def __init__(self, config: ProGANConfig):
         super().__init__()
         self.z_dim, self.c_dim, self.num_ws = config.z_dim, config.c_dim, 1

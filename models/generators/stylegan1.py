@@ -31,7 +31,7 @@ class MappingNetwork(stylegan2.MappingNetwork):
         self.z_dim, self.c_dim, self.num_ws = config.z_dim, config.c_dim, config.num_ws
         self.num_layers, self.rate = config.mapping_layers, config.mapping_lr_multiplier
         if config.c_dim:
-            self.embed = nn.Parameter(torch.randn(config.z_dim, config.c_dim))
+            self.register_parameter("embed", nn.Parameter(torch.randn(config.z_dim, config.c_dim)))
         inputs = config.z_dim * (2 if config.c_dim else 1)
         for index in range(self.num_layers):
             setattr(self, f"fc{index}", nn.Linear(inputs, config.w_dim))
@@ -43,7 +43,7 @@ class MappingNetwork(stylegan2.MappingNetwork):
         x = z.float()
         if self.c_dim:
             c = torch.zeros(len(z), self.c_dim, device=z.device) if c is None else c
-            x = torch.cat((x, c.float() @ self.embed.t()), dim=1)
+            x = torch.cat((x, c.float() @ self.get_parameter("embed").t()), dim=1)
         x = normalize_2nd_moment(x)
         for index in range(self.num_layers):
             layer = getattr(self, f"fc{index}")
@@ -56,12 +56,18 @@ class MappingNetwork(stylegan2.MappingNetwork):
 class Epilogue(nn.Module):
     """Noise, bias, leaky ReLU, then the style replaces mean and deviation: (N, C, R, R), w -> (N, C, R, R)."""
 
+    noise_const: Tensor
+
     def __init__(self, channels: int, w_dim: int, resolution: int):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels))
         self.affine = FullyConnectedLayer(w_dim, 2 * channels)
         self.noise_strength = nn.Parameter(torch.zeros(channels))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
+
+    def forward(self, x: Tensor, w: Tensor, noise: str | Tensor, dtype: torch.dtype) -> Tensor:
+        """``dtype`` is what the layers with a convolution run it in."""
+        return self.finish(x, w, noise)
 
     def finish(self, x: Tensor, w: Tensor, noise: str | Tensor) -> Tensor:
         if isinstance(noise, Tensor) or noise == "const":
@@ -72,8 +78,6 @@ class Epilogue(nn.Module):
         x = x * (x.square().mean(dim=(2, 3), keepdim=True) + EPSILON).rsqrt()
         scale, shift = self.affine(w)[:, :, None, None].chunk(2, dim=1)
         return x * (scale + 1) + shift
-
-    forward = finish
 
 
 class ConvolutionLayer(Epilogue):
@@ -133,10 +137,8 @@ class SynthesisBlock(nn.Module):
         self.conv1 = ConvolutionLayer(channels, channels, w_dim, resolution)
 
     def forward(self, x: Tensor | None, ws: Tensor, noises: list[str | Tensor], dtype: torch.dtype) -> Tensor:
-        if self.first:
-            x = self.conv0(self.const[None].expand(len(ws), -1, -1, -1), ws[:, 0], noises[0])
-        else:
-            x = self.conv0(x, ws[:, 0], noises[0], dtype)
+        begin = self.const[None].expand(len(ws), -1, -1, -1) if self.first else x
+        x = self.conv0(begin, ws[:, 0], noises[0], dtype)
         return self.conv1(x, ws[:, 1], noises[1], dtype)
 
 

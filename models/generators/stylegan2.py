@@ -7,6 +7,7 @@ of an official checkpoint fits name by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ def normalize_2nd_moment(x: Tensor) -> Tensor:
 
 class MappingNetwork(nn.Module):
     """z (N, z_dim), label c (N, c_dim) or None -> w (N, num_ws, w_dim), optionally truncated."""
+
+    w_avg: Tensor
 
     def __init__(self, config: GeneratorConfig, inputs: int | None = None):
         super().__init__()
@@ -142,7 +145,7 @@ class SynthesisNetwork(nn.Module):
         is how a network is grown.
         """
         check_noise(noise)
-        noises = [noise] * len(self.noise_sizes)
+        noises: Sequence[str | Tensor] = [noise] * len(self.noise_sizes)
         if noise == "random" and seed is not None:
             noises = draw_noise(self.noise_sizes, len(ws), seed, ws.device)
         x = image = None
@@ -154,7 +157,7 @@ class SynthesisNetwork(nn.Module):
             index += block.num_conv
             if size == resolution:
                 break
-        return image
+        return cast(Tensor, image)
 
     def forward(self, ws: Tensor, noise: str = "const", seed: int | None = None) -> Tensor:
         """The picture (N, 3, R, R); one with a matte lies over the neutral backdrop, grey 0.5."""

@@ -25,6 +25,10 @@ class SynthesisInput(nn.Module):
     units of its width, x to the right and y down.
     """
 
+    transform: Tensor
+    freqs: Tensor
+    phases: Tensor
+
     def __init__(self, config: StyleGAN3Config):
         super().__init__()
         channels = config.input_channels
@@ -65,6 +69,10 @@ class SynthesisInput(nn.Module):
 
 class FilteredLayer(nn.Module):
     """x (N, I, in, in), w (N, w_dim) -> (N, O, out, out)."""
+
+    magnitude_ema: Tensor
+    up_filter: Tensor | None
+    down_filter: Tensor | None
 
     def __init__(self, w_dim: int, config: LayerConfig):
         super().__init__()

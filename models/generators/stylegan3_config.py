@@ -40,7 +40,7 @@ class LayerConfig:
     to_rgb: bool
     conv_clamp: float | None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_range(self, LARGEST_LAYER, "a layer's ")
         if len(self.padding) != 4 or any(type(p) is not int or abs(p) > LARGEST_PADDING for p in self.padding):
             raise bad_config("a layer's padding is not four small whole numbers")
@@ -91,7 +91,7 @@ class StyleGAN3Config:
     output_scale: float
     layers: tuple[LayerConfig, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_range(self, LARGEST, "")
         if self.img_channels != 3:
             raise bad_config(f"{self.img_channels} image channels, expected 3")

@@ -93,7 +93,7 @@ def fast_engine(generator: Generator, case: Case, device: str) -> Engine | None:
     """The bfloat16 engine, also where it is emulated, for its error, unless that takes too long."""
     if has_fast_bf16(device):
         return load_engine(generator, "fast", device)
-    return None if case.long else Engine(generator, PerImageRunner(fuse(generator, torch.bfloat16), CpuScheduler()), "emulated")
+    return None if case.long else Engine(generator, PerImageRunner(fuse(generator.synthesis, torch.bfloat16), CpuScheduler()), "emulated")
 
 
 def shortest(work: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:

@@ -78,7 +78,7 @@ def test_a_place_keeps_its_name_when_the_head_turns(face, mesh):
 def test_the_maps_steer_the_picture_and_w_says_who(face, mesh):
     torch.manual_seed(0)
     config = GuidedConfig(resolution=32, channels=SMALL, guide_channels=CHANNELS, person=PersonConfig(numbers=LATENTS))
-    mapping, network = PersonMapping(config), GuidedSynthesisNetwork(config)
+    mapping, network = PersonMapping(config, config.person), GuidedSynthesisNetwork(config)
     straight, turned = (guide_maps(mesh, *heads(face, 1, yaw), 32) for yaw in (0.0, 0.6))
     z = torch.randn(2, config.z_dim)
     w = mapping(z)

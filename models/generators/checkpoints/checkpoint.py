@@ -50,7 +50,7 @@ from models.io.regular_file import UnreadableFile, open_regular
 
 FORMAT = "stylerig-generator-1"
 # "kind" in the header's configuration; the unguided studio generator's has none.
-KINDS = {None: GeneratorConfig, "guided": GuidedConfig, "stylegan2": StyleGAN2Config, "stylegan3": StyleGAN3Config,
+KINDS: dict[str | None, type[GeneratorConfig] | type[StyleGAN3Config]] = {None: GeneratorConfig, "guided": GuidedConfig, "stylegan2": StyleGAN2Config, "stylegan3": StyleGAN3Config,
          "stylegan1": StyleGAN1Config, "progan": ProGANConfig}  # fmt: skip
 HALF = (None, "guided")  # kinds of ours, kept as float16 but for EXACT
 EXACT = ("mapping.w_avg", "mapping.mean", "mapping.spread", "mapping.std")
@@ -156,6 +156,7 @@ def source_of(path: Path, kind: str, digest: str, notes: list[str]) -> dict[str,
 
 def read_checkpoint(root: Any, most_numbers: int) -> tuple[str, Config, dict[str, Tensor], list[str]]:
     """What kind of checkpoint ``root`` is, its configuration, its state, and what the user should know of it."""
+    config: Config
     if is_tensorflow(root):
         family, config, state = read_tensorflow(root, most_numbers)
         return f"{family}, NVIDIA's TensorFlow pickle", config, state, []

@@ -6,6 +6,7 @@ The configuration follows from names and shapes; what they do not tell is as the
 from __future__ import annotations
 
 import re
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -44,7 +45,17 @@ def read_stylegan2_state(state: dict[str, Tensor]) -> tuple[StyleGAN2Config, dic
     return config, state, [NOT_CLAMPED]
 
 
-def mapping_of(state: dict[str, Tensor]) -> dict[str, int | float]:
+class MappingSizes(TypedDict):
+    """The part of a configuration that is the same for StyleGAN2 and 3."""
+
+    z_dim: int
+    w_dim: int
+    c_dim: int
+    mapping_layers: int
+    mapping_lr_multiplier: float
+
+
+def mapping_of(state: dict[str, Tensor]) -> MappingSizes:
     """The part of a configuration that the mapping network tells."""
     first, average = state.get("mapping.fc0.weight"), state.get("mapping.w_avg")
     if first is None or first.dim() != 2 or average is None:

@@ -130,7 +130,7 @@ def child(module: ModuleRecord, name: Any) -> ModuleRecord:
 
 def number(module: ModuleRecord, name: str) -> float:
     value = module.state.get(name)
-    if type(value) not in (int, float) or value != value or abs(value) > 1e9:
+    if not isinstance(value, int | float) or isinstance(value, bool) or value != value or abs(value) > 1e9:
         raise PickleError(f"its {shown(module.class_name)} has no usable {name}")
     return float(value)
 

@@ -60,7 +60,7 @@ def single(average: Tensor | None) -> Tensor | None:
 def drawn_noise(config: StyleGAN2Config) -> dict[str, Tensor]:
     """Noise maps for a file without: the repository drew them anew for each picture then."""
     layers = [conv_name(index) for index in range(config.num_ws - 1)]
-    maps = {layer: int(re.search(r"\d+", layer)[0]) for layer in layers}
+    maps = {layer: int(layer.removeprefix("b").partition(".")[0]) for layer in layers}
     return {f"synthesis.{layer}.noise_const": latents_from_seed(index, size, size)
             for index, (layer, size) in enumerate(maps.items())}  # fmt: skip
 
@@ -92,7 +92,7 @@ def renamed(name: str, value: Tensor) -> tuple[str, Tensor]:
 
 
 def shape_config(state: dict[str, Tensor]) -> StyleGAN2Config:
-    channels = {}
+    channels: dict[int, int] = {}
     while (weight := state.get(f"synthesis.b{4 << len(channels)}.torgb.weight")) is not None and len(channels) < 12:
         channels[4 << len(channels)] = weight.shape[1]
     layers = sum(name.startswith("mapping.") and name.endswith(".weight") for name in state)

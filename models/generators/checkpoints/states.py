@@ -9,6 +9,7 @@ by its own name; docs/generators.md lists all of it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -74,7 +75,7 @@ def generator_state(table: dict[str, Any], most_numbers: int) -> tuple[str, dict
     return family, tensors_of(records, most_numbers)
 
 
-def tensors_of(records: dict[str, TensorRecord | Tensor], most_numbers: int) -> dict[str, Tensor]:
+def tensors_of(records: Mapping[str, TensorRecord | Tensor], most_numbers: int) -> dict[str, Tensor]:
     """As float32. Raises PickleError for more than ``most_numbers`` numbers: one storage can stand behind many tensors."""
     numbers = sum(torch.Size(value.shape).numel() for value in records.values())
     if numbers > most_numbers:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from models.generators.checkpoints.naming import conv_name, without_batch
 from models.generators.checkpoints.pickles import NetworkRecord
-from models.generators.checkpoints.tensorflow_legacy import number, read_progan, read_stylegan1
+from models.generators.checkpoints.tensorflow_legacy import number, optional_number, read_progan, read_stylegan1
 from models.generators.config import GeneratorConfig, StyleGAN2Config
 from models.io.pickles import ArrayRecord, PickleError, shown
 
@@ -143,5 +143,5 @@ def read_config(arguments: dict[str, Any], state: dict[str, Tensor]) -> StyleGAN
     return StyleGAN2Config(
         resolution=max(channels), z_dim=first.shape[1] - len(embed), w_dim=average.numel(), c_dim=embed.shape[-1],
         mapping_layers=layers, channels=channels, mapping_lr_multiplier=number(arguments, "mapping_lrmul", 0.01),
-        conv_clamp=number(arguments, "conv_clamp", None),
+        conv_clamp=optional_number(arguments, "conv_clamp"),
     )  # fmt: skip

@@ -151,8 +151,13 @@ def check_arguments(arguments: dict[str, Any], expected: dict[str, Any]) -> None
             raise PickleError(f"its {name} is {shown(arguments[name])}, expected {value!r}")
 
 
-def number(arguments: dict[Any, Any], name: str, default: float | None) -> float | None:
-    value = arguments.get(name, default)
+def number(arguments: dict[Any, Any], name: str, default: float) -> float:
+    found = optional_number(arguments, name)
+    return default if found is None else found
+
+
+def optional_number(arguments: dict[Any, Any], name: str) -> float | None:
+    value = arguments.get(name)
     if value is not None and type(value) not in (int, float):
         raise PickleError(f"its {name} is not a number")
     return None if value is None else float(value)

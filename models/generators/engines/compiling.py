@@ -15,6 +15,8 @@ from llvmlite import binding
 from numba import config, njit
 from numba.core.caching import FunctionCache
 
+SETTINGS = vars(config)  # numba puts them there as it is imported
+
 
 class Kept(FunctionCache):
     """numba's files of what it compiled. A full disk, or a file that is cut short or another user's, stops nothing."""
@@ -38,13 +40,13 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     No fast maths: what it fuses depends on what is compiled together, and a process that finds the kernels
     compiled has to draw the very picture of the one that compiled them.
     """
-    kernel = njit(nogil=True)(function)  # other options: touch the kernels too, numba compiles anew when their file changes
+    kernel: Any = njit(nogil=True)(function)  # other options: touch the kernels too, numba compiles anew when their file changes
     with contextlib.suppress(RuntimeError):  # no folder can be written: each process compiles
         kernel._cache = Kept(function)
     return kernel
 
 
-def place_of(kernel: Callable[..., Any]) -> Path | None:
+def place_of(kernel: Any) -> Path | None:
     """The folder in which a compiled kernel is kept, if any."""
     folder = kernel._cache.cache_path
     return Path(folder) if folder else None
@@ -52,18 +54,19 @@ def place_of(kernel: Callable[..., Any]) -> Path | None:
 
 def choose_places() -> None:
     """Leave out the user's folder where there is no user: numba would make one called ~ in the current folder."""
-    if not os.path.isabs(os.path.expanduser("~")) and not config.CACHE_LOCATOR_CLASSES:
-        config.CACHE_LOCATOR_CLASSES = "UserProvidedCacheLocator,InTreeCacheLocator"
+    if not os.path.isabs(os.path.expanduser("~")) and not SETTINGS["CACHE_LOCATOR_CLASSES"]:
+        SETTINGS["CACHE_LOCATOR_CLASSES"] = "UserProvidedCacheLocator,InTreeCacheLocator"
 
 
 def check_switches() -> None:
     """Raise ImportError where numba's settings leave no kernel that this processor can run."""
-    if config.DISABLE_JIT:
+    cpu = SETTINGS["CPU_NAME"]
+    if SETTINGS["DISABLE_JIT"]:
         raise ImportError("NUMBA_DISABLE_JIT is set")
-    if config.CPU_NAME and config.CPU_NAME.lower() not in ("generic", binding.get_host_cpu_name().lower()):
-        raise ImportError(f"NUMBA_CPU_NAME is {config.CPU_NAME!r}, which this processor is not")
+    if cpu and cpu.lower() not in ("generic", binding.get_host_cpu_name().lower()):
+        raise ImportError(f"NUMBA_CPU_NAME is {cpu!r}, which this processor is not")
     here = {f"+{name}" for name, there in binding.get_host_cpu_features().items() if there}
-    for feature in filter(None, (config.CPU_FEATURES or "").split(",")):
+    for feature in filter(None, (SETTINGS["CPU_FEATURES"] or "").split(",")):
         if feature not in here and not feature.startswith("-"):  # LLVM ends the process over one without a sign
             raise ImportError(f"NUMBA_CPU_FEATURES has {feature!r}, which this processor lacks")
 

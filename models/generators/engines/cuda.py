@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from models.generators.generator import Synthesis, raw_channels
 
 MOST_GRAPHS = 4
 
@@ -17,19 +20,19 @@ class CudaRunner:
     kernels costs nothing; torch.compile fuses the passes between convolutions where Triton is there.
     """
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype):
+    def __init__(self, network: Synthesis, dtype: torch.dtype):
         self.network, self.dtype = network, dtype
         self.function = compiled(network.raw)
         self.lock = threading.Lock()  # a graph has one place for w and one for the picture
         self.graphs: dict[tuple[int, str], tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
 
-    def raw(self, w: Tensor, noise: str, seed: int, boxes: object = None) -> Tensor:
+    def raw(self, w: Tensor, noise: str, seed: int, boxes: object = None, guide: Tensor | None = None) -> Tensor:
         w = w.to(next(self.network.parameters()).device)
         with self.lock, exact_products():
             before, self.network.dtype = self.network.dtype, self.dtype
             try:
-                if noise == "random":  # drawn anew for each picture, so nothing to record
-                    return self.network.raw(w, noise, seed=seed)
+                if noise == "random" or guide is not None:  # drawn anew, by other maps for each picture: nothing to record
+                    return raw_channels(self.network, w, noise, seed, guide)
                 return self.replay(w, noise).clone()
             finally:
                 self.network.dtype = before
@@ -69,7 +72,7 @@ class CudaRunner:
         return graph, place, result
 
 
-def compiled(function):
+def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """``function`` by torch.compile where it can be; else as it is."""
     try:
         import triton  # noqa: F401

@@ -17,13 +17,13 @@ from models.generators import guided, stylegan2, stylegan3
 from models.generators.cpu import usable_precision
 from models.generators.engines.roi import Box
 from models.generators.engines.scheduler import CpuScheduler, WorkerSlot
-from models.generators.generator import Generator
+from models.generators.generator import Generator, raw_channels
 from models.generators.noise import check_noise, draw_noise
 from models.generators.stylegan2 import over_backdrop, split_matte
 
 EXACTNESS = ("exact", "fast")
 Boxes = Sequence[Box | None] | None  # for each picture, None is the whole
-FUSIBLE = (stylegan2.SynthesisNetwork, stylegan3.SynthesisNetwork, guided.GuidedSynthesisNetwork)
+Fusible = stylegan2.SynthesisNetwork | stylegan3.SynthesisNetwork | guided.GuidedSynthesisNetwork
 MAX_SMALL = 512  # side of images up to which several are drawn at the same time
 
 
@@ -85,8 +85,7 @@ class TorchRunner:
         before = self.network.dtype
         self.network.dtype = self.dtype
         try:
-            maps = {} if guide is None else {"guide": guide.to(w.device)}
-            return self.network.raw(w, noise, seed=seed, **maps)
+            return raw_channels(self.network, w, noise, seed, guide)
         finally:
             self.network.dtype = before
 
@@ -94,11 +93,15 @@ class TorchRunner:
 class Fused(Protocol):
     """A prepared network: w (num_ws, w_dim) and maps, or a noise for each layer, -> (C, R, R)."""
 
-    noise_sizes: Sequence[int]
-    shape: tuple[int, int, int]
+    @property
+    def noise_sizes(self) -> Sequence[int]: ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
 
     def raw(self, w: Tensor, beside: Any, box: Box | None, slot: WorkerSlot) -> Tensor:
         """At least what lies in ``box``; the result is the caller's own. A slot draws one image at a time."""
+        ...
 
 
 class PerImageRunner:
@@ -143,10 +146,10 @@ def load_engine(
         raise no_device(device)
     dtype, notice = precision(exactness, device)
     generator, scheduler = generator.to(device), scheduler or CpuScheduler()
-    if not isinstance(generator.synthesis, FUSIBLE):
+    if not isinstance(generator.synthesis, Fusible):
         return Engine(generator, TorchRunner(generator, torch.float32, scheduler), "plain torch, float32", notice)
     try:
-        runner = PerImageRunner(fuse(generator, dtype), scheduler, guided=generator.guide_channels > 0)
+        runner = PerImageRunner(fuse(generator.synthesis, dtype), scheduler, guided=generator.guide_channels > 0)
     except StyleRigError as error:
         notice = f"{error.message} {error.hint} {notice}".strip()
         return Engine(generator, TorchRunner(generator, dtype, scheduler), f"plain torch, {name_of(dtype)}", notice)
@@ -168,16 +171,18 @@ def kernels_place() -> Path | None:
     return place_of(limited)
 
 
-def fuse(generator: Generator, dtype: torch.dtype) -> Fused:
+def fuse(network: Fusible, dtype: torch.dtype) -> Fused:
     """The network prepared for the fused kernels; raises StyleRigError where these cannot be compiled."""
     kernels_place()
     from models.generators.engines.fused2 import FusedStyleGAN2
     from models.generators.engines.fused3 import FusedStyleGAN3
     from models.generators.engines.fused_guided import FusedGuided
 
-    types = dict(zip(FUSIBLE, (FusedStyleGAN2, FusedStyleGAN3, FusedGuided), strict=True))
-    network = generator.synthesis
-    return types[type(network)](network, dtype)
+    if isinstance(network, stylegan2.SynthesisNetwork):
+        return FusedStyleGAN2(network, dtype)
+    if isinstance(network, stylegan3.SynthesisNetwork):
+        return FusedStyleGAN3(network, dtype)
+    return FusedGuided(network, dtype)
 
 
 def cuda_engine(generator: Generator, exactness: str, device: torch.device) -> Engine:

@@ -106,7 +106,7 @@ class FusedStyleGAN2:
             block = getattr(network, f"b{size}")
             self.layers += [self.layer_type(layer, dtype) for layer in ([] if block.first else [block.conv0]) + [block.conv1]]
             self.colours.append(ToRGB(block.torgb, self.layers[-1].channels))
-        const = network.b4.const.detach()
+        const = network.get_parameter("b4.const").detach()
         self.const = padded(const, whole(len(const), LANES)).permute(1, 2, 0).contiguous()
         # The styles of all layers and colours, in the order of the codes in w that they take.
         order = [layer.affine for layer in self.layers] + [colour.affine for colour in self.colours]

@@ -35,16 +35,16 @@ class Layer:
         self.convolve = Convolution(weight, (layer.config.kernel - 1,) * 2, dtype, CHUNK)
         self.gain = layer.magnitude_ema.rsqrt()
         self.fused = fits(layer)
-        if self.fused:
-            self.prepare_filters(layer)
+        if layer.up_filter is not None and layer.down_filter is not None and self.fused:
+            self.prepare_filters(layer, layer.up_filter, layer.down_filter)
 
-    def prepare_filters(self, layer: FilteredLayer) -> None:
+    def prepare_filters(self, layer: FilteredLayer, up: Tensor, down: Tensor) -> None:
         config = layer.config
         clamp = UNLIMITED if config.conv_clamp is None else config.conv_clamp
         self.settings = np.array([LEAK, clamp], np.float32)
         self.bias = array(padded(layer.bias.detach() * GAIN, self.channels))
-        self.up_taps = array((layer.up_filter * config.up).view(TAPS, config.up).t().contiguous())
-        self.down_taps = array(layer.down_filter.flip(tuple(range(layer.down_filter.dim()))).contiguous())
+        self.up_taps = array((up * config.up).view(TAPS, config.up).t().contiguous())
+        self.down_taps = array(down.flip(tuple(range(down.dim()))).contiguous())
         left, _, top, _ = config.padding
         self.geometry = np.array([top - (config.up_taps - 1), left - (config.up_taps - 1)])
 

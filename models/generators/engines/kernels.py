@@ -398,9 +398,9 @@ def raise_phase(base, taps, settings, result, count, step):
     source, target, stride = _0, _0, np.uintp(step * CHUNK)
     for _ in range(count):
         for c in range(_C1):
-            i = source + c
-            value = t0 * base[i] + t1 * base[i + _C1] + t2 * base[i + _C2]
-            value += t3 * base[i + _C3] + t4 * base[i + _C4] + t5 * base[i + _C5]
+            n = source + c
+            value = t0 * base[n] + t1 * base[n + _C1] + t2 * base[n + _C2]
+            value += t3 * base[n + _C3] + t4 * base[n + _C4] + t5 * base[n + _C5]
             result[target + c] = limited(value, slope, clamp)
         source += _C1
         target += stride

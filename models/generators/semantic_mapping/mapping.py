@@ -26,6 +26,9 @@ class SemanticMapping(MappingNetwork):
     The rig's parameters are thereby nearly linear in w.
     """
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, config: GeneratorConfig):
         super().__init__(config, config.meanings)
         self.register_buffer("mean", torch.zeros(config.meanings))

@@ -100,7 +100,7 @@ def draw_scenes(generator: Generator, face: FaceModel, count: int, rng: DeviceRn
 
 
 @torch.no_grad()
-def draw_pairs(generator: Generator, face: FaceModel, count: int, rng: DeviceRng):
+def draw_pairs(generator: Generator, face: FaceModel, count: int, rng: DeviceRng) -> tuple[Tensor, RigParameters, Tensor, RigParameters]:
     """Codes and parameters before and after the edit of a random choice of controls: (w, p, w', p')."""
     rng = rng.on("cpu")
     z = rng.randn(count, generator.z_dim)

@@ -56,7 +56,7 @@ class Networks(nn.Module):
 
     def __init__(self, config: GuidedConfig):
         super().__init__()
-        self.config, self.mapping, self.synthesis = config, PersonMapping(config), GuidedSynthesisNetwork(config)
+        self.config, self.mapping, self.synthesis = config, PersonMapping(config, config.person), GuidedSynthesisNetwork(config)
 
     def forward(self, features: Tensor, maps: Tensor, resolution: int) -> Tensor:
         """Premultiplied images and mattes (N, 4 + M, R, R) in [-1, 1] of people (N, F) whom ``maps`` pose."""

@@ -51,7 +51,7 @@ class StorageKey(NamedTuple):
 
     key: str
     kind: str
-    count: int
+    numbers: int
 
 
 def described_storage(identifier: Any) -> StorageKey:
@@ -80,10 +80,10 @@ def read_storage(data: Any, budget: Budget) -> StorageRecord:
     # Nothing is compared before it is known to be short: the budget allows many large values in turn.
     if not isinstance(described, StorageKey) or keys_of(keys) != [described.key]:
         raise PickleError("a tensor's storage is described in an unknown way")
-    if int.from_bytes(machine.take(8), "little", signed=True) != described.count:
+    if int.from_bytes(machine.take(8), "little", signed=True) != described.numbers:
         raise PickleError("a tensor's storage has another size than it says")
     numbers = data[machine.position :]
-    return storage_record(described.kind, described.count, len(numbers), lambda: numbers)
+    return storage_record(described.kind, described.numbers, len(numbers), lambda: numbers)
 
 
 def keys_of(keys: Any) -> list[str]:

@@ -54,7 +54,7 @@ class NetworkRecord(ObjectRecord):
 
     __slots__ = ()
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__("network")
 
 

@@ -59,10 +59,11 @@ class TorchZip:
             self.archive, self.entries = open_zip(io.BytesIO(data))
         except BROKEN as error:
             raise PickleError("it ends early or is a damaged zip") from error
-        self.root = next((name.removesuffix("data.pkl") for name in self.entries if name.endswith("/data.pkl")), None)
-        if self.root is None:
+        root = next((name.removesuffix("data.pkl") for name in self.entries if name.endswith("/data.pkl")), None)
+        if root is None:
             names = ", ".join(shown(name) for name in list(self.entries)[:3])
             raise CheckpointError(f"it is a zip without a torch checkpoint, but with {names}", UNPACK.hint)
+        self.root = root
         if any("/code/" in name for name in self.entries):
             raise CheckpointError("it is a TorchScript program, not a checkpoint",
                                   "Use the checkpoint that it was exported from.")  # fmt: skip
@@ -88,9 +89,9 @@ class TorchZip:
         found = self.storages.get(wanted.key)
         if found is None:
             name = f"data/{wanted.key}"
-            found = storage_record(wanted.kind, wanted.count, self.entry(name).file_size, cache(lambda: self.read(name)))
+            found = storage_record(wanted.kind, wanted.numbers, self.entry(name).file_size, cache(lambda: self.read(name)))
             self.storages[wanted.key] = found
-        if (found.kind, found.count) != (wanted.kind, wanted.count):
+        if (found.kind, found.count) != (wanted.kind, wanted.numbers):
             raise PickleError("a tensor's storage is described in two ways")
         return found
 
@@ -112,7 +113,7 @@ def read_legacy(data: memoryview) -> Any:
     def note(wanted: StorageKey) -> StorageRecord:
         if described.setdefault(wanted.key, wanted) != wanted:
             raise PickleError("a tensor's storage is described in two ways")
-        return StorageRecord(wanted.kind, wanted.count, lambda: memoryview(b""))
+        return StorageRecord(wanted.kind, wanted.numbers, lambda: memoryview(b""))
 
     budget = Budget(len(data))
     machine = Machine(data, TorchNames(budget, note))
@@ -137,5 +138,5 @@ def read_storages(machine: Machine, described: dict[str, StorageKey]) -> dict[st
         if int.from_bytes(machine.take(8), "little", signed=True) != count:
             raise PickleError("a tensor's storage has another size than it says")
         numbers = machine.take(count * item_size(kind))
-        storages[key] = storage_record(kind, count, len(numbers), lambda numbers=numbers: numbers)
+        storages[key] = storage_record(kind, count, len(numbers), numbers.toreadonly)
     return storages
