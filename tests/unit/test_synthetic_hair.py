@@ -100,7 +100,7 @@ def test_long_hair_lies_on_the_shoulders_of_a_turned_body(face, assets):
     strands = grown(wearing(face, "long_straight"), assets, face)["scalp"]
     turned = torch.tensor([[0.6, 0.2, 0.0]])
     pose = Pose(turned, torch.zeros(1, 3), np.array([0.1, 0.0, 0.0]))
-    world = hair.moved(strands, *head_of(face), assets, pose)
+    world = hair.moved(strands, *head_of(face), assets.face, pose)
     low = strands.points[..., 1] < -15
     distance, _ = strands.shoulders.look_up(pose.to_body(world[low].astype(float)))
     assert (distance > -0.6).mean() > 0.97
@@ -162,7 +162,7 @@ def test_the_same_person_grows_the_same_hair(face, assets):
 def test_beard_and_brows_follow_the_expression_and_keep_their_lie(face, assets):
     groom = grown(somebody(face, 3, masculine=1.0, beard=3.0, beard_style=1.0, beard_length=0.5, moustache=-1.0), assets, face)
     pose = Pose(torch.zeros(1, 3), torch.zeros(1, 3), np.zeros(3))
-    rest, opened = (hair.moved(groom["beard"], *head_of(face, **expression), assets, pose) for expression in ({}, {"jawOpen": 1}))
+    rest, opened = (hair.moved(groom["beard"], *head_of(face, **expression), assets.face, pose) for expression in ({}, {"jawOpen": 1}))
     assert np.allclose(rest, groom["beard"].points, atol=1e-3)
     chin = (np.abs(rest[:, 0, 0]) < 2) & (rest[:, 0, 1] < -5.5)
     assert (rest[chin, 0, 1] - opened[chin, 0, 1]).mean() > 1.0
@@ -174,7 +174,7 @@ def test_beard_and_brows_follow_the_expression_and_keep_their_lie(face, assets):
     )
     assert turned.mean() < 0.995, "hairs turn with the skin"
     assert np.allclose(np.linalg.norm(along(rest), axis=1), np.linalg.norm(along(opened), axis=1), rtol=0.02)
-    up = hair.moved(groom["brows"], *head_of(face, browOuterUp_L=1, browOuterUp_R=1), assets, pose)
+    up = hair.moved(groom["brows"], *head_of(face, browOuterUp_L=1, browOuterUp_R=1), assets.face, pose)
     assert (up[:, 0, 1] - groom["brows"].points[:, 0, 1]).max() > 0.3
 
 
