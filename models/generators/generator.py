@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,8 @@ NETWORKS: dict[type, tuple[Callable[[Any], Mapping], Callable[[Any], Synthesis]]
     ProGANConfig: (progan.MappingNetwork, progan.SynthesisNetwork),
     GuidedConfig: (lambda config: PersonMapping(config, config.person), GuidedSynthesisNetwork),
 }
-PRECISIONS = ("float32", "bf16")
+Precision = Literal["float32", "bf16"]
+PRECISIONS = get_args(Precision)
 
 
 def raw_channels(network: Synthesis, w: Tensor, noise: str, seed: int, guide: Tensor | None) -> Tensor:

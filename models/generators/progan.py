@@ -32,15 +32,19 @@ class MappingNetwork(nn.Module):
         self.z_dim, self.c_dim, self.num_ws = config.z_dim, config.c_dim, 1
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
-    def forward(
-        self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0, truncation_cutoff: int | None = None
-    ) -> Tensor:
-        """Truncation moves w towards 0: the network knows no average."""
+    def single(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """One w for each z, before truncation: (N, w_dim)."""
         x = z.float()
         if self.c_dim:
             c = torch.zeros(len(z), self.c_dim, device=z.device) if c is None else c
             x = torch.cat((x, c.float()), dim=1)
-        return truncate(normalize_2nd_moment(x)[:, None], self.w_avg, truncation_psi, truncation_cutoff)
+        return normalize_2nd_moment(x)
+
+    def forward(
+        self, z: Tensor, c: Tensor | None = None, truncation_psi: float | Sequence[float] = 1.0, truncation_cutoff: int | None = None
+    ) -> Tensor:
+        """Truncation moves w towards 0: the network knows no average."""
+        return truncate(self.single(z, c)[:, None], self.w_avg, truncation_psi, truncation_cutoff)
 
 
 def normalize_pixels(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from models.errors import StyleRigError
 TEMPORARY = ".stylerig-"  # how the names of files begin that are being written
 
 
-def write_atomic(path: str | Path, content: bytes | Callable[[Path], None]) -> Path:
+def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) -> Path:
     """Write beside ``path``, then rename: a reader never sees half a file.
 
     ``content`` is the bytes, or a function that writes the file whose path it is given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,11 @@ class Reconstruction(nn.Module):
     Beside the published MLP there can be a linear path (``linear``), which is fitted in closed form.
     Roll and translation are not predicted: the FFHQ alignment of the generator determines them.
     """
+
+    w_mean: Tensor
+    w_scale: Tensor
+    mean: Tensor
+    spread: Tensor
 
     def __init__(self, layers: int, width: int, sizes: dict[str, int], hidden: int = 384, linear: bool = True):
         super().__init__()
@@ -41,7 +47,7 @@ class Reconstruction(nn.Module):
         self.register_buffer("spread", torch.ones(size))
 
     @classmethod
-    def create(cls, face: FaceModel, layers: int, width: int, **options) -> Reconstruction:
+    def create(cls, face: FaceModel, layers: int, width: int, **options: Any) -> Reconstruction:
         """An untrained network whose statistics are those of a population under white light."""
         network = cls(layers, width, part_sizes(face), **options)
         neutral = RigParameters.neutral(face)

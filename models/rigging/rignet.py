@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,8 @@ from models.rigging.reconstruction import Reconstruction
 CONTROLS = {"pose": ("rotation",), "expression": ("expression",), "light": ("light",)}  # order of application
 SIMULTANEOUS = ("rotation", "expression", "light")
 CODE = 32  # size of an encoded style layer, from the paper
-METHODS = ("paper", "simultaneous", "joint")
+Method = Literal["paper", "simultaneous", "joint"]
+METHODS = get_args(Method)
 LAST_CONTROL = tuple(CONTROLS)[-1]
 
 
@@ -108,6 +110,10 @@ class RigNets(nn.Module):
     is what "joint" multiplies changes of yaw, pitch and roll with (training/gains.py).
     """
 
+    turn_gain: Tensor
+    w_mean: Tensor
+    w_scale: Tensor
+
     def __init__(
         self, layers: int, width: int, sizes: dict[str, int], method: str = "joint", hidden: int = 512, localize_expressions: bool = False
     ):
@@ -127,7 +133,7 @@ class RigNets(nn.Module):
             self.register_buffer(f"{part}_spread", torch.ones(sizes[part]))
 
     @classmethod
-    def create(cls, reconstruction: Reconstruction, face: FaceModel, **options) -> RigNets:
+    def create(cls, reconstruction: Reconstruction, face: FaceModel, **options: Any) -> RigNets:
         """Untrained networks that share the reconstruction's statistics."""
         nets = cls(reconstruction.layers, reconstruction.width, reconstruction.sizes, **options)
         nets.w_mean.copy_(reconstruction.w_mean)
@@ -137,6 +143,10 @@ class RigNets(nn.Module):
             getattr(nets, f"{part}_mean").copy_(reconstruction.mean[places[part]])
             getattr(nets, f"{part}_spread").copy_(reconstruction.spread[places[part]])
         return nets
+
+    def published(self, name: str) -> PaperRigNet:
+        """The paper's network of one of ``CONTROLS``, or "simultaneous"."""
+        return self.simultaneous if name == "simultaneous" else cast(PaperRigNet, self.paper[name])
 
     def standardised(self, parameters: RigParameters, parts: tuple[str, ...]) -> Tensor:
         """Values (N, C) of one control, each with mean 0 and spread 1 in the population."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.data.image_set import ImageSet, InfiniteShuffle
 from models.device_rng import DeviceRng
 from models.errors import StyleRigError
+from models.io.weights_file import channels_last
 from models.perception.features import BATCH, FIELDS, NAME, SIZE, FeatureNetwork, StudioFeatures
 from models.training.core.config import Stage
 from models.training.core.distributed import World
@@ -40,7 +41,7 @@ class FeaturesTask(LossTask):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = FeatureNetwork(self.labels.shape[1])
-        self.network = network.to(world.device, memory_format=torch.channels_last)
+        self.network = channels_last(network.to(world.device))
         self.modules = {"network": self.network}
         self.optimizers = {"network": torch.optim.AdamW(network.parameters(), weight_decay=0.01, fused=True)}
         self.shuffle = InfiniteShuffle(seed)

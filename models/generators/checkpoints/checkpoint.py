@@ -80,7 +80,7 @@ def save_generator(generator: Generator, path: str | Path, metadata: dict[str, A
     return write_atomic(path, save(state, header))
 
 
-def load_generator(path: str | Path, precision: str = "float32", device: str = "cpu") -> Generator:
+def load_generator(path: str | Path, precision: str = "float32", device: str | torch.device = "cpu") -> Generator:
     """Read a generator; it comes in evaluation mode, without gradients.
 
     The file is one that ``save_generator`` wrote, a pickle of NVIDIA's stylegan2-ada-pytorch or

@@ -65,7 +65,7 @@ class Stopped(Exception):
 class StopRequest:
     """Within: SIGTERM and SIGINT only set ``requested``, so that the loop can end between two steps."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.requested = False
         self.before: dict[int, Any] = {}
 

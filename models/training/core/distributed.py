@@ -70,7 +70,7 @@ class World:
         """The largest of each number over the processes."""
         return self.reduce(values, distributed.ReduceOp.MAX).tolist()
 
-    def reduce(self, values: Iterable[float], operation: distributed.ReduceOp) -> Tensor:
+    def reduce(self, values: Iterable[float], operation: distributed.ReduceOp.RedOpType) -> Tensor:
         numbers = torch.tensor(list(values), dtype=torch.float64, device=self.device)
         if self.size > 1:
             distributed.all_reduce(numbers, operation)

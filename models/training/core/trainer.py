@@ -6,11 +6,11 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from pydantic import Field
@@ -24,6 +24,8 @@ from models.training.core.distributed import World
 from models.training.core.log import ProgressBar, TrainingLog, clock
 
 LOG_SECONDS = 10
+StageType = TypeVar("StageType", bound=Stage)
+TaskType = TypeVar("TaskType", bound="Task[Any]")
 
 
 class Plan(Settings):
@@ -62,7 +64,7 @@ class Progress:
         return min(1.0, max((count / limit for count, limit in done if limit), default=0.0))
 
 
-class Task(ABC):
+class Task(ABC, Generic[StageType]):
     """What a Trainer trains: networks, their optimizers, and the gradients of one step.
 
     ``modules`` and ``optimizers`` are saved by name. Gradients are clipped to ``max_gradient_norm`` (None: not at all).
@@ -72,16 +74,16 @@ class Task(ABC):
     optimizers: dict[str, torch.optim.Optimizer]
     max_gradient_norm: float | None = None
 
-    def begin_stage(self, stage: Stage) -> None:
+    def begin_stage(self, stage: StageType) -> None:
         """Prepare for steps of ``stage``; also called when a training continues within it."""
         for optimizer in self.optimizers.values():
             set_learning_rate(optimizer, stage.learning_rate)
 
-    def batch(self, progress: Progress, rng: DeviceRng) -> Any:  # noqa: B027  (a task may need none)
+    def batch(self, progress: Progress, rng: DeviceRng) -> Any:
         """What the next step learns from; all that depends on ``progress`` belongs here."""
 
     @abstractmethod
-    def step(self, batch: Any, rng: DeviceRng) -> dict[str, Tensor | float]:
+    def step(self, batch: Any, rng: DeviceRng) -> Mapping[str, Tensor | float]:
         """Add the gradients of ``batch`` to the parameters; returns the losses by name."""
 
     def after_step(self, progress: Progress, losses: dict[str, float]) -> dict[str, float]:
@@ -96,22 +98,22 @@ class Task(ABC):
         """What a checkpoint holds beside modules and optimizers: plain values."""
         return {}
 
-    def load_state(self, state: dict[str, Any]) -> None:  # noqa: B027  (a task may keep nothing)
+    def load_state(self, state: dict[str, Any]) -> None:
         """Continue from what ``state()`` returned."""
 
 
-class LossTask(Task):
+class LossTask(Task[Stage]):
     """A task of one module, whose losses' sum is minimised."""
 
-    max_gradient_norm = 1.0
+    max_gradient_norm: float | None = 1.0
 
     @abstractmethod
     def losses(self, batch: Any, rng: DeviceRng) -> dict[str, Tensor]:
         """The weighted terms by name."""
 
-    def step(self, batch: Any, rng: DeviceRng) -> dict[str, Tensor | float]:
+    def step(self, batch: Any, rng: DeviceRng) -> Mapping[str, Tensor | float]:
         losses = self.losses(batch, rng)
-        sum(losses.values()).backward()
+        sum(losses.values(), torch.zeros(())).backward()
         return {name: loss.detach() for name, loss in losses.items()}
 
 
@@ -122,7 +124,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, *rates: float) -> None:
         group["initial_lr"] = rate
 
 
-class Trainer:
+class Trainer(Generic[TaskType]):
     """Trains ``task`` through ``stages``, in ``folder``, and continues there where it was stopped.
 
     Writes ``checkpoint.pt`` every few minutes, when it is asked to stop and at the end, and ``log.jsonl``. ``key`` says
@@ -137,7 +139,7 @@ class Trainer:
     def __init__(
         self,
         name: str,
-        task: Task,
+        task: TaskType,
         plan: Plan,
         stages: Sequence[Stage],
         folder: Path,
@@ -194,8 +196,8 @@ class Trainer:
         started = time.monotonic()
         self.set_learning_rates(stage)
         rng = DeviceRng(step_seed(self.plan.seed, self.progress.steps, self.world.rank), self.world.device)
-        losses = self.task.step(self.task.batch(self.progress, rng), rng)
-        losses = dict(zip(losses, self.world.mean(float(loss) for loss in losses.values()), strict=True))
+        found = self.task.step(self.task.batch(self.progress, rng), rng)
+        losses = dict(zip(found, self.world.mean(float(loss) for loss in found.values()), strict=True))
         self.update(losses)
         (seconds,) = self.world.reduce_max([time.monotonic() - started])
         self.progress.add(self.world.share(stage.batch) * self.world.size, seconds)

@@ -132,7 +132,7 @@ def hue_rotation(angle: Tensor) -> Tensor:
 class Adaptive:
     """The probability p, moved every few steps so that E[sign(D(real))] comes to ``target``."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.p = 0.0
         self.signs: list[float] = []
 

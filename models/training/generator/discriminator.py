@@ -31,6 +31,8 @@ DETAIL, DETAIL_GAIN = 4, 4.0  # pixels of a picture's coarse part; how much stro
 class Conv2dLayer(nn.Module):
     """Convolution with equalised learning rate, optional blur and halving, optional leaky ReLU."""
 
+    resample_filter: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -137,10 +139,11 @@ class PatchDiscriminator(nn.Module):
         for layers in self.scales:
             coarse = F.interpolate(F.avg_pool2d(pictures, DETAIL), scale_factor=DETAIL, mode="bilinear", align_corners=False)
             x = channels_last(torch.cat((pictures, DETAIL_GAIN * (pictures - coarse)), dim=1).to(self.dtype))
-            for layer in layers[:-1]:
+            *first, last = layers.children()
+            for layer in first:
                 x = F.leaky_relu(layer(x), LEAK)
                 features.append(x)
-            logits.append(layers[-1](x).float())
+            logits.append(last(x).float())
             pictures = F.avg_pool2d(pictures, 2)
         return logits, features
 
@@ -148,9 +151,8 @@ class PatchDiscriminator(nn.Module):
 def patch_layers(in_channels: int) -> nn.ModuleList:
     """Three halving convolutions and one that judges, with He's beginning."""
     sizes = (in_channels, *PATCH_CHANNELS)
-    layers = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(sizes))
-    layers.append(nn.Conv2d(sizes[-1], 1, 3, padding=1))
+    layers = [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(sizes)] + [nn.Conv2d(sizes[-1], 1, 3, padding=1)]
     for layer in layers:
         nn.init.kaiming_normal_(layer.weight, LEAK)
-        nn.init.zeros_(layer.bias)
-    return layers
+        nn.init.zeros_(layer.get_parameter("bias"))
+    return nn.ModuleList(layers)

@@ -10,6 +10,7 @@ from torch import nn
 
 from models.generators import Generator
 from models.generators.cpu import usable_precision
+from models.generators.semantic_mapping import SemanticMapping
 from models.training.core.trainer import set_learning_rate
 from models.training.generator.config import GeneratorPlan, Stage
 from models.training.generator.discriminator import Discriminator, PatchDiscriminator
@@ -49,15 +50,15 @@ class Networks:
             later = size > config.stages[0].resolution
             getattr(self.generator.synthesis, f"b{size}").torgb.weight.mul_(0.0 if later else 0.1)
         mapping = self.generator.mapping
-        if config.generator.meanings:
+        if isinstance(mapping, SemanticMapping):
             mapping.begin(config.seed)
             mapping.centre_styles(self.generator.synthesis)
             return
-        for index in range(mapping.num_layers):
+        for index in range(config.generator.mapping_layers):
             layer = getattr(mapping, f"fc{index}")
             gain = math.sqrt(layer.weight.shape[1]) / config.generator.mapping_lr_multiplier
             nn.init.orthogonal_(layer.weight, gain)
-        mapping.fc0.weight[:, latent_dim : config.generator.z_dim] = 0
+        mapping.get_parameter("fc0.weight")[:, latent_dim : config.generator.z_dim] = 0
 
     @torch.no_grad()
     def refresh_w_avg(self) -> None:

@@ -52,7 +52,7 @@ class Batch:
     regularise_path: bool
 
 
-class GeneratorTask(Task):
+class GeneratorTask(Task[Stage]):
     """The generator of ``plan``, taught from the images in the folder ``data``.
 
     Samples and ``generator.safetensors``, the running average of the weights, are written to ``output``.
@@ -120,15 +120,16 @@ class GeneratorTask(Task):
 
     def pair_loss(self, images: Tensor, batch: Batch, rng: DeviceRng) -> tuple[Tensor, dict[str, float]]:
         """Difference of images (M, 4, R, R) to the first of ``batch``, and its parts."""
-        stage = self.stage
-        real, focus, near = (part if part is None else part[: len(images)] for part in (batch.real, batch.focus, batch.near))
+        stage, count = self.stage, len(images)
+        real, focus = batch.real[:count], batch.focus[:count]
+        near = None if batch.near is None else batch.near[:count]
         loss = losses.pair_loss(images, real, focus, stage.gradient_weight, stage.pair_skip, near)
         values = {"pair": loss.item()}
         if stage.texture_weight > 0:
             texture = texture_loss(images, real)
             values["texture"] = texture.item()
             loss = loss + stage.texture_weight * texture
-        if stage.perceptual_weight > 0:
+        if stage.perceptual_weight > 0 and self.regressor is not None:
             perceptual = perceptual_loss(self.regressor, images, real, rng.generator)
             values["perceptual"] = perceptual.item()
             loss = loss + stage.perceptual_weight * perceptual
@@ -251,7 +252,7 @@ def open_training(
     say: Callable[[str], None] = print,
     world: World | None = None,
     regressor: Estimator | None = None,
-) -> Trainer:
+) -> Trainer[GeneratorTask]:
     """A training in the folder ``output``, continued if that holds a checkpoint.
 
     Under torchrun only the first process writes. Raises StyleRigError for data, a plan or a checkpoint that do not fit.
@@ -262,7 +263,7 @@ def open_training(
     return Trainer("generator", task, plan, plan.stages, output, plan.shape() | {"latents": task.data.latent_dim}, world, say)
 
 
-def train_generator(trainer: Trainer) -> Path:
+def train_generator(trainer: Trainer[GeneratorTask]) -> Path:
     """Train to the end and write ``results.md``; raises Stopped when the process is asked to stop."""
     task = trainer.task
     with gathered_passes(task.plan.compile and can_compile(task.world.device, task.say)):

@@ -76,7 +76,7 @@ class Batch:
     regularise_r1: bool = False
 
 
-class GuidedTask(Task):
+class GuidedTask(Task[Stage]):
     """The generator of ``plan``, taught from the whole heads in the folder ``data``.
 
     What was learned of people and samples are written to ``output``.
@@ -89,7 +89,7 @@ class GuidedTask(Task):
         self.mesh = guide.GuideMesh.of(self.face)
         size = min(max(stage.resolution for stage in plan.stages), max(plan.channels))
         self.data = ImageSet(data, size, FIELDS, progress=world.is_main, whole=True)
-        self.entries = {entry.number: entry for entry in self.data.source.entries()}
+        self.truths = {entry.number: entry.truth for entry in self.data.source.entries() if entry.truth}
         self.described: dict[int, Tensor] = {}  # person -> features
         self.figures: dict[str, float] = {}
         self.shuffle = InfiniteShuffle(plan.seed)
@@ -110,7 +110,7 @@ class GuidedTask(Task):
         torch.manual_seed(plan.seed)
         config = person.config if person else PersonConfig(numbers=self.data.latent_dim)
         self.networks = Networks(plan.generator(config, tuple(MATTES)))
-        if person:
+        if person and self.networks.mapping.person:
             self.networks.mapping.person.load_state_dict(person.state_dict())
             self.networks.mapping.person.requires_grad_(False)
             self.networks.mapping.set_population(self.features(self.data.rows(held_out=False)))
@@ -149,12 +149,13 @@ class GuidedTask(Task):
 
     def batch_of(self, rows: np.ndarray, size: int) -> Batch:
         """The images of ``rows``, without their mattes."""
-        parameters, camera, body = (torch.from_numpy(self.data.truth[name][rows]) for name in ("parameters", "camera", "body"))
-        parameters, camera = RigParameters.from_vector(parameters, self.face), Camera(camera[:, :1], camera[:, 1:])
+        truth = {name: torch.from_numpy(self.data.truth[name][rows]) for name in ("parameters", "camera", "body", "landmarks")}
+        camera = Camera(truth["camera"][:, :1], truth["camera"][:, 1:])
         with torch.no_grad():
-            maps = guide.guide_maps(self.mesh, parameters, camera, body, size)
-        parts = (self.data.batch(rows, size)[0], self.features(rows), maps, self.data.landmarks(rows))
-        return Batch(*(part.to(self.world.device) for part in parts), mattes=None)
+            maps = guide.guide_maps(self.mesh, RigParameters.from_vector(truth["parameters"], self.face), camera, truth["body"], size)
+        parts = (self.data.batch(rows, size)[0], self.features(rows), maps, truth["landmarks"])
+        real, features, maps, landmarks = (part.to(self.world.device) for part in parts)
+        return Batch(real, features, maps, landmarks, mattes=None)
 
     def features(self, rows: np.ndarray) -> Tensor:
         """What describes the people on the images of ``rows`` (N, F), exactly."""
@@ -172,7 +173,7 @@ class GuidedTask(Task):
         """(N, M, R, R) in [-1, 1]: how much of each pixel of the images ``real`` (N, 4, R, R) shows what ``MATTES`` names."""
         shares = []
         for number in self.data.numbers[rows].tolist():
-            with np.load(self.entries[number].truth, allow_pickle=False) as truth:
+            with np.load(self.truths[number], allow_pickle=False) as truth:
                 classes = torch.from_numpy(truth["classes"])
             of = torch.stack([torch.isin(classes, torch.tensor([CLASSES.index(name) for name in names])) for names in MATTES.values()])
             shares.append(F.avg_pool2d(of.float()[None], classes.shape[-1] // real.shape[-1]))
@@ -224,7 +225,7 @@ class GuidedTask(Task):
         generator.mapping.load_state_dict(self.average.mapping.state_dict())
         generator.synthesis.load_state_dict(self.average.synthesis.state_dict())
         z = torch.randn(POPULATION, generator.z_dim, generator=torch.Generator().manual_seed(0))
-        generator.mapping.w_avg.copy_(generator.mapping.single(z).mean(dim=0))
+        generator.w_avg.copy_(generator.mapping.single(z).mean(dim=0))
         return generator
 
     def summary(self, progress: Progress) -> dict[str, Any]:
@@ -240,7 +241,9 @@ class GuidedTask(Task):
         }
 
 
-def open_training(data: Path, plan: GuidedPlan, output: Path, say: Callable[[str], None] = print, world: World | None = None) -> Trainer:
+def open_training(
+    data: Path, plan: GuidedPlan, output: Path, say: Callable[[str], None] = print, world: World | None = None
+) -> Trainer[GuidedTask]:
     """A training in the folder ``output``, continued if that holds a checkpoint; stages may have changed since."""
     world = world or World("cpu")
     say = say if world.is_main else lambda line: None
@@ -249,7 +252,7 @@ def open_training(data: Path, plan: GuidedPlan, output: Path, say: Callable[[str
     return Trainer("guided generator", task, plan, plan.stages, output, key, world, say)
 
 
-def train_guided(trainer: Trainer) -> Path:
+def train_guided(trainer: Trainer[GuidedTask]) -> Path:
     """Train to the end and write ``results.md``; raises Stopped when the process is asked to stop."""
     trainer.run()
     task, page = trainer.task, trainer.task.output / "results.md"

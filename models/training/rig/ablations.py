@@ -156,7 +156,8 @@ class Bench:
 
     def portraits(self, w: Tensor) -> tuple[Tensor, Tensor]:
         parts = [self.data.portraits(part) for part in w.split(BATCH)]
-        return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+        images, mattes = (torch.cat(part) for part in zip(*parts, strict=True))
+        return images, mattes
 
     def regress(self, w: Tensor) -> RigParameters:
         """What the judge regresses from the images of w."""
@@ -174,7 +175,7 @@ class Bench:
         return self.w + task.nets.w_scale * task.change(task.nets.code(self.w), self.own, target)
 
     @torch.no_grad()
-    def measure(self, tasks: dict[str, PaperTask]) -> dict[str, float]:
+    def measure(self, tasks: dict[str, PaperTask]) -> dict[str, float | None]:
         """The columns of the table."""
         edited = {edit: self.edit(task) for edit, task in tasks.items()}
         after = {edit: self.regress(w) for edit, w in edited.items()}

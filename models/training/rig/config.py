@@ -7,8 +7,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.generators.generator import PRECISIONS
-from models.rigging.rignet import METHODS
+from models.generators.generator import Precision
+from models.rigging.rignet import Method
 from models.training.core import config
 from models.training.core.config import NonNegative, Settings, load_settings
 from models.training.core.schedule import warmup_cosine
@@ -83,9 +83,9 @@ class RigPlan(Plan):
     name: str = "stylerig"
     seed: int = Field(default=1, ge=0)
     checkpoint_minutes: NonNegative = 1.0
-    method: Literal["best", *METHODS] = "best"  # what ships: one of them, or the best measured
+    method: Literal["best", Method] = "best"  # what ships: one of them, or the best measured
     localize_expressions: bool = True  # outside the face an expression changes nothing
-    precision: Literal[*PRECISIONS] = "float32"  # of the networks that see images
+    precision: Precision = "float32"  # of the networks that see images
     landmarks: Stage = Stage(steps=1500, learning_rate=2e-3)
     judge: Stage = Stage(steps=1500, learning_rate=2e-3)
     pool: PoolSettings = PoolSettings()

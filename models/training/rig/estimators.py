@@ -11,6 +11,7 @@ from torch.nn.functional import smooth_l1_loss
 from models.device_rng import DeviceRng
 from models.face import FaceModel
 from models.face.parameters import RigParameters
+from models.io.weights_file import channels_last
 from models.perception.face_regressor import LANDMARKS, PERSON, Estimator
 from models.training.core.trainer import Progress
 from models.training.rig.config import Stage
@@ -25,6 +26,8 @@ MAX_VALIDATED, VALIDATION_BATCH = 1024, 64
 class EstimatorTask(RigTask):
     """Robust differences of the labels, in their standard deviations."""
 
+    network: Estimator
+
     def __init__(self, run: Run, network: Estimator, stage: Stage, images: StudioImages):
         super().__init__(run, network, stage)
         self.images, self.mirror = images, Mirror(run.face)
@@ -37,9 +40,9 @@ class EstimatorTask(RigTask):
         return self.images.sample(self.count, rng).mirrored(self.mirror, flipped), flipped
 
     def losses(self, batch: tuple[Batch, Tensor], rng: DeviceRng) -> dict[str, Tensor]:
-        (batch, flipped), network = batch, self.network
-        images = degrade(over_backgrounds(batch.images, rng), rng)
-        labels = torch.cat((batch.landmarks.flatten(1), batch.parameters, batch.looks), dim=1)
+        (shown, flipped), network = batch, self.network
+        images = degrade(over_backgrounds(shown.images, rng), rng)
+        labels = torch.cat((shown.landmarks.flatten(1), shown.parameters, shown.looks), dim=1)
         with self.run.autocast():
             found = network.standardised(images)
         loss = smooth_l1_loss(found, (labels - network.mean) / network.spread, reduction="none")
@@ -56,7 +59,7 @@ class EstimatorTask(RigTask):
 def train_estimator(run: Run, name: str, images: StudioImages, stage: Stage, seed: int) -> Estimator:
     """Train, measure on the images held out, write ``NAME.safetensors``; returns it for use."""
     path = run.output / f"{name}.safetensors"
-    network = new_estimator(run.face, images, seed).to(run.world.device, memory_format=torch.channels_last).train()
+    network = channels_last(new_estimator(run.face, images, seed).to(run.world.device)).train()
     key = key_of(stage, seed, run.face.name, run.plan.precision, run.world.size)
     trainer = run.trainer(name, EstimatorTask(run, network, stage, images), stage, key, seed)
     finished = trainer.finished and path.is_file()

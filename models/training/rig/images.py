@@ -118,7 +118,8 @@ class StudioImages:
     def labels_of(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Parameters (M, P), landmarks (M, 68, 2) and looks (M, Q) of pictures, on the processor."""
         parameters, landmarks, latent = (self.set.truth[name][rows] for name in ("parameters", "landmarks", "latent"))
-        return tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in (parameters, landmarks, latent[:, self.looks]))
+        tensor = lambda part: torch.from_numpy(np.ascontiguousarray(part))
+        return tensor(parameters), tensor(landmarks), tensor(latent[:, self.looks])
 
     def labels(self) -> tuple[Tensor, Tensor, Tensor]:
         """The same of all pictures for training."""

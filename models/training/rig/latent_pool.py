@@ -86,7 +86,7 @@ def draw_codes(generator: Generator, count: int, rng: DeviceRng) -> tuple[Tensor
 def make_chunk(generator: Generator, detector: Estimator, settings: PoolSettings, rng: DeviceRng) -> dict:
     """The tensors of one chunk, on the CPU."""
     w, plain, z = draw_codes(generator, CHUNK, rng)
-    parts = {"thumbnails": [], "alpha": [], "landmarks": [], "parameters": []}
+    parts: dict[str, list[Tensor]] = {"thumbnails": [], "alpha": [], "landmarks": [], "parameters": []}
     for rows in w.split(BATCH):
         colour, alpha = generator.foreground(rows)
         portrait = over_backdrop(colour, alpha)

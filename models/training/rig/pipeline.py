@@ -103,23 +103,27 @@ def open_generator(run: Run, path: Path) -> Generator:
 
 def open_regressors(run: Run, images: Path | None, landmarks: Path | None) -> tuple[Estimator, dict[str, Any]]:
     """The landmark network, given or trained; the judge is trained too where there are images. And their figures."""
-    if landmarks is None and images is None:
-        raise StyleRigError(
-            "Neither images to learn landmarks from nor a landmark network is given.",
-            "Give one of the two; python -m models.synthetic renders such images.",
-            code="no_landmarks",
-        )
-    detector = Estimator.load(landmarks).to(run.world.device) if landmarks else train_landmarks(run, images)
     if images is None:
-        return detector, {}
+        if landmarks is None:
+            raise no_landmarks()
+        return Estimator.load(landmarks).to(run.world.device), {}
+    detector = Estimator.load(landmarks).to(run.world.device) if landmarks else train_landmarks(run, images)
     measured = train_judge(run, images).header["measured"]
     return detector, {"judge": {f"landmark_pixels_of_{measured['size']}": measured["landmark_pixels"]}}
+
+
+def no_landmarks() -> StyleRigError:
+    return StyleRigError(
+        "Neither images to learn landmarks from nor a landmark network is given.",
+        "Give one of the two; python -m models.synthetic renders such images.",
+        code="no_landmarks",
+    )
 
 
 def write_rig(run: Run, generator_path: Path, data: RigNetData, nets: RigNets, measured: dict[str, Any]) -> None:
     """Weights, cards and settings: the folder is a whole rig."""
     output, plan = run.output, run.plan
-    header = {"config": plan.model_dump(mode="json"), "measured": measured, "generator": hash_files([generator_path])}
+    header: dict[str, Any] = {"config": plan.model_dump(mode="json"), "measured": measured, "generator": hash_files([generator_path])}
     data.reconstruction.save(output / f"{plan.name}-reconstruction.safetensors", header)
     nets.save(output / f"{plan.name}-rignet.safetensors", header)
     copy_generator(generator_path, output / f"{plan.name}-generator.safetensors")

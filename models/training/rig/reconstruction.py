@@ -8,6 +8,7 @@ from torch import Tensor
 from models.device_rng import DeviceRng
 from models.face import FaceModel
 from models.face.alignment import project_landmarks
+from models.face.parameters import RigParameters
 from models.generators import Generator
 from models.generators.semantic_mapping.scene_edits import draw_scenes
 from models.perception.face_regressor import LANDMARKS, Estimator
@@ -29,6 +30,9 @@ def training_rows(pool: LatentPool) -> int:
 
 class ReconstructionTask(RigTask):
     """Photometric and landmark terms, the regulariser, the landmark network as teacher, exact scenes."""
+
+    network: Reconstruction
+    stage: ReconstructionSettings
 
     def __init__(self, run: Run, network: Reconstruction, generator: Generator, pool: LatentPool, detector: Estimator):
         super().__init__(run, network, run.plan.reconstruction)
@@ -69,7 +73,7 @@ def train_reconstruction(run: Run, generator: Generator, pool: LatentPool, detec
     return network.eval().requires_grad_(False)
 
 
-def start_network(pool: LatentPool, detector: Estimator, face: FaceModel, settings: ReconstructionSettings, seed: int):
+def start_network(pool: LatentPool, detector: Estimator, face: FaceModel, settings: ReconstructionSettings, seed: int) -> Reconstruction:
     """An untrained network with the statistics of the pool's codes and of the studio's people."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -112,6 +116,6 @@ def measure_reconstruction(network: Reconstruction, pool: LatentPool, face: Face
     return {"landmark_pixels_of_128": round(pixels, 3), "photometric_rms": round(float(photometric) ** 0.5, 4)}
 
 
-def landmark_distance(face: FaceModel, parameters, landmarks: Tensor) -> float:
+def landmark_distance(face: FaceModel, parameters: RigParameters, landmarks: Tensor) -> float:
     """Mean distance in NDC between projected and given landmarks."""
     return float((project_landmarks(face, parameters)[..., :2] - landmarks).norm(dim=-1).mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from models.face.alignment import project_landmarks
 from models.face.parameters import RigParameters
 from models.generators.semantic_mapping.scene_edits import draw_pairs, draw_scenes
 from models.rigging.local_blend import face_area
-from models.rigging.rignet import CONTROLS, METHODS, SIMULTANEOUS, RigNets
+from models.rigging.rignet import CONTROLS, METHODS, SIMULTANEOUS, PaperRigNet, RigNets
 from models.training.core.trainer import Progress
 from models.training.rig.config import RigNetSettings, RigPlan
 from models.training.rig.latent_pool import downsample
@@ -33,8 +34,7 @@ def train_rignet(run: Run, data: RigNetData, key: str) -> RigNets:
     """Train all networks; the method is left to ``choose_method``."""
     plan, nets = run.plan, start_networks(data, run.plan)
     for name, parts in (*CONTROLS.items(), ("simultaneous", SIMULTANEOUS)):
-        network = nets.simultaneous if name == "simultaneous" else nets.paper[name]
-        train_network(f"rignet-{name}", PaperTask(run, data, nets, network, parts, plan.paper), key)
+        train_network(f"rignet-{name}", PaperTask(run, data, nets, nets.published(name), parts, plan.paper), key)
     fit_linear(data, nets, exact=plan.joint.scenes > 0)
     train_network("rignet-joint", JointTask(run, data, nets, plan.joint), key)
     train_network("rignet-finish", ImageFinetuneTask(run, data, nets, plan.finish), key)
@@ -58,6 +58,8 @@ def start_networks(data: RigNetData, plan: RigPlan) -> RigNets:
 class RigNetTask(RigTask):
     """Trains ``network``, a part of ``nets``."""
 
+    stage: RigNetSettings
+
     def __init__(self, run: Run, data: RigNetData, nets: RigNets, network: nn.Module, settings: RigNetSettings):
         super().__init__(run, network, settings)
         self.data, self.nets, self.face = data, nets, data.face
@@ -66,7 +68,7 @@ class RigNetTask(RigTask):
 class PaperTask(RigNetTask):
     """The published losses for one network; the simultaneous one edits one of its components at a time."""
 
-    def __init__(self, run, data, nets, network: nn.Module, parts: tuple[str, ...], settings: RigNetSettings):
+    def __init__(self, run: Run, data: RigNetData, nets: RigNets, network: nn.Module, parts: tuple[str, ...], settings: RigNetSettings):
         super().__init__(run, data, nets, network, settings)
         self.parts = parts
 
@@ -93,7 +95,7 @@ class PaperTask(RigNetTask):
 
     def change(self, code: Tensor, own: RigParameters, target: RigParameters) -> Tensor:
         """The published d(w, p), in standardised codes; it is told nothing of what the head is like now."""
-        return self.network.step(code, self.nets.standardised(target, self.parts))
+        return cast(PaperRigNet, self.network).step(code, self.nets.standardised(target, self.parts))
 
     def rerender(self, parameters: RigParameters, rows: Tensor, rng: DeviceRng) -> Tensor:
         """Landmark and photometric terms of parameters against the samples at ``rows``."""
@@ -143,7 +145,7 @@ class JointTask(RigNetTask):
 
     def losses(self, batch: None, rng: DeviceRng) -> dict[str, Tensor]:
         data, stage = self.data, self.stage
-        terms = {}
+        terms: dict[str, Tensor] = {}
         if stage.parameter or stage.landmark or stage.change:
             edits = self.sample_edits(rng)
             found, landmarks = data.reconstruct(edits.edited), project_landmarks(self.face, edits.target)[..., :2]
@@ -247,5 +249,5 @@ def choose_method(data: RigNetData, nets: RigNets, method: str, seed: int) -> di
     for name in METHODS:
         edited = nets(data.pool.w[rows], own, target, data.reconstruction, data.face, name)
         errors[name] = round(float(parameter_term(data.detect(edited), target.vector(), data.weights)), 4)
-    nets.method = min(errors, key=errors.get) if method == "best" else method
+    nets.method = min(errors, key=errors.__getitem__) if method == "best" else method
     return errors

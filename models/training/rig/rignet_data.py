@@ -34,7 +34,9 @@ class RigNetData:
     parameters: RigParameters  # of the pool's codes, as the reconstruction estimates them
 
     @classmethod
-    def open(cls, generator, detector, reconstruction, face, pool) -> RigNetData:
+    def open(
+        cls, generator: Generator, detector: Estimator, reconstruction: Reconstruction, face: FaceModel, pool: LatentPool
+    ) -> RigNetData:
         with torch.no_grad():
             parameters = reconstruction(pool.w, face)
         return cls(generator, detector, reconstruction, face, pool, parameters)

@@ -45,7 +45,7 @@ class Run:
             say(notice)
         return cls(plan, face.to(world.device), output, say, world, precision)
 
-    def trainer(self, name: str, task: LossTask, stage: Stage, key: str, seed: int | None = None) -> Trainer:
+    def trainer(self, name: str, task: LossTask, stage: Stage, key: str, seed: int | None = None) -> Trainer[LossTask]:
         """The training of one network; it starts again when its ``key`` has changed."""
         plan = self.plan if seed is None else self.plan.replace(seed=seed)
         return Trainer(name, task, plan, [stage], self.output / name, key, self.world, self.say, restart=True)
