@@ -22,6 +22,8 @@ from pathlib import Path
 import bpy
 
 # isort: split
+import io
+
 import addon_utils  # Blender's own; importable only after bpy
 import numpy as np
 
@@ -202,7 +204,8 @@ def run(arguments: list[str]) -> None:
 
 def main() -> int:
     arguments = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
-    sys.stdout.reconfigure(errors="backslashreplace")  # a pipe may not hold every folder's name
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a pipe may not hold every folder's name
     try:
         run(arguments)
         return 0

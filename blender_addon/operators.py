@@ -15,7 +15,10 @@ from .windows import redraw
 POLL_SECONDS = 0.05  # how often a waiting operator looks whether its work is done
 
 
-class AsyncOperator:
+Mixin: Any = object  # beside bpy's own class, whose attributes are not known here
+
+
+class AsyncOperator(Mixin):
     """An operator whose slow part runs in a thread when a person starts it, and here when a script does.
 
     ``work()`` (main thread) returns the function for the thread, which touches nothing of Blender;
@@ -31,9 +34,10 @@ class AsyncOperator:
         return {"FINISHED"}
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
-        self._task = self.begin()
-        if self._task is None:
+        task = self.begin()
+        if task is None:
             return {"CANCELLED"}
+        self._task = task
         manager = context.window_manager
         self._timer = manager.event_timer_add(POLL_SECONDS, window=context.window)
         manager.modal_handler_add(self)

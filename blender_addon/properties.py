@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, PointerProperty, StringProperty
 
@@ -13,7 +15,7 @@ LIGHT_SIZE = 27  # nine coefficients, three channels
 OVERRIDABLE = {"LIBRARY_OVERRIDABLE"}  # a linked rig's override keeps its own value
 
 
-def is_mesh(_self, candidate: bpy.types.Object) -> bool:
+def is_mesh(_self: StyleRigObject, candidate: bpy.types.Object) -> bool:
     return candidate.type == "MESH"
 
 
@@ -22,7 +24,7 @@ def tag(settings: StyleRigObject, _context: bpy.types.Context) -> None:
     settings.id_data.update_tag()
 
 
-def stored(settings: StyleRigObject, name: str, otherwise):
+def stored(settings: StyleRigObject, name: str, otherwise: Any) -> Any:
     """An entry of the stored portrait, or ``otherwise`` where there is none."""
     try:
         return parse_portrait(settings.portrait).get(name, otherwise)

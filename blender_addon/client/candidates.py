@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ..errors import UserError
 from .http_client import Client, fault
 
 THUMBNAIL_SIZE = 128  # pixels
-OWN_CONTROLS = {"rotation": None, "expression": {}, "light": None, "translation": None, "scale": 1.0}
+OWN_CONTROLS: dict[str, Any] = {"rotation": None, "expression": {}, "light": None, "translation": None, "scale": 1.0}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,14 @@ class Gallery:
             come.append(self._come.get())
         return come
 
-    def _run(self, connect, seeds, truncation, stop: threading.Event, come: queue.Queue) -> None:
+    def _run(
+        self,
+        connect: Callable[[], Client],
+        seeds: Iterable[int],
+        truncation: float,
+        stop: threading.Event,
+        come: queue.Queue,
+    ) -> None:
         try:
             for seed in seeds:
                 if stop.is_set():

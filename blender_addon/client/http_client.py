@@ -12,6 +12,7 @@ import socket
 import threading
 import traceback
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -213,7 +214,7 @@ class Client:
             connection.close()
 
 
-def frame_request(portrait: dict, controls: dict, size: int | None, passes, form: str) -> dict:
+def frame_request(portrait: dict, controls: dict, size: int | None, passes: Iterable[str], form: str) -> dict:
     """The body of POST /v1/frames."""
     output = {"size": size, "passes": list(passes), "format": form}
     return {"portrait": portrait, "controls": controls, "output": output}

@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ..errors import Text, UserError
 from ..install.child_process import clean_environment, kill_group, own_group
@@ -73,13 +73,14 @@ class BackendProcess:
     def client(self, settings: LaunchSettings) -> Client:
         """A client of the running backend; starts it if it is not there or has died. Blocks."""
         with self._lock:
-            if not self.running:
+            client = self._client
+            if client is None or not self.running:
                 self.starting = True
                 try:
-                    self._start(settings)
+                    client = self._client = self._start(settings)
                 finally:
                     self.starting = False
-            return self._client
+            return client
 
     def stop(self) -> None:
         """End the backend, kindly first; returns when it is gone. Does nothing without one."""
@@ -89,7 +90,7 @@ class BackendProcess:
         with self._lock:
             self._end()
 
-    def _start(self, settings: LaunchSettings) -> None:
+    def _start(self, settings: LaunchSettings) -> Client:
         self._end()
         if not self._registered:
             atexit.register(self.stop)
@@ -103,7 +104,7 @@ class BackendProcess:
         except BaseException:
             self._end()
             raise
-        self._client = Client(ready["port"], token, settings.log)
+        return Client(ready["port"], token, settings.log)
 
     def _end(self) -> None:
         process, client, self._process, self._client = self._process, self._client, None, None
@@ -111,7 +112,7 @@ class BackendProcess:
             return
         if client is not None:
             client.close()
-        close_quietly(process.stdin)
+        close_quietly(cast(BinaryIO, process.stdin))
         try:
             process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -211,7 +212,7 @@ def wait_until_ready(process: subprocess.Popen, settings: LaunchSettings) -> dic
 def drain(process: subprocess.Popen, lines: queue.Queue) -> None:
     """Pass on the lines up to the first event, read and drop all others: a full pipe would stop the backend."""
     ready = False
-    with process.stdout as stream:
+    with cast(BinaryIO, process.stdout) as stream:
         for line in stream:
             if not ready:
                 lines.put(line)

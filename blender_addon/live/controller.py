@@ -133,7 +133,10 @@ class LiveView:
 
     def poll(self) -> None:
         """Show what has come, ask for what has changed. Never blocks."""
-        answer = self.worker.take()
+        worker = self.worker
+        if worker is None:
+            return
+        answer = worker.take()
         if answer is not None:
             self._show(answer)
         # While a render runs in the window, the scene is its own thread's.
@@ -146,9 +149,9 @@ class LiveView:
         if isinstance(action, policy.ReadRig):
             self.changed = False
             action = self._feed(self._read_rig())
-        if isinstance(action, policy.Ask):
+        if isinstance(action, policy.Ask) and self._read is not None:
             self._settings = self._settings or backend_manager.launch_settings()
-            self.worker.submit(FrameRequest(*self._read, action.size, action.full, self._settings))
+            worker.submit(FrameRequest(*self._read, action.size, action.full, self._settings))
 
     def _feed(self, event: policy.Event) -> policy.Action:
         """Take the policy's next step; returns what it says to do."""
@@ -162,7 +165,7 @@ class LiveView:
         render = bpy.context.scene.render
         return policy.Looked(
             changed=self.changed,
-            busy=self.worker.busy,
+            busy=self.busy,
             starting=backend_manager.BACKEND.starting,
             playing=playing(),
             playback=setting("live_playback"),
@@ -188,6 +191,11 @@ class LiveView:
         return rig
 
     @property
+    def busy(self) -> bool:
+        """Whether a picture is being drawn, or waits to be."""
+        return self.worker is not None and self.worker.busy
+
+    @property
     def rig(self) -> bpy.types.Object | None:
         """The rig that is shown; None when it is not in the scene any more."""
         return found(bpy.context.scene.objects, *self._rig)
@@ -195,7 +203,7 @@ class LiveView:
     def _show(self, answer: Answer) -> None:
         if answer.error is not None:
             self._settings = None
-            self._feed(policy.Refused(answer.error, self.worker.busy))
+            self._feed(policy.Refused(answer.error, self.busy))
             return
         picture: Picture = answer.value
         self.picture, self.seconds = picture, answer.seconds
@@ -232,28 +240,28 @@ def watched_handlers() -> tuple[tuple[list, Callable], ...]:
 
 
 @persistent
-def mark_changed(*_arguments) -> None:
+def mark_changed(*_arguments: object) -> None:
     VIEW.changed = True
 
 
 @persistent
-def note_editors(*_arguments) -> None:
+def note_editors(*_arguments: object) -> None:
     """Undo takes the image and its pixels back to what they were, and away where it goes to before the start."""
     VIEW.editors = editors()
 
 
 @persistent
-def stop_before_load(*_arguments) -> None:
+def stop_before_load(*_arguments: object) -> None:
     VIEW.stop()
 
 
 @persistent
-def keep_before_save(*_arguments) -> None:
+def keep_before_save(*_arguments: object) -> None:
     keep_image()
 
 
 @persistent
-def note_before_save(*_arguments) -> None:
+def note_before_save(*_arguments: object) -> None:
     """Whether the live view runs is stored in the file. Not when it starts: undo would take that back."""
     for scene in bpy.data.scenes:
         if scene.library is None and scene.stylerig.live != VIEW.running:
@@ -261,7 +269,7 @@ def note_before_save(*_arguments) -> None:
 
 
 @persistent
-def resume_after_load(*_arguments) -> None:
+def resume_after_load(*_arguments: object) -> None:
     """Go on with the live view that was running when the file was saved."""
     if has_window() and bpy.context.scene.stylerig.live and active_rig(bpy.context) is not None:
         VIEW.start()

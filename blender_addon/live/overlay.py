@@ -8,6 +8,7 @@ form; the view's own transform, AgX or another, does not touch them. They look a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import bpy
 import numpy as np
@@ -21,6 +22,9 @@ from ..settings import preferences, setting
 from ..windows import redraw
 from . import controller
 from .image import IMAGE
+
+if TYPE_CHECKING:
+    import gpu
 
 MARGIN = 12  # pixels between the portrait and the view's edge, before the interface's scale
 MIN_FACING_COSINE = 0.5  # cosine of the angle between view and face, up to which the portrait lies over the head
@@ -92,7 +96,7 @@ class Overlay:
 OVERLAY = Overlay()
 
 
-def make_shader():
+def make_shader() -> gpu.types.GPUShader:
     import gpu
 
     info, between = gpu.types.GPUShaderCreateInfo(), gpu.types.GPUStageInterfaceInfo("stylerig_overlay")
@@ -109,7 +113,7 @@ def make_shader():
     return gpu.shader.create_from_info(info)
 
 
-def draw_quad(shader, texture, corners: np.ndarray, opacity: float) -> None:
+def draw_quad(shader: gpu.types.GPUShader, texture: gpu.types.GPUTexture, corners: np.ndarray, opacity: float) -> None:
     """A texture with premultiplied alpha between four corners (4, 2) in pixels, ordered as CORNERS."""
     import gpu
     from gpu_extras.batch import batch_for_shader
@@ -129,8 +133,9 @@ def draw_quad(shader, texture, corners: np.ndarray, opacity: float) -> None:
 def portrait_corners(context: bpy.types.Context) -> np.ndarray:
     """Where the portrait goes in the view at hand, (4, 2) in pixels of its region, ordered as CORNERS."""
     place = setting("overlay_place")
-    if place == "HEAD" and controller.VIEW.rig is not None:
-        found = head_corners(controller.VIEW.rig, controller.VIEW.picture, context.region, context.region_data)
+    view = controller.VIEW
+    if place == "HEAD" and view.rig is not None and view.picture is not None:
+        found = head_corners(view.rig, view.picture, context.region, context.region_data)
         if found is not None:
             return found
     margin = MARGIN * context.preferences.system.ui_scale
@@ -166,7 +171,9 @@ def overlap(window: bpy.types.Region, region: bpy.types.Region) -> int:
     return across if region.alignment in ("LEFT", "RIGHT") else along
 
 
-def head_corners(rig: bpy.types.Object, picture: controller.Picture, region, view: bpy.types.RegionView3D) -> np.ndarray | None:
+def head_corners(
+    rig: bpy.types.Object, picture: controller.Picture, region: bpy.types.Region, view: bpy.types.RegionView3D
+) -> np.ndarray | None:
     """Where the portrait lies over the rig's head, (4, 2); None when the head is not seen from the front.
 
     The picture is upright in the rig's space and faces the viewer: turned, shifted and scaled with the

@@ -11,6 +11,7 @@ import enum
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..errors import Text, UserError
 from .adaptive_resolution import AdaptiveResolution
@@ -244,7 +245,8 @@ def answer(state: LiveState, event: Answered, now: float) -> Step:
     )
     if state.mode is Mode.PAUSED:  # a trial
         return state, None
-    return replace(showing(state), **({"status": Text("Follows the rig")} if first else {})), None
+    state = showing(state)
+    return (replace(state, status=Text("Follows the rig")) if first else state), None
 
 
 def showing(state: LiveState) -> LiveState:
@@ -263,7 +265,7 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms"
 
 
-HANDLERS: dict[type, Callable[[LiveState, Event, float], Step]] = {
+HANDLERS: dict[type, Callable[[LiveState, Any, float], Step]] = {  # each takes the event that it stands behind
     Started: start,
     Stopped: stop,
     Looked: look,

@@ -193,7 +193,14 @@ def vector_blur(
     return node.outputs["Image"]
 
 
-def wrap_nodes(tree, over, plate, matte, strength: float, scene: bpy.types.Scene) -> bpy.types.NodeSocket:
+def wrap_nodes(
+    tree: bpy.types.NodeTree,
+    over: bpy.types.NodeSocket,
+    plate: bpy.types.NodeSocket,
+    matte: bpy.types.NodeSocket,
+    strength: float,
+    scene: bpy.types.Scene,
+) -> bpy.types.NodeSocket:
     """Nodes that add the plate's light to the inner edge of the matte, as bright surroundings wrap round a head.
 
     over + strength · blurred plate · matte · 2 (1 - blurred matte): nothing but a rim as wide as
@@ -226,7 +233,7 @@ def gradient_plate() -> bpy.types.Image:
     """A packed image, blue-grey above and warm grey below: a plate for when there is none yet."""
     image = bpy.data.images.get(PLATE) or bpy.data.images.new(PLATE, GRADIENT_SIZE, GRADIENT_SIZE)
     rows = np.linspace(0, 1, image.size[1], dtype=np.float32)[:, None, None]
-    below, above = np.float32((0.42, 0.36, 0.32, 1.0)), np.float32((0.24, 0.33, 0.45, 1.0))
+    below, above = (np.array(colour, np.float32) for colour in ((0.42, 0.36, 0.32, 1.0), (0.24, 0.33, 0.45, 1.0)))
     pixels = np.broadcast_to(below + rows * (above - below), (image.size[1], image.size[0], 4))
     image.pixels.foreach_set(np.ascontiguousarray(pixels).reshape(-1))
     image.pack()

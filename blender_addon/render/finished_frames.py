@@ -93,13 +93,13 @@ class Register:
         self.not_written: set[int] = set()  # which of a frame's files this render turns out not to have
         there = output_files.existing(scene)
         begun = self.not_done(scene, there)
+        self.left = set(begun)  # to others, who work on them
         self.resting: dict[int, State] = {}  # frames to be drawn anew
         if begun and not scene.render.use_placeholder:
             wait_for_rest(begun.values())
             now = self.not_done(scene, begun)
             self.resting = {frame: seen for frame, seen in now.items() if seen == begun[frame]}
-            begun = now.keys() - self.resting.keys()
-        self.left = set(begun)  # to others, who work on them
+            self.left = now.keys() - self.resting.keys()
         self.done = set(there) - self.left - self.resting.keys()
         if self.resting:  # else Blender may look for itself
             self.lend(scene)

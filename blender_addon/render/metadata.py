@@ -80,7 +80,7 @@ def recipe(portrait: dict, controls: dict, size: int) -> str:
 
 
 @persistent
-def before_frame(scene: bpy.types.Scene, _depsgraph=None) -> None:
+def before_frame(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph = None) -> None:
     """A frame begins: nothing is known of it yet but which files are there."""
     FRAME_METADATA.clear()
     if scene.render.engine == "STYLERIG":
@@ -93,7 +93,7 @@ def possible_files(scene: bpy.types.Scene) -> set[str]:
 
 
 @persistent
-def after_frame(scene: bpy.types.Scene, _depsgraph=None) -> None:
+def after_frame(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph = None) -> None:
     """Write the frame's texts into the files that File Output nodes have just made of it."""
     notes = FRAME_METADATA.get(key_of(scene))
     if scene.render.engine != "STYLERIG" or notes is None or not notes.texts:

@@ -34,7 +34,7 @@ def add_texts(path: Path, texts: dict[str, str]) -> None:
     try:
         content = path.read_bytes()
         write, file = writer_of(content), io.BytesIO(content)
-        if write is not None and MARK not in text_names(file) and not is_cut_off(file):
+        if write is not None and MARK not in (text_names(file) or ()) and not is_cut_off(file):
             replace(path, write(content, texts))
     except (OSError, ValueError, struct.error, UnknownLayout, CutOff):
         pass  # whoever looks whether the frame is done finds it without

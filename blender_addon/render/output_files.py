@@ -48,7 +48,7 @@ def pictures(scene: bpy.types.Scene, frame: int) -> list[Path]:
 def picture(scene: bpy.types.Scene, frame: int, view: str, camera: bpy.types.Object | None) -> Path:
     """As Blender names it, which fills in the present camera: here it is the one that the frame will have."""
     path = bpy.path.abspath(scene.render.frame_path(frame=frame, view=view))
-    if "{camera_name" in scene.render.filepath and None not in (camera, scene.camera):
+    if "{camera_name" in scene.render.filepath and camera is not None and scene.camera is not None:
         path = path.replace(in_name(scene.camera.name), in_name(camera.name))
     return Path(path)
 
@@ -147,7 +147,9 @@ def written_by(node: bpy.types.Node) -> Iterator[tuple[str, bpy.types.ImageForma
                 yield os.path.join(node.base_path, slot.path), node.format if slot.use_node_format else slot.format
 
 
-def completed(path: str, scene, node, settings: bpy.types.ImageFormatSettings, frame: int, animation: bool) -> Iterator[str]:
+def completed(
+    path: str, scene: bpy.types.Scene, node: bpy.types.Node, settings: bpy.types.ImageFormatSettings, frame: int, animation: bool
+) -> Iterator[str]:
     """A path of a File Output node with all that Blender puts into it, for each view."""
     path = bpy.path.abspath(filled(path, words(scene, node, frame)))
     path = numbered(path, frame, number(frame, DIGITS) if animation or not compositor.has_group_tree() else "")
@@ -155,7 +157,7 @@ def completed(path: str, scene, node, settings: bpy.types.ImageFormatSettings, f
     if suffix:
         path = KNOWN_SUFFIX.sub("", path)
     render = scene.render
-    for view in own_files(render, settings) or [None]:
+    for view in own_files(render, settings) or [""]:
         yield path + (render.views[view].file_suffix if view else "") + suffix
 
 

@@ -46,9 +46,10 @@ class FrameTask(Task):
     def _draw(self) -> dict[str, np.ndarray]:
         client = self.connect()
         started = time.perf_counter()
-        passes = client.frame(*self.request, cancelled=self.cancelled)
+        portrait, controls, size, passes = self.request
+        drawn = client.frame(portrait, controls, size, passes, cancelled=self.cancelled)
         self.seconds = (time.perf_counter() - started) / self.among
-        return passes
+        return drawn
 
 
 class FramePrefetcher:
@@ -108,7 +109,7 @@ def others_follow_frames() -> bool:
 
 
 @persistent
-def forget(_scene=None, _depsgraph=None) -> None:
+def forget(_scene: bpy.types.Scene = None, _depsgraph: bpy.types.Depsgraph = None) -> None:
     """When a render begins or ends: what is still being drawn is waited for by nobody."""
     for prefetcher in PREFETCHERS.values():
         prefetcher.drop(list(prefetcher.pending))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..protocol import camera
 from ..protocol.camera import PortraitCamera
@@ -63,10 +64,10 @@ def portrait_texture(mesh: HeadMesh, frame: dict[str, np.ndarray], placement: np
     return grow(texture, inside, MARGIN)
 
 
-def placed(mesh: HeadMesh, placement) -> Surface:
+def placed(mesh: HeadMesh, placement: ArrayLike) -> Surface:
     """The mesh's vertices where the head stands in the world, with smooth normals."""
-    turn = camera.rotation_to_matrix(placement[:3])
-    points = mesh.vertices @ turn.T + np.asarray(placement[3:6])
+    angles, place = np.split(np.asarray(placement), [3])
+    points = mesh.vertices @ camera.rotation_to_matrix(angles).T + place
     a, b, c = (points[mesh.triangles[:, corner]] for corner in range(3))
     faces = np.cross(b - a, c - a)  # twice the area long: large triangles count for more
     normals = np.zeros_like(points)
@@ -90,13 +91,13 @@ def sample_portrait(surface: Surface, frame: dict[str, np.ndarray], seen_by: Por
     """Linear colour (N, 3) of the portrait at these points, and how much each is seen (N,), 0 to 1."""
     depth = seen_by.distance - surface.points[:, 2]
     half_width = depth / seen_by.focal
-    place = 0.5 + surface.points[:, :2] / half_width[:, None] * np.float32((0.5, -0.5))  # from the upper left
+    place = 0.5 + surface.points[:, :2] / half_width[:, None] * np.array((0.5, -0.5), np.float32)  # from the upper left
     rgba = bilinear(frame["Combined"], place)
     alpha = rgba[:, 3]
     colour = rgba[:, :3] / np.maximum(alpha, 1e-4)[:, None]
     nearest = frame["Depth"][..., 0]
     rows, columns = pixels_at(nearest.shape, place)
-    to_camera = unit(np.float32((0.0, 0.0, seen_by.distance)) - surface.points)
+    to_camera = unit(np.array((0.0, 0.0, seen_by.distance), np.float32) - surface.points)
     facing = (surface.normals * to_camera).sum(axis=1)
     pixel = 2 * half_width / nearest.shape[1]  # cm; the surface may fall away by this much times its slope
     slope = np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, FACING_COSINES[0])
@@ -212,7 +213,7 @@ def grow(texture: np.ndarray, inside: np.ndarray, steps: int) -> np.ndarray:
         touched[1:-1, 1:-1] = inside[:-2, 1:-1] | inside[2:, 1:-1] | inside[1:-1, :-2] | inside[1:-1, 2:]
         y, x = np.nonzero(touched & ~inside & ~rim)
         around = ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
-        counts = sum(inside[place].astype(np.float32) for place in around)
-        texture[y, x] = sum(texture[place] * inside[place][:, None] for place in around) / counts[:, None]
+        counts = np.sum([inside[place].astype(np.float32) for place in around], axis=0)
+        texture[y, x] = np.sum([texture[place] * inside[place][:, None] for place in around], axis=0) / counts[:, None]
         inside[y, x] = True
     return texture[1:-1, 1:-1]

@@ -57,7 +57,7 @@ def setup_sequence(scene: bpy.types.Scene, folder: str, name: str = "frame_") ->
     leave_script()
 
 
-def set_format(settings, media: str, file_format: str, depth: str) -> None:
+def set_format(settings: bpy.types.ImageFormatSettings, media: str, file_format: str, depth: str) -> None:
     """A file format with its kind of media, which 5.x wants set first."""
     if hasattr(settings, "media_type"):
         settings.media_type = media
@@ -65,7 +65,7 @@ def set_format(settings, media: str, file_format: str, depth: str) -> None:
     settings.color_depth = depth
 
 
-def passes_node(tree, scene, folder: str, name: str) -> bpy.types.Node:
+def passes_node(tree: bpy.types.NodeTree, scene: bpy.types.Scene, folder: str, name: str) -> bpy.types.Node:
     """A File Output node that writes Combined and all passes as multilayer EXR; made anew."""
     if PASSES_NODE in tree.nodes:
         tree.nodes.remove(tree.nodes[PASSES_NODE])
@@ -105,7 +105,7 @@ def frames_after(scene: bpy.types.Scene) -> Iterator[int]:
 
 
 @persistent
-def before_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
+def before_render(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph = None) -> None:
     """Before an animation or a still: with Overwrite off, see which frames are done."""
     close_register(scene)
     WRITE_ERRORS.clear()
@@ -124,7 +124,7 @@ def before_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
 
 
 @persistent
-def before_frame(scene: bpy.types.Scene, _depsgraph=None) -> None:
+def before_frame(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph = None) -> None:
     give_back(key_of(scene))
 
 
@@ -136,13 +136,13 @@ def give_back(key: int) -> None:
 
 
 @persistent
-def before_save(*_arguments) -> None:
+def before_save(*_arguments: object) -> None:
     for key in REGISTERS:
         give_back(key)
 
 
 @persistent
-def after_write(scene: bpy.types.Scene, _depsgraph=None) -> None:
+def after_write(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph = None) -> None:
     """After each frame of an animation: whether it is on disk, which Blender says of a full disk too."""
     notes = metadata.FRAME_METADATA.get(key_of(scene))
     if scene.render.engine != "STYLERIG" or notes is None or not notes.animation:
@@ -187,7 +187,7 @@ def check_written(path: Path, frame: int, mend: Callable[[], None]) -> None:
 
 
 @persistent
-def after_render(scene: bpy.types.Scene, _depsgraph=None) -> None:
+def after_render(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph = None) -> None:
     """When all is rendered, or was cancelled: tell what nobody was told."""
     register, notes = REGISTERS.get(key_of(scene)), metadata.FRAME_METADATA.get(key_of(scene))
     still = notes is not None and not notes.animation

@@ -20,7 +20,7 @@ from ..protocol import colour
 from ..protocol.camera import camera_of
 from ..rig import conversions
 from ..rig.build import ALBEDO
-from ..rig.read_rig import active_rig, head_of, read_controls
+from ..rig.read_rig import active_rig, head_of, present_rig, read_controls
 from . import compositing, projection
 
 TEXTURE_NODE = "StyleRig Portrait"
@@ -85,7 +85,7 @@ def albedo(data: bpy.types.Mesh) -> np.ndarray:
     return read(attribute.data, "color", 4)[:, :3]
 
 
-def read(collection, name: str, width: int) -> np.ndarray:
+def read(collection: bpy.types.bpy_prop_collection, name: str, width: int) -> np.ndarray:
     """A float property of all items, (N, width)."""
     values = np.empty(len(collection) * width, dtype=np.float32)
     collection.foreach_get(name, values)
@@ -205,7 +205,7 @@ class STYLERIG_OT_portrait_texture(AsyncOperator, bpy.types.Operator):
         return False
 
     def work(self) -> Callable[[], np.ndarray]:
-        rig, connect = active_rig(bpy.context), connector()
+        rig, connect = present_rig(bpy.context), connector()
         self._rig, self._name = key_of(rig), rig.name
         draw = texture_drawer(rig, bpy.context.evaluated_depsgraph_get(), self.size)
         return lambda: draw(connect)
@@ -213,7 +213,7 @@ class STYLERIG_OT_portrait_texture(AsyncOperator, bpy.types.Operator):
     def finish(self, context: bpy.types.Context, value: np.ndarray) -> set[str]:
         rig = found(context.scene.objects, self._rig)
         head = head_of(rig) if rig else None
-        if head is None:
+        if rig is None or head is None:
             raise UserError("rig_removed", "{name} was removed while its texture was drawn.", "Undo that, and try again.", name=self._name)
         image = store(f"{rig.name} Portrait", value)
         show_on(head, image, lit=self.shading == "SCENE")

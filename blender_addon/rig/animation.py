@@ -34,7 +34,7 @@ def editable_keys(rig: bpy.types.Object) -> bpy.types.Key:
     keys, head = shape_keys_of(rig), head_of(rig)
     if keys.is_editable:
         return keys
-    if head.override_library is not None and head.data.override_create(remap_local_usages=True) is not None:
+    if head is not None and head.override_library is not None and head.data.override_create(remap_local_usages=True) is not None:
         return shape_keys_of(rig)
     raise UserError(
         "linked_head",
@@ -95,7 +95,7 @@ def fresh_curve(curves: bpy.types.bpy_prop_collection, path: str, index: int = 0
     return curves.new(path, index=index)
 
 
-def write_curve(curves, path: str, frames: np.ndarray, values: np.ndarray, index: int = 0) -> None:
+def write_curve(curves: bpy.types.bpy_prop_collection, path: str, frames: np.ndarray, values: np.ndarray, index: int = 0) -> None:
     """Replace what animates a property by linear keys at ``frames`` (F,) with ``values`` (F,)."""
     curve = fresh_curve(curves, path, index)
     curve.keyframe_points.add(len(frames))
@@ -127,8 +127,8 @@ def apply_capture(rig: bpy.types.Object, capture: Capture, start: float, head: b
         signs = np.where(invert, -1.0, 1.0)
         turned = conversions.rotation_model_to_bone([column * sign for column, sign in zip(angles, signs, strict=True)])
         curves = ensure_curves(rig, f"{rig.name} Pose")
-        for index, values in enumerate(turned):
-            write_curve(curves, HEAD_PATH, frames, values, index)
+        for index, angle in enumerate(turned):
+            write_curve(curves, HEAD_PATH, frames, angle, index)
     return len(found)
 
 

@@ -7,6 +7,7 @@ import json
 import bpy
 import mathutils
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import UserError
 from ..protocol import image_texts
@@ -57,8 +58,7 @@ def replace_portrait(context: bpy.types.Context, rig: bpy.types.Object, portrait
     raises UserError otherwise, with nothing changed. Data shared with other objects (Alt D) become
     the rig's own; expressions without a shape key get one again.
     """
-    head = head_of(rig)
-    check_replaceable(context, rig, head, mesh)
+    head = replaceable_head(context, rig, mesh)
     own_data(rig, head)
     basis = flat(conversions.points_model_to_blender(mesh["vertices"]))
     head.data.vertices.foreach_set("co", basis)
@@ -87,10 +87,9 @@ def with_directions_of(rig: bpy.types.Object, portrait: dict) -> dict:
     return {**portrait, "directions": mine} if mine and not portrait.get("directions") else portrait
 
 
-def check_replaceable(
-    context: bpy.types.Context, rig: bpy.types.Object, head: bpy.types.Object | None, mesh: dict[str, np.ndarray]
-) -> None:
-    """Raise UserError for a rig that cannot be given another face."""
+def replaceable_head(context: bpy.types.Context, rig: bpy.types.Object, mesh: dict[str, np.ndarray]) -> bpy.types.Object:
+    """The rig's head; raises UserError for a rig that cannot be given another face."""
+    head = head_of(rig)
     if head is None or any(item.library or item.override_library for item in (rig, rig.data, head, head.data)):
         raise UserError("linked_rig", "The rig's head is gone, or the rig is linked.", "Make it local first, or make a new portrait.")
     if len(head.data.vertices) != len(mesh["vertices"]):
@@ -101,6 +100,7 @@ def check_replaceable(
         raise UserError(
             "hidden_rig", "The rig is hidden or not in this view layer.", "Show it first: its bones can only be changed in sight."
         )
+    return head
 
 
 def own_data(rig: bpy.types.Object, head: bpy.types.Object) -> None:
@@ -241,7 +241,7 @@ def add_bones(context: bpy.types.Context, rig: bpy.types.Object, mesh: dict[str,
     bpy.ops.object.mode_set(mode="EDIT")
     for name, (place, length, parent) in places.items():
         bone = rig.data.edit_bones.new(name)
-        bone.head = conversions.points_model_to_blender(place)
+        bone.head = conversions.points_model_to_blender(np.array(place, float))
         bone.tail = conversions.points_model_to_blender(np.add(place, (0, length, 0)))
         bone.roll = 0
         bone.parent = rig.data.edit_bones.get(parent) if parent else None
@@ -280,7 +280,7 @@ def store_portrait(rig: bpy.types.Object, head: bpy.types.Object, portrait: dict
     add_sliders(rig)
 
 
-def set_light(rig: bpy.types.Object, light) -> None:
+def set_light(rig: bpy.types.Object, light: ArrayLike) -> None:
     """Light (9, 3), with the handles at the values that change nothing."""
     rig.stylerig.light_source = "OWN"
     rig.stylerig.light = np.ravel(light).tolist()

@@ -6,10 +6,14 @@ Blender: right-handed, z up, the face looks along -Y, x to the face's left, metr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 import numpy as np
 
 from ..protocol import camera, harmonics
 
+Angle = TypeVar("Angle", float, np.ndarray)  # one, or those of several frames
 CENTIMETRES_PER_METRE = 100.0
 AXES = np.array(((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)))  # model -> Blender, a rotation
 MODEL_TO_BLENDER = np.eye(4)  # for points: cm to metres, too
@@ -46,7 +50,7 @@ def matrix_blender_to_model(rotation: np.ndarray) -> np.ndarray:
     return AXES.T @ rotation @ AXES
 
 
-def rotation_model_to_bone(rotation) -> tuple[float, float, float]:
+def rotation_model_to_bone(rotation: Iterable[Angle]) -> tuple[Angle, Angle, Angle]:
     """(yaw, pitch, roll) -> Euler angles, order XYZ, of a pose bone whose rest axes are the model's.
 
     The head bone points up and has roll 0: its own x, y, z are then the model's x, y, z, and
@@ -56,7 +60,7 @@ def rotation_model_to_bone(rotation) -> tuple[float, float, float]:
     return pitch, yaw, roll
 
 
-def rotation_bone_to_model(euler) -> tuple[float, float, float]:
+def rotation_bone_to_model(euler: Iterable[float]) -> tuple[float, float, float]:
     """Euler angles, order XYZ, of a pose bone whose rest axes are the model's -> (yaw, pitch, roll)."""
     pitch, yaw, roll = euler
     return yaw, pitch, roll
@@ -72,7 +76,7 @@ def light_blender_to_model(light: np.ndarray) -> np.ndarray:
     return harmonics.rotate(light, AXES.T)
 
 
-def offset_model_to_frame(offset, seen_by: camera.PortraitCamera = camera.FFHQ) -> tuple[tuple[float, float], float]:
+def offset_model_to_frame(offset: Iterable[float], seen_by: camera.PortraitCamera = camera.FFHQ) -> tuple[tuple[float, float], float]:
     """An offset of the head (3,) in cm -> its shift in frame widths (x right, y up) and its scale.
 
     The portrait's camera stands before the pivot: nearer is larger, and a shift grows by the same factor. A head

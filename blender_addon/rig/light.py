@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..protocol import harmonics
 from . import conversions
@@ -33,7 +34,7 @@ PRESETS: dict[str, tuple[tuple, tuple]] = {
 }  # fmt: skip
 
 
-def final_light(coefficients, strength: float, tint, direction) -> np.ndarray:
+def final_light(coefficients: ArrayLike, strength: float, tint: ArrayLike, direction: ArrayLike) -> np.ndarray:
     """Light (9, 3) in the model frame from a rig's properties.
 
     ``coefficients``: 27 numbers, coefficient by coefficient, linear RGB, model frame.
@@ -81,9 +82,10 @@ def ball(light: np.ndarray, size: int = BALL_SIZE) -> np.ndarray:
     return np.concatenate((shaded, coverage[..., None]), axis=-1).astype(np.float32)
 
 
-def own_direction(coefficients) -> tuple[float, float, float]:
+def own_direction(coefficients: ArrayLike) -> tuple[float, float, float]:
     """Where the light of 27 coefficients mainly comes from (Blender axes); the front if from nowhere."""
     own = harmonics.main_direction(np.asarray(coefficients, dtype=float).reshape(harmonics.COUNT, 3))
     if own is None:
         return FRONT_DIRECTION
-    return tuple(float(value) for value in conversions.directions_model_to_blender(own))
+    x, y, z = (float(value) for value in conversions.directions_model_to_blender(own))
+    return x, y, z

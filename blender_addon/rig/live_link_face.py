@@ -86,7 +86,8 @@ def matched(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     What is written before a name is left off, as FBX brings it: blendShape1.jawOpen, CC_Base_Body|jawOpen.
     Of several, the one with the least before it counts, and that of one side before that of both.
     """
-    table, found = spellings(known), {}
+    table = spellings(known)
+    found: dict[str, tuple[tuple[int, int], str]] = {}
     for name in names:
         before, expressions = meaning(name, table)
         for expression in expressions:

@@ -70,6 +70,14 @@ def active_rig(context: bpy.types.Context) -> bpy.types.Object | None:
     return rigs[0] if len(rigs) == 1 else None
 
 
+def present_rig(context: bpy.types.Context) -> bpy.types.Object:
+    """``active_rig`` where a poll has asked for one; raises UserError if it went away since."""
+    rig = active_rig(context)
+    if rig is None:
+        raise UserError("no_rig", "Select a portrait's rig.")
+    return rig
+
+
 def head_of(rig: bpy.types.Object) -> bpy.types.Object | None:
     """The rig's original head mesh, or None when it was deleted.
 
@@ -165,8 +173,8 @@ def read_pose(evaluated: bpy.types.Object, seen_by: camera.PortraitCamera) -> tu
         axes = axes * (-1, 1, 1)
     rotation = conversions.matrix_blender_to_model(axes / np.maximum(size, 1e-9))
     shift, scale = conversions.offset_model_to_frame(conversions.points_blender_to_model(motion[:3, 3]), seen_by)
-    shift, scale = [clamp(way, -frames.MAX_SHIFT, frames.MAX_SHIFT) for way in shift], clamp(scale * float(size.mean()), *SCALES)
-    return rounded(camera.rotation_from_matrix(rotation)), rounded(shift), rounded([scale])[0]
+    ways, scale = [clamp(way, -frames.MAX_SHIFT, frames.MAX_SHIFT) for way in shift], clamp(scale * float(size.mean()), *SCALES)
+    return rounded(camera.rotation_from_matrix(rotation)), rounded(ways), rounded([scale])[0]
 
 
 def clamp(value: float, low: float, high: float) -> float:
@@ -215,7 +223,7 @@ def read_gaze(evaluated: bpy.types.Object) -> dict[str, float]:
     added = {}
     for side, bone in EYE_BONES.items() if angles else ():
         eye = bone_motion(evaluated, bone)
-        if eye is None:
+        if eye is None or head is None:
             continue
         turn = np.array((head.inverted_safe() @ eye).to_quaternion().to_matrix())
         looks = camera.rotation_from_matrix(conversions.matrix_blender_to_model(turn))

@@ -22,7 +22,7 @@ MIN_ROWS_PER_REPEAT = 4  # where more than one in so many rows repeats a code, c
 DROP_FRAME_SECOND = 1.001  # seconds that a second of drop-frame codes takes: 30 frames at 29.97
 
 
-def keep_quiet(_template: str, **_values) -> None:
+def keep_quiet(_template: str, **_values: object) -> None:
     """For callers who do not ask what was odd."""
 
 
@@ -39,11 +39,11 @@ def seconds_of(codes: list[str], rate: float = 0.0, odd: Callable[..., None] = k
     if 2 * known.sum() < len(codes):
         odd("It has no time codes: taken as {rate} frames per second, see Frame Rate.", rate=shown(rate or UNKNOWN_RATE))
         return np.arange(len(codes)) / (rate or UNKNOWN_RATE)
-    count = counted_rate(whole[known], frames[known])
-    if count is None and not rate:
-        count = next((common for common in COMMON_RATES if common > frames[known].max()), UNKNOWN_RATE)
-        odd("It is shorter than a second: taken as {rate} frames per second, see Frame Rate.", rate=shown(count))
-    count = count or round(rate) or 1
+    counted: float | None = counted_rate(whole[known], frames[known])
+    if counted is None and not rate:
+        counted = next((common for common in COMMON_RATES if common > frames[known].max()), UNKNOWN_RATE)
+        odd("It is shorter than a second: taken as {rate} frames per second, see Frame Rate.", rate=shown(counted))
+    count = counted or round(rate) or 1
     rate = 1 if count == 1 else rate  # seconds already, whatever the rate
     number = whole * count + frames
     if 2 * dropping[known].sum() > known.sum() and count % 30 == 0:

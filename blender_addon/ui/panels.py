@@ -12,7 +12,7 @@ from ..live import controller, overlay
 from ..render.ignored_settings import left_out
 from ..render.reach import beyond_now
 from ..rig.bones import HEAD_BONE
-from ..rig.read_rig import active_rig, head_of, portrait_of
+from ..rig.read_rig import active_rig, head_of, portrait_of, present_rig
 from ..translations import tr
 from . import attributes, light
 from . import portrait as portraits
@@ -109,7 +109,7 @@ class STYLERIG_PT_head(RigPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         self.layout.use_property_split = True
-        bone = active_rig(context).pose.bones.get(HEAD_BONE)
+        bone = present_rig(context).pose.bones.get(HEAD_BONE)
         if bone is None:
             self.layout.label(text=tr("The bone “{name}” is missing", name=HEAD_BONE), translate=False, icon="ERROR")
             return
@@ -129,7 +129,7 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
     bl_label = "Expression"
 
     def draw(self, context: bpy.types.Context) -> None:
-        rig = active_rig(context)
+        rig = present_rig(context)
         head = head_of(rig)
         keys = head.data.shape_keys if head else None
         if keys is None:

@@ -9,10 +9,11 @@ from bpy.props import BoolProperty, BoolVectorProperty, EnumProperty, FloatPrope
 from mathutils import Matrix
 
 from ..errors import UserError
+from ..operators import Mixin
 from ..rig import animation, attributes, conversions, expression_presets, live_link_face
 from ..rig.bones import EYE_BONES, HEAD_BONE
 from ..rig.build import set_light
-from ..rig.read_rig import active_rig, attribute_ranges, head_of, portrait_of
+from ..rig.read_rig import active_rig, attribute_ranges, head_of, portrait_of, present_rig
 from ..translations import tr, tr_error
 
 MIRROR = Matrix.Diagonal((-1, 1, 1, 1))  # the bones' rest axes are the model's: x is across the face
@@ -20,7 +21,7 @@ MIN_SHOWN = 1e-3  # a shape key's value that counts as showing
 _ITEMS: list[tuple] = []  # of the last enumeration: Blender does not keep the texts itself
 
 
-class RigOperator:
+class RigOperator(Mixin):
     """An operator on the active rig that can be undone; ``change`` does the work."""
 
     bl_options = {"REGISTER", "UNDO"}
@@ -36,7 +37,7 @@ class RigOperator:
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            self.change(context, active_rig(context))
+            self.change(context, present_rig(context))
         except UserError as error:
             self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
@@ -139,7 +140,7 @@ def auto_keying(context: bpy.types.Context) -> bool:
     return context.scene.tool_settings.use_keyframe_insert_auto
 
 
-def pose_items(_self, _context) -> list[tuple[str, str, str]]:
+def pose_items(_self: bpy.types.Operator, _context: bpy.types.Context) -> list[tuple[str, str, str]]:
     """The poses to choose from: the list, and the actions kept in this file."""
     kept = [action.name for action in expression_presets.kept_poses()]
     listed = [name for name in expression_presets.POSES if name not in kept]
@@ -258,6 +259,8 @@ class STYLERIG_OT_copy_capture(RigOperator, bpy.types.Operator):
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         source = source_mesh(context)
+        if source is None:
+            raise UserError("no_source", "Select another mesh with shape keys, then the rig")
         copied = 0 if self.bake else animation.copy_curves(rig, source.data.shape_keys)
         copied = copied or animation.bake_values(rig, source, context.scene)
         if not copied:
@@ -274,7 +277,7 @@ def source_mesh(context: bpy.types.Context) -> bpy.types.Object | None:
     return next((item for item in chosen if item.data.shape_keys and item.parent != rig), None)
 
 
-def draw_import_menu(self, _context: bpy.types.Context) -> None:
+def draw_import_menu(self: bpy.types.Menu, _context: bpy.types.Context) -> None:
     self.layout.operator("stylerig.import_capture", text="Live Link Face (.csv)")
 
 
