@@ -34,7 +34,7 @@ def write_atomic(path: str | Path, content: bytes | Callable[[Path], object]) ->
     return path
 
 
-def replace(path: Path, content: bytes | Callable[[Path], None]) -> None:
+def replace(path: Path, content: bytes | Callable[[Path], object]) -> None:
     temporary = path.with_name(temporary_name(path.suffix))
     file = temporary.open("xb")  # a new file: never one, or a link, that someone put there
     try:

@@ -119,7 +119,7 @@ class PerImageRunner:
     def beside(self, count: int, noise: str, seed: int, guide: Tensor | None) -> Sequence[Any]:
         """What the network takes beside w for each image: its maps, or a noise for each layer."""
         if self.guided:
-            return [None] * count if guide is None else guide
+            return [None] * count if guide is None else list(guide)
         if noise != "random":
             return [[noise] * len(self.fused.noise_sizes)] * count
         drawn = draw_noise(self.fused.noise_sizes, count, seed, torch.device("cpu"))

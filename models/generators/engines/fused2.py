@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from models.generators.engines.convolution import Convolution, array, padded, wh
 from models.generators.engines.kernels import LANES, activate_rows, blur_rows, dot_rows
 from models.generators.engines.roi import Box, drawn_parts
 from models.generators.engines.scheduler import WorkerSlot
+from models.generators.guided import GuidedLayer, GuidedSynthesisNetwork
 from models.generators.layers import GAIN, FullyConnectedLayer, SynthesisLayer, ToRGBLayer
 from models.generators.stylegan2 import SynthesisNetwork
 
@@ -24,7 +26,7 @@ BAND = 1 << 21  # numbers that a convolution puts out at a time: they stay in th
 class Layer:
     """One modulated convolution, prepared. A layer that doubles the size holds its four phases."""
 
-    def __init__(self, layer: SynthesisLayer, dtype: torch.dtype):
+    def __init__(self, layer: SynthesisLayer | GuidedLayer, dtype: torch.dtype):
         weight = layer.weight.detach()
         self.up, self.size, self.channels = layer.up, layer.resolution, whole(len(weight), LANES)
         self.affine = affine(layer.affine)
@@ -41,11 +43,12 @@ class Layer:
             Convolution(weight[:, :, rows][:, :, :, columns], (0, 0), dtype, LANES) for rows in (even, odd) for columns in (even, odd)
         ]
 
-    def prepare_noise(self, layer: SynthesisLayer) -> None:
+    def prepare_noise(self, layer: Any) -> None:
+        """What is needed of the SynthesisLayer for its noise, or of another kind for what stands in its place."""
         self.strength = layer.noise_strength.detach() * GAIN
         self.noise_const = array(layer.noise_const * self.strength)
 
-    def noise(self, drawn: Tensor | str, part: Box) -> np.ndarray:
+    def noise(self, drawn: Any, part: Box) -> np.ndarray:
         """What is added to a part of the picture: "const", "none", or ``drawn`` (R, R) times the layer's strength."""
         if isinstance(drawn, Tensor):
             values = array(drawn * self.strength)
@@ -93,14 +96,15 @@ class RaggedMatVec:
 class FusedStyleGAN2:
     """The synthesis network of ``network`` in ``dtype`` (float32 or bfloat16); one picture at a time in each slot."""
 
-    layer_type = Layer
+    layer_type: type[Layer] = Layer
 
-    def __init__(self, network: SynthesisNetwork, dtype: torch.dtype):
+    def __init__(self, network: SynthesisNetwork | GuidedSynthesisNetwork, dtype: torch.dtype):
         self.dtype = dtype
-        self.outputs = len(network.b4.torgb.weight)
+        self.outputs = len(network.get_parameter("b4.torgb.weight"))
         self.noise_sizes = [size for size in network.block_resolutions for _ in range(1 if size == 4 else 2)]
         self.shape = (self.outputs, network.block_resolutions[-1], network.block_resolutions[-1])
-        self.layers, self.colours = [], []
+        self.layers: list[Layer] = []
+        self.colours: list[ToRGB] = []
         self.scratch: dict[int, Tensor] = {}
         for size in network.block_resolutions:
             block = getattr(network, f"b{size}")
@@ -126,18 +130,18 @@ class FusedStyleGAN2:
         scales = GAIN / np.sqrt(energies + np.float32(1e-8))
         return np.split(styles, self.affines.ends), np.split(scales, self.energies.ends)
 
-    def raw(self, w: Tensor, noises: Sequence[Tensor | str], box: Box | None, slot: WorkerSlot) -> Tensor:
-        """w (num_ws, w_dim), for each layer its noise as Layer.noise takes it -> (outputs, R, R) float32, 0 outside ``box``."""
+    def raw(self, w: Tensor, beside: Any, box: Box | None, slot: WorkerSlot) -> Tensor:
+        """w (num_ws, w_dim), ``beside`` for each layer what Layer.noise takes -> (outputs, R, R) float32, 0 outside ``box``."""
         box = box or Box.whole(self.shape[-1])
         parts = drawn_parts(box, [layer.size for layer in self.layers if not layer.up])
-        image = self.draw(*self.styles(w, slot), noises, parts, slot)
+        image = self.draw(*self.styles(w, slot), beside, parts, slot)
         picture = torch.zeros(self.shape)
         drawn = torch.from_numpy(image[:, *box.inside(parts[-1]).place])
         picture[:, *box.place] = drawn.permute(0, 3, 1, 2).flatten(0, 1)[: self.outputs]
         return picture
 
     def draw(
-        self, styles: list[np.ndarray], scales: list[np.ndarray], noises: Sequence[Tensor | str], parts: list[Box], slot: WorkerSlot
+        self, styles: list[np.ndarray], scales: list[np.ndarray], noises: Sequence[Any], parts: list[Box], slot: WorkerSlot
     ) -> np.ndarray:
         """The image (G, H, W, 4) of the last of ``parts``: what each block draws, each within twice the one before."""
         colours = styles[len(self.layers) :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -42,9 +44,10 @@ class FusedGuided(FusedStyleGAN2):
         super().__init__(network, dtype)
         self.sizes, self.mean_maps = network.block_resolutions, network.mean_maps
 
-    def raw(self, w: Tensor, guide: Tensor | None, box: Box | None, slot: WorkerSlot) -> Tensor:
+    def raw(self, w: Tensor, beside: Tensor | None, box: Box | None, slot: WorkerSlot) -> Tensor:
         """w (num_ws, w_dim), maps (G, R, R), None for the mean head's -> (outputs, R, R) float32, 0 outside ``box``."""
-        maps = self.mean_maps(self.sizes[-1]) if guide is None else guide[None]
+        maps = self.mean_maps(self.sizes[-1]) if beside is None else beside[None]
         at_sizes = pyramid(maps, self.sizes)
-        told = [layer.told(at_sizes[size][0]) for layer, size in zip(self.layers, self.noise_sizes, strict=True)]
+        layers = cast(list[GuidedFusedLayer], self.layers)
+        told = [layer.told(at_sizes[size][0]) for layer, size in zip(layers, self.noise_sizes, strict=True)]
         return super().raw(w, told, box, slot)
