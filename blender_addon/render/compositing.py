@@ -140,7 +140,7 @@ def with_head_depth(passes: dict[str, np.ndarray], plane: float | None = None) -
 
 def portrait_to_world(placement: np.ndarray | None, head_to_world: np.ndarray | None) -> np.ndarray:
     """(4, 4) from the world of the portrait's camera (cm) to Blender's, where ``placement`` says how the head stands in the first."""
-    if head_to_world is None:
+    if head_to_world is None or placement is None:
         return conversions.MODEL_TO_BLENDER
     standing = np.eye(4)
     standing[:3, :3] = camera.rotation_to_matrix(placement[:3])

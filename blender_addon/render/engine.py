@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from ..client.backend_manager import connector
 from ..client.http_client import Client
@@ -59,7 +61,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
     bl_use_eevee_viewport = True
     bl_use_shading_nodes_custom = False
 
-    def update_render_passes(self, scene=None, renderlayer=None) -> None:
+    def update_render_passes(self, scene: bpy.types.Scene = None, renderlayer: bpy.types.ViewLayer = None) -> None:
         for entry in (COMBINED, *passes_of(renderlayer)):
             self.register_pass(scene, renderlayer, entry.name, entry.count, entry.channels, entry.kind)
 
@@ -92,7 +94,8 @@ class StyleRigEngine(bpy.types.RenderEngine):
             self.report({"INFO"}, tr("No portrait is seen in this view layer."))
         drawn = self.drawn([head for heads in views.values() for head in heads], passes, depsgraph)
         pictures = {view: self.picture(heads, drawn, passes, depsgraph) for view, heads in views.items()}
-        return {} if None in pictures.values() else pictures
+        whole = {view: picture for view, picture in pictures.items() if picture is not None}
+        return whole if len(whole) == len(pictures) else {}
 
     def picture(
         self, heads: list[Head], drawn: Iterator[dict | None], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph
@@ -145,8 +148,11 @@ class StyleRigEngine(bpy.types.RenderEngine):
         found = {}
         for view in self.views():
             self.active_view_set(view)
-            found[view] = self.heads(depsgraph)
-        return None if None in found.values() else found
+            heads = self.heads(depsgraph)
+            if heads is None:
+                return None
+            found[view] = heads
+        return found
 
     def heads(self, depsgraph: bpy.types.Depsgraph) -> list[Head] | None:
         """Every head that the present view sees, the farthest first; None when the person cancelled."""
@@ -156,7 +162,8 @@ class StyleRigEngine(bpy.types.RenderEngine):
         heads = []
         for number, rig, matrix in numbered(rigs_to_render(depsgraph)):
             portrait, controls = read_controls(rig, depsgraph, matrix)
-            if bare:
+            placed: placement.Placed | None
+            if seen_by is None:
                 aspect = render.pixel_aspect_x / render.pixel_aspect_y
                 placed = placement.bare_crop(controls, size, aspect, distance_of(matrix, depsgraph))
             elif portrait.get("frame"):
@@ -253,7 +260,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
             self.frame_set(now, part)
         prefetcher.evaluation_seconds = (time.perf_counter() - started) / len(missing)
 
-    def ask(self, begin: Callable[[], Task], prefetched: Task | None = None, meanwhile: Callable[[], None] | None = None) -> object | None:
+    def ask(self, begin: Callable[[], Task], prefetched: Task | None = None, meanwhile: Callable[[], None] | None = None) -> Any:
         """The result of the task that ``begin()`` starts; None when the person cancelled.
 
         A backend that died is started again, once. ``prefetched``: the same task, started before; if it
@@ -310,10 +317,10 @@ class StyleRigEngine(bpy.types.RenderEngine):
         self.update_stats("", message)
         self.report({"ERROR"}, message)
 
-    def view_update(self, context, depsgraph) -> None:
+    def view_update(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
         """The viewport shows no portrait: nothing to prepare."""
 
-    def view_draw(self, context, depsgraph) -> None:
+    def view_draw(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
         """Leave the viewport's background; the live view shows the portrait."""
         self.update_stats("StyleRig", tr("Press F12, or open the live view"))
 
@@ -370,7 +377,7 @@ def holds_rig(objects: Iterable[bpy.types.Object], seen: frozenset[str] = frozen
     return False
 
 
-def distance_of(matrix, depsgraph: bpy.types.Depsgraph) -> float:
+def distance_of(matrix: Matrix, depsgraph: bpy.types.Depsgraph) -> float:
     """How far from the scene camera a rig at ``matrix`` (4, 4) stands; 0 without a camera."""
     camera = depsgraph.scene.camera
     return (matrix.translation - camera.evaluated_get(depsgraph).matrix_world.translation).length if camera else 0.0
@@ -425,7 +432,7 @@ def write_pass(result: bpy.types.RenderResult, entry: RenderPass, pixels: np.nda
         target.rect.foreach_set(flat)
 
 
-def panels() -> list[type]:
+def panels() -> list[Any]:
     """Blender's own panels that make sense with this engine: those every engine shows."""
     hidden = {"VIEWLAYER_PT_filter", "VIEWLAYER_PT_layer_passes", "RENDER_PT_freestyle"}
     return [

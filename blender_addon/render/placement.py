@@ -140,8 +140,9 @@ class Placed:
         if self.view is None:
             return compositing.with_head_depth(compositing.to_blender(passes))
         made = compositing.to_blender(passes, self.head_to_world, self.view.world_to_camera)
-        made = compositing.with_head_depth(compositing.feather(made, self.to_crop), self.distance)
-        if self.around is None or "HeadDepth" not in made:
+        faded = made if self.to_crop is None else compositing.feather(made, self.to_crop)
+        made = compositing.with_head_depth(faded, self.distance)
+        if self.around is None or self.head_to_world is None or "HeadDepth" not in made:
             return made
         before, after = self.around
         now = self.view.sighting(self.head_to_world)
@@ -271,7 +272,7 @@ def wrapped(angle: float) -> float:
     return math.remainder(angle, 2 * math.pi)
 
 
-def head_matrices(rig: bpy.types.Object, matrix, depsgraph: bpy.types.Depsgraph) -> tuple[np.ndarray, np.ndarray]:
+def head_matrices(rig: bpy.types.Object, matrix: Matrix, depsgraph: bpy.types.Depsgraph) -> tuple[np.ndarray, np.ndarray]:
     """(4, 4) from the head's model space (cm) to the world, and (3, 3) the rig's axes, of an evaluated rig at ``matrix``.
 
     Raises UserError.

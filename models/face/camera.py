@@ -7,6 +7,7 @@ and looks along -z. NDC: x right, y up, [-1, 1] across the square frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -43,6 +44,12 @@ class Camera:
         scale = depth / self.focal
         z = self.distance - depth
         return torch.stack((ndc[..., 0] * scale, ndc[..., 1] * scale, z), dim=-1)
+
+
+class Projection(Protocol):
+    """What sees a scene, as ``Camera`` does."""
+
+    def project(self, points: Tensor) -> Tensor: ...
 
 
 PORTRAIT_CAMERA = Camera(distance=120.0, half_width=12.5)

@@ -19,7 +19,7 @@ from torch import Tensor
 from models.face import harmonics
 from models.face.alignment import place
 from models.face.antialias import Coverage, mix, soft_coverage
-from models.face.camera import PORTRAIT_CAMERA, Camera
+from models.face.camera import PORTRAIT_CAMERA, Projection
 from models.face.fragments import (
     BACKGROUND_DEPTH,
     Fragments,
@@ -39,7 +39,7 @@ def render(
     face: FaceModel,
     parameters: RigParameters,
     size: int,
-    camera: Camera = PORTRAIT_CAMERA,
+    camera: Projection = PORTRAIT_CAMERA,
     outputs: Sequence[str] = ("colour", "mask"),
     body: Tensor | None = None,
 ) -> dict[str, Tensor]:
@@ -79,7 +79,7 @@ class Picture:
     face: FaceModel
     parameters: RigParameters
     size: int
-    camera: Camera
+    camera: Projection
     body: Tensor | None = None
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ class Frame(dict):
         self.placement = placement
 
 
-def check_numbers(name: str, values, shape: tuple[int, ...] | None, largest: float) -> None:
+def check_numbers(name: str, values: Any, shape: tuple[int, ...] | None, largest: float) -> None:
     """Raise StyleRigError unless ``values`` are numbers of this shape within ±largest."""
     try:
         array = np.asarray(values, dtype=np.float64)

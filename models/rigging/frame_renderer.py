@@ -53,7 +53,7 @@ class ReferenceCache:
     would be drawn, to the last bit.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.entry: tuple[tuple, Tensor] | None = None
 
     @staticmethod
@@ -73,9 +73,14 @@ class ReferenceCache:
 class Plan(Protocol):
     """What all plans of frames have."""
 
-    target: RigParameters
-    similarity: Similarity
-    placement: tuple[float, ...]
+    @property
+    def target(self) -> RigParameters: ...
+
+    @property
+    def similarity(self) -> Similarity: ...
+
+    @property
+    def placement(self) -> tuple[float, ...]: ...
 
 
 class FrameRenderer:
@@ -116,15 +121,15 @@ class FrameRenderer:
         moving = grown(moving_area(self.face, both, (plan.similarity, plan.reference.similarity)))
         if not moving.any():  # by so little that nothing would be seen of it
             return self.layers(plan.reference, size, precision)
-        return self.blend(plan, moving, size, precision)
+        return self.blend(plan, plan.reference, moving, size, precision)
 
-    def blend(self, plan: FramePlan, moving: Tensor, size: int, precision: str) -> Tensor:
-        """Layers of the reference, and of the plan where ``moving`` (1, 1, S, S) fades in; only that part of it is drawn."""
+    def blend(self, plan: FramePlan, resting: FramePlan, moving: Tensor, size: int, precision: str) -> Tensor:
+        """Layers of ``resting``, and of the plan where ``moving`` (1, 1, S, S) fades in; only that part of it is drawn."""
         region = wanted_part(moving, plan.similarity, self.generator.resolution, size)
-        key = ReferenceCache.key(plan.reference, size, precision)
+        key = ReferenceCache.key(resting, size, precision)
         reference = self.references.find(key)
         if reference is None:
-            edited, reference = self.draw([plan, plan.reference], [region, None], size, precision)
+            edited, reference = self.draw([plan, resting], [region, None], size, precision)
             self.references.keep(key, reference)
         else:
             edited = self.draw([plan], [region], size, precision)[0]
@@ -168,7 +173,7 @@ def mesh_passes(
 
     ``around``: outputs of ``render`` that are seen where the face model is not.
     """
-    outputs = {name: PASSES[name] for name in passes if name != "UV" or face.uv is not None}
+    outputs = {name: output for name in passes if (output := PASSES[name]) and (name != "UV" or face.uv is not None)}
     if not passes:
         return {}
     rendered = render(face, plan.target, size, MovedCamera(camera, plan.similarity), tuple({*outputs.values(), "depth"}), body)

@@ -17,6 +17,7 @@ from models.face.harmonics import rotate
 from models.face.parameters import RigParameters
 from models.generators import Engine, Generator
 from models.generators.guide import REST_DISTANCE
+from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork
 from models.generators.stylegan2 import split_matte
 from models.rigging.controls import Controls, Frame, Portrait
 from models.rigging.frame_renderer import MATTES, PASSES, develop, mesh_passes, move, to_array
@@ -75,7 +76,10 @@ class GuidedRenderer:
     """Draws frames with a guided generator; ``engine``: "exact" or "fast" -> the generator's Engine."""
 
     def __init__(self, generator: Generator, face: FaceModel, engine: Callable[[str], Engine]):
+        if not isinstance(generator.synthesis, GuidedSynthesisNetwork) or not isinstance(generator.config, GuidedConfig):
+            raise ValueError("a generator that no maps steer draws frames by a rig's networks")
         self.generator, self.face, self.engine = generator, face, engine
+        self.guide, self.matte_names = generator.synthesis.guide, generator.config.mattes
 
     def plan(self, portrait: Portrait, controls: Controls) -> HeadPlan:
         """What the controls mean for a portrait."""
@@ -92,7 +96,7 @@ class GuidedRenderer:
 
     def mattes(self, layers: Tensor, passes: Sequence[str]) -> dict[str, Tensor]:
         """How much of each pixel is what ``passes`` of MATTES name; 0 where this generator draws no such matte."""
-        drawn = dict(zip(self.generator.config.mattes, layers[0, 4:], strict=True))
+        drawn = dict(zip(self.matte_names, layers[0, 4:], strict=True))
         alpha = layers[0, 3].clamp(0, 1)
         wanted = {name: drawn.get(MATTES[name], torch.zeros_like(alpha)) for name in passes if name in MATTES}
         return {name: torch.minimum(matte.clamp(min=0), alpha)[None, None] for name, matte in wanted.items()}
@@ -106,7 +110,7 @@ class GuidedRenderer:
     def layers(self, plan: HeadPlan, size: int, precision: str) -> Tensor:
         """Premultiplied sRGB, alpha and the generator's mattes (1, 4 + M, size, size), 0 to 1."""
         w = torch.from_numpy(np.array(plan.portrait.w, dtype=np.float32))[None].to(self.face.mean.device)
-        maps = self.generator.synthesis.guide.maps(plan.target, plan.camera, plan.body, self.generator.resolution)
+        maps = self.guide.maps(plan.target, plan.camera, plan.body, self.generator.resolution)
         raw = self.engine(precision).raw(w, guide=maps)
         colour, alpha = split_matte(raw[:, : self.generator.img_channels])
         mattes = raw[:, self.generator.img_channels :] * 0.5 + 0.5

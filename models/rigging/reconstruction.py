@@ -25,6 +25,7 @@ class Reconstruction(nn.Module):
     w_scale: Tensor
     mean: Tensor
     spread: Tensor
+    header: dict[str, Any]
 
     def __init__(self, layers: int, width: int, sizes: dict[str, int], hidden: int = 384, linear: bool = True):
         super().__init__()
@@ -39,8 +40,8 @@ class Reconstruction(nn.Module):
         if linear:
             self.slopes = nn.Parameter(torch.zeros(layers * width, size))
         with torch.no_grad():
-            self.mlp[-1].weight.mul_(0.1)
-            self.mlp[-1].bias.zero_()
+            self.mlp[-1].get_parameter("weight").mul_(0.1)
+            self.mlp[-1].get_parameter("bias").zero_()
         self.register_buffer("w_mean", torch.zeros(layers, width))
         self.register_buffer("w_scale", torch.ones(layers, width))
         self.register_buffer("mean", torch.zeros(size))

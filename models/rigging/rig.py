@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ from models.generators import (
     torch_threads,
 )
 from models.generators.guide import heads_at_rest
+from models.generators.guided import GuidedConfig
+from models.generators.person import PersonMapping
 from models.rigging.controls import Controls, Frame, Portrait, bad_controls
 from models.rigging.frame_renderer import PASSES, FrameRenderer
 from models.rigging.guided_renderer import GuidedRenderer
@@ -40,6 +43,16 @@ PARTS = ("generator", "reconstruction", "rignet")
 FIRST_HEAD = "108adb400dca35e1464c38f6a2dd3bf2fe4173ce638389e8c2f856a1a3e3f050"  # ``content_hash`` of head-1.npz
 PRECISIONS = ("exact", "fast")
 SIZES = (16, 4096)
+
+
+class Renderer(Protocol):
+    """What draws frames; what controls mean for a portrait it puts into a plan of its own kind."""
+
+    def plan(self, portrait: Portrait, controls: Controls) -> Any: ...
+
+    def render(self, plan: Any, size: int, passes: Sequence[str], precision: str) -> Frame: ...
+
+    def synthesize(self, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
 class Rig:
@@ -67,9 +80,9 @@ class Rig:
         self.scheduler = scheduler or CpuScheduler()
         self.lock = threading.Lock()  # an engine is prepared once
         self.engines: dict[str, Engine] = {}
-        self.renderer = (
+        self.renderer: Renderer = (
             GuidedRenderer(generator, face, self.engine)
-            if generator.guide_channels
+            if reconstruction is None or networks is None
             else FrameRenderer(generator, face, reconstruction, networks, self.engine)
         )
 
@@ -91,7 +104,7 @@ class Rig:
         name = name or model_names(folder)[0]
         generator = load_generator(folder / f"{name}-generator.safetensors", device=device)
         attributes = shipped_directions(generator, folder)
-        if generator.guide_channels:
+        if isinstance(generator.config, GuidedConfig):
             files, face = weight_files(folder, name, PARTS[:1]), face or load_face_model(generator.config.head)
             hashed = weights_hash(list(files.values()), face)
             return cls(name, hashed, generator, face.to(device), scheduler=scheduler, attributes=attributes)
@@ -109,7 +122,7 @@ class Rig:
         sizes = {name: place.stop - place.start for name, place in RigParameters.slices(self.face).items()}
         wanted = (self.generator.num_ws, self.generator.w_dim, sizes)
         for network in (self.reconstruction, self.networks):
-            if (network.layers, network.width, network.sizes) != wanted:
+            if network is not None and (network.layers, network.width, network.sizes) != wanted:
                 raise StyleRigError(
                     f"The {type(network).__name__} weights belong to another generator or face model.",
                     "Train the rig for this generator and face model.",
@@ -124,7 +137,7 @@ class Rig:
             raise bad_controls(f"seed {seed} or truncation {truncation} is out of bounds")
         z = latents_from_seed(seed, 1, self.generator.z_dim).to(self.device)
         w = self.generator.mapping(z, truncation_psi=truncation)
-        if self.generator.guide_channels:
+        if isinstance(self.generator.mapping, PersonMapping):
             parameters = heads_at_rest(self.face, *self.generator.mapping.shape(z, truncation)).to("cpu")
             return Portrait(self.name, self.weights_hash, seed, truncation, w[0].cpu().numpy(), parameters)
         return self.portrait_from_latent(w[0].cpu().numpy(), seed, truncation)

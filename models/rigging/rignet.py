@@ -113,6 +113,7 @@ class RigNets(nn.Module):
     turn_gain: Tensor
     w_mean: Tensor
     w_scale: Tensor
+    header: dict[str, Any]
 
     def __init__(
         self, layers: int, width: int, sizes: dict[str, int], method: str = "joint", hidden: int = 512, localize_expressions: bool = False
