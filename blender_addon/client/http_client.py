@@ -14,6 +14,7 @@ import traceback
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +110,7 @@ class Client:
         """One frame as the bytes of a PNG: sRGB, straight alpha."""
         return self._call("POST", "/v1/frames", frame_request(portrait, controls, size, (), "png"))[0]
 
-    def _json(self, method: str, path: str, request: dict | None = None) -> dict:
+    def _json(self, method: str, path: str, request: dict | None = None) -> Any:
         body, _ = self._call(method, path, request)
         try:
             return json.loads(body)

@@ -19,7 +19,7 @@ from ..rig.read_rig import active_rig, attribute_ranges, portrait_of
 from ..translations import tr
 from . import thumbnails
 from .portrait import decimal
-from .pose import RigOperator, reset_attributes
+from .pose import RigOperator, has_editable_rig, reset_attributes
 
 PICTURE_SCALE = 2.5  # of an end's picture, in units of the interface
 LARGEST_FILE = 700_000  # bytes: what a request holds of it
@@ -34,7 +34,7 @@ class DirectionsOperator(AsyncOperator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return RigOperator.poll.__func__(cls, context)
+        return has_editable_rig(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Wait in a thread also where a file browser or a dialog ends with this."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, BoolVectorProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
@@ -21,6 +22,16 @@ MIN_SHOWN = 1e-3  # a shape key's value that counts as showing
 _ITEMS: list[tuple] = []  # of the last enumeration: Blender does not keep the texts itself
 
 
+def has_editable_rig(operator: Any, context: bpy.types.Context) -> bool:
+    """A poll: whether the active rig can be changed; the tooltip of ``operator`` says why not."""
+    rig = active_rig(context)
+    if rig is None:
+        operator.poll_message_set("Select a portrait's rig")
+    elif not rig.is_editable:
+        operator.poll_message_set("The rig is linked: make a library override of it first")
+    return rig is not None and rig.is_editable
+
+
 class RigOperator(Mixin):
     """An operator on the active rig that can be undone; ``change`` does the work."""
 
@@ -28,12 +39,7 @@ class RigOperator(Mixin):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        rig = active_rig(context)
-        if rig is None:
-            cls.poll_message_set("Select a portrait's rig")
-        elif not rig.is_editable:
-            cls.poll_message_set("The rig is linked: make a library override of it first")
-        return rig is not None and rig.is_editable
+        return has_editable_rig(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:

@@ -105,7 +105,7 @@ class GuidedRenderer:
         """Hair and shoulders, as ``surroundings`` has them."""
         hair = self.mattes(layers, ["HairMatte"])["HairMatte"][0, 0]
         camera = MovedCamera(plan.camera, plan.similarity)
-        return surroundings(self.generator.synthesis.guide.mesh, plan.target, plan.body, camera, layers[0, 3], hair)
+        return surroundings(self.guide.mesh, plan.target, plan.body, camera, layers[0, 3], hair)
 
     def layers(self, plan: HeadPlan, size: int, precision: str) -> Tensor:
         """Premultiplied sRGB, alpha and the generator's mattes (1, 4 + M, size, size), 0 to 1."""
