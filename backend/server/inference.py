@@ -175,14 +175,12 @@ class RigLibrary:
         return self.named(name)
 
 
-def rig_library(
-    loader: Callable[[str], Rig] | None = None, device: str = "cpu", load: Callable[[str, str | None], Rig] = load_rig
-) -> RigLibrary:
-    """The rigs that ship, each as ``load(device, name)`` has it, or the one that ``loader`` loads."""
+def rig_library(loader: Callable[[str], Rig] | None = None, device: str = "cpu", load: Callable[..., Rig] = load_rig) -> RigLibrary:
+    """The rigs that ship, each as ``load(device, name=)`` has it, or the one that ``loader`` loads."""
     return RigLibrary({MODEL: loader} if loader else shipped_rigs(load), device)
 
 
-def shipped_rigs(load: Callable[[str, str | None], Rig] = load_rig) -> dict[str, Callable[[str], Rig]]:
+def shipped_rigs(load: Callable[..., Rig] = load_rig) -> dict[str, Callable[[str], Rig]]:
     """The loaders of all models in the folder of weights."""
     from models.rigging.rig import WEIGHTS, model_names
 

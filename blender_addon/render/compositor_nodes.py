@@ -63,7 +63,9 @@ def blur_node(tree: bpy.types.NodeTree, source: bpy.types.NodeSocket, name: str,
     return node
 
 
-def math_node(tree: bpy.types.NodeTree, name: str, operation: str, first, second: bpy.types.NodeSocket) -> bpy.types.Node:
+def math_node(
+    tree: bpy.types.NodeTree, name: str, operation: str, first: float | bpy.types.NodeSocket, second: bpy.types.NodeSocket
+) -> bpy.types.Node:
     """A Math node of a number or a socket and a socket."""
     node = named_node(tree, "ShaderNodeMath", name)
     node.operation = operation

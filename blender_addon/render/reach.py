@@ -116,13 +116,13 @@ def in_words(text: Text, first: int, last: int) -> str:
 
 
 @persistent
-def forget(_scene=None, _depsgraph=None) -> None:
+def forget(_scene: bpy.types.Scene = None, _depsgraph: bpy.types.Depsgraph = None) -> None:
     RANGES.clear()
     TOLD.clear()
 
 
 @persistent
-def finish(_scene: bpy.types.Scene, _depsgraph=None) -> None:
+def finish(_scene: bpy.types.Scene = None, _depsgraph: bpy.types.Depsgraph = None) -> None:
     """When all is rendered, or was cancelled: tell what held until the end, and show all of it."""
     for ranges in RANGES.values():
         log(ranges)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -42,23 +42,27 @@ class People(Protocol):
     @property
     def conditions(self) -> tuple[str, ...]:
         """What of the rig w says."""
+        ...
 
     def draw(self, count: int, seed: int) -> Tensor: ...
 
     def changed(self, numbers: Tensor, values: Mapping[str, float]) -> Tensor:
         """The same people with some of their numbers set to ``values``."""
+        ...
 
     def codes(self, numbers: Tensor) -> Tensor:
         """w (N, D), not truncated."""
+        ...
 
     def rig(self, numbers: Tensor) -> Tensor:
         """What of the rig w says (N, R)."""
+        ...
 
 
 def people_of(generator: Generator) -> People:
     """The people of a generator. Raises StyleRigError for one that the studio did not teach."""
-    if isinstance(generator.mapping, PersonMapping) and generator.mapping.described:
-        return DescribedPeople(generator)
+    if isinstance(generator.mapping, PersonMapping) and isinstance(generator.config, GuidedConfig) and generator.config.person.features:
+        return DescribedPeople(generator, generator.mapping, generator.config)
     check_studio(generator)
     return ScenePeople(generator)
 
@@ -178,8 +182,8 @@ class DescribedPeople:
     contrasts = PERSON_CONTRASTS
     conditions: tuple[str, ...] = ()
 
-    def __init__(self, generator: Generator):
-        self.generator, config = generator, cast(GuidedConfig, generator.config)
+    def __init__(self, generator: Generator, mapping: PersonMapping, config: GuidedConfig):
+        self.generator, self.mapping = generator, mapping
         self.place = {name: number for number, name in enumerate(feature_names(config.head))}
         if len(self.place) != config.person.features:
             raise StyleRigError(
@@ -189,7 +193,7 @@ class DescribedPeople:
             )
 
     def draw(self, count: int, seed: int) -> Tensor:
-        return self.generator.mapping.features(standard_normal(self.generator, count, seed)).cpu()
+        return self.mapping.features(standard_normal(self.generator, count, seed)).cpu()
 
     def changed(self, numbers: Tensor, values: Mapping[str, float]) -> Tensor:
         changed = numbers.clone()
@@ -198,7 +202,7 @@ class DescribedPeople:
         return changed
 
     def codes(self, numbers: Tensor) -> Tensor:
-        return self.generator.mapping.from_features(numbers.to(self.generator.w_avg.device)).cpu()
+        return self.mapping.from_features(numbers.to(self.generator.w_avg.device)).cpu()
 
     def rig(self, numbers: Tensor) -> Tensor:
         return numbers[:, :0]

@@ -97,7 +97,7 @@ def scores(reading: Reading, identities: int) -> dict[str, np.ndarray]:
     """Attribute -> what is read of it (N,), in no unit. An embedding is identity, reflectance, looks."""
     looks, tone = reading.embedding[:, -len(LOOKS) :], reading.embedding[:, identities]
     column = lambda name: tone if name == TONE else looks[:, LOOKS.index(name)]
-    return {name: sum(weight * column(part) for part, weight in weights.items()) for name, weights in READ.items()}
+    return {name: np.sum([weight * column(part) for part, weight in weights.items()], axis=0) for name, weights in READ.items()}
 
 
 def apart(name: str, ends: list[dict[str, np.ndarray]], spreads: Mapping[str, float]) -> tuple[float | None, float | None]:
