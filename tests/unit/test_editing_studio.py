@@ -10,7 +10,7 @@ import torch
 from models.editing.directions import Directions, load_directions, move
 from models.editing.layers import style_layers
 from models.editing.studio_attributes import rig_normals, studio_directions
-from models.editing.studio_people import PERSON_CONTRASTS, SCENE_CONTRASTS, DescribedPeople, people_of
+from models.editing.studio_people import PERSON_CONTRASTS, SCENE_CONTRASTS, people_of
 from models.editing.studio_scores import studio_scores
 from models.errors import StyleRigError
 from models.generators import Generator, load_generator
@@ -87,7 +87,7 @@ def test_the_file_that_ships_is_what_the_command_makes(shipped, made):
 def test_described_people_have_sliders_of_their_own(guided):
     found = studio_directions(guided, count=100)
     assert set(found.header.names) >= set(PERSON_CONTRASTS) and found.header.conditions == ()
-    people = DescribedPeople(guided)
+    people = people_of(guided)
     numbers = people.draw(100, 0)
     bald, bearded = (people.changed(numbers, values) for values in (PERSON_CONTRASTS["beard"].low, PERSON_CONTRASTS["beard"].high))
     step = (people.codes(bearded) - people.codes(bald)).mean(dim=0)
