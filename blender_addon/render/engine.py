@@ -327,14 +327,15 @@ class StyleRigEngine(bpy.types.RenderEngine):
 
 def moving(head: Head, before: dict[tuple[str, int], motion.Sighting], after: dict[tuple[str, int], motion.Sighting]) -> Head:
     """The head with where it is at the frames around: where it is now, if it is not there."""
-    now = head.placed.view.sighting(head.placed.head_to_world)
-    around = tuple(frame.get((head.name, head.number), now) for frame in (before, after))
-    return replace(head, placed=replace(head.placed, around=around))
+    if head.placed.head_to_world is None or head.placed.view is None:
+        return head
+    now, key = head.placed.view.sighting(head.placed.head_to_world), (head.name, head.number)
+    return replace(head, placed=replace(head.placed, around=(before.get(key, now), after.get(key, now))))
 
 
 def numbered(rigs: list[tuple]) -> Iterator[tuple]:
     """Rigs and where they stand, each with how many of its name come before it."""
-    known = Counter()
+    known: Counter[str] = Counter()
     for rig, matrix in rigs:
         yield known[rig.name], rig, matrix
         known[rig.name] += 1

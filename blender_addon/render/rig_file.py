@@ -11,7 +11,7 @@ import bpy
 from bpy.props import StringProperty
 
 from ..errors import UserError
-from ..rig.read_rig import active_rig, read_controls
+from ..rig.read_rig import active_rig, present_rig, read_controls
 from ..translations import tr, tr_error
 from . import placement
 from .engine import Head
@@ -38,9 +38,9 @@ def request_at(number: int, context: bpy.types.Context, rig: bpy.types.Object) -
     context.scene.frame_set(number)
     portrait, controls = read_controls(rig, context.evaluated_depsgraph_get())
     render = context.scene.render
-    size = [pixels * render.resolution_percentage // 100 for pixels in (render.resolution_x, render.resolution_y)]
-    placed = placement.bare_crop(controls, size, render.pixel_aspect_x / render.pixel_aspect_y, distance=0.0)
-    return Head(rig.name, portrait, placed).request(PASSES)
+    width, height = (pixels * render.resolution_percentage // 100 for pixels in (render.resolution_x, render.resolution_y))
+    placed = placement.bare_crop(controls, (width, height), render.pixel_aspect_x / render.pixel_aspect_y, distance=0.0)
+    return Head(rig.name, 0, portrait, placed).request(PASSES)
 
 
 def save(path: Path, content: dict) -> None:
@@ -71,13 +71,13 @@ class STYLERIG_OT_export_rig_file(bpy.types.Operator):
         return active_rig(context) is not None
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
-        self.filepath = self.filepath or f"{active_rig(context).name}.json"
+        self.filepath = self.filepath or f"{present_rig(context).name}.json"
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            content = rig_file(context, active_rig(context))
+            content = rig_file(context, present_rig(context))
             path = Path(bpy.path.ensure_ext(bpy.path.abspath(self.filepath), ".json"))
             save(path, content)
         except UserError as error:

@@ -52,7 +52,7 @@ class DirectionsOperator(AsyncOperator):
         ask = self.ask(portrait_of(rig))
         return lambda: ask(backend_manager.BACKEND.client(settings))
 
-    def finish(self, context: bpy.types.Context, value: dict) -> set[str]:
+    def finish(self, context: bpy.types.Context, value: Any) -> set[str]:
         rig = found(bpy.data.objects, self._rig)
         if rig is None:
             self.report({"ERROR"}, "The rig is gone")
@@ -188,7 +188,9 @@ def draw(layout: bpy.types.UILayout, rig: bpy.types.Object, readable: Callable[[
     present = [name for name in ranges if name in rig]
     for group, names in attributes.in_groups(present).items():
         column = group_column(layout, group, readable)
-        for name in names if column is not None else ():
+        if column is None:
+            continue
+        for name in names:
             draw_slider(column.row(align=True), rig, name, readable(name), name in own)
     if not portrait.get("attributes") or len(present) < len(ranges):
         layout.operator("stylerig.refresh_attributes", icon="FILE_REFRESH")
