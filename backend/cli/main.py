@@ -30,6 +30,7 @@ COMMANDS = {  # name: (module, what it does)
     "job-type": ("backend.cli.job_type", "copy the job type of a farm's manager into its folder"),
     "schema": ("backend.cli.schema", "print the JSON schema of rig files"),
     "directions": ("backend.cli.directions", "find what can be edited: by SeFa in the weights, by InterFaceGAN from scores"),
+    "look": ("backend.cli.look", "put a look on pictures, sequences and EXRs"),
     "convert": ("backend.cli.convert", "turn a checkpoint of a generator or a look into safetensors"),
     "data variations": ("backend.cli.data_variations", "render people with one thing changed, for evaluate judge-noise"),
     "train generator": ("backend.cli.train_generator", "train a generator on a folder of pictures"),

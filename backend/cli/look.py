@@ -1,0 +1,235 @@
+"""look: a network of image-to-image translation is put on pictures, on sequences and on EXRs.
+
+    python -m backend look shot/ --look painting.safetensors --strength 0.7 --output painted
+    python -m backend look 'shot/f_####.exr' --look 200000-G.ckpt --label Blond_Hair,Young --output blond --resume
+    python -m backend look portrait.png --look 100000_nets_ema.ckpt --label female --style 7 --output styled
+
+An EXR stays an EXR, with its passes; PNG and JPEG become PNG. A picture holds a digest of all it was made from, so
+``--resume`` makes again what is missing, damaged or out of date, and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backend import __version__
+from backend.cli.progress import counted
+from backend.cli.render import make_folder
+from models.errors import StyleRigError
+from models.seeds import parse_seed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.translation import Look
+
+FRAME_NUMBER = re.compile(r"#+|%0?(\d*)d")
+LOOK_TEXT = "StyleRigLook"  # JSON of what was put on a picture
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", metavar="IN", help="pictures, folders of them, or patterns: f_####.exr, f_%%04d.png, f_*.png")
+    parser.add_argument("--look", type=Path, required=True, metavar="FILE", help="the look: docs/looks.md lists what is read")
+    parser.add_argument("--strength", type=fraction, default=1.0, help="0 leaves a picture as it is, 1 is the whole look (default 1)")
+    parser.add_argument("--label", help="StarGAN: attributes with commas between, A or A=0.5, or all numbers; StarGAN v2: the domain")
+    style = parser.add_mutually_exclusive_group()
+    style.add_argument("--style", type=parse_seed, metavar="SEED", help="StarGAN v2: the style of this seed (default: that of latent 0)")
+    style.add_argument("--reference", type=Path, metavar="PICTURE", help="StarGAN v2: the style of this picture")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--resume", action="store_true", help="leave pictures that are there and up to date")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1; raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from backend.server.inference import choose_device
+    from models.translation import load_look
+
+    targets = named(find_pictures(arguments.inputs), arguments.output)
+    look = load_look(arguments.look, device=choose_device(arguments.device))
+    for note in look.metadata.get("notes", []):
+        print(f"note: {note}")
+    worn = Worn(look, arguments.look, arguments.strength, arguments.label, arguments.style, arguments.reference)
+    worn.try_on()
+    make_folder(arguments.output)
+    kept = 0
+    for index in counted(len(targets), "picture"):
+        kept += worn.put_on(*targets[index], arguments.resume)
+    print(f"{len(targets) - kept} pictures made" + (f", {kept} were there" if kept else "") + f": {arguments.output}")
+    return 0
+
+
+def find_pictures(inputs: Sequence[str]) -> list[Path]:
+    """The pictures that ``inputs`` name, each once; sequences by their numbers. Raises StyleRigError where one names none."""
+    found = [path for text in inputs for path in pictures_of(text)]
+    return list(dict.fromkeys(found))
+
+
+def pictures_of(text: str) -> list[Path]:
+    """Of one input: the picture itself, a folder's, or those that fit a pattern."""
+    from backend.files.pictures import SUFFIXES
+    from backend.files.video import in_order
+
+    path = Path(text)
+    if path.is_file():
+        return [path]
+    pattern = FRAME_NUMBER.sub(lambda number: "[0-9]" * int(number[1] or 0) or "[0-9]" * number[0].count("#") or "*", text)
+    candidates = path.iterdir() if path.is_dir() else map(Path, glob.glob(pattern))
+    pictures = [file for file in candidates if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")]
+    if not pictures:
+        there = path.is_dir() or path.exists()
+        raise StyleRigError(
+            f"There are no pictures in {path}." if there else f"There is no picture {path}.",
+            "Give pictures (.png, .jpg, .exr), a folder of them, or a pattern such as shot/f_####.exr.",
+            code="no_frames",
+        )
+    return in_order(pictures)
+
+
+def named(pictures: list[Path], folder: Path) -> list[tuple[Path, Path]]:
+    """(picture, file to write) of each. Raises StyleRigError where two would be one, or one replaces a picture that is given."""
+    from backend.files.pictures import written_suffix
+
+    targets: dict[Path, Path] = {}
+    given = {picture.resolve() for picture in pictures}
+    for picture in pictures:
+        target = folder / f"{picture.stem}{written_suffix(picture)}"
+        if target in targets:
+            raise StyleRigError(
+                f"{targets[target]} and {picture} would both become {target}.", "Call the command for each.", code="bad_option"
+            )
+        if target.resolve() in given:
+            raise StyleRigError(
+                f"{target} would replace a picture that is given.", "Choose another folder with --output.", code="bad_option"
+            )
+        targets[target] = picture
+    return [(picture, target) for target, picture in targets.items()]
+
+
+@dataclass
+class Worn:
+    """A look as it is put on pictures. ``label`` is what the person wrote, ``seed`` or ``reference`` say the style."""
+
+    look: Look
+    file: Path
+    strength: float
+    label: str | None = None
+    seed: int | None = None
+    reference: Path | None = None
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What makes the look what it is, as JSON."""
+        from models.translation.files import digest
+
+        style = {"seed": self.seed, "reference": self.reference and digest(self.reference)}
+        return {"look": self.file.name, "kind": self.look.kind, "sha256": digest(self.file), "strength": self.strength,
+                "label": self.label, **{name: value for name, value in style.items() if value is not None}}  # fmt: skip
+
+    @cached_property
+    def parsed_label(self) -> Any:
+        return None if self.label is None else parse_label(self.label, bool(self.look.domains))
+
+    @cached_property
+    def style(self) -> Tensor | None:
+        """Raises StyleRigError where the look has no styles, or the domain is missing or unknown."""
+        from models.generators import latents_from_seed
+        from models.translation.config import StarGANv2Config
+        from models.translation.errors import bad_style
+        from models.translation.look import StarGANv2Look
+
+        if self.seed is None and self.reference is None:
+            return None
+        if not isinstance(self.look, StarGANv2Look) or not isinstance(self.look.config, StarGANv2Config):
+            raise bad_style(f"a look of the kind {self.look.kind} has no styles", "Leave --style and --reference out.")
+        if self.reference is not None:
+            return self.look.style_of(as_tensor(reference_picture(self.reference)), self.parsed_label)
+        return self.look.style(latents_from_seed(self.seed or 0, 1, self.look.config.latent_dim), self.parsed_label)
+
+    def try_on(self) -> None:
+        """See that label and style fit the look before any work is done. Raises StyleRigError."""
+        self.answer(np.full((1, 1, 3), 0.5, np.float32))
+
+    def answer(self, shown: np.ndarray) -> np.ndarray:
+        """The look on display colours (H, W, 3), 0 to 1, in its strength."""
+        looked = self.look(as_tensor(shown), self.parsed_label, self.style)[0].clamp(-1, 1).movedim(0, -1).numpy() / 2 + 0.5
+        return shown + self.strength * (looked - shown)
+
+    def put_on(self, source: Path, target: Path, resume: bool) -> bool:
+        """Make one picture; True where it was there already."""
+        from backend.files.images import request_of
+        from backend.files.pictures import read_picture
+        from backend.protocol import image_texts
+        from models.translation.files import digest
+
+        request = request_digest(self.description, digest(source))
+        if resume and request_of(target) == request:
+            return True
+        picture = read_picture(source)
+        texts = {
+            image_texts.SOFTWARE: f"StyleRig {__version__}",
+            LOOK_TEXT: image_texts.compact(self.description),
+            image_texts.REQUEST: request,
+        }
+        picture.write(target, self.answer(picture.shown), texts)
+        return False
+
+
+def request_digest(look: dict[str, Any], picture: str) -> str:
+    return hashlib.sha256(json.dumps([__version__, look, picture], sort_keys=True).encode()).hexdigest()
+
+
+def as_tensor(shown: np.ndarray) -> Tensor:
+    """Display colours (H, W, 3), 0 to 1, as a network takes them: (1, 3, H, W) in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(shown.transpose(2, 0, 1), np.float32))[None] * 2 - 1
+
+
+def reference_picture(path: Path) -> np.ndarray:
+    """Its display colours. Raises StyleRigError for one that shows nothing at all."""
+    from backend.files.pictures import bad_picture, read_picture
+
+    shown = read_picture(path).shown
+    if np.ptp(shown) < 1e-3:
+        raise bad_picture(path, "it is of one colour, and shows nobody", "Choose a portrait.")
+    return shown
+
+
+def parse_label(text: str, is_domain: bool) -> Any:
+    """What a person wrote as ``Look`` takes it: a domain's name or number, all the numbers, or attributes and their amounts."""
+    words = [word.strip() for word in text.split(",")]
+    if is_domain:
+        return int(text) if text.isdecimal() else text
+    if all(number(word) is not None for word in words):
+        return [number(word) for word in words]
+    pairs = [(name, amount) for word in words for name, _, amount in [word.rpartition("=") if "=" in word else (word, "", "1")]]
+    return {name: amount if number(amount) is None else number(amount) for name, amount in pairs}
+
+
+def number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
