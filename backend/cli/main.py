@@ -36,6 +36,7 @@ COMMANDS = {  # name: (module, what it does)
     "train generator": ("backend.cli.train_generator", "train a generator on a folder of pictures"),
     "train guided": ("backend.cli.train_guided", "train a generator that renderings of the rig steer"),
     "train features": ("backend.cli.train_features", "train the network whose features measure generators"),
+    "train look": ("backend.cli.train_look", "train a look: pix2pix, CycleGAN, CoGAN, StarGAN or StarGAN v2"),
     "train rig": ("backend.cli.train_rig", "train the networks that read and steer a generator"),
     "evaluate generator": ("backend.cli.evaluate_generator", "measure a generator against its training pictures"),
     "evaluate rig": ("backend.cli.evaluate_rig", "measure how well the rig follows its controls"),

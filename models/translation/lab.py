@@ -43,6 +43,11 @@ def lightness_of(image: Tensor) -> Tensor:
     return rgb_to_lab((image + 1) / 2)[:, :1] / 50 - 1
 
 
+def colours_of(image: Tensor) -> Tensor:
+    """What a colouriser should answer (N, 2, H, W) for an image (N, 3, H, W) in [-1, 1]."""
+    return rgb_to_lab((image + 1) / 2)[:, 1:] / AB_RANGE
+
+
 def coloured(lightness: Tensor, colours: Tensor) -> Tensor:
     """The image (N, 3, H, W) in [-1, 1] of a colouriser's input and its output (N, 2, H, W)."""
     return lab_to_rgb(torch.cat([(lightness + 1) * 50, colours * AB_RANGE], dim=1)) * 2 - 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,17 @@ def initialise_he(network: nn.Module) -> nn.Module:
             nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
             if module.bias is not None:
                 module.bias.zero_()
+    return network
+
+
+@torch.no_grad()
+def initialise_xavier(network: nn.Module) -> nn.Module:
+    """CoGAN's first weights: Glorot and Bengio 2010, times the square root of 2, biases 0.1."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            nn.init.xavier_uniform_(module.weight, gain=math.sqrt(2))
+            if module.bias is not None:
+                module.bias.fill_(0.1)
     return network
 
 

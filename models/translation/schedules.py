@@ -65,6 +65,14 @@ SCHEDULES: dict[str, Schedule] = {
     "stargan-published": stargan_published,
 }
 
+LENGTHS = {"linear": SPAN + DECAY, "linear-older": SPAN + DECAY, "step": SPAN + DECAY, "cosine": SPAN,
+           "stargan-intended": ITERATIONS, "stargan-published": ITERATIONS}  # fmt: skip
+
+
+def factor_at(name: str, fraction: float) -> float:
+    """The schedule where ``fraction`` (0 to 1) of a training is done, however long that is: the published one, stretched to it."""
+    return SCHEDULES[name](int(fraction * LENGTHS.get(name, 1) + 1e-6))  # so that a third of 300 is step 100
+
 
 def diversity_weight(iteration: int, first: float = 1.0, iterations: int = 100_000) -> float:
     """StarGAN v2's weight of diversity at an iteration: linearly from ``first`` (1 CelebA-HQ, 2 AFHQ) to 0."""

@@ -107,6 +107,11 @@ def test_all_kinds_of_commands_are_found():
     assert commands("`python x.py\nA`\n\n    python y.py \\\n        B   # why\n") == {"python x.py A": False, "python y.py B": True}
 
 
+def test_every_command_is_in_the_docs():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in TEXTS)
+    assert [name for name in main.COMMANDS if not re.search(rf"(`|python -m backend ){name}\b", text)] == []
+
+
 def test_commands_in_messages_exist():
     sources = [
         path for folder in ("backend", "models", "blender_addon") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".json")

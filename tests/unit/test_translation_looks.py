@@ -9,7 +9,7 @@ import torch
 from models.errors import StyleRigError
 from models.translation import Look, make_look
 from models.translation.config import CoGANConfig, ResNetConfig, StarGANConfig, StarGANv2Config, UNetConfig
-from models.translation.lab import lab_to_rgb, rgb_to_lab
+from models.translation.lab import coloured, colours_of, lab_to_rgb, lightness_of, rgb_to_lab
 from models.translation.padding import pad_by_reflection
 
 STARGAN = StarGANConfig(width=2, blocks=1, label_sets=(("black", "blond"), ("happy", "sad")))
@@ -161,3 +161,5 @@ def test_lab_of_known_colours_and_back():
     assert torch.allclose(lab[0, :, 0].T, torch.tensor(list(known.values())), atol=0.02)
     many = torch.rand(1, 3, 20, 20)
     assert torch.allclose(lab_to_rgb(rgb_to_lab(many)), many, atol=1e-4)
+    image = many * 2 - 1
+    assert torch.allclose(coloured(lightness_of(image), colours_of(image)), image, atol=2e-4)

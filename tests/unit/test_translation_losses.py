@@ -10,7 +10,7 @@ from torch import tensor
 
 from models.translation import losses
 from models.translation.image_pool import ImagePool
-from models.translation.schedules import SCHEDULES, diversity_weight
+from models.translation.schedules import LENGTHS, SCHEDULES, diversity_weight, factor_at
 
 LOG2 = math.log(2)
 
@@ -121,6 +121,22 @@ def test_the_image_pool_swaps_half():
     assert len(pool.images) == 3
     image = torch.ones(1, 1, requires_grad=True)
     assert not ImagePool(size=0).query(image).requires_grad
+
+
+def test_the_image_pool_goes_on_from_its_state():
+    pool, other = ImagePool(size=4, seed=1), ImagePool(size=4, seed=2)
+    pool.query(torch.arange(10.0)[:, None])
+    other.load_state(pool.state())
+    more = torch.arange(10.0, 30.0)[:, None]
+    assert torch.equal(other.query(more), pool.query(more))
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_a_schedule_is_stretched_over_a_training(name):
+    length = LENGTHS[name]
+    for step in (0, length // 3, length - 1):
+        assert factor_at(name, step / length) == SCHEDULES[name](step)
+    assert factor_at("constant", 0.7) == 1
 
 
 def test_schedules():

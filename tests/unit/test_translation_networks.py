@@ -18,7 +18,7 @@ from models.translation.config import (
     read_config,
 )
 from models.translation.errors import ConfigError
-from models.translation.layers import initialise_he, initialise_normal
+from models.translation.layers import initialise_he, initialise_normal, initialise_xavier
 from models.translation.patch_discriminator import PatchDiscriminator, make_discriminator
 from models.translation.resnet import ResNetGenerator
 from models.translation.stargan import StarGANDiscriminator, StarGANGenerator
@@ -144,6 +144,8 @@ def test_first_weights():
     network = initialise_normal(UNetGenerator(UNetConfig(levels=5, width=4)))
     assert float(network.model.model[1].model[1].weight.detach().std()) == pytest.approx(0.02, rel=0.1)
     assert not network.model.model[3].bias.any()
+    layer = initialise_xavier(nn.Sequential(nn.Linear(200, 300)))[0]
+    assert float(layer.weight.detach().abs().max()) == pytest.approx((2 * 6 / 500) ** 0.5, rel=0.01) and (layer.bias == 0.1).all()
     layer = initialise_he(nn.Sequential(nn.Linear(200, 300)))[0]
     assert float(layer.weight.detach().std()) == pytest.approx((2 / 200) ** 0.5, rel=0.05) and not layer.bias.any()
 

@@ -238,7 +238,8 @@ class Trainer(Generic[TaskType]):
         )
 
     def weights_are_finite(self) -> bool:
-        return all(bool(torch.isfinite(value).all()) for module in self.task.modules.values() for value in module.parameters())
+        """Whether parameters and running statistics are numbers."""
+        return all(bool(torch.isfinite(value).all()) for module in self.task.modules.values() for value in module.state_dict().values())
 
     def write_what_is_due(self, losses: dict[str, float]) -> None:
         if not self.world.is_main:

@@ -1,0 +1,1 @@
+"""Teaching looks: networks that turn one image into another."""

@@ -1,0 +1,142 @@
+"""Teaching StarGAN: one network changes any of many attributes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.device_rng import DeviceRng
+from models.training.core.trainer import Progress
+from models.training.translation.config import StarGANPlan
+from models.training.translation.data import flipped, open_labelled
+from models.training.translation.pix2pix import BETAS
+from models.training.translation.task import COLUMNS, LOOK, LookTask, error, frozen
+from models.translation import Look
+from models.translation.losses import classification_loss, gradient_penalty, stargan_discriminator_loss, stargan_loss
+from models.translation.stargan import StarGANDiscriminator, StarGANGenerator
+
+HAIR_COLOURS = ("black", "brown", "blond", "red", "grey")  # nobody has two of them
+
+
+@dataclass(eq=False)
+class Batch:
+    """Images (N, 3, R, R) and labels (N, label_size) of each set; ``generator_learns`` in this step too."""
+
+    sets: list[tuple[Tensor, Tensor]]
+    generator_learns: bool
+
+
+class StarGANTask(LookTask):
+    """A folder for each set of labels; one set is the usual case."""
+
+    plan: StarGANPlan
+    sheet_text = "Images that the training never saw, and below each label changed in them, in the order of the labels."
+
+    def open_data(self) -> None:
+        plan = self.plan
+        self.sets = open_labelled(self.data, plan.generator.label_sets, plan.size, plan.seed, self.world.is_main)
+        starts = [sum(map(len, plan.generator.label_sets[:index])) for index in range(len(self.sets))]
+        self.columns = [slice(start, start + len(names)) for start, names in zip(starts, plan.generator.label_sets, strict=True)]
+
+    def create_networks(self) -> dict[str, nn.Module]:
+        self.generator, self.discriminator = StarGANGenerator(self.plan.generator), StarGANDiscriminator(self.plan.generator)
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def create_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {name: torch.optim.Adam(module.parameters(), betas=BETAS) for name, module in self.modules.items()}
+
+    @property
+    def epoch(self) -> int:
+        return max(len(known.images) for known in self.sets)
+
+    def vector(self, index: int, labels: Tensor) -> Tensor:
+        """What the network takes (N, label_size) of the labels (N, C) of a set: the others' are 0, and the mask says which set."""
+        config = self.plan.generator
+        whole = labels.new_zeros(len(labels), config.label_size)
+        whole[:, self.columns[index]] = labels
+        if len(self.sets) > 1:
+            whole[:, len(config.labels) + index] = 1
+        return whole
+
+    def batch(self, progress: Progress, rng: DeviceRng) -> Batch:
+        taken = [known.take(*self.start(progress)) for known in self.sets]
+        device = self.world.device
+        sets = [(images.to(device), self.vector(index, labels).to(device)) for index, (images, labels) in enumerate(taken)]
+        if self.plan.flip:
+            sets = [(flipped(images, rng), labels) for images, labels in sets]
+        return Batch(sets, generator_learns=(progress.steps + 1) % self.plan.critic_steps == 0)
+
+    def learn(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
+        losses: dict[str, float] = {}
+        for index, (images, labels) in enumerate(batch.sets):
+            wanted = labels[rng.randperm(len(labels))]
+            who = f"set{index + 1}_" if len(self.sets) > 1 else ""
+            losses |= self.discriminator_step(f"{who}discriminator", index, images, labels, wanted, rng)
+            if batch.generator_learns:
+                losses |= self.generator_step(f"{who}generator", index, images, labels, wanted)
+        return losses
+
+    def discriminator_step(self, who: str, index: int, images: Tensor, labels: Tensor, wanted: Tensor, rng: DeviceRng) -> dict[str, float]:
+        with torch.no_grad():
+            fake = self.generator(images, wanted)
+        scores, logits = self.discriminator(images)
+        penalty = gradient_penalty(lambda between: self.discriminator(between)[0], images, fake, rng.rand(len(images), 1, 1, 1))
+        parts = stargan_discriminator_loss(
+            scores, self.discriminator(fake)[0], self.classification(index, logits, labels), penalty,
+            self.plan.classification_weight, self.plan.gradient_penalty_weight,
+        )  # fmt: skip
+        return self.descend(who, parts, "discriminator")
+
+    def generator_step(self, who: str, index: int, images: Tensor, labels: Tensor, wanted: Tensor) -> dict[str, float]:
+        fake = self.generator(images, wanted)
+        with frozen(self.discriminator):
+            scores, logits = self.discriminator(fake)
+            parts = stargan_loss(
+                scores, self.classification(index, logits, wanted), self.generator(fake, labels), images,
+                self.plan.classification_weight, self.plan.reconstruction_weight,
+            )  # fmt: skip
+            return self.descend(who, parts, "generator")
+
+    def classification(self, index: int, logits: Tensor, labels: Tensor) -> Tensor:
+        return classification_loss(logits, labels, self.sets[index].exclusive, self.columns[index])
+
+    def looks(self) -> dict[str, Look]:
+        return {LOOK: self.look_of(self.plan.generator, self.generator)}
+
+    def show(self) -> tuple[list[Tensor], dict[str, float]]:
+        """Of the first set. ``own_accuracy`` is by the discriminator that taught the generator, so it is no measure for others."""
+        known, names, look = self.sets[0], self.plan.generator.label_sets[0], self.looks()[LOOK]
+        rows = (known.images.held_out if len(known.images.held_out) else known.images.training)[:COLUMNS]
+        images, labels = known.images.of(rows), known.labels[rows]
+        wanted = [changed(labels, names, index, known.exclusive) for index in range(len(names))]
+        made = [look(images, self.vector(0, label)) for label in wanted]
+        right = [
+            self.answers(image)[:, index] == label[:, index].bool() for index, (image, label) in enumerate(zip(made, wanted, strict=True))
+        ]
+        there_and_back = look(made[0], self.vector(0, labels))
+        figures = {"held_out_reconstruction": error(there_and_back, images), "own_accuracy": float(torch.stack(right).float().mean())}
+        return [images, *made], figures
+
+    def answers(self, images: Tensor) -> Tensor:
+        """Which labels of the first set the discriminator sees (N, C)."""
+        logits = self.discriminator(images.to(self.world.device))[1].cpu()[:, self.columns[0]]
+        return logits == logits.amax(dim=1, keepdim=True) if self.sets[0].exclusive else logits > 0
+
+
+def changed(labels: Tensor, names: tuple[str, ...], index: int, exclusive: bool) -> Tensor:
+    """``labels`` (N, C) with the one of ``index`` changed: chosen where only one can be, as of hair's colours, else turned over."""
+    others = range(len(names)) if exclusive else [place for place, name in enumerate(names) if is_hair_colour(name)]
+    result = labels.clone()
+    if index in others:
+        result[:, list(others)] = 0
+        result[:, index] = 1
+    else:
+        result[:, index] = 1 - result[:, index]
+    return result
+
+
+def is_hair_colour(name: str) -> bool:
+    words = name.lower().replace("_", " ").split()
+    return "hair" in words and any(colour in words for colour in HAIR_COLOURS)

@@ -1,0 +1,141 @@
+"""Teaching StarGAN v2: many styles of many domains, from latents and from references."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from models.device_rng import DeviceRng
+from models.training.core.trainer import Progress, set_learning_rate
+from models.training.translation.config import Stage, StarGANv2Plan
+from models.training.translation.data import cropped, flipped, open_domains
+from models.training.translation.task import COLUMNS, LOOK, LookTask, error, frozen
+from models.translation import Look
+from models.translation.layers import initialise_he
+from models.translation.look import StarGANv2Look
+from models.translation.losses import r1_penalty, starganv2_discriminator_loss, starganv2_loss
+from models.translation.schedules import diversity_weight
+from models.translation.starganv2 import StarGANv2, StarGANv2Discriminator
+
+BETAS = (0.0, 0.99)
+
+
+@dataclass(eq=False)
+class Batch:
+    """Images (N, 3, S, S) and their domains (N,); two references and two latents for each, of the wanted domains (N,)."""
+
+    images: Tensor
+    domains: Tensor
+    wanted: Tensor
+    references: tuple[Tensor, Tensor]
+    latents: tuple[Tensor, Tensor]
+    diversity_weight: float
+
+
+class StarGANv2Task(LookTask):
+    """A folder for each domain, or one for all. The look is the running average of the networks."""
+
+    plan: StarGANv2Plan
+    sheet_text = "Images that the training never saw; below, for each domain, the same with one latent's style, then with the style of one image of it."
+
+    def open_data(self) -> None:
+        plan = self.plan
+        self.domains = open_domains(self.data, plan.generator.domains, plan.size, plan.seed, self.world.is_main)
+
+    def create_networks(self) -> dict[str, nn.Module]:
+        self.networks, self.discriminator = StarGANv2(self.plan.generator), StarGANv2Discriminator(self.plan.generator)
+        initialise_he(self.networks)
+        initialise_he(self.discriminator)
+        self.average = copy.deepcopy(self.networks).requires_grad_(False)
+        return {"networks": self.networks, "average": self.average, "discriminator": self.discriminator}
+
+    def create_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        nets = self.networks
+        learning = {"generator": nets.generator, "mapping": nets.mapping_network, "style_encoder": nets.style_encoder,
+                    "discriminator": self.discriminator}  # fmt: skip
+        adam = lambda module: torch.optim.Adam(module.parameters(), betas=BETAS, weight_decay=self.plan.weight_decay)
+        return {name: adam(module) for name, module in learning.items()}
+
+    @property
+    def epoch(self) -> int:
+        return sum(map(len, self.domains))
+
+    def begin_stage(self, stage: Stage) -> None:
+        super().begin_stage(stage)
+        set_learning_rate(self.optimizers["mapping"], stage.learning_rate * self.plan.mapping_rate)
+
+    def batch(self, progress: Progress, rng: DeviceRng) -> Batch:
+        """Every domain as often as the others, however many images it has."""
+        plan, count = self.plan, self.world.share(self.stage.batch)
+        domains, wanted = (rng.randint(0, len(self.domains), count) for _ in range(2))
+        latents = rng.randn(2, count, plan.generator.latent_dim)
+        weight = diversity_weight(progress.steps, plan.diversity_weight, plan.diversity_steps)
+        return Batch(
+            self.draw(domains, rng), domains, wanted, (self.draw(wanted, rng), self.draw(wanted, rng)), (latents[0], latents[1]), weight
+        )
+
+    def draw(self, domains: Tensor, rng: DeviceRng) -> Tensor:
+        """An image of each of ``domains`` (N,)."""
+        chosen = [self.domains[domain] for domain in domains.tolist()]
+        found = [images.of(images.training[[int(rng.randint(0, len(images), 1))]]) for images in chosen]
+        images = cropped(torch.cat(found).to(self.world.device), rng, self.plan.crop)
+        return flipped(images, rng) if self.plan.flip else images
+
+    def learn(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
+        losses: dict[str, float] = {}
+        for way in ("latent", "reference"):
+            with torch.no_grad():
+                fake = self.networks.generator(batch.images, self.styles(way, batch)[0])
+            losses |= self.descend(f"discriminator_{way}", self.discriminator_parts(batch, fake), "discriminator")
+        for way, learners in (("latent", ("generator", "mapping", "style_encoder")), ("reference", ("generator",))):
+            with frozen(self.discriminator):
+                losses |= self.descend(f"generator_{way}", self.generator_parts(way, batch), *learners)
+        return losses
+
+    def styles(self, way: str, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Two styles (N, style_dim) in the wanted domains, of latents or of references."""
+        if way == "latent":
+            source, network = batch.latents, self.networks.mapping_network
+        else:
+            source, network = batch.references, self.networks.style_encoder
+        return network(source[0], batch.wanted), network(source[1], batch.wanted)
+
+    def discriminator_parts(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        real = batch.images.detach().requires_grad_(True)
+        logits = self.discriminator(real, batch.domains)
+        fake_logits = self.discriminator(fake, batch.wanted)
+        return starganv2_discriminator_loss(logits, fake_logits, r1_penalty(logits, real), self.plan.r1_weight)
+
+    def generator_parts(self, way: str, batch: Batch) -> dict[str, Tensor]:
+        networks, plan = self.networks, self.plan
+        style, other_style = self.styles(way, batch)
+        fake = networks.generator(batch.images, style)
+        with torch.no_grad():
+            other = networks.generator(batch.images, other_style)
+        back = networks.generator(fake, networks.style_encoder(batch.images, batch.domains))
+        return starganv2_loss(
+            self.discriminator(fake, batch.wanted), fake, other, networks.style_encoder(fake, batch.wanted), style, back, batch.images,
+            batch.diversity_weight, plan.style_weight, plan.cycle_weight,
+        )  # fmt: skip
+
+    def after_step(self, progress: Progress, losses: dict[str, float]) -> dict[str, float]:
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.networks.parameters()), 1 - self.plan.ema)
+        return {}
+
+    def looks(self) -> dict[str, Look]:
+        return {LOOK: self.look_of(self.plan.generator, self.average)}
+
+    def show(self) -> tuple[list[Tensor], dict[str, float]]:
+        """``diversity`` is how much two latents' styles differ in the images; the cycle goes through the last domain and back."""
+        look = cast(StarGANv2Look, self.looks()[LOOK])
+        images = self.domains[0].examples(COLUMNS)
+        latents = torch.randn(2, self.plan.generator.latent_dim, generator=torch.Generator().manual_seed(0))
+        by_latent = [look(images, style=look.style(latents[:1], domain)) for domain in range(len(self.domains))]
+        by_reference = [look(images, style=look.style_of(known.examples(1), domain)) for domain, known in enumerate(self.domains)]
+        other = look(images, style=look.style(latents[1:], len(self.domains) - 1))
+        back = look(by_latent[-1], style=look.style_of(images, 0))
+        return [images, *by_latent, *by_reference], {"diversity": error(by_latent[-1], other), "held_out_cycle": error(back, images)}

@@ -1,0 +1,342 @@
+"""Looks of every kind learn through the one trainer, go on where they stopped, and leave files that open."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from backend.cli import main
+from backend.cli.train_look import KINDS, PLANS
+from models.device_rng import DeviceRng
+from models.errors import StyleRigError
+from models.face import load_face_model
+from models.synthetic.person import latent_of, latent_size, person_from_latent
+from models.training.core.checkpoint import Stopped
+from models.training.core.config import parse_settings
+from models.training.core.trainer import Trainer
+from models.training.translation import config, data
+from models.training.translation.attributes import attributes_of, hair_colour
+from models.training.translation.run import open_training
+from models.training.translation.stargan import changed
+from models.training.translation.task import train_look
+from models.translation import load_look
+from models.translation.lab import colours_of, lightness_of
+from tests.helpers.picture_sets import ellipse, paths, write_set
+
+SIZE, PEOPLE = 32, 96
+DOMAINS = ["no glasses", "glasses"]
+TINY = {
+    "pix2pix": {"resolution": SIZE, "discriminator_width": 2, "discriminator_layers": 1, "generator": {"width": 2, "levels": 5}},
+    "cyclegan": {"resolution": SIZE, "discriminator_width": 2, "discriminator_layers": 1, "domains": DOMAINS, "pool": 4,
+                 "generator": {"width": 2, "blocks": 1}},
+    "cogan": {"generator": {"image_size": SIZE, "width": 1, "latent_dim": 4, "domains": DOMAINS}},
+    "stargan": {"critic_steps": 2, "generator": {"image_size": SIZE, "width": 2, "blocks": 1, "discriminator_layers": 3,
+                                                "label_sets": [["glasses", "black hair", "blond hair"]]}},
+    "starganv2": {"diversity_steps": 10, "generator": {"image_size": SIZE, "width": 2, "max_width": 4, "downs": 2, "hidden": 4,
+                                                       "style_dim": 4, "domains": DOMAINS}},
+}  # fmt: skip
+STAGE = {"steps": 5, "batch": 2, "learning_rate": 1e-3}
+
+
+def plan_of(kind: str, stage: dict | None = None, **changes) -> config.LookPlan:
+    return parse_settings(config.PLANS[kind], {**TINY[kind], "stages": [STAGE | (stage or {})], **changes})
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other take longer than networks as small as these."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory) -> Path:
+    """A set whose latents are people of the studio's."""
+    folder, face = tmp_path_factory.mktemp("studio"), load_face_model("head-2")
+    index = {"format": 2, "size": SIZE, "seed": 0, "count": PEOPLE, "latents": latent_size(face), "layout": {}, "parameters": {}}
+    (folder / "index.json").write_text(json.dumps(index))
+    for number in range(PEOPLE):
+        latent = latent_of(1, number, face).numpy()
+        picture, truth = paths(folder, number)
+        picture.parent.mkdir(exist_ok=True)
+        np.savez(truth, latent=latent)
+        Image.fromarray(ellipse(latent[:12], SIZE), "RGBA").save(picture)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> Path:
+    """Pictures in two folders, of the same names."""
+    root = tmp_path_factory.mktemp("folders")
+    for name in ("ink", "paint"):
+        (root / name).mkdir()
+        for number in range(66):
+            pixels = np.random.default_rng((number, len(name))).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number:03}.png")
+    return root
+
+
+def training(kind: str, folder: Path | list[Path], output: Path, plan: config.LookPlan | None = None) -> Trainer:
+    folders = folder if isinstance(folder, list) else [folder]
+    return open_training(kind, folders, plan or plan_of(kind), output, say=lambda line: None)
+
+
+def stop_after(trainer: Trainer, steps: int) -> None:
+    """The process is asked to stop after so many steps."""
+    inner = trainer.task.after_step
+
+    def after_step(progress, losses):
+        if progress.steps == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return inner(progress, losses)
+
+    trainer.task.after_step = after_step
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {f"{name}.{key}": value for name, module in trainer.task.modules.items() for key, value in module.state_dict().items()}
+
+
+LOSSES = {
+    "pix2pix": {"discriminator_real", "discriminator_fake", "generator_adversarial", "generator_l1", "held_out_psnr"},
+    "cyclegan": {"generator_adversarial_a", "generator_cycle_b", "generator_identity_a", "discriminator_b_real", "held_out_cycle_a"},
+    "cogan": {"discriminator_real", "discriminator_fake", "generator_adversarial"},
+    "stargan": {"discriminator_penalty", "discriminator_classification", "generator_reconstruction", "generator_classification",
+                "held_out_reconstruction", "own_accuracy"},
+    "starganv2": {"discriminator_latent_penalty", "discriminator_reference_fake", "generator_latent_diversity",
+                  "generator_reference_style_reconstruction", "generator_latent_cycle", "diversity", "held_out_cycle"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_training_learns_goes_on_where_it_stopped_and_leaves_a_look(studio, tmp_path, kind):
+    whole, first = (training(kind, studio, tmp_path / name) for name in ("whole", "parts"))
+    begun = {name: value.clone() for name, value in weights(whole).items()}
+    whole.run()
+    stop_after(first, 3)
+    with pytest.raises(Stopped):
+        first.run()
+    second = training(kind, studio, tmp_path / "parts")
+    assert second.progress.steps == 3
+    second.run()
+    ended, again = weights(whole), weights(second)
+    assert all(torch.equal(value, again[name]) for name, value in ended.items())
+    for module in whole.task.modules:
+        assert any(not torch.equal(value, begun[name]) for name, value in ended.items() if name.startswith(module))
+    train_look(whole)
+    assert "images seen" in (tmp_path / "whole" / "results.md").read_text()
+    (sheet,) = (tmp_path / "whole" / "samples").glob("*.jpg")
+    width, height = Image.open(sheet).size
+    assert width % SIZE == 0 and height >= 2 * SIZE
+    assert LOSSES[kind] <= set(whole.log.losses()) | set(whole.task.latest)
+    for path in (tmp_path / "whole").glob("look*.safetensors"):
+        look = load_look(path)
+        assert look.kind == kind and look.metadata["images"] == 10 and "trained here" in look.metadata["kind"]
+        if kind != "cogan":
+            label = {"stargan": "glasses", "starganv2": "glasses"}.get(kind)
+            assert look(torch.zeros(1, 3, 21, 30), label).isfinite().all()
+    assert len(list((tmp_path / "whole").glob("look*.safetensors"))) == (2 if kind == "cyclegan" else 1)
+
+
+def test_pix2pix_learns_colours_from_black_and_white(tmp_path):
+    """Of pictures in which how bright a place is says what colour it has."""
+    (tmp_path / "set").mkdir()
+    for number in range(64):
+        bright = np.random.default_rng(number).random((4, 4)).repeat(8, axis=0).repeat(8, axis=1)[..., None]
+        colour = bright * [0.9, 0.2, 0.1] + (1 - bright) * [0.0, 0.1, 0.4]
+        Image.fromarray((255 * colour).astype(np.uint8)).save(tmp_path / "set" / f"{number:02}.png")
+    generator = {"width": 4, "levels": 5, "inputs": 1, "outputs": 2}
+    plan = plan_of("pix2pix", {"steps": 60, "batch": 8, "learning_rate": 5e-3}, generator=generator, enlarge=1.0, flip=False)
+    trainer = training("pix2pix", tmp_path / "set", tmp_path / "out", plan)
+    task = trainer.task
+    batch = task.batch(trainer.progress, DeviceRng(0))
+    images = task.sources[0].of(task.sources[0].places(0, 8))
+    assert torch.allclose(batch.inputs, lightness_of(images), atol=1e-5) and torch.allclose(batch.targets, colours_of(images), atol=1e-5)
+    given, wanted = task.pair(images, images)
+    assert torch.allclose(lightness_of(given), lightness_of(wanted), atol=1e-3) and colours_of(given).abs().max() < 1e-3
+    before = task.show()[1]["held_out_psnr"]
+    trainer.run()
+    assert task.figures["held_out_psnr"] > before + 3
+
+
+def test_pairs_of_two_folders_belong_together(folders, tmp_path):
+    trainer = training("pix2pix", [folders / "ink", folders / "paint"], tmp_path, plan_of("pix2pix", enlarge=1.25))
+    task = trainer.task
+    rows = task.sources[0].places(0, 2)
+    names = [[source.pictures.source.entries()[row].picture.stem for row in rows] for source in task.sources]
+    assert names[0] == names[1]
+    batch = task.batch(trainer.progress, DeviceRng(0))
+    assert batch.inputs.shape == batch.targets.shape == (2, 3, SIZE, SIZE) and not torch.equal(batch.inputs, batch.targets)
+    with pytest.raises(StyleRigError, match="3 folders are given"):
+        training("pix2pix", [folders / "ink"] * 3, tmp_path / "other")
+    (folders / "paint" / "065.png").rename(folders / "paint" / "last.png")
+    with pytest.raises(StyleRigError, match=r"other names .*065, last"):
+        training("pix2pix", [folders / "ink", folders / "paint"], tmp_path / "other")
+    (folders / "paint" / "last.png").rename(folders / "paint" / "065.png")
+
+
+def test_domains_are_folders_sub_folders_or_what_the_truth_says(studio, folders):
+    by_folder = data.open_domains([folders / "ink", folders / "paint"], (), SIZE, 0, False)
+    by_sub_folder = data.open_domains([folders], ["paint", "ink"], SIZE, 0, False)
+    assert [images.name for images in by_folder] == ["ink", "paint"] and [images.name for images in by_sub_folder] == ["paint", "ink"]
+    assert torch.equal(by_folder[0].of(by_folder[0].rows[:3]), by_sub_folder[1].of(by_sub_folder[1].rows[:3]))
+    without, glasses = data.open_domains([studio], DOMAINS, SIZE, 0, False)
+    assert len(without.rows) + len(glasses.rows) == PEOPLE and len(without.rows) > len(glasses.rows) > 10
+    assert not set(without.training) & set(without.held_out) and len(without.held_out) in range(1, 6)
+    young, old = data.open_domains([studio], ["young", "old"], SIZE, 0, False)
+    assert len(young.rows) + len(old.rows) < PEOPLE  # those between belong to neither
+    with pytest.raises(StyleRigError, match=r"no folder 'oil' .*ink, paint"):
+        data.open_domains([folders], ["oil", "ink"], SIZE, 0, False)
+    with pytest.raises(StyleRigError, match="does not say who has 'wings'"):
+        data.open_domains([studio], ["wings", "no wings"], SIZE, 0, False)
+
+
+def test_attributes_are_those_of_the_people(studio, tmp_path):
+    pictures, face = data.open_images(studio, SIZE, 0, False).pictures, load_face_model("head-2")
+    names = ["black hair", "brown hair", "blond hair", "grey hair", "beard", "no beard", "old"]
+    found = attributes_of(pictures, names)
+    assert (found[:, :4].sum(axis=1) == 1).all() and (found[:, 4] != found[:, 5]).all()
+    assert (found[:, :5].mean(axis=0) > 0.04).all()
+    for row in range(0, PEOPLE, 40):
+        person = person_from_latent(latent_of(1, row, face), face)
+        assert found[row, 6] == (person.age >= 55) and found[row, names.index(f"{hair_colour(person)} hair")]
+    with pytest.raises(StyleRigError, match="another version of the studio"):
+        attributes_of(data.open_images(write_set(tmp_path, range(64)), 16, 0, False).pictures, names)
+
+
+def test_stargan_learns_sets_of_labels_jointly(studio, folders, tmp_path):
+    generator = TINY["stargan"]["generator"] | {"label_sets": [["glasses", "beard"], ["ink", "paint"]]}
+    trainer = training("stargan", [studio, folders], tmp_path, plan_of("stargan", generator=generator))
+    task = trainer.task
+    assert [known.exclusive for known in task.sets] == [False, True]
+    (_, first), (_, second) = task.batch(trainer.progress, DeviceRng(0)).sets
+    assert first.shape == (2, 6) and (first[:, 2:4] == 0).all() and (first[:, 4:] == torch.tensor([1.0, 0.0])).all()
+    assert (second[:, :2] == 0).all() and (second[:, 2:4].sum(dim=1) == 1).all() and (second[:, 4:] == torch.tensor([0.0, 1.0])).all()
+    trainer.run()
+    assert {"set1_generator_classification", "set2_discriminator_penalty"} <= set(task.latest)
+    assert load_look(tmp_path / "look.safetensors")(torch.zeros(1, 3, 32, 32), "paint").isfinite().all()
+    with pytest.raises(StyleRigError, match=r"1 folders are given.*2, one for each"):
+        training("stargan", studio, tmp_path / "other", plan_of("stargan", generator=generator))
+
+
+def test_labels_are_changed_one_at_a_time():
+    names, labels = ("Black_Hair", "Blond_Hair", "Young"), torch.tensor([[1.0, 0.0, 1.0]])
+    assert changed(labels, names, 1, False).tolist() == [[0, 1, 1]] and changed(labels, names, 2, False).tolist() == [[1, 0, 0]]
+    assert changed(labels, names, 2, True).tolist() == [[0, 0, 1]] and labels.tolist() == [[1, 0, 1]]
+
+
+def test_the_generator_of_stargan_learns_every_few_steps(studio, tmp_path):
+    trainer = training("stargan", studio, tmp_path)
+    task, stage = trainer.task, trainer.stages[0]
+    task.begin_stage(stage)
+    for step in range(4):
+        before = [value.clone() for value in task.generator.parameters()]
+        trainer.take_step(stage)
+        moved = any(not torch.equal(*pair) for pair in zip(before, task.generator.parameters(), strict=True))
+        assert moved == (step % 2 == 1)
+
+
+def test_styles_diversity_fades_and_the_average_follows(studio, tmp_path):
+    trainer = training("starganv2", studio, tmp_path)
+    task, stage = trainer.task, trainer.stages[0]
+    task.begin_stage(stage)
+    assert task.optimizers["mapping"].param_groups[0]["initial_lr"] == pytest.approx(1e-5)
+    assert task.batch(trainer.progress, DeviceRng(0)).diversity_weight == 1
+    before = [value.clone() for value in task.average.parameters()]
+    trainer.take_step(stage)
+    assert task.batch(trainer.progress, DeviceRng(0)).diversity_weight == pytest.approx(0.9)
+    for old, new, value in zip(before, task.average.parameters(), task.networks.parameters(), strict=True):
+        assert torch.allclose(new, 0.999 * old + 0.001 * value, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["pix2pix", "cyclegan"])
+def test_a_loss_that_is_no_number_ends_the_training_with_good_weights(studio, tmp_path, kind):
+    """pix2pix's batch norms have taken it in by then, so that nothing is kept; CycleGAN's state is that before the step."""
+    trainer = training(kind, studio, tmp_path)
+    batch_of, steps = trainer.task.batch, trainer.progress
+
+    def broken(progress, rng):
+        batch = batch_of(progress, rng)
+        if steps.steps == 2:
+            (batch.targets if kind == "pix2pix" else batch[0])[0] = torch.nan
+        return batch
+
+    trainer.task.batch = broken
+    with pytest.raises(StyleRigError, match="no longer a number at step 2"):
+        trainer.run()
+    assert (tmp_path / "checkpoint.pt").is_file() == (kind == "cyclegan")
+    again = training(kind, studio, tmp_path)
+    assert again.progress.steps == (2 if kind == "cyclegan" else 0)
+    again.run()
+    assert all(value.isfinite().all() for value in weights(again).values())
+
+
+def test_images_change_by_chance_and_keep_their_size():
+    images, rng = torch.rand(6, 3, 32, 32) * 2 - 1, DeviceRng(0)
+    assert data.jittered(images, rng, 1.0) is images
+    for made in (data.jittered(images, rng, 286 / 256), data.cropped(images, rng, 1.0), data.flipped(images, rng)):
+        assert made.shape == images.shape and made.abs().max() <= 1 and not torch.equal(made, images)
+    assert torch.equal(data.cropped(images, rng, 0.0), images)
+    flips = [torch.equal(one, other) for one, other in zip(data.flipped(images, rng), images, strict=True)]
+    assert 0 < sum(flips) < 6
+
+
+def test_rates_follow_the_published_schedules_however_long_a_training_is():
+    stage = config.Stage(epochs=10, schedule="linear").counted(50)
+    assert stage.images == 500 and stage.learning_rate_factor(0.3, 150) == 1
+    assert stage.learning_rate_factor(0.75, 375) == pytest.approx(1 - 51 / 101)
+    ends = {
+        name: config.Stage(steps=1, schedule=name).learning_rate_factor(0.9999, 1) for name in ("stargan-published", "stargan-intended")
+    }
+    assert ends["stargan-published"] > 0.999 and ends["stargan-intended"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("path", sorted(PLANS.glob("*.toml")), ids=lambda path: path.stem)
+def test_plans_that_ship_are_read(path):
+    kind = path.stem if path.stem in KINDS else "pix2pix"
+    plan = config.load_plan(kind, path)
+    if path.stem in KINDS and kind != "stargan":
+        published = config.PLANS[kind]()
+        differs = {"domains"} if kind == "cyclegan" else {"generator"} if kind in ("cogan", "starganv2") else set()
+        assert {name for name in type(plan).model_fields if getattr(plan, name) != getattr(published, name)} == differs
+        assert plan.generator.model_copy(update={"domains": ()}) == published.generator.model_copy(update={"domains": ()})
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        ("pix2pix", {"resolution": 48}, "cannot be halved 5 times"),
+        ("pix2pix", {"generator": {"inputs": 2}}, "generator: .*two channels are the colours of Lab"),
+        ("pix2pix", {"generator": {"widht": 2}}, "generator: .*widht"),
+        ("pix2pix", {"generator": 3}, "generator: it is not a table"),
+        ("pix2pix", {"gan_mode": "hinge"}, "gan_mode: should be 'vanilla', 'lsgan' or 'wgangp'"),
+        ("pix2pix", {"stages": [{"batch": 1}]}, "stage #1 has no end"),
+        ("pix2pix", {"stages": [STAGE | {"schedule": "fast"}]}, "there is no schedule 'fast'; there are constant, linear"),
+        ("cyclegan", {"generator": {"inputs": 1}}, "generator has to take and give 3 channels"),
+        ("stargan", {"generator": {}}, "generator: .*label_sets"),
+        ("starganv2", {"generator": {"high_pass": 1.0}}, "high_pass has to be 0"),
+    ],
+)
+def test_plans_that_cannot_be_are_refused(kind, changes, words):
+    with pytest.raises(StyleRigError, match=words):
+        plan_of(kind, **changes)
+
+
+def test_the_command_trains_and_says_where_the_look_is(studio, tmp_path, capsys):
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps(TINY["cyclegan"] | {"stages": [STAGE]}))
+    arguments = ["train", "look", "--kind", "cyclegan", "--data", str(studio), "--config", str(plan), "--output", str(tmp_path / "out")]
+    assert main.main(arguments) == 0
+    assert "look-back.safetensors" in capsys.readouterr().out and (tmp_path / "out" / "results.md").is_file()
+    assert main.main([*arguments[:5], str(tmp_path / "none"), *arguments[6:]]) == 2
+    assert "no folder of pictures" in capsys.readouterr().err
