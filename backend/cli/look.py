@@ -25,7 +25,7 @@ import numpy as np
 
 from backend import __version__
 from backend.cli.progress import counted
-from backend.cli.render import make_folder
+from backend.cli.rendering import make_folder
 from models.errors import StyleRigError
 from models.seeds import parse_seed
 
