@@ -59,10 +59,10 @@ class RigFileJob:
         check_attributes(rig.directions_for(portrait), [name for controls in frames.values() for name in controls.attributes])
         whole = serialization.portrait_to_schema(portrait, rig)
         output = self.rig_file.output
-        passes = output.passes if self.kind == "exr" else []
+        of_exr = (output.passes, output.compression) if self.kind == "exr" else ([],)
 
         def picture(number: int) -> Picture:
-            return Picture(self.folder / f"frame_{number:04}.{self.kind}", portrait, whole, frames[number], output.size, passes)
+            return Picture(self.folder / f"frame_{number:04}.{self.kind}", portrait, whole, frames[number], output.size, *of_exr)
 
         return picture
 

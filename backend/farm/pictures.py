@@ -12,6 +12,7 @@ from models.io.atomic_write import write_atomic
 
 if TYPE_CHECKING:
     from backend.files.images import Origin
+    from backend.protocol.frames import ExrCompression
     from backend.server import schema
     from models.rigging import Portrait, Rig
 
@@ -26,10 +27,11 @@ class Picture:
     controls: schema.Controls
     size: int | None  # pixels; None is the generator's
     passes: Sequence[str]  # of an EXR
+    compression: ExrCompression = "ZIP"  # the same
 
     def origin(self) -> Origin:
         """What the file says it was made from: a rig file of this picture alone, and a digest of that."""
-        return recipe.origin(recipe.one_frame(self.whole, self.controls, self.size, self.passes))
+        return recipe.origin(recipe.one_frame(self.whole, self.controls, self.size, self.passes, self.compression))
 
     def is_there(self) -> bool:
         """Whether the file is there, can be decoded, and was made from the same by this version."""
@@ -46,6 +48,6 @@ class Picture:
         controls, origin = serialization.controls_from_schema(self.controls, rig.face), self.origin()
         frame = render_frame(rig, self.portrait, controls, self.size, self.passes)
         if self.path.suffix == ".exr":
-            write_atomic(self.path, lambda temporary: images.write_exr(temporary, frame, self.passes, origin))
+            write_atomic(self.path, lambda temporary: images.write_exr(temporary, frame, self.passes, origin, self.compression))
         else:
             write_atomic(self.path, images.png_bytes(frame, origin))

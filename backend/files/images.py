@@ -17,8 +17,13 @@ from backend import __version__
 from backend.files.image_metadata import texts_of
 from backend.protocol import image_texts
 from backend.protocol.colour import linear_to_srgb
-from backend.protocol.frames import ARRAY_TYPE, COMBINED, channel_names
+from backend.protocol.frames import ARRAY_TYPE, COMBINED, ExrCompression, channel_names
 from models.io.images import encode_image
+
+EXR_LAYERS = {"Depth": "depth"}  # by the name of the pass, where programs expect another one
+EXR_FLOAT = {"Depth", "UV", "Position"}  # passes that half floats are too coarse for
+MAX_HALF = 65504.0
+REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # x, y of red, green, blue and white
 
 
 @dataclass(frozen=True)
@@ -77,22 +82,49 @@ def stacked(frame: dict[str, np.ndarray], passes: Sequence[str]) -> tuple[np.nda
 
 
 def exr_channels(frame: dict[str, np.ndarray], passes: Sequence[str]) -> dict[str, np.ndarray]:
-    """Channel name -> (H, W) float32. Combined is plain R, G, B, A, as every program expects it."""
+    """Channel name -> (H, W), float16 where that is enough and float32 where it is not.
+
+    Combined is plain R, G, B, A and depth has Nuke's name, as every program expects them.
+    """
     array, names = stacked(frame, passes)
-    return {name.removeprefix("Combined."): np.ascontiguousarray(array[..., i], dtype=np.float32) for i, name in enumerate(names)}
+    return {exr_name(name): exr_pixels(name.partition(".")[0], array[..., i]) for i, name in enumerate(names)}
 
 
-def write_exr(path: Path, frame: dict[str, np.ndarray], passes: Sequence[str], origin: Origin) -> None:
-    """Write the frame as a one-part multilayer EXR in float32 with ZIP compression. Raises OSError."""
+def exr_name(channel: str) -> str:
+    """A channel of a raw array as EXR files name it."""
+    layer, _, letter = channel.partition(".")
+    return letter if layer == COMBINED else f"{EXR_LAYERS.get(layer, layer)}.{letter}"
+
+
+def exr_pixels(layer: str, pixels: np.ndarray) -> np.ndarray:
+    if layer in EXR_FLOAT:
+        return np.ascontiguousarray(pixels, dtype=np.float32)
+    return np.ascontiguousarray(pixels.clip(-MAX_HALF, MAX_HALF), dtype=np.float16)
+
+
+def write_exr(path: Path, frame: dict[str, np.ndarray], passes: Sequence[str], origin: Origin, compression: ExrCompression = "ZIP") -> None:
+    """Write the frame as a multilayer EXR. Raises OSError.
+
+    ``compression``: ZIP loses nothing and makes one part; DWAA loses of colours what is not seen. It would take Y of
+    Normal and Position for brightness, so what is no colour is a second part, by ZIP.
+    """
     import OpenEXR
 
     header = {
-        "compression": OpenEXR.ZIP_COMPRESSION,
         "type": OpenEXR.scanlineimage,
+        "chromaticities": REC709,
+        "colorInteropID": "lin_rec709_scene",
         **{name[0].lower() + name[1:]: text for name, text in origin.texts().items()},
     }
+    channels = exr_channels(frame, passes)
+    colours = {name for name in channels if compression == "ZIP" or name.rpartition(".")[2] in "RGBA"}
+    parts = [
+        OpenEXR.Part(header | {"compression": getattr(OpenEXR, f"{kind}_COMPRESSION")}, {name: channels[name] for name in group}, part)
+        for part, kind, group in (("rgba", compression, colours), ("data", "ZIP", channels.keys() - colours))
+        if group
+    ]
     try:
-        with OpenEXR.File(header, exr_channels(frame, passes)) as file:
+        with OpenEXR.File(parts) as file:
             file.write(str(path))
     except RuntimeError as error:  # the library's words: 'Failed to write … file "PATH". No space left on device.'
         raise OSError(str(error).rpartition('". ')[2].rstrip(".")) from error

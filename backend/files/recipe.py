@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from models.rigging import Controls
 
 
-def one_frame(portrait: schema.Portrait, controls: schema.Controls, size: int | None, passes: Sequence[str]) -> dict[str, Any]:
-    """The rig file of one frame."""
-    output = {"size": size, "passes": list(passes)}
+def one_frame(
+    portrait: schema.Portrait, controls: schema.Controls, size: int | None, passes: Sequence[str], compression: str = "ZIP"
+) -> dict[str, Any]:
+    """The rig file of one frame. What is as it was before there was a choice is not in it: files made then are known again."""
+    output = {"size": size, "passes": list(passes)} | ({} if compression == "ZIP" else {"compression": compression})
     return {"portrait": portrait.model_dump(), "frames": [controls.model_dump()], "output": output}
 
 

@@ -20,6 +20,7 @@ FAR = 1e10  # Depth where there is nothing, as Blender's own engines write it
 MatteName = Literal["SkinMatte", "HairMatte", "EyesMatte", "MouthMatte", "ClothesMatte", "GlassesMatte"]
 LayerName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position"]
 PassName = Literal[LayerName, MatteName]
+ExrCompression = Literal["ZIP", "DWAA"]
 COMBINED = "Combined"  # the portrait itself, which is in every frame
 MATTES: tuple[MatteName, ...] = get_args(MatteName)  # of parts, which whole heads have; else 0
 PASSES: tuple[PassName, ...] = get_args(PassName)

@@ -23,6 +23,7 @@ from backend.protocol.frames import (
     MIN_SCALE,
     MIN_SIZE,
     PASSES,
+    ExrCompression,
     PassName,
 )
 from models.errors import StyleRigError
@@ -199,6 +200,14 @@ class Layers(Message):
         return passes
 
 
+class SequenceOutput(Layers):
+    """Size, passes and files of a sequence."""
+
+    compression: ExrCompression = Field(
+        "ZIP", description="of EXR files: ZIP loses nothing; DWAA is smaller and loses of colors what is not seen"
+    )
+
+
 class FrameOutput(Layers):
     """``png`` is the portrait alone (sRGB, straight alpha); ``raw`` is every pass as float32."""
 
@@ -229,7 +238,7 @@ class RigFile(Message):
         Discriminator(portrait_kind),
     ]
     frames: Annotated[list[Controls], Field(min_length=1, max_length=MAX_FRAMES), FailFast()]
-    output: Layers = Field(default_factory=Layers)
+    output: SequenceOutput = Field(default_factory=SequenceOutput)
 
 
 class Problem(BaseModel):

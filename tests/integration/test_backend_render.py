@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from backend.cli import main
+from backend.files import images
 from backend.protocol import frames, image_texts
 from backend.server import schema, serialization
 from tests.helpers import fake_rig
@@ -91,10 +92,24 @@ def test_exr_holds_the_passes_that_were_asked_for(tmp_path, render):
     frame = rig.frame(rig.new_portrait(7), fake_rig.Controls(), size=20)
     with OpenEXR.File(str(tmp_path / "out" / "frame_0001.exr"), separate_channels=True) as file:
         channels = {name: channel.pixels.copy() for name, channel in file.parts[0].channels.items()}
-    assert set(channels) == {"R", "G", "B", "A", "Normal.X", "Normal.Y", "Normal.Z", "Depth.Z"}
-    np.testing.assert_array_equal(channels["G"], frame["Combined"][..., 1])
-    np.testing.assert_array_equal(channels["Normal.Z"], frame["Normal"][..., 2])
-    np.testing.assert_array_equal(channels["Depth.Z"], frame["Depth"][..., 0])
+    assert set(channels) == {"R", "G", "B", "A", "Normal.X", "Normal.Y", "Normal.Z", "depth.Z"}
+    np.testing.assert_array_equal(channels["G"], frame["Combined"][..., 1].astype(np.float16))
+    np.testing.assert_array_equal(channels["Normal.Z"], frame["Normal"][..., 2].astype(np.float16))
+    np.testing.assert_array_equal(channels["depth.Z"], frame["Depth"][..., 0])
+
+
+def test_another_compression_is_another_picture_and_the_usual_one_has_the_digest_it_had(tmp_path, render):
+    output = {"size": 20, "passes": ["Depth"]}
+    made = {}
+    for name, asked in (("usual", output), ("zip", output | {"compression": "ZIP"}), ("dwaa", output | {"compression": "DWAA"})):
+        status, _, errors = render(write_rig_file(tmp_path, frames=[{}], output=asked), "--output", tmp_path / name, "--format", "exr")
+        assert status == 0, errors
+        made[name] = images.request_of(tmp_path / name / "frame_0001.exr")
+    assert made["usual"] == made["zip"] != made["dwaa"]
+    recipe = json.loads(images.recipe_of(tmp_path / "usual" / "frame_0001.exr"))
+    assert recipe["output"] == output
+    status, _, errors = render(write_rig_file(tmp_path, output={"compression": "JPEG"}), "--output", tmp_path / "no", "--format", "exr")
+    assert status == 2 and "output.compression" in errors
 
 
 def test_killed_midway_it_leaves_whole_frames_and_goes_on(tmp_path, render):
@@ -144,8 +159,9 @@ def test_a_portrait_by_value_is_the_portrait_of_its_seed(tmp_path, render):
 
 
 @pytest.mark.parametrize("kind", ["png", "exr"])
-def test_a_picture_is_made_again_from_itself(tmp_path, render, kind):
-    output = {"size": 20, "passes": ["UV", "Position", "HeadMatte"]}
+@pytest.mark.parametrize("compression", ["ZIP", "DWAA"])
+def test_a_picture_is_made_again_from_itself(tmp_path, render, kind, compression):
+    output = {"size": 20, "passes": ["UV", "Position", "HeadMatte"], "compression": compression}
     render(write_rig_file(tmp_path, output=output), "--output", tmp_path / "out", "--format", kind)
     picture = tmp_path / "out" / f"frame_0003.{kind}"
     status, _, errors = render(picture, "--output", tmp_path / "again", "--format", kind)

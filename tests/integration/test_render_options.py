@@ -87,7 +87,7 @@ def test_size_and_passes_in_place_of_the_files(tmp_path, render):
     assert status == 0, errors
     with OpenEXR.File(str(tmp_path / "out" / "frame_0001.exr"), separate_channels=True) as file:
         channels = {name: channel.pixels.shape for name, channel in file.parts[0].channels.items()}
-    assert channels == dict.fromkeys(("R", "G", "B", "A", "Depth.Z", "UV.U", "UV.V"), (20, 20))
+    assert channels == dict.fromkeys(("R", "G", "B", "A", "depth.Z", "UV.U", "UV.V"), (20, 20))
     assert render("--frames", 2, "--size", 20)[0] == 0
     with Image.open(tmp_path / "out" / "frame_0002.png") as picture:
         assert picture.size == (20, 20)

@@ -29,24 +29,76 @@ def frame():
     return rig.frame(rig.new_portrait(7), Controls(rotation=(0.4, 0.0, 0.0)), size=24)
 
 
-def test_exr_channels_come_back_equal(frame, tmp_path):
-    path = tmp_path / "frame.exr"
-    images.write_exr(path, frame, PASSES, ORIGIN)
+FLOAT = {"depth.Z", "UV.U", "UV.V", "Position.X", "Position.Y", "Position.Z"}
+
+
+def read_exr(path) -> tuple[dict, dict[str, np.ndarray]]:
+    """The first header and the channels of an EXR."""
     with OpenEXR.File(str(path), separate_channels=True) as file:
-        header = dict(file.parts[0].header)
-        channels = {name: channel.pixels.copy() for name, channel in file.parts[0].channels.items()}
+        channels = {name: channel.pixels.copy() for part in file.parts for name, channel in part.channels.items()}
+        return dict(file.parts[0].header), channels
+
+
+def exr_values(frame) -> dict[str, np.ndarray]:
+    """What each channel of the frame's EXR says, in float32."""
     wanted = {}
     for name, letters in frames.CHANNELS.items():
         for i, letter in enumerate(letters):
-            wanted[letter if name == "Combined" else f"{name}.{letter}"] = frame[name][..., i]
+            wanted[{"Combined": letter, "Depth": "depth.Z"}.get(name, f"{name}.{letter}")] = frame[name][..., i]
     for letter in "RGB":  # sRGB in the frame
         wanted[f"Portrait.{letter}"] = srgb_to_linear(torch.from_numpy(wanted[f"Portrait.{letter}"])).numpy().astype(np.float32)
+    return wanted
+
+
+def test_exr_channels_come_back(frame, tmp_path):
+    """Depth, UV and Position equal, the others rounded to half floats."""
+    path = tmp_path / "frame.exr"
+    images.write_exr(path, frame, PASSES, ORIGIN)
+    header, channels = read_exr(path)
+    wanted = exr_values(frame)
     assert set(channels) == set(wanted) and len(wanted) == 30
+    assert len(OpenEXR.File(str(path), header_only=True).parts) == 1  # which every program reads
     for name, pixels in wanted.items():
-        assert channels[name].dtype == np.float32
-        np.testing.assert_array_equal(channels[name], pixels, err_msg=name)
+        assert channels[name].dtype == (np.float32 if name in FLOAT else np.float16), name
+        np.testing.assert_array_equal(channels[name], pixels.astype(channels[name].dtype), err_msg=name)
     assert "does not show a real person" in header["description"]
     assert header["software"].startswith("StyleRig ") and "seed 7" in header["source"]
+    assert header["compression"] == OpenEXR.ZIP_COMPRESSION and header["colorInteropID"] == "lin_rec709_scene"
+    np.testing.assert_allclose(header["chromaticities"], (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329), atol=1e-6)
+
+
+def test_an_exr_by_dwaa_loses_of_colours_alone(frame, tmp_path):
+    images.write_exr(tmp_path / "frame.exr", frame, PASSES, ORIGIN, "DWAA")
+    images.write_exr(tmp_path / "alone.exr", frame, [], ORIGIN, "DWAA")
+    assert set(read_exr(tmp_path / "alone.exr")[1]) == set("RGBA")
+    header, channels = read_exr(tmp_path / "frame.exr")
+    assert header["compression"] == OpenEXR.DWAA_COMPRESSION
+    for name, pixels in exr_values(frame).items():
+        if name.rpartition(".")[2] in set("RGB"):
+            assert np.abs(channels[name] - pixels).mean() < 0.02, name
+        else:
+            np.testing.assert_array_equal(channels[name], pixels.astype(channels[name].dtype), err_msg=name)
+    assert images.request_of(tmp_path / "frame.exr") == "digest" and images.decodes(tmp_path / "frame.exr")
+
+
+def test_what_no_half_float_holds_is_the_largest(frame, tmp_path):
+    bright = dict(frame) | {"Shading": np.full_like(frame["Shading"], 1e6)}
+    images.write_exr(tmp_path / "frame.exr", bright, ["Shading"], ORIGIN)
+    assert read_exr(tmp_path / "frame.exr")[1]["Shading.R"].max() == 65504
+
+
+def test_an_exr_of_an_earlier_version_is_known_and_made_again(frame, tmp_path):
+    """All channels float32, Depth with its own name, nothing about colours."""
+    recipe = {"portrait": {"seed": 7}, "frames": [{}], "output": {"size": 24, "passes": ["Depth"]}}
+    texts = images.Origin("studio", "ab" * 32, 7, "digest", recipe).texts()
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    header |= {name[0].lower() + name[1:]: text for name, text in texts.items()}
+    array, names = images.stacked(frame, ["Depth"])
+    channels = {name.removeprefix("Combined."): np.ascontiguousarray(array[..., i]) for i, name in enumerate(names)}
+    with OpenEXR.File(header, channels) as file:
+        file.write(str(tmp_path / "old.exr"))
+    assert images.request_of(tmp_path / "old.exr") == "digest" and images.decodes(tmp_path / "old.exr")
+    assert json.loads(images.recipe_of(tmp_path / "old.exr")) == recipe
 
 
 def picture_bytes(folder, kind, frame, origin) -> bytes:
