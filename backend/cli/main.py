@@ -103,7 +103,7 @@ def terminable() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
