@@ -21,7 +21,7 @@ from . import thumbnails
 from .portrait import decimal
 from .pose import RigOperator, has_editable_rig, reset_attributes
 
-PICTURE_SCALE = 2.5  # of an end's picture, in units of the interface
+PICTURE_SCALE = 3.2  # of an end's picture, in units of the interface
 LARGEST_FILE = 700_000  # bytes: what a request holds of it
 
 
@@ -187,7 +187,7 @@ def draw(layout: bpy.types.UILayout, rig: bpy.types.Object, readable: Callable[[
     ranges, own = attribute_ranges(portrait), attributes.own_names(portrait)
     present = [name for name in ranges if name in rig]
     for group, names in attributes.in_groups(present).items():
-        column = group_column(layout, group, readable)
+        column = group_column(layout, group, readable(group), opened=any(name in own for name in names))
         if column is None:
             continue
         for name in names:
@@ -202,12 +202,12 @@ def draw(layout: bpy.types.UILayout, rig: bpy.types.Object, readable: Callable[[
         column.operator("stylerig.remove_directions", icon="X")
 
 
-def group_column(layout: bpy.types.UILayout, group: str, readable: Callable[[str], str]) -> bpy.types.UILayout | None:
-    """Where the sliders of a group go; None where it is folded, as those with a name are at first."""
+def group_column(layout: bpy.types.UILayout, group: str, label: str, opened: bool) -> bpy.types.UILayout | None:
+    """Where the sliders of a group go; None where it is folded, as one with a name is at first unless ``opened``."""
     if not group:
         return layout.column(align=True)
-    header, body = layout.panel(f"stylerig_attributes_{group}", default_closed=True)
-    header.label(text=readable(group), translate=False)
+    header, body = layout.panel(f"stylerig_attributes_{group}", default_closed=not opened)
+    header.label(text=label, translate=False)
     return body.column(align=True) if body is not None else None
 
 

@@ -197,7 +197,9 @@ def test_layers_and_parts_of_blenders_files_are_found(tmp_path, call, worn):
     combined = {f"ViewLayer.Combined.{letter}": np.full((8, 8), 0.25, np.float32) for letter in "RGBA"}
     depth = {"ViewLayer.Depth.Z": np.ones((8, 8), np.float32)}
     one = write_exr(tmp_path / "one.exr", combined | depth)
-    parts = [OpenEXR.Part({"type": OpenEXR.scanlineimage}, dict(channels), name=name) for name, channels in (("z", depth), ("rgb", combined))]
+    parts = [
+        OpenEXR.Part({"type": OpenEXR.scanlineimage}, dict(channels), name=name) for name, channels in (("z", depth), ("rgb", combined))
+    ]
     OpenEXR.File(parts).write(str(tmp_path / "two.exr"))
     look = worn(lambda image: torch.ones_like(image))
     assert call(one, tmp_path / "two.exr", "--look", look, "--output", tmp_path / "out")[0] == 0
