@@ -18,6 +18,7 @@ import pytest
 
 from backend.cli import main
 from backend.farm.ray_crew import own_token
+from backend.protocol.frames import PASSES
 from tests.helpers import fake_rig
 
 FRAMES = 12
@@ -206,3 +207,18 @@ def kill_any_worker(lot: random.Random) -> int:
     if found:
         os.kill(lot.choice(sorted(found)), signal.SIGKILL)
     return min(len(found), 1)
+
+
+@pytest.mark.slow
+def test_the_rig_that_ships_draws_the_same_on_ray(tmp_path, run_python):
+    """All passes; a worker has one processor, one process has all."""
+    if not HAS_RAY:
+        pytest.skip("needs the extra 'ray'")
+    path = rig_file(tmp_path, 3)
+    for name, options in (("alone", []), ("farm", ["--ray", "local", "--workers", "2"])):
+        command = [sys.executable, "-m", "backend", "render", path, "--output", tmp_path / name, "--size", 64, "--format", "exr"]
+        answer = run_python([*command, "--device", "cpu", "--passes", *PASSES, *options])
+        if "no weights" in answer.stderr:
+            pytest.skip("no weights are there yet")
+        assert answer.returncode == 0, answer.stderr
+    assert len(pictures(tmp_path / "alone")) == 3 and pictures(tmp_path / "alone") == pictures(tmp_path / "farm")
