@@ -122,7 +122,7 @@ def names(text: str) -> list[str]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Find directions, write them, say what was found."""
-    from backend.server.inference import choose_device
+    from models.devices import choose_device
     from models.generators import load_generator
 
     check_sheet(arguments)

@@ -104,7 +104,7 @@ def project() -> dict[str, Any]:
 def check_device(arguments: argparse.Namespace) -> str:
     import torch
 
-    from backend.server.inference import choose_device
+    from models.devices import choose_device
     from models.generators.cpu import has_fast_bf16
 
     device = choose_device(arguments.device)
@@ -115,7 +115,7 @@ def check_device(arguments: argparse.Namespace) -> str:
 
 
 def check_kernels(arguments: argparse.Namespace) -> str | tuple[str, str]:
-    from backend.server.inference import choose_device
+    from models.devices import choose_device
     from models.generators.engines import kernels_place
 
     if choose_device(arguments.device) == "cuda":
@@ -143,7 +143,8 @@ def check_weights(arguments: argparse.Namespace) -> str:
 def check_rig(arguments: argparse.Namespace) -> str:
     import numpy as np
 
-    from backend.server.inference import choose_device, rig_library
+    from backend.server.inference import rig_library
+    from models.devices import choose_device
     from models.rigging import Controls
 
     started = time.monotonic()

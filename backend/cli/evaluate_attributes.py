@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write JSON, print a table."""
-    from backend.server.inference import choose_device
+    from models.devices import choose_device
     from models.evaluation.attributes import measure_sliders, table
     from models.evaluation.control import load_judge
     from models.io.atomic_write import write_atomic

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print a table; write JSON and sheets where asked."""
     import torch
 
-    from backend.server.inference import choose_device
+    from models.devices import choose_device
     from models.evaluation.generator.inception import load_inception
     from models.evaluation.generator.run import GeneratorEvaluation
     from models.generators import load_generator

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write, print the figures."""
-    from backend.server.inference import choose_device
+    from models.devices import choose_device
     from models.evaluation.control.judge_calibration import add_floors
     from models.face import load_face_model
 

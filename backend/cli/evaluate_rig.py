@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write JSON and plots, print a table."""
     import torch
 
-    from backend.server.inference import choose_device
+    from models.devices import choose_device
     from models.evaluation.control import SECTIONS, evaluate, load_judge
     from models.evaluation.control.upper_bound import measure_upper_bound
     from models.io.atomic_write import write_atomic

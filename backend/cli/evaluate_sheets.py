@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the sheets and print where they are."""
-    from backend.server.inference import choose_device
+    from models.devices import choose_device
     from models.evaluation.control.sheets import RATE, SECONDS, film, write_sheets
     from models.io.movie import write_movie
     from models.rigging import Rig

@@ -45,7 +45,8 @@ def render(job: Job, arguments: argparse.Namespace, noun: str, keep: bool) -> in
     """Draw a job's pictures as the options say; the exit status: 0 for all, 3 when some failed. ``noun``: what a picture is called."""
     from backend.farm.here import render_here
     from backend.farm.report import JsonReport, TextReport
-    from backend.server.inference import choose_device, rig_library
+    from backend.server.inference import rig_library
+    from models.devices import choose_device
 
     if arguments.workers and arguments.ray is None:
         raise StyleRigError("--workers is for --ray.", "Add --ray local for several processes on this machine.", code="bad_option")

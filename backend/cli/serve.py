@@ -42,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from backend.server.app import create_app
-    from backend.server.inference import choose_device, rig_library
+    from backend.server.inference import rig_library
     from backend.server.log import start_logging
+    from models.devices import choose_device
 
     go_before_others()
     start_logging(arguments.log)

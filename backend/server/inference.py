@@ -59,21 +59,6 @@ def load_rig(device: str = "cpu", name: str | None = None) -> Rig:
     return rig
 
 
-def choose_device(name: str) -> str:
-    """``cpu`` or ``cuda``; ``auto`` takes the GPU that torch can use. Raises StyleRigError."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise StyleRigError(
-            "torch sees no CUDA device.",
-            "Choose the CPU, or install torch for a GPU.",
-            code="no_device",
-        )
-    return name
-
-
 def render_frame(rig: Rig, portrait: Portrait, controls: Controls, size: int | None, passes: Sequence[str]) -> Frame:
     """``rig.frame``; raises StyleRigError when memory runs out and when anything in the frame is not a number."""
     import torch

@@ -156,7 +156,7 @@ def draw_pose_buttons(layout: bpy.types.UILayout) -> None:
     row = layout.row(align=True)
     row.operator("stylerig.neutral_expression")
     row.operator("stylerig.mirror_pose", icon="MOD_MIRROR")
-    row.operator("stylerig.reset_rig", icon="LOOP_BACK")
+    layout.operator("stylerig.reset_rig", icon="LOOP_BACK")  # alone: its words are longer than a third of the panel
     row = layout.row(align=True)
     row.operator_menu_enum("stylerig.apply_pose", "pose", text="Expressions", icon="PRESET")
     row.operator("stylerig.keep_pose", text="", icon="ADD")

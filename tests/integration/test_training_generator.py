@@ -26,7 +26,7 @@ from models.generators.layers import SynthesisLayer
 from models.perception.face_regressor import Estimator
 from models.training.core.checkpoint import Stopped
 from models.training.core.config import parse_settings
-from models.training.core.distributed import choose_device
+from models.training.core.distributed import World
 from models.training.core.trainer import Trainer
 from models.training.generator import losses
 from models.training.generator.config import GeneratorPlan, Stage, load_plan
@@ -488,9 +488,9 @@ def test_an_empty_folder_and_a_foreign_or_broken_checkpoint_are_refused(folder, 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused():
-    assert choose_device("auto").type == "cpu"
+    assert World("auto").device.type == "cpu"
     with pytest.raises(StyleRigError, match="no CUDA device"):
-        choose_device("cuda")
+        World("cuda")
 
 
 def test_a_loss_that_is_no_number_ends_it_and_keeps_the_checkpoint(folder, tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, distributed, nn
 
-from models.errors import StyleRigError
+from models.devices import choose_device
 
 
 class World:
@@ -22,7 +22,7 @@ class World:
     def __init__(self, device: str = "auto"):
         self.rank = int(os.environ.get("RANK", "0"))
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
-        self.device = choose_device(device)
+        self.device = own_device(device)
         if self.size > 1:
             self.join()
 
@@ -81,13 +81,8 @@ class World:
             distributed.destroy_process_group()
 
 
-def choose_device(name: str) -> torch.device:
-    """auto: this process's GPU if there is one. Raises StyleRigError for a GPU that is not there."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise StyleRigError(f"{name!r} is no device.", "Choose auto, cpu or cuda.", code="bad_device")
-    found = torch.cuda.is_available()
-    if name == "cuda" and not found:
-        raise StyleRigError("PyTorch finds no CUDA device.", "Use the CPU, or install PyTorch for CUDA.", code="bad_device")
-    if name == "cpu" or not found:
+def own_device(name: str) -> torch.device:
+    """The device of ``choose_device``; of several GPUs this process's own."""
+    if choose_device(name) == "cpu":
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
