@@ -63,7 +63,7 @@ def fraction(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from backend.server.inference import choose_device
+    from models.devices import choose_device
     from models.translation import load_look
 
     targets = named(find_pictures(arguments.inputs), arguments.output)

@@ -137,7 +137,8 @@ def test_raw_frame_is_the_rigs_own_arrays(client, portrait):
     wanted = np.concatenate([frame[name] for name in ["Combined", *PASSES]], axis=2)
     np.testing.assert_array_equal(array, wanted.astype(np.float32))
     assert channels[:5] == ["Combined.R", "Combined.G", "Combined.B", "Combined.A", "Portrait.R"]
-    assert channels[-5:] == ["UV.U", "UV.V", "Position.X", "Position.Y", "Position.Z"] and len(channels) == array.shape[2]
+    place = channels.index("UV.U")
+    assert channels[place:][:5] == ["UV.U", "UV.V", "Position.X", "Position.Y", "Position.Z"] and len(channels) == array.shape[2]
     assert [float(part) for part in answer.headers["X-StyleRig-Placement"].split(",")] == list(frame.placement)
 
 
@@ -690,7 +691,7 @@ def test_the_real_rig_answers_every_request(real_client):
     npz = real_client.post("/v1/portraits/mesh", json={"portrait": portrait}).content
     mesh = np.load(io.BytesIO(npz), allow_pickle=False)
     assert len(model["expressions"]) == len(portrait["parameters"]["expression"]) == 57
-    assert array.shape == (64, 64, 24) == (64, 64, len(channels)) and np.isfinite(array).all()
+    assert array.shape == (64, 64, 30) == (64, 64, len(channels)) and np.isfinite(array).all()
     assert np.count_nonzero(array[..., channels.index("FaceMask.X")]) > 300
     assert mesh["polygon_sizes"].max() == 4 and mesh["expression"].shape[0] == 57
     assert mesh["corners"].shape[0] == mesh["uv"].shape[0] == mesh["polygon_sizes"].sum()

@@ -104,7 +104,7 @@ def sub_folders_of(pictures: ImageSet, names: Sequence[str]) -> np.ndarray:
     if missing := [name for name in names if not (source.folder / name).is_dir()]:
         there = ", ".join(sorted({name for name in folders.values() if (source.folder / name).is_dir()})) or "none"
         raise bad_data(pictures, f"it has no folder {missing[0]!r} in it (there are: {there})")
-    return np.array([[folders[number] == name for name in names] for number in pictures.numbers])
+    return np.array([[folders[number] == name for name in names] for number in pictures.numbers.tolist()])
 
 
 @dataclass(eq=False)

@@ -98,10 +98,9 @@ class StarGANv2Task(LookTask):
 
     def styles(self, way: str, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two styles (N, style_dim) in the wanted domains, of latents or of references."""
-        if way == "latent":
-            source, network = batch.latents, self.networks.mapping_network
-        else:
-            source, network = batch.references, self.networks.style_encoder
+        latent = way == "latent"
+        source = batch.latents if latent else batch.references
+        network = self.networks.mapping_network if latent else self.networks.style_encoder
         return network(source[0], batch.wanted), network(source[1], batch.wanted)
 
     def discriminator_parts(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:

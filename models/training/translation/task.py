@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -93,7 +93,7 @@ class LookTask(Task):
         count = self.world.share(self.stage.batch)
         return progress.images + self.world.rank * count, count
 
-    def step(self, batch: Any, rng: DeviceRng) -> dict[str, Tensor | float]:
+    def step(self, batch: Any, rng: DeviceRng) -> Mapping[str, Tensor | float]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.randint(0, 2**31 - 1, 1)))  # what dropout draws belongs to the step
             try:
