@@ -79,7 +79,8 @@ def item(entry) -> tuple:
     modifiers = [(modifier.name, modifier.type) for modifier in entry.modifiers]
     materials = [name_of(slot.material) for slot in entry.material_slots]
     links = name_of(entry.parent), name_of(entry.data), name_of(entry.stylerig.head)
-    return plain(entry), plain(entry.stylerig), links, bones, modifiers, materials, animation(entry)
+    custom = {name: copied(value) for name, value in entry.items() if isinstance(value, float)}
+    return plain(entry), plain(entry.stylerig), custom, links, bones, modifiers, materials, animation(entry)
 
 
 def mesh(entry) -> tuple:

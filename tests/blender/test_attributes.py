@@ -192,6 +192,25 @@ def test_they_are_saved_with_the_file(rig, asked, tmp_path):
     assert asked(opened) == {"hat": 2.0} and opened.id_properties_ui("hat").as_dict()["max"] == 3
 
 
+def test_a_library_override_keeps_sliders_of_its_own(rig, asked, tmp_path):
+    library, shot = (str(tmp_path / name) for name in ("library.blend", "shot.blend"))
+    set_value(rig, "age", 0.25)
+    bpy.ops.wm.save_as_mainfile(filepath=library)
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=False)
+    with bpy.data.libraries.load(library, link=True) as (_, wanted):
+        wanted.objects = ["Portrait 11"]
+    scene = bpy.context.scene
+    scene.collection.objects.link(wanted.objects[0])
+    override = wanted.objects[0].override_hierarchy_create(scene, bpy.context.view_layer, do_fully_editable=True)
+    assert asked(override) == {"age": 0.25}
+    set_value(override, "age", 0.5)
+    override.keyframe_insert('["coarse_1"]', frame=1)
+    bpy.ops.wm.save_as_mainfile(filepath=shot)
+    bpy.ops.wm.open_mainfile(filepath=shot)
+    again = next(item for item in bpy.data.objects if item.override_library and item.type == "ARMATURE")
+    assert asked(again) == {"age": 0.5}
+
+
 def test_the_panel_has_a_slider_for_each_and_what_can_be_done(part, rig, tmp_path):
     from test_environment_ui import Drawn
 

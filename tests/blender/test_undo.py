@@ -130,7 +130,28 @@ def known_frames(extension, _part, monkeypatch, _tmp_path) -> dict:
     return {"size": 64}
 
 
+def directions_file(_extension, _part, _monkeypatch, tmp_path) -> dict:
+    (tmp_path / "d.safetensors").write_text("hat")
+    return {"filepath": str(tmp_path / "d.safetensors")}
+
+
+def aged(_extension, part, _monkeypatch, _tmp_path) -> None:
+    part("rig.attributes").bring_directions(bpy.context.object, fake_backend.directions_of(["hat"]))
+    bpy.context.object["age"] = 0.5
+
+
+def of_an_earlier_version(_extension, part, _monkeypatch, _tmp_path) -> None:
+    rig = bpy.context.object
+    portrait = {name: value for name, value in part("rig.read_rig").portrait_of(rig).items() if name != "attributes"}
+    part("rig.attributes").store(rig, portrait)
+    del rig["age"]
+
+
 SITUATIONS = {
+    "load_directions": directions_file,
+    "refresh_attributes": of_an_earlier_version,
+    "remove_directions": aged,
+    "reset_attributes": aged,
     "reset_rig": turned,
     "mix_portraits": second,
     "import_capture": take,
