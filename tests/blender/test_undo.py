@@ -24,6 +24,7 @@ NOTHING_TO_UNDO = {
     "draw_gallery": "pictures of this session",
     "live_view": "a view of this session",
     "check_render": "nothing: it only reports",
+    "export_rig_file": "a file that is not the open one",
 }
 # Operators that need a window: none. Those that ask first (invoke) are run by their properties here.
 
