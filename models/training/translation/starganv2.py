@@ -98,10 +98,10 @@ class StarGANv2Task(LookTask):
 
     def styles(self, way: str, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two styles (N, style_dim) in the wanted domains, of latents or of references."""
-        latent = way == "latent"
-        source = batch.latents if latent else batch.references
-        network = self.networks.mapping_network if latent else self.networks.style_encoder
-        return network(source[0], batch.wanted), network(source[1], batch.wanted)
+        by_latent = way == "latent"
+        network = self.networks.mapping_network if by_latent else self.networks.style_encoder
+        one, other = batch.latents if by_latent else batch.references
+        return network(one, batch.wanted), network(other, batch.wanted)
 
     def discriminator_parts(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
         real = batch.images.detach().requires_grad_(True)
