@@ -193,6 +193,9 @@ def test_domains_are_folders_sub_folders_or_what_the_truth_says(studio, folders)
     without, glasses = data.open_domains([studio], DOMAINS, SIZE, 0, False)
     assert len(without.rows) + len(glasses.rows) == PEOPLE and len(without.rows) > len(glasses.rows) > 10
     assert not set(without.training) & set(without.held_out) and len(without.held_out) in range(1, 6)
+    assert len(without.example_rows(99)) == len(without.held_out) and set(without.example_rows(2)) <= set(without.held_out)
+    without.held_out = np.array([], dtype=int)
+    assert without.example_rows(3).tolist() == without.training[[0, round((len(without) - 1) / 2), -1]].tolist()
     young, old = data.open_domains([studio], ["young", "old"], SIZE, 0, False)
     assert len(young.rows) + len(old.rows) < PEOPLE  # those between belong to neither
     with pytest.raises(StyleRigError, match=r"no folder 'oil' .*ink, paint"):

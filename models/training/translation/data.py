@@ -50,10 +50,14 @@ class Images:
         shown = self.pictures.batch(rows)[0].mul(0.5).add(0.5)
         return over_backdrop(shown[:, :3], shown[:, 3:]).mul(2).sub(1)
 
-    def examples(self, count: int) -> Tensor:
-        """Up to ``count`` images that are held out; where there are none, of those that are not."""
+    def example_rows(self, count: int) -> np.ndarray:
+        """Up to ``count`` of the images that are held out, evenly spread; where there are none, of those that are not."""
         rows = self.held_out if len(self.held_out) else self.training
-        return self.of(rows[:count])
+        return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)]
+
+    def examples(self, count: int) -> Tensor:
+        """The images of ``example_rows``."""
+        return self.of(self.example_rows(count))
 
 
 def open_images(folder: Path, size: int, seed: int, progress: bool) -> Images:

@@ -95,10 +95,10 @@ class Pix2PixTask(LookTask):
 
     def show(self) -> tuple[list[Tensor], dict[str, float]]:
         look = self.looks()[LOOK]
-        rows = self.sources[0].held_out if len(self.sources[0].held_out) else self.sources[0].training
-        given, wanted = self.pair(*(source.of(rows[: 4 * COLUMNS]) for source in (self.sources[0], self.sources[-1])))
+        rows = self.sources[0].example_rows(4 * COLUMNS)
+        given, wanted = self.pair(*(source.of(rows) for source in (self.sources[0], self.sources[-1])))
         made = look(given)
-        return [row[:COLUMNS] for row in (given, made, wanted)], {"held_out_psnr": psnr(made, wanted)}
+        return [row[:: -(-len(rows) // COLUMNS)] for row in (given, made, wanted)], {"held_out_psnr": psnr(made, wanted)}
 
     def state(self) -> dict:
         return {"pool": self.pool.state()}

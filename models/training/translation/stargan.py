@@ -108,7 +108,7 @@ class StarGANTask(LookTask):
     def show(self) -> tuple[list[Tensor], dict[str, float]]:
         """Of the first set. ``own_accuracy`` is by the discriminator that taught the generator, so it is no measure for others."""
         known, names, look = self.sets[0], self.plan.generator.label_sets[0], self.looks()[LOOK]
-        rows = (known.images.held_out if len(known.images.held_out) else known.images.training)[:COLUMNS]
+        rows = known.images.example_rows(COLUMNS)
         images, labels = known.images.of(rows), known.labels[rows]
         wanted = [changed(labels, names, index, known.exclusive) for index in range(len(names))]
         made = [look(images, self.vector(0, label)) for label in wanted]

@@ -99,8 +99,8 @@ class LookTask(Task):
             try:
                 self.latest |= self.learn(batch, rng)
             except NoNumber as stop:
-                return {**stop.losses}
-        return {**self.latest}
+                return stop.losses
+        return dict(self.latest)
 
     def descend(self, who: str, parts: Parts, *optimizers: str) -> dict[str, float]:
         """Take a step of the ``optimizers`` down the sum of ``parts``; returns these by name, behind ``who``.
