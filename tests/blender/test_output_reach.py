@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import bpy
 import pytest
@@ -55,6 +57,23 @@ def test_what_a_portrait_cannot_follow_is_said(extension, rig, empty_scene, whol
     orbit(empty_scene, degrees, distance, height)
     found = told(extension)
     assert len(found) == bool(words) and all(words in text and rig.name in text for text in found), found
+
+
+def test_the_panel_says_it_of_the_engine_that_draws_portraits(extension, rig, empty_scene):
+    orbit(empty_scene, 180)
+    bpy.context.view_layer.objects.active = rig
+    bpy.context.view_layer.update()
+    assert f"{rig.name} is seen from behind: it is not drawn." in drawn_in_panel(extension)
+    empty_scene.render.engine = "CYCLES"
+    assert "from behind" not in drawn_in_panel(extension)
+
+
+def drawn_in_panel(extension) -> str:
+    """The labels of the panel Output, as one line."""
+    panel = SimpleNamespace(layout=MagicMock())
+    module(extension, "ui.panels").STYLERIG_PT_output.draw(panel, bpy.context)
+    labels = [call.kwargs["text"] for call in panel.layout.mock_calls if call[0].endswith("label") and "text" in call.kwargs]
+    return " ".join(labels)
 
 
 def test_nothing_is_said_of_a_head_that_the_camera_does_not_look_at(extension, rig, empty_scene):
