@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     style = parser.add_mutually_exclusive_group()
     style.add_argument("--style", type=parse_seed, metavar="SEED", help="StarGAN v2: the style of this seed (default: that of latent 0)")
     style.add_argument("--reference", type=Path, metavar="PICTURE", help="StarGAN v2: the style of this picture")
+    parser.add_argument("--as-tested", action="store_true", help="compute as the published code's default test run: pix2pix with dropout")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--resume", action="store_true", help="leave pictures that are there and up to date")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     from models.translation import load_look
 
     targets = named(find_pictures(arguments.inputs), arguments.output)
-    look = load_look(arguments.look, device=choose_device(arguments.device))
+    look = load_look(arguments.look, as_tested=arguments.as_tested, device=choose_device(arguments.device))
     for note in look.metadata.get("notes", []):
         print(f"note: {note}")
     worn = Worn(look, arguments.look, arguments.strength, arguments.label, arguments.style, arguments.reference)
@@ -143,9 +144,9 @@ class Worn:
         """What makes the look what it is, as JSON."""
         from models.translation.files import digest
 
-        style = {"seed": self.seed, "reference": self.reference and digest(self.reference)}
+        more = {"seed": self.seed, "reference": self.reference and digest(self.reference), "as_tested": self.look.as_tested or None}
         return {"look": self.file.name, "kind": self.look.kind, "sha256": digest(self.file), "strength": self.strength,
-                "label": self.label, **{name: value for name, value in style.items() if value is not None}}  # fmt: skip
+                "label": self.label, **{name: value for name, value in more.items() if value is not None}}  # fmt: skip
 
     @cached_property
     def parsed_label(self) -> Any:
@@ -173,6 +174,9 @@ class Worn:
 
     def answer(self, shown: np.ndarray) -> np.ndarray:
         """The look on display colours (H, W, 3), 0 to 1, in its strength."""
+        import torch
+
+        torch.manual_seed(0)  # dropout, where a look computes as tested, is the same in every frame
         looked = self.look(as_tensor(shown), self.parsed_label, self.style)[0].clamp(-1, 1).movedim(0, -1).numpy() / 2 + 0.5
         return shown + self.strength * (looked - shown)
 

@@ -21,7 +21,7 @@ from models.translation.config import CoGANConfig, ResNetConfig, StarGANConfig, 
 from models.translation.look import ResNetLook
 
 CONFIGS = {
-    "pix2pix": UNetConfig(levels=5, width=1),
+    "pix2pix": UNetConfig(levels=6, width=1),
     "colouriser": UNetConfig(levels=5, width=1, inputs=1, outputs=2),
     "cyclegan": ResNetConfig(width=2, blocks=1),
     "stargan": StarGANConfig(width=2, blocks=1, label_sets=(("black", "blond", "young"),)),
@@ -121,6 +121,15 @@ def test_a_reference_gives_its_style(tmp_path, call):
     assert not np.array_equal(*made)
     said = json.loads(texts_of(tmp_path / "1" / "a.png")["StyleRigLook"])
     assert said["label"] == "long" and len(said["reference"]) == 64 and said["kind"] == "starganv2"
+
+
+def test_as_tested_has_dropout_that_is_the_same_every_time(tmp_path, call):
+    picture, look, made = write_png(tmp_path / "a.png", noise(32, 32, 3)), look_file(tmp_path, "pix2pix"), []
+    for name, options in (("plain", []), ("one", ["--as-tested"]), ("two", ["--as-tested"])):
+        assert call(picture, "--look", look, *options, "--output", tmp_path / name)[0] == 0
+        made.append(pixels_of(tmp_path / name / "a.png"))
+    assert np.array_equal(made[1], made[2]) and not np.array_equal(made[0], made[1])
+    assert "1 pictures made:" in call(picture, "--look", look, "--resume", "--output", tmp_path / "one")[1]
 
 
 def test_strength_goes_from_the_picture_to_the_look(tmp_path, call, worn):
