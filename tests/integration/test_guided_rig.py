@@ -13,6 +13,7 @@ from backend.server import schema
 from backend.server.serialization import new_portrait, portrait_to_schema
 from models.editing.sefa import find_directions
 from models.errors import StyleRigError
+from models.evaluation.control.subjects import renderer_of
 from models.face.frame import ANCHOR
 from models.generators.checkpoints.checkpoint import save_generator
 from models.generators.generator import Generator
@@ -186,3 +187,8 @@ def test_two_portraits_mix(rig):
     request = schema.LatentRequest(seed=1, w=message.w, w_shape=message.w_shape, parameters=message.parameters)
     made = new_portrait(request, rig)
     assert np.array_equal(made.w, middle.w) and torch.equal(made.parameters.vector(), middle.parameters.vector())
+
+
+def test_what_edits_of_w_do_is_not_measured_where_maps_steer(rig):
+    with pytest.raises(StyleRigError, match="is steered by maps"):
+        renderer_of(rig)

@@ -10,6 +10,7 @@ import torch
 
 from models.errors import StyleRigError
 from models.face import load_face_model
+from models.face.model import needed
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "models" / "face" / "own_head" / "measurements.npz"
@@ -98,3 +99,10 @@ def test_unknown_face_model_says_what_to_do():
     with pytest.raises(StyleRigError) as caught:
         load_face_model("no-such-file.mat")
     assert "no-such-file.mat" in caught.value.message and caught.value.hint
+
+
+def test_a_part_that_a_model_lacks_is_named():
+    face = load_face_model(None)
+    assert needed(face.quads, "quads") is face.quads
+    with pytest.raises(StyleRigError, match="has no UV layout"):
+        needed(None, "UV layout")
