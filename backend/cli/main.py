@@ -47,13 +47,7 @@ COMMANDS = {  # name: (module, what it does)
     "doctor": ("backend.cli.doctor", "say what is there and what is wrong"),
 }
 USER_ERROR = 2
-INTERRUPTED = 130
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM ends a command as Ctrl-C does: what is being written is removed, child processes are ended."""
-
-    status = 128 + signal.SIGTERM
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 def main(arguments: list[str], rig_loader: Callable | None = None) -> int:
@@ -61,8 +55,10 @@ def main(arguments: list[str], rig_loader: Callable | None = None) -> int:
 
     ``rig_loader(device) -> Rig`` replaces the shipped rig: tests pass their own.
     """
-    with outputs() as (out, _), terminable():
+    with outputs() as (out, _), terminable() as terminated:
         status = run_command(arguments, rig_loader)
+        if status == INTERRUPTED and terminated.is_set():
+            status = TERMINATED
         out.flush()
         if out.lost and out.problem:
             return complain(f"What this command says cannot be written: {out.problem.strerror}.", "Free some space where it goes.")
@@ -85,23 +81,28 @@ def run_command(arguments: list[str], rig_loader: Callable | None) -> int:
         return complain_of(missing_package(error))
     except StyleRigError as error:
         return complain_of(error)
-    except KeyboardInterrupt as signalled:
-        return getattr(signalled, "status", INTERRUPTED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM raises Terminated inside; only a process's main thread can have that."""
+def terminable() -> Iterator[threading.Event]:
+    """SIGTERM ends a command as Ctrl-C does, what is being written is removed, child processes are ended; and sets the event.
+
+    Only a process's main thread can have that.
+    """
+    terminated = threading.Event()
 
     def end(*_: object) -> None:
-        raise Terminated
+        terminated.set()
+        raise KeyboardInterrupt  # of a kind of our own, libraries that catch it would make this one
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield terminated
         return
     before = signal.signal(signal.SIGTERM, end)
     try:
-        yield
+        yield terminated
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 

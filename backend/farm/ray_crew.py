@@ -134,11 +134,11 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
                 "Start one with `ray start --head`, name its address, or use --ray local.",
                 code="no_cluster",
             ) from error
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # what Ray says itself belongs there
+        with contextlib.redirect_stdout(sys.stderr):  # what Ray says itself belongs there, until it has ended
+            try:
                 yield ray
-        finally:
-            ray.shutdown()
+            finally:
+                ray.shutdown()
 
 
 def connect(ray: Any, address: str, workers: int | None) -> None:

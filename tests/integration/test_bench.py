@@ -62,4 +62,4 @@ def test_unknown_benchmarks_are_refused(monkeypatch, capsys):
     monkeypatch.setattr(bench.sys, "argv", ["bench", "speed"])
     with pytest.raises(SystemExit):
         bench.main()
-    assert "no benchmark speed; there are: blender, face, frame, generators, start" in capsys.readouterr().err
+    assert "no benchmark speed; there are: blender, face, farm, frame, generators, start" in capsys.readouterr().err

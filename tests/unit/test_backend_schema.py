@@ -67,7 +67,7 @@ def test_frame_request_survives_json(portrait, asked, output):
 @settings(max_examples=40, deadline=None)
 @given(requests | whole_portraits(), st.lists(controls, min_size=1, max_size=3), outputs)
 def test_rig_file_survives_json(portrait, frames, output):
-    layers = schema.Layers(size=output.size, passes=output.passes)
+    layers = schema.SequenceOutput(size=output.size, passes=output.passes)
     rig_file = schema.RigFile(portrait=portrait, frames=frames, output=layers)
     assert schema.parse_rig_file(rig_file.model_dump_json(), "x.json") == rig_file
 
