@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 BACKDROP = 0.5  # sRGB grey that a portrait lies over where nothing else is behind it
+GREEN = (0.0, 0.69, 0.25)  # a studio's green screen, sRGB
 
 
 def srgb_to_linear(image: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.cli.options import whole
 from models.errors import StyleRigError
 from models.io.atomic_write import write_atomic
 from models.seeds import parse_seed
@@ -103,17 +103,6 @@ def positive(text: str) -> float:
     if not 0 < value <= MOST:
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and up to {MOST}")
     return value
-
-
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """A type of option: a whole number from ``low`` to ``high``."""
-
-    def parse(text: str) -> int:
-        if text.isascii() and text.isdecimal() and low <= int(text[:10]) <= high:
-            return int(text)
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} to {high}")
-
-    return parse
 
 
 def names(text: str) -> list[str]:

@@ -136,6 +136,8 @@ def check_weights(arguments: argparse.Namespace) -> str:
     from models.rigging import rig
 
     names, folder = rig.model_names(rig.WEIGHTS), rig.WEIGHTS
+    for name in names:
+        rig.Rig.load(folder, name=name)  # whole, and what belongs together
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     return f"{', '.join(names)}: {size / 1e6:.1f} MB in {folder}"
 

@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.cli.options import whole
 from backend.farm.jobs import Job
 from backend.protocol.frames import MAX_SIZE, MIN_SIZE
 from models.errors import StyleRigError
@@ -15,30 +16,22 @@ from models.io.atomic_write import write_atomic
 if TYPE_CHECKING:
     from backend.farm.report import Report
 
+MOST_WORKERS = 10**9  # more than there are
+
 
 def add_rendering_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--size", type=size, metavar="PIXELS", help="width and height (default: the rig file's, else the generator's)")
+    parser.add_argument(
+        "--size", type=whole(MIN_SIZE, MAX_SIZE), metavar="PIXELS", help="width and height (default: the rig file's, else the generator's)"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS|local",
                         help="on a Ray cluster (default: this machine's, or RAY_ADDRESS), or with several processes here; goes on where "
                              "the same command was ended")  # fmt: skip
-    parser.add_argument("--workers", type=count, metavar="N", help="with --ray, processes that draw (default: its GPUs, else processors)")
+    parser.add_argument(
+        "--workers", type=whole(1, MOST_WORKERS), metavar="N", help="with --ray, processes that draw (default: its GPUs, else processors)"
+    )
     parser.add_argument("--json-log", action="store_true", help="say what happens as JSON, one object a line, on standard output")
-
-
-def size(text: str) -> int:
-    """Pixels, for argparse, whose error it raises."""
-    if not text.isascii() or not text.isdigit() or not MIN_SIZE <= int(text) <= MAX_SIZE:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size from {MIN_SIZE} to {MAX_SIZE}")
-    return int(text)
-
-
-def count(text: str) -> int:
-    """A number from 1 on, for argparse, whose error it raises."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)
 
 
 def render(job: Job, arguments: argparse.Namespace, noun: str, keep: bool) -> int:

@@ -172,13 +172,8 @@ def shipped_rigs(load: Callable[..., Rig] = load_rig) -> dict[str, Callable[[str
     try:
         names = model_names(WEIGHTS)
     except StyleRigError:  # the first to ask for a rig is told
-        return {MODEL: lambda device: load(device, None)}
-    return {name: partial_of(load, name) for name in names}
-
-
-def partial_of(load: Callable[[str, str | None], Rig], name: str) -> Callable[[str], Rig]:
-    """load(device) of the rig called ``name``."""
-    return lambda device: load(device, name)
+        return {MODEL: functools.partial(load, name=None)}
+    return {name: functools.partial(load, name=name) for name in names}
 
 
 class InferenceWorker:

@@ -109,6 +109,17 @@ def rig(part, empty_scene):
 
 
 @pytest.fixture
+def server(part, monkeypatch):
+    """The fake backend in this process, whose delay and refusals a test may change."""
+    import fake_backend
+
+    with fake_backend.FakeBackend() as backend:
+        client = part("client.http_client").Client(backend.port, backend.token)
+        monkeypatch.setattr(part("client.backend_manager").BACKEND, "client", lambda _settings: client)
+        yield backend
+
+
+@pytest.fixture
 def backend(part, monkeypatch, tmp_path):
     """The extension's own backend process is the fake one."""
     import fake_backend

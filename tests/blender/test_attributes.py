@@ -12,14 +12,6 @@ import pytest
 
 
 @pytest.fixture
-def server(part, monkeypatch):
-    with fake_backend.FakeBackend() as backend:
-        client = part("client.http_client").Client(backend.port, backend.token)
-        monkeypatch.setattr(part("client.backend_manager").BACKEND, "client", lambda _settings: client)
-        yield backend
-
-
-@pytest.fixture
 def rig(server, empty_scene):
     bpy.ops.stylerig.new_portrait(seed=11, truncation=0.5)
     return bpy.context.view_layer.objects.active

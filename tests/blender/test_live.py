@@ -20,15 +20,6 @@ NO_MEMORY = fake_backend.Refused(422, "out_of_memory", "There is not enough memo
 
 
 @pytest.fixture
-def server(part, monkeypatch):
-    """A backend in this process, whose delay and refusals a test may change."""
-    with fake_backend.FakeBackend() as backend:
-        client = part("client.http_client").Client(backend.port, backend.token)
-        monkeypatch.setattr(part("client.backend_manager").BACKEND, "client", lambda _settings: client)
-        yield backend
-
-
-@pytest.fixture
 def rig(server, empty_scene):
     bpy.ops.stylerig.new_portrait(seed=11, truncation=0.5)
     return bpy.context.view_layer.objects.active

@@ -16,7 +16,9 @@ import pytest
 
 from backend import __version__
 from backend.cli import doctor, main, sample, serve, train_rig
+from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig, load_generator, save_generator
+from models.rigging import rig as rigging
 from tests.helpers import fake_rig
 
 
@@ -212,3 +214,16 @@ def test_a_part_of_the_rigs_training_by_its_new_and_its_old_name():
     new, old = (parser.parse_args(["--output", "out", option, "judge"]) for option in ("--only", "--stage"))
     assert new == old and new.only == "judge"
     assert parser.parse_args(["--output", "out"]).only is None and "--stage" not in parser.format_help()
+
+
+def test_the_doctor_sees_a_model_of_which_a_file_is_missing(tmp_path, monkeypatch):
+    weights = rigging.WEIGHTS
+    if not list(weights.glob("stylerig-*.safetensors")):
+        pytest.skip("no weights are there")
+    for path in weights.glob("stylerig-*.safetensors"):
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.setattr(rigging, "WEIGHTS", tmp_path)
+    assert "stylerig: " in doctor.check_weights(argparse.Namespace())
+    (tmp_path / "stylerig-rignet.safetensors").unlink()
+    with pytest.raises(StyleRigError, match=r"lacks stylerig-rignet\.safetensors"):
+        doctor.check_weights(argparse.Namespace())

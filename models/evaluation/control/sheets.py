@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from models.colour import linear_to_srgb
+from models.colour import GREEN, linear_to_srgb
 from models.face.harmonics import light_from_handles
 from models.io.images import image_grid, save_image, to_uint8
 from models.rigging import Controls, Portrait, Rig
 
 GREY = (0.5, 0.5, 0.5)  # display values of what portraits lie over
-SCREENS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "green": (0.0, 0.69, 0.25)}
+SCREENS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "green": GREEN}
 PEOPLE, ROWS = 64, 8
 YAWS = (-75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75)  # degrees
 EXPRESSIONS = (
@@ -65,9 +65,14 @@ def expressions(rig: Rig, seeds: Sequence[int], amount: float = 1.0) -> Iterator
 
 
 def expression(rig: Rig, names: Iterable[str], amount: float) -> Controls:
-    """Of a head that looks ahead, as far as its face model has the names."""
-    known = set(rig.face.expression_names) & set(names)
-    return Controls(rotation=(0.0, 0.0, 0.0), expression=dict.fromkeys(rig.face.expression_names, 0.0) | dict.fromkeys(known, amount))
+    """Of a head that looks ahead, and shows nothing else."""
+    neutral = dict.fromkeys(rig.face.expression_names, 0.0)
+    return Controls(rotation=(0.0, 0.0, 0.0), expression=neutral | known(rig, dict.fromkeys(names, amount)))
+
+
+def known(rig: Rig, values: Mapping[str, float]) -> dict[str, float]:
+    """The expressions that the rig's face model has."""
+    return {name: value for name, value in values.items() if name in rig.face.expression_names}
 
 
 def lights(rig: Rig, seeds: Sequence[int]) -> Iterator[Cell]:
@@ -144,5 +149,4 @@ def film(rig: Rig, seed: int, size: int, numbers: Iterable[int]) -> Iterator[np.
     portrait = rig.new_portrait(seed)
     for number in numbers:
         said = speaking(number / RATE)
-        known = {name: value for name, value in said.expression.items() if name in rig.face.expression_names}
-        yield picture(rig, Cell(portrait, dataclasses.replace(said, expression=known), ""), size)
+        yield picture(rig, Cell(portrait, dataclasses.replace(said, expression=known(rig, said.expression)), ""), size)

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from models.colour import GREEN
 from models.evaluation.generator.samples import BATCH, codes, draw, over, random_z
 from models.generators import Generator
 from models.io.images import image_grid, save_image, to_uint8
 from models.io.movie import write_movie
 
-GREEN = (0.0, 0.69, 0.25)  # a studio's green screen, sRGB
 SHEET_SIZE = 192  # pixels of a picture on a sheet, at most
 KEYS, STEPS, RATE = 8, 24, 24  # an interpolation's people, frames from one to the next, frames a second
 

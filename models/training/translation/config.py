@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -81,9 +82,9 @@ class LookPlan(Plan):
     stages: Stages
 
     @property
+    @abstractmethod
     def size(self) -> int:
         """Side of the images in pixels."""
-        raise NotImplementedError
 
     @model_validator(mode="after")
     def stages_end(self) -> Self:
