@@ -20,7 +20,8 @@ Size = Annotated[int, Field(strict=False)]  # keys of TOML and JSON are text
 class Stage(config.Stage):
     """So many images at one resolution; ``adversarial_weight`` is that of realism (0: pairs alone).
 
-    ``feature_weight`` is that of feature matching, relative to it.
+    ``feature_weight`` is that of feature matching, relative to it; ``dyed`` is the share of images whose clothes get another
+    colour.
     """
 
     renamed: ClassVar[dict[str, str]] = {"patches": "adversarial_weight", "patch_rate": "discriminator_learning_rate"}
@@ -33,6 +34,7 @@ class Stage(config.Stage):
     warmup_images: int = Field(default=400, ge=0)
     feature_focus: NonNegative = 4.0
     pair_skip: int = Field(default=0, ge=0, le=4)
+    dyed: Fraction = 0.7
     adversarial_weight: NonNegative = 0.0
     feature_weight: NonNegative = 0.3
     discriminator_learning_rate: Positive = 0.001

@@ -33,6 +33,7 @@ from models.training.generator.networks import update_ema
 from models.training.generator.perceptual import over_grey
 from models.training.generator.samples import held_out_figures
 from models.training.guided_generator.config import GuidedPlan, Stage
+from models.training.guided_generator.dye import Dye, dye_images
 from models.training.people import draw_people, people, train_person_network
 
 FIELDS = ("latent", "parameters", "landmarks", "camera", "body")
@@ -91,6 +92,7 @@ class GuidedTask(Task[Stage]):
         self.data = ImageSet(data, size, FIELDS, progress=world.is_main, whole=True)
         self.truths = {entry.number: entry.truth for entry in self.data.source.entries() if entry.truth}
         self.described: dict[int, Tensor] = {}  # person -> features
+        self.dye = Dye.of(self.face) if plan.people else None
         self.figures: dict[str, float] = {}
         self.shuffle = InfiniteShuffle(plan.seed)
         self.create_networks(say)
@@ -144,6 +146,11 @@ class GuidedTask(Task[Stage]):
         batch = self.batch_of(rows, self.stage.resolution)
         if self.plan.matte_weight:
             batch.mattes = self.mattes(rows, batch.real)
+        if self.dye and batch.mattes is not None and self.stage.dyed:
+            gains = self.dye.gains(batch.features, self.stage.dyed, rng)
+            clothes = list(MATTES).index("clothes")
+            batch.real = dye_images(batch.real, batch.mattes[:, clothes : clothes + 1], gains)
+            batch.features = self.dye.describe(batch.features, gains)
         batch.regularise_r1 = progress.steps % R1_INTERVAL == 0
         return batch
 
