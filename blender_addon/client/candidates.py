@@ -58,11 +58,11 @@ class Gallery:
     def busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def start(self, connect: Callable[[], Client], seeds: list[int], truncation: float) -> None:
-        """Draw these seeds; what was still being drawn is given up."""
+    def start(self, connect: Callable[[], Client], wanted: list[tuple[int, float]]) -> None:
+        """Draw these, each a seed and a truncation; what was still being drawn is given up."""
         self.stop()
         self.error, self._stop, self._come = None, threading.Event(), queue.Queue()
-        arguments = (connect, seeds, truncation, self._stop, self._come)
+        arguments = (connect, wanted, self._stop, self._come)
         self._thread = threading.Thread(target=self._run, args=arguments, name="StyleRig gallery", daemon=True)
         self._thread.start()
 
@@ -80,13 +80,12 @@ class Gallery:
     def _run(
         self,
         connect: Callable[[], Client],
-        seeds: Iterable[int],
-        truncation: float,
+        wanted: Iterable[tuple[int, float]],
         stop: threading.Event,
         come: queue.Queue,
     ) -> None:
         try:
-            for seed in seeds:
+            for seed, truncation in wanted:
                 if stop.is_set():
                     return
                 candidate = draw_candidate(connect(), seed, truncation)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from . import compositor, engine, farm_check, metadata, prefetch, reach, rig_file, sequence, texture
+from . import compositor, engine, farm_check, metadata, portrait_camera, prefetch, reach, rig_file, sequence, texture
 
-CLASSES = (*engine.CLASSES, *compositor.CLASSES, *sequence.CLASSES, *rig_file.CLASSES, *texture.CLASSES, *farm_check.CLASSES)
+PARTS = (engine, compositor, sequence, rig_file, texture, farm_check, portrait_camera)
+CLASSES = tuple(cls for part in PARTS for cls in part.CLASSES)
 
 
 def register() -> None:

@@ -1,4 +1,4 @@
-"""A scene camera that sees the rig as the portrait's camera does."""
+"""A scene camera that sees the rig as the portrait's camera does, and the operator that offers one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import math
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from ..errors import UserError
 from ..protocol.camera import camera_of
 from ..rig import conversions
-from ..rig.read_rig import portrait_of, rigs_in
+from ..rig.read_rig import active_rig, portrait_of, present_rig, rigs_in
+from ..translations import tr, tr_error
 
 ALIGNED_HEAD = (0.0, -2.75, -14.0)  # cm, in the world of the portrait's camera: the mean head, aligned, from the front
+ENGINE = "STYLERIG"
+STARTUP_CAMERA = (7.3589, -6.9258, 4.9583)  # where Blender's own startup file has it: nobody has placed it yet
 CROP_SHARE = 0.86  # of the crop's side: its lower end, where the neck fades out, lies below the picture
 
 
@@ -22,13 +26,15 @@ def ensure_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     The new one sees a new rig at the world's origin about as its portrait shows it: the frame of
     the scene's first portrait fills the shorter side of the picture, and goes on below it.
     """
-    if scene.camera is not None:
-        return scene.camera
+    return scene.camera if scene.camera is not None else add_camera(scene, first_portrait(scene))
+
+
+def add_camera(scene: bpy.types.Scene, portrait: dict) -> bpy.types.Object:
+    """A new camera before the world's origin, the scene's from now on; the one before stays in the scene."""
     data = bpy.data.cameras.new("Portrait Camera")
     render = scene.render
     data.sensor_fit = "VERTICAL" if render.resolution_x > render.resolution_y else "HORIZONTAL"
     data.sensor_height = data.sensor_width
-    portrait = first_portrait(scene)
     seen_by = camera_of(portrait)
     data.angle = 2 * math.atan(CROP_SHARE / seen_by.focal)
     data.shift_y = 0.5 * (1 / CROP_SHARE - 1)  # the crop's upper border stays the picture's
@@ -54,3 +60,45 @@ def head_position(portrait: dict) -> np.ndarray:
     """Where a head at rest stands (3,) before its portrait's camera, cm."""
     frame = portrait.get("frame")
     return -np.array(frame["center"]) if frame else np.array(ALIGNED_HEAD)
+
+
+def needs_camera(scene: bpy.types.Scene) -> bool:
+    """Whether nobody has placed a camera in the scene yet: there is none, or that of Blender's startup file."""
+    camera = scene.camera
+    return camera is None or (camera.matrix_world.translation - Matrix.Translation(STARTUP_CAMERA).translation).length < 1e-3
+
+
+def show_in_render(scene: bpy.types.Scene, rig: bpy.types.Object) -> bpy.types.Object:
+    """A camera that frames the rig's head where the rig stands, and StyleRig's engine: F12 then shows the portrait."""
+    camera = add_camera(scene, portrait_of(rig))
+    stand = Matrix.LocRotScale(*rig.matrix_world.decompose()[:2], None)
+    camera.matrix_world = stand @ Matrix.LocRotScale(camera.location, camera.rotation_euler, None)
+    scene.render.engine = ENGINE
+    return camera
+
+
+class STYLERIG_OT_portrait_camera(bpy.types.Operator):
+    """Add a camera that frames the active portrait, make it the scene's, and render with StyleRig"""
+
+    bl_idname = "stylerig.portrait_camera"
+    bl_label = "Add Portrait Camera"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if active_rig(context) is None:
+            cls.poll_message_set("Select a portrait's rig")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            camera = show_in_render(context.scene, present_rig(context))
+        except UserError as error:
+            self.report({"ERROR"}, tr_error(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, tr("{name} is the scene's camera: F12 renders the portrait", name=camera.name))
+        return {"FINISHED"}
+
+
+CLASSES = (STYLERIG_OT_portrait_camera,)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..live import overlay
-from . import attributes, backend, installation, light, panels, portrait, pose, preferences
+from . import attributes, backend, favorites, installation, light, panels, portrait, pose, preferences
 
-PARTS = (installation, backend, portrait, pose, attributes, light, overlay, panels, preferences)
+PARTS = (installation, backend, favorites, portrait, pose, attributes, light, overlay, panels, preferences)
 CLASSES = tuple(cls for part in PARTS for cls in part.CLASSES)
 
 

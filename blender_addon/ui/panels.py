@@ -70,8 +70,11 @@ def draw_rig(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
         row.template_icon(icon_value=rig.preview.icon_id, scale=4)
     column = row.column(align=True)
     column.prop(rig, "name", text="")
-    words = tr("Seed {seed}, truncation {truncation}", seed=portrait.get("seed"), truncation=f"{rig.stylerig.truncation:.2f}")
-    column.label(text=words, translate=False)
+    words = tr("Seed {seed}, variety {truncation}", seed=portrait.get("seed"), truncation=f"{rig.stylerig.truncation:.2f}")
+    line = column.row(align=True)
+    line.label(text=words, translate=False)
+    if rig.stylerig.seed and not rig.stylerig.source:
+        portraits.draw_favorite(line, rig)
     if rig.stylerig.source:
         column.label(text=rig.stylerig.source)
     column.operator("stylerig.duplicate_portrait", text="Duplicate", icon="DUPLICATE")
@@ -188,6 +191,7 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         column = self.layout.column()
         column.prop(context.scene.render, "engine")
+        column.operator("stylerig.portrait_camera", icon="CAMERA_DATA")
         column.prop(context.scene.stylerig, "placement")
         column.prop(context.scene.render, "film_transparent")
         column.prop(context.view_layer, "use_pass_vector", text="Vector Pass")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -15,19 +16,22 @@ from ..errors import UserError
 from ..identity import found, key_of
 from ..operators import AsyncOperator
 from ..protocol import frames
-from ..rig import seeds, style_mixing
+from ..render.portrait_camera import needs_camera, show_in_render
+from ..rig import placing, seeds, style_mixing
 from ..rig.build import build_rig, duplicate_rig, place_beside, replace_portrait
 from ..rig.read_rig import active_rig, is_rig, portrait_of, rigs_in
 from ..translations import tr, tr_error
 from ..windows import redraw
-from . import thumbnails
+from . import favorites, thumbnails
+from .favorites import Face
 from .status import draw_wrapped
 
 POLL_SECONDS = 0.1  # between looks for candidates that have come
 COLUMNS = 3
 THUMBNAIL_SCALE = 4.5  # of a candidate, in units of the interface
 GALLERY = Gallery()
-CANDIDATES: dict[tuple[int, float], Candidate] = {}  # by seed and truncation; of this session
+POPUP_SCALE = 6.0  # of a picture to choose, in units of the interface
+CANDIDATES: dict[Face, Candidate] = {}  # of this session
 MAX_CANDIDATES = 240  # kept; 64 KB of picture each
 LAYERS = (
     ("COARSE", "Coarse", "Pose and the shape of head and face", 1),
@@ -35,8 +39,8 @@ LAYERS = (
     ("FINE", "Fine", "Colors and small detail", 4),
 )
 TRUNCATION = {
-    "name": "Truncation",
-    "description": "How far from the average face: low is plain, high is varied",
+    "name": "Variety",
+    "description": "How far from the average face (truncation): low is plain, high is varied and more often odd",
     "default": 0.7, "min": 0, "max": 1, "subtype": "FACTOR",
 }  # fmt: skip
 
@@ -47,16 +51,39 @@ def keep_seed(gallery: StyleRigGallery, _context: bpy.types.Context) -> None:
         gallery.large_first = ""
 
 
+_PICTURES: list[tuple] = []  # of the last enumeration: Blender does not keep the texts itself
+
+
+def picture_items(gallery: StyleRigGallery, _context: bpy.types.Context | None) -> list[tuple]:
+    """The faces of the page that have been drawn, with their pictures."""
+    drawn = [CANDIDATES[face] for face in faces_of(gallery) if face in CANDIDATES]
+    _PICTURES[:] = [
+        (icon_name(one), str(one.seed), "Build this face", thumbnails.icon_of(icon_name(one)), place) for place, one in enumerate(drawn)
+    ]
+    return _PICTURES
+
+
+def build_picture(gallery: StyleRigGallery, _context: bpy.types.Context) -> None:
+    """A picture was clicked: build its rig."""
+    chosen = next((one for one in CANDIDATES.values() if icon_name(one) == gallery.picture), None)
+    if chosen is not None and bpy.ops.stylerig.new_portrait.poll():
+        number, text = seeds.fields_of(chosen.seed)
+        options = {"seed": number, "large_seed": text, "truncation": chosen.truncation, "replace": gallery.replace, "in_sight": True}
+        bpy.ops.stylerig.new_portrait("EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT", True, **options)
+
+
 class StyleRigGallery(bpy.types.PropertyGroup):
     """What the panels offer to draw; of the window manager, kept for the session."""
 
-    first: IntProperty(name="First Seed", description="Number of the first candidate", default=0, min=0)
+    first: IntProperty(name="First Seed", description="Number of the first face", default=0, min=0)
     large_first: StringProperty(
         name="Large First Seed", description="Instead of First Seed, a number that its field cannot hold: up to 9223372036854775807",
         update=keep_seed,
     )  # fmt: skip
-    count: IntProperty(name="Count", description="How many candidates to draw", default=9, min=1, max=48)
+    count: IntProperty(name="Count", description="How many faces to draw", default=9, min=1, max=48)
     truncation: FloatProperty(**TRUNCATION)
+    favorites: BoolProperty(name="Favorites", description="Show the faces that were kept, instead of a page of seeds")
+    picture: EnumProperty(name="Picture", description="Click a face to build it", items=picture_items, update=build_picture)
     replace: BoolProperty(
         name="Replace Active Rig", description="Give the active rig the face and keep its animation, instead of adding a rig"
     )
@@ -85,12 +112,16 @@ class PortraitOperator(AsyncOperator):
             return {"CANCELLED"}
         portrait, mesh, picture = value
         rig = self.build(context, portrait, mesh)
+        self.show(context, rig)
         thumbnails.fill(rig.preview_ensure(), thumbnails.display(picture))
         self.report({"INFO"}, tr("Built {name}", name=rig.name))
         return {"FINISHED"}
 
     def build(self, context: bpy.types.Context, portrait: dict, mesh: dict) -> bpy.types.Object:
         return build_or_replace(context, portrait, mesh, getattr(self, "replace", False))
+
+    def show(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        """Bring the rig into sight."""
 
 
 def build_or_replace(context: bpy.types.Context, portrait: dict, mesh: dict, replace: bool) -> bpy.types.Object:
@@ -120,6 +151,33 @@ class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
     replace: BoolProperty(
         name="Replace Active Rig", description="Give the active rig the face and keep its animation", options={"SKIP_SAVE"}
     )
+    in_sight: BoolProperty(
+        name="Place in Sight", description="At the 3D cursor, beside what stands there, and framed in the views", options={"SKIP_SAVE"}
+    )
+    camera: BoolProperty(
+        name="Portrait Camera", description="Add a camera that frames the head, and render with StyleRig", options={"SKIP_SAVE"}
+    )
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self.fill_in(context)
+        return super().invoke(context, event)
+
+    def fill_in(self, context: bpy.types.Context) -> None:
+        """What a person has not chosen: any face, in sight, and with a camera in a scene where nobody has placed one."""
+        chosen = self.properties.is_property_set
+        if not chosen("seed") and not self.large_seed:
+            self.seed = random.randrange(seeds.MAX_NUMBER)
+        if not chosen("in_sight"):
+            self.in_sight = True
+        if not chosen("camera"):
+            self.camera = not self.replace and needs_camera(context.scene)
+
+    def show(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        if self.in_sight and not self.replace:
+            placing.place_at_cursor(context, rig)
+            placing.frame_in_views(context, rig)
+        if self.camera:
+            show_in_render(context.scene, rig)
 
     def work(self) -> Callable[[], Any]:
         settings, seed, truncation = backend_manager.launch_settings(), seeds.seed_of(self.seed, self.large_seed), decimal(self.truncation)
@@ -134,7 +192,7 @@ class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
 
 
 class STYLERIG_OT_draw_gallery(bpy.types.Operator):
-    """Draw candidates to pick a face from"""
+    """Draw faces to choose from"""
 
     bl_idname = "stylerig.draw_gallery"
     bl_label = "Generate"
@@ -146,9 +204,9 @@ class STYLERIG_OT_draw_gallery(bpy.types.Operator):
         first = first_of(gallery) + self.page * gallery.count
         gallery.first, gallery.large_first = seeds.fields_of(min(max(0, first), frames.MAX_SEED))
         settings = backend_manager.launch_settings()
-        wanted = [seed for seed in page_of(gallery) if candidate_key(seed, gallery.truncation) not in CANDIDATES]
+        wanted = [face for face in faces_of(gallery) if face not in CANDIDATES]
         if wanted:
-            GALLERY.start(lambda: backend_manager.BACKEND.client(settings), wanted, decimal(gallery.truncation))
+            GALLERY.start(lambda: backend_manager.BACKEND.client(settings), wanted)
             if not bpy.app.timers.is_registered(collect):
                 bpy.app.timers.register(collect, first_interval=POLL_SECONDS)
         return {"FINISHED"}
@@ -227,7 +285,7 @@ class STYLERIG_OT_duplicate_portrait(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def candidate_key(seed: int, truncation: float) -> tuple[int, float]:
+def candidate_key(seed: int, truncation: float) -> Face:
     return seed, decimal(truncation)
 
 
@@ -244,6 +302,11 @@ def page_of(gallery: StyleRigGallery) -> range:
     """The seeds that the gallery shows."""
     first = first_of(gallery)
     return range(first, min(first + gallery.count, frames.MAX_SEED + 1))
+
+
+def faces_of(gallery: StyleRigGallery) -> list[Face]:
+    """The faces that the gallery shows, drawn or not."""
+    return favorites.favorites() if gallery.favorites else [candidate_key(seed, gallery.truncation) for seed in page_of(gallery)]
 
 
 def icon_name(candidate: Candidate) -> str:
@@ -269,28 +332,41 @@ def draw_gallery(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     gallery = context.window_manager.stylerig_gallery
     column = layout.column(align=True)
     column.use_property_split = True
-    for name in ("first", "large_first", "count", "truncation", "replace"):
+    column.prop(gallery, "favorites")
+    for name in () if gallery.favorites else ("first", "large_first", "count", "truncation"):
         column.prop(gallery, name)
+    column.prop(gallery, "replace")
     row = layout.row(align=True)
-    row.operator("stylerig.draw_gallery", text="", icon="TRIA_LEFT").page = -1
+    pages = () if gallery.favorites else ((-1, "TRIA_LEFT"), (1, "TRIA_RIGHT"))
     row.operator("stylerig.draw_gallery", icon="IMGDISPLAY").page = 0
-    row.operator("stylerig.draw_gallery", text="", icon="TRIA_RIGHT").page = 1
+    for page, icon in pages:
+        row.operator("stylerig.draw_gallery", text="", icon=icon).page = page
     if GALLERY.error is not None:
         draw_wrapped(layout, context, tr_error(GALLERY.error), "ERROR")
+    drawn = [CANDIDATES[face] for face in faces_of(gallery) if face in CANDIDATES]
+    if drawn:
+        layout.template_icon_view(gallery, "picture", show_labels=True, scale=POPUP_SCALE, scale_popup=POPUP_SCALE)
+    elif gallery.favorites:
+        layout.label(text="Stars keep faces here", icon="SOLO_OFF")
     grid = layout.grid_flow(row_major=True, columns=COLUMNS, even_columns=True, even_rows=True, align=True)
-    for seed in page_of(gallery):
-        candidate = CANDIDATES.get(candidate_key(seed, gallery.truncation))
-        if candidate is not None:
-            draw_thumbnail(grid.column(align=True), gallery, candidate)
+    for candidate in drawn:
+        draw_thumbnail(grid.column(align=True), gallery, candidate)
     if GALLERY.busy:
         layout.label(text="Drawing…", icon="SORTTIME")
 
 
 def draw_thumbnail(cell: bpy.types.UILayout, gallery: StyleRigGallery, candidate: Candidate) -> None:
     cell.template_icon(icon_value=thumbnails.icon_of(icon_name(candidate)), scale=THUMBNAIL_SCALE)
-    pick = cell.operator("stylerig.new_portrait", text=str(candidate.seed))
+    row = cell.row(align=True)
+    favorites.draw_button(row, (candidate.seed, candidate.truncation))
+    pick = row.operator("stylerig.new_portrait", text=str(candidate.seed))
     pick.seed, pick.large_seed = seeds.fields_of(candidate.seed)
     pick.truncation, pick.replace = candidate.truncation, gallery.replace
+
+
+def draw_favorite(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
+    """The star of a rig whose face is that of a seed."""
+    favorites.draw_button(layout, candidate_key(int(rig.stylerig.seed), rig.stylerig.truncation))
 
 
 def draw_mixing(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.types.Object) -> None:

@@ -75,6 +75,8 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
         update=notify,
     )  # fmt: skip
 
+    favorites: StringProperty(name="Favorites", description="Seed and truncation of each face kept, as JSON", options={"HIDDEN"})
+
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True

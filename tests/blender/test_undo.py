@@ -22,6 +22,7 @@ NOTHING_TO_UNDO = {
     "cancel_environment": "files of the extension",
     "remove_environment": "files of the extension",
     "draw_gallery": "pictures of this session",
+    "favorite": "the person's preferences",
     "live_view": "a view of this session",
     "check_render": "nothing: it only reports",
     "export_rig_file": "a file that is not the open one",
