@@ -3,6 +3,7 @@
     python -m backend look shot/ --look painting.safetensors --strength 0.7 --output painted
     python -m backend look 'shot/f_####.exr' --look 200000-G.ckpt --label Blond_Hair,Young --output blond --resume
     python -m backend look portrait.png --look 100000_nets_ema.ckpt --label female --style 7 --output styled
+    python -m backend look --list
 
 An EXR stays an EXR, with its passes; PNG and JPEG become PNG. A picture holds a digest of all it was made from, so
 ``--resume`` makes again what is missing, damaged or out of date, and nothing else.
@@ -35,19 +36,21 @@ if TYPE_CHECKING:
     from models.translation import Look
 
 FRAME_NUMBER = re.compile(r"#+|%0?(\d*)d")
+WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt")
 LOOK_TEXT = "StyleRigLook"  # JSON of what was put on a picture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="pictures, folders of them, or patterns: f_####.exr, f_%%04d.png, f_*.png")
-    parser.add_argument("--look", type=Path, required=True, metavar="FILE", help="the look: docs/looks.md lists what is read")
+    parser.add_argument("inputs", nargs="*", metavar="IN", help="pictures, folders of them, or patterns: f_####.exr, f_%%04d.png, f_*.png")
+    parser.add_argument("--look", metavar="NAME|FILE", help="the look by its name, or a file: docs/looks.md lists what is read")
+    parser.add_argument("--list", action="store_true", help="say which looks there are by name, and end")
     parser.add_argument("--strength", type=fraction, default=1.0, help="0 leaves a picture as it is, 1 is the whole look (default 1)")
     parser.add_argument("--label", help="StarGAN: attributes with commas between, A or A=0.5, or all numbers; StarGAN v2: the domain")
     style = parser.add_mutually_exclusive_group()
     style.add_argument("--style", type=parse_seed, metavar="SEED", help="StarGAN v2: the style of this seed (default: that of latent 0)")
     style.add_argument("--reference", type=Path, metavar="PICTURE", help="StarGAN v2: the style of this picture")
     parser.add_argument("--as-tested", action="store_true", help="compute as the published code's default test run: pix2pix with dropout")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--output", type=Path, metavar="DIR")
     parser.add_argument("--resume", action="store_true", help="leave pictures that are there and up to date")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
@@ -67,11 +70,15 @@ def run(arguments: argparse.Namespace) -> int:
     from models.devices import choose_device
     from models.translation import load_look
 
+    if arguments.list:
+        return list_looks()
+    check_given(arguments)
     targets = named(find_pictures(arguments.inputs), arguments.output)
-    look = load_look(arguments.look, as_tested=arguments.as_tested, device=choose_device(arguments.device))
+    file = look_file(arguments.look)
+    look = load_look(file, as_tested=arguments.as_tested, device=choose_device(arguments.device))
     for note in look.metadata.get("notes", []):
         print(f"note: {note}")
-    worn = Worn(look, arguments.look, arguments.strength, arguments.label, arguments.style, arguments.reference)
+    worn = Worn(look, file, arguments.strength, arguments.label, arguments.style, arguments.reference)
     worn.try_on()
     make_folder(arguments.output)
     kept = 0
@@ -79,6 +86,39 @@ def run(arguments: argparse.Namespace) -> int:
         kept += worn.put_on(*targets[index], arguments.resume)
     print(f"{len(targets) - kept} pictures made" + (f", {kept} were there" if kept else "") + f": {arguments.output}")
     return 0
+
+
+def check_given(arguments: argparse.Namespace) -> None:
+    """Raise StyleRigError where what every call but --list needs is missing."""
+    given = {"IN": arguments.inputs, "--look": arguments.look, "--output": arguments.output}
+    if missing := [name for name, value in given.items() if not value]:
+        raise StyleRigError(f"{' and '.join(missing)} is missing.", "Give pictures, --look and --output, or --list.", code="bad_option")
+
+
+def list_looks() -> int:
+    """Print the looks that can be called by name."""
+    from models.translation.library import SHIPPED, library
+
+    entries = library().entries()
+    for entry in entries:
+        names = ", ".join(entry.labels or entry.domains)
+        whose = "ships" if entry.path.parent == SHIPPED else str(entry.path.parent)
+        print(f"{entry.name:<16} {entry.kind:<10} {entry.sha256[:8]}  {whose}" + (f"  [{names}]" if names else ""))
+        if entry.title:
+            print(f"{'':<16} {entry.title}")
+    if not entries:
+        print("There are no looks yet. Own ones are NAME.safetensors in this folder:")
+    print(f"Own looks: {library().folders[0]}")
+    return 0
+
+
+def look_file(text: str) -> Path:
+    """The file of a look by its path, or by its name. Raises StyleRigError for a name that there is not."""
+    from models.translation.library import NAME, library
+
+    path = Path(text)
+    is_path = path.exists() or path.suffix in WEIGHTS or not NAME.fullmatch(text)
+    return path if is_path else library().path_of(text)
 
 
 def find_pictures(inputs: Sequence[str]) -> list[Path]:
@@ -150,23 +190,18 @@ class Worn:
 
     @cached_property
     def parsed_label(self) -> Any:
-        return None if self.label is None else parse_label(self.label, bool(self.look.domains))
+        from models.translation.request import label_of
+
+        return label_of(self.look, self.label)
 
     @cached_property
     def style(self) -> Tensor | None:
         """Raises StyleRigError where the look has no styles, or the domain is missing or unknown."""
-        from models.generators import latents_from_seed
-        from models.translation.config import StarGANv2Config
-        from models.translation.errors import bad_style
-        from models.translation.look import StarGANv2Look
+        from models.translation.request import style_of_seed, styled
 
-        if self.seed is None and self.reference is None:
-            return None
-        if not isinstance(self.look, StarGANv2Look) or not isinstance(self.look.config, StarGANv2Config):
-            raise bad_style(f"a look of the kind {self.look.kind} has no styles", "Leave --style and --reference out.")
         if self.reference is not None:
-            return self.look.style_of(as_tensor(reference_picture(self.reference)), self.parsed_label)
-        return self.look.style(latents_from_seed(self.seed or 0, 1, self.look.config.latent_dim), self.parsed_label)
+            return styled(self.look).style_of(as_tensor(reference_picture(self.reference)), self.parsed_label)
+        return None if self.seed is None else style_of_seed(self.look, self.seed, self.parsed_label)
 
     def try_on(self) -> None:
         """See that label and style fit the look before any work is done. Raises StyleRigError."""
@@ -219,21 +254,3 @@ def reference_picture(path: Path) -> np.ndarray:
     if np.ptp(shown) < 1e-3:
         raise bad_picture(path, "it is of one colour, and shows nobody", "Choose a portrait.")
     return shown
-
-
-def parse_label(text: str, is_domain: bool) -> Any:
-    """What a person wrote as ``Look`` takes it: a domain's name or number, all the numbers, or attributes and their amounts."""
-    words = [word.strip() for word in text.split(",")]
-    if is_domain:
-        return int(text) if text.isdecimal() else text
-    if all(number(word) is not None for word in words):
-        return [number(word) for word in words]
-    pairs = [(name, amount) for word in words for name, _, amount in [word.rpartition("=") if "=" in word else (word, "", "1")]]
-    return {name: amount if number(amount) is None else number(amount) for name, amount in pairs}
-
-
-def number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -331,3 +331,37 @@ def test_other_weights_and_plain_references_are_refused(tmp_path, call):
     assert status == 2 and "shows nobody" in err
     with pytest.raises(SystemExit):
         call(picture, *options, "--strength", "1.5")
+
+
+@pytest.fixture
+def own_looks(monkeypatch, tmp_path):
+    """The folder of a person's looks."""
+    from models.translation import library
+
+    folder = tmp_path / "looks"
+    monkeypatch.setenv(library.FOLDER_VARIABLE, str(folder))
+    library.library.cache_clear()
+    yield folder
+    library.library.cache_clear()
+
+
+def test_a_look_is_called_by_its_name_and_listed(tmp_path, call, own_looks):
+    picture, file = write_png(tmp_path / "a.png", noise(16, 16, 3)), look_file(own_looks, "stargan")
+    (own_looks / "stargan.md").write_text("# stargan\n\nHair and age.\n")
+    options = ["--label", "blond"]
+    assert call(picture, "--look", "stargan", *options, "--output", tmp_path / "named")[0] == 0
+    assert call(picture, "--look", file, *options, "--output", tmp_path / "file")[0] == 0
+    assert (pixels_of(tmp_path / "named" / "a.png") == pixels_of(tmp_path / "file" / "a.png")).all()
+    status, out, _ = call("--list")
+    line = next(line for line in out.splitlines() if line.startswith("stargan"))
+    assert status == 0 and "black, blond, young" in line and "Hair and age." in out and str(own_looks) in out
+
+
+def test_a_name_that_is_not_there_and_options_that_are_missing_are_told(tmp_path, call, own_looks):
+    picture = write_png(tmp_path / "a.png", noise(8, 8, 3))
+    look_file(own_looks, "cyclegan")
+    status, _, err = call(picture, "--look", "painting", "--output", tmp_path / "out")
+    assert status == 2 and "no look called 'painting'" in err and "cyclegan" in err
+    status, _, err = call(picture)
+    assert status == 2 and "--look and --output is missing" in err
+    assert not (tmp_path / "out").exists()
