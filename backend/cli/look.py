@@ -197,7 +197,7 @@ class Worn:
     @cached_property
     def style(self) -> Tensor | None:
         """Raises StyleRigError where the look has no styles, or the domain is missing or unknown."""
-        from models.translation.request import style_of_seed, styled
+        from models.translation.request import as_tensor, style_of_seed, styled
 
         if self.reference is not None:
             return styled(self.look).style_of(as_tensor(reference_picture(self.reference)), self.parsed_label)
@@ -209,11 +209,9 @@ class Worn:
 
     def answer(self, shown: np.ndarray) -> np.ndarray:
         """The look on display colours (H, W, 3), 0 to 1, in its strength."""
-        import torch
+        from models.translation.request import put_on
 
-        torch.manual_seed(0)  # dropout, where a look computes as tested, is the same in every frame
-        looked = self.look(as_tensor(shown), self.parsed_label, self.style)[0].clamp(-1, 1).movedim(0, -1).numpy() / 2 + 0.5
-        return shown + self.strength * (looked - shown)
+        return put_on(self.look, shown, self.strength, self.parsed_label, self.style)
 
     def put_on(self, source: Path, target: Path, resume: bool) -> bool:
         """Make one picture; True where it was there already."""
@@ -239,18 +237,10 @@ def request_digest(look: dict[str, Any], picture: str) -> str:
     return hashlib.sha256(json.dumps([__version__, look, picture], sort_keys=True).encode()).hexdigest()
 
 
-def as_tensor(shown: np.ndarray) -> Tensor:
-    """Display colours (H, W, 3), 0 to 1, as a network takes them: (1, 3, H, W) in [-1, 1]."""
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(shown.transpose(2, 0, 1), np.float32))[None] * 2 - 1
-
-
 def reference_picture(path: Path) -> np.ndarray:
     """Its display colours. Raises StyleRigError for one that shows nothing at all."""
-    from backend.files.pictures import bad_picture, read_picture
+    from backend.files.pictures import check_shows_something, read_picture
 
     shown = read_picture(path).shown
-    if np.ptp(shown) < 1e-3:
-        raise bad_picture(path, "it is of one colour, and shows nobody", "Choose a portrait.")
+    check_shows_something(path, shown)
     return shown

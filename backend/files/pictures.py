@@ -66,12 +66,28 @@ class DisplayPicture(Picture):
         return write_atomic(path, stream.getvalue())
 
 
-class ScenePicture(Picture):
-    """An EXR, scene-linear with premultiplied alpha.
+class SceneColours:
+    """Scene-linear colours (H, W, 3), premultiplied by ``alpha`` (H, W, 1), as a network sees them in ``shown``, and back.
 
     Where a colour is brighter than 1 a network sees it as bright as 1 and of the same hue, and its answer is brightened
     as much; what is below 0 is added again. So a network that changes nothing changes nothing here.
     """
+
+    def __init__(self, colour: np.ndarray, alpha: np.ndarray):
+        self.colour, self.alpha, self.covered = colour, alpha, alpha > 0
+        straight = np.divide(colour, alpha, out=np.zeros_like(colour), where=self.covered)
+        self.gain = np.maximum(straight.max(axis=2, keepdims=True), 1)
+        self.below = np.minimum(straight, 0)
+        self.shown = np.where(self.covered, linear_to_srgb(np.clip(straight / self.gain, 0, 1)), np.float32(BACKDROP))
+
+    def back(self, shown: np.ndarray) -> np.ndarray:
+        """The colours that ``shown`` (H, W, 3) stands for; what is not covered stays."""
+        colour = (srgb_to_linear(np.clip(shown, 0, 1)) * self.gain + self.below) * self.alpha
+        return np.where(self.covered, colour, self.colour)
+
+
+class ScenePicture(Picture):
+    """An EXR, scene-linear with premultiplied alpha, seen as ``SceneColours``."""
 
     suffix = ".exr"
 
@@ -80,20 +96,17 @@ class ScenePicture(Picture):
         self.channels, self.group = find_colours(path, self.file.parts)
         colour = np.stack([self.channels[self.group + letter].pixels for letter in "RGB"], axis=2).astype(np.float32)
         alpha = self.channels.get(f"{self.group}A")
-        self.alpha = np.ones((*colour.shape[:2], 1), np.float32) if alpha is None else alpha.pixels[..., None].astype(np.float32)
-        if not (np.isfinite(colour).all() and np.isfinite(self.alpha).all()):
+        opacity = np.ones((*colour.shape[:2], 1), np.float32) if alpha is None else alpha.pixels[..., None].astype(np.float32)
+        if not (np.isfinite(colour).all() and np.isfinite(opacity).all()):
             raise bad_picture(path, "it has values that are not numbers", "Render this frame again.")
-        self.covered = self.alpha > 0
-        straight = np.divide(colour, self.alpha, out=np.zeros_like(colour), where=self.covered)
-        self.gain = np.maximum(straight.max(axis=2, keepdims=True), 1)
-        self.below = np.minimum(straight, 0)
-        self.shown = np.where(self.covered, linear_to_srgb(np.clip(straight / self.gain, 0, 1)), np.float32(BACKDROP))
+        self.colours = SceneColours(colour, opacity)
+        self.shown = self.colours.shown
 
     def write(self, path: Path, shown: np.ndarray, texts: dict[str, str]) -> Path:
-        colour = (srgb_to_linear(np.clip(shown, 0, 1)) * self.gain + self.below) * self.alpha
+        colour, covered = self.colours.back(shown), self.colours.covered[..., 0]
         for index, letter in enumerate("RGB"):
             channel = self.channels[self.group + letter]
-            channel.pixels = as_type(np.where(self.covered[..., 0], colour[..., index], channel.pixels), channel.pixels.dtype)
+            channel.pixels = as_type(np.where(covered, colour[..., index], channel.pixels), channel.pixels.dtype)
         for part in self.file.parts:
             part.header.update({name[0].lower() + name[1:]: text for name, text in texts.items()})
         return write_atomic(path, self.write_to)
@@ -177,5 +190,11 @@ def known_texts(path: Path) -> dict[str, str]:
         return {}
 
 
-def bad_picture(path: Path, reason: str, hint: str) -> StyleRigError:
+def check_shows_something(path: Path | str, shown: np.ndarray) -> None:
+    """Raise StyleRigError for a reference of one colour."""
+    if np.ptp(shown) < 1e-3:
+        raise bad_picture(path, "it is of one colour, and shows nobody", "Choose a portrait.")
+
+
+def bad_picture(path: Path | str, reason: str, hint: str) -> StyleRigError:
     return StyleRigError(f"{path} cannot be used: {reason}.", hint, code="bad_picture")

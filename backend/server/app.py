@@ -29,6 +29,7 @@ from backend.protocol.frames import (
     array_headers,
     placement_header,
 )
+from backend.server import looks as looks_over_http
 from backend.server import schema, serialization
 from backend.server.errors import status_of
 from backend.server.inference import InferenceWorker, RigLibrary, out_of_memory, render_frame
@@ -140,6 +141,27 @@ def add_routes(app: FastAPI, library: RigLibrary, worker: InferenceWorker) -> No
     async def find_directions(request: schema.SefaRequest, client: Client) -> schema.Directions:
         """SeFa's directions in a model's weights, as a portrait carries them in ``directions``."""
         job = lambda: serialization.sefa_directions(request, library.of_weights(request.weights_hash, request.model))
+        return await worker.run(job, Ticket(client=client))
+
+    @app.get("/v1/looks")
+    async def looks(client: Client) -> list[schema.LookModel]:
+        """The looks that controls may name."""
+        return await worker.run(looks_over_http.looks_here, Ticket(client=client))
+
+    @app.post("/v1/looks/style")
+    async def look_style(request: schema.LookStyleRequest, client: Client) -> schema.LookStyleAnswer:
+        """The style of a reference picture, as ``style`` of a look takes it."""
+        return await worker.run(lambda: looks_over_http.style_of_reference(request, library.device), Ticket(client=client))
+
+    @app.post("/v1/looks/pictures", response_class=Response, responses=FRAME)
+    async def look_picture(request: schema.LookRequest, client: Client) -> Response:
+        """A picture with a look on it, raw: float32 (H, W, 4), in sRGB with straight alpha or scene-linear, as it came."""
+
+        def job() -> Response:
+            pixels = looks_over_http.looked(request, library.device)
+            headers = array_headers(pixels.shape, ["R", "G", "B", "A"])
+            return Response(pixels.astype(ARRAY_TYPE).tobytes(), media_type="application/octet-stream", headers=headers)
+
         return await worker.run(job, Ticket(client=client))
 
     @app.post("/v1/frames", response_class=Response, responses=FRAME)

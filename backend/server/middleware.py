@@ -11,6 +11,7 @@ from typing import NamedTuple
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 1 << 20  # bytes
+LARGE_BODIES = {"/v1/looks/pictures": 128 << 20}  # of requests with a picture in them
 MAX_DISCARDED = 64 << 20  # bytes read and dropped so that the sender gets to read the refusal
 BODY_SECONDS = 20.0  # that a body may take
 
@@ -29,7 +30,6 @@ class Refused(NamedTuple):
     close: bool = False
 
 
-TOO_LARGE = Refused(413, "too_large", f"The request is over {MAX_BODY} bytes.", "Send less.", close=True)
 INCOMPLETE = Refused(408, "incomplete", f"The request was not whole after {BODY_SECONDS:g} s.", "Send all of it at once.", close=True)
 
 
@@ -47,7 +47,7 @@ class RequestGuard:
                 await self.app(scope, receive, send)
             return
         refused = self.refusal(scope["headers"], scope["server"][1])
-        body = await read_body(receive, keep=not refused)
+        body = await read_body(receive, not refused, LARGE_BODIES.get(scope["path"], MAX_BODY))
         if isinstance(body, Refused):
             await refuse(send, refused._replace(close=True) if refused else body)
         elif refused:
@@ -73,17 +73,21 @@ class RequestGuard:
         return None
 
 
-async def read_body(receive: Receive, keep: bool) -> bytes | Refused:
-    """The whole body, empty unless it is to be kept; or why there is none."""
+def too_large(most: int) -> Refused:
+    return Refused(413, "too_large", f"The request is over {most} bytes.", "Send less.", close=True)
+
+
+async def read_body(receive: Receive, keep: bool, most: int = MAX_BODY) -> bytes | Refused:
+    """The whole body of at most so many bytes, empty unless it is to be kept; or why there is none."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await bounded_body(receive, keep)
+            return await bounded_body(receive, keep, most)
     except TimeoutError:
         return INCOMPLETE
 
 
-async def bounded_body(receive: Receive, keep: bool) -> bytes | Refused:
-    """As ``read_body``, however long it takes. What is over ``MAX_BODY`` is read and dropped."""
+async def bounded_body(receive: Receive, keep: bool, most: int) -> bytes | Refused:
+    """As ``read_body``, however long it takes. What is over ``most`` bytes is read and dropped."""
     body, size = bytearray(), 0
     while True:
         message = await receive()
@@ -91,10 +95,10 @@ async def bounded_body(receive: Receive, keep: bool) -> bytes | Refused:
             return INCOMPLETE
         part = message.get("body", b"")
         size += len(part)
-        if keep and size <= MAX_BODY:
+        if keep and size <= most:
             body += part
-        if not message.get("more_body", False) or size > MAX_DISCARDED:
-            return TOO_LARGE if size > MAX_BODY else bytes(body)
+        if not message.get("more_body", False) or size > most + MAX_DISCARDED:
+            return too_large(most) if size > most else bytes(body)
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

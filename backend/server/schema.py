@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag,
 from backend.protocol.frames import (
     MAX_DISTANCE,
     MAX_LIGHT,
+    MAX_LOOKS,
     MAX_SCALE,
     MAX_SEED,
     MAX_SHIFT,
@@ -24,6 +25,7 @@ from backend.protocol.frames import (
     MIN_SIZE,
     PASSES,
     ExrCompression,
+    LookMask,
     PassName,
 )
 from models.errors import StyleRigError
@@ -31,6 +33,7 @@ from models.errors import StyleRigError
 MAX_FRAMES = 100_000
 MAX_LATENT = 100.0  # of any value of w; those of mapping networks lie within ±10, and mixtures of them not far outside
 MAX_PARTS = 14 * MAX_FRAMES + 100  # lists and objects in a rig file's JSON; each takes far more memory than text
+MAX_LOOK_SIDE = 8192  # pixels of a picture that gets a look
 MAX_NAMES = 1024  # in an object
 MAX_DIRECTIONS = 96  # of a portrait; each takes 3 kB of a request
 
@@ -46,6 +49,9 @@ WeightsHash = Annotated[str, Field(pattern=r"^[0-9a-f]{8,128}$")]
 AttributeName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=64)]
 Amount = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
 Attributes = Annotated[dict[AttributeName, Amount], Field(max_length=MAX_NAMES)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+LookLabel = Annotated[str, Field(max_length=2000)]
+LookStyle = Annotated[str, Field(max_length=6000)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Truncation = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
@@ -170,6 +176,24 @@ class Portrait(Message):
     frame: HeadFrame | None = Field(None, description="what its pictures show, for the client to place them; null: the FFHQ crop")
 
 
+class LookUse(Message):
+    """A look that is put on the portrait. A look with styles takes that of ``seed``, or ``style``; neither: that of latent 0."""
+
+    name: Name = Field(description="as GET /v1/looks lists it")
+    sha256: Sha256 | None = Field(None, description="of the look's file, which may be called otherwise now; null: the one of this name")
+    strength: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 1.0
+    label: LookLabel | None = Field(None, description='attributes as in "blond hair,young=0.5", or all numbers; or the domain')
+    seed: Seed | None = None
+    style: LookStyle | None = Field(None, description="base64 of little-endian float32, as POST /v1/looks/style gives it")
+    mask: LookMask = Field("head", description="head: all that the portrait shows; hair: where the model draws a matte of it")
+
+    @model_validator(mode="after")
+    def one_style(self) -> LookUse:
+        if self.seed is not None and self.style is not None:
+            raise ValueError("seed and style are both given")
+        return self
+
+
 class Controls(Message):
     """What is asked of a frame. What is null or left out is the portrait's own."""
 
@@ -182,6 +206,9 @@ class Controls(Message):
         None, description="cm from the camera to the middle of a whole head: near ones have a large nose. An FFHQ crop has only its own"
     )
     attributes: Attributes = Field(default_factory=dict, description="amounts by name, 0 the portrait's own; GET /v1/models lists them")
+    looks: Annotated[list[LookUse], Field(max_length=MAX_LOOKS)] = Field(
+        default_factory=list, description="image-to-image translation of the finished portrait, in this order"
+    )
 
 
 class Layers(Message):
@@ -218,6 +245,42 @@ class FrameRequest(Message):
     portrait: Portrait
     controls: Controls = Field(default_factory=Controls)
     output: FrameOutput = Field(default_factory=FrameOutput)
+
+
+class LookPicture(Message):
+    """A picture (H, W, 4), row 0 at the top: of u1 in sRGB with straight alpha, of <f2 scene-linear with premultiplied alpha."""
+
+    shape: Annotated[list[Annotated[int, Field(ge=1, le=MAX_LOOK_SIDE)]], Field(min_length=2, max_length=2)] = Field(
+        description="height and width"
+    )
+    type: Literal["u1", "<f2"] = "u1"
+    data: str = Field(description="base64 of the numbers")
+
+
+class LookStyleRequest(Message):
+    """The style of a reference picture is asked for."""
+
+    look: LookUse
+    picture: LookPicture
+
+
+class LookRequest(LookStyleRequest):
+    """A picture that gets a look; its mask has to be head."""
+
+
+class LookStyleAnswer(BaseModel):
+    style: str = Field(description="base64 of little-endian float32")
+
+
+class LookModel(BaseModel):
+    """A look that is here."""
+
+    name: str
+    sha256: str
+    kind: str
+    labels: list[str] = Field(description="attributes that a label names")
+    domains: list[str] = Field(description="domains that a label names")
+    title: str = Field(description="what its card says first")
 
 
 class MeshRequest(Message):

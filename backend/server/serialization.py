@@ -27,6 +27,7 @@ from models.errors import StyleRigError
 from models.face import frame
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
+from models.translation.errors import bad_style
 
 
 def new_portrait(request: schema.LatentRequest, rig: rigging.Rig) -> rigging.Portrait:
@@ -99,7 +100,22 @@ def controls_from_schema(message: schema.Controls, face: FaceModel) -> rigging.C
         scale=message.scale,
         distance=message.distance,
         attributes=dict(message.attributes),
+        looks=tuple(map(look_from_schema, message.looks)),
     )
+
+
+def look_from_schema(message: schema.LookUse) -> rigging.LookUse:
+    """Raises StyleRigError for a style that is none."""
+    style = None if message.style is None else tuple(decode_style(message.style).tolist())
+    return rigging.LookUse(message.name, message.sha256, message.strength, message.label, message.seed, style, message.mask)
+
+
+def decode_style(text: str) -> np.ndarray:
+    """A look's style in base64, float32 (S,). Raises StyleRigError."""
+    try:
+        return decode(text, (len(base64.b64decode(text, validate=True)) // 4,), "the style")
+    except (binascii.Error, ValueError, StyleRigError) as error:
+        raise bad_style("it is not base64 of little-endian float32", "Ask for it again: POST /v1/looks/style gives it.") from error
 
 
 def model_attributes(rig: rigging.Rig) -> list[schema.Attribute]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ from models.editing.directions import Directions
 from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.parameters import RigParameters
+from models.rigging.looks import MASKS, MOST_LOOKS, LookUse
+from models.seeds import LARGEST_SEED
 
 LARGEST_SCALE = 8.0
 DISTANCES = (40.0, 600.0)  # cm from the camera to the middle of a whole head, as generators are taught
@@ -42,7 +44,7 @@ class Controls:
     in the world frame. ``translation`` is in frame widths, x right and y up, from where the aligned
     portrait stands; ``scale`` is relative to it. ``distance`` is that of the camera in cm from the middle of a whole head;
     a generator of FFHQ crops has only its own. ``attributes`` are amounts by name, 0 the portrait's own; each goes as far as
-    its direction says.
+    its direction says. ``looks`` are put on the finished portrait in their order.
     """
 
     rotation: tuple[float, float, float] | None = None
@@ -52,6 +54,7 @@ class Controls:
     scale: float = 1.0
     distance: float | None = None
     attributes: Mapping[str, float] = field(default_factory=dict)
+    looks: Sequence[LookUse] = ()
 
     def check(self, face: FaceModel) -> None:
         """Raise StyleRigError for names the face does not have and for values out of bounds."""
@@ -72,6 +75,7 @@ class Controls:
         check_numbers("distance", self.distance or DISTANCES[0], (), DISTANCES[1])
         if self.distance is not None and self.distance < DISTANCES[0]:
             raise bad_controls(f"the distance {self.distance} is not between {DISTANCES[0]} and {DISTANCES[1]} cm")
+        check_looks(self.looks)
 
 
 class Frame(dict):
@@ -84,6 +88,19 @@ class Frame(dict):
     def __init__(self, arrays: dict[str, np.ndarray], placement: tuple[float, ...]):
         super().__init__(arrays)
         self.placement = placement
+
+
+def check_looks(looks: Sequence[LookUse]) -> None:
+    if len(looks) > MOST_LOOKS:
+        raise bad_controls(f"there are {len(looks)} looks, more than {MOST_LOOKS}")
+    for use in looks:
+        check_numbers(f"the look {use.name!r}", [use.strength, *(use.style or ())], None, LARGEST_AMOUNT)
+        if not 0 <= use.strength <= 1:
+            raise bad_controls(f"the strength {use.strength} of the look {use.name!r} is not between 0 and 1")
+        if use.mask not in MASKS:
+            raise bad_controls(f"the mask of the look {use.name!r} is one of {', '.join(MASKS)}, not {use.mask!r}")
+        if use.seed is not None and not 0 <= use.seed <= LARGEST_SEED:
+            raise bad_controls(f"the seed of the look {use.name!r} is out of bounds")
 
 
 def check_numbers(name: str, values: Any, shape: tuple[int, ...] | None, largest: float) -> None:

@@ -14,6 +14,7 @@ from models.face.camera import PORTRAIT_CAMERA, rotation_matrix
 from models.face.harmonics import rotate
 from models.face.parameters import RigParameters
 from models.rigging.controls import Controls, Portrait
+from models.rigging.looks import LookUse
 from models.rigging.similarity_transform import Similarity
 
 
@@ -26,6 +27,7 @@ class FramePlan:
     similarity: Similarity
     placement: tuple[float, ...]  # yaw, pitch, roll (radians), x, y, z (cm)
     reference: FramePlan | None = None  # the same with the portrait's own expression; None where that is asked for
+    looks: tuple[LookUse, ...] = ()
 
 
 def plan_frame(portrait: Portrait, controls: Controls, face: FaceModel) -> FramePlan:
@@ -59,7 +61,7 @@ def plan_head(portrait: Portrait, aligned: RigParameters, reference: FramePlan |
         aligned = aligned.replace(light=rotate(light, back) if angle else light)
     stands = (reference.target if reference else aligned).translation[0]
     similarity, position = beyond_alignment(aligned.translation[0], stands, angle, controls)
-    return FramePlan(portrait, aligned, similarity, (*rotation[0].tolist(), *position), reference)
+    return FramePlan(portrait, aligned, similarity, (*rotation[0].tolist(), *position), reference, tuple(controls.looks))
 
 
 def beyond_alignment(aligned: Tensor, reference: Tensor, angle: float, controls: Controls) -> tuple[Similarity, list[float]]:

@@ -19,10 +19,12 @@ from models.generators import Box, Engine, Generator
 from models.rigging.controls import Controls, Frame, Portrait
 from models.rigging.frame_plan import FramePlan, plan_frame
 from models.rigging.local_blend import faded, grown, moving_area, wanted_part
+from models.rigging.looks import face_area, no_hair_matte, wear
 from models.rigging.matte import grown_matte
 from models.rigging.reconstruction import Reconstruction
 from models.rigging.rignet import RigNets
 from models.rigging.similarity_transform import MovedCamera, Similarity
+from models.translation.library import LookLibrary
 
 MATTES = {  # render pass -> the generator's own matte of that part; a generator without draws none
     "SkinMatte": "skin",
@@ -60,7 +62,7 @@ class ReferenceCache:
     def key(plan: FramePlan, size: int, precision: str) -> tuple:
         """All that a picture depends on."""
         numbers = (plan.portrait.w, plan.portrait.parameters.vector().numpy(), plan.target.vector().cpu().numpy())
-        return (*(values.tobytes() for values in numbers), plan.similarity, size, precision)
+        return (*(values.tobytes() for values in numbers), plan.similarity, plan.looks, size, precision)
 
     def find(self, key: tuple) -> Tensor | None:
         entry = self.entry
@@ -97,8 +99,10 @@ class FrameRenderer:
         reconstruction: Reconstruction,
         networks: RigNets,
         engine: Callable[[str], Engine],
+        library: LookLibrary,
     ):
         self.generator, self.face, self.engine = generator, face, engine
+        self.library = library
         self.reconstruction, self.networks = reconstruction, networks
         self.references = ReferenceCache()
 
@@ -124,8 +128,9 @@ class FrameRenderer:
         return self.blend(plan, plan.reference, moving, size, precision)
 
     def blend(self, plan: FramePlan, resting: FramePlan, moving: Tensor, size: int, precision: str) -> Tensor:
-        """Layers of ``resting``, and of the plan where ``moving`` (1, 1, S, S) fades in; only that part of it is drawn."""
-        region = wanted_part(moving, plan.similarity, self.generator.resolution, size)
+        """Layers of ``resting``, and of the plan where ``moving`` (1, 1, S, S) fades in; only that part of it is drawn, but with
+        looks, which see all of a picture."""
+        region = None if plan.looks else wanted_part(moving, plan.similarity, self.generator.resolution, size)
         key = ReferenceCache.key(resting, size, precision)
         reference = self.references.find(key)
         if reference is None:
@@ -143,11 +148,21 @@ class FrameRenderer:
         colour, alpha = self.synthesize(torch.cat([self.edited_latent(plan) for plan in plans]), precision, regions)
         result = []
         for row, plan in enumerate(plans):
-            layers = [colour[row : row + 1], alpha[row : row + 1]]
+            layers = [self.looked(plan, colour[row : row + 1], alpha[row : row + 1]), alpha[row : row + 1]]
             if self.generator.img_channels == 3:
                 layers.append(grown_matte(self.face, plan.target, alpha.shape[-1]))
             result.append(move(torch.cat(layers, dim=1), plan.similarity, size))
         return result
+
+    def looked(self, plan: FramePlan, colour: Tensor, alpha: Tensor) -> Tensor:
+        """A crop's colour with the plan's looks on it. Raises StyleRigError."""
+
+        def mask(name: str) -> Tensor:
+            if name == "hair":
+                raise no_hair_matte()
+            return face_area(self.face, plan.target, colour.shape[-1])
+
+        return wear(colour, alpha, plan.looks, self.library, mask)
 
     def edited_latent(self, plan: FramePlan) -> Tensor:
         """The portrait's w (1, L, 512) after RigNet; unchanged when the plan is the portrait itself."""

@@ -21,8 +21,10 @@ from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork
 from models.generators.stylegan2 import split_matte
 from models.rigging.controls import Controls, Frame, Portrait
 from models.rigging.frame_renderer import MATTES, PASSES, develop, mesh_passes, move, to_array
+from models.rigging.looks import LookUse, face_area, no_hair_matte, wear
 from models.rigging.similarity_transform import MovedCamera, Similarity
 from models.rigging.surroundings import surroundings
+from models.translation.library import LookLibrary
 
 MAX_ROLL = math.radians(25.0)  # that the generator was taught; more is turned in the picture
 GEOMETRY = {"Normal", "Position", "Depth"}  # passes that hair and shoulders are in
@@ -39,6 +41,7 @@ class HeadPlan:
     camera: Camera
     similarity: Similarity
     placement: tuple[float, ...]  # yaw, pitch, roll (radians), x, y, z (cm)
+    looks: tuple[LookUse, ...] = ()
 
 
 def plan_head(portrait: Portrait, controls: Controls, face: FaceModel) -> HeadPlan:
@@ -60,7 +63,7 @@ def plan_head(portrait: Portrait, controls: Controls, face: FaceModel) -> HeadPl
     target = own.replace(expression=expression, rotation=rotation, translation=translation(rotation), light=light)
     camera = Camera(controls.distance or REST_DISTANCE, float(half_width(face, own.identity)))
     similarity, position = moved(target.translation[0], angle, camera, controls)
-    return HeadPlan(portrait, target, BODY_SHARE * rotation, camera, similarity, (*asked[0].tolist(), *position))
+    return HeadPlan(portrait, target, BODY_SHARE * rotation, camera, similarity, (*asked[0].tolist(), *position), tuple(controls.looks))
 
 
 def moved(stands: Tensor, angle: float, camera: Camera, controls: Controls) -> tuple[Similarity, list[float]]:
@@ -75,10 +78,11 @@ def moved(stands: Tensor, angle: float, camera: Camera, controls: Controls) -> t
 class GuidedRenderer:
     """Draws frames with a guided generator; ``engine``: "exact" or "fast" -> the generator's Engine."""
 
-    def __init__(self, generator: Generator, face: FaceModel, engine: Callable[[str], Engine]):
+    def __init__(self, generator: Generator, face: FaceModel, engine: Callable[[str], Engine], library: LookLibrary):
         if not isinstance(generator.synthesis, GuidedSynthesisNetwork) or not isinstance(generator.config, GuidedConfig):
             raise ValueError("a generator that no maps steer draws frames by a rig's networks")
         self.generator, self.face, self.engine = generator, face, engine
+        self.library = library
         self.guide, self.matte_names = generator.synthesis.guide, generator.config.mattes
 
     def plan(self, portrait: Portrait, controls: Controls) -> HeadPlan:
@@ -114,7 +118,18 @@ class GuidedRenderer:
         raw = self.engine(precision).raw(w, guide=maps)
         colour, alpha = split_matte(raw[:, : self.generator.img_channels])
         mattes = raw[:, self.generator.img_channels :] * 0.5 + 0.5
+        colour = wear(colour, alpha, plan.looks, self.library, lambda name: self.mask(name, plan, mattes))
         return move(torch.cat((colour, alpha, mattes), dim=1), plan.similarity, size)
+
+    def mask(self, name: str, plan: HeadPlan, mattes: Tensor) -> Tensor:
+        """How much of each pixel of a crop is "face" or "hair". Raises StyleRigError."""
+        if "hair" not in self.matte_names:
+            if name == "hair":
+                raise no_hair_matte()
+            hair = torch.zeros_like(mattes[:, :1])
+        else:
+            hair = mattes[:, self.matte_names.index("hair")][:, None].clamp(0, 1)
+        return hair if name == "hair" else face_area(self.face, plan.target, hair.shape[-1], plan.camera, plan.body) * (1 - hair)
 
     def synthesize(self, w: Tensor, precision: str = "exact") -> tuple[Tensor, Tensor]:
         """w (N, L, 512) -> premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1, of the mean head at rest."""

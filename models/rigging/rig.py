@@ -34,9 +34,11 @@ from models.generators.person import PersonMapping
 from models.rigging.controls import Controls, Frame, Portrait, bad_controls
 from models.rigging.frame_renderer import PASSES, FrameRenderer
 from models.rigging.guided_renderer import GuidedRenderer
+from models.rigging.looks import resolved
 from models.rigging.reconstruction import Reconstruction
 from models.rigging.rignet import RigNets
 from models.seeds import LARGEST_SEED
+from models.translation.library import LookLibrary, library
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 PARTS = ("generator", "reconstruction", "rignet")
@@ -72,18 +74,20 @@ class Rig:
         networks: RigNets | None = None,
         scheduler: CpuScheduler | None = None,
         attributes: Directions | None = None,
+        looks: LookLibrary | None = None,
     ):
         self.name, self.weights_hash = name, weights_hash
         self.generator, self.face = generator, face
         self.reconstruction, self.networks = reconstruction, networks
         self.attributes = attributes
+        self.looks = looks or library()
         self.scheduler = scheduler or CpuScheduler()
         self.lock = threading.Lock()  # an engine is prepared once
         self.engines: dict[str, Engine] = {}
         self.renderer: Renderer = (
-            GuidedRenderer(generator, face, self.engine)
+            GuidedRenderer(generator, face, self.engine, self.looks)
             if reconstruction is None or networks is None
-            else FrameRenderer(generator, face, reconstruction, networks, self.engine)
+            else FrameRenderer(generator, face, reconstruction, networks, self.engine, self.looks)
         )
 
     @classmethod
@@ -183,13 +187,15 @@ class Rig:
         a white surface, UV with v up (0 for a face model without). The mattes of parts (1) are the generator's too, 0 where
         it draws none. ``size`` None is the
         generator's. ``precision`` is "exact" or "fast" (see load_engine). The same to the last bit for any
-        number of threads. Raises StyleRigError for controls out of bounds and for a portrait of other weights.
+        number of threads. Looks change the colours of Combined and Portrait, on the generator's picture before it is moved.
+        Raises StyleRigError for controls out of bounds and for a portrait of other weights.
         """
         size = size or self.generator.resolution
         self.check_portrait(portrait)
         check_output(size, passes, precision)
         controls.check(self.face)
         portrait = self.edited(portrait, controls.attributes)
+        controls = replace(controls, looks=resolved(controls.looks, self.looks))
         return self.renderer.render(self.renderer.plan(portrait, controls), size, passes, precision)
 
     def directions_for(self, portrait: Portrait) -> list[Directions]:

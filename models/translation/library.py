@@ -109,6 +109,10 @@ class LookLibrary:
             raise other_look(name, sha256, known_digest(named[0])) if named else self.missing(name)
         return match
 
+    def digest_of(self, name: str, sha256: str | None = None) -> str:
+        """SHA-256 of the file that ``path_of`` finds. Raises StyleRigError."""
+        return known_digest(self.path_of(name, sha256))
+
     def get(self, name: str, sha256: str | None = None, device: str = "cpu") -> Look:
         """The look, read once; ``path_of`` says which. Raises StyleRigError."""
         path = self.path_of(name, sha256)

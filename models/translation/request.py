@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from models.generators import latents_from_seed
@@ -34,6 +36,18 @@ def number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def put_on(look: Look, shown: np.ndarray, strength: float, label: Any = None, style: Tensor | None = None) -> np.ndarray:
+    """The look on display colours (H, W, 3), 0 to 1, in its strength. Raises StyleRigError for what does not fit it."""
+    torch.manual_seed(0)  # dropout, where a look computes as tested, is the same in every frame
+    looked = look(as_tensor(shown), label, style)[0].clamp(-1, 1).movedim(0, -1).numpy() / 2 + 0.5
+    return shown + strength * (looked - shown)
+
+
+def as_tensor(shown: np.ndarray) -> Tensor:
+    """Display colours (H, W, 3), 0 to 1, as a network takes them: (1, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(shown.transpose(2, 0, 1), np.float32))[None] * 2 - 1
 
 
 def styled(look: Look) -> StarGANv2Look:

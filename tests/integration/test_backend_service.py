@@ -108,6 +108,9 @@ def test_openapi_is_published(client):
         "/v1/frames",
         "/v1/directions",
         "/v1/directions/sefa",
+        "/v1/looks",
+        "/v1/looks/style",
+        "/v1/looks/pictures",
     } == set(published["paths"])
     for path, operations in published["paths"].items():
         for method, operation in operations.items():
