@@ -121,9 +121,11 @@ class GuidedLayer(nn.Module):
         x = modulate(x, styles)
         weight = self.weight.to(x.dtype)
         x = convolve_up(x, weight, self.resample_filter) if self.up else F.conv2d(x, weight, padding=1)
-        told = F.conv2d(guide.to(x.dtype), self.guide.to(x.dtype), self.bias.to(x.dtype), padding=self.guide.shape[-1] // 2)
-        scale = demodulation(self.weight, styles).to(x.dtype)
-        return F.leaky_relu(torch.addcmul(told, x, scale[..., None, None]), LEAK) * GAIN
+        # The activation's gain commutes with the leaky ReLU, so it rides on scale, bias and guide.
+        told, bias = (self.guide * GAIN).to(x.dtype), (self.bias * GAIN).to(x.dtype)
+        told = F.conv2d(guide.to(x.dtype), told, bias, padding=told.shape[-1] // 2)
+        scale = (demodulation(self.weight, styles) * GAIN).to(x.dtype)
+        return F.leaky_relu(torch.addcmul(told, x, scale[..., None, None]), LEAK)
 
 
 class GuidedBlock(nn.Module):

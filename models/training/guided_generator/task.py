@@ -45,6 +45,9 @@ MATTES = {
     "clothes": ("clothes",),
     "glasses": ("glasses",),
 }
+OF_CLASS = torch.tensor(
+    [[float(name in names) for names in MATTES.values()] for name in CLASSES]
+)  # 1: what is of the class is of the matte
 COLUMNS, MAX_VALIDATED = 8, 64  # held-out images: on a sheet, and measured
 BETAS, PATCH_BETAS = (0.9, 0.99), (0.5, 0.99)
 SHEET_TEXT = "Above, people that the training never saw; below, what the generator draws of their maps. The last sheet first."
@@ -182,8 +185,8 @@ class GuidedTask(Task[Stage]):
         for number in self.data.numbers[rows].tolist():
             with np.load(self.truths[number], allow_pickle=False) as truth:
                 classes = torch.from_numpy(truth["classes"])
-            of = torch.stack([torch.isin(classes, torch.tensor([CLASSES.index(name) for name in names])) for names in MATTES.values()])
-            shares.append(F.avg_pool2d(of.float()[None], classes.shape[-1] // real.shape[-1]))
+            of = OF_CLASS[classes.flatten().long()].view(1, *classes.shape, len(MATTES)).permute(0, 3, 1, 2)
+            shares.append(F.avg_pool2d(of, classes.shape[-1] // real.shape[-1]))
         return torch.minimum(torch.cat(shares).to(real), real[:, 3:] * 0.5 + 0.5) * 2 - 1
 
     def step(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
