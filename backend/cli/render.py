@@ -34,21 +34,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every N-th of these")
     parser.add_argument("--passes", nargs="*", choices=PASSES, metavar="PASS", help=f"in place of the rig file's: {', '.join(PASSES)}")
     parser.add_argument("--format", choices=("png", "exr"), default="png", help="exr holds the passes too")
+    parser.add_argument("--cryptomatte", action="store_true", help="exr holds Cryptomattes of the portrait and its parts too")
     parser.add_argument("--resume", action="store_true", help="leave frames that are there and up to date")
     add_rendering_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     rig_file = read_rig_file(arguments.rigfile)
-    change_output(rig_file, arguments.size, arguments.passes)
+    change_output(rig_file, arguments.size, arguments.passes, arguments.cryptomatte)
     numbers = frame_numbers.chosen(len(rig_file.frames), arguments.frames, arguments.step)
     job = RigFileJob(rig_file, arguments.output, arguments.format, numbers)
     return render(job, arguments, "frame", keep=arguments.resume)
 
 
-def change_output(rig_file: schema.RigFile, size: int | None, passes: list[str] | None) -> None:
+def change_output(rig_file: schema.RigFile, size: int | None, passes: list[str] | None, cryptomatte: bool) -> None:
     """Put what the options say in place of what the file says."""
-    asked = {"size": size, "passes": None if passes is None else list(dict.fromkeys(passes))}
+    asked = {"size": size, "passes": None if passes is None else list(dict.fromkeys(passes)), "cryptomatte": cryptomatte or None}
     rig_file.output = rig_file.output.model_copy(update={name: value for name, value in asked.items() if value is not None})
 
 

@@ -59,7 +59,7 @@ class RigFileJob:
         check_attributes(rig.directions_for(portrait), [name for controls in frames.values() for name in controls.attributes])
         whole = serialization.portrait_to_schema(portrait, rig)
         output = self.rig_file.output
-        of_exr = (output.passes, output.compression) if self.kind == "exr" else ([],)
+        of_exr = (output.passes, output.compression, output.cryptomatte) if self.kind == "exr" else ([],)
 
         def picture(number: int) -> Picture:
             return Picture(self.folder / f"frame_{number:04}.{self.kind}", portrait, whole, frames[number], output.size, *of_exr)

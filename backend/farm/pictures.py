@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.files import recipe
+from backend.protocol.frames import MATTES
 from models.io.atomic_write import write_atomic
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ class Picture:
     size: int | None  # pixels; None is the generator's
     passes: Sequence[str]  # of an EXR
     compression: ExrCompression = "ZIP"  # the same
+    cryptomatte: bool = False  # the same
 
     def origin(self) -> Origin:
         """What the file says it was made from: a rig file of this picture alone, and a digest of that."""
-        return recipe.origin(recipe.one_frame(self.whole, self.controls, self.size, self.passes, self.compression))
+        one_frame = recipe.one_frame(self.whole, self.controls, self.size, self.passes, self.compression, self.cryptomatte)
+        return recipe.origin(one_frame)
 
     def is_there(self) -> bool:
         """Whether the file is there, can be decoded, and was made from the same by this version."""
@@ -46,8 +49,10 @@ class Picture:
         from backend.server.inference import render_frame
 
         controls, origin = serialization.controls_from_schema(self.controls, rig.face), self.origin()
-        frame = render_frame(rig, self.portrait, controls, self.size, self.passes)
+        drawn = dict.fromkeys((*self.passes, *MATTES)) if self.cryptomatte else self.passes
+        frame = render_frame(rig, self.portrait, controls, self.size, tuple(drawn))
         if self.path.suffix == ".exr":
-            write_atomic(self.path, lambda temporary: images.write_exr(temporary, frame, self.passes, origin, self.compression))
+            of_exr = self.compression, f"Portrait {self.portrait.seed}" if self.cryptomatte else ""
+            write_atomic(self.path, lambda temporary: images.write_exr(temporary, frame, self.passes, origin, *of_exr))
         else:
             write_atomic(self.path, images.png_bytes(frame, origin))

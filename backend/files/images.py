@@ -15,7 +15,7 @@ from PIL import PngImagePlugin
 
 from backend import __version__
 from backend.files.image_metadata import texts_of
-from backend.protocol import image_texts
+from backend.protocol import cryptomatte, image_texts
 from backend.protocol.colour import linear_to_srgb
 from backend.protocol.frames import ARRAY_TYPE, COMBINED, ExrCompression, channel_names
 from models.io.images import encode_image
@@ -102,8 +102,26 @@ def exr_pixels(layer: str, pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels.clip(-MAX_HALF, MAX_HALF), dtype=np.float16)
 
 
-def write_exr(path: Path, frame: dict[str, np.ndarray], passes: Sequence[str], origin: Origin, compression: ExrCompression = "ZIP") -> None:
-    """Write the frame as a multilayer EXR. Raises OSError.
+def cryptomattes(frame: dict[str, np.ndarray], portrait: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Channels and header of the Cryptomattes of a portrait of this name; ``frame`` has the mattes of its parts."""
+    channels: dict[str, np.ndarray] = {}
+    header: dict[str, str] = {}
+    for layer, names in cryptomatte.of_portrait(portrait, frame).items():
+        header |= cryptomatte.texts(layer, names)
+        for name, pixels in cryptomatte.ranked(layer, names).items():
+            channels |= {f"{name}.{letter}": np.ascontiguousarray(pixels[..., i]) for i, letter in enumerate("RGBA")}
+    return channels, header
+
+
+def write_exr(
+    path: Path,
+    frame: dict[str, np.ndarray],
+    passes: Sequence[str],
+    origin: Origin,
+    compression: ExrCompression = "ZIP",
+    portrait: str = "",
+) -> None:
+    """Write the frame as a multilayer EXR, with Cryptomattes if a ``portrait`` is named. Raises OSError.
 
     ``compression``: ZIP loses nothing and makes one part; DWAA loses of colours what is not seen. It would take Y of
     Normal and Position for brightness, so what is no colour is a second part, by ZIP.
@@ -118,6 +136,10 @@ def write_exr(path: Path, frame: dict[str, np.ndarray], passes: Sequence[str], o
     }
     channels = exr_channels(frame, passes)
     colours = {name for name in channels if compression == "ZIP" or name.rpartition(".")[2] in "RGBA"}
+    if portrait:
+        exact, about = cryptomattes(frame, portrait)
+        channels, header = channels | exact, header | about
+        colours |= exact.keys() if compression == "ZIP" else set()
     parts = [
         OpenEXR.Part(header | {"compression": getattr(OpenEXR, f"{kind}_COMPRESSION")}, {name: channels[name] for name in group}, part)
         for part, kind, group in (("rgba", compression, colours), ("data", "ZIP", channels.keys() - colours))

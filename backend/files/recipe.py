@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 
 
 def one_frame(
-    portrait: schema.Portrait, controls: schema.Controls, size: int | None, passes: Sequence[str], compression: str = "ZIP"
+    portrait: schema.Portrait,
+    controls: schema.Controls,
+    size: int | None,
+    passes: Sequence[str],
+    compression: str = "ZIP",
+    cryptomatte: bool = False,
 ) -> dict[str, Any]:
     """The rig file of one frame. What is as it was before there was a choice is not in it: files made then are known again."""
     frame = with_hashes(controls).model_dump(exclude=None if controls.looks else {"looks"})
-    output = {"size": size, "passes": list(passes)} | ({} if compression == "ZIP" else {"compression": compression})
+    chosen = ({} if compression == "ZIP" else {"compression": compression}) | ({"cryptomatte": True} if cryptomatte else {})
+    output = {"size": size, "passes": list(passes)} | chosen
     return {"portrait": portrait.model_dump(), "frames": [frame], "output": output}
 
 

@@ -233,6 +233,7 @@ class SequenceOutput(Layers):
     compression: ExrCompression = Field(
         "ZIP", description="of EXR files: ZIP loses nothing; DWAA is smaller and loses of colors what is not seen"
     )
+    cryptomatte: bool = Field(False, description="whether EXR files hold Cryptomattes of the portrait and its parts")
 
 
 class FrameOutput(Layers):

@@ -18,12 +18,12 @@ from ..client.backend_manager import connector
 from ..client.http_client import Client
 from ..client.tasks import Task
 from ..errors import Text, UserError
-from ..protocol import frames
+from ..protocol import cryptomatte, frames
 from ..rig import scene_light
 from ..rig.read_rig import is_rig, placed_rigs, read_controls
 from ..translations import tr, tr_error
 from . import compositing, compositor, metadata, motion, placement, prefetch, reach, sequence
-from .passes import COMBINED, EVERY_PASS, VECTOR, RenderPass, passes_of
+from .passes import COMBINED, EVERY_PASS, VECTOR, RenderPass, cryptomatte_levels, passes_of
 
 POLL_SECONDS = 0.05  # how often a waiting render looks whether it was cancelled
 RESTART_SECONDS = 0.5  # a process that was killed closes its connections some moments before it is gone
@@ -105,16 +105,23 @@ class StyleRigEngine(bpy.types.RenderEngine):
         background = None if scene.render.film_transparent else world_colour(scene.world)
         if heads and not passes and background is None:
             area = compositing.union_bounds([head.placed.square.rectangle for head in heads], area)
+        levels = cryptomatte_levels(depsgraph.view_layer) if passes else {}
         picture = None
+        coverages: cryptomatte.Coverages = {layer: {} for layer in levels}
         for head, made in zip(heads, drawn, strict=False):  # ``drawn`` goes on with the next view
             if made is None:
                 return None
             metadata.add_portrait(scene, head.name, head.portrait, head.placed.controls, head.placed.size)
             placed_passes = compositing.paste(head.placed.finished(made), head.placed.square, area)
             picture = compositing.over(placed_passes, picture) if picture else placed_passes
+            if levels:
+                coverages = cryptomatte.over(cryptomatte.of_portrait(head.name, placed_passes), coverages)
         picture = picture or compositing.empty(area, passes)
         if background is not None:
             picture["Combined"] = compositing.over_colour(picture["Combined"], background)
+        for layer, count in levels.items():
+            picture |= cryptomatte.ranked(layer, coverages[layer], count) if coverages[layer] else {}
+            metadata.add_cryptomatte(scene, f"{depsgraph.view_layer.name}.{layer}", coverages[layer])
         return picture, area
 
     def tell_beyond(self, depsgraph: bpy.types.Depsgraph) -> None:
@@ -308,7 +315,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
                     write_pass(result, entry, pixels[entry.name])
         finally:
             self.end_result(result)
-        for name, text in metadata.texts(depsgraph.scene).items():
+        for name, text in (metadata.texts(depsgraph.scene) | metadata.cryptomattes(depsgraph.scene)).items():
             self.get_result().stamp_data_add_field(name, text)
 
     def fail(self, message: str) -> None:

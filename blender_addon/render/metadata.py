@@ -7,6 +7,7 @@ File Output nodes have none: they get theirs once the frame is rendered.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bpy.app.handlers import persistent
 from ..client.backend_manager import addon_version
 from ..client.portrait import text_of
 from ..identity import key_of
-from ..protocol import image_texts
+from ..protocol import cryptomatte, image_texts
 from . import output_files
 from .file_integrity import MARK
 from .finished_frames import state
@@ -30,6 +31,7 @@ class FrameMetadata:
     before: set[tuple] = field(default_factory=set)  # state of the files that there were before it
     animation: bool = False
     texts: dict[str, str] = field(default_factory=dict)
+    names: dict[str, set[str]] = field(default_factory=dict)  # in its Cryptomattes, by layer
     recipes: list[str] = field(default_factory=list)  # of the portraits in it
     written: list[Path] = field(default_factory=list)  # by File Output nodes
     not_written: set[int] = field(default_factory=set)  # which of those files are not made after all
@@ -70,6 +72,17 @@ def add_portrait(scene: bpy.types.Scene, rig: str, portrait: dict, controls: dic
         image_texts.RECIPE: made_by,
     }
     notes.texts |= {f"{name}{number}": text for name, text in of_portrait.items()}
+
+
+def add_cryptomatte(scene: bpy.types.Scene, layer: str, names: Iterable[str]) -> None:
+    """A layer of Cryptomatte, "ViewLayer.CryptoObject", holds these names, of all views."""
+    FRAME_METADATA[key_of(scene)].names.setdefault(layer, set()).update(names)
+
+
+def cryptomattes(scene: bpy.types.Scene) -> dict[str, str]:
+    """What the render result says of its layers of Cryptomatte; File Output nodes write it under names of their own."""
+    found = (cryptomatte.texts(layer, names) for layer, names in FRAME_METADATA[key_of(scene)].names.items())
+    return {name: text for texts in found for name, text in texts.items()}
 
 
 def recipe(portrait: dict, controls: dict, size: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..protocol import frames
+from ..protocol import cryptomatte, frames
 
 if TYPE_CHECKING:
     import bpy
@@ -50,9 +50,24 @@ PASSES = (
 SOCKET_TYPES = {"VALUE": "FLOAT", "VECTOR": "VECTOR", "COLOR": "RGBA"}  # of File Output items
 
 VECTOR = RenderPass("Vector", "XYZW", "VECTOR")  # pixels; of view layers that ask for Blender's own pass of this name
-EVERY_PASS = (COMBINED, *PASSES, VECTOR)
+MAX_CRYPTOMATTE_LEVELS = 16  # that a view layer can ask for
+CRYPTOMATTE = {  # layer -> its passes: identifier and coverage of two names each
+    layer: tuple(RenderPass(name, "RGBA", "COLOR") for name in cryptomatte.pass_names(layer, MAX_CRYPTOMATTE_LEVELS))
+    for layer in (cryptomatte.PORTRAITS, cryptomatte.PARTS)
+}
+EVERY_PASS = (COMBINED, *PASSES, VECTOR, *CRYPTOMATTE[cryptomatte.PORTRAITS], *CRYPTOMATTE[cryptomatte.PARTS])
 
 
 def passes_of(view_layer: bpy.types.ViewLayer) -> tuple[RenderPass, ...]:
     """The passes besides Combined that a view layer has."""
-    return (*PASSES, VECTOR) if view_layer.use_pass_vector else PASSES
+    matted = (entry for layer, levels in cryptomatte_levels(view_layer).items() for entry in CRYPTOMATTE[layer][: (levels + 1) // 2])
+    return (*PASSES, *((VECTOR,) if view_layer.use_pass_vector else ()), *matted)
+
+
+def cryptomatte_levels(view_layer: bpy.types.ViewLayer) -> dict[str, int]:
+    """How many names a pixel can hold, by layer of Cryptomatte that a view layer has."""
+    wanted = {
+        cryptomatte.PORTRAITS: view_layer.use_pass_cryptomatte_object,
+        cryptomatte.PARTS: view_layer.use_pass_cryptomatte_material,
+    }
+    return {layer: view_layer.pass_cryptomatte_depth for layer, asked in wanted.items() if asked}

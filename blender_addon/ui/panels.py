@@ -195,6 +195,8 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
         column.prop(context.scene.stylerig, "placement")
         column.prop(context.scene.render, "film_transparent")
         column.prop(context.view_layer, "use_pass_vector", text="Vector Pass")
+        column.prop(context.view_layer, "use_pass_cryptomatte_object", text="Cryptomatte of Portraits")
+        column.prop(context.view_layer, "use_pass_cryptomatte_material", text="Cryptomatte of Parts")
         column.operator("stylerig.setup_sequence", icon="RENDER_ANIMATION")
         column.operator("stylerig.setup_compositor", icon="NODE_COMPOSITING")
         column.operator("stylerig.portrait_texture", icon="TEXTURE")
