@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, IntProperty, PointerProperty, StringProperty
 
 from .errors import UserError
 from .rig import light
@@ -115,6 +115,25 @@ class StyleRigScene(bpy.types.PropertyGroup):
         ),
         options=set(),
     )
+    farm: EnumProperty(
+        name="Farm",
+        description="Who renders on other machines",
+        items=(
+            ("FLAMENCO", "Flamenco", "The manager's workers render the saved file with their Blenders", "COMMUNITY", 0),
+            (
+                "RAY",
+                "Ray",
+                "A cluster draws the one portrait, without Blender and its compositor, on a transparent ground",
+                "NETWORK_DRIVE",
+                1,
+            ),
+        ),
+        options=set(),
+    )
+    farm_chunk: IntProperty(
+        name="Frames per Task", description="Each task loads the models once: choose as many frames as take a minute or more",
+        default=10, min=1, options=set(),
+    )  # fmt: skip
     live: BoolProperty(
         name="Live View", description="Whether the live view ran when the file was saved: it then goes on", options={"HIDDEN"}
     )

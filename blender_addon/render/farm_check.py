@@ -16,6 +16,15 @@ def check(scene: bpy.types.Scene) -> None:
     """Raise UserError unless the scene can be rendered here, and no render has failed."""
     if sequence.RENDER_ERRORS:
         raise UserError("render_failed", "A render failed: {problem}", problem=sequence.RENDER_ERRORS[0])
+    check_scene(scene)
+    sequence.check_output(scene, animation=True)
+    problem = backend_client().health().get("problem")
+    if problem:
+        raise backend_error(problem)
+
+
+def check_scene(scene: bpy.types.Scene) -> None:
+    """Raise UserError unless the scene is one that this extension renders."""
     if scene.render.engine != "STYLERIG":
         raise UserError(
             "other_engine",
@@ -23,10 +32,6 @@ def check(scene: bpy.types.Scene) -> None:
             scene=scene.name, engine=scene.render.engine,
         )  # fmt: skip
     check_portraits(scene)
-    sequence.check_output(scene, animation=True)
-    problem = backend_client().health().get("problem")
-    if problem:
-        raise backend_error(problem)
 
 
 class STYLERIG_OT_check_render(bpy.types.Operator):

@@ -76,6 +76,17 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
     )  # fmt: skip
 
     favorites: StringProperty(name="Favorites", description="Seed and truncation of each face kept, as JSON", options={"HIDDEN"})
+    flamenco_manager: StringProperty(
+        name="Flamenco Manager", description="Address of the Flamenco manager that Render on Farm gives files to",
+        default="http://localhost:8080",
+    )  # fmt: skip
+    ray_address: StringProperty(
+        name="Ray Cluster", description="Address of the cluster that Render on Farm uses; local: processes on this computer",
+        default="local",
+    )  # fmt: skip
+    ray_workers: IntProperty(
+        name="Ray Workers", description="Processes that draw; 0: as many as the cluster has GPUs, else processors", default=0, min=0,
+    )  # fmt: skip
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -84,6 +95,9 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
         installation.draw(layout, context, self)
         layout.separator()
         layout.prop(self, "backend_python")
+        layout.separator()
+        for name in ("flamenco_manager", "ray_address", "ray_workers"):
+            layout.prop(self, name)
         layout.separator()
         overlay.draw_settings(layout)
 

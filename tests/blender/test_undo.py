@@ -26,6 +26,8 @@ NOTHING_TO_UNDO = {
     "live_view": "a view of this session",
     "check_render": "nothing: it only reports",
     "export_rig_file": "a file that is not the open one",
+    "render_on_farm": "work of other machines",
+    "cancel_farm": "work of other machines",
 }
 # Operators that need a window: none. Those that ask first (invoke) are run by their properties here.
 

@@ -95,7 +95,21 @@ def test_flamenco_renders_scenes_with_blender():
     given = tasks[0]["commands"][0]["parameters"]
     assert (given["exe"], given["exeArgs"], given["blendfile"]) == ("{blender}", "{blenderArgs}", "/shots/a.blend")
     assert given["args"][given["args"].index("--render-frame") + 1] == "8..12,20"
-    assert given["args"].count("--python-expr") == 2 and "StyleRig Check" in given["args"][-1]
+    assert given["args"].count("--python-expr") == 3 and "StyleRig Check" in given["args"][-1]
+    assert given["args"].index("--render-frame") > given["args"].index("--render-output") > 0 and "--scene" not in given["args"]
+    assert "use_overwrite = render.use_placeholder = False" in " ".join(given["args"])  # a task that is queued again goes on
+
+
+@needs_node
+def test_flamenco_renders_what_blender_submits():
+    asked = {"renderer": "Blender", "blendfile": "/shots/a.blend", "frames": "1,4,7", "render_output": "/out", "chunk_size": 2}
+    own = {"own_output": True, "scene": "Shot 2"}
+    first, second = compiled(**asked, **own, format="exr")["tasks"]  # no film of EXR files
+    given = first["commands"][0]["parameters"]["args"]
+    assert given[:2] == ["--scene", "Shot 2"] and not {"--render-output", "--render-format"} & set(given)
+    assert given[given.index("--render-frame") + 1] == "1,4" and second["name"] == "render-7"
+    assert [task["name"] for task in compiled(**asked, **own, format="png")["tasks"]][-1] == "film"
+    assert [task["name"] for task in compiled(**asked, format="exr")["tasks"]][-1] == "film"  # written as PNG
 
 
 @needs_node

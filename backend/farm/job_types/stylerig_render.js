@@ -12,6 +12,10 @@ const JOB_TYPE = {
         { key: "rig_file", type: "string", subtype: "file_path", required: false, visible: "submission",
           description: "Rig file (shot.json), for the renderer 'rig file'" },
         { key: "blendfile", type: "string", required: false, visible: "web", description: "Scene, for the renderer 'Blender'" },
+        { key: "scene", type: "string", required: false, visible: "web",
+          description: "Name of the scene in the file; empty is the one it was saved in. For the renderer 'Blender'" },
+        { key: "own_output", type: "bool", default: false, visible: "web",
+          description: "Files and format are those of the scene's own output settings. For the renderer 'Blender'" },
         { key: "frames", type: "string", required: true,
           eval: "f'{C.scene.frame_start}-{C.scene.frame_end}'",
           evalInfo: { showLinkButton: true, description: "Scene frame range" },
@@ -23,7 +27,7 @@ const JOB_TYPE = {
         { key: "size", type: "int32", default: 0, propargs: {min: 0, max: 2048}, visible: "submission",
           description: "Pixels; 0 is the rig file's size. For the renderer 'rig file'" },
         { key: "format", type: "string", choices: ["png", "exr"], default: "png", visible: "submission",
-          description: "exr holds the passes, and gives no film. For the renderer 'rig file'" },
+          description: "exr gives no film. For the renderer 'rig file', or with the scene's own output" },
         { key: "fps", type: "float", default: 24.0, eval: "C.scene.render.fps / C.scene.render.fps_base", visible: "submission",
           description: "Frames a second of the film" },
     ]
@@ -31,6 +35,8 @@ const JOB_TYPE = {
 
 // As in StyleRig Check, a text that the set-up buttons of the extension add to the scene.
 const CHECK = "import bpy; exec(bpy.data.texts['StyleRig Check'].as_string())";
+// A task that is queued again draws only what is missing.
+const GO_ON = "import bpy; render = bpy.context.scene.render; render.use_overwrite = render.use_placeholder = False";
 
 function compileJob(job) {
     const settings = job.settings;
@@ -44,7 +50,8 @@ function compileJob(job) {
         frameTasks.push(task);
         job.addTask(task);
     }
-    if (ofScene || settings.format !== "exr") job.addTask(filmTask(settings, frameTasks));
+    const allPng = ofScene && !settings.own_output;
+    if (allPng || settings.format !== "exr") job.addTask(filmTask(settings, frameTasks));
 }
 
 // Flamenco reads the lines "Saved: '…'", "Time: …" and "skipping existing frame", which the program prints as Blender does.
@@ -62,14 +69,16 @@ function rigFileTask(settings, chunk) {
 }
 
 function sceneTask(settings, chunk) {
+    const output = ["--render-output", path.join(settings.render_output, "frame_####"), "--render-format", "PNG"];
     const command = author.Command("blender-render", {
         exe: "{blender}",
         exeArgs: "{blenderArgs}",
         argsBefore: [],
         blendfile: settings.blendfile,
         args: [
-            "--python-exit-code", "1", "--python-expr", CHECK,
-            "--render-output", path.join(settings.render_output, "frame_####"), "--render-format", "PNG",
+            ...(settings.scene ? ["--scene", settings.scene] : []),
+            "--python-exit-code", "1", "--python-expr", GO_ON, "--python-expr", CHECK,
+            ...(settings.own_output ? [] : output),
             "--render-frame", chunk.replaceAll("-", ".."),
             "--python-expr", CHECK,
         ],
