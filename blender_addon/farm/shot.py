@@ -111,4 +111,4 @@ def check_online(url: str) -> None:
         raise UserError("offline", "Blender's preferences forbid the network.", "Turn on Allow Online Access in Preferences › System.")
 
 
-ORDERS = {"FLAMENCO": FlamencoOrder, "RAY": RayOrder}
+ORDERS: dict[str, type[FlamencoOrder] | type[RayOrder]] = {"FLAMENCO": FlamencoOrder, "RAY": RayOrder}
