@@ -35,6 +35,7 @@ COMMANDS = {  # name: (module, what it does)
     "data variations": ("backend.cli.data_variations", "render people with one thing changed, for evaluate judge-noise"),
     "train generator": ("backend.cli.train_generator", "train a generator on a folder of pictures"),
     "train guided": ("backend.cli.train_guided", "train a generator that renderings of the rig steer"),
+    "train disco": ("backend.cli.train_disco", "train a DiscoFaceGAN, whose z says who, expression, light and rotation apart"),
     "train features": ("backend.cli.train_features", "train the network whose features measure generators"),
     "train look": ("backend.cli.train_look", "train a look: pix2pix, CycleGAN, CoGAN, StarGAN or StarGAN v2"),
     "train rig": ("backend.cli.train_rig", "train the networks that read and steer a generator"),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.generators import progan, stylegan1, stylegan2, stylegan3
 from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Config, StyleGAN2Config
 from models.generators.cpu import usable_precision
+from models.generators.disco import DiscoConfig, DiscoMapping
 from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork
 from models.generators.person import PersonMapping
 from models.generators.semantic_mapping import SemanticMapping
@@ -18,7 +19,7 @@ from models.generators.stylegan2 import split_matte
 from models.generators.stylegan3_config import StyleGAN3Config
 
 Config = GeneratorConfig | StyleGAN3Config
-Mapping = stylegan2.MappingNetwork | progan.MappingNetwork | PersonMapping  # StyleGAN 1's and the semantic one are StyleGAN2's
+Mapping = stylegan2.MappingNetwork | progan.MappingNetwork | PersonMapping | DiscoMapping  # StyleGAN 1's and the semantic one are StyleGAN2's
 Synthesis = (
     stylegan1.SynthesisNetwork | stylegan2.SynthesisNetwork | stylegan3.SynthesisNetwork | progan.SynthesisNetwork | GuidedSynthesisNetwork
 )
@@ -28,6 +29,7 @@ NETWORKS: dict[type, tuple[Callable[[Any], Mapping], Callable[[Any], Synthesis]]
     StyleGAN3Config: (stylegan2.MappingNetwork, stylegan3.SynthesisNetwork),
     StyleGAN1Config: (stylegan1.MappingNetwork, stylegan1.SynthesisNetwork),
     ProGANConfig: (progan.MappingNetwork, progan.SynthesisNetwork),
+    DiscoConfig: (DiscoMapping, stylegan2.SynthesisNetwork),
     GuidedConfig: (lambda config: PersonMapping(config, config.person), GuidedSynthesisNetwork),
 }
 Precision = Literal["float32", "bf16"]

@@ -39,6 +39,7 @@ from models.generators.checkpoints.states import (
 )
 from models.generators.checkpoints.tensorflow import is_tensorflow, read_tensorflow
 from models.generators.config import GeneratorConfig, ProGANConfig, StyleGAN1Config, StyleGAN2Config
+from models.generators.disco import DiscoConfig
 from models.generators.errors import ConfigError, bad_file
 from models.generators.generator import Config, Generator
 from models.generators.guided import GuidedConfig
@@ -50,9 +51,9 @@ from models.io.regular_file import UnreadableFile, open_regular
 
 FORMAT = "stylerig-generator-1"
 # "kind" in the header's configuration; the unguided studio generator's has none.
-KINDS: dict[str | None, type[GeneratorConfig] | type[StyleGAN3Config]] = {None: GeneratorConfig, "guided": GuidedConfig, "stylegan2": StyleGAN2Config, "stylegan3": StyleGAN3Config,
+KINDS: dict[str | None, type[GeneratorConfig] | type[StyleGAN3Config]] = {None: GeneratorConfig, "guided": GuidedConfig, "disco": DiscoConfig, "stylegan2": StyleGAN2Config, "stylegan3": StyleGAN3Config,
          "stylegan1": StyleGAN1Config, "progan": ProGANConfig}  # fmt: skip
-HALF = (None, "guided")  # kinds of ours, kept as float16 but for EXACT
+HALF = (None, "guided", "disco")  # kinds of ours, kept as float16 but for EXACT
 EXACT = ("mapping.w_avg", "mapping.mean", "mapping.spread", "mapping.std")
 LARGEST_FILE = 4 << 30  # an encoder's checkpoint with its optimiser has two or three
 LARGEST_JSON = 1 << 20

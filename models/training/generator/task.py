@@ -312,8 +312,15 @@ def check_regressor(plan: GeneratorPlan, regressor: Estimator | None) -> None:
     if regressor is None and any(stage.perceptual_weight > 0 for stage in plan.stages):
         reason = "its plan has a perceptual loss (perceptual_weight), which needs a face regressor"
         raise training_error(reason, hint, code="no_face_regressor")
-    if regressor is not None and regressor.header.get("half") == "evaluation":
+    if regressor is not None:
+        check_no_judge(regressor)
+
+
+def check_no_judge(regressor: Estimator) -> None:
+    """Raise StyleRigError for the network that judges rigs: it takes no part in any training."""
+    if regressor.header.get("half") == "evaluation":
         reason = "the face regressor is the network that judges rigs, which takes no part in any training"
+        hint = "Give the landmark network of a rig training (landmarks.safetensors)."
         raise training_error(reason, hint, code="no_face_regressor")
 
 

@@ -1,0 +1,1 @@
+"""Teaching DiscoFaceGAN: the decoders of what a 3DMM shows, then a generator that imitates and contrasts."""
