@@ -19,7 +19,8 @@ from models.generators.stylegan2 import split_matte
 from models.generators.stylegan3_config import StyleGAN3Config
 
 Config = GeneratorConfig | StyleGAN3Config
-Mapping = stylegan2.MappingNetwork | progan.MappingNetwork | PersonMapping | DiscoMapping  # StyleGAN 1's and the semantic one are StyleGAN2's
+# StyleGAN 1's and the semantic one are StyleGAN2's.
+Mapping = stylegan2.MappingNetwork | progan.MappingNetwork | PersonMapping | DiscoMapping
 Synthesis = (
     stylegan1.SynthesisNetwork | stylegan2.SynthesisNetwork | stylegan3.SynthesisNetwork | progan.SynthesisNetwork | GuidedSynthesisNetwork
 )
