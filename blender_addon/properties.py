@@ -134,6 +134,11 @@ class StyleRigScene(bpy.types.PropertyGroup):
         name="Frames per Task", description="Each task loads the models once: choose as many frames as take a minute or more",
         default=10, min=1, options=set(),
     )  # fmt: skip
+    motion_samples: IntProperty(
+        name="Motion Samples", description="Portraits that are drawn while the shutter is open, where the scene has motion blur on; "
+        "1 leaves it out",
+        default=8, min=1, soft_max=32, max=256, options=set(),
+    )  # fmt: skip
     live: BoolProperty(
         name="Live View", description="Whether the live view ran when the file was saved: it then goes on", options={"HIDDEN"}
     )

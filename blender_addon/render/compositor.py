@@ -28,6 +28,8 @@ from .scene_objects import OBJECTS, covered, objects_layer
 
 GRADIENT_SIZE = 256
 LIGHT_WRAP = 0.25  # how much of the plate's light goes round the head's edges
+DEFOCUS_MAX = 0.1  # of the picture's longer side; a larger blur is cut off there
+BLADES = {3: "TRIANGLE", 4: "SQUARE", 5: "PENTAGON", 6: "HEXAGON", 7: "HEPTAGON", 8: "OCTAGON"}  # of an aperture
 WRAP_WIDTH = 0.02  # of the picture's shorter side
 
 
@@ -112,6 +114,7 @@ def setup_compositor(
     light_wrap: float = LIGHT_WRAP,
     objects: tuple[str, str] | None = None,
     motion_blur: bool = False,
+    depth_of_field: bool = False,
 ) -> bpy.types.NodeTree:
     """Put the scene's render over a plate: the picture or movie ``plate``, else a plain gradient.
 
@@ -119,6 +122,7 @@ def setup_compositor(
     nodes for it. ``objects``: names of another scene and its view layer, which renders the objects
     that are before and behind the portraits; empty names: a scene that is made for it, its first layer.
     ``motion_blur``: blur the portraits along the pass Vector, which is switched on, by the scene's shutter.
+    ``depth_of_field``: blur them as far as they are out of the focus of the scene's camera, by its aperture.
     Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is added where the
     scene has none, and the film becomes transparent. Raises UserError.
     """
@@ -126,16 +130,21 @@ def setup_compositor(
     tree = ensure_tree(scene)
     target = output_socket(tree)
     ensure_camera(scene)
+    if depth_of_field:
+        check_lens(scene.camera)
     shown = objects_layer(scene, objects[0] or objects_scene(tree), objects[1]) if objects else None
     for node in [node for node in tree.nodes if node.name.startswith(PLATE)]:
         tree.nodes.remove(node)
     for view_layer in scene.view_layers if motion_blur else ():
         view_layer.use_pass_vector = True
+        scene.render.use_motion_blur = False  # or all would be blurred twice
     layers = render_layers(tree, scene)
     source = plate_nodes(tree, image).outputs["Image"]
     portrait, matte = layers.outputs["Image"], layers.outputs["HeadMatte"]
     if motion_blur:
         portrait, matte = (vector_blur(tree, layers, scene, socket) for socket in (portrait, matte))
+    if depth_of_field:
+        portrait, matte = (defocus(tree, layers, scene, socket) for socket in (portrait, matte))
     if shown:
         compared = covered(tree, (portrait, matte, layers.outputs["HeadDepth"]), source, shown)
         result, matte = compared.picture, compared.matte
@@ -191,6 +200,42 @@ def vector_blur(
     node.inputs["Shutter"].default_value = scene.render.motion_blur_shutter
     arrange((node, 160, 120 if picture.type == "RGBA" else -160))
     return node.outputs["Image"]
+
+
+def defocus(
+    tree: bpy.types.NodeTree, layers: bpy.types.Node, scene: bpy.types.Scene, picture: bpy.types.NodeSocket
+) -> bpy.types.NodeSocket:
+    """A Defocus node: a picture of the Render Layers node as the scene camera's lens sees it, by HeadDepth.
+
+    The node reads focus and focal length of the camera at each frame; a driver tells it the f-number.
+    """
+    node = named_node(tree, "CompositorNodeDefocus", f"Depth of Field {picture.name}")
+    node.scene, node.use_zbuffer = scene, True
+    node.blur_max = DEFOCUS_MAX * max(scene.render.resolution_x, scene.render.resolution_y)
+    if hasattr(node, "use_preview"):
+        node.use_preview = False
+    lens = scene.camera.data
+    if lens.dof.aperture_blades in BLADES:
+        node.bokeh, node.angle = BLADES[lens.dof.aperture_blades], lens.dof.aperture_rotation
+    f_number = node.driver_add("f_stop").driver
+    f_number.type = "SUM"
+    target = f_number.variables.new().targets[0]
+    target.id_type, target.id, target.data_path = "CAMERA", lens, "dof.aperture_fstop"
+    tree.links.new(picture, node.inputs["Image"])
+    tree.links.new(layers.outputs["HeadDepth"], node.inputs["Z"])
+    arrange((node, 240, 240 if picture.type == "RGBA" else -280))
+    return node.outputs["Image"]
+
+
+def check_lens(camera: bpy.types.Object) -> None:
+    """Raise UserError for a camera that has no depth of field."""
+    if camera.type != "CAMERA" or camera.data.type != "PERSP":
+        raise UserError(
+            "no_lens",
+            "“{name}” is no perspective camera: it has no depth of field.",
+            "Change its type, or set up the compositor without Depth of Field.",
+            name=camera.name,
+        )
 
 
 def wrap_nodes(
@@ -272,10 +317,16 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
         default=False,
     )  # fmt: skip
 
+    depth_of_field: BoolProperty(
+        name="Depth of Field", description="Blur the portrait where the scene's camera is not focused, by its aperture",
+        default=False,
+    )  # fmt: skip
+
     def draw(self, _context: bpy.types.Context) -> None:
         self.layout.prop(self, "filepath")
         self.layout.prop(self, "light_wrap")
         self.layout.prop(self, "motion_blur")
+        self.layout.prop(self, "depth_of_field")
         self.layout.prop(self, "objects")
         column = self.layout.column()
         column.active = self.objects
@@ -287,7 +338,7 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         objects = (self.objects_scene, self.objects_layer) if self.objects else None
         try:
-            setup_compositor(context.scene, self.filepath, self.light_wrap, objects, self.motion_blur)
+            setup_compositor(context.scene, self.filepath, self.light_wrap, objects, self.motion_blur, self.depth_of_field)
         except UserError as error:
             self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}

@@ -22,7 +22,7 @@ from ..protocol import cryptomatte, frames
 from ..rig import scene_light
 from ..rig.read_rig import is_rig, placed_rigs, read_controls
 from ..translations import tr, tr_error
-from . import compositing, compositor, metadata, motion, placement, prefetch, reach, sequence
+from . import compositing, compositor, metadata, motion, placement, prefetch, reach, sequence, shutter
 from .passes import COMBINED, EVERY_PASS, VECTOR, RenderPass, cryptomatte_levels, passes_of
 
 POLL_SECONDS = 0.05  # how often a waiting render looks whether it was cancelled
@@ -45,6 +45,9 @@ class Head:
         drawn = (entry.name for entry in passes if entry.name in frames.PASSES)
         names = (name for name in drawn if self.portrait.get("frame") or name not in frames.MATTES)
         return self.portrait, self.placed.controls, self.placed.size, tuple(names)
+
+
+Layer = tuple[dict[str, np.ndarray], cryptomatte.Coverages]  # a view's passes and what its Cryptomattes hold
 
 
 class StyleRigEngine(bpy.types.RenderEngine):
@@ -92,37 +95,88 @@ class StyleRigEngine(bpy.types.RenderEngine):
         self.tell_beyond(depsgraph)
         if not self.is_animation and not any(views.values()):
             self.report({"INFO"}, tr("No portrait is seen in this view layer."))
-        drawn = self.drawn([head for heads in views.values() for head in heads], passes, depsgraph)
-        pictures = {view: self.picture(heads, drawn, passes, depsgraph) for view, heads in views.items()}
-        whole = {view: picture for view, picture in pictures.items() if picture is not None}
-        return whole if len(whole) == len(pictures) else {}
+        moments = self.at_moments(depsgraph)
+        if moments is None:
+            return {}
+        shown = [head for frame in (views, *moments) for heads in frame.values() for head in heads]
+        area = self.area(depsgraph)
+        if shown and not passes and depsgraph.scene.render.film_transparent:
+            area = compositing.union_bounds([head.placed.square.rectangle for head in shown], area)
+        for heads in views.values():
+            for head in heads:
+                metadata.add_portrait(depsgraph.scene, head.name, head.portrait, head.placed.controls, head.placed.size)
+        layers = self.layered(views, passes, area, depsgraph) if passes or not moments else {view: ({}, {}) for view in views}
+        if moments and layers:
+            blurred = self.exposed(moments, passes, area, depsgraph)
+            layers = {view: (layers[view][0] | pixels, coverages) for view, (pixels, coverages) in blurred.items()}
+        return {view: (self.finished(*layer, depsgraph), area) for view, layer in layers.items()}
 
-    def picture(
-        self, heads: list[Head], drawn: Iterator[dict | None], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph
-    ) -> tuple[dict[str, np.ndarray], compositing.Rectangle] | None:
-        """One view's passes and the part of the frame that they are of; None when the person cancelled."""
-        scene, area = depsgraph.scene, self.area(depsgraph)
-        background = None if scene.render.film_transparent else world_colour(scene.world)
-        if heads and not passes and background is None:
-            area = compositing.union_bounds([head.placed.square.rectangle for head in heads], area)
-        levels = cryptomatte_levels(depsgraph.view_layer) if passes else {}
-        picture = None
-        coverages: cryptomatte.Coverages = {layer: {} for layer in levels}
+    def exposed(
+        self,
+        moments: list[dict[str, list[Head]]],
+        passes: tuple[RenderPass, ...],
+        area: compositing.Rectangle,
+        depsgraph: bpy.types.Depsgraph,
+    ) -> dict[str, Layer]:
+        """By view, what the shutter sees of the portraits while it is open; empty when the person cancelled."""
+        seen = {view: shutter.Exposure() for view in moments[0]}
+        wanted = tuple(entry for entry in passes if entry.name in shutter.BLURRED)
+        still = Still()
+        for views in moments:
+            layers = self.layered(views, wanted, area, depsgraph, still)
+            if not layers:
+                return {}
+            for view, layer in layers.items():
+                seen[view].add(*layer)
+        return {view: exposure.mean() for view, exposure in seen.items()}
+
+    def layered(
+        self,
+        views: dict[str, list[Head]],
+        passes: tuple[RenderPass, ...],
+        area: compositing.Rectangle,
+        depsgraph: bpy.types.Depsgraph,
+        still: Still | None = None,
+    ) -> dict[str, Layer]:
+        """Each view's heads drawn and laid over each other, in a part of the frame; empty when the person cancelled."""
+        drawn = self.drawn([head for heads in views.values() for head in heads], passes, depsgraph, still)
+        layers = {view: self.layer(heads, drawn, passes, area, depsgraph) for view, heads in views.items()}
+        whole = {view: layer for view, layer in layers.items() if layer is not None}
+        return whole if len(whole) == len(layers) else {}
+
+    def layer(
+        self,
+        heads: list[Head],
+        drawn: Iterator[dict | None],
+        passes: tuple[RenderPass, ...],
+        area: compositing.Rectangle,
+        depsgraph: bpy.types.Depsgraph,
+    ) -> Layer | None:
+        """One view's passes and what its Cryptomattes hold; None when the person cancelled."""
+        picture, matted = None, bool(passes) and bool(cryptomatte_levels(depsgraph.view_layer))
+        coverages: cryptomatte.Coverages = {}
         for head, made in zip(heads, drawn, strict=False):  # ``drawn`` goes on with the next view
             if made is None:
                 return None
-            metadata.add_portrait(scene, head.name, head.portrait, head.placed.controls, head.placed.size)
             placed_passes = compositing.paste(head.placed.finished(made), head.placed.square, area)
             picture = compositing.over(placed_passes, picture) if picture else placed_passes
-            if levels:
+            if matted:
                 coverages = cryptomatte.over(cryptomatte.of_portrait(head.name, placed_passes), coverages)
-        picture = picture or compositing.empty(area, passes)
+        return picture or compositing.empty(area, passes), coverages
+
+    def finished(
+        self, picture: dict[str, np.ndarray], coverages: cryptomatte.Coverages, depsgraph: bpy.types.Depsgraph
+    ) -> dict[str, np.ndarray]:
+        """A view's passes with the world's colour behind them and names in layers."""
+        scene = depsgraph.scene
+        background = None if scene.render.film_transparent else world_colour(scene.world)
         if background is not None:
             picture["Combined"] = compositing.over_colour(picture["Combined"], background)
-        for layer, count in levels.items():
-            picture |= cryptomatte.ranked(layer, coverages[layer], count) if coverages[layer] else {}
+        levels = cryptomatte_levels(depsgraph.view_layer)
+        for layer in coverages.keys() & levels.keys():
+            picture |= cryptomatte.ranked(layer, coverages[layer], levels[layer])
             metadata.add_cryptomatte(scene, f"{depsgraph.view_layer.name}.{layer}", coverages[layer])
-        return picture, area
+        return picture
 
     def tell_beyond(self, depsgraph: bpy.types.Depsgraph) -> None:
         """Tell what the portraits cannot follow of the camera: of an animation once for all frames that have the same to tell."""
@@ -186,6 +240,26 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 heads.append(Head(rig.name, number, portrait, placed))
         return sorted(heads, key=lambda head: -head.placed.distance)
 
+    def at_moments(self, depsgraph: bpy.types.Depsgraph) -> list[dict[str, list[Head]]] | None:
+        """The heads by view at each moment of the shutter's; none without motion blur, None when the person cancelled.
+
+        They are evaluated in the engine's own dependency graph, which then goes back to this frame.
+        """
+        now, part = depsgraph.scene.frame_current, depsgraph.scene.frame_subframe
+        times = shutter.moments(depsgraph.scene)
+        found = []
+        try:
+            for frame, subframe in times:
+                self.frame_set(frame, subframe)
+                views = self.heads_by_view(depsgraph)
+                if views is None:
+                    return None
+                found.append(views)
+        finally:
+            if times:
+                self.frame_set(now, part)
+        return found
+
     def sightings_around(self, depsgraph: bpy.types.Depsgraph) -> list[dict[str, dict[tuple[str, int], motion.Sighting]]]:
         """By view, name and number where each head is at the frame before and at the one after.
 
@@ -228,9 +302,17 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 LANDMARKS.pop(oldest, None)
         return LANDMARKS[key]
 
-    def drawn(self, heads: list[Head], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph) -> Iterator[dict | None]:
-        """What the backend draws of each head, in turn; None when the person cancelled. Meanwhile looks ahead."""
+    def drawn(
+        self, heads: list[Head], passes: tuple[RenderPass, ...], depsgraph: bpy.types.Depsgraph, still: Still | None = None
+    ) -> Iterator[dict | None]:
+        """What the backend draws of each head, in turn; None when the person cancelled.
+
+        Meanwhile looks ahead, but while the shutter is open: then ``still`` keeps what does not move.
+        """
         requests = [head.request(passes) for head in heads]
+        if still is not None:
+            yield from still.drawn(requests, lambda request: self.ask(partial(prefetch.FrameTask, connector(), request)))
+            return
         prefetcher = prefetch.of_layer(depsgraph) if self.is_animation else prefetch.FramePrefetcher()
         prefetched, connect = prefetcher.take(depsgraph.scene.frame_current, requests), connector()
         look = partial(self.prefetch, prefetcher, connect, passes, depsgraph)
@@ -330,6 +412,21 @@ class StyleRigEngine(bpy.types.RenderEngine):
     def view_draw(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
         """Leave the viewport's background; the live view shows the portrait."""
         self.update_stats("StyleRig", tr("Press F12, or open the live view"))
+
+
+class Still:
+    """The last drawings while the shutter is open: what is asked for in the same way again is the same."""
+
+    def __init__(self) -> None:
+        self.last: list[tuple[tuple, dict]] = []  # requests and what was drawn of them
+
+    def drawn(self, requests: list[tuple], draw: Callable[[tuple], dict | None]) -> Iterator[dict | None]:
+        """What ``draw`` makes of each request."""
+        known, self.last = self.last, []
+        for request in requests:
+            made = next((picture for asked, picture in known if asked == request), None) or draw(request)
+            self.last += [(request, made)] if made is not None else []
+            yield made
 
 
 def moving(head: Head, before: dict[tuple[str, int], motion.Sighting], after: dict[tuple[str, int], motion.Sighting]) -> Head:

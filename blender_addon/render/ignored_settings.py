@@ -15,7 +15,7 @@ def left_out(scene: bpy.types.Scene) -> list[str]:
     render, camera = scene.render, scene.camera
     collections = [one for layer in scene.view_layers for one in with_children(layer.layer_collection)]
     asked = {
-        tr("Motion Blur"): render.use_motion_blur,
+        tr("Motion Blur"): render.use_motion_blur and scene.stylerig.motion_samples < 2,
         tr("Depth of Field"): camera is not None and camera.type == "CAMERA" and camera.data.dof.use_dof,
         tr("Freestyle"): render.use_freestyle,
         tr("Holdout"): any(one.holdout or one.indirect_only for one in collections) or any(one.is_holdout for one in scene.objects),

@@ -197,6 +197,11 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
         column.prop(context.view_layer, "use_pass_vector", text="Vector Pass")
         column.prop(context.view_layer, "use_pass_cryptomatte_object", text="Cryptomatte of Portraits")
         column.prop(context.view_layer, "use_pass_cryptomatte_material", text="Cryptomatte of Parts")
+        column.prop(context.scene.render, "use_motion_blur")
+        if context.scene.render.use_motion_blur:
+            for name in ("motion_blur_shutter", "motion_blur_position"):
+                column.prop(context.scene.render, name)
+            column.prop(context.scene.stylerig, "motion_samples")
         column.operator("stylerig.setup_sequence", icon="RENDER_ANIMATION")
         column.operator("stylerig.setup_compositor", icon="NODE_COMPOSITING")
         column.operator("stylerig.portrait_texture", icon="TEXTURE")

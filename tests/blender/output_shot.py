@@ -46,6 +46,15 @@ def random_frame(_controls: dict, size: int) -> dict[str, np.ndarray]:
     return passes
 
 
+def white_frame(controls: dict, size: int) -> dict[str, np.ndarray]:
+    """White and opaque, without a mesh: all of one depth."""
+    frame = random_frame(controls, size) | {"placement": np.zeros(6)}
+    frame["Depth"] = np.full((size, size, 1), 1e10, dtype=np.float32)
+    frame["Combined"][..., :3] = 1
+    frame["HeadMatte"] = frame["Combined"][..., 3:]
+    return frame
+
+
 def srgb_bytes(size: int) -> np.ndarray:
     """What the PNG of ``random_frame`` must hold, (size, size, 3)."""
     return np.random.default_rng(1).integers(0, 256, (size, size, 3))

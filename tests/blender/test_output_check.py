@@ -118,7 +118,7 @@ def test_of_several_renders_in_the_background_one_that_failed_is_not_forgotten(e
 
 
 def blur(scene) -> None:
-    scene.render.use_motion_blur = True
+    scene.render.use_motion_blur, scene.stylerig.motion_samples = True, 1
 
 
 def focus(scene) -> None:

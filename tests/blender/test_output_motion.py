@@ -7,22 +7,14 @@ import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
-from output_shot import KnownClient, module, prepare, random_frame, read_exr, render_still, stacked, use_client
+from output_shot import KnownClient, module, prepare, read_exr, render_still, stacked, use_client, white_frame
 
 WIDTH, HEIGHT = 96, 64
 
 
 @pytest.fixture
 def client(extension, monkeypatch):
-    """White, opaque portraits without a mesh: all of one depth."""
-
-    def draw(controls, size):
-        frame = random_frame(controls, size) | {"placement": np.zeros(6)}
-        frame["Depth"] = np.full((size, size, 1), 1e10, dtype=np.float32)
-        frame["Combined"][..., :3] = 1
-        return frame
-
-    client = KnownClient(draw)
+    client = KnownClient(white_frame)
     use_client(extension, monkeypatch, client)
     return client
 
