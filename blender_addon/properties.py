@@ -5,10 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 
 from .errors import UserError
 from .rig import light
+from .rig.looks import StyleRigLook, tag
 from .rig.read_rig import parse_portrait
 
 LIGHT_SIZE = 27  # nine coefficients, three channels
@@ -17,11 +27,6 @@ OVERRIDABLE = {"LIBRARY_OVERRIDABLE"}  # a linked rig's override keeps its own v
 
 def is_mesh(_self: StyleRigObject, candidate: bpy.types.Object) -> bool:
     return candidate.type == "MESH"
-
-
-def tag(settings: StyleRigObject, _context: bpy.types.Context) -> None:
-    """Have the rig evaluated again: Blender does so by itself only for edits in its interface."""
-    settings.id_data.update_tag()
 
 
 def stored(settings: StyleRigObject, name: str, otherwise: Any) -> Any:
@@ -101,6 +106,11 @@ class StyleRigObject(bpy.types.PropertyGroup):
         update=tag,
         override=OVERRIDABLE,
     )
+    looks: CollectionProperty(
+        name="Looks", description="What the finished portrait gets, from the first to the last", type=StyleRigLook,
+        override=OVERRIDABLE | {"USE_INSERTION"},
+    )  # fmt: skip
+    active_look: IntProperty(name="Active Look", description="The look that is chosen in the list", min=0, options=set())
 
 
 class StyleRigScene(bpy.types.PropertyGroup):
@@ -142,9 +152,10 @@ class StyleRigScene(bpy.types.PropertyGroup):
     live: BoolProperty(
         name="Live View", description="Whether the live view ran when the file was saved: it then goes on", options={"HIDDEN"}
     )
+    image_look: PointerProperty(name="Look", description="The look for images of the Image Editor", type=StyleRigLook)
 
 
-CLASSES = (StyleRigObject, StyleRigScene)
+CLASSES = (StyleRigLook, StyleRigObject, StyleRigScene)
 
 
 def register() -> None:

@@ -80,6 +80,19 @@ class Client:
         model = {key: portrait[key] for key in ("model", "weights_hash")}
         return self._json("POST", "/v1/directions/sefa", model | {"layers": layers, "count": count, "distance": distance})
 
+    def looks(self) -> list[dict]:
+        """The looks that the backend has: name, sha256, kind, labels, domains, title of each."""
+        return self._json("GET", "/v1/looks")
+
+    def look_style(self, look: dict, pixels: np.ndarray) -> str:
+        """The style of a reference picture, as ``picture_request`` takes it, for a look, in base64."""
+        return self._json("POST", "/v1/looks/style", picture_request(look, pixels))["style"]
+
+    def look_picture(self, look: dict, pixels: np.ndarray) -> np.ndarray:
+        """A picture, as ``picture_request`` takes it, with a look on it: float32 (H, W, 4)."""
+        body, headers = self._call("POST", "/v1/looks/pictures", picture_request(look, pixels))
+        return split_passes(body, headers)[""]
+
     def mesh(self, portrait: dict) -> dict[str, np.ndarray]:
         """Arrays of the portrait's mesh in model space (y up, cm); names and shapes as in /v1."""
         body, _ = self._call("POST", "/v1/portraits/mesh", {"portrait": portrait})
@@ -219,6 +232,13 @@ def frame_request(portrait: dict, controls: dict, size: int | None, passes: Iter
     """The body of POST /v1/frames."""
     output = {"size": size, "passes": list(passes), "format": form}
     return {"portrait": portrait, "controls": controls, "output": output}
+
+
+def picture_request(look: dict, pixels: np.ndarray) -> dict:
+    """A look and a picture (H, W, 4), row 0 at the top: uint8 in sRGB with straight alpha, or float16 scene-linear."""
+    kind = "u1" if pixels.dtype == np.uint8 else "<f2"
+    data = base64.b64encode(np.ascontiguousarray(pixels, kind).tobytes()).decode()
+    return {"look": look, "picture": {"shape": list(pixels.shape[:2]), "type": kind, "data": data}}
 
 
 def error_from(status: int, body: bytes, log: Path | None) -> UserError:

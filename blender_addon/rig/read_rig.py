@@ -17,6 +17,7 @@ from ..protocol import camera, frames
 from . import conversions, scene_light
 from .bones import EYE_BONES, HEAD_BONE
 from .light import final_light
+from .looks import read_looks
 
 DIGITS = 6  # requests are rounded, so that the float noise of an evaluation is no new request
 # What the backend takes; a rig that asks for more gets the most that there is.
@@ -126,12 +127,13 @@ def read_controls(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matrix:
     """(portrait, controls) of a rig at the state that ``depsgraph`` has evaluated.
 
     ``controls`` is the object of the same name in a frame request: rotation (yaw, pitch, roll) in
-    radians, expression by name, light (9, 3), translation in frame widths, scale, attributes by name. Pose is measured
+    radians, expression by name, light (9, 3), translation in frame widths, scale, attributes by name, looks where there are any. Pose is measured
     in the rig's own space: moving the armature object does not turn the portrait. ``matrix`` (4, 4):
     where the rig stands if it is seen through a collection instance. About 0.2 ms.
     """
     portrait = portrait_of(rig)
     evaluated = rig.original.evaluated_get(depsgraph)
+    looks = read_looks(evaluated)
     rotation, translation, scale = read_pose(evaluated, camera.camera_of(portrait))
     return portrait, {
         "rotation": rotation,
@@ -140,6 +142,7 @@ def read_controls(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matrix:
         "translation": translation,
         "scale": scale,
         "attributes": read_attributes(evaluated, portrait),
+        **({"looks": looks} if looks else {}),
     }
 
 

@@ -14,7 +14,7 @@ from ..render.reach import beyond_now
 from ..rig.bones import HEAD_BONE
 from ..rig.read_rig import active_rig, head_of, portrait_of, present_rig
 from ..translations import tr
-from . import attributes, light
+from . import attributes, light, looks
 from . import portrait as portraits
 from .status import draw_backend, draw_log, draw_wrapped
 
@@ -174,6 +174,14 @@ class STYLERIG_PT_attributes(RigPanel, bpy.types.Panel):
         attributes.draw(self.layout, active_rig(context), label_of)
 
 
+class STYLERIG_PT_looks(RigPanel, bpy.types.Panel):
+    bl_label = "Looks"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        looks.draw(self.layout, present_rig(context))
+
+
 class STYLERIG_PT_capture(RigPanel, bpy.types.Panel):
     bl_label = "Capture"
     bl_options = {"DEFAULT_CLOSED"}
@@ -250,6 +258,7 @@ CLASSES = (
     STYLERIG_PT_light,
     STYLERIG_PT_expression,
     STYLERIG_PT_attributes,
+    STYLERIG_PT_looks,
     STYLERIG_PT_capture,
     STYLERIG_PT_output,
 )

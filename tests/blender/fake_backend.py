@@ -50,6 +50,13 @@ MODEL = {
 }  # fmt: skip
 
 
+LOOKS = [
+    {"name": "drawing", "sha256": "d" * 64, "kind": "cyclegan", "labels": [], "domains": [], "title": "Lines."},
+    {"name": "attributes", "sha256": "a" * 64, "kind": "stargan", "labels": ["blond hair", "beard"], "domains": [], "title": ""},
+    {"name": "styles", "sha256": "5" * 64, "kind": "starganv2", "labels": [], "domains": ["young", "old"], "title": ""},
+]
+
+
 def new_portrait(seed: int, truncation: float) -> dict:
     """A portrait as /v1/portraits answers it; the same arguments give the same portrait."""
     random = np.random.default_rng(seed)
@@ -172,6 +179,8 @@ def draw(controls: dict, portrait: dict, size: int) -> np.ndarray:
         (-0.25, 0.2, 0.1, 0.08 * (1 - expression["eyeBlink_R"]) + 0.01),
     ]
     features.append((0, -0.35, 0.2 + 0.1 * expression["mouthSmile_L"], 0.03 + 0.2 * expression["jawOpen"]))
+    for look in controls.get("looks") or ():  # each makes all redder
+        colour[..., 0] += 0.4 * look["strength"]
     for fx, fy, rx, ry in features:
         inside = np.hypot((x - fx - 0.5 * math.sin(yaw)) / rx, (y - fy + 0.5 * math.sin(pitch)) / ry) < 1
         colour[inside] = (0.05, 0.02, 0.02)
@@ -225,11 +234,12 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # else the second part of an answer waits for the first one's acknowledgement
 
     def do_GET(self) -> None:
-        self.answer({"/v1/health": self.health, "/v1/models": self.models})
+        self.answer({"/v1/health": self.health, "/v1/models": self.models, "/v1/looks": self.looks})
 
     def do_POST(self) -> None:
         self.answer({"/v1/portraits": self.portraits, "/v1/portraits/mesh": self.mesh, "/v1/frames": self.frames,
-                     "/v1/directions": self.directions, "/v1/directions/sefa": self.sefa})  # fmt: skip
+                     "/v1/directions": self.directions, "/v1/directions/sefa": self.sefa, "/v1/looks/style": self.look_style,
+                     "/v1/looks/pictures": self.look_picture})  # fmt: skip
 
     def answer(self, routes: dict) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -274,6 +284,23 @@ class Handler(BaseHTTPRequestHandler):
     def sefa(self, request: dict) -> tuple[bytes, dict]:
         names = [f"SeFa {request['layers']}: {number}" for number in range(1, request["count"] + 1)]
         return json.dumps(directions_of(names)).encode(), {}
+
+    def looks(self, _request: dict) -> tuple[bytes, dict]:
+        return json.dumps(LOOKS).encode(), {}
+
+    def look_style(self, request: dict) -> tuple[bytes, dict]:
+        """A style for each label and picture."""
+        text = f"{request['look']['label']} {request['picture']['data']}"
+        return json.dumps({"style": base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}).encode(), {}
+
+    def look_picture(self, request: dict) -> tuple[bytes, dict]:
+        """Redder by the look's strength."""
+        picture = request["picture"]
+        pixels = np.frombuffer(base64.b64decode(picture["data"]), picture["type"]).reshape(*picture["shape"], 4).astype("<f4")
+        pixels = pixels / 255 if picture["type"] == "u1" else pixels
+        pixels[..., 0] += request["look"]["strength"] * (1 - pixels[..., 0])
+        headers = {"X-Array-Shape": ",".join(map(str, pixels.shape)), "X-Array-Type": "<f4", "X-Array-Channels": "R,G,B,A"}
+        return pixels.astype("<f4").tobytes(), headers
 
     def mesh(self, request: dict) -> tuple[bytes, dict]:
         archive = io.BytesIO()

@@ -42,6 +42,15 @@ def plain(struct) -> dict[str, object]:
     return found
 
 
+def settings_of(entry) -> dict[str, object]:
+    """The extension's properties of a datablock, with those of its looks."""
+    settings = getattr(entry, "stylerig", None)
+    if settings is None:
+        return {}
+    looks = [*getattr(settings, "looks", []), *([settings.image_look] if hasattr(settings, "image_look") else [])]
+    return plain(settings) | {"looks": [plain(look) for look in looks]}
+
+
 def copied(value):
     """A property's value without anything of Blender's in it; numbers rounded."""
     if value is None or isinstance(value, str | bytes | int | set):
@@ -69,7 +78,7 @@ def floats(items, name: str, width: int) -> str:
 def scene(entry) -> tuple:
     render = (plain(entry.render), plain(entry.render.image_settings), plain(entry.view_settings), plain(entry.display_settings))
     compositor = entry.compositing_node_group if hasattr(entry, "compositing_node_group") else entry.node_tree
-    settings = plain(entry.stylerig) if hasattr(entry, "stylerig") else {}
+    settings = settings_of(entry)
     objects = sorted(one.name for one in entry.objects)
     return render, name_of(entry.camera), entry.frame_start, entry.frame_end, objects, settings, tree(compositor) if compositor else None
 
@@ -80,7 +89,7 @@ def item(entry) -> tuple:
     materials = [name_of(slot.material) for slot in entry.material_slots]
     links = name_of(entry.parent), name_of(entry.data), name_of(entry.stylerig.head)
     custom = {name: copied(value) for name, value in entry.items() if isinstance(value, float)}
-    return plain(entry), plain(entry.stylerig), custom, links, bones, modifiers, materials, animation(entry)
+    return plain(entry), settings_of(entry), custom, links, bones, modifiers, materials, animation(entry)
 
 
 def mesh(entry) -> tuple:

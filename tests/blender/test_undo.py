@@ -79,6 +79,8 @@ def run(operator: str, **options) -> set:
 
 
 OPTIONS = {
+    "add_look": {"name": "drawing"},
+    "move_look": {"direction": "UP"},
     "apply_pose": {"pose": "Ah"},
     "keep_pose": {"name": "Kept"},
     "light_preset": {"preset": "Sunset"},
@@ -151,7 +153,32 @@ def of_an_earlier_version(_extension, part, _monkeypatch, _tmp_path) -> None:
     del rig["age"]
 
 
+def with_looks(_extension, part, _monkeypatch, _tmp_path) -> None:
+    for entry in fake_backend.LOOKS:
+        part("rig.look_list").add_look(bpy.context.object, entry)
+    bpy.context.object.stylerig.looks[2].style = "AAAA"
+
+
+def with_a_reference(extension, part, monkeypatch, tmp_path) -> dict:
+    with_looks(extension, part, monkeypatch, tmp_path)
+    image = bpy.data.images.new("reference", 8, 8)
+    image.filepath_raw, image.file_format = str(tmp_path / "reference.png"), "PNG"
+    image.save()
+    return {"filepath": image.filepath_raw}
+
+
+def with_an_image(_extension, part, _monkeypatch, _tmp_path) -> dict:
+    bpy.data.images.new("plate", 8, 8)
+    part("rig.looks").fill(bpy.context.scene.stylerig.image_look, fake_backend.LOOKS[0])
+    return {"image": "plate"}
+
+
 SITUATIONS = {
+    "move_look": with_looks,
+    "remove_look": with_looks,
+    "clear_reference": with_looks,
+    "look_reference": with_a_reference,
+    "look_image": with_an_image,
     "load_directions": directions_file,
     "refresh_attributes": of_an_earlier_version,
     "remove_directions": aged,

@@ -49,7 +49,7 @@ def named() -> dict[str, str]:
     """Where a name stands -> the name, for all that is registered."""
     found = {}
     for cls in messages.classes(EXTENSION):
-        if not issubclass(cls, bpy.types.PropertyGroup | bpy.types.AddonPreferences):
+        if not issubclass(cls, bpy.types.PropertyGroup | bpy.types.AddonPreferences | bpy.types.UIList):
             found[cls.__name__] = cls.bl_label
         for prop in messages.properties(cls):
             found[f"{cls.__name__}.{prop.identifier}"] = prop.name
