@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import bpy
 import numpy as np
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
-from ..errors import UserError
-from ..translations import tr_error
+from ..errors import Text, UserError
+from ..protocol.colour import srgb_to_linear
+from ..translations import tr, tr_error
+from . import plate, shot_group
 from .compositor_nodes import (
     NODE_PREFIX,
     PLATE,
     arrange,
-    blur_node,
     layers_node,
-    math_node,
-    mix_node,
     named_node,
     over_node,
     plate_step,
@@ -30,6 +31,7 @@ GRADIENT_SIZE = 256
 LIGHT_WRAP = 0.25  # how much of the plate's light goes round the head's edges
 DEFOCUS_MAX = 0.1  # of the picture's longer side; a larger blur is cut off there
 BLADES = {3: "TRIANGLE", 4: "SQUARE", 5: "PENTAGON", 6: "HEXAGON", 7: "HEPTAGON", 8: "OCTAGON"}  # of an aperture
+SOFTNESS = 1.5  # pixels of radius: half a pixel of a Gaussian's deviation, as lenses and demosaicing leave it
 WRAP_WIDTH = 0.02  # of the picture's shorter side
 
 
@@ -110,23 +112,25 @@ def set_exact_colours(scene: bpy.types.Scene) -> None:
 
 def setup_compositor(
     scene: bpy.types.Scene,
-    plate: str = "",
+    path: str = "",
     light_wrap: float = LIGHT_WRAP,
     objects: tuple[str, str] | None = None,
     motion_blur: bool = False,
     depth_of_field: bool = False,
+    match_plate: bool = False,
 ) -> bpy.types.NodeTree:
-    """Put the scene's render over a plate: the picture or movie ``plate``, else a plain gradient.
+    """Put the scene's render over a plate: the picture or movie at ``path``, else a plain gradient.
 
     ``light_wrap``: how much of the plate's light goes round the edges of the head; 0 makes no
-    nodes for it. ``objects``: names of another scene and its view layer, which renders the objects
+    node for it. ``objects``: names of another scene and its view layer, which renders the objects
     that are before and behind the portraits; empty names: a scene that is made for it, its first layer.
     ``motion_blur``: blur the portraits along the pass Vector, which is switched on, by the scene's shutter.
     ``depth_of_field``: blur them as far as they are out of the focus of the scene's camera, by its aperture.
+    ``match_plate``: soften them a little and give them the grain that the plate has.
     Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is added where the
     scene has none, and the film becomes transparent. Raises UserError.
     """
-    image = load_plate(plate) if plate else gradient_plate()
+    image = load_plate(path) if path else gradient_plate()
     tree = ensure_tree(scene)
     target = output_socket(tree)
     ensure_camera(scene)
@@ -151,8 +155,9 @@ def setup_compositor(
     else:
         result = over_node(tree, "Over", source, portrait).outputs["Image"]
         arrange((result.node, 320, -60))
-    if light_wrap > 0:
-        result = wrap_nodes(tree, result, source, matte, light_wrap, scene)
+    if light_wrap > 0 or match_plate:
+        settings = {"Light Wrap": light_wrap} | (grain_settings(image, scene) if match_plate else {})
+        result = shot_node(tree, result, source, matte, scene, settings)
     tree.links.new(result, target)
     arrange((layers, 0, 0), (target.node, 1160, -60))
     scene.render.film_transparent = True
@@ -238,28 +243,41 @@ def check_lens(camera: bpy.types.Object) -> None:
         )
 
 
-def wrap_nodes(
+def shot_node(
     tree: bpy.types.NodeTree,
     over: bpy.types.NodeSocket,
     plate: bpy.types.NodeSocket,
     matte: bpy.types.NodeSocket,
-    strength: float,
     scene: bpy.types.Scene,
+    settings: dict[str, float | tuple],
 ) -> bpy.types.NodeSocket:
-    """Nodes that add the plate's light to the inner edge of the matte, as bright surroundings wrap round a head.
+    """The node group *StyleRig Shot* on the portrait over the plate, with ``settings`` of its sockets."""
+    node = named_node(tree, "CompositorNodeGroup", "Shot")
+    node.node_tree = shot_group.shot_group()
+    for source, name in ((over, "Image"), (plate, "Plate"), (matte, "Matte")):
+        tree.links.new(source, node.inputs[name])
+    sides = scene.render.resolution_x, scene.render.resolution_y
+    for name, value in ({"Wrap Size": max(round(WRAP_WIDTH * min(sides)), 1)} | settings).items():
+        node.inputs[name].default_value = value
+    arrange((node, 940, -60))
+    return node.outputs["Image"]
 
-    over + strength · blurred plate · matte · 2 (1 - blurred matte): nothing but a rim as wide as
-    the blur. All arguments but the last two are sockets.
-    """
-    radius = max(round(WRAP_WIDTH * min(scene.render.resolution_x, scene.render.resolution_y)), 1)
-    around = blur_node(tree, plate, "Wrap Light", 2 * radius)
-    soft = blur_node(tree, matte, "Wrap Matte", radius)
-    outside = math_node(tree, "Wrap Outside", "SUBTRACT", 1.0, soft.outputs["Image"])
-    rim = math_node(tree, "Wrap Rim", "MULTIPLY", matte, outside.outputs["Value"])
-    amount = math_node(tree, "Wrap Strength", "MULTIPLY", 2 * strength, rim.outputs["Value"])
-    added = mix_node(tree, "Wrap", "ADD", amount.outputs["Value"], over, around.outputs["Image"])
-    arrange((around, 320, -420), (soft, 320, -700), (outside, 520, -700), (rim, 700, -640), (amount, 880, -560), (added.node, 940, -60))
-    return added
+
+def grain_settings(image: bpy.types.Image, scene: bpy.types.Scene) -> dict[str, float | tuple]:
+    """Grain and softness of a plate's image as it is shown in the render: scaled to fill it."""
+    found = plate.grain_of(linear_pixels(image))
+    size = found.size * max(scene.render.resolution_x / image.size[0], scene.render.resolution_y / image.size[1])
+    return {"Grain": (*found.strength, 1.0), "Grain Size": size, "Softness": SOFTNESS}
+
+
+def linear_pixels(image: bpy.types.Image) -> np.ndarray:
+    """An image's colours (H, W, 3): those of byte images are sRGB."""
+    width, height = image.size
+    pixels = np.empty(width * height * image.channels, dtype=np.float32)
+    image.pixels.foreach_get(pixels)
+    colour = pixels.reshape(height, width, image.channels)[..., :3]
+    colour = np.broadcast_to(colour, (height, width, 3)) if colour.shape[2] == 1 else colour
+    return colour if image.is_float else srgb_to_linear(colour)
 
 
 def load_plate(path: str) -> bpy.types.Image:
@@ -272,6 +290,35 @@ def load_plate(path: str) -> bpy.types.Image:
         bpy.data.images.remove(image)
         raise UserError("bad_plate", "The plate {path} is not a picture.", "Choose a picture or a movie.", path=path)
     return image
+
+
+def check_plate(scene: bpy.types.Scene) -> None:
+    """Raise UserError when the set-up's plate is a file that is gone: Blender would show black in its place."""
+    tree = scene_tree(scene) if scene.render.use_compositing else None
+    node = tree.nodes.get(PLATE) if tree is not None else None
+    image = node.image if node is not None and not node.mute else None
+    if image is None or image.packed_file is not None or image.source not in {"FILE", "MOVIE"} or not image.filepath:
+        return
+    path = bpy.path.abspath(image.filepath, library=image.library)
+    if not os.path.isfile(path):
+        raise UserError("plate_gone", "The plate {path} is not there any more.", "Put it back, or choose another one.", path=path)
+
+
+def other_rate(path: str, scene: bpy.types.Scene) -> Text | None:
+    """What to tell of a movie that has another frame rate than the scene: each of its frames is shown for one of the scene's."""
+    image = bpy.data.images.get(PLATE) if not path else load_plate(path)
+    if image is None or image.source != "MOVIE":
+        return None
+    clip = bpy.data.movieclips.load(bpy.path.abspath(path))
+    plate_rate, rate = clip.fps, scene.render.fps / scene.render.fps_base
+    bpy.data.movieclips.remove(clip)
+    if abs(plate_rate - rate) < 0.01:
+        return None
+    return Text(
+        "The plate has {plate} frames a second, the scene {rate}: set the scene's Frame Rate to the plate's.",
+        plate=f"{plate_rate:g}",
+        rate=f"{rate:g}",
+    )
 
 
 def gradient_plate() -> bpy.types.Image:
@@ -322,8 +369,14 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
         default=False,
     )  # fmt: skip
 
+    match_plate: BoolProperty(
+        name="Match Plate", description="Soften the portrait a little and give it grain as the plate has it, measured where that is flat",
+        default=False,
+    )  # fmt: skip
+
     def draw(self, _context: bpy.types.Context) -> None:
         self.layout.prop(self, "filepath")
+        self.layout.prop(self, "match_plate")
         self.layout.prop(self, "light_wrap")
         self.layout.prop(self, "motion_blur")
         self.layout.prop(self, "depth_of_field")
@@ -337,11 +390,14 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         objects = (self.objects_scene, self.objects_layer) if self.objects else None
+        blurs = self.motion_blur, self.depth_of_field
         try:
-            setup_compositor(context.scene, self.filepath, self.light_wrap, objects, self.motion_blur, self.depth_of_field)
+            setup_compositor(context.scene, self.filepath, self.light_wrap, objects, *blurs, self.match_plate)
         except UserError as error:
             self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
+        if told := other_rate(self.filepath, context.scene):
+            self.report({"WARNING"}, tr(told))
         return {"FINISHED"}
 
 

@@ -54,15 +54,6 @@ def over_node(tree: bpy.types.NodeTree, name: str, below: bpy.types.NodeSocket, 
     return node
 
 
-def blur_node(tree: bpy.types.NodeTree, source: bpy.types.NodeSocket, name: str, radius: int) -> bpy.types.Node:
-    """A Gaussian blur of ``radius`` pixels."""
-    node = named_node(tree, "CompositorNodeBlur", name)
-    set_option(node, "filter_type", "Type", "GAUSS", "Gaussian")
-    node.inputs["Size"].default_value = (radius, radius)
-    tree.links.new(source, node.inputs["Image"])
-    return node
-
-
 def math_node(
     tree: bpy.types.NodeTree, name: str, operation: str, first: float | bpy.types.NodeSocket, second: bpy.types.NodeSocket
 ) -> bpy.types.Node:

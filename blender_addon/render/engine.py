@@ -84,6 +84,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
     def pictures(self, depsgraph: bpy.types.Depsgraph) -> dict[str, tuple[dict[str, np.ndarray], compositing.Rectangle]]:
         """By view, the passes of a part of the frame, and which it is: around it there is nothing. Empty when the person cancelled."""
         scene = depsgraph.scene
+        compositor.check_plate(scene)
         sequence.check_output(scene, self.is_animation)
         passes = passes_to_draw(scene, self.is_animation, depsgraph.view_layer)
         around = self.sightings_around(depsgraph) if VECTOR in passes and scene.stylerig.placement == "SHOT" else None

@@ -84,7 +84,7 @@ def test_doing_it_twice_leaves_one_set_of_nodes(extension, scene, plate):
     bpy.ops.stylerig.setup_compositor()
     once = ours(extension, scene)
     bpy.ops.stylerig.setup_compositor(filepath=plate)
-    assert ours(extension, scene) == once and len(once) == 11
+    assert ours(extension, scene) == once and len(once) == 6
 
 
 def test_an_artists_nodes_stay(extension, scene):
