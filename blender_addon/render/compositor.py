@@ -11,7 +11,7 @@ from bpy.props import BoolProperty, FloatProperty, StringProperty
 from ..errors import Text, UserError
 from ..protocol.colour import srgb_to_linear
 from ..translations import tr, tr_error
-from . import plate, shot_group
+from . import plate, relight_group, shot_group
 from .compositor_nodes import (
     NODE_PREFIX,
     PLATE,
@@ -118,6 +118,7 @@ def setup_compositor(
     motion_blur: bool = False,
     depth_of_field: bool = False,
     match_plate: bool = False,
+    relight: bool = False,
 ) -> bpy.types.NodeTree:
     """Put the scene's render over a plate: the picture or movie at ``path``, else a plain gradient.
 
@@ -127,6 +128,7 @@ def setup_compositor(
     ``motion_blur``: blur the portraits along the pass Vector, which is switched on, by the scene's shutter.
     ``depth_of_field``: blur them as far as they are out of the focus of the scene's camera, by its aperture.
     ``match_plate``: soften them a little and give them the grain that the plate has.
+    ``relight``: put the node group *StyleRig Relight* behind the portraits, whose lamp is off at first.
     Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is added where the
     scene has none, and the film becomes transparent. Raises UserError.
     """
@@ -145,6 +147,8 @@ def setup_compositor(
     layers = render_layers(tree, scene)
     source = plate_nodes(tree, image).outputs["Image"]
     portrait, matte = layers.outputs["Image"], layers.outputs["HeadMatte"]
+    if relight:
+        portrait = relight_node(tree, layers, scene)
     if motion_blur:
         portrait, matte = (vector_blur(tree, layers, scene, socket) for socket in (portrait, matte))
     if depth_of_field:
@@ -241,6 +245,18 @@ def check_lens(camera: bpy.types.Object) -> None:
             "Change its type, or set up the compositor without Depth of Field.",
             name=camera.name,
         )
+
+
+def relight_node(tree: bpy.types.NodeTree, layers: bpy.types.Node, scene: bpy.types.Scene) -> bpy.types.NodeSocket:
+    """The node group *StyleRig Relight* on the Render Layers node's portrait, seen from where the camera looks from now."""
+    node = named_node(tree, "CompositorNodeGroup", "Relight")
+    node.node_tree = relight_group.relight_group()
+    for name in ("Image", "Albedo", "Normal", "Shading"):
+        tree.links.new(layers.outputs[name], node.inputs[name])
+    tree.links.new(layers.outputs["Alpha"], node.inputs["Matte"])
+    node.inputs["View"].default_value = scene.camera.matrix_world.to_3x3().col[2].normalized()
+    arrange((node, 160, 300))
+    return node.outputs["Image"]
 
 
 def shot_node(
@@ -374,9 +390,14 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
         default=False,
     )  # fmt: skip
 
+    relight: BoolProperty(
+        name="Relight", description="Add nodes that put another lamp on the portrait, off at first", default=False
+    )  # fmt: skip
+
     def draw(self, _context: bpy.types.Context) -> None:
         self.layout.prop(self, "filepath")
         self.layout.prop(self, "match_plate")
+        self.layout.prop(self, "relight")
         self.layout.prop(self, "light_wrap")
         self.layout.prop(self, "motion_blur")
         self.layout.prop(self, "depth_of_field")
@@ -392,7 +413,7 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
         objects = (self.objects_scene, self.objects_layer) if self.objects else None
         blurs = self.motion_blur, self.depth_of_field
         try:
-            setup_compositor(context.scene, self.filepath, self.light_wrap, objects, *blurs, self.match_plate)
+            setup_compositor(context.scene, self.filepath, self.light_wrap, objects, *blurs, self.match_plate, self.relight)
         except UserError as error:
             self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
