@@ -109,7 +109,8 @@ def light_contrast(images: Tensor, regressor: Estimator) -> Tensor:
     """Of pairs that differ in light, arranged as above: hair's outline (here the matte), person and landmarks stay."""
     (first, second), found = images.chunk(2), regressor.predict(over_grey(images))
     outline = ((first[:, 3] - second[:, 3]) / 2).square().mean()
-    person = 1 - F.cosine_similarity(*found.embedding.chunk(2)).mean()
+    one, other = found.embedding.chunk(2)
+    person = 1 - F.cosine_similarity(one, other).mean()
     return outline + SAME_PERSON * person + SAME_PLACE * landmark_distance(*found.landmarks.chunk(2))
 
 
