@@ -49,6 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def change_output(rig_file: schema.RigFile, size: int | None, passes: list[str] | None, cryptomatte: bool) -> None:
     """Put what the options say in place of what the file says."""
+    if size is not None and rig_file.camera is not None:
+        raise StyleRigError(
+            "--size is for portraits in their own frame, and this rig file has a camera.", "Change its width and height.", code="bad_option"
+        )
     asked = {"size": size, "passes": None if passes is None else list(dict.fromkeys(passes)), "cryptomatte": cryptomatte or None}
     rig_file.output = rig_file.output.model_copy(update={name: value for name, value in asked.items() if value is not None})
 

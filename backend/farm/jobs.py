@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from backend.farm.pictures import Picture
+from backend.farm.shot import InShot, landmarks_of
 from backend.files import recipe
 from models.errors import StyleRigError
 
@@ -58,11 +59,13 @@ class RigFileJob:
         portrait = read_portrait(self.rig_file, rig)
         check_attributes(rig.directions_for(portrait), [name for controls in frames.values() for name in controls.attributes])
         whole = serialization.portrait_to_schema(portrait, rig)
-        output = self.rig_file.output
+        output, landmarks = self.rig_file.output, landmarks_of(portrait, whole, rig) if self.rig_file.camera else None
         of_exr = (output.passes, output.compression, output.cryptomatte) if self.kind == "exr" else ([],)
 
         def picture(number: int) -> Picture:
-            return Picture(self.folder / f"frame_{number:04}.{self.kind}", portrait, whole, frames[number], output.size, *of_exr)
+            in_shot = InShot(self.rig_file.camera.at(number), landmarks) if self.rig_file.camera else None
+            path = self.folder / f"frame_{number:04}.{self.kind}"
+            return Picture(path, portrait, whole, frames[number], output.size, *of_exr, in_shot=in_shot)
 
         return picture
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.farm.shot import InShot, shot_frame
 from backend.files import recipe
 from backend.protocol.frames import MATTES
 from models.io.atomic_write import write_atomic
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from backend.files.images import Origin
     from backend.protocol.frames import ExrCompression
     from backend.server import schema
@@ -30,10 +33,13 @@ class Picture:
     passes: Sequence[str]  # of an EXR
     compression: ExrCompression = "ZIP"  # the same
     cryptomatte: bool = False  # the same
+    in_shot: InShot | None = None  # None: the portrait's own frame; else its size is the camera's
 
     def origin(self) -> Origin:
         """What the file says it was made from: a rig file of this picture alone, and a digest of that."""
         one_frame = recipe.one_frame(self.whole, self.controls, self.size, self.passes, self.compression, self.cryptomatte)
+        if self.in_shot is not None:
+            one_frame["camera"] = self.in_shot.camera.model_dump()
         return recipe.origin(one_frame)
 
     def is_there(self) -> bool:
@@ -45,14 +51,20 @@ class Picture:
     def draw(self, rig: Rig) -> None:
         """Draw the picture and write its file, whole or not at all. Raises StyleRigError."""
         from backend.files import images
-        from backend.server import serialization
-        from backend.server.inference import render_frame
 
-        controls, origin = serialization.controls_from_schema(self.controls, rig.face), self.origin()
-        drawn = dict.fromkeys((*self.passes, *MATTES)) if self.cryptomatte else self.passes
-        frame = render_frame(rig, self.portrait, controls, self.size, tuple(drawn))
+        frame, origin = self.frame(rig), self.origin()
         if self.path.suffix == ".exr":
             of_exr = self.compression, f"Portrait {self.portrait.seed}" if self.cryptomatte else ""
             write_atomic(self.path, lambda temporary: images.write_exr(temporary, frame, self.passes, origin, *of_exr))
         else:
             write_atomic(self.path, images.png_bytes(frame, origin))
+
+    def frame(self, rig: Rig) -> dict[str, np.ndarray]:
+        """Combined, the passes, and what Cryptomattes are made of."""
+        from backend.server import serialization
+        from backend.server.inference import render_frame
+
+        passes = tuple(dict.fromkeys((*self.passes, *MATTES))) if self.cryptomatte else self.passes
+        if self.in_shot is not None:
+            return shot_frame(rig, self.portrait, self.whole, self.controls, self.in_shot, passes)
+        return render_frame(rig, self.portrait, serialization.controls_from_schema(self.controls, rig.face), self.size, passes)

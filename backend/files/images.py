@@ -69,16 +69,27 @@ def png_bytes(frame: dict[str, np.ndarray], origin: Origin) -> bytes:
     return encode_image(straight_srgb(frame["Combined"]), pnginfo=info, compress_level=3)
 
 
-def stacked(frame: dict[str, np.ndarray], passes: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Combined and ``passes`` as one little-endian float32 array (H, W, C) and its channels' names."""
+class SceneLinear(dict[str, np.ndarray]):
+    """A frame whose colours are all scene-linear; in a rig's own, Portrait is sRGB."""
+
+
+def scene_linear(frame: dict[str, np.ndarray]) -> SceneLinear:
+    """The same frame with scene-linear colours."""
     import torch
 
     from models.colour import srgb_to_linear
 
-    order = [COMBINED, *passes]
-    layers = [srgb_to_linear(torch.from_numpy(frame[name])).numpy() if name == "Portrait" else frame[name] for name in order]
+    if isinstance(frame, SceneLinear) or "Portrait" not in frame:
+        return SceneLinear(frame)
+    return SceneLinear(frame | {"Portrait": srgb_to_linear(torch.from_numpy(frame["Portrait"])).numpy()})
+
+
+def stacked(frame: dict[str, np.ndarray], passes: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Combined and ``passes`` as one little-endian float32 array (H, W, C) and its channels' names."""
+    colours = scene_linear(frame)
+    layers = [colours[name] for name in (COMBINED, *passes)]
     array = (layers[0] if len(layers) == 1 else np.concatenate(layers, axis=2)).astype(ARRAY_TYPE, copy=False)
-    return np.ascontiguousarray(array), channel_names(order)
+    return np.ascontiguousarray(array), channel_names([COMBINED, *passes])
 
 
 def exr_channels(frame: dict[str, np.ndarray], passes: Sequence[str]) -> dict[str, np.ndarray]:

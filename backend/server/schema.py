@@ -32,8 +32,10 @@ from models.errors import StyleRigError
 
 MAX_FRAMES = 100_000
 MAX_LATENT = 100.0  # of any value of w; those of mapping networks lie within ±10, and mixtures of them not far outside
-MAX_PARTS = 14 * MAX_FRAMES + 100  # lists and objects in a rig file's JSON; each takes far more memory than text
+MAX_PARTS = 19 * MAX_FRAMES + 100  # lists and objects in a rig file's JSON; each takes far more memory than text
 MAX_LOOK_SIDE = 8192  # pixels of a picture that gets a look
+MAX_MATRIX = 1e9  # of any number of a matrix
+MAX_PICTURE = 8192  # pixels of a side
 MAX_NAMES = 1024  # in an object
 MAX_DIRECTIONS = 96  # of a portrait; each takes 3 kB of a request
 
@@ -294,6 +296,34 @@ def portrait_kind(value: object) -> str:
     return "whole" if whole else "from a seed"
 
 
+Coefficient = Annotated[float, Field(ge=-MAX_MATRIX, le=MAX_MATRIX, allow_inf_nan=False)]
+Matrix4 = Annotated[list[Coefficient], Field(min_length=16, max_length=16)]
+Matrix3 = Annotated[list[Coefficient], Field(min_length=9, max_length=9)]
+
+
+class Sight(Message):
+    """How a scene's camera sees the portrait's head in a frame. Matrices row by row; the world is Blender's: z up, metres."""
+
+    camera: Matrix4 = Field(description="from the world to the camera's axes: x right, y up, it looks along -z")
+    projection: Matrix4 = Field(description="of the camera, as OpenGL has it: to x, y of ±1 at the picture's borders")
+    near: Annotated[float, Field(ge=0, le=MAX_MATRIX, allow_inf_nan=False)] = Field(description="metres; what is nearer is not seen")
+    head: Matrix4 = Field(description="from the head's model space, cm, to the world: where the head stands, as it is turned")
+    rig: Matrix3 = Field(description="columns: the axes of the rig in the world, in which the controls' light is")
+
+
+class CameraTrack(Message):
+    """A scene's camera: with it, a frame is the camera's whole picture, and the portrait is where the head stands in it."""
+
+    width: Annotated[int, Field(ge=1, le=MAX_PICTURE)] = Field(description="pixels of the picture")
+    height: Annotated[int, Field(ge=1, le=MAX_PICTURE)]
+    pixel_aspect: Annotated[float, Field(ge=0.005, le=200, allow_inf_nan=False)] = Field(1.0, description="a pixel's width / its height")
+    sights: Annotated[list[Sight], Field(min_length=1, max_length=MAX_FRAMES), FailFast()] = Field(description="one for each frame")
+
+    def at(self, number: int) -> CameraTrack:
+        """The track of one frame alone; numbers begin with 1."""
+        return self.model_copy(update={"sights": [self.sights[number - 1]]})
+
+
 class RigFile(Message):
     """A sequence for ``python -m backend render``."""
 
@@ -303,6 +333,15 @@ class RigFile(Message):
     ]
     frames: Annotated[list[Controls], Field(min_length=1, max_length=MAX_FRAMES), FailFast()]
     output: SequenceOutput = Field(default_factory=SequenceOutput)
+    camera: CameraTrack | None = Field(None, description="of the scene in which the portrait stands; null: its own frame")
+
+    @model_validator(mode="after")
+    def track_fits(self) -> RigFile:
+        if self.camera is not None and len(self.camera.sights) != len(self.frames):
+            raise ValueError(f"the camera has {len(self.camera.sights)} sights, and there are {len(self.frames)} frames")
+        if self.camera is not None and self.output.size is not None:
+            raise ValueError("the camera says the size, so output cannot say another")
+        return self
 
 
 class Problem(BaseModel):

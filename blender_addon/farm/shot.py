@@ -101,6 +101,8 @@ def only_portrait(scene: bpy.types.Scene) -> bpy.types.Object:
         raise UserError("not_one_portrait", "Ray draws scenes of one portrait; here are {count}.", hint, count=len(rigs))
     if scene.render.use_multiview:
         raise UserError("stereo", "Ray draws no stereoscopy.", hint)
+    if scene.render.use_motion_blur:
+        raise UserError("motion_blur", "Ray draws no motion blur.", hint)
     return rigs[0]
 
 

@@ -16,8 +16,8 @@ from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Matrix, Vector
 
 from ..protocol.camera import PortraitCamera
+from ..protocol.conversions import CENTIMETRES_PER_METRE
 from ..rig.bones import HEAD_BONE
-from ..rig.conversions import CENTIMETRES_PER_METRE
 from ..settings import preferences, setting
 from ..windows import redraw
 from . import controller

@@ -18,12 +18,14 @@ from ..client.backend_manager import connector
 from ..client.http_client import Client
 from ..client.tasks import Task
 from ..errors import Text, UserError
-from ..protocol import cryptomatte, frames
+from ..protocol import compositing, cryptomatte, frames, motion, placement
+from ..protocol.passes import COMBINED, EVERY_PASS, VECTOR, RenderPass
 from ..rig import scene_light
 from ..rig.read_rig import is_rig, placed_rigs, read_controls
 from ..translations import tr, tr_error
-from . import compositing, compositor, metadata, motion, placement, prefetch, reach, sequence, shutter
-from .passes import COMBINED, EVERY_PASS, VECTOR, RenderPass, cryptomatte_levels, passes_of
+from . import compositor, metadata, prefetch, reach, sequence, shutter
+from .passes import cryptomatte_levels, passes_of
+from .scene_view import head_matrices, view_of
 
 POLL_SECONDS = 0.05  # how often a waiting render looks whether it was cancelled
 RESTART_SECONDS = 0.5  # a process that was killed closes its connections some moments before it is gone
@@ -41,10 +43,14 @@ class Head:
     placed: placement.Placed
 
     def request(self, passes: tuple[RenderPass, ...]) -> tuple:
-        """The arguments of ``Client.frame``; only models that show whole heads draw mattes of parts."""
-        drawn = (entry.name for entry in passes if entry.name in frames.PASSES)
-        names = (name for name in drawn if self.portrait.get("frame") or name not in frames.MATTES)
-        return self.portrait, self.placed.controls, self.placed.size, tuple(names)
+        """The arguments of ``Client.frame``."""
+        return self.portrait, self.placed.controls, self.placed.size, drawn_passes(self.portrait, passes)
+
+
+def drawn_passes(portrait: dict, passes: tuple[RenderPass, ...]) -> tuple[str, ...]:
+    """Those of ``passes`` that the backend draws; only models that show whole heads draw mattes of parts."""
+    drawn = (entry.name for entry in passes if entry.name in frames.PASSES)
+    return tuple(name for name in drawn if portrait.get("frame") or name not in frames.MATTES)
 
 
 Layer = tuple[dict[str, np.ndarray], cryptomatte.Coverages]  # a view's passes and what its Cryptomattes hold
@@ -229,13 +235,13 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 aspect = render.pixel_aspect_x / render.pixel_aspect_y
                 placed = placement.bare_crop(controls, size, aspect, distance_of(matrix, depsgraph))
             elif portrait.get("frame"):
-                matrices = placement.head_matrices(rig, matrix, depsgraph)
+                matrices = head_matrices(rig, matrix, depsgraph)
                 placed = placement.whole_in_shot(controls, portrait, matrices, seen_by, self.area(depsgraph))
             else:
                 landmarks = self.landmarks(portrait)
                 if landmarks is None:
                     return None
-                matrices = placement.head_matrices(rig, matrix, depsgraph)
+                matrices = head_matrices(rig, matrix, depsgraph)
                 placed = placement.in_shot(controls, portrait, landmarks, matrices, seen_by, self.area(depsgraph))
             if placed is not None:
                 heads.append(Head(rig.name, number, portrait, placed))
@@ -280,15 +286,15 @@ class StyleRigEngine(bpy.types.RenderEngine):
         self.active_view_set(view)
         seen_by = self.view(depsgraph)
         rigs = numbered(rigs_to_render(depsgraph))
-        return {(rig.name, number): seen_by.sighting(placement.head_matrices(rig, matrix, depsgraph)[0]) for number, rig, matrix in rigs}
+        return {(rig.name, number): seen_by.sighting(head_matrices(rig, matrix, depsgraph)[0]) for number, rig, matrix in rigs}
 
     def view(self, depsgraph: bpy.types.Depsgraph) -> placement.View:
         """What the camera of the present view sees: of an eye, where stereoscopy puts it. Raises UserError."""
         camera = self.camera_override
         if camera is None:
-            raise UserError("no_camera", "The scene has no camera.", "Add one, or choose the placement Aligned Crop.")
+            raise no_camera()
         matrix, shift = self.camera_model_matrix(camera), self.camera_shift_x(camera)
-        return placement.View.of_camera(camera, matrix, shift, depsgraph, self.resolution_x, self.resolution_y)
+        return view_of(camera, matrix, shift, depsgraph, self.resolution_x, self.resolution_y)
 
     def landmarks(self, portrait: dict) -> placement.Landmarks | None:
         """The landmarks of a portrait's head, asked for once; None when the person cancelled."""
@@ -428,6 +434,10 @@ class Still:
             made = next((picture for asked, picture in known if asked == request), None) or draw(request)
             self.last += [(request, made)] if made is not None else []
             yield made
+
+
+def no_camera() -> UserError:
+    return UserError("no_camera", "The scene has no camera.", "Add one, or choose the placement Aligned Crop.")
 
 
 def moving(head: Head, before: dict[tuple[str, int], motion.Sighting], after: dict[tuple[str, int], motion.Sighting]) -> Head:

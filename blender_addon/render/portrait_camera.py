@@ -9,8 +9,8 @@ import numpy as np
 from mathutils import Matrix
 
 from ..errors import UserError
+from ..protocol import conversions
 from ..protocol.camera import camera_of
-from ..rig import conversions
 from ..rig.read_rig import active_rig, portrait_of, present_rig, rigs_in
 from ..translations import tr, tr_error
 

@@ -14,12 +14,13 @@ from bpy.app.handlers import persistent
 from ..errors import Text, UserError
 from ..identity import key_of
 from ..protocol import camera, frames
+from ..protocol.compositing import Rectangle, unit_columns
+from ..protocol.placement import View
 from ..rig.read_rig import placed_rigs, portrait_of
 from ..translations import tr
 from . import sequence
-from .compositing import Rectangle, unit_columns
-from .placement import View, head_matrices
 from .portrait_camera import head_position
+from .scene_view import head_matrices, view_of_scene
 
 RANGES: dict[tuple[int, str], list[tuple[Text, int, int]]] = {}  # by scene and view layer: what is told since which frame, until which
 TOLD: list[str] = []  # in this render, of ranges that ended
@@ -85,11 +86,9 @@ def beyond_now(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> list[T
     """The same of the scene camera at the state that ``depsgraph`` has evaluated; nothing where that cannot be said."""
     if scene.camera is None or scene.stylerig.placement != "SHOT":
         return []
-    seen_by, share = scene.camera.evaluated_get(depsgraph), scene.render.resolution_percentage / 100
-    width, height = int(scene.render.resolution_x * share), int(scene.render.resolution_y * share)
     try:
-        view = View.of_camera(seen_by, seen_by.matrix_world, getattr(seen_by.data, "shift_x", 0.0), depsgraph, width, height)
-        return beyond_in(depsgraph, view, Rectangle(0, 0, width, height))
+        view = view_of_scene(scene, depsgraph)
+        return beyond_in(depsgraph, view, Rectangle(0, 0, view.width, view.height))
     except UserError:  # told when it is rendered
         return []
 

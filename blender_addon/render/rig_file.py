@@ -5,42 +5,69 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 from bpy.props import StringProperty
 
 from ..errors import UserError
-from ..rig.read_rig import active_rig, present_rig, read_controls
+from ..protocol import placement, shot
+from ..protocol.passes import PASSES
+from ..rig.read_rig import active_rig, portrait_of, present_rig, read_controls
 from ..translations import tr, tr_error
-from . import placement
-from .engine import Head
-from .passes import PASSES
+from .engine import drawn_passes, no_camera
+from .scene_view import head_matrices, picture_size, view_of_scene
 
 
 def rig_file(context: bpy.types.Context, rig: bpy.types.Object) -> dict:
-    """The scene's frames as aligned crops of its size, as the engine asks the backend for them. Raises UserError.
+    """The scene's frames: aligned crops of its size, or with its placement In the Shot the camera's whole pictures. Raises UserError.
 
     Frame n of the file is the scene's n-th, whatever its number there is.
     """
     scene = context.scene
+    at = shot_at if scene.stylerig.placement == "SHOT" else crop_at
     before = scene.frame_current, scene.frame_subframe
     try:
-        requests = [request_at(number, context, rig) for number in range(scene.frame_start, scene.frame_end + 1, scene.frame_step)]
+        each = [at(number, context, rig) for number in range(scene.frame_start, scene.frame_end + 1, scene.frame_step)]
     finally:
         scene.frame_set(before[0], subframe=before[1])
-    portrait, _, size, passes = requests[0]
-    return {"portrait": portrait, "frames": [controls for _, controls, _, _ in requests], "output": {"size": size, "passes": passes}}
+    content = {"portrait": portrait_of(rig), "frames": [one.controls for one in each], "output": each[0].output}
+    if each[0].view is None:
+        return content
+    return content | {"camera": shot.track(each[0].view, [one.sight for one in each])}
 
 
-def request_at(number: int, context: bpy.types.Context, rig: bpy.types.Object) -> tuple:
-    """Portrait, controls, size and passes of a frame."""
+@dataclass(frozen=True)
+class FileFrame:
+    """What a rig file has of a frame."""
+
+    controls: dict
+    output: dict
+    view: placement.View | None = None
+    sight: dict | None = None
+
+
+def crop_at(number: int, context: bpy.types.Context, rig: bpy.types.Object) -> FileFrame:
+    """A frame as the engine asks the backend for it."""
     context.scene.frame_set(number)
     portrait, controls = read_controls(rig, context.evaluated_depsgraph_get())
     render = context.scene.render
-    width, height = (pixels * render.resolution_percentage // 100 for pixels in (render.resolution_x, render.resolution_y))
-    placed = placement.bare_crop(controls, (width, height), render.pixel_aspect_x / render.pixel_aspect_y, distance=0.0)
-    return Head(rig.name, 0, portrait, placed).request(PASSES)
+    placed = placement.bare_crop(controls, picture_size(render), render.pixel_aspect_x / render.pixel_aspect_y, distance=0.0)
+    return FileFrame(placed.controls, {"size": placed.size, "passes": drawn_passes(portrait, PASSES)})
+
+
+def shot_at(number: int, context: bpy.types.Context, rig: bpy.types.Object) -> FileFrame:
+    """A frame as the engine reads it, before the portrait is placed."""
+    context.scene.frame_set(number)
+    depsgraph = context.evaluated_depsgraph_get()
+    evaluated = rig.evaluated_get(depsgraph)
+    portrait, controls = read_controls(rig, depsgraph, evaluated.matrix_world)
+    if context.scene.camera is None:
+        raise no_camera()
+    view = view_of_scene(context.scene, depsgraph)
+    sight = shot.sight(view, head_matrices(evaluated, evaluated.matrix_world, depsgraph))
+    return FileFrame(controls, {"size": None, "passes": drawn_passes(portrait, PASSES)}, view, sight)
 
 
 def save(path: Path, content: dict) -> None:
@@ -56,7 +83,7 @@ def save(path: Path, content: dict) -> None:
 
 
 class STYLERIG_OT_export_rig_file(bpy.types.Operator):
-    """Write this portrait's animation to a file from which farms render it without Blender, as aligned crops"""
+    """Write this portrait's animation to a file from which farms render it without Blender, placed as the scene says"""
 
     bl_idname = "stylerig.export_rig_file"
     bl_label = "Export Rig File"

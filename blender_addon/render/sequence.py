@@ -17,13 +17,13 @@ from bpy.props import StringProperty
 
 from ..errors import Text, UserError
 from ..identity import found, key_of
+from ..protocol.passes import COMBINED, EVERY_PASS, SOCKET_TYPES
 from ..translations import tr, tr_error
 from . import compositor, metadata, output_files
 from .farm_script import leave_script
 from .file_integrity import is_complete
 from .finished_frames import FINISHED_FRAMES, UNFINISHED_SINCE, Register, is_finished_at_rest, set_aside
 from .metadata_text import add_texts
-from .passes import COMBINED, EVERY_PASS, SOCKET_TYPES
 from .portrait_camera import ensure_camera
 
 PASSES_NODE = f"{compositor.NODE_PREFIX} Passes"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..protocol import cryptomatte
-from .compositing import MATTES
+from ..protocol.compositing import MATTES
 
 if TYPE_CHECKING:
     import bpy

@@ -16,12 +16,11 @@ from ..client.http_client import Client
 from ..errors import UserError
 from ..identity import found, key_of
 from ..operators import AsyncOperator
-from ..protocol import colour
+from ..protocol import colour, compositing, conversions
 from ..protocol.camera import camera_of
-from ..rig import conversions
 from ..rig.build import ALBEDO
 from ..rig.read_rig import active_rig, head_of, present_rig, read_controls
-from . import compositing, projection
+from . import projection
 
 TEXTURE_NODE = "StyleRig Portrait"
 GREY_ALBEDO = 0.5  # albedo of a mesh whose colour attribute is gone

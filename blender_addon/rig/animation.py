@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 
 from ..errors import UserError
-from . import conversions
+from ..protocol import conversions
 from .bones import HEAD_BONE
 from .live_link_face import HEAD_ANGLES, Capture, matched
 from .read_rig import head_of, portrait_of

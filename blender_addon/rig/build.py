@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import UserError
-from ..protocol import image_texts
-from . import conversions
+from ..protocol import conversions, image_texts
 from .attributes import add_sliders
 from .bones import EYE_BONES, HEAD_BONE, NECK_BONE, ROOT_BONE
 from .light import NEUTRAL_STRENGTH, NEUTRAL_TINT, own_direction

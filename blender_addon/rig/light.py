@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..protocol import harmonics
-from . import conversions
+from ..protocol import conversions, harmonics
 
 NEUTRAL_STRENGTH = 1.0
 NEUTRAL_TINT = (1.0, 1.0, 1.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from functools import lru_cache
 
 import bpy
@@ -13,13 +12,13 @@ from mathutils import Matrix
 
 from ..client.portrait import Portrait
 from ..errors import UserError
-from ..protocol import camera, frames
-from . import conversions, scene_light
+from ..protocol import camera, conversions, frames
+from ..protocol.rounding import DIGITS, rounded, rounded_light
+from . import scene_light
 from .bones import EYE_BONES, HEAD_BONE
 from .light import final_light
 from .looks import read_looks
 
-DIGITS = 6  # requests are rounded, so that the float noise of an evaluation is no new request
 # What the backend takes; a rig that asks for more gets the most that there is.
 SCALES = frames.MIN_SCALE, frames.MAX_SCALE
 # eyeLook expression -> (index into (yaw, pitch) of the eye bone, its sign), per side
@@ -248,13 +247,3 @@ def read_light(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph, matr
     light = np.nan_to_num(light)
     light = light * min(1.0, frames.MAX_LIGHT / max(float(np.abs(light).max()), 1e-9))  # dimmed as a whole: it keeps its direction
     return rounded_light(light)
-
-
-def rounded_light(light: np.ndarray) -> list[list[float]]:
-    """A light (9, 3) of finite numbers, rounded."""
-    return (light.round(DIGITS) + 0.0).tolist()
-
-
-def rounded(values: Iterable[float]) -> list[float]:
-    finite = (value if math.isfinite(value) else 0.0 for value in map(float, values))
-    return [round(value, DIGITS) + 0.0 for value in finite]  # + 0.0: no negative zero

@@ -8,8 +8,8 @@ from bpy.props import EnumProperty
 
 from ..errors import UserError
 from ..identity import key_of
-from ..protocol import colour
-from ..rig import conversions, scene_light
+from ..protocol import colour, conversions
+from ..rig import scene_light
 from ..rig.build import set_light
 from ..rig.light import PRESETS, ball, preset
 from ..rig.read_rig import read_light

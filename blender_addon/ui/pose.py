@@ -11,7 +11,8 @@ from mathutils import Matrix
 
 from ..errors import UserError
 from ..operators import Mixin
-from ..rig import animation, attributes, conversions, expression_presets, live_link_face
+from ..protocol import conversions
+from ..rig import animation, attributes, expression_presets, live_link_face
 from ..rig.bones import EYE_BONES, HEAD_BONE
 from ..rig.build import set_light
 from ..rig.read_rig import active_rig, attribute_ranges, head_of, portrait_of, present_rig

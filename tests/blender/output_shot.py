@@ -137,7 +137,7 @@ def point_frame(extension, portrait: dict):
     It aligns the head's landmarks and moves the crop as the real one does, and says the same placement.
     """
     alignment, camera = (module(extension, f"protocol.{name}") for name in ("alignment", "camera"))
-    placement = module(extension, "render.placement")
+    placement = module(extension, "protocol.placement")
     landmarks = placement.Landmarks.of_mesh(fake_backend.mesh_of(portrait))
 
     def draw(controls: dict, size: int) -> dict[str, np.ndarray]:
@@ -161,7 +161,7 @@ def point_frame(extension, portrait: dict):
 
 def whole_head_frame(extension, portrait: dict):
     """The same of a backend whose pictures show the whole head, as its guided renderer plans them."""
-    camera, placement = module(extension, "protocol.camera"), module(extension, "render.placement")
+    camera, placement = module(extension, "protocol.camera"), module(extension, "protocol.placement")
     landmarks, frame = placement.Landmarks.of_mesh(fake_backend.mesh_of(portrait)), portrait["frame"]
 
     def draw(controls: dict, size: int) -> dict[str, np.ndarray]:

@@ -222,6 +222,10 @@ def test_what_the_command_complains_of_is_shown(part, shot, command, preferences
 
 
 def test_ray_draws_one_portrait(extension, shot, command):
+    shot.stylerig.farm, shot.render.use_motion_blur = "RAY", True
+    refused("no motion blur. Choose Flamenco")
+    shot.render.use_motion_blur, shot.render.use_multiview = False, True
+    refused("no stereoscopy. Choose Flamenco")
     add_rig(extension, seed=8)
     shot.stylerig.farm = "RAY"
     save(bpy.data.filepath)

@@ -78,8 +78,8 @@ def test_the_portrait_camera_frames_the_head_where_it_stands(part, server, start
     camera = startup.camera
     assert camera != old and old.name in startup.objects and startup.render.engine == "STYLERIG"
     bpy.context.view_layer.update()
-    placement, depsgraph = part("render.placement"), bpy.context.evaluated_depsgraph_get()
-    view = placement.View.of_camera(camera, camera.matrix_world, 0.0, depsgraph, 1920, 1080)
+    scene_view, depsgraph = part("render.scene_view"), bpy.context.evaluated_depsgraph_get()
+    view = scene_view.view_of(camera, camera.matrix_world, 0.0, depsgraph, 1920, 1080)
     low, high = box(rig.stylerig.head)
     x, y = np.array([(place.real / 1920, place.imag / 1080) for place in view.project(np.stack((low, high)))]).T
     assert 0.3 < x.mean() < 0.7 and abs(y[1] - y[0]) > 0.4  # in the middle, and not small

@@ -165,7 +165,7 @@ def test_a_scene_that_renders_no_objects_is_refused(scene, name, layer, words):
 
 def test_hair_and_shoulders_have_a_depth(extension, scene, client, tmp_path):
     """HeadDepth is Depth on the mesh, the distance of the head's middle on the rest of the portrait, and far where it is not."""
-    compositing = module(extension, "render.compositing")
+    compositing = module(extension, "protocol.compositing")
     combined = np.ones((2, 2, 4), dtype=np.float32)
     combined[0, 0] = 0
     depth = np.float32([[1e10, 1e10], [1.1, 1.3]])[..., None]

@@ -102,7 +102,7 @@ CROPS = [(1.0 + 0.0j, 0j), (1.1 + 0.2j, 0.1 - 0.05j), (1.3 + 1.3j, 0.4 - 0.2j), 
 @pytest.mark.parametrize("size", [17, 64])
 def test_the_soft_end_follows_the_crop_however_it_lies(extension, factor, offset, size):
     """Of a frame that the crop fills, is larger than, turned in, or not in at all; the middle is as it was."""
-    frame = module(extension, "render.compositing")
+    frame = module(extension, "protocol.compositing")
     pixels = np.random.default_rng(0).random((size, size, 4)).astype(np.float32)
     passes = {"Combined": pixels[::-1], "HeadMatte": pixels[::-1, :, 3:], "Depth": pixels[..., :1]}
     found = frame.feather(passes, (factor, offset))
@@ -166,7 +166,7 @@ def random_frame_at(controls: dict, size: int) -> dict[str, np.ndarray]:
 
 
 def test_one_portrait_over_another_keeps_mattes_that_only_one_has(extension):
-    compositing = module(extension, "render.compositing")
+    compositing = module(extension, "protocol.compositing")
     random = np.random.default_rng(3)
     front, back = ({"Combined": random.random((4, 4, 4), dtype=np.float32)} for _ in range(2))
     back["HairMatte"] = random.random((4, 4, 1), dtype=np.float32)

@@ -166,11 +166,11 @@ def test_another_face_on_a_rig_keeps_its_animation(part, backend):
     before = points_of(rig)
     assert new(2, replace=True) == rig and rig.stylerig.head == head
     assert rig.stylerig.seed == "2" and not np.allclose(points_of(rig), before, atol=1e-5)
-    assert np.allclose(part("rig.conversions").points_blender_to_model(points_of(rig)), other["vertices"], atol=1e-4)
+    assert np.allclose(part("protocol.conversions").points_blender_to_model(points_of(rig)), other["vertices"], atol=1e-4)
     bpy.context.scene.frame_set(6)
     controls = part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())[1]
     assert 0.3 < controls["expression"]["jawOpen"] < 0.7
-    eye = part("rig.conversions").points_blender_to_model(np.array(rig.data.bones["eye_L"].head_local))
+    eye = part("protocol.conversions").points_blender_to_model(np.array(rig.data.bones["eye_L"].head_local))
     assert np.allclose(eye, other["eye_centers"][0], atol=1e-4)
 
 
@@ -199,7 +199,7 @@ def test_another_face_brings_lost_shape_keys_back(part, backend, removed):
     points = np.empty((len(head.data.vertices), 3), dtype=np.float32)
     keys["jawOpen"].points.foreach_get("co", points.ravel())
     opened = other["vertices"] + other["expression"][fake_backend.EXPRESSIONS.index("jawOpen")]
-    assert np.allclose(part("rig.conversions").points_blender_to_model(points), opened, atol=1e-4)
+    assert np.allclose(part("protocol.conversions").points_blender_to_model(points), opened, atol=1e-4)
 
 
 def test_a_linked_duplicate_gets_a_face_of_its_own(backend):

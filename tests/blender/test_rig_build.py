@@ -55,7 +55,7 @@ def test_mesh_matches_the_arrays(part, rig, portrait):
     arrays, mesh = fake_backend.mesh_of(portrait), rig.stylerig.head.data
     points = np.empty((len(mesh.vertices), 3), dtype=np.float32)
     mesh.vertices.foreach_get("co", points.ravel())
-    assert np.allclose(part("rig.conversions").points_blender_to_model(points), arrays["vertices"], atol=1e-5)
+    assert np.allclose(part("protocol.conversions").points_blender_to_model(points), arrays["vertices"], atol=1e-5)
     assert len(mesh.polygons) == len(arrays["polygon_sizes"])
     assert {len(polygon.vertices) for polygon in mesh.polygons} == {4}
     uv = np.empty((len(mesh.loops), 2), dtype=np.float32)
@@ -79,7 +79,7 @@ def test_shape_keys_have_names_values_and_shapes(part, rig, portrait):
     shape = np.empty((len(arrays["vertices"]), 3), dtype=np.float32)
     key.points.foreach_get("co", shape.ravel())
     expected = arrays["vertices"] + arrays["expression"][fake_backend.EXPRESSIONS.index("jawOpen")]
-    assert np.allclose(part("rig.conversions").points_blender_to_model(shape), expected, atol=1e-5)
+    assert np.allclose(part("protocol.conversions").points_blender_to_model(shape), expected, atol=1e-5)
 
 
 def test_bones_have_the_models_axes(rig):

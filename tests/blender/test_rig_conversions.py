@@ -12,7 +12,7 @@ RANDOM = np.random.default_rng(3)
 
 @pytest.fixture(scope="module")
 def conversions(extension):
-    return importlib.import_module(f"{extension.__name__}.rig.conversions")
+    return importlib.import_module(f"{extension.__name__}.protocol.conversions")
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 
 import bpy
+import numpy as np
 import pytest
-from output_shot import prepare
+from output_shot import prepare, random_frame
+
+from backend.protocol import placement, shot
+from backend.protocol.frames import MATTES
 
 
 @pytest.fixture
@@ -51,3 +55,72 @@ def test_a_folder_that_cannot_be_written(scene, tmp_path):
     with pytest.raises(RuntimeError, match="The rig file cannot be written to"):
         bpy.ops.stylerig.export_rig_file(filepath=str(tmp_path / "file" / "shot.json"))
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+def turned_camera(scene) -> None:
+    """A camera that moves sideways and zooms, past a portrait that stands turned and away from the origin."""
+    camera = scene.camera
+    for frame, (x, lens) in {1: (camera.location.x + 0.2, 110), 3: (camera.location.x + 0.35, 150)}.items():
+        camera.location.x, camera.data.lens = x, lens
+        camera.keyframe_insert("location", frame=frame)
+        camera.data.keyframe_insert("lens", frame=frame)
+    camera.data.shift_y = 0.1
+
+
+def turned_frame(controls: dict, size: int) -> dict:
+    """Passes of noise of a head that stands as it was asked for; with mattes of parts."""
+    mattes = {name: np.random.default_rng(len(name)).random((size, size, 1), dtype=np.float32) for name in MATTES}
+    return random_frame(controls, size) | mattes | {"placement": np.array((*controls["rotation"], 1.0, -2.0, 3.0))}
+
+
+def captured(part, monkeypatch) -> list[dict]:
+    """The pictures that the engine hands to Blender, row 0 at the bottom, with where they lie, as they come."""
+    engine, found = part("render.engine").StyleRigEngine, []
+    write = engine.write
+
+    def keep(self, pixels, area, view, depsgraph):
+        found.append({name: array.copy() for name, array in pixels.items()} | {"area": area})
+        write(self, pixels, area, view, depsgraph)
+
+    monkeypatch.setattr(engine, "write", keep)
+    return found
+
+
+@pytest.mark.parametrize("whole_head", [False, True])
+def test_a_shot_is_drawn_to_the_bit_as_the_engine_draws_it(part, scene, client, tmp_path, monkeypatch, whole_head):
+    rig = bpy.context.view_layer.objects.active
+    rig.location, rig.rotation_euler.z = (0.3, 0.1, 0.05), 0.2
+    if whole_head:
+        portrait = json.loads(rig.stylerig.portrait) | {"frame": {"center": [0.0, 2.0, 3.0], "half_width": 20.0}}
+        rig.stylerig.portrait = json.dumps(portrait)
+    turned_camera(scene)
+    scene.stylerig.placement, scene.render.resolution_x, scene.render.resolution_y = "SHOT", 96, 54
+    scene.render.pixel_aspect_x = 1.2
+    part("render.sequence").set_format(scene.render.image_settings, "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", depth="32")
+    client.draw = turned_frame
+    assert bpy.ops.stylerig.export_rig_file(filepath=str(tmp_path / "shot.json")) == {"FINISHED"}
+    written = json.loads((tmp_path / "shot.json").read_text(encoding="utf-8"))
+    assert written["output"]["size"] is None and (written["camera"]["width"], written["camera"]["height"]) == (96, 54)
+
+    drawn = captured(part, monkeypatch)
+    scene.render.filepath = str(tmp_path / "frame_")
+    bpy.ops.render.render(animation=True)
+    assert len(drawn) == len(written["frames"]) == 3
+    landmarks = None if whole_head else placement.Landmarks.of_mesh(client.mesh(written["portrait"]))
+    for number, wanted in enumerate(drawn):
+        camera = written["camera"] | {"sights": [written["camera"]["sights"][number]]}
+        where = shot.placed(written["portrait"], written["frames"][number], landmarks, camera)
+        made = client.frame(written["portrait"], where.controls, where.size, written["output"]["passes"])
+        picture = shot.picture(where, made, camera, written["output"]["passes"])
+        assert (wanted["area"].width, wanted["area"].height) == (96, 54)
+        assert 0.05 < (picture["Combined"][..., 3] > 0).mean() < 0.95  # a part of the picture
+        for name in written["output"]["passes"]:
+            channels = picture[name].shape[2]
+            assert picture[name].tobytes() == np.ascontiguousarray(wanted[name][::-1, :, :channels]).tobytes(), (number, name)
+        assert picture["Combined"].tobytes() == np.ascontiguousarray(wanted["Combined"][::-1]).tobytes()
+
+
+def test_a_shot_needs_a_camera(scene, tmp_path):
+    scene.stylerig.placement, scene.camera = "SHOT", None
+    with pytest.raises(RuntimeError, match="The scene has no camera"):
+        bpy.ops.stylerig.export_rig_file(filepath=str(tmp_path / "shot.json"))

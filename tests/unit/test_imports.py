@@ -23,6 +23,7 @@ ADDON_LAYERS = (
     {"rig"},
     {"operators"},
     {"properties", "live", "render"},
+    {"farm"},
     {"ui"},
     {""},  # the extension's own __init__
 )

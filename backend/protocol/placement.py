@@ -8,7 +8,7 @@ sight, the light with it. Other generators show the whole head as a camera at an
 Places in a picture are complex numbers, x + iy: x right, y up from its lower left corner, in heights
 of a pixel, so that circles are round whatever the pixel aspect. A product turns and scales. This is
 computed for every head of every frame, twice where one looks ahead: plain numbers take a tenth of the
-time that numpy needs for arrays so small. No bpy but for ``View.of_camera`` and ``head_matrices``.
+time that numpy needs for arrays so small. numpy only.
 """
 
 from __future__ import annotations
@@ -17,20 +17,13 @@ import cmath
 import math
 from dataclasses import dataclass
 
-import bpy
 import numpy as np
-from mathutils import Matrix
 
-from ..errors import UserError
-from ..protocol import alignment, camera, frames, harmonics
-from ..protocol.camera import FFHQ
-from ..rig import conversions
-from ..rig.bones import HEAD_BONE
-from ..rig.read_rig import bone_motion, head_of, rounded, rounded_light
-from ..rig.scene_light import axes_of
-from . import compositing, motion
+from . import alignment, camera, compositing, conversions, frames, harmonics, motion
+from .camera import FFHQ
 from .compositing import Rectangle, Square, backend_size, unit_columns
 from .motion import Sighting
+from .rounding import rounded, rounded_light, rounded_place
 
 MIN_AXIS = 0.25  # heights of a pixel; a head that is smaller is not drawn
 
@@ -67,29 +60,6 @@ class View:
     height: int
     aspect: float  # width of a pixel / its height
     near: float  # metres
-
-    @classmethod
-    def of_camera(
-        cls, camera: bpy.types.Object, matrix: Matrix, shift: float, depsgraph: bpy.types.Depsgraph, width: int, height: int
-    ) -> View:
-        """Of an evaluated camera that stands at ``matrix`` (4, 4) with the lens shifted by ``shift`` sideways, as an eye's
-        may be. Raises UserError for one that has no flat picture.
-        """
-        if camera.type != "CAMERA" or camera.data.type not in {"PERSP", "ORTHO"}:
-            raise UserError(
-                "bad_camera",
-                "A portrait can only be placed for a perspective or an orthographic camera.",
-                "Change the camera's type, or choose the placement Aligned Crop.",
-            )
-        render = depsgraph.scene.render
-        scales = {"scale_x": render.pixel_aspect_x, "scale_y": render.pixel_aspect_y}
-        projection = np.array(camera.calc_matrix_camera(depsgraph, x=width, y=height, **scales))
-        aspect = render.pixel_aspect_x / render.pixel_aspect_y
-        shifted = 2 * (shift - camera.data.shift_x) * fitted(camera.data.sensor_fit, width * aspect, height) / (width * aspect)
-        perspective = projection[3, 3] == 0
-        projection[0, 2 if perspective else 3] += shifted if perspective else -shifted
-        to_camera = Matrix(matrix).normalized().inverted_safe()  # a camera's scale changes nothing
-        return cls(np.array(to_camera), projection, width, height, aspect, camera.data.clip_start)
 
     @property
     def perspective(self) -> bool:
@@ -147,11 +117,6 @@ class Placed:
         before, after = self.around
         now = self.view.sighting(self.head_to_world)
         return {**made, "Vector": motion.vectors(made["HeadDepth"], self.square, before, now, after)}
-
-
-def fitted(sensor_fit: str, width: float, height: float) -> float:
-    """The side of a picture that a camera's sensor is as wide as."""
-    return height if sensor_fit == "VERTICAL" or (sensor_fit == "AUTO" and height > width) else width
 
 
 def bare_crop(controls: dict, size: tuple[int, int], aspect: float, distance: float) -> Placed:
@@ -244,8 +209,11 @@ def frame_controls(
 
 
 def back_to_frame(centre: complex, axis: complex) -> tuple[complex, complex]:
-    """(a, b) so that a z + b leads from where a frame lies, by its centre and half axis x, back to its own NDC."""
-    return 1 / axis, -centre / axis
+    """(a, b) so that a z + b leads from where a frame lies, by its centre and half axis x, back to its own NDC.
+
+    Rounded, so that what fades by them is the same to the bit where another numpy has placed it.
+    """
+    return rounded_place(1 / axis), rounded_place(-centre / axis)
 
 
 def square_around(centre: complex, axis: complex, view: View, area: Rectangle) -> Square | None:
@@ -270,17 +238,3 @@ def square_around(centre: complex, axis: complex, view: View, area: Rectangle) -
 def wrapped(angle: float) -> float:
     """The same angle in ±π."""
     return math.remainder(angle, 2 * math.pi)
-
-
-def head_matrices(rig: bpy.types.Object, matrix: Matrix, depsgraph: bpy.types.Depsgraph) -> tuple[np.ndarray, np.ndarray]:
-    """(4, 4) from the head's model space (cm) to the world, and (3, 3) the rig's axes, of an evaluated rig at ``matrix``.
-
-    Raises UserError.
-    """
-    motion = bone_motion(rig, HEAD_BONE)
-    if motion is None:
-        raise UserError("no_head_bone", "The armature has no bone named “{name}”.", "Name it so again, or undo.", name=HEAD_BONE)
-    head = head_of(rig)
-    offset = rig.matrix_world.inverted_safe() @ head.evaluated_get(depsgraph).matrix_world if head else None
-    to_world = matrix @ motion @ offset if head else matrix @ motion
-    return np.array(to_world) @ conversions.MODEL_TO_BLENDER, axes_of(matrix)

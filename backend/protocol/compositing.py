@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..protocol import camera, frames
-from ..rig import conversions
+from . import camera, conversions, frames
 from .passes import COMBINED, EVERY_PASS, RenderPass
 
 MATTES = ("Combined", "HeadMatte", *frames.MATTES)  # what fades with the portrait

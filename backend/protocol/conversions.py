@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..protocol import camera, harmonics
+from . import camera, harmonics
 
 Angle = TypeVar("Angle", float, np.ndarray)  # one, or those of several frames
 CENTIMETRES_PER_METRE = 100.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..protocol import frames
+from . import frames
 from .compositing import Square
 
 
