@@ -162,7 +162,9 @@ def test_who_may_teach(images, output, regressor):
         training(images, output("head"), plan(), other)
 
 
-def test_the_shipped_plan_is_whole_and_wrong_ones_are_told():
+def test_the_shipped_plans_are_whole_and_wrong_ones_are_told():
+    quick = load_plan(Path(task.__file__).with_name("quick.toml"))
+    assert quick.stages[0].is_early and quick.stages[-1].contrastive
     shipped = load_plan(Path(task.__file__).with_name("studio.toml"))
     assert [stage.contrastive for stage in shipped.stages] == [False] * 4 + [True]
     assert shipped.stages[-1].landmark_weight == 100 and shipped.stages[0].landmark_weight == 500
