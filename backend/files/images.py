@@ -143,7 +143,7 @@ def write_exr(
         "type": OpenEXR.scanlineimage,
         "chromaticities": REC709,
         "colorInteropID": "lin_rec709_scene",
-        **{name[0].lower() + name[1:]: text for name, text in origin.texts().items()},
+        **origin.texts(),  # by the names that Blender writes too
     }
     channels = exr_channels(frame, passes)
     colours = {name for name in channels if compression == "ZIP" or name.rpartition(".")[2] in "RGBA"}

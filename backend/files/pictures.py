@@ -108,7 +108,9 @@ class ScenePicture(Picture):
             channel = self.channels[self.group + letter]
             channel.pixels = as_type(np.where(covered, colour[..., index], channel.pixels), channel.pixels.dtype)
         for part in self.file.parts:
-            part.header.update({name[0].lower() + name[1:]: text for name, text in texts.items()})
+            for name, text in texts.items():
+                part.header.pop(name[0].lower() + name[1:], None)  # as earlier versions wrote it
+                part.header[name] = text
         return write_atomic(path, self.write_to)
 
     def write_to(self, path: Path) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from . import camera, conversions, frames
 from .passes import COMBINED, EVERY_PASS, RenderPass
 
-MATTES = ("Combined", "HeadMatte", *frames.MATTES)  # what fades with the portrait
+MATTES = ("Combined", "HeadMatte", *frames.MATTES)  # what fades with the portrait, and lies over another's by its alpha
+FADING = (*MATTES, "Portrait")  # what has a soft end in a shot
 FEATHER = 0.15  # of the crop's half width, inside its border: in a shot it has a soft end
 
 
@@ -173,7 +174,7 @@ def feather(passes: dict[str, np.ndarray], to_crop: tuple[complex, complex]) -> 
     factor, offset = to_crop
     size = passes["Combined"].shape[0]
     line = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
-    faded = {name: passes[name].copy() for name in MATTES if name in passes}
+    faded = {name: passes[name].copy() for name in FADING if name in passes}
     for rows, columns in border_bands(size, -offset / factor, (1 - FEATHER) / (abs(factor.real) + abs(factor.imag))):
         x, y = line[None, columns], line[rows, None]
         inside = smooth_falloff(np.float32(factor.real) * x + np.float32(-factor.imag) * y, offset.real)

@@ -153,15 +153,16 @@ def setup_compositor(
         portrait, matte = (vector_blur(tree, layers, scene, socket) for socket in (portrait, matte))
     if depth_of_field:
         portrait, matte = (defocus(tree, layers, scene, socket) for socket in (portrait, matte))
+    rendered = None
     if shown:
         compared = covered(tree, (portrait, matte, layers.outputs["HeadDepth"]), source, shown)
-        result, matte = compared.picture, compared.matte
+        result, matte, rendered = compared.picture, compared.matte, compared.objects
     else:
         result = over_node(tree, "Over", source, portrait).outputs["Image"]
         arrange((result.node, 320, -60))
     if light_wrap > 0 or match_plate:
         settings = {"Light Wrap": light_wrap} | (grain_settings(image, scene) if match_plate else {})
-        result = shot_node(tree, result, source, matte, scene, settings)
+        result = shot_node(tree, (result, source, matte, rendered), scene, settings)
     tree.links.new(result, target)
     arrange((layers, 0, 0), (target.node, 1160, -60))
     scene.render.film_transparent = True
@@ -261,17 +262,19 @@ def relight_node(tree: bpy.types.NodeTree, layers: bpy.types.Node, scene: bpy.ty
 
 def shot_node(
     tree: bpy.types.NodeTree,
-    over: bpy.types.NodeSocket,
-    plate: bpy.types.NodeSocket,
-    matte: bpy.types.NodeSocket,
+    pictures: tuple[bpy.types.NodeSocket | None, ...],
     scene: bpy.types.Scene,
     settings: dict[str, float | tuple],
 ) -> bpy.types.NodeSocket:
-    """The node group *StyleRig Shot* on the portrait over the plate, with ``settings`` of its sockets."""
+    """The node group *StyleRig Shot* with ``settings`` of its sockets.
+
+    ``pictures``: the portrait over the plate, the plate, the portrait's matte, and that of other things that are rendered.
+    """
     node = named_node(tree, "CompositorNodeGroup", "Shot")
     node.node_tree = shot_group.shot_group()
-    for source, name in ((over, "Image"), (plate, "Plate"), (matte, "Matte")):
-        tree.links.new(source, node.inputs[name])
+    for source, name in zip(pictures, ("Image", "Plate", "Matte", "Rendered"), strict=True):
+        if source is not None:
+            tree.links.new(source, node.inputs[name])
     sides = scene.render.resolution_x, scene.render.resolution_y
     for name, value in ({"Wrap Size": max(round(WRAP_WIDTH * min(sides)), 1)} | settings).items():
         node.inputs[name].default_value = value

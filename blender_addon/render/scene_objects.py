@@ -21,10 +21,11 @@ DEPTH_LAYER = "StyleRig Depth"
 
 @dataclass(frozen=True)
 class Compared:
-    """Sockets: the picture with the scene's objects, and the head's matte as far as they leave it to be seen."""
+    """Sockets: the picture with the scene's objects, the head's matte as far as they leave it to be seen, and their alpha."""
 
     picture: bpy.types.NodeSocket
     matte: bpy.types.NodeSocket
+    objects: bpy.types.NodeSocket
 
 
 def objects_layer(scene: bpy.types.Scene, name: str, layer: str) -> bpy.types.ViewLayer:
@@ -131,7 +132,7 @@ def covered(
         (behind, 320, 420), (back, 520, 420), (under, 320, 200), (front, 520, 200), (picture.node, 740, 420),
         (hidden, 740, 700), (left, 920, 700), (matte, 1100, 700),
     )  # fmt: skip
-    return Compared(picture, matte.outputs["Value"])
+    return Compared(picture, matte.outputs["Value"], objects.outputs["Alpha"])
 
 
 def cut_out(

@@ -13,6 +13,7 @@ SOCKETS = (  # name, kind, default, tooltip
     ("Image", "NodeSocketColor", (0, 0, 0, 1), "The portrait over the plate"),
     ("Plate", "NodeSocketColor", (0, 0, 0, 1), "The plate alone, whose light wraps round the portrait"),
     ("Matte", "NodeSocketFloat", 0.0, "Where the portrait is"),
+    ("Rendered", "NodeSocketFloat", 0.0, "Where something else is rendered that has no grain yet"),
     ("Light Wrap", "NodeSocketFloat", 0.25, "How much of the plate's light goes round the edges"),
     ("Wrap Size", "NodeSocketFloat", 16.0, "Pixels from the edge that it reaches"),
     ("Softness", "NodeSocketFloat", 0.0, "Radius in pixels that the portrait is softened by, as the plate's lens is soft"),
@@ -100,7 +101,7 @@ def shot_group() -> bpy.types.NodeTree:
     if known is not None and known.bl_idname == "CompositorNodeTree":
         return known
     build, given, result = new_group(NAME, SOCKETS)
-    matte = given["Matte"]
+    matte = build.math("New", "MAXIMUM", given["Matte"], given["Rendered"])
     softened = build.mix("Softened", "MIX", matte, given["Image"], build.blur("Soft", given["Image"], given["Softness"]))
     lit = wrapped(build, given, softened)
     build.feed(build.mix("Grained", "ADD", matte, lit, grain(build, given, lit)), result)

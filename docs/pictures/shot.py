@@ -14,6 +14,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,19 +81,40 @@ def render_shots(scene, folder: Path) -> None:
             bpy.ops.render.render(write_still=True)
 
 
-def render_inside(folder: Path, seed: int) -> None:
-    """Every shot, in Blender."""
+def in_blender(script: Path, folder: Path, *arguments: object) -> None:
+    """Run a script of this folder with ``--inside FOLDER arguments…`` in the first Blender here, with the extension installed."""
+    sys.path.insert(0, str(ROOT))
+    from backend.project.blender import wheels
+    from backend.project.environments import ENVIRONMENTS
+    from backend.project.extension import package
+
+    found = wheels([environment for environment in ENVIRONMENTS if environment.state()])
+    if not found:
+        raise SystemExit("No Blender here: run python build.py setup.")
+    found[0].install(package(folder), folder / "user")
+    command = found[0].command(script, "--inside", str(folder), *map(str, arguments))
+    subprocess.run(command, env=found[0].environment(folder / "user"), stdin=subprocess.DEVNULL, check=True)
+
+
+def inside(work: Callable[[], None]) -> None:
+    """Do the work in Blender with the extension and Cycles on, and end the process: 4.5 waits for ever at exit while an engine is registered."""
     import bpy  # noqa: F401
 
     # isort: split
     import addon_utils  # importable only after bpy
 
-    addon_utils.enable("bl_ext.user_default.stylerig")
-    addon_utils.enable("cycles")
+    status = 1
     try:
-        render_shots(prepare(seed), folder)
+        addon_utils.enable("bl_ext.user_default.stylerig")
+        addon_utils.enable("cycles")
+        work()
+        status = 0
+    except Exception:
+        traceback.print_exc()
     finally:
         addon_utils.disable("bl_ext.user_default.stylerig")
+        sys.stdout.flush()
+        os._exit(status)
 
 
 def plate():
@@ -123,34 +146,19 @@ def sheet(folder: Path) -> list:
 
 
 def main() -> None:
-    sys.path.insert(0, str(ROOT))
-    from backend.project.blender import wheels
-    from backend.project.environments import ENVIRONMENTS
-    from backend.project.extension import package
-    from models.io.images import image_grid, save_image
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=17)
     seed = parser.parse_args().seed
-    found = wheels([environment for environment in ENVIRONMENTS if environment.state()])
-    if not found:
-        raise SystemExit("No Blender here: run python build.py setup.")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found[0].install(package(folder), folder / "user")
-        command = found[0].command(Path(__file__), "--inside", name, str(seed))
-        subprocess.run(command, env=found[0].environment(folder / "user"), stdin=subprocess.DEVNULL, check=True)
+        in_blender(Path(__file__), folder, seed)
+        from models.io.images import image_grid, save_image
+
         save_image(OUTPUT, image_grid(sheet(folder), len(SHOTS), GAP), quality=82)
     print(f"{OUTPUT}: {OUTPUT.stat().st_size >> 10} KiB")
 
 
 if __name__ == "__main__":
     if "--inside" in sys.argv:
-        status = 1
-        try:
-            render_inside(Path(sys.argv[-2]), int(sys.argv[-1]))
-            status = 0
-        finally:
-            sys.stdout.flush()
-            os._exit(status)  # Blender 4.5 waits for ever at exit while an engine is registered
+        inside(lambda: render_shots(prepare(int(sys.argv[-1])), Path(sys.argv[-2])))
     main()

@@ -126,6 +126,17 @@ def test_light_goes_round_no_object(scene, tmp_path):
     assert (compared(tmp_path, scene, light_wrap=0.5)[5:40] == GREEN).all()
 
 
+def test_objects_get_the_grain_of_the_plate_too(extension, scene, tmp_path):
+    """From the left: the plate, an object, the head."""
+    wall(scene, "before", GREEN, 0.7, 0.2, 0.45)
+    compared(tmp_path, scene, light_wrap=0.25)
+    node = module(extension, "render.compositor").scene_tree(scene).nodes["StyleRig Plate Shot"]
+    node.inputs["Light Wrap"].default_value, node.inputs["Grain"].default_value = 0, (0.3, 0.3, 0.3, 1)
+    picture = render_still(scene, tmp_path / "grain.png").astype(float)
+    assert not picture[:, 2:14, :3].any()
+    assert picture[:, 24:40, 1].std() > 10 and picture[30:40, 46:54, 0].std() > 10
+
+
 def test_the_scene_is_made_once_and_the_heads_are_seen_in_it_by_lamps_alone(extension, scene, tmp_path):
     wall(scene, "behind", BLUE, 2.0, 0.0, 1.0)
     row = compared(tmp_path, scene)

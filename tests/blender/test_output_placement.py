@@ -104,13 +104,14 @@ def test_the_soft_end_follows_the_crop_however_it_lies(extension, factor, offset
     """Of a frame that the crop fills, is larger than, turned in, or not in at all; the middle is as it was."""
     frame = module(extension, "protocol.compositing")
     pixels = np.random.default_rng(0).random((size, size, 4)).astype(np.float32)
-    passes = {"Combined": pixels[::-1], "HeadMatte": pixels[::-1, :, 3:], "Depth": pixels[..., :1]}
+    passes = {"Combined": pixels[::-1], "HeadMatte": pixels[::-1, :, 3:], "Portrait": pixels[::-1, :, :3], "Depth": pixels[..., :1]}
     found = frame.feather(passes, (factor, offset))
     line = (np.arange(size) + 0.5) * 2 / size - 1
     place = (line + 1j * line[:, None]) * factor + offset
     far = np.clip((1 - np.abs((place.real, place.imag))) / frame.FEATHER, 0, 1)
     inside = (far * far * (3 - 2 * far)).prod(axis=0)[..., None]
     np.testing.assert_allclose(found["Combined"], pixels[::-1] * inside, atol=1e-5)
+    np.testing.assert_allclose(found["Portrait"], pixels[::-1, :, :3] * inside, atol=1e-5)
     np.testing.assert_allclose(found["HeadMatte"], pixels[::-1, :, 3:] * inside, atol=1e-5)
     assert found["Depth"] is passes["Depth"] and (passes["Combined"] == pixels[::-1]).all()
 

@@ -61,8 +61,8 @@ def test_exr_channels_come_back(frame, tmp_path):
     for name, pixels in wanted.items():
         assert channels[name].dtype == (np.float32 if name in FLOAT else np.float16), name
         np.testing.assert_array_equal(channels[name], pixels.astype(channels[name].dtype), err_msg=name)
-    assert "does not show a real person" in header["description"]
-    assert header["software"].startswith("StyleRig ") and "seed 7" in header["source"]
+    assert "does not show a real person" in header["Description"]
+    assert header["Software"].startswith("StyleRig ") and "seed 7" in header["Source"]
     assert header["compression"] == OpenEXR.ZIP_COMPRESSION and header["colorInteropID"] == "lin_rec709_scene"
     np.testing.assert_allclose(header["chromaticities"], (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329), atol=1e-6)
 
