@@ -26,7 +26,7 @@ import numpy as np
 
 from backend import __version__
 from backend.cli.progress import counted
-from backend.cli.rendering import make_folder
+from backend.cli.rendering import add_ray_arguments, make_folder, render
 from models.errors import StyleRigError
 from models.seeds import parse_seed
 
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="DIR")
     parser.add_argument("--resume", action="store_true", help="leave pictures that are there and up to date")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_ray_arguments(parser)
 
 
 def fraction(text: str) -> float:
@@ -75,6 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     check_given(arguments)
     targets = named(find_pictures(arguments.inputs), arguments.output)
     file = look_file(arguments.look)
+    if arguments.ray is not None:
+        return run_on_ray(arguments, targets, file)
+    if arguments.workers or arguments.json_log:
+        raise StyleRigError("--workers and --json-log are for --ray here.", "Add --ray local for several processes.", code="bad_option")
     look = load_look(file, as_tested=arguments.as_tested, device=choose_device(arguments.device))
     for note in look.metadata.get("notes", []):
         print(f"note: {note}")
@@ -86,6 +91,15 @@ def run(arguments: argparse.Namespace) -> int:
         kept += worn.put_on(*targets[index], arguments.resume)
     print(f"{len(targets) - kept} pictures made" + (f", {kept} were there" if kept else "") + f": {arguments.output}")
     return 0
+
+
+def run_on_ray(arguments: argparse.Namespace, targets: list[tuple[Path, Path]], file: Path) -> int:
+    from backend.cli.look_on_ray import LookJob
+
+    absolute = [(source.absolute(), target.absolute()) for source, target in targets]
+    reference = arguments.reference and arguments.reference.absolute()
+    asked = arguments.as_tested, arguments.strength, arguments.label, arguments.style, reference
+    return render(LookJob(arguments.output.absolute(), absolute, file.absolute(), *asked), arguments, "picture", keep=True)
 
 
 def check_given(arguments: argparse.Namespace) -> None:
@@ -213,21 +227,30 @@ class Worn:
 
         return put_on(self.look, shown, self.strength, self.parsed_label, self.style)
 
-    def put_on(self, source: Path, target: Path, resume: bool) -> bool:
-        """Make one picture; True where it was there already."""
-        from backend.files.images import request_of
-        from backend.files.pictures import read_picture
-        from backend.protocol import image_texts
+    def request(self, source: Path) -> str:
+        """A digest of all that the picture is made from."""
         from models.translation.files import digest
 
-        request = request_digest(self.description, digest(source))
-        if resume and request_of(target) == request:
+        return request_digest(self.description, digest(source))
+
+    def is_there(self, source: Path, target: Path) -> bool:
+        """Whether ``target`` says that it was made from the same."""
+        from backend.files.images import request_of
+
+        return request_of(target) == self.request(source)
+
+    def put_on(self, source: Path, target: Path, resume: bool) -> bool:
+        """Make one picture; True where it was there already."""
+        from backend.files.pictures import read_picture
+        from backend.protocol import image_texts
+
+        if resume and self.is_there(source, target):
             return True
         picture = read_picture(source)
         texts = {
             image_texts.SOFTWARE: f"StyleRig {__version__}",
             LOOK_TEXT: image_texts.compact(self.description),
-            image_texts.REQUEST: request,
+            image_texts.REQUEST: self.request(source),
         }
         picture.write(target, self.answer(picture.shown), texts)
         return False

@@ -25,6 +25,10 @@ def add_rendering_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=whole(MIN_SIZE, MAX_SIZE), metavar="PIXELS", help="width and height (default: the rig file's, else the generator's)"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_ray_arguments(parser)
+
+
+def add_ray_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS|local",
                         help="on a Ray cluster (default: this machine's, or RAY_ADDRESS), or with several processes here; goes on where "
                              "the same command was ended")  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.farm.pictures import Picture
 from backend.farm.shot import InShot, landmarks_of
@@ -27,10 +27,10 @@ class Job(Protocol):
     folder: Path
     numbers: list[int]
 
-    def rig(self, library: RigLibrary) -> Rig:
-        """The rig that draws it. Raises StyleRigError when it is not here."""
+    def rig(self, library: RigLibrary) -> Any:
+        """The rig that draws it, or another thing with ``name`` and ``weights_hash``. Raises StyleRigError when it is not here."""
 
-    def opened(self, rig: Rig) -> Callable[[int], Picture]:
+    def opened(self, rig: Any) -> Callable[[int], Any]:
         """The picture of a number. Raises StyleRigError before the first one for a job that does not fit the rig."""
 
 

@@ -14,11 +14,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from backend.cli import main
 from backend.farm.ray_crew import own_token
 from backend.protocol.frames import PASSES
+from models.translation import make_look, save_look
+from models.translation.config import ResNetConfig
 from tests.helpers import fake_rig
 
 FRAMES = 12
@@ -153,6 +158,25 @@ def test_samples_are_those_of_one_process(tmp_path, address):
     for name, options in (("alone", []), ("farm", ["--ray", address, "--workers", "2"])):
         assert main.main([*command, "--output", str(tmp_path / name), *options], rig_loader=fake_rig.load) == 0
     assert len(pictures(tmp_path / "alone")) == 5 and pictures(tmp_path / "alone") == pictures(tmp_path / "farm")
+
+
+def test_looks_are_put_on_as_by_one_process(tmp_path, address, capsys):
+    torch.manual_seed(1)
+    look = save_look(make_look(ResNetConfig(width=2, blocks=1)), tmp_path / "look.safetensors")
+    (tmp_path / "in").mkdir()
+    for number in range(1, 6):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "in" / f"f_{number:02}.png")
+    command = ["look", str(tmp_path / "in"), "--look", str(look), "--strength", "0.7", "--output"]
+    assert main.main([*command, str(tmp_path / "alone")]) == 0
+    farm = [*command, str(tmp_path / "farm"), "--ray", address, "--workers", "2", "--json-log"]
+    assert main.main(farm) == 0
+    assert len(pictures(tmp_path / "alone")) == 5 and pictures(tmp_path / "alone") == pictures(tmp_path / "farm")
+    (tmp_path / "farm" / "f_03.png").write_bytes(b"cut off")
+    capsys.readouterr()
+    assert main.main(farm) == 0  # goes on with what is missing
+    assert events(capsys.readouterr().out)[-1]["drawn"] == 1
+    assert pictures(tmp_path / "alone") == pictures(tmp_path / "farm")
 
 
 @pytest.mark.slow

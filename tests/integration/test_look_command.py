@@ -365,3 +365,11 @@ def test_a_name_that_is_not_there_and_options_that_are_missing_are_told(tmp_path
     status, _, err = call(picture)
     assert status == 2 and "--look and --output is missing" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_options_of_farms_are_for_farms(call, tmp_path):
+    write_png(tmp_path / "a.png", noise(32, 32, 3))
+    given = [tmp_path / "a.png", "--look", look_file(tmp_path, "pix2pix"), "--output", tmp_path / "out"]
+    for option in (["--workers", 2], ["--json-log"]):
+        status, _, said = call(*given, *option)
+        assert status == 2 and "Add --ray local" in said and not (tmp_path / "out").exists()
