@@ -10,48 +10,11 @@ import numpy as np
 from ..errors import UserError
 from ..protocol import conversions
 from .bones import HEAD_BONE
+from .controls import Control, add_properties, control_of, editable_control, expressions_of, group_of, key_path, shape_keys_of
 from .live_link_face import HEAD_ANGLES, Capture, matched
-from .read_rig import head_of, portrait_of
 
 LINEAR = 1  # of Keyframe.interpolation
 HEAD_PATH = f'pose.bones["{HEAD_BONE}"].rotation_euler'
-
-
-def shape_keys_of(rig: bpy.types.Object) -> bpy.types.Key:
-    """The shape keys of the rig's head. Raises UserError."""
-    head = head_of(rig)
-    keys = head.data.shape_keys if head else None
-    if keys is None:
-        raise UserError("no_head", "The rig's head has no shape keys any more.", "Undo its removal, or make a new portrait.")
-    return keys
-
-
-def editable_keys(rig: bpy.types.Object) -> bpy.types.Key:
-    """The shape keys, where a change to them is kept; those of an overridden head are overridden too.
-
-    Raises UserError for those of a linked head.
-    """
-    keys, head = shape_keys_of(rig), head_of(rig)
-    if keys.is_editable:
-        return keys
-    if head is not None and head.override_library is not None and head.data.override_create(remap_local_usages=True) is not None:
-        return shape_keys_of(rig)
-    raise UserError(
-        "linked_head",
-        "The head's shape keys are linked: Blender would forget the change.",
-        "Make a library override of the rig with its head, or make both local.",
-    )
-
-
-def key_path(name: str) -> str:
-    """The data path of a shape key's value."""
-    return f'key_blocks["{bpy.utils.escape_identifier(name)}"].value'
-
-
-def expressions_of(rig: bpy.types.Object) -> list[str]:
-    """The rig's expressions that its head has a shape key for. Raises UserError."""
-    keys = shape_keys_of(rig).key_blocks
-    return [name for name in portrait_of(rig)["parameters"]["expression"] if name in keys]
 
 
 def curves_of(owner: bpy.types.ID) -> bpy.types.bpy_prop_collection | None:
@@ -73,12 +36,17 @@ def bags_of(action: bpy.types.Action, slot: bpy.types.ActionSlot) -> Iterator[bp
 
 def ensure_curves(owner: bpy.types.ID, name: str) -> bpy.types.bpy_prop_collection:
     """The f-curves that animate a datablock; an action of this name is made where there is none."""
+    return ensure_own_bag(owner, name).fcurves
+
+
+def ensure_own_bag(owner: bpy.types.ID, name: str) -> bpy.types.ActionChannelbag:
+    """F-curves and groups that animate a datablock; an action of this name is made where there is none."""
     animation = owner.animation_data or owner.animation_data_create()
     if animation.action is None:
         animation.action = bpy.data.actions.new(name)
     if animation.action_slot is None:
         animation.action_slot = animation.action.slots.new(id_type=owner.id_type, name=owner.name)
-    return ensure_bag(animation.action, animation.action_slot).fcurves
+    return ensure_bag(animation.action, animation.action_slot)
 
 
 def ensure_bag(action: bpy.types.Action, slot: bpy.types.ActionSlot) -> bpy.types.ActionChannelbag:
@@ -97,11 +65,62 @@ def fresh_curve(curves: bpy.types.bpy_prop_collection, path: str, index: int = 0
 
 def write_curve(curves: bpy.types.bpy_prop_collection, path: str, frames: np.ndarray, values: np.ndarray, index: int = 0) -> None:
     """Replace what animates a property by linear keys at ``frames`` (F,) with ``values`` (F,)."""
-    curve = fresh_curve(curves, path, index)
+    fill_curve(fresh_curve(curves, path, index), frames, values)
+
+
+def fill_curve(curve: bpy.types.FCurve, frames: np.ndarray, values: np.ndarray) -> None:
+    """Linear keys at ``frames`` (F,) with ``values`` (F,) into an empty f-curve."""
     curve.keyframe_points.add(len(frames))
     curve.keyframe_points.foreach_set("co", np.stack((frames, values), axis=1).astype(np.float32).ravel())
     curve.keyframe_points.foreach_set("interpolation", np.full(len(frames), LINEAR, dtype=np.int32))
     curve.update()
+
+
+def expression_curve(rig: bpy.types.Object, name: str) -> bpy.types.FCurve:
+    """A new empty f-curve of an expression, in the group of its region; one that was there is replaced. Raises UserError."""
+    owner, path = editable_control(rig, name)
+    bag, group = ensure_own_bag(owner, f"{rig.name} Expression"), group_of(name)
+    curve = fresh_curve(bag.fcurves, path)
+    curve.group = bag.groups.get(group) or bag.groups.new(group)
+    return curve
+
+
+def add_controls(rig: bpy.types.Object) -> int:
+    """Make the expressions properties of the rig that drive its shape keys, and move their keys there.
+
+    Returns how many are new. Raises UserError, with nothing changed, where the NLA moves the shape keys: drivers
+    would silence it.
+    """
+    keys = shape_keys_of(rig)
+    if keys.animation_data is not None and any(track.strips for track in keys.animation_data.nla_tracks):
+        raise UserError(
+            "nla_keys", "The NLA moves the shape keys of {name}.", "Bake it into an action first (NLA › Edit › Bake Action).", name=rig.name
+        )
+    before = {name: control_of(rig, name) for name in expressions_of(rig)}
+    new = add_properties(rig, before)
+    for name in new:
+        move_curve(rig, before[name], name)
+    drop_empty_action(shape_keys_of(rig))
+    return len(new)
+
+
+def move_curve(rig: bpy.types.Object, before: Control, name: str) -> None:
+    """Move an expression's keys to where its value lies now; an action that others use keeps its own."""
+    curves = curves_of(before.owner)
+    curve = curves.find(before.path) if curves is not None else None
+    if curves is None or curve is None:
+        return
+    copy_curve(curve, expression_curve(rig, name))
+    if before.owner.animation_data.action.users == 1 and before.owner.animation_data.action.is_editable:
+        curves.remove(curve)
+
+
+def drop_empty_action(owner: bpy.types.ID) -> None:
+    """Remove the action that a datablock is left with when all of its curves are gone."""
+    curves, animation = curves_of(owner), owner.animation_data
+    if curves is not None and len(curves) == 0 and animation.action.users == 1 and len(animation.action.slots) == 1:
+        action, animation.action = animation.action, None
+        bpy.data.actions.remove(action)
 
 
 def apply_capture(rig: bpy.types.Object, capture: Capture, start: float, head: bool, invert: tuple[bool, bool, bool]) -> int:
@@ -110,16 +129,14 @@ def apply_capture(rig: bpy.types.Object, capture: Capture, start: float, head: b
     ``capture`` is at the scene's rate. ``invert``: whether yaw, pitch, roll count the other way, as
     they do for a phone that was held sideways. Raises UserError.
     """
-    keys = editable_keys(rig)
     found = capture.expressions(expressions_of(rig))
     if not found:
         raise UserError(
             "no_names", "None of the recording's names is one of the rig's expressions.", "Choose a recording with ARKit's names."
         )
     frames = start + np.arange(len(capture.seconds))
-    curves = ensure_curves(keys, f"{rig.name} Expression")
     for name, values in found.items():
-        write_curve(curves, key_path(name), frames, values)
+        fill_curve(expression_curve(rig, name), frames, values)
     angles = [capture.column(name) for name in HEAD_ANGLES]
     bone = rig.pose.bones.get(HEAD_BONE)
     if head and bone is not None and all(column is not None for column in angles):
@@ -140,8 +157,7 @@ def copy_curves(rig: bpy.types.Object, source: bpy.types.Key) -> int:
     animated = {key.name: curve for key in source.key_blocks if (curve := curves.find(key_path(key.name)))}
     found = matched(animated, expressions_of(rig))
     for expression, name in found.items():
-        target = ensure_curves(editable_keys(rig), f"{rig.name} Expression")
-        copy_curve(animated[name], fresh_curve(target, key_path(expression)))
+        copy_curve(animated[name], expression_curve(rig, expression))
     return len(found)
 
 
@@ -174,7 +190,6 @@ def bake_values(rig: bpy.types.Object, source: bpy.types.Object, scene: bpy.type
         evaluated = source.evaluated_get(bpy.context.evaluated_depsgraph_get())
         evaluated.data.shape_keys.key_blocks.foreach_get("value", row)
     scene.frame_set(current[0], subframe=current[1])
-    curves = ensure_curves(editable_keys(rig), f"{rig.name} Expression")
     for expression, place in places.items():
-        write_curve(curves, key_path(expression), frames, np.clip(values[:, place], 0, 1))
+        fill_curve(expression_curve(rig, expression), frames, np.clip(values[:, place], 0, 1))
     return len(found)

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from ..errors import UserError
 from ..protocol import conversions, image_texts
+from . import controls
 from .attributes import add_sliders
-from .bones import EYE_BONES, HEAD_BONE, NECK_BONE, ROOT_BONE
+from .bones import EYE_BONES, GAZE_BONES, HEAD_BONE, NECK_BONE, ROOT_BONE
 from .light import NEUTRAL_STRENGTH, NEUTRAL_TINT, own_direction
 from .read_rig import GAZE, head_of, portrait_of
 
@@ -69,6 +70,8 @@ def replace_portrait(context: bpy.types.Context, rig: bpy.types.Object, portrait
         key = keys[name] if name in keys else head.shape_key_add(name=name, from_mix=False)
         key.points.foreach_set("co", flat(conversions.points_model_to_blender(mesh["vertices"] + change)))
     set_albedo(head.data, mesh)
+    if any(isinstance(rig.get(str(name)), float) for name in mesh["expression_names"]):
+        controls.add_properties(rig, controls.expressions_of(rig))  # of shape keys that were lost
     head.data.update()
     move_eyes(context, rig, mesh["eye_centers"])
     rig.stylerig.portrait = image_texts.compact(with_directions_of(rig, portrait))
@@ -107,16 +110,29 @@ def own_data(rig: bpy.types.Object, head: bpy.types.Object) -> None:
     for item in (rig, head):
         if item.data.users - item.data.use_fake_user > 1:
             item.data = item.data.copy()
+    drive_own(head.data.shape_keys, rig)
+
+
+def drive_own(keys: bpy.types.Key | None, rig: bpy.types.Object) -> None:
+    """Shape keys that were copied from another rig's are driven by the controls of their own."""
+    for name in keys.key_blocks.keys() if keys is not None else ():
+        driver = controls.driver_of(keys, name)
+        if driver is not None and isinstance(rig.get(name), float):
+            driver.driver.variables[0].targets[0].id = rig
 
 
 def move_eyes(context: bpy.types.Context, rig: bpy.types.Object, centres: np.ndarray) -> None:
     """Put the eye bones where the eyes are, (2, 3) in model space."""
     select_only(context, rig)
     bpy.ops.object.mode_set(mode="EDIT")
-    for bone, centre in zip(EYE_BONES.values(), centres, strict=True):
+    for (side, bone), centre in zip(EYE_BONES.items(), centres, strict=True):
         edited = rig.data.edit_bones.get(bone)
-        if edited is not None:
-            edited.translate(mathutils.Vector(conversions.points_model_to_blender(centre)) - edited.head)
+        if edited is None:
+            continue
+        way = mathutils.Vector(conversions.points_model_to_blender(centre)) - edited.head
+        for moved in (edited, rig.data.edit_bones.get(GAZE_BONES[side])):
+            if moved is not None:
+                moved.translate(way)
     bpy.ops.object.mode_set(mode="OBJECT")
 
 
@@ -144,9 +160,19 @@ def duplicate_rig(context: bpy.types.Context, rig: bpy.types.Object) -> bpy.type
         if modifier.type == "ARMATURE":
             modifier.object = twin
     twin.stylerig.head = twin_head
+    drive_own(twin_head.data.shape_keys, twin)
+    own_bone_targets(twin, rig)
     place_beside(twin, rig)
     select_only(context, twin)
     return twin
+
+
+def own_bone_targets(twin: bpy.types.Object, rig: bpy.types.Object) -> None:
+    """What a copied rig's constraints look at is its own bones, not those of the first."""
+    for bone in twin.pose.bones:
+        for constraint in bone.constraints:
+            if getattr(constraint, "target", None) == rig:
+                constraint.target = twin
 
 
 def place_beside(rig: bpy.types.Object, other: bpy.types.Object) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import bpy
 
 from ..errors import UserError
-from .animation import ensure_bag, key_path, shape_keys_of
+from .animation import ensure_bag
+from .attributes import path_of
+from .controls import expressions_of, key_path, value_of
 
 MARK = "stylerig_pose"  # custom property of an action that is a pose
 AUTHOR = "StyleRig"
@@ -58,22 +62,33 @@ def pose_of(action: bpy.types.Action) -> dict[str, float]:
         for strip in layer.strips:
             for bag in strip.channelbags:
                 for curve in bag.fcurves:
-                    name = curve.data_path.removeprefix('key_blocks["').removesuffix('"].value')
-                    if curve.data_path == key_path(name) and curve.keyframe_points:
+                    name = name_of(curve.data_path)
+                    if name and curve.keyframe_points:
                         values[name] = curve.keyframe_points[0].co.y
     return values
 
 
+def name_of(path: str) -> str:
+    """The expression that a data path leads to, of shape keys or of a rig's controls; empty for others."""
+    inner = re.fullmatch(r'(?:key_blocks)?\["(.+)"\](?:\.value)?', path)
+    name = bpy.utils.unescape_identifier(inner[1]) if inner else ""
+    return name if path in (key_path(name), path_of(name)) else ""
+
+
 def keep_pose(name: str, values: dict[str, float]) -> bpy.types.Action:
-    """An action of one frame with these shape-key values, marked as an asset; replaces a pose of this name."""
+    """An action of one frame with these values, marked as an asset; replaces a pose of this name.
+
+    It has a slot for shape keys and one for the controls of a rig, so that the NLA of either takes it.
+    """
     old = bpy.data.actions.get(name)
     if old is not None and MARK in old.keys() and old.library is None:
         bpy.data.actions.remove(old)
     action = bpy.data.actions.new(name)
     action[MARK] = True
-    bag = ensure_bag(action, action.slots.new(id_type="KEY", name="Expression"))
-    for expression, value in values.items():
-        bag.fcurves.new(key_path(expression)).keyframe_points.insert(1, value)
+    for kind, path in (("KEY", key_path), ("OBJECT", path_of)):
+        bag = ensure_bag(action, action.slots.new(id_type=kind, name="Expression"))
+        for expression, value in values.items():
+            bag.fcurves.new(path(expression)).keyframe_points.insert(1, value)
     action.asset_mark()
     action.asset_data.author = AUTHOR
     action.asset_data.description = "Facial expression of a portrait's shape keys"
@@ -83,8 +98,8 @@ def keep_pose(name: str, values: dict[str, float]) -> bpy.types.Action:
 
 def mixed_pose(rig: bpy.types.Object, pose: dict[str, float], amount: float) -> dict[str, float]:
     """The rig's expression gone towards ``pose`` by ``amount`` (0 to 1); what the pose leaves out goes to zero."""
-    keys = shape_keys_of(rig).key_blocks
-    return {key.name: key.value + amount * (pose.get(key.name, 0.0) - key.value) for key in keys[1:]}
+    present = {name: value_of(rig, name) for name in expressions_of(rig)}
+    return {name: value + amount * (pose.get(name, 0.0) - value) for name, value in present.items()}
 
 
 def mirrored(name: str) -> str:

@@ -207,10 +207,18 @@ def read_expression(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph,
     keys.key_blocks.foreach_get("mute", muted)
     known = portrait["parameters"]["expression"]
     read = zip(keys.key_blocks.keys(), clamp_expression(np.where(muted, 0, values)).tolist(), strict=True)
-    expression = {name: value for name, value in read if name in known}
+    expression = {name: value for name, value in read if name in known} | overridden_controls(evaluated, known)
     for name, value in read_gaze(evaluated).items():
         expression[name] = float(clamp_expression(expression.get(name, 0.0) + value))
     return expression
+
+
+def overridden_controls(evaluated: bpy.types.Object, known: Iterable[str]) -> dict[str, float]:
+    """Expressions that a library override's own properties set: linked shape keys are driven by those of the linked rig."""
+    if evaluated.original.override_library is None:
+        return {}
+    found = {name: value for name in known if isinstance(value := evaluated.get(name), float)}
+    return {name: float(clamp_expression(value)) for name, value in found.items()}
 
 
 def clamp_expression(values: np.ndarray | float) -> np.ndarray:

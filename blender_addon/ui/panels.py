@@ -11,7 +11,9 @@ from ..errors import UserError
 from ..live import controller, overlay
 from ..render.ignored_settings import left_out
 from ..render.reach import beyond_now
+from ..rig import controls
 from ..rig.bones import HEAD_BONE
+from ..rig.controls import OTHER, REGIONS, region_of
 from ..rig.read_rig import active_rig, head_of, portrait_of, present_rig
 from ..translations import tr
 from . import attributes, light, looks
@@ -19,8 +21,6 @@ from . import portrait as portraits
 from .status import draw_backend, draw_log, draw_wrapped
 
 WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
-REGIONS = ("brow", "eye", "cheek", "nose", "mouth", "jaw")  # from the top of the face down
-OTHER = "other"
 MAX_NAMED = 5  # expressions that a message names
 RESTORE_HINT = "Draw the face again with Replace Active Rig to get the keys back."
 ANGLES = (("Yaw", 1), ("Pitch", 0), ("Roll", 2))  # index into the head bone's Euler angles
@@ -140,6 +140,8 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
             return
         if rig.is_editable and not keys.is_editable:
             self.layout.operator("stylerig.override_expression", icon="LIBRARY_DATA_OVERRIDE")
+        elif rig.is_editable and portrait_expressions(rig) and not controls.on_rig(rig):
+            self.layout.operator("stylerig.add_controls", icon="ARMATURE_DATA")
         draw_pose_buttons(self.layout)
         known = portrait_expressions(rig)
         missing = [name for name in known if name not in keys.key_blocks]
@@ -152,7 +154,7 @@ class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
             if body is not None:
                 column = body.column(align=True)
                 for name in names:
-                    column.prop(keys.key_blocks[name], "value", text=readable(name), slider=True)
+                    column.prop(*controls.slider_of(rig, name), text=readable(name), slider=True)
 
 
 def draw_pose_buttons(layout: bpy.types.UILayout) -> None:
@@ -234,7 +236,7 @@ def by_region(names: list[str]) -> dict[str, list[str]]:
     """Expression names by the part of the face they begin with, from the top down."""
     groups: dict[str, list[str]] = {region: [] for region in (*REGIONS, OTHER)}
     for name in names:
-        groups[next((region for region in REGIONS if name.startswith(region)), OTHER)].append(name)
+        groups[region_of(name)].append(name)
     return {region: found for region, found in groups.items() if found}
 
 

@@ -24,6 +24,7 @@ from ..translations import tr, tr_error
 from ..windows import redraw
 from . import favorites, thumbnails
 from .favorites import Face
+from .pose import equip
 from .status import draw_wrapped
 
 POLL_SECONDS = 0.1  # between looks for candidates that have come
@@ -68,7 +69,8 @@ def build_picture(gallery: StyleRigGallery, _context: bpy.types.Context) -> None
     chosen = next((one for one in CANDIDATES.values() if icon_name(one) == gallery.picture), None)
     if chosen is not None and bpy.ops.stylerig.new_portrait.poll():
         number, text = seeds.fields_of(chosen.seed)
-        options = {"seed": number, "large_seed": text, "truncation": chosen.truncation, "replace": gallery.replace, "in_sight": True}
+        options = {"seed": number, "large_seed": text, "truncation": chosen.truncation, "replace": gallery.replace}
+        options |= {"in_sight": True, "controls": True}
         bpy.ops.stylerig.new_portrait("EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT", True, **options)
 
 
@@ -158,6 +160,11 @@ class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
         name="Portrait Camera", description="Add a camera that frames the head, and render with StyleRig", options={"SKIP_SAVE"}
     )
 
+    controls: BoolProperty(
+        name="Controls on the Rig", description="Expressions as properties of the rig that drive the shape keys, and a gaze target",
+        options={"SKIP_SAVE"},
+    )  # fmt: skip
+
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self.fill_in(context)
         return super().invoke(context, event)
@@ -169,6 +176,8 @@ class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
             self.seed = random.randrange(seeds.MAX_NUMBER)
         if not chosen("in_sight"):
             self.in_sight = True
+        if not chosen("controls"):
+            self.controls = True
         if not chosen("camera"):
             self.camera = not self.replace and needs_camera(context.scene)
 
@@ -176,6 +185,8 @@ class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
         if self.in_sight and not self.replace:
             placing.place_at_cursor(context, rig)
             placing.frame_in_views(context, rig)
+        if self.controls and not self.replace:
+            equip(context, rig)
         if self.camera:
             show_in_render(context.scene, rig)
 

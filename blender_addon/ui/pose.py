@@ -12,14 +12,15 @@ from mathutils import Matrix
 from ..errors import UserError
 from ..operators import Mixin
 from ..protocol import conversions
-from ..rig import animation, attributes, expression_presets, live_link_face
+from ..rig import animation, attributes, controls, expression_presets, live_link_face
+from ..rig.bone_controls import equip_bones
 from ..rig.bones import EYE_BONES, HEAD_BONE
 from ..rig.build import set_light
 from ..rig.read_rig import active_rig, attribute_ranges, head_of, portrait_of, present_rig
 from ..translations import tr, tr_error
 
 MIRROR = Matrix.Diagonal((-1, 1, 1, 1))  # the bones' rest axes are the model's: x is across the face
-MIN_SHOWN = 1e-3  # a shape key's value that counts as showing
+MIN_SHOWN = 1e-3  # an expression's value that counts as showing
 _ITEMS: list[tuple] = []  # of the last enumeration: Blender does not keep the texts itself
 
 
@@ -58,7 +59,7 @@ class STYLERIG_OT_neutral_expression(RigOperator, bpy.types.Operator):
     bl_label = "Neutral"
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
-        set_expression(context, rig, dict.fromkeys(animation.expressions_of(rig), 0.0))
+        set_expression(context, rig, dict.fromkeys(controls.expressions_of(rig), 0.0))
 
 
 class STYLERIG_OT_reset_rig(RigOperator, bpy.types.Operator):
@@ -87,8 +88,8 @@ class STYLERIG_OT_mirror_pose(RigOperator, bpy.types.Operator):
     bl_label = "Mirror"
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
-        keys, names = animation.shape_keys_of(rig).key_blocks, animation.expressions_of(rig)
-        values = {name: keys[name].value for name in names}
+        names = controls.expressions_of(rig)
+        values = {name: controls.value_of(rig, name) for name in names}
         set_expression(context, rig, {name: values.get(expression_presets.mirrored(name), values[name]) for name in names})
         others = dict(zip(EYE_BONES.values(), reversed(EYE_BONES.values()), strict=True))
         moved = {bone.name: bone.matrix_basis.copy() for bone in rig.pose.bones}
@@ -96,6 +97,31 @@ class STYLERIG_OT_mirror_pose(RigOperator, bpy.types.Operator):
             source = moved.get(others.get(bone.name, bone.name), moved[bone.name])
             bone.matrix_basis = MIRROR @ source @ MIRROR
         key_pose(context, rig)
+
+
+class STYLERIG_OT_add_controls(RigOperator, bpy.types.Operator):
+    """Give the rig properties that drive its shape keys, and the keys of these: animation editors show them. Add a gaze target"""
+
+    bl_idname = "stylerig.add_controls"
+    bl_label = "Put Controls on the Rig"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.mode != "OBJECT":
+            cls.poll_message_set("Switch to Object Mode first")
+            return False
+        return super().poll(context)
+
+    def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+        count = equip(context, rig)
+        self.report({"INFO"}, tr("{count} expressions are properties of the rig now", count=count))
+
+
+def equip(context: bpy.types.Context, rig: bpy.types.Object) -> int:
+    """All that an animator's rig has beside a scripted one's; returns how many expressions are new as controls. Raises UserError."""
+    count = animation.add_controls(rig)
+    equip_bones(context, rig)
+    return count
 
 
 class STYLERIG_OT_override_expression(RigOperator, bpy.types.Operator):
@@ -115,17 +141,12 @@ class STYLERIG_OT_override_expression(RigOperator, bpy.types.Operator):
         return True
 
     def change(self, _context: bpy.types.Context, rig: bpy.types.Object) -> None:
-        animation.editable_keys(rig)
+        controls.editable_keys(rig)
 
 
 def set_expression(context: bpy.types.Context, rig: bpy.types.Object, values: dict[str, float]) -> None:
-    """Shape keys by name, keyed where auto keying is on; names that the mesh does not have are left out."""
-    keys = animation.editable_keys(rig).key_blocks
-    for name, value in values.items():
-        if name in keys:
-            keys[name].value = min(max(value, 0.0), 1.0)
-            if auto_keying(context):
-                keys[name].keyframe_insert("value")
+    """Expressions by name, keyed where auto keying is on; names that the mesh does not have are left out."""
+    controls.set_values(rig, values, auto_keying(context))
 
 
 def reset_attributes(context: bpy.types.Context, rig: bpy.types.Object) -> None:
@@ -168,8 +189,7 @@ class STYLERIG_OT_apply_pose(RigOperator, bpy.types.Operator):
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         values = expression_presets.mixed_pose(rig, expression_presets.pose_named(self.pose), self.amount)
-        known = set(animation.expressions_of(rig))
-        set_expression(context, rig, {name: value for name, value in values.items() if name in known})
+        set_expression(context, rig, values)
 
 
 class STYLERIG_OT_keep_pose(RigOperator, bpy.types.Operator):
@@ -184,8 +204,8 @@ class STYLERIG_OT_keep_pose(RigOperator, bpy.types.Operator):
         return context.window_manager.invoke_props_dialog(self)
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
-        keys = animation.shape_keys_of(rig).key_blocks
-        shown = {name: keys[name].value for name in animation.expressions_of(rig) if keys[name].value > MIN_SHOWN}
+        values = {name: controls.value_of(rig, name) for name in controls.expressions_of(rig)}
+        shown = {name: value for name, value in values.items() if value > MIN_SHOWN}
         action = expression_presets.keep_pose(self.name.strip() or "My Expression", shown)
         self.report({"INFO"}, tr("Kept {name}", name=action.name))
 
@@ -197,7 +217,7 @@ class STYLERIG_OT_add_pose_assets(RigOperator, bpy.types.Operator):
     bl_label = "Add Expressions as Assets"
 
     def change(self, _context: bpy.types.Context, rig: bpy.types.Object) -> None:
-        known = set(animation.expressions_of(rig))
+        known = set(controls.expressions_of(rig))
         for name, values in expression_presets.POSES.items():
             expression_presets.keep_pose(name, {key: value for key, value in values.items() if key in known})
 
@@ -298,6 +318,7 @@ CLASSES = (
     STYLERIG_OT_import_capture,
     STYLERIG_OT_copy_capture,
     STYLERIG_OT_override_expression,
+    STYLERIG_OT_add_controls,
 )
 
 

@@ -196,11 +196,11 @@ def playback() -> dict[str, float]:
     """Frames per second of the main thread with every shape key keyed, and the rig read at each frame."""
     scene = bpy.context.scene
     rig = part("rig.build").build_rig(bpy.context, *big_head())
-    animation, frames = part("rig.animation"), np.arange(1, 101)
-    keys = animation.shape_keys_of(rig)
+    animation, controls, frames = part("rig.animation"), part("rig.controls"), np.arange(1, 101)
+    keys = controls.shape_keys_of(rig)
     curves = animation.ensure_curves(keys, "Bench")
-    for index, name in enumerate(animation.expressions_of(rig)):
-        animation.write_curve(curves, animation.key_path(name), frames, 0.5 + 0.5 * np.sin(frames / 5 + index))
+    for index, name in enumerate(controls.expressions_of(rig)):
+        animation.write_curve(curves, controls.key_path(name), frames, 0.5 + 0.5 * np.sin(frames / 5 + index))
     read = part("rig.read_rig").read_controls
 
     def frame(step: int) -> None:

@@ -59,7 +59,7 @@ def of_tables(part) -> set[str]:
     found |= {step[0] for step in part("install.installer").STEPS.values()}
     found |= {text for known in part("install.errors").FAILURES for text in known[2:]}
     found |= set(part("install.python_discovery").INSTALL_STEPS.values())
-    found |= {f"{region.capitalize()}" for region in (*part("ui.panels").REGIONS, part("ui.panels").OTHER)}
+    found |= {f"{region.capitalize()}" for region in (*part("rig.controls").REGIONS, part("rig.controls").OTHER)}
     found |= {angle for angle, _index in part("ui.panels").ANGLES}
     found |= set(part("rig.expression_presets").POSES) | set(part("ui.status").STATES) | {part("ui.panels").RESTORE_HINT}
     found |= {text for known in part("client.backend_messages").MESSAGES.values() for text in known}

@@ -145,10 +145,10 @@ def test_an_overridden_rig_keeps_its_light_and_pose(part, override, tmp_path):
 def test_an_overridden_rigs_expression_is_kept_too(part, override, tmp_path):
     """Its shape keys are overridden when they are first changed, or by the button."""
     bpy.context.view_layer.objects.active = override
-    assert not part("rig.animation").shape_keys_of(override).is_editable and bpy.ops.stylerig.override_expression.poll()
+    assert not part("rig.controls").shape_keys_of(override).is_editable and bpy.ops.stylerig.override_expression.poll()
     assert bpy.ops.stylerig.apply_pose(pose="Ah") == {"FINISHED"}
     assert not bpy.ops.stylerig.override_expression.poll()
-    keys = part("rig.animation").editable_keys(override)
+    keys = part("rig.controls").editable_keys(override)
     for frame, value in ((1, 0.0), (11, 1.0)):
         keys.key_blocks["mouthSmile_L"].value = value
         keys.key_blocks["mouthSmile_L"].keyframe_insert("value", frame=frame)

@@ -208,7 +208,7 @@ def test_undo_of_an_override(part, rig, tmp_path):
     override = wanted.objects[0].override_hierarchy_create(scene, bpy.context.view_layer, do_fully_editable=True)
     bpy.context.view_layer.objects.active = override
     bpy.ops.ed.undo_push(message="before")
-    keys = part("rig.animation").shape_keys_of
+    keys = part("rig.controls").shape_keys_of
     assert not keys(override).is_editable
     assert run("override_expression") == {"FINISHED"} and keys(bpy.context.object).is_editable
     bpy.ops.ed.undo()

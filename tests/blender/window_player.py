@@ -69,7 +69,7 @@ def the_rig() -> bpy.types.Object:
 def new_portrait(seed: int) -> Iterator:
     """Through the modal operator: Blender goes on while the backend starts."""
     with bpy.context.temp_override(**view_3d()):
-        answer = bpy.ops.stylerig.new_portrait("INVOKE_DEFAULT", True, seed=seed, in_sight=False, camera=False)
+        answer = bpy.ops.stylerig.new_portrait("INVOKE_DEFAULT", True, seed=seed, in_sight=False, camera=False, controls=False)
     assert answer == {"RUNNING_MODAL"}, answer
     assert not any(item.type == "ARMATURE" for item in bpy.data.objects)
     yield lambda: any(item.type == "ARMATURE" and item.stylerig.is_rig for item in bpy.data.objects)
