@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import bpy
 import numpy as np
@@ -123,10 +124,60 @@ def drop_empty_action(owner: bpy.types.ID) -> None:
         bpy.data.actions.remove(action)
 
 
-def apply_capture(rig: bpy.types.Object, capture: Capture, start: float, head: bool, invert: tuple[bool, bool, bool]) -> int:
-    """Key a recording at whole frames onto the rig from frame ``start`` on; returns how many expressions.
+class Replaced(NamedTuple):
+    """What a take takes the place of: numbers of expressions."""
 
-    ``capture`` is at the scene's rate. ``invert``: whether yaw, pitch, roll count the other way, as
+    keys: int
+    drivers: int
+
+
+def begin_take(rig: bpy.types.Object, names: Iterable[str], head: bool, title: str) -> Replaced:
+    """Ready the rig for new keys of these expressions, in an action of this name; the action before is kept in the file.
+
+    What else that action moves goes on in the new one. Drivers of the expressions, other than the rig's own
+    controls, are removed: they would win over keys. Raises UserError for what is linked.
+    """
+    places = [editable_control(rig, name) for name in names]
+    replaced = Replaced(sum(map(has_curve, places)), sum(map(remove_driver, places)))
+    old = {place for name in expressions_of(rig) if (place := control_of(rig, name)).owner in [one.owner for one in places]}
+    moved = [*places, *old, *([Control(rig, HEAD_PATH)] if head else [])]
+    for owner in dict.fromkeys(place.owner for place in moved):
+        own_action(owner, title, {place.path for place in moved if place.owner == owner})
+    return replaced
+
+
+def has_curve(place: Control) -> bool:
+    curves = curves_of(place.owner)
+    return curves is not None and curves.find(place.path) is not None
+
+
+def remove_driver(place: Control) -> bool:
+    """Remove a value's driver; whether there was one."""
+    animation = place.owner.animation_data
+    return bool(animation and animation.drivers.find(place.path) and place.owner.driver_remove(place.path))
+
+
+def own_action(owner: bpy.types.ID, title: str, paths: set[str]) -> None:
+    """Give a datablock a new action: what the one before holds but for ``paths``; that one is kept in the file."""
+    animation = owner.animation_data or owner.animation_data_create()
+    before, slot = animation.action, animation.action_slot.identifier if animation.action_slot else None
+    if before is None:
+        animation.action = bpy.data.actions.new(title)
+        return
+    before.use_fake_user = True
+    animation.action = before.copy()
+    animation.action.name = title
+    animation.action_slot = animation.action.slots.get(slot) if slot else None
+    for curve in [curve for curve in curves_of(owner) or () if curve.data_path in paths]:
+        curves_of(owner).remove(curve)
+
+
+def apply_capture(
+    rig: bpy.types.Object, capture: Capture, start: float, head: bool, invert: tuple[bool, bool, bool], title: str
+) -> tuple[int, Replaced]:
+    """Key a recording at whole frames onto the rig from frame ``start`` on, in an action of its own named ``title``.
+
+    Returns how many expressions, and what they replace. ``capture`` is at the scene's rate. ``invert``: whether yaw, pitch, roll count the other way, as
     they do for a phone that was held sideways. Raises UserError.
     """
     found = capture.expressions(expressions_of(rig))
@@ -134,31 +185,37 @@ def apply_capture(rig: bpy.types.Object, capture: Capture, start: float, head: b
         raise UserError(
             "no_names", "None of the recording's names is one of the rig's expressions.", "Choose a recording with ARKit's names."
         )
+    angles = [capture.column(name) for name in HEAD_ANGLES]
+    bone = rig.pose.bones.get(HEAD_BONE)
+    turns = head and bone is not None and all(column is not None for column in angles)
+    replaced = begin_take(rig, found, turns, title)
     frames = start + np.arange(len(capture.seconds))
     for name, values in found.items():
         fill_curve(expression_curve(rig, name), frames, values)
-    angles = [capture.column(name) for name in HEAD_ANGLES]
-    bone = rig.pose.bones.get(HEAD_BONE)
-    if head and bone is not None and all(column is not None for column in angles):
+    if turns:
         bone.rotation_mode = "XYZ"
         signs = np.where(invert, -1.0, 1.0)
         turned = conversions.rotation_model_to_bone([column * sign for column, sign in zip(angles, signs, strict=True)])
         curves = ensure_curves(rig, f"{rig.name} Pose")
         for index, angle in enumerate(turned):
             write_curve(curves, HEAD_PATH, frames, angle, index)
-    return len(found)
+    return len(found), replaced
 
 
-def copy_curves(rig: bpy.types.Object, source: bpy.types.Key) -> int:
-    """Copy the f-curves of another mesh's ARKit-named shape keys, keys and handles alike; returns how many."""
+def copy_curves(rig: bpy.types.Object, source: bpy.types.Key, title: str) -> tuple[int, Replaced]:
+    """Copy the f-curves of another mesh's ARKit-named shape keys, keys and handles alike, into an action of their own.
+
+    Returns how many, and what they replace.
+    """
     curves = curves_of(source)
     if not curves:
-        return 0
+        return 0, Replaced(0, 0)
     animated = {key.name: curve for key in source.key_blocks if (curve := curves.find(key_path(key.name)))}
     found = matched(animated, expressions_of(rig))
+    replaced = begin_take(rig, found, False, title) if found else Replaced(0, 0)
     for expression, name in found.items():
         copy_curve(animated[name], expression_curve(rig, expression))
-    return len(found)
+    return len(found), replaced
 
 
 def copy_curve(curve: bpy.types.FCurve, target: bpy.types.FCurve) -> None:
@@ -176,12 +233,15 @@ def copy_curve(curve: bpy.types.FCurve, target: bpy.types.FCurve) -> None:
     target.update()
 
 
-def bake_values(rig: bpy.types.Object, source: bpy.types.Object, scene: bpy.types.Scene) -> int:
-    """Key what a mesh's ARKit-named shape keys show at each frame of the scene's range: drivers, NLA; returns how many."""
+def bake_values(rig: bpy.types.Object, source: bpy.types.Object, scene: bpy.types.Scene, title: str) -> tuple[int, Replaced]:
+    """Key what a mesh's ARKit-named shape keys show at each frame of the scene's range: drivers, NLA.
+
+    Returns how many, and what they replace.
+    """
     keys = source.data.shape_keys.key_blocks
     found = matched(keys.keys(), expressions_of(rig))
     if not found:
-        return 0
+        return 0, Replaced(0, 0)
     frames, current = np.arange(scene.frame_start, scene.frame_end + 1), (scene.frame_current, scene.frame_subframe)
     places = {expression: keys.find(name) for expression, name in found.items()}
     values = np.empty((len(frames), len(keys)), dtype=np.float32)
@@ -190,6 +250,7 @@ def bake_values(rig: bpy.types.Object, source: bpy.types.Object, scene: bpy.type
         evaluated = source.evaluated_get(bpy.context.evaluated_depsgraph_get())
         evaluated.data.shape_keys.key_blocks.foreach_get("value", row)
     scene.frame_set(current[0], subframe=current[1])
+    replaced = begin_take(rig, found, False, title)
     for expression, place in places.items():
         fill_curve(expression_curve(rig, expression), frames, np.clip(values[:, place], 0, 1))
-    return len(found)
+    return len(found), replaced

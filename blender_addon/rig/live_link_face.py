@@ -55,6 +55,33 @@ class Capture:
         values = np.stack([np.interp(seconds, self.seconds, column) for column in self.values.T], axis=1)
         return Capture(seconds, self.names, values)
 
+    def trimmed(self, first: float, last: float) -> Capture:
+        """Without ``first`` seconds at the beginning and ``last`` at the end. Raises UserError where nothing is left."""
+        kept = (self.seconds >= first) & (self.seconds <= self.seconds[-1] - last)
+        if not kept.any():
+            raise UserError("nothing_left", "Trimmed so far, nothing is left of the recording.", "Trim less.")
+        return Capture(self.seconds[kept] - self.seconds[kept][0], self.names, self.values[kept])
+
+    def smoothed(self, frames: float) -> Capture:
+        """Every column blurred by a Gaussian of this standard deviation in rows, which hold their ends."""
+        if frames <= 0:
+            return self
+        reach = int(np.ceil(3 * frames))
+        weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / frames) ** 2)
+        held = np.pad(self.values, ((reach, reach), (0, 0)), mode="edge")
+        columns = [np.convolve(column, weights / weights.sum(), mode="valid") for column in held.T]
+        return Capture(self.seconds, self.names, np.stack(columns, axis=1))
+
+    @property
+    def rate(self) -> float:
+        """Rows per second; 0 where there is but one."""
+        return (len(self.seconds) - 1) / float(self.seconds[-1]) if self.seconds[-1] > 0 else 0.0
+
+    def unknown(self, known: Iterable[str]) -> list[str]:
+        """Names of expressions that are none of the rig's: tongueOut, for a head without a tongue."""
+        table = spellings(known)
+        return [name for name in self.names if not meaning(name, table)[1] and not plain(name).endswith(("yaw", "pitch", "roll"))]
+
 
 def plain(name: str) -> str:
     """A name without case and signs: "eyeBlink_L" and "EyeBlink.L" are one."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, BoolVectorProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, BoolVectorProperty, EnumProperty, FloatProperty, FloatVectorProperty, IntProperty, StringProperty
 from mathutils import Matrix
 
 from ..errors import UserError
@@ -21,6 +21,8 @@ from ..translations import tr, tr_error
 
 MIRROR = Matrix.Diagonal((-1, 1, 1, 1))  # the bones' rest axes are the model's: x is across the face
 MIN_SHOWN = 1e-3  # an expression's value that counts as showing
+MOST_NAMED = 5  # columns that a message names
+NEAR_RATE = 0.01  # frames per second that a rate may be off a whole one and be that one
 _ITEMS: list[tuple] = []  # of the last enumeration: Blender does not keep the texts itself
 
 
@@ -236,6 +238,16 @@ class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator):
         default=0, min=0, soft_max=240, max=10_000, precision=3, options={"SKIP_SAVE"},
     )  # fmt: skip
     head: BoolProperty(name="Head", description="Take the head's rotation too", default=True)
+    trim: FloatVectorProperty(
+        name="Trim", description="Seconds to leave out at the beginning and at the end", size=2, default=(0.0, 0.0), min=0,
+        options={"SKIP_SAVE"},
+    )  # fmt: skip
+    smoothing: FloatProperty(
+        name="Smoothing", description="Width in frames of the blur that takes a tracker's jitter away; 0 for none", default=0, min=0, max=30
+    )
+    fit_scene: BoolProperty(
+        name="Set Scene Range and Rate", description="Give the scene the take's frame rate, and its range from first to last frame"
+    )
     invert: BoolVectorProperty(
         name="Invert", size=3, default=(False, False, False),
         description="Yaw, pitch, roll count the other way: for a phone that was held sideways",
@@ -248,18 +260,30 @@ class STYLERIG_OT_import_capture(RigOperator, bpy.types.Operator):
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         notes: list[str] = []
         odd = lambda template, **values: notes.append(tr(template, **values))
-        recording = live_link_face.read_live_link(Path(bpy.path.abspath(self.filepath)), self.rate, odd)
-        render = context.scene.render
-        recording = recording.resampled(render.fps / render.fps_base)
-        count = animation.apply_capture(rig, recording, self.start, self.head, tuple(self.invert))
-        keyed = tr("Keyed {count} expressions at {frames} frames", count=count, frames=len(recording.seconds))
-        self.report({"WARNING" if notes else "INFO"}, ". ".join([keyed, " ".join(notes)]) if notes else keyed)
+        path = Path(bpy.path.abspath(self.filepath))
+        recording = live_link_face.read_live_link(path, self.rate, odd).trimmed(*self.trim)
+        rate = recording.rate if self.fit_scene and recording.rate else scene_rate(context.scene)
+        taken = recording.resampled(rate).smoothed(self.smoothing)
+        count, replaced = animation.apply_capture(rig, taken, self.start, self.head, tuple(self.invert), path.stem)
+        if self.fit_scene:
+            fit_scene(context.scene, self.start, len(taken.seconds), rate)
+        keyed = tr("Keyed {count} expressions at {frames} frames", count=count, frames=len(taken.seconds))
+        told = [*notes, *told_of(replaced)]
+        unknown = taken.unknown(controls.expressions_of(rig))
+        if unknown:
+            told.append(tr("Not in this rig: {names}.", names=", ".join(unknown[:MOST_NAMED])))
+        self.report({"WARNING" if notes else "INFO"}, ". ".join([keyed, " ".join(told)]) if told else keyed)
 
     def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "start")
         layout.prop(self, "rate")
+        layout.prop(self, "fit_scene")
+        column = layout.column(align=True)
+        column.prop(self, "trim", index=0, text="Trim Start")
+        column.prop(self, "trim", index=1, text="End")
+        layout.prop(self, "smoothing")
         layout.prop(self, "head")
         column = layout.column(align=True)
         column.active = self.head
@@ -288,13 +312,34 @@ class STYLERIG_OT_copy_capture(RigOperator, bpy.types.Operator):
         source = source_mesh(context)
         if source is None:
             raise UserError("no_source", "Select another mesh with shape keys, then the rig")
-        copied = 0 if self.bake else animation.copy_curves(rig, source.data.shape_keys)
-        copied = copied or animation.bake_values(rig, source, context.scene)
+        copied, replaced = (0, None) if self.bake else animation.copy_curves(rig, source.data.shape_keys, source.name)
+        if not copied:
+            copied, replaced = animation.bake_values(rig, source, context.scene, source.name)
         if not copied:
             raise UserError(
                 "no_names", "{name} has no shape keys with ARKit's names.", "Name them as ARKit does: eyeBlinkLeft.", name=source.name
             )
-        self.report({"INFO"}, tr("Copied {count} expressions from {name}", count=copied, name=source.name))
+        words = tr("Copied {count} expressions from {name}", count=copied, name=source.name)
+        self.report({"INFO"}, ". ".join([words, *told_of(replaced)]))
+
+
+def told_of(replaced: animation.Replaced) -> list[str]:
+    """What a person is told of what a take takes the place of."""
+    words = tr("Replaced keys of {keys} expressions, kept in the action before, and drivers of {drivers}.", **replaced._asdict())
+    return [words] if any(replaced) else []
+
+
+def scene_rate(scene: bpy.types.Scene) -> float:
+    """Frames per second."""
+    return scene.render.fps / scene.render.fps_base
+
+
+def fit_scene(scene: bpy.types.Scene, start: int, frames: int, rate: float) -> None:
+    """Give the scene a take's frame rate and range."""
+    scene.render.fps = max(1, round(rate))
+    near = abs(rate - scene.render.fps) < NEAR_RATE
+    scene.render.fps_base = 1.0 if near else scene.render.fps / rate
+    scene.frame_start, scene.frame_end = start, start + frames - 1
 
 
 def source_mesh(context: bpy.types.Context) -> bpy.types.Object | None:
