@@ -54,7 +54,7 @@ class StyleRigObject(bpy.types.PropertyGroup):
     )
     seed: StringProperty(name="Seed", description="The number that the portrait was drawn from", get=seed_of)
     truncation: FloatProperty(
-        name="Truncation", description="How far the portrait is from the average face",
+        name="Variety", description="How far the portrait is from the average face (truncation)",
         get=truncation_of,
     )  # fmt: skip
     source: StringProperty(name="Source", description="How the portrait came about, where it is more than its seed", options=set())
@@ -62,9 +62,9 @@ class StyleRigObject(bpy.types.PropertyGroup):
     gaze: StringProperty(name="Gaze", description="Angle in radians that each eyeLook expression turns an eye by, as JSON", options=set())
     light_source: EnumProperty(
         name="Source",
-        description="What lights the portrait",
+        description="What lights the portrait: light of its own, or the scene's lamps and world",
         items=(
-            ("OWN", "Own", "The rig's own coefficients, as read from the portrait, a preset or by hand", "LIGHT_HEMI", 0),
+            ("OWN", "Portrait", "The portrait's own light: as read from its picture, from a preset, baked or set by hand", "LIGHT_HEMI", 0),
             ("SCENE", "Scene", "The scene's lamps and world, read at each frame", "SCENE_DATA", 1),
         ),
         update=tag,
@@ -118,7 +118,7 @@ class StyleRigScene(bpy.types.PropertyGroup):
 
     placement: EnumProperty(
         name="Placement",
-        description="Where portraits go in the render",
+        description="Where the render shows a portrait: where its mesh stands before the scene camera, or alone in the middle",
         items=(
             ("SHOT", "In the Shot", "Where the mesh stands, as the scene camera sees it", "CAMERA_DATA", 0),
             ("CROP", "Aligned Crop", "In the middle of the picture, as the portrait's own camera sees the rig", "IMAGE_PLANE", 1),

@@ -38,7 +38,7 @@ class STYLERIG_OT_light_from_scene(RigOperator, bpy.types.Operator):
     """Light the portrait by the scene's lamps and world, frame by frame. Run it again when the world has another picture"""
 
     bl_idname = "stylerig.light_from_scene"
-    bl_label = "From Scene"
+    bl_label = "Use Scene Light"
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         scene_light.read_world(rig, context.scene.world)
@@ -49,7 +49,7 @@ class STYLERIG_OT_light_bake(RigOperator, bpy.types.Operator):
     """Take what the scene's lamps and world give at this frame as the rig's own light, to be changed by hand"""
 
     bl_idname = "stylerig.light_bake"
-    bl_label = "Bake to Rig"
+    bl_label = "Bake Scene Light"
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         scene_light.read_world(rig, context.scene.world)
@@ -89,7 +89,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.types.
     layout.prop(settings, "light_tint")
     if settings.light_source == "SCENE":
         if scene_light.stale_world(rig, context.scene.world):
-            layout.label(text="The world's picture is not read yet: From Scene", icon="ERROR")
+            layout.label(text="The world's picture is not read yet: Use Scene Light", icon="ERROR")
         return
     # Numbers, not Blender's ball: that takes z for the way to the viewer, here it is up.
     layout.column(align=True).prop(settings, "light_direction", expand=True)

@@ -16,7 +16,7 @@ from ..rig.bones import HEAD_BONE
 from ..rig.controls import OTHER, REGIONS, region_of
 from ..rig.read_rig import active_rig, head_of, portrait_of, present_rig
 from ..translations import tr
-from . import attributes, light, looks
+from . import attributes, light, live_capture, looks
 from . import portrait as portraits
 from .status import draw_backend, draw_log, draw_wrapped
 
@@ -192,6 +192,7 @@ class STYLERIG_PT_capture(RigPanel, bpy.types.Panel):
         column = self.layout.column()
         column.operator("stylerig.import_capture", icon="IMPORT")
         column.operator("stylerig.copy_capture", icon="COPYDOWN")
+        live_capture.draw(self.layout, context)
 
 
 class STYLERIG_PT_output(RigPanel, bpy.types.Panel):

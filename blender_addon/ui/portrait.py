@@ -85,6 +85,10 @@ class StyleRigGallery(bpy.types.PropertyGroup):
     count: IntProperty(name="Count", description="How many faces to draw", default=9, min=1, max=48)
     truncation: FloatProperty(**TRUNCATION)
     favorites: BoolProperty(name="Favorites", description="Show the faces that were kept, instead of a page of seeds")
+    capture_host: StringProperty(
+        name="Address", description="Where to listen: 127.0.0.1 is this computer alone, 0.0.0.0 every network it is in", default="127.0.0.1"
+    )
+    capture_port: IntProperty(name="Port", description="UDP port that the sender sends to", default=11111, min=1, max=65535)
     picture: EnumProperty(name="Picture", description="Click a face to build it", items=picture_items, update=build_picture)
     replace: BoolProperty(
         name="Replace Active Rig", description="Give the active rig the face and keep its animation, instead of adding a rig"

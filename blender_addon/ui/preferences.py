@@ -37,7 +37,7 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
     live_size: IntProperty(
-        name="Live Size", description="Width of the live picture in pixels; 0 is the generator's own", default=0, min=0, max=1024,
+        name="Picture Size", description="Width of the live picture in pixels, smaller is faster; 0 is the generator's own", default=0, min=0, max=1024,
         update=notify,
     )  # fmt: skip
     live_playback: EnumProperty(

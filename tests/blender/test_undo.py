@@ -23,6 +23,7 @@ NOTHING_TO_UNDO = {
     "remove_environment": "files of the extension",
     "draw_gallery": "pictures of this session",
     "favorite": "the person's preferences",
+    "live_capture": "a stream of this session: what it shows is in the file only once it is recorded",
     "live_view": "a view of this session",
     "check_render": "nothing: it only reports",
     "export_rig_file": "a file that is not the open one",
@@ -173,7 +174,15 @@ def with_an_image(_extension, part, _monkeypatch, _tmp_path) -> dict:
     return {"image": "plate"}
 
 
+def recorded(_extension, part, _monkeypatch, _tmp_path) -> None:
+    stream = part("ui.live_capture").STREAM
+    stream.record()
+    for value in (0.25, 0.75):
+        stream._take({"jawOpen": value})
+
+
 SITUATIONS = {
+    "record_capture": recorded,
     "move_look": with_looks,
     "remove_look": with_looks,
     "clear_reference": with_looks,
