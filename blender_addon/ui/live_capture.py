@@ -9,7 +9,8 @@ from bpy.props import IntProperty, StringProperty
 from ..client.live_capture import LiveCapture, Values
 from ..errors import UserError
 from ..identity import found, key_of
-from ..rig import animation, controls, conversions
+from ..protocol import conversions
+from ..rig import animation, controls
 from ..rig.bones import HEAD_BONE
 from ..rig.live_link_face import HEAD_ANGLES, Capture, matched
 from ..rig.read_rig import active_rig, present_rig
