@@ -66,8 +66,8 @@ def test_source_files_that_a_page_names_exist(page):
     assert [name for name in ours if not any(path.endswith(f"/{name}") for path in files)] == []
 
 
-BLENDERS = {"Allow Online Access", "Alpha Over", "Anti-Aliasing", "Apply", "Camera", "Depth Combine", "Map UV", "Overlays", "Overwrite",
-            "Placeholders", "Ray Visibility", "Standard", "Vector Blur"}  # fmt: skip
+BLENDERS = {"Allow Online Access", "Alpha Over", "Anti-Aliasing", "Apply", "Camera", "Cryptomatte", "Defocus", "Depth Combine", "Map UV",
+            "Matte ID", "Overlays", "Overwrite", "Placeholders", "Ray Visibility", "Standard", "Vector Blur"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/install.md", "docs/troubleshooting.md", "docs/user-guide.md"])
