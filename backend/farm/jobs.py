@@ -65,7 +65,7 @@ class RigFileJob:
         def picture(number: int) -> Picture:
             in_shot = InShot(self.rig_file.camera.at(number), landmarks) if self.rig_file.camera else None
             path = self.folder / f"frame_{number:04}.{self.kind}"
-            return Picture(path, portrait, whole, frames[number], output.size, *of_exr, in_shot=in_shot)
+            return replace(Picture(path, portrait, whole, frames[number], output.size, *of_exr), in_shot=in_shot)
 
         return picture
 
