@@ -89,10 +89,20 @@ def test_a_worker_that_hangs_is_ended():
     assert 1 not in crew.free and crew.started == 2
 
 
-def test_a_farm_of_other_weights_is_refused_before_the_first_picture():
-    other = dataclasses.replace(IDENTITY, weights_hash="0" * 64)
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("weights_hash", "0" * 64, "weights_hash 000000000000 instead of ffffffffffff"),
+        ("version", "1.1", r"version 1\.1 instead of 1\.0"),
+        ("torch", "2.1", r"torch 2\.1 instead of 2"),
+        ("numpy", "4", "numpy 4 instead of 3"),
+        ("model", "stylerig", "model stylerig instead of studio"),
+    ],
+)
+def test_a_farm_that_is_mixed_is_refused_before_the_first_picture(name, value, said):
+    other = dataclasses.replace(IDENTITY, **{name: value})
     crew = SimulatedCrew(answer=lambda worker: other if worker == 3 else IDENTITY)
-    with pytest.raises(StyleRigError, match=r"weights_hash 000000000000 instead of ffffffffffff") as caught:
+    with pytest.raises(StyleRigError, match=said) as caught:
         run(crew)
     assert caught.value.code == "mixed_farm" and crew.given == []
 
