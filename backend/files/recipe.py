@@ -25,11 +25,15 @@ def one_frame(
     compression: str = "ZIP",
     cryptomatte: bool = False,
 ) -> dict[str, Any]:
-    """The rig file of one frame. What is as it was before there was a choice is not in it: files made then are known again."""
+    """The rig file of one frame. What is as it was before there was a choice is not in it: files made then are known again.
+
+    Offsets are in it by their hash alone: their file is ten times as large as the rest.
+    """
+    without = {"offsets": {"file"}} if portrait.offsets else {"offsets"}
     frame = with_hashes(controls).model_dump(exclude=None if controls.looks else {"looks"})
     chosen = ({} if compression == "ZIP" else {"compression": compression}) | ({"cryptomatte": True} if cryptomatte else {})
     output = {"size": size, "passes": list(passes)} | chosen
-    return {"portrait": portrait.model_dump(), "frames": [frame], "output": output}
+    return {"portrait": portrait.model_dump(exclude=without), "frames": [frame], "output": output}
 
 
 def with_hashes(controls: schema.Controls) -> schema.Controls:

@@ -11,6 +11,7 @@ STATUS = {
     "other_weights": 409,
     "superseded": 409,
     "weights_missing": 409,
+    "offsets_missing": 409,
     "not_finite": 422,
     "out_of_memory": 422,
     "busy": 429,

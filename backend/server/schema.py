@@ -161,6 +161,16 @@ class HeadFrame(Message):
     )
 
 
+class Offsets(Message):
+    """What was added to the generator's weights for a person on a photograph: the hash of its file, and now and then the file.
+
+    Without it the backend answers ``offsets_missing`` (409) when it has not seen that file since it started: send it once with.
+    """
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    file: Annotated[str, Field(max_length=800_000)] | None = Field(None, description="its bytes in base64")
+
+
 class Portrait(Message):
     """A whole portrait by value. The client keeps it; the backend keeps nothing."""
 
@@ -176,6 +186,7 @@ class Portrait(Message):
     )
     directions: Directions | None = Field(None, description="attributes beside those of its model")
     frame: HeadFrame | None = Field(None, description="what its pictures show, for the client to place them; null: the FFHQ crop")
+    offsets: Offsets | None = Field(None, description="of a portrait that was made of photographs")
 
 
 class LookUse(Message):

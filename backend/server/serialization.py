@@ -6,8 +6,10 @@ import base64
 import binascii
 import dataclasses
 import difflib
+import hashlib
 import io
 import math
+import threading
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -20,6 +22,7 @@ from backend.server import schema
 from models import rigging
 from models.editing.directions import Directions, Header, check_directions, read_directions
 from models.editing.errors import bad_directions
+from models.editing.inversion.offsets import Offsets, bad_offsets, read_offsets
 from models.editing.layers import parse_layers, style_layers
 from models.editing.sefa import find_directions
 from models.editing.sliders import check_usable
@@ -28,6 +31,8 @@ from models.face import frame
 from models.face.model import FaceModel
 from models.face.parameters import RigParameters
 from models.translation.errors import bad_style
+
+MOST_OFFSETS = 64  # files of half a megabyte
 
 
 def new_portrait(request: schema.LatentRequest, rig: rigging.Rig) -> rigging.Portrait:
@@ -59,7 +64,53 @@ def portrait_to_schema(portrait: rigging.Portrait, rig: rigging.Rig) -> schema.P
         attributes=model_attributes(rig),
         directions=directions_to_schema(portrait.directions) if portrait.directions else None,
         frame=head_frame(portrait, rig.face) if rig.shows_whole_heads else None,
+        offsets=offsets_to_schema(portrait.offsets) if portrait.offsets else None,
     )
+
+
+def offsets_to_schema(found: Offsets) -> schema.Offsets:
+    """Offsets with their file."""
+    return schema.Offsets(sha256=found.digest, file=base64.b64encode(found.data).decode("ascii"))
+
+
+class OffsetsSeen:
+    """The last offsets that came with their file, by hash: requests that follow name them only. Safe in any thread."""
+
+    def __init__(self, most: int = MOST_OFFSETS):
+        self.most, self.lock = most, threading.Lock()
+        self.seen: dict[str, Offsets] = {}
+
+    def of(self, message: schema.Offsets, rig: rigging.Rig) -> Offsets:
+        """Raises StyleRigError where they are not here, damaged, or of another generator."""
+        with self.lock:
+            found = self.seen.pop(message.sha256, None)
+            if found is None:
+                found = self.read(message)
+            self.seen[message.sha256] = found
+            while len(self.seen) > self.most:
+                del self.seen[next(iter(self.seen))]
+        if found.generator != rig.generator_hash:
+            raise bad_offsets("they belong to another generator")
+        return found
+
+    @staticmethod
+    def read(message: schema.Offsets) -> Offsets:
+        if message.file is None:
+            raise StyleRigError(
+                f"The offsets {message.sha256[:8]} of this portrait are not here.",
+                "Send the portrait with their file once, or open a file that holds it.",
+                code="offsets_missing",
+            )
+        try:
+            data = base64.b64decode(message.file, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise bad_offsets("they are not base64") from error
+        if hashlib.sha256(data).hexdigest() != message.sha256:
+            raise bad_offsets("they are not those that it names")
+        return read_offsets(data)
+
+
+OFFSETS = OffsetsSeen()
 
 
 def head_frame(portrait: rigging.Portrait, face: FaceModel) -> schema.HeadFrame:
@@ -86,6 +137,7 @@ def portrait_from_schema(message: schema.Portrait, rig: rigging.Rig) -> rigging.
         w=decode_w(message.w, message.w_shape, (rig.generator.num_ws, rig.generator.w_dim)),
         parameters=parameters_from_schema(message.parameters, rig.face),
         directions=directions_from_schema(message.directions, rig) if message.directions else None,
+        offsets=OFFSETS.of(message.offsets, rig) if message.offsets else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.editing.directions import Directions
+from models.editing.inversion.offsets import Offsets
 from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.parameters import RigParameters
@@ -24,7 +25,8 @@ LARGEST_AMOUNT = 1000.0  # of an attribute
 class Portrait:
     """A person: the latent code and what the rig reads from it. Nothing else is kept anywhere.
 
-    ``directions`` are attributes of this portrait beside those that its model comes with.
+    ``directions`` are attributes of this portrait beside those that its model comes with, ``offsets`` what was added to the
+    generator's weights for a person on a photograph.
     """
 
     model: str
@@ -34,6 +36,7 @@ class Portrait:
     w: np.ndarray  # (L, 512) float32
     parameters: RigParameters  # N = 1
     directions: Directions | None = None
+    offsets: Offsets | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from models.colour import over_backdrop, srgb_to_linear
+from models.editing.inversion.offsets import Offsets
 from models.face import FaceModel
 from models.face.camera import PORTRAIT_CAMERA, Camera, rotation_matrix
 from models.face.parameters import RigParameters
@@ -62,7 +63,8 @@ class ReferenceCache:
     def key(plan: FramePlan, size: int, precision: str) -> tuple:
         """All that a picture depends on."""
         numbers = (plan.portrait.w, plan.portrait.parameters.vector().numpy(), plan.target.vector().cpu().numpy())
-        return (*(values.tobytes() for values in numbers), plan.similarity, plan.looks, size, precision)
+        offsets = plan.portrait.offsets and plan.portrait.offsets.digest
+        return (*(values.tobytes() for values in numbers), plan.similarity, plan.looks, offsets, size, precision)
 
     def find(self, key: tuple) -> Tensor | None:
         entry = self.entry
@@ -86,7 +88,7 @@ class Plan(Protocol):
 
 
 class FrameRenderer:
-    """Draws plans with a generator, a face model and a rig's networks; ``engine``: "exact" or "fast" -> the generator's Engine.
+    """Draws plans with a generator, a face model and a rig's networks; ``engine``: "exact" or "fast", and a portrait's offsets -> the generator's Engine.
 
     Layers are tensors (1, 4 or 5, size, size): premultiplied sRGB, alpha, and where the generator has no matte, one grown
     from the mesh.
@@ -98,7 +100,7 @@ class FrameRenderer:
         face: FaceModel,
         reconstruction: Reconstruction,
         networks: RigNets,
-        engine: Callable[[str], Engine],
+        engine: Callable[[str, Offsets | None], Engine],
         library: LookLibrary,
     ):
         self.generator, self.face, self.engine = generator, face, engine
@@ -141,11 +143,12 @@ class FrameRenderer:
         return reference.lerp(edited, faded(moving, size))
 
     def draw(self, plans: list[FramePlan], regions: list[Box | None], size: int, precision: str) -> list[Tensor]:
-        """Each plan's layers as the generator draws them, warped to where it stands.
+        """Each plan's layers, all of one portrait, as the generator draws them, warped to where it stands.
 
         ``regions`` of the crops are wanted, None is the whole; the rest may be empty.
         """
-        colour, alpha = self.synthesize(torch.cat([self.edited_latent(plan) for plan in plans]), precision, regions)
+        w = torch.cat([self.edited_latent(plan) for plan in plans])
+        colour, alpha = self.engine(precision, plans[0].portrait.offsets).foreground(w, boxes=regions)
         result = []
         for row, plan in enumerate(plans):
             layers = [self.looked(plan, colour[row : row + 1], alpha[row : row + 1]), alpha[row : row + 1]]
@@ -170,9 +173,9 @@ class FrameRenderer:
         w = torch.from_numpy(np.array(plan.portrait.w, dtype=np.float32)).unsqueeze(0).to(device)
         return self.networks(w, plan.portrait.parameters.to(device), plan.target, self.reconstruction, self.face)
 
-    def synthesize(self, w: Tensor, precision: str = "exact", regions: Sequence[Box | None] | None = None) -> tuple[Tensor, Tensor]:
-        """w (N, L, 512) -> premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1; at least the ``regions`` of it."""
-        return self.engine(precision).foreground(w, boxes=regions)
+    def synthesize(self, w: Tensor, precision: str = "exact") -> tuple[Tensor, Tensor]:
+        """w (N, L, 512) -> premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1."""
+        return self.engine(precision, None).foreground(w)
 
 
 def mesh_passes(

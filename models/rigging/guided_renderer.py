@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.editing.inversion.offsets import Offsets
 from models.face import FaceModel
 from models.face.camera import Camera, rotation_matrix
 from models.face.frame import half_width, translation
@@ -78,7 +79,7 @@ def moved(stands: Tensor, angle: float, camera: Camera, controls: Controls) -> t
 class GuidedRenderer:
     """Draws frames with a guided generator; ``engine``: "exact" or "fast" -> the generator's Engine."""
 
-    def __init__(self, generator: Generator, face: FaceModel, engine: Callable[[str], Engine], library: LookLibrary):
+    def __init__(self, generator: Generator, face: FaceModel, engine: Callable[[str, Offsets | None], Engine], library: LookLibrary):
         if not isinstance(generator.synthesis, GuidedSynthesisNetwork) or not isinstance(generator.config, GuidedConfig):
             raise ValueError("a generator that no maps steer draws frames by a rig's networks")
         self.generator, self.face, self.engine = generator, face, engine
@@ -115,7 +116,7 @@ class GuidedRenderer:
         """Premultiplied sRGB, alpha and the generator's mattes (1, 4 + M, size, size), 0 to 1."""
         w = torch.from_numpy(np.array(plan.portrait.w, dtype=np.float32))[None].to(self.face.mean.device)
         maps = self.guide.maps(plan.target, plan.camera, plan.body, self.generator.resolution)
-        raw = self.engine(precision).raw(w, guide=maps)
+        raw = self.engine(precision, plan.portrait.offsets).raw(w, guide=maps)
         colour, alpha = split_matte(raw[:, : self.generator.img_channels])
         mattes = raw[:, self.generator.img_channels :] * 0.5 + 0.5
         colour = wear(colour, alpha, plan.looks, self.library, lambda name: self.mask(name, plan, mattes))
@@ -133,4 +134,4 @@ class GuidedRenderer:
 
     def synthesize(self, w: Tensor, precision: str = "exact") -> tuple[Tensor, Tensor]:
         """w (N, L, 512) -> premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1, of the mean head at rest."""
-        return self.engine(precision).foreground(w)
+        return self.engine(precision, None).foreground(w)

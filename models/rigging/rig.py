@@ -15,6 +15,7 @@ import torch
 
 from models.editing.directions import OTHER, Directions, generator_hash
 from models.editing.errors import bad_directions
+from models.editing.inversion.offsets import Offsets
 from models.editing.sliders import attribute_ranges, shipped_directions, slide
 from models.errors import StyleRigError
 from models.face import FaceModel, load_face_model
@@ -45,6 +46,7 @@ PARTS = ("generator", "reconstruction", "rignet")
 FIRST_HEAD = "108adb400dca35e1464c38f6a2dd3bf2fe4173ce638389e8c2f856a1a3e3f050"  # ``content_hash`` of head-1.npz
 PRECISIONS = ("exact", "fast")
 SIZES = (16, 4096)
+MOST_TUNED = 3  # engines of portraits with offsets that are kept; each is a whole generator
 
 
 class Renderer(Protocol):
@@ -84,6 +86,7 @@ class Rig:
         self.scheduler = scheduler or CpuScheduler()
         self.lock = threading.Lock()  # an engine is prepared once
         self.engines: dict[str, Engine] = {}
+        self.tuned: dict[tuple[str, str], Engine] = {}  # by precision and offsets; the last one used is the last
         self.renderer: Renderer = (
             GuidedRenderer(generator, face, self.engine, self.looks)
             if reconstruction is None or networks is None
@@ -237,15 +240,27 @@ class Rig:
         """Draw the mean portrait once, so that whatever has to be compiled for this machine is."""
         self.renderer.synthesize(self.generator.w_avg.expand(1, self.generator.num_ws, -1))
 
-    def engine(self, precision: str = "exact") -> Engine:
-        """The engine for "exact" or "fast"; its ``name`` and ``notice`` say what it became.
+    def engine(self, precision: str = "exact", offsets: Offsets | None = None) -> Engine:
+        """The engine for "exact" or "fast", with a portrait's ``offsets``; its ``name`` and ``notice`` say what it became.
 
-        The first on a machine compiles its kernels, which takes seconds; later ones find them.
+        The first on a machine compiles its kernels, which takes seconds; later ones find them. Those of a few portraits with
+        offsets are kept. Raises StyleRigError for offsets of another generator.
         """
         with self.lock:
+            if offsets is not None:
+                return self.tuned_engine(precision, offsets)
             if precision not in self.engines:
                 self.engines[precision] = load_engine(self.generator, precision, self.device, self.scheduler)
             return self.engines[precision]
+
+    def tuned_engine(self, precision: str, offsets: Offsets) -> Engine:
+        """The engine of a generator with offsets, made where it is none of the last."""
+        key = precision, offsets.digest
+        engine = self.tuned.pop(key, None) or load_engine(offsets.applied(self.generator), precision, self.device, self.scheduler)
+        self.tuned[key] = engine
+        while len(self.tuned) > MOST_TUNED:
+            del self.tuned[next(iter(self.tuned))]
+        return engine
 
     @property
     def shows_whole_heads(self) -> bool:
