@@ -57,6 +57,10 @@ class StyleRigObject(bpy.types.PropertyGroup):
         name="Variety", description="How far the portrait is from the average face (truncation)",
         get=truncation_of,
     )  # fmt: skip
+    offsets: PointerProperty(
+        name="Offsets", description="What was added to the generator for the person on a photo: a file in base64",
+        type=bpy.types.Text, options=set(),
+    )  # fmt: skip
     source: StringProperty(name="Source", description="How the portrait came about, where it is more than its seed", options=set())
     head: PointerProperty(name="Head", description="The mesh that this rig moves", type=bpy.types.Object, poll=is_mesh, options=set())
     gaze: StringProperty(name="Gaze", description="Angle in radians that each eyeLook expression turns an eye by, as JSON", options=set())

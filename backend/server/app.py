@@ -1,4 +1,4 @@
-"""The HTTP service under ``/v1``. It keeps no state: the client sends the portrait with each request."""
+"""The HTTP service under ``/v1``. It keeps no state but photographs at work: the client sends the portrait with each request."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from backend.server.errors import status_of
 from backend.server.inference import InferenceWorker, RigLibrary, out_of_memory, render_frame
 from backend.server.inference_queue import Ticket
 from backend.server.middleware import RequestGuard, error_body
+from backend.server.photo_jobs import PhotoJobs
 from models.errors import StyleRigError
 
 if TYPE_CHECKING:
@@ -64,13 +65,14 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 def create_app(library: RigLibrary, token: str) -> FastAPI:
     """The application. The library's default rig is loaded in the background when the server starts."""
-    worker = InferenceWorker()
+    worker, jobs = InferenceWorker(), PhotoJobs(library)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         warming = asyncio.create_task(warm_up(library, worker))
         yield
         worker.close()
+        jobs.close()
         warming.cancel()
 
     app = FastAPI(
@@ -85,6 +87,7 @@ def create_app(library: RigLibrary, token: str) -> FastAPI:
     )
     add_error_handlers(app)
     add_routes(app, library, worker)
+    add_photo_routes(app, jobs)
     app.add_middleware(RequestGuard, token=token)
     return app
 
@@ -175,6 +178,25 @@ def add_routes(app: FastAPI, library: RigLibrary, worker: InferenceWorker) -> No
             return await worker.run(lambda: frame_response(library, request), ticket)
         finally:
             watching.cancel()
+
+
+def add_photo_routes(app: FastAPI, jobs: PhotoJobs) -> None:
+    @app.post("/v1/portraits/photos")
+    async def begin(request: schema.PhotoRequest) -> schema.JobBegun:
+        """Begin a portrait of photographs, which takes from some seconds to minutes."""
+        return schema.JobBegun(job=await asyncio.to_thread(jobs.begin, request))
+
+    @app.get("/v1/portraits/photos/{job}")
+    async def state(job: str) -> schema.PhotoState:
+        """How far it is; answers at once."""
+        return jobs.find(job).state()
+
+    @app.delete("/v1/portraits/photos/{job}")
+    async def cancel(job: str) -> schema.PhotoState:
+        """End it at its next step."""
+        found = jobs.find(job)
+        found.cancelled.set()
+        return found.state()
 
 
 async def watch(connection: Request, worker: InferenceWorker, ticket: Ticket) -> None:

@@ -6,6 +6,7 @@ from models.errors import StyleRigError
 
 BAD_REQUEST = 400
 STATUS = {
+    "unknown_job": 404,
     "unknown_model": 404,
     "client_gone": 409,
     "other_weights": 409,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 1 << 20  # bytes
-LARGE_BODIES = {"/v1/looks/pictures": 128 << 20}  # of requests with a picture in them
+LARGE_BODIES = {"/v1/looks/pictures": 128 << 20, "/v1/portraits/photos": 60 << 20}  # of requests with pictures in them
 MAX_DISCARDED = 64 << 20  # bytes read and dropped so that the sender gets to read the refusal
 BODY_SECONDS = 20.0  # that a body may take
 

@@ -297,6 +297,24 @@ class LookModel(BaseModel):
     title: str = Field(description="what its card says first")
 
 
+class PhotoFile(Message):
+    """A photograph."""
+
+    name: Annotated[str, Field(max_length=255)] = Field("The photo", description="what errors call it")
+    file: Annotated[str, Field(max_length=48_000_000, description="its bytes in base64")]
+
+
+class PhotoRequest(Message):
+    """A portrait of a person to be made of photographs; it looks as on the first. ``model`` null is the one that ships first."""
+
+    model: Name | None = None
+    photos: Annotated[list[PhotoFile], Field(min_length=1, max_length=8)]
+    faces: Annotated[list[Annotated[int, Field(ge=1, le=99)] | None], Field(max_length=8)] = Field(
+        default_factory=list, description="of each photo which face is meant, from 1, left to right; null where there is one"
+    )
+    effort: Literal["fast", "fine"] = "fast"
+
+
 class MeshRequest(Message):
     portrait: Portrait
 
@@ -385,6 +403,23 @@ class Model(BaseModel):
     reflectance: int
     passes: list[str]
     sizes: list[int] = Field(description="the smallest and the largest")
+
+
+class JobBegun(BaseModel):
+    """Where to ask how far it is: GET /v1/portraits/photos/{job}."""
+
+    job: str
+
+
+class PhotoState(BaseModel):
+    """How far a portrait of photographs is; when it ``ended`` there is the portrait or an error."""
+
+    stage: str
+    done: float = Field(description="0 to 1")
+    preview: str | None = Field(description="a PNG in base64 of what it looks like so far")
+    ended: bool
+    portrait: Portrait | None
+    error: Problem | None
 
 
 class ErrorAnswer(BaseModel):

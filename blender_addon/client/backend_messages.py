@@ -25,6 +25,27 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "Install the version of StyleRig that holds them, or make a new portrait (its seed was {seed}).",
     ),
     "bad_portrait": ("This portrait cannot be used: {reason}.", "Make a new portrait, or restore the one in the file from a copy."),
+    "no_face": (
+        "There is no face to be found in {name}.",
+        "Choose a photo that shows both eyes and the mouth, or cut it to head and shoulders.",
+        "{name} has no face {number}: it shows {count}.",
+        "Choose 1 to {count}, from left to right.",
+    ),
+    "several_faces": ("{name} shows {count} faces.", "Say which is meant: 1 to {count}, from left to right."),
+    "bad_photo": (
+        "{name} cannot be used: {reason}.",
+        "Choose another picture, or save it as JPEG or PNG.",
+        "Choose a photo that shows both eyes.",
+        "Choose a sharper photo, or one with nothing before the face.",
+    ),
+    "bad_offsets": (
+        "The offsets of this portrait cannot be used: {reason}.",
+        "Restore the file from a copy, or make the portrait from its photo again.",
+    ),
+    "offsets_missing": (
+        "The offsets {name} of this portrait are not here.",
+        "Send the portrait with their file once, or open a file that holds it.",
+    ),
     "unknown_attribute": ("The portrait has no attribute {name}.",),
     "bad_directions": (
         "{file} holds no directions that can be used: {reason}.",

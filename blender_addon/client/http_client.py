@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import Text, UserError
 from ..protocol import frames
+from . import offsets
 from .backend_messages import backend_error
 from .portrait import text_of
 
@@ -93,6 +94,18 @@ class Client:
         body, headers = self._call("POST", "/v1/looks/pictures", picture_request(look, pixels))
         return split_passes(body, headers)[""]
 
+    def begin_photos(self, request: dict) -> str:
+        """Begin a portrait of photos; the name to ask for it by."""
+        return str(self._json("POST", "/v1/portraits/photos", request)["job"])
+
+    def photo_state(self, job: str) -> dict:
+        """How far it is: stage, done, preview, ended, portrait, error."""
+        return self._json("GET", f"/v1/portraits/photos/{job}")
+
+    def cancel_photos(self, job: str) -> None:
+        """End it."""
+        self._json("DELETE", f"/v1/portraits/photos/{job}")
+
     def mesh(self, portrait: dict) -> dict[str, np.ndarray]:
         """Arrays of the portrait's mesh in model space (y up, cm); names and shapes as in /v1."""
         body, _ = self._call("POST", "/v1/portraits/mesh", {"portrait": portrait})
@@ -138,7 +151,24 @@ class Client:
         cancelled: threading.Event | None = None,
         more_headers: dict[str, str] | None = None,
     ) -> tuple[bytes, dict[str, str]]:
-        """Body and headers (names in lower case) of the answer to one request."""
+        """Body and headers (names in lower case) of the answer to one request; one that lacks a portrait's file is sent again with it."""
+        try:
+            return self._ask(method, path, request, cancelled, more_headers)
+        except UserError as error:
+            again = offsets.with_file(request) if error.code == offsets.MISSING else None
+            if again is None:
+                raise
+        return self._ask(method, path, again, cancelled, more_headers)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        request: dict | None,
+        cancelled: threading.Event | None,
+        more_headers: dict[str, str] | None,
+    ) -> tuple[bytes, dict[str, str]]:
+        """As ``_call``, once."""
         headers = {"Authorization": f"Bearer {self.token}", frames.CLIENT_HEADER: self.name, **(more_headers or {})}
         payload = None
         if request is not None:

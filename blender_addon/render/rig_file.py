@@ -11,6 +11,7 @@ from pathlib import Path
 import bpy
 from bpy.props import StringProperty
 
+from ..client import offsets
 from ..errors import UserError
 from ..protocol import placement, shot
 from ..protocol.passes import PASSES
@@ -32,7 +33,7 @@ def rig_file(context: bpy.types.Context, rig: bpy.types.Object) -> dict:
         each = [at(number, context, rig) for number in range(scene.frame_start, scene.frame_end + 1, scene.frame_step)]
     finally:
         scene.frame_set(before[0], subframe=before[1])
-    content = {"portrait": portrait_of(rig), "frames": [one.controls for one in each], "output": each[0].output}
+    content = {"portrait": offsets.whole(portrait_of(rig)), "frames": [one.controls for one in each], "output": each[0].output}
     if each[0].view is None:
         return content
     return content | {"camera": shot.track(each[0].view, [one.sight for one in each])}

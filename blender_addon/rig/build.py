@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import UserError
 from ..protocol import conversions, image_texts
-from . import controls
+from . import controls, photo_offsets
 from .attributes import add_sliders
 from .bones import EYE_BONES, GAZE_BONES, HEAD_BONE, NECK_BONE, ROOT_BONE
 from .light import NEUTRAL_STRENGTH, NEUTRAL_TINT, own_direction
@@ -74,7 +74,7 @@ def replace_portrait(context: bpy.types.Context, rig: bpy.types.Object, portrait
         controls.add_properties(rig, controls.expressions_of(rig))  # of shape keys that were lost
     head.data.update()
     move_eyes(context, rig, mesh["eye_centers"])
-    rig.stylerig.portrait = image_texts.compact(with_directions_of(rig, portrait))
+    rig.stylerig.portrait = image_texts.compact(photo_offsets.keep(rig, with_directions_of(rig, portrait)))
     rig.stylerig.gaze = json.dumps(gaze_angles(mesh))
     add_sliders(rig)
 
@@ -296,7 +296,7 @@ def store_portrait(rig: bpy.types.Object, head: bpy.types.Object, portrait: dict
     """The portrait by value on the rig; light and head bone as read from it."""
     parameters = portrait["parameters"]
     settings = rig.stylerig
-    settings.portrait = image_texts.compact(portrait)
+    settings.portrait = image_texts.compact(photo_offsets.keep(rig, portrait))
     settings.head = head
     settings.gaze = json.dumps(gaze_angles(mesh))
     set_light(rig, parameters["light"])

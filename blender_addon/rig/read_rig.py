@@ -15,7 +15,7 @@ from ..client.portrait import Portrait
 from ..errors import UserError
 from ..protocol import camera, conversions, frames
 from ..protocol.rounding import DIGITS, rounded, rounded_light
-from . import scene_light
+from . import photo_offsets, scene_light
 from .bones import EYE_BONES, HEAD_BONE
 from .light import final_light
 from .looks import read_looks
@@ -95,7 +95,9 @@ def head_of(rig: bpy.types.Object) -> bpy.types.Object | None:
 
 def portrait_of(rig: bpy.types.Object) -> Portrait:
     """The portrait stored on a rig, shared between calls: do not change it. Raises UserError."""
-    return parse_portrait(rig.stylerig.portrait)
+    portrait = parse_portrait(rig.stylerig.portrait)
+    photo_offsets.remember(rig, portrait)
+    return portrait
 
 
 @lru_cache(maxsize=16)

@@ -16,7 +16,7 @@ from ..rig.bones import HEAD_BONE
 from ..rig.controls import OTHER, REGIONS, region_of
 from ..rig.read_rig import active_rig, head_of, portrait_of, present_rig
 from ..translations import tr
-from . import attributes, light, live_capture, looks
+from . import attributes, light, live_capture, looks, photo
 from . import portrait as portraits
 from .status import draw_backend, draw_log, draw_wrapped
 
@@ -47,6 +47,8 @@ class STYLERIG_PT_portrait(SidebarPanel, bpy.types.Panel):
         layout = self.layout
         draw_backend(layout)
         layout.operator("stylerig.new_portrait", icon="USER")
+        layout.operator("stylerig.portrait_from_photo", icon="IMAGE_DATA")
+        photo.draw_progress(layout)
         running = controller.VIEW.running
         layout.operator("stylerig.live_view", icon="PAUSE" if running else "PLAY", depress=running)
         if controller.VIEW.status:

@@ -223,6 +223,10 @@ def directions_of(names: list[str]) -> dict:
     return {"generator": "0" * 64, "directions": each}
 
 
+JOB = "/v1/portraits/photos/0123"
+OFFSETS_FILE, OFFSETS_HASH = base64.b64encode(bytes(range(256)) * 20).decode(), "ab" * 32
+
+
 class Refused(Exception):
     def __init__(self, status: int, code: str, message: str, hint: str = ""):
         super().__init__(message)
@@ -234,10 +238,13 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # else the second part of an answer waits for the first one's acknowledgement
 
     def do_GET(self) -> None:
-        self.answer({"/v1/health": self.health, "/v1/models": self.models, "/v1/looks": self.looks})
+        self.answer({"/v1/health": self.health, "/v1/models": self.models, "/v1/looks": self.looks, JOB: self.photo_state})
+
+    def do_DELETE(self) -> None:
+        self.answer({JOB: self.photo_cancelled})
 
     def do_POST(self) -> None:
-        self.answer({"/v1/portraits": self.portraits, "/v1/portraits/mesh": self.mesh, "/v1/frames": self.frames,
+        self.answer({"/v1/portraits/photos": self.photos, "/v1/portraits": self.portraits, "/v1/portraits/mesh": self.mesh, "/v1/frames": self.frames,
                      "/v1/directions": self.directions, "/v1/directions/sefa": self.sefa, "/v1/looks/style": self.look_style,
                      "/v1/looks/pictures": self.look_picture})  # fmt: skip
 
@@ -274,6 +281,32 @@ class Handler(BaseHTTPRequestHandler):
             portrait = {**portrait, "w": request["w"], "parameters": parameters}
         return json.dumps(portrait).encode(), {}
 
+    def photos(self, request: dict) -> tuple[bytes, dict]:
+        """A photo whose bytes are "nobody" shows nobody."""
+        self.server.photo, self.server.asked = base64.b64decode(request["photos"][0]["file"]), 0
+        return json.dumps({"job": JOB.rpartition("/")[2]}).encode(), {}
+
+    def photo_state(self, _request: dict) -> tuple[bytes, dict]:
+        """Done when it is asked about the second time."""
+        self.server.asked += 1
+        state = {"stage": "Looking", "done": 0.4, "preview": None, "ended": self.server.asked > 1, "portrait": None, "error": None}
+        if state["ended"] and self.server.photo == b"nobody":
+            state["error"] = {"code": "no_face", "message": "There is no face to be found in photo.jpg.", "hint": "Choose another."}
+        elif state["ended"]:
+            state["portrait"] = {**new_portrait(0, 1.0), "offsets": {"sha256": OFFSETS_HASH, "file": OFFSETS_FILE}}
+        return json.dumps(state).encode(), {}
+
+    def photo_cancelled(self, _request: dict) -> tuple[bytes, dict]:
+        return self.photo_state({})
+
+    def check_offsets(self, portrait: dict) -> None:
+        """Those that came with their file once are known."""
+        offsets = portrait.get("offsets")
+        if offsets and offsets.get("file"):
+            self.server.known.add(offsets["sha256"])
+        if offsets and offsets["sha256"] not in self.server.known:
+            raise Refused(409, "offsets_missing", "The offsets of this portrait are not here.")
+
     def directions(self, request: dict) -> tuple[bytes, dict]:
         """Names by commas are a good file."""
         content = base64.b64decode(request["file"])
@@ -303,6 +336,7 @@ class Handler(BaseHTTPRequestHandler):
         return pixels.astype("<f4").tobytes(), headers
 
     def mesh(self, request: dict) -> tuple[bytes, dict]:
+        self.check_offsets(request["portrait"])
         archive = io.BytesIO()
         np.savez(archive, **mesh_of(request["portrait"]))
         return archive.getvalue(), {"Content-Type": "application/octet-stream"}
@@ -311,6 +345,7 @@ class Handler(BaseHTTPRequestHandler):
         output, portrait = request["output"], request["portrait"]
         if portrait["weights_hash"] != WEIGHTS_HASH:
             raise Refused(409, "weights_missing", "The portrait's weights are missing.", "Install its model.")
+        self.check_offsets(portrait)
         size = output.get("size") or SIZE
         if not 16 <= size <= 2048:
             raise Refused(422, "invalid", "size must be 16 to 2048")
@@ -350,6 +385,7 @@ class FakeBackend(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.token, self.delay, self.requests = token, delay, []
         self.refusal: Refused | None = None
+        self.known: set[str] = set()  # hashes of portraits' offsets
         self.port = self.server_address[1]
         self.accepted: list[socket.socket] = []
 

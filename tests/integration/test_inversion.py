@@ -142,7 +142,7 @@ def test_what_was_cancelled_goes_on(rig, eyes, quick, monkeypatch, tmp_path):
     state.write_bytes(b"of another kind")
     begun: list[Progress] = []
     invert(rig, [photos.photo(3)], "fast", eyes=eyes, watch=Watch(begun.append, state=state))
-    assert [progress.done for progress in begun if progress.done > inversion.SHARE_BEFORE][0] < 0.2
+    assert next(progress.done for progress in begun if progress.done > inversion.SHARE_BEFORE) < 0.2
 
 
 def test_the_command_writes_a_rig_file_and_a_sheet(rig, quick, tmp_path, capsys):

@@ -76,7 +76,7 @@ def test_those_of_another_generator_are_refused(generator):
         some_offsets(generator).applied(other)
     assert caught.value.code == "bad_offsets"
     renamed = Offsets(generator_hash(generator), {"b4.nothing": (torch.zeros(3, 1), torch.zeros(1, 9))})
-    with pytest.raises(StyleRigError, match="no weight 'b4.nothing'"):
+    with pytest.raises(StyleRigError, match=r"no weight 'b4\.nothing'"):
         renamed.applied(generator)
 
 

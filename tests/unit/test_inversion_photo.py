@@ -45,7 +45,7 @@ def test_all_kinds_of_colours_become_rgb():
     assert torch.equal(grey[0], grey[1]) and torch.equal(grey[0], grey[2])
     cmyk = read_photo(saved(picture().convert("CMYK"), "JPEG", quality=95), "p").pixels
     assert (cmyk - plain).abs().mean() < 0.02
-    deep = Image.fromarray((np.asarray(picture().convert("L")).astype(np.uint16) * 257))
+    deep = Image.fromarray(np.asarray(picture().convert("L")).astype(np.uint16) * 257)
     assert (read_photo(saved(deep, "PNG"), "p").pixels - grey).abs().max() < 0.01
     palette = read_photo(saved(picture().quantize(32), "PNG"), "p").pixels
     assert (palette - plain).abs().mean() < 0.05

@@ -27,10 +27,11 @@ STRIDE = 0.3  # of a square's side
 ROUNDS = 3  # of moving a square to where the answer says
 JITTER = ((0.12, 0, 1, 0), (-0.12, 0, 1, 0), (0, 0.12, 1, 0), (0, -0.12, 1, 0), (0, 0, 0.85, 0), (0, 0, 1.18, 0),
           (0, 0, 1, 0.15), (0, 0, 1, -0.15), (0, 0, 1, 0))  # fmt: skip
-LIKELY, SURE = 0.5, 0.8  # probability of a face: in a square of the search, and in the mean of jittered squares
+LIKELY, SURE = 0.5, 0.9  # probability of a face: in a square of the search, and in the mean of jittered squares
 LOOSE = 0.15  # half widths by which jittered squares may differ about a face's landmarks
 MOST = 60  # squares that are looked at again
 SMALLEST_FACE = 40  # pixels of the side of a face's crop
+SAME, OWN = 0.3, 0.75  # of a face's size: nearer are two answers about one, and small things that belong to it
 RIVAL = 0.5  # of the largest face's size: one that is smaller stands in the background
 
 
@@ -97,22 +98,23 @@ def find_faces(photo: Photo, finder: FaceFinder) -> list[Face]:
     squares = likely_squares(pyramid, finder)
     for _ in range(ROUNDS):
         squares = told(squares, look(pyramid, squares, finder)[1])
-    faces: list[Face] = []
-    for face, loose in verified(pyramid, squares, finder):
-        if face.likely >= SURE and loose <= LOOSE and face.width >= SMALLEST_FACE:
-            keep_best(faces, face)
+    seen = verified(pyramid, squares, finder)
+    faces = apart([face for face, loose in seen if face.likely >= SURE and loose <= LOOSE and face.width >= SMALLEST_FACE])
     return sorted(faces, key=lambda face: float(face.landmarks[:, 0].mean()))
 
 
-def keep_best(faces: list[Face], face: Face) -> None:
-    """Add a face, or put it in the place of the same one that is less likely."""
-    middle = face.landmarks.mean(dim=0)
-    for index, other in enumerate(faces):
-        if float((other.landmarks.mean(dim=0) - middle).norm()) < 0.3 * max(face.width, other.width):
-            if face.likely > other.likely:
-                faces[index] = face
-            return
-    faces.append(face)
+def apart(faces: list[Face]) -> list[Face]:
+    """The likeliest of each face; none of the small ones that are seen in a large one's hair, collar or hat."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.likely):
+        if all(distance(face, other) > SAME * max(face.width, other.width) for other in kept):
+            kept.append(face)
+    return [face for face in kept if not any(face.width < RIVAL * other.width and distance(face, other) < OWN * other.width for other in kept)]
+
+
+def distance(face: Face, other: Face) -> float:
+    """Pixels between the middles of two faces."""
+    return float((face.landmarks.mean(dim=0) - other.landmarks.mean(dim=0)).norm())
 
 
 def flip(points: Tensor) -> Tensor:

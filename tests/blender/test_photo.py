@@ -1,0 +1,80 @@
+"""Portrait from Photo: the photo goes out, a rig comes back, and what belongs to it travels with the .blend."""
+
+from __future__ import annotations
+
+import json
+
+import bpy
+import fake_backend
+import pytest
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"a person")
+    return path
+
+
+@pytest.fixture
+def rig(server, empty_scene, photo):
+    assert bpy.ops.stylerig.portrait_from_photo(filepath=str(photo), effort="fine") == {"FINISHED"}
+    return bpy.context.view_layer.objects.active
+
+
+def frames(server) -> list[dict]:
+    return [body["portrait"] for path, body in server.requests if path == "/v1/frames"]
+
+
+def test_a_photo_becomes_a_rig(server, rig):
+    begun = next(body for path, body in server.requests if path == "/v1/portraits/photos")
+    assert server.photo == b"a person" and begun["effort"] == "fine" and begun["faces"] == [None]
+    assert rig.stylerig.is_rig and "photo.jpg" in rig.stylerig.source
+    stored = json.loads(rig.stylerig.portrait)
+    assert stored["offsets"] == {"sha256": fake_backend.OFFSETS_HASH}, "the file itself lies apart"
+    assert "".join(rig.stylerig.offsets.as_string().split()) == fake_backend.OFFSETS_FILE
+
+
+def test_the_file_goes_with_the_blend_and_is_sent_once(server, rig, part, tmp_path):
+    bpy.ops.stylerig.duplicate_portrait()
+    assert len(bpy.data.texts) == 1, "rigs of one portrait share it"
+    path = str(tmp_path / "saved.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    part("client.offsets").FILES.clear()
+    server.known.clear()
+    server.requests.clear()
+    bpy.ops.wm.open_mainfile(filepath=path)
+    rig = next(item for item in bpy.data.objects if item.stylerig.is_rig)
+    client = part("client.http_client").Client(server.port, server.token)
+    portrait = part("rig.read_rig").portrait_of(rig)
+    for _ in range(2):
+        client.frame(portrait, {"rotation": None, "expression": {}}, 32)
+    assert ["file" in asked["offsets"] for asked in frames(server)] == [False, True, False]
+
+
+def test_a_rig_of_another_face_takes_its_file_along(server, rig):
+    bpy.ops.stylerig.new_portrait(seed=4, replace=True)
+    rig = bpy.context.view_layer.objects.active
+    assert rig.stylerig.offsets is None and "offsets" not in json.loads(rig.stylerig.portrait)
+
+
+def test_an_exported_rig_file_holds_it(server, rig, tmp_path):
+    bpy.context.scene.frame_end = 1
+    bpy.ops.stylerig.export_rig_file(filepath=str(tmp_path / "shot.json"))
+    written = json.loads((tmp_path / "shot.json").read_text(encoding="utf-8"))
+    assert written["portrait"]["offsets"]["file"] == fake_backend.OFFSETS_FILE
+
+
+def test_a_photo_of_nobody_and_one_that_is_not_there_are_told(server, empty_scene, photo, tmp_path):
+    photo.write_bytes(b"nobody")
+    with pytest.raises(RuntimeError, match="no face"):
+        bpy.ops.stylerig.portrait_from_photo(filepath=str(photo))
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        bpy.ops.stylerig.portrait_from_photo(filepath=str(tmp_path / "none.jpg"))
+    assert not [item for item in bpy.data.objects if item.stylerig.is_rig]
+
+
+def test_pictures_can_be_dropped(extension):
+    handler = bpy.types.STYLERIG_FH_photo
+    assert handler.bl_import_operator == "stylerig.portrait_from_photo"
+    assert {".jpg", ".png"} <= set(handler.bl_file_extensions.split(";"))
