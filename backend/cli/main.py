@@ -44,6 +44,7 @@ COMMANDS = {  # name: (module, what it does)
     "evaluate generator": ("backend.cli.evaluate_generator", "measure a generator against its training pictures"),
     "evaluate rig": ("backend.cli.evaluate_rig", "measure how well the rig follows its controls"),
     "evaluate attributes": ("backend.cli.evaluate_attributes", "measure what a model's sliders change, and what they leave"),
+    "evaluate inversion": ("backend.cli.evaluate_inversion", "measure portraits of photos of people held out"),
     "evaluate methods": ("backend.cli.evaluate_methods", "compare all ways to steer a StyleGAN on the same requests"),
     "evaluate judge-noise": ("backend.cli.evaluate_judge_noise", "measure what the judge reads where nothing changed"),
     "evaluate ablations": ("backend.cli.evaluate_ablations", "train and measure the rig's losses without each term"),

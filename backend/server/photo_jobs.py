@@ -92,7 +92,9 @@ class PhotoJobs:
             job.error = error
         except Exception:
             LOG.exception("A portrait of photos failed")
-            job.error = StyleRigError("The backend failed at this photo.", "This is a fault of StyleRig; its log says where.", code="internal")
+            job.error = StyleRigError(
+                "The backend failed at this photo.", "This is a fault of StyleRig; its log says where.", code="internal"
+            )
         job.ended = True
 
     def portrait(self, request: schema.PhotoRequest, photos: list[tuple[str, bytes]], job: PhotoJob) -> schema.Portrait:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from ..translations import tr
 from ..windows import redraw
 from .portrait import PortraitOperator
 
-CONSENT = "A photo of a person needs that person's consent. What is made of it is marked as synthetic."
 EFFORTS = (
     ("fast", "Fast", "Some 20 seconds: who it is, roughly", 1),
     ("fine", "Fine", "Some minutes: as near as the model can come", 2),
@@ -41,7 +41,11 @@ class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
     filter_glob: StringProperty(default=";".join(f"*{suffix}" for suffix in SUFFIXES), options={"HIDDEN"})
     effort: EnumProperty(name="Effort", description="How long it may take", items=EFFORTS, default="fast")
     face: IntProperty(
-        name="Face", description="Which face is meant where there are several, from the left; 0 where there is one", default=0, min=0, max=99
+        name="Face",
+        description="Which face is meant where there are several, from the left; 0 where there is one",
+        default=0,
+        min=0,
+        max=99,
     )
     replace: BoolProperty(
         name="Replace Active Rig", description="Give the active rig the face and keep its animation", options={"SKIP_SAVE"}
@@ -60,7 +64,8 @@ class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
         column.use_property_split = True
         for name in ("effort", "face", "replace"):
             column.prop(self, name)
-        for part in tr(CONSENT).split(". "):  # a dialog does not wrap
+        consent = tr("A photo of a person needs that person's consent. What is made of it is marked as synthetic.")
+        for part in re.split(r"(?<=[.。])\s*", consent):  # a dialog does not wrap
             column.label(text=part, translate=False)
 
     def execute(self, context: bpy.types.Context) -> set[str]:

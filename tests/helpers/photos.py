@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from models.editing.inversion.photo import Photo, read_photo
-from models.rigging import Controls, Rig
+from models.io.images import to_uint8
+from models.rigging import Rig
 
 BACKGROUND = (0.25, 0.4, 0.35)
 
@@ -21,12 +22,14 @@ def shipped_rig() -> Rig:
 
 
 @cache
-def person(seed: int, size: int = 256) -> np.ndarray:
-    """A portrait (size, size, 3) uint8."""
-    frame = shipped_rig().frame(shipped_rig().new_portrait(seed), Controls(), size, ("HeadMatte", "Portrait"))
-    matte = frame["HeadMatte"]
-    colour = frame["Portrait"] - (1 - matte) * 0.5 + (1 - matte) * np.float32(BACKGROUND)
-    return np.uint8(np.clip(255 * colour, 0, 255).round())
+def person(seed: int) -> np.ndarray:
+    """A portrait (256, 256, 3) uint8."""
+    rig = shipped_rig()
+    w = torch.from_numpy(rig.new_portrait(seed).w)[None]
+    with torch.no_grad():
+        colour, alpha = rig.generator.foreground(w)
+    picture = colour[0] + (1 - alpha[0]) * torch.tensor(BACKGROUND)[:, None, None]
+    return to_uint8(picture)
 
 
 def scene(seeds: tuple[int, ...], height: int = 400, width: int = 640) -> Image.Image:

@@ -35,7 +35,9 @@ def test_a_file_says_all_and_its_hash_is_that_of_its_bytes(generator):
     offsets = some_offsets(generator)
     again = read_offsets(offsets.data)
     assert again.digest == offsets.digest and again.generator == generator_hash(generator)
-    assert all(torch.equal(again.factors[name][0], a) and torch.equal(again.factors[name][1], b) for name, (a, b) in offsets.factors.items())
+    assert all(
+        torch.equal(again.factors[name][0], a) and torch.equal(again.factors[name][1], b) for name, (a, b) in offsets.factors.items()
+    )
 
 
 def test_they_change_a_copy_and_only_that(generator):

@@ -109,7 +109,9 @@ def apart(faces: list[Face]) -> list[Face]:
     for face in sorted(faces, key=lambda face: -face.likely):
         if all(distance(face, other) > SAME * max(face.width, other.width) for other in kept):
             kept.append(face)
-    return [face for face in kept if not any(face.width < RIVAL * other.width and distance(face, other) < OWN * other.width for other in kept)]
+    return [
+        face for face in kept if not any(face.width < RIVAL * other.width and distance(face, other) < OWN * other.width for other in kept)
+    ]
 
 
 def distance(face: Face, other: Face) -> float:

@@ -121,7 +121,9 @@ def invert(
 def check_request(photos: Sequence[Photo], effort: str) -> None:
     """Raise StyleRigError for too many photographs, or a setting that there is not."""
     if not 1 <= len(photos) <= MOST_PHOTOS:
-        raise StyleRigError(f"A portrait is made of 1 to {MOST_PHOTOS} photos, not {len(photos)}.", "Choose the best ones.", code="bad_photo")
+        raise StyleRigError(
+            f"A portrait is made of 1 to {MOST_PHOTOS} photos, not {len(photos)}.", "Choose the best ones.", code="bad_photo"
+        )
     if effort not in EFFORTS:
         raise StyleRigError(f"There is no setting {effort!r}.", f"Choose {' or '.join(EFFORTS)}.", code="bad_option")
 

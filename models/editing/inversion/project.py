@@ -48,7 +48,9 @@ class Views:
     def at(self, rows: list[int], size: int) -> Views:
         """Some of them, in ``size``² pixels."""
         factor = self.pictures.shape[-1] // size
-        small = [image if factor == 1 else avg_pool2d(image, factor) for image in (self.pictures[rows], self.mattes[rows], self.weights[rows])]
+        small = [
+            image if factor == 1 else avg_pool2d(image, factor) for image in (self.pictures[rows], self.mattes[rows], self.weights[rows])
+        ]
         return Views(*small, self.moved[rows], None if self.guides is None else self.guides[rows])
 
 
@@ -87,7 +89,11 @@ class Projection:
 
     def state(self) -> dict[str, Tensor]:
         """All that was found so far."""
-        return {"w": self.w.detach(), "delta": self.delta.detach(), **{name: value.detach() for name, value in self.tuning.state_dict().items()}}
+        return {
+            "w": self.w.detach(),
+            "delta": self.delta.detach(),
+            **{name: value.detach() for name, value in self.tuning.state_dict().items()},
+        }
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -159,7 +165,9 @@ def pyramid_loss(difference: Tensor, weights: Tensor) -> Tensor:
     while difference.shape[-1] >= SMALLEST:
         total = total + mean_of(difference, weights)
         if levels < 2:
-            total = total + SLOPES * (mean_of(difference.diff(dim=3), weights[..., 1:]) + mean_of(difference.diff(dim=2), weights[..., 1:, :]))
+            total = total + SLOPES * (
+                mean_of(difference.diff(dim=3), weights[..., 1:]) + mean_of(difference.diff(dim=2), weights[..., 1:, :])
+            )
         difference, weights, levels = avg_pool2d(difference, 2), avg_pool2d(weights, 2), levels + 1
     return total / max(levels, 1)
 
