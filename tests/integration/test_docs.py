@@ -83,7 +83,7 @@ def test_labels_that_a_page_names_are_in_the_interface(name):
 def test_the_api_page_has_the_backends_paths_headers_and_statuses():
     text = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
     paths = set(create_app(rig_library(), "token").openapi()["paths"])
-    assert set(re.findall(r"`(?:GET|POST) (/v1/[\w/]+)`", text)) == paths
+    assert set(re.findall(r"`(?:GET|POST|DELETE) (/v1/[\w/{}]+)`", text)) == paths
     names = {frames.ARRAY_SHAPE_HEADER, frames.ARRAY_TYPE_HEADER, frames.ARRAY_CHANNELS_HEADER, frames.PLACEMENT_HEADER}
     assert set(re.findall(r"`(X-[\w-]+)`", text)) == names | {frames.CLIENT_HEADER, frames.SUPERSEDE_HEADER}
     rows = re.findall(r"^\| ([\d, ]+) \| (`.*?`(?:, (?:`\w+`|…))*) \|", text, re.MULTILINE)
