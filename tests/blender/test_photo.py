@@ -59,7 +59,7 @@ def test_a_rig_of_another_face_takes_its_file_along(server, rig):
 
 
 def test_an_exported_rig_file_holds_it(server, rig, tmp_path):
-    bpy.context.scene.frame_end = 1
+    bpy.context.scene.frame_end, bpy.context.scene.stylerig.placement = 1, "CROP"
     bpy.ops.stylerig.export_rig_file(filepath=str(tmp_path / "shot.json"))
     written = json.loads((tmp_path / "shot.json").read_text(encoding="utf-8"))
     assert written["portrait"]["offsets"]["file"] == fake_backend.OFFSETS_FILE
