@@ -16,6 +16,7 @@ from ..protocol.camera import PortraitCamera
 
 DEPTH_TOLERANCE = 0.08  # cm by which a point may lie behind the Depth pass and still be seen: below a lid's thickness
 FACING_COSINES = (0.12, 0.45)  # cosine to the view at which a surface begins to count, and counts in full
+FACING_POWER = 4  # of the cosine, by which views are blended: the one that a surface faces rules
 OPAQUE_ALPHAS = (0.6, 0.98)  # the same for the portrait's alpha
 RATIO_BOUNDS = (0.02, 8.0)  # bounds of portrait colour / albedo, so that dark albedo does not explode
 MIN_ALBEDO = 0.02
@@ -41,23 +42,24 @@ class Surface:
     normals: np.ndarray  # (N, 3) unit
 
 
-def portrait_texture(mesh: HeadMesh, frame: dict[str, np.ndarray], placement: np.ndarray, seen_by: PortraitCamera, size: int) -> np.ndarray:
+def portrait_texture(mesh: HeadMesh, views: list[dict[str, np.ndarray]], seen_by: PortraitCamera, size: int) -> np.ndarray:
     """The portrait as a texture (size, size, 3), scene-linear, row 0 at the bottom.
 
-    ``frame``: "Combined" and "Depth" as the backend makes them, at scale 1 without a shift;
-    ``placement``: yaw, pitch, roll (radians), x, y, z (cm) of the head in it, before ``seen_by``. Where the camera sees
+    ``views``: one or several frames of the same head, "Combined" and "Depth" as the backend makes them, at scale 1
+    without a shift, and "placement": yaw, pitch, roll (radians), x, y, z (cm) of the head in it, before ``seen_by``.
+    They are blended by how far the surface faces each. Where a camera sees
     the surface the texture is the portrait; elsewhere it is the albedo in the light of the nearest
     part that is seen, spread over the mesh and thus without seams.
     """
-    surface = placed(mesh, placement)
-    colour, seen = sample_portrait(surface, frame, seen_by)
+    surfaces = [placed(mesh, np.ravel(view["placement"]).astype(float)) for view in views]
+    colour, seen = sample_views(surfaces, views, seen_by)
     ratio = lit_ratio(mesh, colour, seen)
     triangle, weights = rasterise_uv(mesh.uv, size, priority=seen[mesh.triangles].mean(axis=1))
     inside = triangle >= 0
     corners = mesh.triangles[triangle[inside]]
     weights = weights[inside].astype(np.float32)
-    texels = Surface(mix(surface.points, corners, weights), unit(mix(surface.normals, corners, weights)))
-    colour, seen = sample_portrait(texels, frame, seen_by)
+    texels = [Surface(mix(one.points, corners, weights), unit(mix(one.normals, corners, weights))) for one in surfaces]
+    colour, seen = sample_views(texels, views, seen_by)
     unseen = mix(mesh.albedo, corners, weights) * mix(ratio, corners, weights)
     texture = np.zeros((size, size, 3), dtype=np.float32)
     texture[inside] = unseen + seen[:, None] * (colour - unseen)
@@ -87,6 +89,21 @@ def mix(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndar
     return np.einsum("nk,nkc->nc", weights, values[corners])
 
 
+def sample_views(surfaces: list[Surface], views: list[dict[str, np.ndarray]], seen_by: PortraitCamera) -> tuple[np.ndarray, np.ndarray]:
+    """As ``sample_portrait`` of several views: each counts by how much it sees a point, and how far that faces it."""
+    samples = [sample_portrait(surface, view, seen_by) for surface, view in zip(surfaces, views, strict=True)]
+    weights = [seen * facing_of(surface, seen_by) ** FACING_POWER for (_, seen), surface in zip(samples, surfaces, strict=True)]
+    total = np.maximum(sum(weights), 1e-9)[:, None]
+    colour = sum(weight[:, None] * one for weight, (one, _) in zip(weights, samples, strict=True)) / total
+    return colour, np.max([seen for _, seen in samples], axis=0)
+
+
+def facing_of(surface: Surface, seen_by: PortraitCamera) -> np.ndarray:
+    """Cosine (N,) between each point's normal and the way to the camera; 0 for what is turned away."""
+    to_camera = unit(np.array((0.0, 0.0, seen_by.distance), np.float32) - surface.points)
+    return np.maximum((surface.normals * to_camera).sum(axis=1), 0)
+
+
 def sample_portrait(surface: Surface, frame: dict[str, np.ndarray], seen_by: PortraitCamera) -> tuple[np.ndarray, np.ndarray]:
     """Linear colour (N, 3) of the portrait at these points, and how much each is seen (N,), 0 to 1."""
     depth = seen_by.distance - surface.points[:, 2]
@@ -97,8 +114,7 @@ def sample_portrait(surface: Surface, frame: dict[str, np.ndarray], seen_by: Por
     colour = rgba[:, :3] / np.maximum(alpha, 1e-4)[:, None]
     nearest = frame["Depth"][..., 0]
     rows, columns = pixels_at(nearest.shape, place)
-    to_camera = unit(np.array((0.0, 0.0, seen_by.distance), np.float32) - surface.points)
-    facing = (surface.normals * to_camera).sum(axis=1)
+    facing = facing_of(surface, seen_by)
     pixel = 2 * half_width / nearest.shape[1]  # cm; the surface may fall away by this much times its slope
     slope = np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, FACING_COSINES[0])
     in_front = depth <= nearest[rows, columns] + DEPTH_TOLERANCE + pixel * slope

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -9,27 +10,33 @@ from pathlib import Path
 
 import bpy
 import numpy as np
-from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from ..client.backend_manager import connector
 from ..client.http_client import Client
 from ..errors import UserError
 from ..identity import found, key_of
 from ..operators import AsyncOperator
-from ..protocol import colour, compositing, conversions
-from ..protocol.camera import camera_of
+from ..protocol import colour, compositing, conversions, harmonics
+from ..protocol.camera import camera_of, rotation_from_matrix, rotation_to_matrix
+from ..protocol.rounding import rounded, rounded_light
 from ..rig.build import ALBEDO
 from ..rig.read_rig import active_rig, head_of, present_rig, read_controls
 from . import projection
 
 TEXTURE_NODE = "StyleRig Portrait"
+SIDES = (0.0, math.radians(40), math.radians(-40))  # how the head is turned for each view
+DARKEST = 0.05  # light that a picture is divided by at least
 GREY_ALBEDO = 0.5  # albedo of a mesh whose colour attribute is gone
 CENTRED_CONTROLS = {"translation": [0.0, 0.0], "scale": 1.0}  # so that the head fills the picture
 
 
-def texture_drawer(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: int) -> Callable[[Callable[[], Client]], np.ndarray]:
+def texture_drawer(
+    rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: int, sides: bool, delit: bool
+) -> Callable[[Callable[[], Client]], np.ndarray]:
     """What draws the rig's portrait, as it is posed now, onto its mesh's UVs: sRGB (size, size, 3), row 0 at the bottom.
 
+    ``sides``: from either side too, in the same light of the face. ``delit``: divided by the light.
     It is for any thread, is called with what gives the backend's client, and raises UserError.
     Raises UserError.
     """
@@ -40,12 +47,31 @@ def texture_drawer(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph, size: 
     mesh = head_mesh(head, controls["expression"])
 
     def draw(connect: Callable[[], Client]) -> np.ndarray:
-        passes = connect().frame(portrait, {**controls, **CENTRED_CONTROLS}, compositing.backend_size(size), ("Depth",))
-        placement = np.asarray(passes["placement"], dtype=float).reshape(-1)
-        texture = projection.portrait_texture(mesh, passes, placement, camera_of(portrait), size)
+        client, pixels = connect(), compositing.backend_size(size)
+        wanted = ("Depth", "Shading") if delit else ("Depth",)
+        asked = [turned(controls, angle) for angle in (SIDES if sides else (0.0,))]
+        views = [client.frame(portrait, {**one, **CENTRED_CONTROLS}, pixels, wanted) for one in asked]
+        texture = projection.portrait_texture(mesh, [without_light(view) if delit else view for view in views], camera_of(portrait), size)
         return colour.linear_to_srgb(np.clip(texture, 0, 1))
 
     return draw
+
+
+def turned(controls: dict, angle: float) -> dict:
+    """The controls with the head turned about the upright by ``angle`` radians, and its light with it."""
+    if angle == 0:
+        return controls
+    turn = rotation_to_matrix((angle, 0.0, 0.0))
+    rotation = rotation_from_matrix(turn @ rotation_to_matrix(controls["rotation"]))
+    return {**controls, "rotation": rounded(rotation), "light": rounded_light(harmonics.rotate(np.array(controls["light"]), turn))}
+
+
+def without_light(view: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The view with its picture divided by Shading, where there is any."""
+    combined, shading = view["Combined"].copy(), view["Shading"]
+    lit = shading.max(axis=-1, keepdims=True) > DARKEST
+    combined[..., :3] = np.where(lit, combined[..., :3] / np.maximum(shading, DARKEST), combined[..., :3])
+    return {**view, "Combined": combined}
 
 
 def head_mesh(head: bpy.types.Object, expression: dict[str, float]) -> projection.HeadMesh:
@@ -183,6 +209,10 @@ class STYLERIG_OT_portrait_texture(AsyncOperator, bpy.types.Operator):
         name="File", description="A PNG file to write as well; empty for none",
         subtype="FILE_PATH", options={"SKIP_SAVE", "PATH_SUPPORTS_BLEND_RELATIVE"},
     )  # fmt: skip
+    sides: BoolProperty(
+        name="From the Sides Too", description="Draw it turned by 40° to either side as well, and blend the three by what each faces"
+    )
+    delit: BoolProperty(name="Without Light", description="Divide the picture by the portrait's light, for a texture that is lit again")
     shading: EnumProperty(
         name="Shading",
         description="How the material uses the texture",
@@ -206,7 +236,7 @@ class STYLERIG_OT_portrait_texture(AsyncOperator, bpy.types.Operator):
     def work(self) -> Callable[[], np.ndarray]:
         rig, connect = present_rig(bpy.context), connector()
         self._rig, self._name = key_of(rig), rig.name
-        draw = texture_drawer(rig, bpy.context.evaluated_depsgraph_get(), self.size)
+        draw = texture_drawer(rig, bpy.context.evaluated_depsgraph_get(), self.size, self.sides, self.delit)
         return lambda: draw(connect)
 
     def finish(self, context: bpy.types.Context, value: np.ndarray) -> set[str]:

@@ -184,3 +184,49 @@ def test_a_mesh_without_a_material_gets_one(rig, slots):
         materials.append(None)
     bpy.ops.stylerig.portrait_texture(size=64)
     assert len(materials) == 1 and "StyleRig Portrait" in materials[0].node_tree.nodes
+
+
+def view_of_head(controls: dict, _size: int, light: float = 0.8) -> dict[str, np.ndarray]:
+    """The ellipsoid turned by the yaw asked for, evenly lit, in a colour that is its place across the head, model space."""
+    yaw = controls["rotation"][0]
+    turn = np.array(((np.cos(yaw), 0, np.sin(yaw)), (0, 1, 0), (-np.sin(yaw), 0, np.cos(yaw))))
+    origin, along = np.array((0.0, 0.0, 120.0)) @ turn / fake_backend.RADII, rays(PICTURE) @ turn / fake_backend.RADII
+    a, b, c = (along**2).sum(-1), along @ origin, (origin**2).sum() - 1
+    root = b * b - a * c
+    hit = root > 0
+    depth = np.where(hit, (-b - np.sqrt(np.maximum(root, 0))) / a, 0)
+    points = (np.array((0.0, 0.0, 120.0)) + depth[..., None] * rays(PICTURE)) @ turn
+    combined = np.concatenate((light * across(points), np.ones_like(depth)[..., None]), axis=-1) * hit[..., None]
+    shading = np.full((*hit.shape, 3), light) * hit[..., None]
+    placement = np.array((yaw, 0, 0, 0, 0, 0))
+    return {"Combined": combined, "Depth": np.where(hit, depth, 1e10)[..., None], "Shading": shading, "placement": placement}
+
+
+def across(points: np.ndarray) -> np.ndarray:
+    """A colour (…, 3) by the place in model space."""
+    return np.stack((points[..., 0] / 30 + 0.5, points[..., 1] / 40 + 0.5, np.full(points.shape[:-1], 0.6)), axis=-1).clip(0.02, 0.98)
+
+
+@pytest.mark.parametrize(("sides", "delit"), [(False, False), (True, False), (True, True)])
+def test_views_from_the_sides_and_without_light(extension, rig, monkeypatch, sides, delit):
+    asked = []
+    use_client(extension, monkeypatch, KnownClient(lambda controls, size: asked.append(controls) or view_of_head(controls, size)))
+    rig.pose.bones["head"].rotation_euler = (0, 0, 0)
+    bpy.context.view_layer.update()
+    assert bpy.ops.stylerig.portrait_texture(size=256, sides=sides, delit=delit) == {"FINISHED"}
+    assert sorted(round(np.degrees(one["rotation"][0])) for one in asked) == ([-40, 0, 40] if sides else [0])
+    mesh = fake_backend.mesh_of(fake_backend.new_portrait(7, 0.7))
+    points, uv = mesh["vertices"][mesh["corners"][: 4 * SKIN_QUADS : 4]], mesh["uv"][: 4 * SKIN_QUADS : 4]
+    side = (np.abs(points[:, 0]) > 7.0) & (np.abs(points[:, 2]) < 2.0) & (np.abs(points[:, 1]) < 4)  # where an ear would be
+    columns, rows = (uv.clip(0, 0.999) * 256).astype(int).T
+    texels = to_linear(texture_pixels(f"{rig.name} Portrait")[rows, columns, :3])
+    error = np.abs(texels - (1.0 if delit else 0.8) * across(points))[side, 0]
+    assert side.sum() >= 4 and (np.median(error) < 0.03) == sides
+
+
+def test_the_light_turns_with_the_head(part):
+    light = np.zeros((9, 3))
+    light[0], light[3] = 2.0, 1.0
+    turned = part("render.texture").turned({"rotation": [0.1, 0.0, 0.0], "light": light.tolist()}, 0.5)
+    assert turned["rotation"] == pytest.approx([0.6, 0, 0]) and np.allclose(np.array(turned["light"])[0], 2.0)
+    assert np.allclose(np.linalg.norm(np.array(turned["light"])[1:4], axis=0), 1.0)
