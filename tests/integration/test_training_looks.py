@@ -24,6 +24,8 @@ from models.training.core.config import parse_settings
 from models.training.core.trainer import Trainer
 from models.training.translation import config, data
 from models.training.translation.attributes import attributes_of, hair_colour
+from models.training.translation.framing import Framing
+from models.training.translation.made import PAPER
 from models.training.translation.run import open_training
 from models.training.translation.stargan import changed
 from models.training.translation.task import train_look
@@ -32,6 +34,7 @@ from models.translation.lab import colours_of, lightness_of
 from tests.helpers.picture_sets import ellipse, paths, write_set
 
 SIZE, PEOPLE = 32, 96
+OF_KIND = {"colourise": "pix2pix", "drawing": "cyclegan", "attributes": "stargan", "styles": "starganv2", "cogan-glasses": "cogan"}
 DOMAINS = ["no glasses", "glasses"]
 TINY = {
     "pix2pix": {"resolution": SIZE, "discriminator_width": 2, "discriminator_layers": 1, "generator": {"width": 2, "levels": 5}},
@@ -186,26 +189,48 @@ def test_pairs_of_two_folders_belong_together(folders, tmp_path):
 
 
 def test_domains_are_folders_sub_folders_or_what_the_truth_says(studio, folders):
-    by_folder = data.open_domains([folders / "ink", folders / "paint"], (), SIZE, 0, False)
-    by_sub_folder = data.open_domains([folders], ["paint", "ink"], SIZE, 0, False)
+    by_folder = data.open_domains([folders / "ink", folders / "paint"], (), Framing(SIZE), 0, False)
+    by_sub_folder = data.open_domains([folders], ["paint", "ink"], Framing(SIZE), 0, False)
     assert [images.name for images in by_folder] == ["ink", "paint"] and [images.name for images in by_sub_folder] == ["paint", "ink"]
     assert torch.equal(by_folder[0].of(by_folder[0].rows[:3]), by_sub_folder[1].of(by_sub_folder[1].rows[:3]))
-    without, glasses = data.open_domains([studio], DOMAINS, SIZE, 0, False)
+    without, glasses = data.open_domains([studio], DOMAINS, Framing(SIZE), 0, False)
     assert len(without.rows) + len(glasses.rows) == PEOPLE and len(without.rows) > len(glasses.rows) > 10
     assert not set(without.training) & set(without.held_out) and len(without.held_out) in range(1, 6)
     assert len(without.example_rows(99)) == len(without.held_out) and set(without.example_rows(2)) <= set(without.held_out)
     without.held_out = np.array([], dtype=int)
     assert without.example_rows(3).tolist() == without.training[[0, round((len(without) - 1) / 2), -1]].tolist()
-    young, old = data.open_domains([studio], ["young", "old"], SIZE, 0, False)
+    young, old = data.open_domains([studio], ["young", "old"], Framing(SIZE), 0, False)
     assert len(young.rows) + len(old.rows) < PEOPLE  # those between belong to neither
     with pytest.raises(StyleRigError, match=r"no folder 'oil' .*ink, paint"):
-        data.open_domains([folders], ["oil", "ink"], SIZE, 0, False)
+        data.open_domains([folders], ["oil", "ink"], Framing(SIZE), 0, False)
     with pytest.raises(StyleRigError, match="does not say who has 'wings'"):
-        data.open_domains([studio], ["wings", "no wings"], SIZE, 0, False)
+        data.open_domains([studio], ["wings", "no wings"], Framing(SIZE), 0, False)
+
+
+def test_photos_become_drawings_of_other_people(studio, folders):
+    photos, drawings = data.open_domains([studio], ["photo", "drawing"], Framing(SIZE), 0, False)
+    assert len(photos.rows) + len(drawings.rows) == PEOPLE and not set(photos.rows) & set(drawings.rows)
+    assert len(photos.held_out) and len(drawings.held_out)
+    plain = data.open_images(studio, Framing(SIZE), 0, False)
+    row = drawings.rows[:1]
+    assert torch.equal(photos.of(photos.rows[:2]), plain.of(photos.rows[:2]))
+    drawn = drawings.of(row) * 0.5 + 0.5
+    assert (drawn - plain.of(row) * 0.5 - 0.5).abs().mean() > 0.05
+    assert torch.allclose(drawn[0, :, 0, 0], torch.tensor(PAPER), atol=0.01)  # nothing is there: paper
+    trainer = training("cyclegan", studio, Path("unused"), plan_of("cyclegan").model_copy(update={"domains": ("photo", "drawing")}))
+    assert [images.made for images in trainer.task.domains] == ["photo", "drawing"]
+    with pytest.raises(StyleRigError, match=r"no folder 'photo'"):
+        (folders / "drawing").mkdir(exist_ok=True)
+        data.open_domains([folders], ["photo", "drawing"], Framing(SIZE), 0, False)
+
+
+def test_whole_heads_are_asked_for_of_sets_that_show_them(studio):
+    with pytest.raises(StyleRigError, match="do not show whole heads"):
+        data.open_images(studio, Framing(SIZE, whole=True), 0, False)
 
 
 def test_attributes_are_those_of_the_people(studio, tmp_path):
-    pictures, face = data.open_images(studio, SIZE, 0, False).pictures, load_face_model("head-2")
+    pictures, face = data.open_images(studio, Framing(SIZE), 0, False).pictures, load_face_model("head-2")
     names = ["black hair", "brown hair", "blond hair", "grey hair", "beard", "no beard", "old"]
     found = attributes_of(pictures, names)
     assert (found[:, :4].sum(axis=1) == 1).all() and (found[:, 4] != found[:, 5]).all()
@@ -214,7 +239,7 @@ def test_attributes_are_those_of_the_people(studio, tmp_path):
         person = person_from_latent(latent_of(1, row, face), face)
         assert found[row, 6] == (person.age >= 55) and found[row, names.index(f"{hair_colour(person)} hair")]
     with pytest.raises(StyleRigError, match="another version of the studio"):
-        attributes_of(data.open_images(write_set(tmp_path, range(64)), 16, 0, False).pictures, names)
+        attributes_of(data.open_images(write_set(tmp_path, range(64)), Framing(16), 0, False).pictures, names)
 
 
 def test_stargan_learns_sets_of_labels_jointly(studio, folders, tmp_path):
@@ -306,7 +331,7 @@ def test_rates_follow_the_published_schedules_however_long_a_training_is():
 
 @pytest.mark.parametrize("path", sorted(PLANS.glob("*.toml")), ids=lambda path: path.stem)
 def test_plans_that_ship_are_read(path):
-    kind = path.stem if path.stem in KINDS else "pix2pix"
+    kind = path.stem if path.stem in KINDS else OF_KIND[path.stem]
     plan = config.load_plan(kind, path)
     if path.stem in KINDS and kind != "stargan":
         published = config.PLANS[kind]()

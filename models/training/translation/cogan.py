@@ -28,7 +28,7 @@ class CoGANTask(LookTask):
 
     def open_data(self) -> None:
         plan = self.plan
-        self.domains = open_domains(self.data, plan.generator.domains, plan.size, plan.seed, self.world.is_main)
+        self.domains = open_domains(self.data, plan.generator.domains, plan.framing, plan.seed, self.world.is_main)
 
     def create_networks(self) -> dict[str, nn.Module]:
         self.generator, self.discriminator = CoGANGenerator(self.plan.generator), CoGANDiscriminator(self.plan.generator)

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from models.training.core import config
 from models.training.core.config import Fraction, NonNegative, Positive, load_settings
 from models.training.core.trainer import Plan
+from models.training.translation.framing import Framing
 from models.translation.config import (
     CoGANConfig,
     NetworkConfig,
@@ -74,17 +75,24 @@ Stages = Annotated[tuple[Stage, ...], Field(strict=False, min_length=1)]
 
 
 class LookPlan(Plan):
-    """What every kind has. ``flip`` mirrors half of the images."""
+    """What every kind has. ``flip`` mirrors half of the images. ``whole``: of a set of whole heads, all that its pictures show, as
+    generators of whole heads draw portraits; else the FFHQ crops in them."""
 
     checkpoint_minutes: NonNegative = 5.0
     sample_minutes: NonNegative = 15.0
     flip: bool = True
+    whole: bool = False
     stages: Stages
 
     @property
     @abstractmethod
     def size(self) -> int:
         """Side of the images in pixels."""
+
+    @property
+    def framing(self) -> Framing:
+        """How pictures become images."""
+        return Framing(self.size, self.whole)
 
     @model_validator(mode="after")
     def stages_end(self) -> Self:

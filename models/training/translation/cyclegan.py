@@ -33,7 +33,7 @@ class CycleGANTask(LookTask):
         plan = self.plan
         if len(self.data) > 2 or (len(self.data) == 1 and len(plan.domains) != 2):
             raise bad_count(self.data, "two, or one and two names as domains in the plan")
-        self.domains = open_domains(self.data, plan.domains, plan.size, plan.seed, self.world.is_main)
+        self.domains = open_domains(self.data, plan.domains, plan.framing, plan.seed, self.world.is_main)
         self.pools = [ImagePool(plan.pool, plan.seed + index) for index in range(2)]
 
     def create_networks(self) -> dict[str, nn.Module]:

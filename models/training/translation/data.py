@@ -20,16 +20,22 @@ from models.data.image_set import ImageSet, InfiniteShuffle
 from models.device_rng import DeviceRng
 from models.errors import StyleRigError
 from models.training.translation.attributes import attributes_of
+from models.training.translation.framing import Framing
+from models.training.translation.made import MADE, line_drawing, made_of
 
 
 @dataclass(eq=False)
 class Images:
-    """Images of one kind, ``rows`` of a set of pictures, in an endless order that depends on ``seed``."""
+    """Images of one kind, ``rows`` of a set of pictures, in an endless order that depends on ``seed``.
+
+    ``made``: what of MADE the images are made into.
+    """
 
     name: str
     pictures: ImageSet
     rows: np.ndarray
     seed: int
+    made: str = "photo"
 
     def __post_init__(self) -> None:
         held_out = np.isin(self.rows, self.pictures.rows(held_out=True))
@@ -48,7 +54,9 @@ class Images:
     def of(self, rows: np.ndarray) -> Tensor:
         """The images of rows."""
         shown = self.pictures.batch(rows)[0].mul(0.5).add(0.5)
-        return over_backdrop(shown[:, :3], shown[:, 3:]).mul(2).sub(1)
+        if self.made == "drawing":
+            return line_drawing((shown[:, :3] + 1 - shown[:, 3:]).mul(2).sub(1))  # over white
+        return MADE[self.made](over_backdrop(shown[:, :3], shown[:, 3:]).mul(2).sub(1))
 
     def example_rows(self, count: int) -> np.ndarray:
         """Up to ``count`` of the images that are held out, evenly spread; where there are none, of those that are not."""
@@ -60,17 +68,17 @@ class Images:
         return self.of(self.example_rows(count))
 
 
-def open_images(folder: Path, size: int, seed: int, progress: bool) -> Images:
+def open_images(folder: Path, framing: Framing, seed: int, progress: bool) -> Images:
     """All images of a folder."""
-    pictures = ImageSet(folder, size, progress=progress)
+    pictures = framing.open(folder, progress)
     return Images(folder.name, pictures, np.arange(len(pictures)), seed)
 
 
-def open_pairs(folders: Sequence[Path], size: int, seed: int, progress: bool) -> list[Images]:
+def open_pairs(folders: Sequence[Path], framing: Framing, seed: int, progress: bool) -> list[Images]:
     """One folder, or two with pictures of the same names: inputs and outputs. Raises StyleRigError where they do not fit."""
     if len(folders) > 2:
         raise bad_count(folders, "one, from which the inputs are made, or two: inputs and outputs")
-    opened = [open_images(folder, size, seed, progress) for folder in folders]
+    opened = [open_images(folder, framing, seed, progress) for folder in folders]
     names = [[entry.picture.stem for entry in images.pictures.source.entries()] for images in opened]
     if len(names) == 2 and names[0] != names[1]:
         odd = sorted(set(names[0]) ^ set(names[1]))
@@ -78,19 +86,23 @@ def open_pairs(folders: Sequence[Path], size: int, seed: int, progress: bool) ->
     return opened
 
 
-def open_domains(folders: Sequence[Path], names: Sequence[str], size: int, seed: int, progress: bool) -> list[Images]:
+def open_domains(folders: Sequence[Path], names: Sequence[str], framing: Framing, seed: int, progress: bool) -> list[Images]:
     """The images of each domain: of each folder; or of one, by the studio's truth or by its sub-folders.
 
-    Pictures that show none or several of the ``names`` are left out. Raises StyleRigError for names that are not there.
+    Of names of MADE each person's pictures are made into one. Pictures that show none or several of the ``names`` are left out.
+    Raises StyleRigError for names that are not there.
     """
     if len(folders) > 1:
         if len(names) not in (0, len(folders)):
             raise bad_count(folders, f"one, or one for each of {', '.join(names)}")
-        opened = [open_images(folder, size, seed + index, progress) for index, folder in enumerate(folders)]
+        opened = [open_images(folder, framing, seed + index, progress) for index, folder in enumerate(folders)]
         for images, name in zip(opened, names, strict=False):
             images.name = name
         return opened
-    pictures = ImageSet(folders[0], size, progress=progress)
+    pictures = framing.open(folders[0], progress)
+    if names and set(names) <= MADE.keys() and not any((pictures.source.folder / name).is_dir() for name in names):
+        places = made_of(pictures.source.people(pictures.numbers), len(names))
+        return [Images(name, pictures, np.flatnonzero(places == index), seed + index, name) for index, name in enumerate(names)]
     shows = labels_of(pictures, names)
     alone = shows & (shows.sum(axis=1, keepdims=True) == 1)
     return [Images(name, pictures, np.flatnonzero(alone[:, index]), seed + index) for index, name in enumerate(names)]
@@ -125,15 +137,17 @@ class Labelled:
         return self.images.of(rows), self.labels[rows]
 
 
-def open_labelled(folders: Sequence[Path], label_sets: Sequence[Sequence[str]], size: int, seed: int, progress: bool) -> list[Labelled]:
+def open_labelled(
+    folders: Sequence[Path], label_sets: Sequence[Sequence[str]], framing: Framing, seed: int, progress: bool
+) -> list[Labelled]:
     """A folder for each set of labels. Raises StyleRigError where they do not fit."""
     if len(folders) != len(label_sets):
         raise bad_count(folders, f"{len(label_sets)}, one for each of generator.label_sets")
-    return [open_labels(*each, size, seed + index, progress) for index, each in enumerate(zip(folders, label_sets, strict=True))]
+    return [open_labels(*each, framing, seed + index, progress) for index, each in enumerate(zip(folders, label_sets, strict=True))]
 
 
-def open_labels(folder: Path, names: Sequence[str], size: int, seed: int, progress: bool) -> Labelled:
-    pictures = ImageSet(folder, size, progress=progress)
+def open_labels(folder: Path, names: Sequence[str], framing: Framing, seed: int, progress: bool) -> Labelled:
+    pictures = framing.open(folder, progress)
     shows = labels_of(pictures, names)
     rows = np.arange(len(pictures)) if pictures.paired else np.flatnonzero(shows.any(axis=1))
     return Labelled(Images(folder.name, pictures, rows, seed), torch.from_numpy(shows).float(), exclusive=not pictures.paired)

@@ -11,12 +11,12 @@ from models.device_rng import DeviceRng
 from models.training.core.trainer import Progress
 from models.training.translation.config import Pix2PixPlan
 from models.training.translation.data import flipped, jittered, open_pairs
+from models.training.translation.made import black_and_white, grey
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
 from models.translation.image_pool import ImagePool
 from models.translation.lab import coloured, colours_of, lightness_of
 from models.translation.layers import initialise_normal
-from models.translation.look import GREY
 from models.translation.losses import patch_discriminator_loss, pix2pix_loss
 from models.translation.patch_discriminator import make_discriminator
 from models.translation.unet import UNetGenerator
@@ -39,7 +39,7 @@ class Pix2PixTask(LookTask):
     sheet_text = "Images that the training never saw: what goes in, what comes out, what should."
 
     def open_data(self) -> None:
-        self.sources = open_pairs(self.data, self.plan.size, self.plan.seed, self.world.is_main)
+        self.sources = open_pairs(self.data, self.plan.framing, self.plan.seed, self.world.is_main)
         self.pool = ImagePool(self.plan.pool, self.plan.seed)
 
     def create_networks(self) -> dict[str, nn.Module]:
@@ -69,7 +69,7 @@ class Pix2PixTask(LookTask):
         if self.plan.generator.colourises:
             lightness = lightness_of(images)
             return coloured(lightness, torch.zeros_like(lightness).expand(-1, 2, -1, -1))
-        return grey(images).expand(-1, 3, -1, -1)
+        return black_and_white(images)
 
     def as_input(self, images: Tensor) -> Tensor:
         if self.plan.generator.colourises:
@@ -105,11 +105,6 @@ class Pix2PixTask(LookTask):
 
     def load_state(self, state: dict) -> None:
         self.pool.load_state(state["pool"])
-
-
-def grey(images: Tensor) -> Tensor:
-    """(N, 1, R, R), as looks of one channel take it."""
-    return (images * images.new_tensor(GREY)[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def psnr(images: Tensor, others: Tensor) -> float:

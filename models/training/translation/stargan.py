@@ -36,7 +36,7 @@ class StarGANTask(LookTask):
 
     def open_data(self) -> None:
         plan = self.plan
-        self.sets = open_labelled(self.data, plan.generator.label_sets, plan.size, plan.seed, self.world.is_main)
+        self.sets = open_labelled(self.data, plan.generator.label_sets, plan.framing, plan.seed, self.world.is_main)
         starts = [sum(map(len, plan.generator.label_sets[:index])) for index in range(len(self.sets))]
         self.columns = [slice(start, start + len(names)) for start, names in zip(starts, plan.generator.label_sets, strict=True)]
 

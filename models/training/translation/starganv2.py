@@ -44,7 +44,7 @@ class StarGANv2Task(LookTask):
 
     def open_data(self) -> None:
         plan = self.plan
-        self.domains = open_domains(self.data, plan.generator.domains, plan.size, plan.seed, self.world.is_main)
+        self.domains = open_domains(self.data, plan.generator.domains, plan.framing, plan.seed, self.world.is_main)
 
     def create_networks(self) -> dict[str, nn.Module]:
         self.networks, self.discriminator = StarGANv2(self.plan.generator), StarGANv2Discriminator(self.plan.generator)

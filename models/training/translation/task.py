@@ -183,7 +183,8 @@ def error(images: Tensor, others: Tensor) -> float:
 def open_look_training(task: LookTask, say: Callable[[str], None] = print) -> Trainer:
     """A training in the task's folder, continued if that holds a checkpoint; stages may have changed since."""
     plan, world = task.plan, task.world
-    key = {"kind": task.title, **plan.model_dump(mode="json", exclude={"stages", "checkpoint_minutes", "sample_minutes"})}
+    passing = {"stages", "checkpoint_minutes", "sample_minutes"} | (set() if plan.whole else {"whole"})  # which there was not at first
+    key = {"kind": task.title, **plan.model_dump(mode="json", exclude=passing)}
     stages = [stage.counted(task.epoch) for stage in plan.stages]
     return Trainer(task.title, task, plan, stages, task.output, key, world, say if world.is_main else lambda line: None)
 
