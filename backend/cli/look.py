@@ -33,6 +33,7 @@ from models.seeds import parse_seed
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from backend.files.motion import SteadySequence
     from models.translation import Look
 
 FRAME_NUMBER = re.compile(r"#+|%0?(\d*)d")
@@ -50,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     style.add_argument("--style", type=parse_seed, metavar="SEED", help="StarGAN v2: the style of this seed (default: that of latent 0)")
     style.add_argument("--reference", type=Path, metavar="PICTURE", help="StarGAN v2: the style of this picture")
     parser.add_argument("--as-tested", action="store_true", help="compute as the published code's default test run: pix2pix with dropout")
+    parser.add_argument("--steady", type=fraction, default=0.0, metavar="AMOUNT",
+                        help="blend each frame with the one before, moved by the EXRs' pass Vector or UV; 0 to 1 (default 0)")  # fmt: skip
+    parser.add_argument("--motion", type=Path, metavar="DIR", help="with --steady, EXRs of the pictures' names that have such a pass")
     parser.add_argument("--output", type=Path, metavar="DIR")
     parser.add_argument("--resume", action="store_true", help="leave pictures that are there and up to date")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -77,13 +81,16 @@ def run(arguments: argparse.Namespace) -> int:
     targets = named(find_pictures(arguments.inputs), arguments.output)
     file = look_file(arguments.look)
     if arguments.ray is not None:
+        if arguments.steady:
+            raise StyleRigError("--steady needs one frame after the other, not --ray.", "Leave one of them out.", code="bad_option")
         return run_on_ray(arguments, targets, file)
     if arguments.workers or arguments.json_log:
         raise StyleRigError("--workers and --json-log are for --ray here.", "Add --ray local for several processes.", code="bad_option")
     look = load_look(file, as_tested=arguments.as_tested, device=choose_device(arguments.device))
     for note in look.metadata.get("notes", []):
         print(f"note: {note}")
-    worn = Worn(look, file, arguments.strength, arguments.label, arguments.style, arguments.reference)
+    sequence = steady_sequence(arguments, targets[0][0])
+    worn = Worn(look, file, arguments.strength, arguments.label, arguments.style, arguments.reference, sequence)
     worn.try_on()
     make_folder(arguments.output)
     kept = 0
@@ -100,6 +107,19 @@ def run_on_ray(arguments: argparse.Namespace, targets: list[tuple[Path, Path]], 
     reference = arguments.reference and arguments.reference.absolute()
     asked = arguments.as_tested, arguments.strength, arguments.label, arguments.style, reference
     return render(LookJob(arguments.output.absolute(), absolute, file.absolute(), *asked), arguments, "picture", keep=True)
+
+
+def steady_sequence(arguments: argparse.Namespace, first: Path) -> SteadySequence | None:
+    """Raises StyleRigError where the first picture does not say how it moves, or --motion is given for nothing."""
+    from backend.files.motion import SteadySequence
+
+    if arguments.motion and not arguments.steady:
+        raise StyleRigError("--motion is for --steady.", "Add --steady 0.7.", code="bad_option")
+    if not arguments.steady:
+        return None
+    sequence = SteadySequence(arguments.steady, arguments.motion)
+    sequence.motion_of(first)
+    return sequence
 
 
 def check_given(arguments: argparse.Namespace) -> None:
@@ -192,13 +212,20 @@ class Worn:
     label: str | None = None
     seed: int | None = None
     reference: Path | None = None
+    sequence: SteadySequence | None = None  # where frames are blended with the one before
 
     @cached_property
     def description(self) -> dict[str, Any]:
         """What makes the look what it is, as JSON."""
         from models.translation.files import digest
 
-        more = {"seed": self.seed, "reference": self.reference and digest(self.reference), "as_tested": self.look.as_tested or None}
+        steady = self.sequence and self.sequence.amount
+        more = {
+            "steady": steady,
+            "seed": self.seed,
+            "reference": self.reference and digest(self.reference),
+            "as_tested": self.look.as_tested or None,
+        }
         return {"look": self.file.name, "kind": self.look.kind, "sha256": digest(self.file), "strength": self.strength,
                 "label": self.label, **{name: value for name, value in more.items() if value is not None}}  # fmt: skip
 
@@ -231,7 +258,7 @@ class Worn:
         """A digest of all that the picture is made from."""
         from models.translation.files import digest
 
-        return request_digest(self.description, digest(source))
+        return request_digest(self.description, digest(source), self.sequence.request if self.sequence else "")
 
     def is_there(self, source: Path, target: Path) -> bool:
         """Whether ``target`` says that it was made from the same."""
@@ -244,7 +271,9 @@ class Worn:
         from backend.files.pictures import read_picture
         from backend.protocol import image_texts
 
+        request = self.request(source)
         if resume and self.is_there(source, target):
+            self.passed(source, target, request)
             return True
         picture = read_picture(source)
         texts = {
@@ -252,12 +281,22 @@ class Worn:
             LOOK_TEXT: image_texts.compact(self.description),
             image_texts.REQUEST: self.request(source),
         }
-        picture.write(target, self.answer(picture.shown), texts)
+        looked = self.answer(picture.shown)
+        if self.sequence:
+            looked = self.sequence.blended(source, picture.shown, looked)
+        picture.write(target, looked, texts)
+        self.passed(source, target, request)
         return False
 
+    def passed(self, source: Path, target: Path, request: str) -> None:
+        if self.sequence:
+            self.sequence.passed(source, target, request)
 
-def request_digest(look: dict[str, Any], picture: str) -> str:
-    return hashlib.sha256(json.dumps([__version__, look, picture], sort_keys=True).encode()).hexdigest()
+
+def request_digest(look: dict[str, Any], picture: str, before: str) -> str:
+    """Of all that a picture is made from: of a steady one, the frame ``before`` too."""
+    parts = [__version__, look, picture, *([before] if before else [])]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def reference_picture(path: Path) -> np.ndarray:

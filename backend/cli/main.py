@@ -48,6 +48,7 @@ COMMANDS = {  # name: (module, what it does)
     "evaluate methods": ("backend.cli.evaluate_methods", "compare all ways to steer a StyleGAN on the same requests"),
     "evaluate judge-noise": ("backend.cli.evaluate_judge_noise", "measure what the judge reads where nothing changed"),
     "evaluate ablations": ("backend.cli.evaluate_ablations", "train and measure the rig's losses without each term"),
+    "evaluate look": ("backend.cli.evaluate_look", "measure a look on people whom its training never saw, and its flicker"),
     "evaluate sheets": ("backend.cli.evaluate_sheets", "draw the sheets and the film that people judge a rig by"),
     "doctor": ("backend.cli.doctor", "say what is there and what is wrong"),
 }

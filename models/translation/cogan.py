@@ -43,6 +43,11 @@ class ToImage(nn.Sequential):
         super().__init__(nn.ConvTranspose2d(inputs, 3, 3, 1, 1), nn.Tanh())
 
 
+def one_hot(domains: int, like: Tensor) -> Tensor:
+    """(domains, domains): what tells a network each domain."""
+    return torch.eye(domains, dtype=like.dtype, device=like.device)
+
+
 class CoGANGenerator(nn.Module):
     """Latents (N, latent_dim) in [-1, 1] to images (N, domains, 3, S, S) in [-1, 1]: early layers are shared."""
 
@@ -53,10 +58,17 @@ class CoGANGenerator(nn.Module):
         own = config.own_layers - 1
         steps = list(pairwise(widths))
         shared, separate = steps[: len(steps) - own], steps[len(steps) - own :]
-        self.shared = nn.Sequential(FirstFeatures(config.latent_dim, widths[0]), *(Grow(*step) for step in shared))
-        self.own = nn.ModuleList(nn.Sequential(*(Grow(*step) for step in separate), ToImage(widths[-1])) for _ in config.domains)
+        self.domains, self.told = len(config.domains), config.told
+        self.shared = nn.Sequential(FirstFeatures(config.latent_dim + self.told, widths[0]), *(Grow(*step) for step in shared))
+        self.own = nn.ModuleList(
+            nn.Sequential(*(Grow(*step) for step in separate), ToImage(widths[-1])) for _ in range(1 if self.told else self.domains)
+        )
 
     def forward(self, latent: Tensor) -> Tensor:
+        if self.told:
+            told = one_hot(self.domains, latent)
+            rows = torch.cat([latent.repeat_interleave(self.domains, 0), told.repeat(len(latent), 1)], dim=1)
+            return self.own[0](self.shared(rows)).unflatten(0, (-1, self.domains))
         features = self.shared(latent)
         return torch.stack([layers(features) for layers in self.own], dim=1)
 
@@ -76,11 +88,13 @@ class CoGANDiscriminator(nn.Module):
     def __init__(self, config: CoGANConfig):
         super().__init__()
         count = int(math.log2(config.image_size)) - 1
-        widths = [3, *(config.width * 2**step for step in range(count))]
+        self.domains, self.told = len(config.domains), config.told
+        widths = [3 + self.told, *(config.width * 2**step for step in range(count))]
         steps = list(enumerate(pairwise(widths)))
         own = config.own_layers
         self.own = nn.ModuleList(
-            nn.Sequential(*(Shrink(index, *step, config.dropout) for index, step in steps[:own])) for _ in config.domains
+            nn.Sequential(*(Shrink(index, *step, config.dropout) for index, step in steps[:own]))
+            for _ in range(1 if self.told else self.domains)
         )
         self.shared = nn.Sequential(*(Shrink(index, *step, config.dropout) for index, step in steps[own:]))
         hidden = HIDDEN * config.width
@@ -88,6 +102,10 @@ class CoGANDiscriminator(nn.Module):
         self.answer = nn.Linear(hidden, 2)
 
     def forward(self, images: Tensor) -> Tensor:
-        own = torch.stack([layers(images[:, domain]) for domain, layers in enumerate(self.own)], dim=1)
+        if self.told:
+            told = one_hot(self.domains, images)[None, :, :, None, None].expand(len(images), -1, -1, *images.shape[-2:])
+            own = self.own[0](torch.cat([images, told], dim=2).flatten(0, 1)).unflatten(0, (-1, self.domains))
+        else:
+            own = torch.stack([layers(images[:, domain]) for domain, layers in enumerate(self.own)], dim=1)
         features = self.shared(own.flatten(0, 1)).flatten(1)
         return self.answer(self.hidden(features)).unflatten(0, own.shape[:2])

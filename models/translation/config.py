@@ -127,7 +127,10 @@ class StarGANv2Config(NetworkConfig):
 
 
 class CoGANConfig(NetworkConfig):
-    """``width`` is that of the generator's last shared layer at full size; ``own_layers`` is how many each domain has to itself."""
+    """``width`` is that of the generator's last shared layer at full size; ``own_layers`` is how many each domain has to itself.
+
+    ``conditional`` shares them all and tells the networks the domain instead: the conditional GAN that CoGAN is held against.
+    """
 
     kind: Literal["cogan"] = "cogan"
     image_size: Annotated[int, Field(ge=32, le=128)] = 128
@@ -136,6 +139,12 @@ class CoGANConfig(NetworkConfig):
     domains: Names = ("domain 0", "domain 1")
     own_layers: Annotated[int, Field(ge=1, le=3)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    conditional: bool = False
+
+    @property
+    def told(self) -> int:
+        """How many numbers say the domain."""
+        return len(self.domains) if self.conditional else 0
 
     @model_validator(mode="after")
     def size_is_a_power_of_two(self) -> CoGANConfig:

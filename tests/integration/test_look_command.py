@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -373,3 +374,83 @@ def test_options_of_farms_are_for_farms(call, tmp_path):
     for option in (["--workers", 2], ["--json-log"]):
         status, _, said = call(*given, *option)
         assert status == 2 and "Add --ray local" in said and not (tmp_path / "out").exists()
+    status, _, said = call(*given, "--ray", "local", "--steady", "0.5")
+    assert status == 2 and "one frame after the other" in said
+
+
+def moving_sequence(folder: Path, layer: str, count: int = 4) -> Path:
+    """EXRs of a wave that moves to the right by 2 pixels a frame, with the pass ``layer`` that says so."""
+    folder.mkdir(parents=True)
+    rows, columns = np.mgrid[:32, :32].astype(np.float32)
+    for number in range(count):
+        wave = 0.5 + 0.3 * np.sin((columns - 2 * number) * 0.3 + rows * 0.2)
+        uv = {"UV.U": (columns - 2 * number + 20) / 64, "UV.V": rows / 64 + 0.1}
+        vector = {"View.Vector.X": np.full_like(wave, -2), "View.Vector.Y": np.zeros_like(wave)}
+        colours = {letter: wave.astype(np.float32) for letter in "RGB"} | {"A": np.ones_like(wave)}
+        write_exr(folder / f"f_{number:04}.exr", colours | (vector if layer == "Vector" else uv))
+    return folder
+
+
+@pytest.fixture
+def flickering(monkeypatch, tmp_path):
+    """The file of a look that is another grey each time, and is called how often."""
+    calls = []
+
+    def answer(look, shown, strength, label=None, style=None):
+        calls.append(shown)
+        return np.clip(shown + (0.2 if len(calls) % 2 else -0.2), 0, 1)
+
+    monkeypatch.setattr("models.translation.request.put_on", answer)
+    return look_file(tmp_path, "cyclegan"), calls
+
+
+def changes(folder: Path) -> float:
+    """Mean difference of frames from those before, moved by 2 pixels, in display values."""
+    frames = [linear_to_srgb(channels_of(path)["R"]) for path in sorted(folder.glob("*.exr"))]
+    return float(np.mean([np.abs(now[:, 4:-4] - before[:, 2:-6]).mean() for before, now in itertools.pairwise(frames)]))
+
+
+@pytest.mark.parametrize("layer", ["Vector", "UV"])
+def test_a_steady_sequence_flickers_less(tmp_path, call, flickering, layer):
+    look, _ = flickering
+    shot = moving_sequence(tmp_path / "shot", layer)
+    assert call(shot, "--look", look, "--output", tmp_path / "plain")[0] == 0
+    assert call(shot, "--look", look, "--steady", "0.8", "--output", tmp_path / "steady")[0] == 0
+    assert changes(shot) < 0.01 and changes(tmp_path / "plain") > 0.3
+    assert changes(tmp_path / "steady") < 0.5 * changes(tmp_path / "plain")
+
+
+def test_a_steady_sequence_that_goes_on_is_the_one_that_was_never_stopped(tmp_path, call, flickering):
+    look, calls = flickering
+    shot, options = moving_sequence(tmp_path / "shot", "UV"), ["--look", look, "--steady", "0.8"]
+    call(shot, *options, "--output", tmp_path / "whole")
+    calls.clear()
+    call(shot, *options, "--output", tmp_path / "again")
+    (tmp_path / "again" / "f_0002.exr").unlink()
+    del calls[2:]  # it answers as it did: it is tried on once, then asked for that frame
+    status, out, _ = call(shot, *options, "--resume", "--output", tmp_path / "again")
+    assert status == 0 and "1 pictures made, 3 were there" in out
+    for path in sorted((tmp_path / "whole").glob("*.exr")):
+        assert np.array_equal(channels_of(path)["R"], channels_of(tmp_path / "again" / path.name)["R"]), path.name
+    status, out, _ = call(shot, "--look", look, "--steady", "0.5", "--resume", "--output", tmp_path / "again")
+    assert "4 pictures made" in out
+
+
+def test_pictures_take_their_motion_from_exrs_of_their_names(tmp_path, call, flickering):
+    look, _ = flickering
+    motion = moving_sequence(tmp_path / "motion", "Vector", 2)
+    for number in range(2):
+        write_png(tmp_path / "shot" / f"f_{number:04}.png", noise(32, 32, 3, seed=number))
+    options = [tmp_path / "shot", "--look", look, "--output", tmp_path / "out"]
+    assert call(*options, "--steady", "0.5", "--motion", motion)[0] == 0
+    for extra, words in (
+        (["--steady", "0.5"], "no pass Vector or UV"),
+        (["--motion", motion], "--motion is for --steady"),
+        (["--steady", "0.5", "--motion", tmp_path], "no pass Vector or UV"),
+    ):
+        status, _, err = call(*options, *extra)
+        assert status == 2 and words in err
+    (tmp_path / "shot" / "f_0001.png").unlink()
+    write_png(tmp_path / "shot" / "f_0001.png", noise(16, 16, 3))
+    status, _, err = call(*options, "--steady", "0.5", "--motion", motion)
+    assert status == 2 and "in one size" in err

@@ -207,7 +207,7 @@ def test_domains_are_folders_sub_folders_or_what_the_truth_says(studio, folders)
         data.open_domains([studio], ["wings", "no wings"], Framing(SIZE), 0, False)
 
 
-def test_photos_become_drawings_of_other_people(studio, folders):
+def test_photos_become_drawings_of_other_people(studio, folders, tmp_path):
     photos, drawings = data.open_domains([studio], ["photo", "drawing"], Framing(SIZE), 0, False)
     assert len(photos.rows) + len(drawings.rows) == PEOPLE and not set(photos.rows) & set(drawings.rows)
     assert len(photos.held_out) and len(drawings.held_out)
@@ -217,11 +217,24 @@ def test_photos_become_drawings_of_other_people(studio, folders):
     drawn = drawings.of(row) * 0.5 + 0.5
     assert (drawn - plain.of(row) * 0.5 - 0.5).abs().mean() > 0.05
     assert torch.allclose(drawn[0, :, 0, 0], torch.tensor(PAPER), atol=0.01)  # nothing is there: paper
-    trainer = training("cyclegan", studio, Path("unused"), plan_of("cyclegan").model_copy(update={"domains": ("photo", "drawing")}))
+    trainer = training("cyclegan", studio, tmp_path, plan_of("cyclegan").model_copy(update={"domains": ("photo", "drawing")}))
     assert [images.made for images in trainer.task.domains] == ["photo", "drawing"]
     with pytest.raises(StyleRigError, match=r"no folder 'photo'"):
         (folders / "drawing").mkdir(exist_ok=True)
         data.open_domains([folders], ["photo", "drawing"], Framing(SIZE), 0, False)
+
+
+def test_parts_of_images_are_learnt_from(studio, tmp_path):
+    plan = plan_of("cyclegan").model_copy(update={"crop": 16, "enlarge": 1.25})
+    trainer = training("cyclegan", studio, tmp_path, plan)
+    batch = trainer.task.batch(trainer.progress, DeviceRng(0))
+    assert [images.shape[-2:] for images in batch] == [(16, 16)] * 2
+    images = torch.arange(2 * 3 * 32 * 32.0).view(2, 3, 32, 32) / 4096 - 0.5
+    part = data.jittered(images, DeviceRng(3), 1.0, 8)
+    row, column = divmod(int(((part[0, 0, 0, 0] + 0.5) * 4096).round()), 32)
+    assert torch.equal(part, images[:, :, row : row + 8, column : column + 8])
+    with pytest.raises(StyleRigError, match="crop has to be a multiple of 4"):
+        parse_settings(config.CycleGANPlan, {"crop": 18})
 
 
 def test_whole_heads_are_asked_for_of_sets_that_show_them(studio):

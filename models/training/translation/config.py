@@ -103,16 +103,25 @@ class LookPlan(Plan):
 
 
 class PatchPlan(LookPlan):
-    """What pix2pix and CycleGAN share. Images are enlarged by ``enlarge``, of which a part is cut at random."""
+    """What pix2pix and CycleGAN share. Images are enlarged by ``enlarge``, of which a part is cut at random, of ``crop`` pixels a side
+    or, with 0, of the resolution.
+    """
 
     resolution: Size = 256
     enlarge: Annotated[float, Field(ge=1, le=2)] = 286 / 256
+    crop: int = Field(default=0, ge=0, le=1024)
     discriminator_width: Annotated[int, Field(ge=1, le=1024)] = 64
     discriminator_layers: Annotated[int, Field(ge=0, le=8)] = 3
 
     @property
     def size(self) -> int:
         return self.resolution
+
+    @model_validator(mode="after")
+    def crop_fits(self) -> Self:
+        if self.crop and (self.crop > self.resolution or self.crop % 4):
+            raise ValueError("crop has to be a multiple of 4, and not more than resolution")
+        return self
 
 
 class Pix2PixPlan(PatchPlan):
@@ -132,8 +141,10 @@ class Pix2PixPlan(PatchPlan):
 
     @model_validator(mode="after")
     def size_can_be_halved(self) -> Self:
-        if self.resolution % 2**self.generator.levels:
-            raise ValueError(f"resolution {self.resolution} cannot be halved {self.generator.levels} times, as generator.levels says")
+        if self.resolution % 2**self.generator.levels or self.crop % 2**self.generator.levels:
+            raise ValueError(
+                f"resolution {self.resolution}{f' or crop {self.crop}' if self.crop else ''} cannot be halved {self.generator.levels} times, as generator.levels says"
+            )
         return self
 
 

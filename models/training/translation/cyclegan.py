@@ -54,7 +54,7 @@ class CycleGANTask(LookTask):
     def batch(self, progress: Progress, rng: DeviceRng) -> list[Tensor]:
         """Images of A and of B, (N, 3, R, R) each."""
         found = [images.of(images.places(*self.start(progress))).to(self.world.device) for images in self.domains]
-        found = [jittered(images, rng, self.plan.enlarge) for images in found]
+        found = [jittered(images, rng, self.plan.enlarge, self.plan.crop) for images in found]
         return [flipped(images, rng) if self.plan.flip else images for images in found]
 
     def learn(self, batch: list[Tensor], rng: DeviceRng) -> dict[str, float]:

@@ -161,14 +161,15 @@ def flipped(images: Tensor, rng: DeviceRng) -> Tensor:
     return torch.where(rng.rand(len(images), 1, 1, 1) < 0.5, images.flip(3), images)
 
 
-def jittered(images: Tensor, rng: DeviceRng, enlarge: float) -> Tensor:
-    """Enlarged, and cut back to their size, at the same place in all (pix2pix's and CycleGAN's preparation)."""
-    size = images.shape[-1]
-    large = round(size * enlarge)
+def jittered(images: Tensor, rng: DeviceRng, enlarge: float, crop: int = 0) -> Tensor:
+    """Enlarged, and cut back to their size, or to ``crop``, at the same place in all (pix2pix's and CycleGAN's preparation)."""
+    size = crop or images.shape[-1]
+    large = round(images.shape[-1] * enlarge)
     if large == size:
         return images
     row, column = rng.randint(0, large - size + 1, 2).tolist()
-    return resized(images, large)[:, :, row : row + size, column : column + size]
+    large_images = images if large == images.shape[-1] else resized(images, large)
+    return large_images[:, :, row : row + size, column : column + size]
 
 
 def cropped(images: Tensor, rng: DeviceRng, share: float) -> Tensor:

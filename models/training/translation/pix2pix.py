@@ -56,7 +56,7 @@ class Pix2PixTask(LookTask):
     def batch(self, progress: Progress, rng: DeviceRng) -> Batch:
         rows = self.sources[0].places(*self.start(progress))
         given, wanted = (images.to(self.world.device) for images in self.pair(self.sources[0].of(rows), self.sources[-1].of(rows)))
-        both = jittered(torch.cat([given, wanted], dim=1), rng, self.plan.enlarge)
+        both = jittered(torch.cat([given, wanted], dim=1), rng, self.plan.enlarge, self.plan.crop)
         given, wanted = (flipped(both, rng) if self.plan.flip else both).chunk(2, dim=1)
         return Batch(self.as_input(given), self.as_target(wanted))
 

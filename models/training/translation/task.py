@@ -183,8 +183,11 @@ def error(images: Tensor, others: Tensor) -> float:
 def open_look_training(task: LookTask, say: Callable[[str], None] = print) -> Trainer:
     """A training in the task's folder, continued if that holds a checkpoint; stages may have changed since."""
     plan, world = task.plan, task.world
-    passing = {"stages", "checkpoint_minutes", "sample_minutes"} | (set() if plan.whole else {"whole"})  # which there was not at first
+    new = {name for name in ("whole", "crop") if not getattr(plan, name, False)}  # settings that there were not at first
+    passing = {"stages", "checkpoint_minutes", "sample_minutes"} | new
     key = {"kind": task.title, **plan.model_dump(mode="json", exclude=passing)}
+    if not key["generator"].get("conditional", True):
+        del key["generator"]["conditional"]
     stages = [stage.counted(task.epoch) for stage in plan.stages]
     return Trainer(task.title, task, plan, stages, task.output, key, world, say if world.is_main else lambda line: None)
 

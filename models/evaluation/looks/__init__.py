@@ -1,0 +1,1 @@
+"""How well looks do what they are for, on people whom their training never saw."""
