@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def on_people(arguments: argparse.Namespace, look: Look) -> dict[str, float]:
-    from models.evaluation.looks.run import LookEvaluation
+    from models.training.translation.measured import LookEvaluation
     from models.translation import load_look
 
     evaluation = LookEvaluation(arguments.data, arguments.size, arguments.whole, arguments.most, arguments.classifier_steps)

@@ -77,8 +77,8 @@ def warped(image: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     ndc = torch.from_numpy(((places + 0.5) / (width, height) * 2 - 1).astype(np.float32))[None]
     source = torch.from_numpy(np.ascontiguousarray(image, np.float32)).movedim(2, 0)[None]
     moved = grid_sample(source, ndc, align_corners=False, padding_mode="border")[0].movedim(0, 2).numpy()
-    inside = (places >= -0.5).all(axis=2) & (places <= np.array((width, height)) - 0.5).all(axis=2)
-    return moved, inside
+    inside = np.logical_and(places >= -0.5, places <= np.array((width, height)) - 0.5).all(axis=2)
+    return moved, np.asarray(inside)
 
 
 class Steadier:

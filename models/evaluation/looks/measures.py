@@ -15,12 +15,21 @@ from torch.nn.functional import conv2d
 
 from models.evaluation.generator.distances import frechet_distance
 from models.evaluation.looks.classifier import Classifier
-from models.training.translation.pix2pix import psnr
-from models.training.translation.stargan import changed
-from models.training.translation.task import error
 from models.translation.look import CoGANLook, Look, StarGANv2Look
 
+HAIR_COLOURS = ("black", "brown", "blond", "red", "grey")  # nobody has two of them
 STYLES = 4  # of each image and domain, whose differences are its diversity
+
+
+def psnr(images: Tensor, others: Tensor) -> float:
+    """Mean peak signal-to-noise ratio of images in [-1, 1], dB."""
+    squares = (images.clamp(-1, 1) - others).square().mean(dim=(1, 2, 3)).clamp(min=1e-10)
+    return float((10 * torch.log10(4 / squares)).mean())
+
+
+def error(images: Tensor, others: Tensor) -> float:
+    """Mean absolute difference of images in [-1, 1], on the scale from 0 to 1."""
+    return float((images.clamp(-1, 1) - others.clamp(-1, 1)).abs().mean()) / 2
 
 
 def ssim(images: Tensor, others: Tensor) -> float:
@@ -60,6 +69,23 @@ def of_attributes(look: Look, images: Tensor, labels: Tensor, names: tuple[str, 
         found[f"accuracy_{name}"] = float((judge.says(made)[:, index] == (wanted[:, index] > 0.5)).float().mean())
         lost.append(error(look(made, labels), images))
     return {"accuracy": sum(found.values()) / len(found), "reconstruction_error": sum(lost) / len(lost), **found}
+
+
+def changed(labels: Tensor, names: tuple[str, ...], index: int, exclusive: bool) -> Tensor:
+    """``labels`` (N, C) with the one of ``index`` changed: chosen where only one can be, as of hair's colours, else turned over."""
+    others = range(len(names)) if exclusive else [place for place, name in enumerate(names) if is_hair_colour(name)]
+    result = labels.clone()
+    if index in others:
+        result[:, list(others)] = 0
+        result[:, index] = 1
+    else:
+        result[:, index] = 1 - result[:, index]
+    return result
+
+
+def is_hair_colour(name: str) -> bool:
+    words = name.lower().replace("_", " ").split()
+    return "hair" in words and any(colour in words for colour in HAIR_COLOURS)
 
 
 def of_styles(look: StarGANv2Look, images: Sequence[Tensor], real: Sequence[Tensor], judge: Classifier) -> dict[str, float]:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from models.device_rng import DeviceRng
+from models.evaluation.looks.measures import error
 from models.training.core.trainer import Progress
 from models.training.translation.config import CycleGANPlan
 from models.training.translation.data import bad_count, flipped, jittered, open_domains
 from models.training.translation.pix2pix import BETAS
-from models.training.translation.task import COLUMNS, LOOK, LookTask, error, frozen
+from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
 from models.translation.image_pool import ImagePool
 from models.translation.layers import initialise_normal

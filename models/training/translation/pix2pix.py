@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.device_rng import DeviceRng
+from models.evaluation.looks.measures import psnr
 from models.training.core.trainer import Progress
 from models.training.translation.config import Pix2PixPlan
 from models.training.translation.data import flipped, jittered, open_pairs
@@ -105,9 +106,3 @@ class Pix2PixTask(LookTask):
 
     def load_state(self, state: dict) -> None:
         self.pool.load_state(state["pool"])
-
-
-def psnr(images: Tensor, others: Tensor) -> float:
-    """Mean peak signal-to-noise ratio of images in [-1, 1], dB."""
-    squares = (images.clamp(-1, 1) - others).square().mean(dim=(1, 2, 3)).clamp(min=1e-10)
-    return float((10 * torch.log10(4 / squares)).mean())

@@ -8,16 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from models.device_rng import DeviceRng
+from models.evaluation.looks.measures import changed, error
 from models.training.core.trainer import Progress
 from models.training.translation.config import StarGANPlan
 from models.training.translation.data import flipped, open_labelled
 from models.training.translation.pix2pix import BETAS
-from models.training.translation.task import COLUMNS, LOOK, LookTask, error, frozen
+from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
 from models.translation.losses import classification_loss, gradient_penalty, stargan_discriminator_loss, stargan_loss
 from models.translation.stargan import StarGANDiscriminator, StarGANGenerator
-
-HAIR_COLOURS = ("black", "brown", "blond", "red", "grey")  # nobody has two of them
 
 
 @dataclass(eq=False)
@@ -123,20 +122,3 @@ class StarGANTask(LookTask):
         """Which labels of the first set the discriminator sees (N, C)."""
         logits = self.discriminator(images.to(self.world.device))[1].cpu()[:, self.columns[0]]
         return logits == logits.amax(dim=1, keepdim=True) if self.sets[0].exclusive else logits > 0
-
-
-def changed(labels: Tensor, names: tuple[str, ...], index: int, exclusive: bool) -> Tensor:
-    """``labels`` (N, C) with the one of ``index`` changed: chosen where only one can be, as of hair's colours, else turned over."""
-    others = range(len(names)) if exclusive else [place for place, name in enumerate(names) if is_hair_colour(name)]
-    result = labels.clone()
-    if index in others:
-        result[:, list(others)] = 0
-        result[:, index] = 1
-    else:
-        result[:, index] = 1 - result[:, index]
-    return result
-
-
-def is_hair_colour(name: str) -> bool:
-    words = name.lower().replace("_", " ").split()
-    return "hair" in words and any(colour in words for colour in HAIR_COLOURS)

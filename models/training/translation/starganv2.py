@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from models.device_rng import DeviceRng
+from models.evaluation.looks.measures import error
 from models.training.core.trainer import Progress, set_learning_rate
 from models.training.translation.config import Stage, StarGANv2Plan
 from models.training.translation.data import cropped, flipped, open_domains
-from models.training.translation.task import COLUMNS, LOOK, LookTask, error, frozen
+from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
 from models.translation.layers import initialise_he
 from models.translation.look import StarGANv2Look

@@ -175,11 +175,6 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
             module.requires_grad_(True)
 
 
-def error(images: Tensor, others: Tensor) -> float:
-    """Mean absolute difference of images in [-1, 1], on the scale from 0 to 1."""
-    return float((images.clamp(-1, 1) - others.clamp(-1, 1)).abs().mean()) / 2
-
-
 def open_look_training(task: LookTask, say: Callable[[str], None] = print) -> Trainer:
     """A training in the task's folder, continued if that holds a checkpoint; stages may have changed since."""
     plan, world = task.plan, task.world
