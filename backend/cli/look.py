@@ -279,7 +279,7 @@ class Worn:
         texts = {
             image_texts.SOFTWARE: f"StyleRig {__version__}",
             LOOK_TEXT: image_texts.compact(self.description),
-            image_texts.REQUEST: self.request(source),
+            image_texts.REQUEST: request,
         }
         looked = self.answer(picture.shown)
         if self.sequence:
