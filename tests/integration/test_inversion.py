@@ -23,6 +23,8 @@ from models.rigging import Controls, Rig
 from tests.helpers import photos
 from tests.helpers.untrained_rig import untrained_rig
 
+pytestmark = pytest.mark.slow
+
 CHANNELS = {4: 16, 8: 16, 16: 12, 32: 8}
 
 
