@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend.cli.look import Worn
+from backend.cli.worn_look import Worn
 
 if TYPE_CHECKING:
     from backend.server.inference import RigLibrary

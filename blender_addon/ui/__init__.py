@@ -5,7 +5,22 @@ from __future__ import annotations
 from ..live import overlay
 from . import attributes, backend, farm, favorites, installation, light, live_capture, looks, panels, photo, portrait, pose, preferences
 
-PARTS = (installation, backend, favorites, portrait, photo, pose, attributes, looks, light, live_capture, overlay, panels, farm, preferences)
+PARTS = (
+    installation,
+    backend,
+    favorites,
+    portrait,
+    photo,
+    pose,
+    attributes,
+    looks,
+    light,
+    live_capture,
+    overlay,
+    panels,
+    farm,
+    preferences,
+)
 CLASSES = tuple(cls for part in PARTS for cls in part.CLASSES)
 
 
