@@ -168,8 +168,9 @@ def own_action(owner: bpy.types.ID, title: str, paths: set[str]) -> None:
     animation.action = before.copy()
     animation.action.name = title
     animation.action_slot = animation.action.slots.get(slot) if slot else None
-    for curve in [curve for curve in curves_of(owner) or () if curve.data_path in paths]:
-        curves_of(owner).remove(curve)
+    if curves := curves_of(owner):
+        for curve in [curve for curve in curves if curve.data_path in paths]:
+            curves.remove(curve)
 
 
 def apply_capture(

@@ -100,7 +100,8 @@ class LookOperator(RigOperator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return has_editable_rig(cls, context) and bool(active_rig(context).stylerig.looks)
+        rig = active_rig(context)
+        return has_editable_rig(cls, context) and rig is not None and bool(rig.stylerig.looks)
 
     def change(self, context: bpy.types.Context, rig: bpy.types.Object) -> None:
         settings = rig.stylerig
@@ -178,7 +179,7 @@ class STYLERIG_OT_look_reference(AsyncOperator, bpy.types.Operator):
     def work(self) -> Callable[[], Any]:
         rig = active_rig(bpy.context)
         look, settings = chosen(rig), backend_manager.launch_settings()
-        if look is None:
+        if rig is None or look is None:
             raise UserError("no_look", "There is no such look.", "Choose one in the list.")
         self._rig, self._index = key_of(rig), rig.stylerig.active_look
         asked, pixels = looks.request_of(look), reference_pixels(Path(bpy.path.abspath(self.filepath)))

@@ -312,7 +312,7 @@ class STYLERIG_OT_copy_capture(RigOperator, bpy.types.Operator):
         source = source_mesh(context)
         if source is None:
             raise UserError("no_source", "Select another mesh with shape keys, then the rig")
-        copied, replaced = (0, None) if self.bake else animation.copy_curves(rig, source.data.shape_keys, source.name)
+        copied, replaced = (0, animation.Replaced(0, 0)) if self.bake else animation.copy_curves(rig, source.data.shape_keys, source.name)
         if not copied:
             copied, replaced = animation.bake_values(rig, source, context.scene, source.name)
         if not copied:

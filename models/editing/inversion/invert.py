@@ -20,7 +20,7 @@ from models.editing.inversion.finding import Eyes, Face, Pyramid, choose_face, f
 from models.editing.inversion.fit import PROFILE, SIDE, CropFrame, Fit, Frame, HeadFrame, fit_colours, fit_shape
 from models.editing.inversion.matte import resized, segment
 from models.editing.inversion.photo import Photo
-from models.editing.inversion.project import Projection, Views
+from models.editing.inversion.project import Projection, Raw, Views
 from models.errors import StyleRigError
 from models.face.alignment import project_landmarks
 from models.face.parameters import RigParameters
@@ -207,11 +207,10 @@ def expected_mattes(rig: Rig, guides: Tensor | None, moved: Tensor) -> Tensor:
     generator, side = rig.generator, min(rig.generator.resolution, 128)
     if generator.img_channels == 3:
         return torch.full((len(moved), 1, side, side), 0.5)
-    people = generator.mapping(latents_from_seed(1, PEOPLE, generator.z_dim))
+    people, draw = generator.mapping(latents_from_seed(1, PEOPLE, generator.z_dim)), Raw(generator)
     mattes = []
     for row, pose in enumerate(moved):
-        more = {} if guides is None else {"guide": guides[[row]].expand(PEOPLE, -1, -1, -1)}
-        raw = generator.synthesis.raw(people + pose, resolution=side, **more)
+        raw = draw(people + pose, None if guides is None else guides[[row]].expand(PEOPLE, -1, -1, -1), side)
         mattes.append((raw[:, 3:4] * 0.5 + 0.5).clamp(0, 1).mean(dim=0))
     return torch.stack(mattes)
 

@@ -48,10 +48,9 @@ class Views:
     def at(self, rows: list[int], size: int) -> Views:
         """Some of them, in ``size``² pixels."""
         factor = self.pictures.shape[-1] // size
-        small = [
-            image if factor == 1 else avg_pool2d(image, factor) for image in (self.pictures[rows], self.mattes[rows], self.weights[rows])
-        ]
-        return Views(*small, self.moved[rows], None if self.guides is None else self.guides[rows])
+        small = lambda image: image[rows] if factor == 1 else avg_pool2d(image[rows], factor)
+        guides = None if self.guides is None else self.guides[rows]
+        return Views(small(self.pictures), small(self.mattes), small(self.weights), self.moved[rows], guides)
 
 
 class Raw(nn.Module):
@@ -59,16 +58,17 @@ class Raw(nn.Module):
 
     def __init__(self, generator: Generator):
         super().__init__()
-        if not isinstance(generator.synthesis, GuidedSynthesisNetwork | stylegan2.SynthesisNetwork):
+        synthesis = generator.synthesis
+        if not isinstance(synthesis, GuidedSynthesisNetwork | stylegan2.SynthesisNetwork):
             raise StyleRigError(
                 "Photographs are only projected into generators of the StyleGAN2 kind.", "Choose another model.", code="bad_generator"
             )
-        self.synthesis = generator.synthesis
+        self.synthesis: GuidedSynthesisNetwork | stylegan2.SynthesisNetwork = synthesis
 
     def forward(self, w: Tensor, guides: Tensor | None, size: int) -> Tensor:
-        if guides is None:
-            return self.synthesis.raw(w, "const", size)
-        return self.synthesis.raw(w, resolution=size, guide=guides)
+        if isinstance(self.synthesis, GuidedSynthesisNetwork):
+            return self.synthesis.raw(w, resolution=size, guide=guides)
+        return self.synthesis.raw(w, "const", size)
 
 
 class Projection:
