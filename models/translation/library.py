@@ -22,7 +22,7 @@ from models.io.regular_file import open_regular, read_text
 from models.translation.config import LookConfig, read_config
 from models.translation.errors import bad_look
 from models.translation.files import FORMAT, LARGEST_HEADER, READS, digest, load_look, refusing
-from models.translation.look import Look
+from models.translation.look import Described, Look
 
 SHIPPED = Path(__file__).resolve().parent.parent / "weights" / "looks"
 FOLDER_VARIABLE = "STYLERIG_LOOKS"  # the person's folder, in place of the system's usual one
@@ -45,7 +45,7 @@ def user_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class LookEntry:
+class LookEntry(Described):
     """A look's file and what its header says. ``title`` is the first line of its card, "" without one."""
 
     name: str
@@ -53,18 +53,6 @@ class LookEntry:
     config: LookConfig
     metadata: dict[str, Any]
     title: str
-
-    @property
-    def kind(self) -> str:
-        return self.config.kind
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return getattr(self.config, "labels", ())
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        return getattr(self.config, "domains", ())
 
     @property
     def sha256(self) -> str:

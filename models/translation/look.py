@@ -24,24 +24,11 @@ GREY = (0.299, 0.587, 0.114)  # ITU-R 601-2, as the published loader turns colou
 LARGEST_SIDE = 16_384
 
 
-class Look(ABC):
-    """A network with its configuration: call it with an image.
+class Described:
+    """What a look's configuration says of it: ``labels`` are the attributes and ``domains`` the domains that it knows, empty
+    where it has none."""
 
-    ``kind`` is pix2pix, cyclegan, cut, stargan, starganv2 or cogan. ``labels`` are the attributes and ``domains`` the
-    domains that it knows, empty where it has none. ``metadata`` says where it comes from; its ``notes`` what should be
-    known of it. ``as_tested`` makes it compute as the default test run of the published code does, which never leaves
-    the training mode: with dropout, and with norms by the statistics of the images at hand.
-    """
-
-    network_class: ClassVar[type[nn.Module]]
     config: LookConfig
-    network: nn.Module
-
-    def __init__(self, config: LookConfig, network: nn.Module | None = None):
-        self.config = config
-        self.network = (self.network_class(config) if network is None else network).eval().requires_grad_(False)
-        self.metadata: dict[str, Any] = {}
-        self.as_tested = False
 
     @property
     def kind(self) -> str:
@@ -54,6 +41,24 @@ class Look(ABC):
     @property
     def domains(self) -> tuple[str, ...]:
         return getattr(self.config, "domains", ())
+
+
+class Look(Described, ABC):
+    """A network with its configuration: call it with an image.
+
+    ``kind`` is pix2pix, cyclegan, cut, stargan, starganv2 or cogan. ``metadata`` says where it comes from; its ``notes`` what should be
+    known of it. ``as_tested`` makes it compute as the default test run of the published code does, which never leaves
+    the training mode: with dropout, and with norms by the statistics of the images at hand.
+    """
+
+    network_class: ClassVar[type[nn.Module]]
+    network: nn.Module
+
+    def __init__(self, config: LookConfig, network: nn.Module | None = None):
+        self.config = config
+        self.network = (self.network_class(config) if network is None else network).eval().requires_grad_(False)
+        self.metadata: dict[str, Any] = {}
+        self.as_tested = False
 
     @property
     def device(self) -> torch.device:

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from models.face import load_face_model
+from models.synthetic.person import latent_of, latent_size
+
 LATENTS, PARAMETERS = 12, 9
 LAYOUT = {"pose": [0, 2], "identity": [2, 4], "looks": [4, 12]}
 PARTS = {"identity": [0, 3], "expression": [3, 6], "rotation": [6, 9]}
@@ -52,4 +55,18 @@ def write_set(folder: Path, numbers: range, size: int = 16, count: int = 0) -> P
         np.savez(truth, latent=latent, parameters=parameters, landmarks=landmarks(latent),
                  mask=np.zeros((size, size), np.uint8))  # fmt: skip
         Image.fromarray(ellipse(latent, size), "RGBA").save(picture)
+    return folder
+
+
+def write_people(folder: Path, people: int, size: int) -> Path:
+    """Pictures whose latents are those of people of the studio's, one each."""
+    face = load_face_model("head-2")
+    index = {"format": 2, "size": size, "seed": 0, "count": people, "latents": latent_size(face), "layout": {}, "parameters": {}}
+    (folder / "index.json").write_text(json.dumps(index))
+    for number in range(people):
+        latent = latent_of(1, number, face).numpy()
+        picture, truth = paths(folder, number)
+        picture.parent.mkdir(exist_ok=True)
+        np.savez(truth, latent=latent)
+        Image.fromarray(ellipse(latent[:12], size), "RGBA").save(picture)
     return folder

@@ -7,20 +7,17 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from backend.cli import main
 from models.evaluation.looks import measures
 from models.evaluation.looks.classifier import Classifier, balanced, train_classifier
-from models.face import load_face_model
-from models.synthetic.person import latent_of, latent_size
 from models.training.core.config import parse_settings
 from models.training.translation.config import CoGANPlan
 from models.translation import load_look, make_look, save_look
 from models.translation.cogan import CoGANDiscriminator, CoGANGenerator
 from models.translation.config import CoGANConfig, ResNetConfig, StarGANConfig, StarGANv2Config, UNetConfig
 from models.translation.look import ResNetLook
-from tests.helpers.picture_sets import ellipse, paths
+from tests.helpers.picture_sets import write_people
 
 SIZE, PEOPLE = 32, 128
 CONFIGS = {
@@ -35,16 +32,7 @@ CONFIGS = {
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):
-    folder, face = tmp_path_factory.mktemp("studio"), load_face_model("head-2")
-    index = {"format": 2, "size": SIZE, "seed": 0, "count": PEOPLE, "latents": latent_size(face), "layout": {}, "parameters": {}}
-    (folder / "index.json").write_text(json.dumps(index))
-    for number in range(PEOPLE):
-        latent = latent_of(1, number, face).numpy()
-        picture, truth = paths(folder, number)
-        picture.parent.mkdir(exist_ok=True)
-        np.savez(truth, latent=latent)
-        Image.fromarray(ellipse(latent[:12], SIZE), "RGBA").save(picture)
-    return folder
+    return write_people(tmp_path_factory.mktemp("studio"), PEOPLE, SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from backend.cli.train_look import KINDS, PLANS
 from models.device_rng import DeviceRng
 from models.errors import StyleRigError
 from models.face import load_face_model
-from models.synthetic.person import latent_of, latent_size, person_from_latent
+from models.synthetic.person import latent_of, person_from_latent
 from models.training.core.checkpoint import Stopped
 from models.training.core.config import parse_settings
 from models.training.core.trainer import Trainer
@@ -31,7 +31,7 @@ from models.training.translation.stargan import changed
 from models.training.translation.task import train_look
 from models.translation import load_look
 from models.translation.lab import colours_of, lightness_of
-from tests.helpers.picture_sets import ellipse, paths, write_set
+from tests.helpers.picture_sets import write_people, write_set
 
 SIZE, PEOPLE = 32, 96
 OF_KIND = {"colourise": "pix2pix", "drawing": "cyclegan", "attributes": "stargan", "styles": "starganv2", "cogan-glasses": "cogan"}
@@ -65,16 +65,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory) -> Path:
     """A set whose latents are people of the studio's."""
-    folder, face = tmp_path_factory.mktemp("studio"), load_face_model("head-2")
-    index = {"format": 2, "size": SIZE, "seed": 0, "count": PEOPLE, "latents": latent_size(face), "layout": {}, "parameters": {}}
-    (folder / "index.json").write_text(json.dumps(index))
-    for number in range(PEOPLE):
-        latent = latent_of(1, number, face).numpy()
-        picture, truth = paths(folder, number)
-        picture.parent.mkdir(exist_ok=True)
-        np.savez(truth, latent=latent)
-        Image.fromarray(ellipse(latent[:12], SIZE), "RGBA").save(picture)
-    return folder
+    return write_people(tmp_path_factory.mktemp("studio"), PEOPLE, SIZE)
 
 
 @pytest.fixture(scope="module")
