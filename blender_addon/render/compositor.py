@@ -16,10 +16,12 @@ from .compositor_nodes import (
     NODE_PREFIX,
     PLATE,
     arrange,
+    has_group_tree,
     layers_node,
     named_node,
     over_node,
     plate_step,
+    scene_tree,
     set_option,
     show_scene,
 )
@@ -33,18 +35,6 @@ DEFOCUS_MAX = 0.1  # of the picture's longer side; a larger blur is cut off ther
 BLADES = {3: "TRIANGLE", 4: "SQUARE", 5: "PENTAGON", 6: "HEXAGON", 7: "HEPTAGON", 8: "OCTAGON"}  # of an aperture
 SOFTNESS = 1.5  # pixels of radius: half a pixel of a Gaussian's deviation, as lenses and demosaicing leave it
 WRAP_WIDTH = 0.02  # of the picture's shorter side
-
-
-def has_group_tree() -> bool:
-    """Whether a scene's compositor is a node group of its own (5.0) or part of the scene (4.5)."""
-    return bpy.app.version >= (5, 0, 0)
-
-
-def scene_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
-    """The compositor tree that the scene uses, if it uses one."""
-    if has_group_tree():
-        return scene.compositing_node_group
-    return scene.node_tree if scene.use_nodes else None
 
 
 def ensure_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:

@@ -8,6 +8,18 @@ NODE_PREFIX = "StyleRig"  # names of the nodes that are made here begin with thi
 PLATE = f"{NODE_PREFIX} Plate"
 
 
+def has_group_tree() -> bool:
+    """Whether a scene's compositor is a node group of its own (5.0) or part of the scene (4.5)."""
+    return bpy.app.version >= (5, 0, 0)
+
+
+def scene_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
+    """The compositor tree that the scene uses, if it uses one."""
+    if has_group_tree():
+        return scene.compositing_node_group
+    return scene.node_tree if scene.use_nodes else None
+
+
 def set_option(node: bpy.types.Node, attribute: str, socket: str, value: str, label: str) -> None:
     """An option that is a property of the node in 4.5 and a menu socket, by its label, in 5.x."""
     if hasattr(node, attribute):

@@ -8,6 +8,7 @@ import bpy
 
 from ..rig import scene_light
 from ..translations import tr
+from .compositor_nodes import scene_tree
 
 
 def left_out(scene: bpy.types.Scene) -> list[str]:
@@ -16,13 +17,19 @@ def left_out(scene: bpy.types.Scene) -> list[str]:
     collections = [one for layer in scene.view_layers for one in with_children(layer.layer_collection)]
     asked = {
         tr("Motion Blur"): render.use_motion_blur and scene.stylerig.motion_samples < 2,
-        tr("Depth of Field"): camera is not None and camera.type == "CAMERA" and camera.data.dof.use_dof,
+        tr("Depth of Field"): camera is not None and camera.type == "CAMERA" and camera.data.dof.use_dof and not is_defocused(scene),
         tr("Freestyle"): render.use_freestyle,
         tr("Holdout"): any(one.holdout or one.indirect_only for one in collections) or any(one.is_holdout for one in scene.objects),
         tr("Material Override"): any(layer.material_override for layer in scene.view_layers),
         tr("World Picture"): not render.film_transparent and has_picture(scene.world),
     }
     return [name for name, wanted in asked.items() if wanted]
+
+
+def is_defocused(scene: bpy.types.Scene) -> bool:
+    """Whether the scene's compositor blurs what is out of focus."""
+    tree = scene_tree(scene) if scene.render.use_compositing else None
+    return tree is not None and any(node.bl_idname == "CompositorNodeDefocus" for node in tree.nodes)
 
 
 def has_picture(world: bpy.types.World | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from output_shot import KnownClient, prepare, render_still, use_client, white_frame
+from output_shot import KnownClient, module, prepare, render_still, use_client, white_frame
 
 SIZE = 160
 LENS, SENSOR, DISTANCE = 80.0, 36.0, 1.2  # mm, mm, metres
@@ -68,6 +68,15 @@ def test_a_point_out_of_focus_is_the_disc_of_a_thin_lens(scene, tmp_path):
     scene.collection.objects.link(target)
     focused.focus_object, focused.aperture_fstop = target, 2.8
     assert radius(scene, tmp_path) == pytest.approx(expected(0.6, 2.8), rel=0.1, abs=0.8)
+
+
+def test_a_focus_is_asked_for_in_vain_until_the_compositor_is_set_up_with_it(extension, scene, tmp_path):
+    left_out = module(extension, "render.ignored_settings").left_out
+    assert left_out(scene) == ["Depth of Field"]
+    set_up(tmp_path)
+    assert left_out(scene) == []
+    scene.render.use_compositing = False
+    assert left_out(scene) == ["Depth of Field"]
 
 
 def test_the_plate_stays_sharp_and_the_matte_goes_with_the_picture(scene, tmp_path):
