@@ -178,7 +178,7 @@ def test_a_rig_file_holds_the_looks_of_each_frame(part, rig, tmp_path):
     for frame, value in ((1, 0.0), (3, 1.0)):
         rig.stylerig.looks[0].strength = value
         rig.stylerig.looks[0].keyframe_insert("strength", frame=frame)
-    path = tmp_path / "shot.json"
+    path, scene.stylerig.placement = tmp_path / "shot.json", "CROP"
     assert bpy.ops.stylerig.export_rig_file(filepath=str(path)) == {"FINISHED"}
     frames = json.loads(path.read_text())["frames"]
     assert "looks" not in frames[0] and frames[2]["looks"][0]["strength"] == 1

@@ -107,6 +107,11 @@ def second(_extension, part, _monkeypatch, _tmp_path) -> None:
     build(part, 12)
 
 
+def photo(_extension, _part, _monkeypatch, tmp_path) -> dict:
+    (tmp_path / "photo.jpg").write_bytes(b"a person")
+    return {"filepath": str(tmp_path / "photo.jpg")}
+
+
 def take(_extension, _part, _monkeypatch, tmp_path) -> dict:
     path = tmp_path / "take.csv"
     path.write_text("Timecode,BlendShapeCount,JawOpen\n0:0:0:0.0,61,0\n0:0:0:1.0,61,0.5\n0:0:0:2.0,61,1\n")
@@ -199,6 +204,7 @@ SITUATIONS = {
     "setup_compositor": engine,
     "setup_sequence": folder,
     "portrait_texture": known_frames,
+    "portrait_from_photo": photo,
 }
 
 
