@@ -51,8 +51,7 @@ def render(job: Job, arguments: argparse.Namespace, noun: str, keep: bool) -> in
     report = (JsonReport if arguments.json_log else TextReport)(len(job.numbers), noun, str(job.folder))
     if arguments.ray is not None:
         return render_on_ray(job, arguments, report)
-    open_library = functools.partial(rig_library, arguments.rig_loader)
-    return render_here(job, open_library, choose_device(arguments.device), keep, report)
+    return render_here(job, rig_library(arguments.rig_loader, choose_device(arguments.device)), keep, report)
 
 
 def render_on_ray(job: Job, arguments: argparse.Namespace, report: Report) -> int:

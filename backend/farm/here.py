@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from backend.farm.jobs import Job
@@ -13,9 +12,9 @@ if TYPE_CHECKING:
     from backend.server.inference import RigLibrary
 
 
-def render_here(job: Job, open_library: Callable[[str], RigLibrary], device: str, keep: bool, report: Report) -> int:
+def render_here(job: Job, library: RigLibrary, keep: bool, report: Report) -> int:
     """The exit status. Raises StyleRigError for a job that does not fit the rig, before the first picture."""
-    worker = Worker(job, open_library, device, keep)
+    worker = Worker(job, library, keep)
     report.say_begin(model=worker.identity.model, weights_hash=worker.identity.weights_hash, workers=1)
     for number in job.numbers:
         report.take(worker.draw(number))

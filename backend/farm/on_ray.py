@@ -12,6 +12,7 @@ from backend.farm.jobs import Job
 from backend.farm.ray_crew import RayCrew, cluster, device_of, workers_in
 from backend.farm.report import Report
 from backend.farm.scheduler import Scheduler
+from backend.farm.weights import Weights
 from backend.farm.worker import Worker
 from models.io.atomic_write import TEMPORARY
 
@@ -23,10 +24,13 @@ SECONDS_TO_WRITE = 600  # a file that is written for longer was left by a worker
 
 @dataclass(frozen=True)
 class Libraries:
-    """device -> the rigs of a machine: those of this process, which draws nothing, and those of the workers."""
+    """device -> the rigs of a machine: those of this process, which draws nothing, and those of the workers.
 
-    to_compare: Callable[[str], RigLibrary]
-    to_draw: Callable[[str], RigLibrary]
+    With ``folder=`` those of files that were brought to a worker's machine.
+    """
+
+    to_compare: Callable[..., RigLibrary]
+    to_draw: Callable[..., RigLibrary]
 
 
 def render_on_ray(job: Job, libraries: Libraries, device: str, address: str, workers: int | None, report: Report) -> int:
@@ -34,13 +38,14 @@ def render_on_ray(job: Job, libraries: Libraries, device: str, address: str, wor
 
     Raises StyleRigError for a job that does not fit, for a cluster that does not, and when no worker stays.
     """
-    here = Worker(job, libraries.to_compare, "cpu", keep=True)
+    library = libraries.to_compare("cpu")
+    here = Worker(job, library, keep=True)
     report.say_begin(model=here.identity.model, weights_hash=here.identity.weights_hash, workers=workers)
     remove_leftovers(job.folder)
     if missing := [number for number in job.numbers if not take_if_there(number, here, report)]:
         with cluster(address, workers) as ray:
             device = device_of(ray, device)
-            crew = RayCrew(ray, job, libraries.to_draw, device)
+            crew = RayCrew(ray, job, libraries.to_draw, device, Weights.of(library, here.rig))
             Scheduler(crew, missing, workers or workers_in(ray, device), here.identity, report.take, report.notice).run()
     return report.end()
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from backend.farm.jobs import Job
 from backend.farm.scheduler import Event, Finished, Lost, Ready
+from backend.farm.weights import Lacking, Weights
 from backend.farm.worker import Drawn, Failed, Identity, Worker
 from models.errors import StyleRigError
 from models.extras import extra_needed
@@ -25,19 +26,38 @@ LOCAL = "local"  # in place of an address: a cluster of this command alone, on t
 SAME_BITS = {"OPENBLAS_NUM_THREADS": "1", "VECLIB_MAXIMUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}  # it would tell a server of Ray's makers
 NICENESS = {"RAY_worker_niceness": "0"}  # Ray's 15 lets workers starve beside any other program
-OBJECT_STORE = 100 << 20  # bytes; only a job goes through it, never a picture
+OBJECT_STORE = 100 << 20  # bytes; a job goes through it, and weights that a machine lacks; never a picture
 
 
 class RayWorker:
     """The actor. Answers are values, errors of ours too, so that what is raised is Ray's own."""
 
-    def open(self, job: Job, open_library: Callable[[str], Any], device: str) -> Identity | tuple[str, str, str]:
-        """Load the rig and read the job; or message, hint and code of the error."""
+    def open(
+        self, job: Job, open_library: Callable[..., Any], device: str, weights: Weights, brought: dict[str, Any]
+    ) -> Identity | Lacking | tuple[str, str, str]:
+        """Load the rig and read the job; or say which files are needed for it; or message, hint and code of the error.
+
+        ``brought``: references to the bytes of files.
+        """
         try:
-            self.worker = Worker(job, open_library, device, keep=True)
+            library = open_library(device=device)
+            if weights.lacking_in(library.folder):
+                if still := self.take(weights, brought):
+                    return Lacking(still)
+                library = open_library(device=device, folder=weights.brought())
+            self.worker = Worker(job, library, keep=True)
         except StyleRigError as error:
             return error.message, error.hint, error.code
         return self.worker.identity
+
+    def take(self, weights: Weights, brought: dict[str, Any]) -> list[str]:
+        """Keep the files that this machine lacks; the names of those that were not brought yet."""
+        import ray
+
+        lacking = weights.lacking_in(weights.brought())
+        for name in (name for name in lacking if name in brought):
+            weights.keep(name, ray.get(brought[name]))
+        return [name for name in lacking if name not in brought]
 
     def draw(self, number: int) -> Drawn | Failed:
         return self.worker.draw(number)
@@ -46,9 +66,10 @@ class RayWorker:
 class RayCrew:
     """See ``scheduler.Crew``."""
 
-    def __init__(self, ray: Any, job: Job, open_library: Callable[[str], Any], device: str):
-        self.ray = ray
-        self.order = (ray.put(job), open_library, device)
+    def __init__(self, ray: Any, job: Job, open_library: Callable[..., Any], device: str, weights: Weights):
+        self.ray, self.weights = ray, weights
+        self.brought: dict[str, Any] = {}  # references to the files that some machine lacked
+        self.order = (ray.put(job), open_library, device, weights)
         # Ray itself neither begins an actor again nor repeats a call: which picture is drawn again is not its decision.
         resources = {"num_gpus": 1} if device == "cuda" else {"num_cpus": 1}
         self.actors = ray.remote(RayWorker).options(max_restarts=0, max_task_retries=0, **resources)
@@ -59,8 +80,14 @@ class RayCrew:
     def start(self) -> int:
         self.started += 1
         self.handles[self.started] = actor = self.actors.remote()
-        self.calls[actor.open.remote(*self.order)] = self.started, None
+        self.calls[actor.open.remote(*self.order, self.brought)] = self.started, None
         return self.started
+
+    def bring(self, worker: int, names: list[str]) -> None:
+        """Let a worker begin again with files of ours. Ray sends each to a machine once, however many workers take it there."""
+        for name in names:
+            self.brought[name] = self.brought.get(name) or self.ray.put((self.weights.folder / name).read_bytes())
+        self.calls[self.handles[worker].open.remote(*self.order, self.brought)] = worker, None
 
     def give(self, worker: int, number: int) -> None:
         self.calls[self.handles[worker].draw.remote(number)] = worker, number
@@ -87,7 +114,7 @@ class RayCrew:
         return [event for call in list(self.calls) if call in done and (event := self.event(call))]
 
     def event(self, call: Any) -> Event | None:
-        """What a call that is over says; None for one of a worker whose death was told already."""
+        """What a call that is over says; None for one of a worker whose death was told already, or that needs files first."""
         if call not in self.calls:
             return None
         worker, number = self.calls[call]
@@ -102,6 +129,9 @@ class RayCrew:
         del self.calls[call]
         if number is not None:
             return Finished(worker, answer)
+        if isinstance(answer, Lacking):
+            self.bring(worker, answer.names)
+            return None
         return Ready(worker, answer if isinstance(answer, Identity) else StyleRigError(*answer))
 
     def fault(self, call: Any, reason: str) -> Event:

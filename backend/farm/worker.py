@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,11 +66,11 @@ class Worker:
     ``keep``: a picture that is there and up to date is not drawn again.
     """
 
-    def __init__(self, job: Job, open_library: Callable[[str], RigLibrary], device: str, keep: bool):
+    def __init__(self, job: Job, library: RigLibrary, keep: bool):
         import numpy
         import torch
 
-        self.rig, self.keep = job.rig(open_library(device)), keep
+        self.rig, self.keep = job.rig(library), keep
         self.picture = job.opened(self.rig)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.identity = Identity(__version__, self.rig.name, self.rig.weights_hash, torch.__version__, numpy.__version__)

@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.server.inference_queue import InferenceQueue, Ticket
@@ -38,16 +39,16 @@ def cpu_scheduler() -> CpuScheduler:
     return CpuScheduler.reserve()
 
 
-def read_rig(device: str = "cpu", name: str | None = None) -> Rig:
-    """A rig that ships, on ``device``. Raises StyleRigError when its weights are not there."""
+def read_rig(device: str = "cpu", name: str | None = None, folder: Path | None = None) -> Rig:
+    """A rig that ships, or one of ``folder``, on ``device``. Raises StyleRigError when its weights are not there."""
     from models.rigging import Rig
 
-    return Rig.load(None, device=device, scheduler=cpu_scheduler(), name=name)
+    return Rig.load(folder, device=device, scheduler=cpu_scheduler(), name=name)
 
 
-def load_rig(device: str = "cpu", name: str | None = None) -> Rig:
+def load_rig(device: str = "cpu", name: str | None = None, folder: Path | None = None) -> Rig:
     """The same, ready to draw: with all that has to be compiled for it."""
-    rig = read_rig(device, name)
+    rig = read_rig(device, name, folder)
     slow = threading.Timer(SLOW_SECONDS, LOG.warning, args=(COMPILING,))
     slow.start()
     try:
@@ -138,12 +139,15 @@ class LazyRig:
 
 
 class RigLibrary:
-    """Rigs by name, each loaded when it is first needed: ``loaders`` from names to loader(device); the first is the default."""
+    """Rigs by name, each loaded when it is first needed: ``loaders`` from names to loader(device); the first is the default.
 
-    def __init__(self, loaders: Mapping[str, Callable[[str], Rig]], device: str = "cpu"):
+    ``folder`` is where their files lie, if they lie in one.
+    """
+
+    def __init__(self, loaders: Mapping[str, Callable[[str], Rig]], device: str = "cpu", folder: Path | None = None):
         self.rigs = {name: LazyRig(loader, device) for name, loader in loaders.items()}
         self.default = next(iter(self.rigs.values()))
-        self.device = device
+        self.device, self.folder = device, folder
 
     def named(self, name: str | None) -> Rig:
         """The rig called so; None is the default. Raises StyleRigError."""
@@ -160,20 +164,27 @@ class RigLibrary:
         return self.named(name)
 
 
-def rig_library(loader: Callable[[str], Rig] | None = None, device: str = "cpu", load: Callable[..., Rig] = load_rig) -> RigLibrary:
-    """The rigs that ship, each as ``load(device, name=)`` has it, or the one that ``loader`` loads."""
-    return RigLibrary({MODEL: loader} if loader else shipped_rigs(load), device)
+def rig_library(
+    loader: Callable[[str], Rig] | None = None, device: str = "cpu", load: Callable[..., Rig] = load_rig, folder: Path | None = None
+) -> RigLibrary:
+    """The rigs of ``folder``, None for those that ship, each as ``load(device, name=, folder=)`` has it; or the one that ``loader`` loads."""
+    if loader:
+        return RigLibrary({MODEL: loader}, device)
+    from models.rigging.rig import WEIGHTS
+
+    folder = folder or WEIGHTS
+    return RigLibrary(rigs_in(folder, load), device, folder)
 
 
-def shipped_rigs(load: Callable[..., Rig] = load_rig) -> dict[str, Callable[[str], Rig]]:
-    """The loaders of all models in the folder of weights."""
-    from models.rigging.rig import WEIGHTS, model_names
+def rigs_in(folder: Path, load: Callable[..., Rig]) -> dict[str, Callable[[str], Rig]]:
+    """The loaders of all models in a folder of weights."""
+    from models.rigging.rig import model_names
 
     try:
-        names = model_names(WEIGHTS)
+        names: list[str | None] = [*model_names(folder)]
     except StyleRigError:  # the first to ask for a rig is told
-        return {MODEL: functools.partial(load, name=None)}
-    return {name: functools.partial(load, name=name) for name in names}
+        names = [None]
+    return {name or MODEL: functools.partial(load, name=name, folder=folder) for name in names}
 
 
 class InferenceWorker:

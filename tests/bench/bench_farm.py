@@ -18,6 +18,7 @@ from types import SimpleNamespace
 
 from backend.farm.ray_crew import RayCrew, cluster
 from backend.farm.scheduler import Scheduler
+from backend.farm.weights import Weights
 from backend.farm.worker import Worker
 from tests.helpers.simulated_crew import IDENTITY, SimulatedCrew
 
@@ -61,24 +62,24 @@ class NothingJob:
     folder: Path
     numbers: list[int]
 
-    def rig(self, library: None) -> SimpleNamespace:
+    def rig(self, library: SimpleNamespace) -> SimpleNamespace:
         return SimpleNamespace(name="none", weights_hash="")
 
     def opened(self, rig: SimpleNamespace):
         return lambda number: SimpleNamespace(path=self.folder / "shot.json", is_there=lambda: True)
 
 
-def no_library(device: str) -> None:
-    return None
+def no_library(device: str) -> SimpleNamespace:
+    return SimpleNamespace(folder=None)
 
 
 def driver_seconds(folder: Path) -> float:
     """What a picture costs the driver, Ray's part included."""
     job = NothingJob(folder, list(range(1, PICTURES + 1)))
-    expected = Worker(job, no_library, "cpu", keep=True).identity
+    expected = Worker(job, no_library("cpu"), keep=True).identity
     with cluster("local", 2) as ray:
         times: list[float] = []
-        crew = RayCrew(ray, job, no_library, "cpu")
+        crew = RayCrew(ray, job, no_library, "cpu", Weights(Path(), {}))
         Scheduler(crew, job.numbers, 2, expected, lambda outcome: times.append(time.perf_counter()), print).run()
     return (times[-1] - times[0]) / (len(times) - 1)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +23,21 @@ import torch
 from PIL import Image
 
 from backend.cli import main
+from backend.farm.here import render_here
+from backend.farm.jobs import RigFileJob
+from backend.farm.on_ray import Libraries, render_on_ray
 from backend.farm.ray_crew import own_token
+from backend.farm.report import Report
+from backend.farm.weights import Weights
 from backend.protocol.frames import PASSES
+from backend.server.inference import read_rig, rig_library
+from backend.server.schema import parse_rig_file
+from models.errors import StyleRigError
+from models.generators import Generator, GeneratorConfig, save_generator
 from models.translation import make_look, save_look
 from models.translation.config import ResNetConfig
 from tests.helpers import fake_rig
+from tests.helpers.untrained_rig import untrained_rig
 
 FRAMES = 12
 HAS_RAY = importlib.util.find_spec("ray") is not None  # it reads its variables when it is imported
@@ -124,6 +137,52 @@ def test_a_cluster_of_other_weights_is_refused_before_the_first_frame(tmp_path, 
     errors = capsys.readouterr().err
     assert "A worker is not like this program: its weights_hash ffffffffffff instead of 000000000000." in errors
     assert pictures(tmp_path / "out") == {}
+
+
+def tiny_weights(folder: Path) -> Path:
+    """A folder with the files of a rig that draws 32 pixels, like no other."""
+    generator = Generator.create(GeneratorConfig(resolution=32, channels={4: 16, 8: 16, 16: 16, 32: 16}), seed=random.randrange(2**31))
+    rig = untrained_rig(generator=generator, hidden=8)
+    save_generator(generator, folder / "tiny-generator.safetensors")
+    rig.reconstruction.save(folder / "tiny-reconstruction.safetensors", {})
+    rig.networks.save(folder / "tiny-rignet.safetensors", {})
+    return folder
+
+
+def test_workers_without_the_weights_get_those_of_the_driver(tmp_path, address, request):
+    here, there = tiny_weights(tmp_path), tmp_path / "there"
+    there.mkdir()
+    shutil.copy(here / "tiny-rignet.safetensors", there)  # lacks two files
+    (there / "tiny-generator.safetensors").write_bytes(b"others")
+    frames = parse_rig_file(rig_file(tmp_path, 3).read_bytes(), "shot.json")
+    job, alone = (RigFileJob(frames, tmp_path / name, "png", [1, 2, 3]) for name in ("farm", "alone"))
+    library = rig_library(None, "cpu", read_rig, here)
+    weights = Weights.of(library, library.named(None))
+    request.addfinalizer(partial(shutil.rmtree, weights.brought(), ignore_errors=True))
+    for folder in (job.folder, alone.folder):
+        folder.mkdir()
+    assert render_here(alone, library, False, Report(3, "frame", "")) == 0
+    libraries = Libraries(*(partial(rig_library, None, load=read_rig, folder=folder) for folder in (here, there)))
+    render = partial(render_on_ray, job, libraries, "cpu", address, 2)
+    assert render(Report(3, "frame", "")) == 0
+    assert pictures(job.folder) == pictures(alone.folder) and len(pictures(alone.folder)) == 3
+    brought = {path.name: path.stat().st_mtime_ns for path in weights.brought().iterdir()}
+    assert sorted(brought) == sorted(weights.hashes) and len(brought) == 3 and not weights.lacking_in(weights.brought())
+
+    (job.folder / "frame_0002.png").unlink()  # another worker on this machine
+    assert render(Report(3, "frame", "")) == 0
+    assert pictures(job.folder) == pictures(alone.folder)
+    assert {path.name: path.stat().st_mtime_ns for path in weights.brought().iterdir()} == brought
+
+
+def test_weights_that_changed_on_their_way_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    weights = Weights(tmp_path, {"a": hashlib.sha256(b"whole").hexdigest()})
+    with pytest.raises(StyleRigError, match="a arrived with other bytes"):
+        weights.keep("a", b"half")
+    assert weights.lacking_in(weights.brought()) == ["a"]
+    weights.keep("a", b"whole")
+    assert weights.lacking_in(weights.brought()) == []
 
 
 def test_where_nothing_is_missing_no_cluster_is_asked(tmp_path, capsys):

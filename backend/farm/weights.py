@@ -1,0 +1,69 @@
+"""The files of a model on a worker's machine: its own, else those that the driver brings, which stay there for the next worker."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.errors import StyleRigError
+from models.io.atomic_write import write_atomic
+
+if TYPE_CHECKING:
+    from backend.server.inference import RigLibrary
+
+USER = os.getuid() if hasattr(os, "getuid") else ""  # on Windows each user's temporary folder is its own
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What a worker answers whose machine has not all files: the names of those that the driver must bring."""
+
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model's files: the driver's ``folder``, and name -> SHA-256; no names for what is in no such folder."""
+
+    folder: Path
+    hashes: dict[str, str]
+
+    @classmethod
+    def of(cls, library: RigLibrary, rig: Any) -> Weights:
+        """Those of the ``library`` that ``rig`` was loaded from."""
+        from models.rigging.rig import PARTS, hash_files
+
+        if library.folder is None:
+            return cls(Path(), {})
+        files = [library.folder / f"{rig.name}-{part}.safetensors" for part in (*PARTS, "directions")]
+        return cls(library.folder, {file.name: hash_files([file]) for file in files if file.is_file()})
+
+    def lacking_in(self, folder: Path | None) -> list[str]:
+        """Names of the files that are not in ``folder``, or are others there."""
+        return [name for name, digest in self.hashes.items() if folder is None or digest_of(folder / name) != digest]
+
+    def brought(self) -> Path:
+        """The folder of this machine for files that were brought: temporary, this user's, and for these files alone."""
+        content = hashlib.sha256(repr(sorted(self.hashes.items())).encode()).hexdigest()
+        return Path(tempfile.gettempdir()) / f"stylerig-weights-{USER}" / content[:32]
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Write a file that was brought, whole or not at all. Raises StyleRigError for other bytes than the driver's."""
+        if hashlib.sha256(content).hexdigest() != self.hashes[name]:
+            raise StyleRigError(
+                f"{name} arrived with other bytes than it has in {self.folder}.",
+                "Call the command again, when nothing writes to that file.",
+                code="damaged_weights",
+            )
+        write_atomic(self.brought() / name, content)
+
+
+def digest_of(path: Path) -> str | None:
+    """SHA-256 of a file; None where there is none."""
+    from models.rigging.rig import hash_files
+
+    return hash_files([path]) if path.is_file() else None
