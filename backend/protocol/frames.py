@@ -18,7 +18,7 @@ MAX_SEED = 2**63 - 1  # what 64 bits with a sign hold
 FAR = 1e10  # Depth where there is nothing, as Blender's own engines write it
 
 MatteName = Literal["SkinMatte", "HairMatte", "EyesMatte", "MouthMatte", "ClothesMatte", "GlassesMatte"]
-LayerName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position"]
+LayerName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Specular", "Occlusion", "Depth", "UV", "Position"]
 PassName = Literal[LayerName, MatteName]
 ExrCompression = Literal["ZIP", "DWAA"]
 LookMask = Literal["head", "face", "hair"]  # where a look is put
@@ -26,7 +26,7 @@ MAX_LOOKS = 8  # of a frame
 COMBINED = "Combined"  # the portrait itself, which is in every frame
 MATTES: tuple[MatteName, ...] = get_args(MatteName)  # of parts, which whole heads have; else 0
 PASSES: tuple[PassName, ...] = get_args(PassName)
-LETTERS = ("RGB", "X", "X", "XYZ", "RGB", "RGB", "Z", "UV", "XYZ", *("X" for _ in MATTES))
+LETTERS = ("RGB", "X", "X", "XYZ", "RGB", "RGB", "RGB", "X", "Z", "UV", "XYZ", *("X" for _ in MATTES))
 CHANNELS = {COMBINED: "RGBA"} | dict(zip(PASSES, LETTERS, strict=True))
 
 ARRAY_TYPE = "<f4"  # numpy's name of it

@@ -23,7 +23,7 @@ class RenderPass:
     @property
     def smooth(self) -> bool:
         """Whether values may be mixed: not where their mean belongs to no surface."""
-        return self.kind == "COLOR" or self.name in {"HeadMatte", "FaceMask", *frames.MATTES}
+        return self.kind == "COLOR" or self.name in {"HeadMatte", "FaceMask", "Occlusion", *frames.MATTES}
 
 
 COMBINED = RenderPass("Combined", "RGBA", "COLOR")  # scene-linear, premultiplied
@@ -36,6 +36,8 @@ PASSES = (
     RenderPass("Normal", "XYZ", "VECTOR"),  # world; bare: Blender's axes, the portrait's camera looks along +Y
     RenderPass("Albedo", "RGB", "COLOR"),  # scene-linear
     RenderPass("Shading", "RGB", "COLOR"),  # scene-linear light that albedo is multiplied with
+    RenderPass("Specular", "RGB", "COLOR"),  # scene-linear, what skin mirrors of the light
+    RenderPass("Occlusion", "X", "VALUE", 1.0),  # 0 to 1, of an even light from all around what reaches the mesh
     RenderPass("Depth", "Z", "VALUE", frames.FAR),  # Blender units along the camera's axis
     RenderPass("HeadDepth", "Z", "VALUE", frames.FAR),  # the same, with hair and shoulders: in the plane through the head's middle
     RenderPass("UV", "UVA", "VECTOR"),  # u, v up, and 1 where the mesh is, as Map UV reads it

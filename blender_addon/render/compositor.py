@@ -242,8 +242,9 @@ def relight_node(tree: bpy.types.NodeTree, layers: bpy.types.Node, scene: bpy.ty
     """The node group *StyleRig Relight* on the Render Layers node's portrait, seen from where the camera looks from now."""
     node = named_node(tree, "CompositorNodeGroup", "Relight")
     node.node_tree = relight_group.relight_group()
-    for name in ("Image", "Albedo", "Normal", "Shading"):
-        tree.links.new(layers.outputs[name], node.inputs[name])
+    for name in ("Image", "Albedo", "Normal", "Shading", "Occlusion"):
+        if name in node.inputs:  # groups that were made before have no Occlusion
+            tree.links.new(layers.outputs[name], node.inputs[name])
     tree.links.new(layers.outputs["Alpha"], node.inputs["Matte"])
     node.inputs["View"].default_value = scene.camera.matrix_world.to_3x3().col[2].normalized()
     arrange((node, 160, 300))

@@ -24,6 +24,7 @@ SOCKETS = (  # name, kind, default, tooltip
     ("View", "NodeSocketVector", (0, -1, 0), "To the camera, in the world"),
     ("Roughness", "NodeSocketFloat", 0.4, "Of the skin"),
     ("Specular", "NodeSocketFloat", 0.028, "Share of the light that skin mirrors from the front"),
+    ("Occlusion", "NodeSocketFloat", 1.0, "The pass: how much of the lamp's light comes into mouth, nostrils and creases"),
     ("Shading of Hair", "NodeSocketFloat", 0.6, "Light that is taken to fall where there is no mesh"),
 )
 DARKEST = 0.05  # Shading below which the picture says too little of what is lit
@@ -37,7 +38,8 @@ def relight_group() -> bpy.types.NodeTree:
     build, given, result = new_group(NAME, SOCKETS)
     lamp = build.vector("Normalized Direction", "NORMALIZE", given["Direction"])
     facing = build.math("Facing", "MAXIMUM", build.vector("Normal on Direction", "DOT_PRODUCT", given["Normal"], lamp), 0.0)
-    light = build.vector("Lamp", "MULTIPLY", given["Color"], build.math("Amount", "MULTIPLY", given["Strength"], facing))
+    reaching = build.math("Reaching", "MULTIPLY", facing, given["Occlusion"])
+    light = build.vector("Lamp", "MULTIPLY", given["Color"], build.math("Amount", "MULTIPLY", given["Strength"], reaching))
     kept = build.vector("Kept", "MULTIPLY", given["Image"], given["Keep"])
     added = build.vector("Diffuse", "MULTIPLY", reflectance(build, given), light)
     shine = build.math("Covered", "MULTIPLY", highlight(build, given, lamp), given["Matte"])

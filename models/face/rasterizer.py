@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from models.face import harmonics
+from models.face import gloss, harmonics
 from models.face.alignment import place
 from models.face.antialias import Coverage, mix, soft_coverage
 from models.face.camera import PORTRAIT_CAMERA, Projection
@@ -29,6 +29,7 @@ from models.face.fragments import (
 )
 from models.face.mesh_topology import topology_of, unit, vertex_normals
 from models.face.model import FaceModel
+from models.face.occlusion import vertex_occlusion
 from models.face.parameters import RigParameters
 from models.face.posing import Pose
 
@@ -55,11 +56,13 @@ def render(
     - ``normals`` 3, unit, world frame (the head's rotation is in them)
     - ``albedo`` 3, linear RGB
     - ``shading`` 3, irradiance / pi, so that ambient radiance 1 gives 1
+    - ``specular`` 3, radiance that skin mirrors of the light to the camera (see ``gloss``), which nothing shadows
+    - ``occlusion`` 1, share of an even light from all around that reaches the surface (see ``occlusion``)
     - ``uv`` 2, v up
     - ``position`` 3, world frame, cm
 
     ``body`` (N, 3) is the rotation of the shoulders, to which the neck leads (see ``posing``); without it the neck turns
-    with the head. Where the mesh is not, all but depth are 0. Pixels that the soft outline reaches without the
+    with the head. Where the mesh is not, occlusion is 1 and all others but depth are 0. Pixels that the soft outline reaches without the
     mesh covering their centre carry the values of their covered neighbour.
     """
     unknown = sorted(set(outputs) - set(OUTPUTS))
@@ -121,11 +124,32 @@ class Picture:
     @cached_property
     def shading(self) -> Tensor:
         """Irradiance / pi at the pixels (P, 3); where order 2 rings below zero, zero."""
-        functions = harmonics.basis(self.normals)
-        factors = functions.new_tensor(harmonics.CLAMPED_COSINE) / math.pi
-        light = self.parameters.light * factors.unsqueeze(-1)
+        return self.of_light(self.normals, [factor / math.pi for factor in harmonics.CLAMPED_COSINE])
+
+    @cached_property
+    def specular(self) -> Tensor:
+        """Radiance mirrored to the camera at the pixels (P, 3)."""
+        x, y, _ = self.position.unbind(-1)
+        view = unit(torch.stack((-x, -y, self.fragments.depths), dim=-1))  # the camera stands on the z axis
+        facing = (self.normals * view).sum(dim=-1, keepdim=True)
+        return self.of_light(gloss.mirror(self.normals, view), gloss.lobe()) * gloss.mirrored_share(facing)
+
+    def of_light(self, directions: Tensor, factors: Sequence[float]) -> Tensor:
+        """The light of each pixel's frame from unit directions (P, 3), its coefficients times nine factors, not below zero (P, 3)."""
+        functions = harmonics.basis(directions)
+        light = self.parameters.light * functions.new_tensor(factors).unsqueeze(-1)
         parts = zip(functions.tensor_split(self.frame_starts), light, strict=True)
         return torch.cat([one.T @ part.T for part, one in parts], dim=1).clamp(min=0).T
+
+    @cached_property
+    def occlusion(self) -> Tensor:
+        """Ambient occlusion at the pixels (P, 1)."""
+        return self.fragments.gather(vertex_occlusion(self.face, self.parameters.identity, self.parameters.expression).unsqueeze(-1))
+
+    @cached_property
+    def position(self) -> Tensor:
+        """Points of the world at the pixels (P, 3)."""
+        return self.fragments.gather(self.vertices)
 
     @cached_property
     def colour(self) -> Tensor:
@@ -181,6 +205,8 @@ OUTPUTS: dict[str, Callable[[Picture], Tensor]] = {
     "normals": lambda picture: picture.spread(picture.normals),
     "albedo": lambda picture: picture.spread(picture.albedo),
     "shading": lambda picture: picture.spread(picture.shading),
+    "specular": lambda picture: picture.spread(picture.specular),
+    "occlusion": lambda picture: picture.spread(picture.occlusion, 1.0),
     "uv": lambda picture: picture.spread(picture.uv),
-    "position": lambda picture: picture.spread(picture.fragments.gather(picture.vertices)),
+    "position": lambda picture: picture.spread(picture.position),
 }

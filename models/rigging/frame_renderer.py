@@ -42,6 +42,8 @@ PASSES: dict[str, str | None] = {  # render pass -> output of the rasteriser; No
     "Normal": "normals",
     "Albedo": "albedo",
     "Shading": "shading",
+    "Specular": "specular",
+    "Occlusion": "occlusion",
     "Depth": "depth",
     "UV": "uv",
     "Position": "position",

@@ -32,9 +32,9 @@ import numpy as np
 
 EXPRESSIONS = ("eyeBlink_L", "eyeBlink_R", "eyeLookOut_L", "eyeLookIn_L", "eyeLookUp_L", "jawOpen", "mouthSmile_L", "mouthSmile_R")
 WIDTHS = {
-    "Portrait": "RGB", "HeadMatte": "X", "FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "Depth": "Z",
-    "UV": "UV", "Position": "XYZ", "SkinMatte": "X", "HairMatte": "X", "EyesMatte": "X", "MouthMatte": "X", "ClothesMatte": "X",
-    "GlassesMatte": "X",
+    "Portrait": "RGB", "HeadMatte": "X", "FaceMask": "X", "Normal": "XYZ", "Albedo": "RGB", "Shading": "RGB", "Specular": "RGB",
+    "Occlusion": "X", "Depth": "Z", "UV": "UV", "Position": "XYZ", "SkinMatte": "X", "HairMatte": "X", "EyesMatte": "X",
+    "MouthMatte": "X", "ClothesMatte": "X", "GlassesMatte": "X",
 }  # fmt: skip
 RADII = np.array((7.5, 11.0, 9.5), dtype=np.float32)  # cm
 EYES = np.array(((3.0, 3.0, 8.0), (-3.0, 3.0, 8.0)), dtype=np.float32)

@@ -37,8 +37,8 @@ def test_all_passes_arrive_exactly(extension, scene, client, tmp_path):
     bpy.ops.render.render(animation=True)
     channels = read_exr(tmp_path / "passes" / "frame_0001.exr", tmp_path)
     sent = random_frame({}, 48)
-    same = ("Portrait", "RGB"), ("HeadMatte", "X"), ("FaceMask", "X"), ("Albedo", "RGB"), ("Shading", "RGB")
-    for name, letters in (("Combined", "RGBA"), *same):
+    single, colours = ("HeadMatte", "FaceMask", "Occlusion"), ("Portrait", "Albedo", "Shading", "Specular")
+    for name, letters in (("Combined", "RGBA"), *((name, "X") for name in single), *((name, "RGB") for name in colours)):
         np.testing.assert_array_equal(stacked(channels, name, letters), sent[name])
     x, y, z = np.moveaxis(sent["Normal"], -1, 0)  # model: y up, z to the camera; Blender: z up, -Y to it
     np.testing.assert_allclose(stacked(channels, "Normal", "XYZ"), np.stack((x, -z, y), axis=-1), atol=1e-7)
@@ -121,7 +121,7 @@ def test_of_two_rigs_the_nearer_one_is_in_front(extension, scene, client, tmp_pa
         assert picture[-1, 0].tolist() == [0, 0, 0, 255] and picture[0, 0, 3] == 0
 
 
-ALL = ("Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Depth", "UV", "Position")
+ALL = ("Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Specular", "Occlusion", "Depth", "UV", "Position")
 
 
 def composited(extension, scene: bpy.types.Scene) -> None:
@@ -208,9 +208,9 @@ def test_passes_are_sockets_of_render_layers(extension, scene):
     compositor = module(extension, "render.compositor")
     sockets = compositor.render_layers(compositor.ensure_tree(scene), scene).outputs
     types = {socket.name: socket.type for socket in sockets if socket.enabled}
-    assert types["Depth"] == types["FaceMask"] == types["HeadMatte"] == "VALUE"
+    assert types["Depth"] == types["FaceMask"] == types["HeadMatte"] == types["Occlusion"] == "VALUE"
     assert types["Normal"] == types["UV"] == types["Position"] == "VECTOR"
-    assert types["Albedo"] == types["Shading"] == types["Portrait"] == "RGBA"
+    assert types["Albedo"] == types["Shading"] == types["Specular"] == types["Portrait"] == "RGBA"
 
 
 def test_blenders_own_panels_show_with_the_engine(extension):

@@ -57,7 +57,7 @@ def expected(channels: dict[str, np.ndarray], original: np.ndarray, lamp: np.nda
     normal, shading = stacked(channels, "Normal", "XYZ"), stacked(channels, "Shading", "RGB")
     mesh = stacked(channels, "Albedo", "RGB").sum(-1, keepdims=True) > 0
     lamp = lamp / np.linalg.norm(lamp)
-    light = strength * np.maximum(normal @ lamp, 0)[..., None]
+    light = strength * np.maximum(normal @ lamp, 0)[..., None] * stacked(channels, "Occlusion", "X")
     half = (lamp + VIEW) / np.linalg.norm(lamp + VIEW)
     squared = 0.4**4
     facets = squared / (np.pi * (np.maximum(normal @ half, 0) ** 2 * (squared - 1) + 1) ** 2)
@@ -87,10 +87,26 @@ def test_it_is_what_the_formulas_say(extension, scene, tmp_path):
     np.testing.assert_allclose(picture[..., :3], wanted, atol=2e-4)
 
 
+def test_a_group_of_an_earlier_version_still_works(extension, scene, tmp_path):
+    """It has no socket for Occlusion, and an artist's changes in it are kept."""
+    group = module(extension, "render.relight_group").relight_group()
+    group.interface.remove(next(item for item in group.interface.items_tree if item.name == "Occlusion"))
+    lamp = np.array((0.8, -0.6, 0.3))
+    channels, picture = passes(extension, scene, tmp_path, "old", Direction=tuple(lamp), Strength=1.5, Keep=0.0)
+    assert "Occlusion" not in compositor_node(scene).inputs
+    original = passes(extension, scene, tmp_path, "off")[1]
+    bare = {name: np.ones_like(one) if name.startswith("Occlusion") else one for name, one in channels.items()}
+    assert picture[..., :3].max() > 0.1 and (picture[..., :3] <= expected(bare, original, lamp, 1.5, 0.0) + 2e-4).all()
+
+
+def compositor_node(scene) -> bpy.types.Node:
+    tree = scene.compositing_node_group if hasattr(scene, "compositing_node_group") else scene.node_tree
+    return tree.nodes["StyleRig Plate Relight"]
+
+
 def test_the_set_up_shows_it(scene, tmp_path):
     bpy.ops.stylerig.setup_compositor()
     dark = render_still(scene, tmp_path / "a.png").astype(int)
     bpy.ops.stylerig.setup_compositor(relight=True, light_wrap=0.25)
-    tree = scene.compositing_node_group if hasattr(scene, "compositing_node_group") else scene.node_tree
-    tree.nodes["StyleRig Plate Relight"].inputs["Strength"].default_value = 2.0
+    compositor_node(scene).inputs["Strength"].default_value = 2.0
     assert (render_still(scene, tmp_path / "b.png").astype(int) - dark)[16:48, 34:48, 0].mean() > 10

@@ -64,6 +64,8 @@ def test_an_animation_writes_png_and_exr(rendered, tmp_path):
         "Normal",
         "Albedo",
         "Shading",
+        "Specular",
+        "Occlusion",
         "Depth",
         "HeadDepth",
         "UV",

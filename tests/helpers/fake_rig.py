@@ -43,6 +43,8 @@ WIDTHS = {
     "Normal": 3,
     "Albedo": 3,
     "Shading": 3,
+    "Specular": 3,
+    "Occlusion": 1,
     "Depth": 1,
     "UV": 2,
     "Position": 3,

@@ -694,7 +694,7 @@ def test_the_real_rig_answers_every_request(real_client):
     npz = real_client.post("/v1/portraits/mesh", json={"portrait": portrait}).content
     mesh = np.load(io.BytesIO(npz), allow_pickle=False)
     assert len(model["expressions"]) == len(portrait["parameters"]["expression"]) == 57
-    assert array.shape == (64, 64, 30) == (64, 64, len(channels)) and np.isfinite(array).all()
+    assert array.shape == (64, 64, 34) == (64, 64, len(channels)) and np.isfinite(array).all()
     assert np.count_nonzero(array[..., channels.index("FaceMask.X")]) > 300
     assert mesh["polygon_sizes"].max() == 4 and mesh["expression"].shape[0] == 57
     assert mesh["corners"].shape[0] == mesh["uv"].shape[0] == mesh["polygon_sizes"].sum()

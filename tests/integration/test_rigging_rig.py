@@ -156,7 +156,7 @@ def test_frames_are_deterministic_and_have_the_promised_shapes(rig, portrait):
     first, second = (rig.frame(portrait, controls, size=48) for _ in range(2))
     channels = {
         "Combined": 4, "Portrait": 3, "HeadMatte": 1, "FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3,
-        "Depth": 1, "UV": 2, "Position": 3, **dict.fromkeys(MATTES, 1),
+        "Specular": 3, "Occlusion": 1, "Depth": 1, "UV": 2, "Position": 3, **dict.fromkeys(MATTES, 1),
     }  # fmt: skip
     assert {name: array.shape for name, array in first.items()} == {n: (48, 48, c) for n, c in channels.items()}
     for name, array in first.items():

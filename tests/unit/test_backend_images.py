@@ -56,7 +56,7 @@ def test_exr_channels_come_back(frame, tmp_path):
     images.write_exr(path, frame, PASSES, ORIGIN)
     header, channels = read_exr(path)
     wanted = exr_values(frame)
-    assert set(channels) == set(wanted) and len(wanted) == 30
+    assert set(channels) == set(wanted) and len(wanted) == 34
     assert len(OpenEXR.File(str(path), header_only=True).parts) == 1  # which every program reads
     for name, pixels in wanted.items():
         assert channels[name].dtype == (np.float32 if name in FLOAT else np.float16), name
