@@ -101,18 +101,20 @@ def shot_group() -> bpy.types.NodeTree:
     if known is not None and known.bl_idname == "CompositorNodeTree":
         return known
     build, given, result = new_group(NAME, SOCKETS)
-    matte = build.math("New", "MAXIMUM", given["Matte"], given["Rendered"])
+    matte = build.math("New", "MINIMUM", build.math("Both", "ADD", given["Matte"], given["Rendered"]), 1.0)  # at their border too
     softened = build.mix("Softened", "MIX", matte, given["Image"], build.blur("Soft", given["Image"], given["Softness"]))
-    lit = wrapped(build, given, softened)
+    lit = wrapped(build, given, softened, matte)
     build.feed(build.mix("Grained", "ADD", matte, lit, grain(build, given, lit)), result)
     in_columns(build.tree)
     return build.tree
 
 
-def wrapped(build: Builder, given: dict[str, bpy.types.NodeSocket], picture: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
-    """picture + strength · blurred plate · matte · 2 (1 - blurred matte): nothing but a rim as wide as the blur."""
+def wrapped(
+    build: Builder, given: dict[str, bpy.types.NodeSocket], picture: bpy.types.NodeSocket, covered: bpy.types.NodeSocket
+) -> bpy.types.NodeSocket:
+    """picture + strength · blurred plate · matte · 2 (1 - blurred ``covered``): a rim as wide as the blur, where the plate begins."""
     around = build.blur("Wrap Light", given["Plate"], build.math("Wide", "MULTIPLY", given["Wrap Size"], 2.0))
-    outside = build.math("Outside", "SUBTRACT", 1.0, build.blur("Soft Matte", given["Matte"], given["Wrap Size"]))
+    outside = build.math("Outside", "SUBTRACT", 1.0, build.blur("Soft Matte", covered, given["Wrap Size"]))
     rim = build.math("Rim", "MULTIPLY", given["Matte"], outside)
     strength = build.math("Strength", "MULTIPLY", build.math("Twice", "MULTIPLY", given["Light Wrap"], 2.0), rim)
     return build.mix("Wrap", "ADD", strength, picture, around)

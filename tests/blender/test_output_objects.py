@@ -20,6 +20,7 @@ def client(extension, monkeypatch):
     def draw(controls, size):
         frame = random_frame(controls, size) | {"placement": np.zeros(6)}
         frame["Depth"] = np.full((size, size, 1), 1e10, dtype=np.float32)
+        frame["HeadMatte"] = frame["Combined"][..., 3:]
         frame["Combined"][..., :3] = np.divide(BY_SEED[client.requests[-1]["portrait"]["seed"]], 255)
         return frame
 
@@ -124,6 +125,22 @@ def test_a_hold_out_cuts_the_portrait_where_it_is_nearer(scene, tmp_path):
 def test_light_goes_round_no_object(scene, tmp_path):
     wall(scene, "before", GREEN, 0.7, 0.0, 0.45)
     assert (compared(tmp_path, scene, light_wrap=0.5)[5:40] == GREEN).all()
+
+
+def test_light_goes_round_no_border_of_head_and_object(extension, scene, tmp_path):
+    """Before a white plate, from the left: an object before the head, the head, that object behind it, and the plate."""
+    wall(scene, "before", GREEN, 0.7, 0.0, 0.45)
+    far = wall(scene, "behind", GREEN, 2.0, 0.6, 1.0)
+    compared(tmp_path, scene, light_wrap=0.5)
+    image = module(extension, "render.compositor").scene_tree(scene).nodes["StyleRig Plate"].image
+    image.pixels.foreach_set(np.ones(8 * 8 * 4, dtype=np.float32))
+    image.pack()
+    closed = render_still(scene, tmp_path / "closed.png")[HEIGHT // 2, :, :3]
+    assert not closed[2:-2, 2].any() and (closed[45:72] == RED).all() and (closed[-8:-2] == GREEN).all()
+    far.hide_render = True
+    row = render_still(scene, tmp_path / "open.png")[HEIGHT // 2, :, :3]
+    assert (row[45:70] == RED).all() and (row[-8:-2] == 255).all()
+    assert ((row[70:80, 0] == 255) & (row[70:80, 2] > 20) & (row[70:80, 2] < 240)).any()  # but where the plate begins
 
 
 def test_objects_get_the_grain_of_the_plate_too(extension, scene, tmp_path):
