@@ -150,7 +150,7 @@ class FrameRenderer:
         ``regions`` of the crops are wanted, None is the whole; the rest may be empty.
         """
         w = torch.cat([self.edited_latent(plan) for plan in plans])
-        colour, alpha = self.engine(precision, plans[0].portrait.offsets).foreground(w, boxes=regions)
+        colour, alpha = self.synthesize(w, precision, regions, plans[0].portrait.offsets)
         result = []
         for row, plan in enumerate(plans):
             layers = [self.looked(plan, colour[row : row + 1], alpha[row : row + 1]), alpha[row : row + 1]]
@@ -175,9 +175,11 @@ class FrameRenderer:
         w = torch.from_numpy(np.array(plan.portrait.w, dtype=np.float32)).unsqueeze(0).to(device)
         return self.networks(w, plan.portrait.parameters.to(device), plan.target, self.reconstruction, self.face)
 
-    def synthesize(self, w: Tensor, precision: str = "exact") -> tuple[Tensor, Tensor]:
-        """w (N, L, 512) -> premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1."""
-        return self.engine(precision, None).foreground(w)
+    def synthesize(
+        self, w: Tensor, precision: str = "exact", regions: Sequence[Box | None] | None = None, offsets: Offsets | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """w (N, L, 512) -> premultiplied sRGB (N, 3, R, R) and alpha (N, 1, R, R), 0–1; at least the ``regions`` of it."""
+        return self.engine(precision, offsets).foreground(w, boxes=regions)
 
 
 def mesh_passes(

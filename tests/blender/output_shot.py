@@ -38,7 +38,18 @@ class KnownClient:
 def random_frame(_controls: dict, size: int) -> dict[str, np.ndarray]:
     """Passes of noise, the same for the same size; Combined is opaque and made of sRGB bytes."""
     random = np.random.default_rng(size)
-    widths = {"Portrait": 3, "HeadMatte": 1, "FaceMask": 1, "Normal": 3, "Albedo": 3, "Shading": 3, "Specular": 3, "Occlusion": 1, "UV": 2, "Position": 3}
+    widths = {
+        "Portrait": 3,
+        "HeadMatte": 1,
+        "FaceMask": 1,
+        "Normal": 3,
+        "Albedo": 3,
+        "Shading": 3,
+        "Specular": 3,
+        "Occlusion": 1,
+        "UV": 2,
+        "Position": 3,
+    }
     passes = {name: random.random((size, size, width), dtype=np.float32) for name, width in widths.items()}
     passes["Depth"] = np.where(passes["FaceMask"] > 0.3, 100 + 40 * passes["FaceMask"], np.float32(1e10))
     passes["Combined"] = np.ones((size, size, 4), dtype=np.float32)

@@ -163,7 +163,7 @@ def test_scenes_come_on_the_device_of_the_generator(head):
         assert torch.equal(found_pairs[3].vector().cpu(), pairs[3].vector())
 
 
-def plain_pictures(renderer, w, precision="exact", regions=None):
+def plain_pictures(renderer, w, precision="exact", regions=None, offsets=None):
     """Without an engine, of which there is none for a device that is simulated."""
     return renderer.generator.foreground(w)
 
