@@ -12,6 +12,7 @@ import binascii
 
 import numpy as np
 
+from ..client import offsets
 from ..errors import UserError
 
 GROUPS = {"COARSE": (0, 4), "MIDDLE": (4, 8), "FINE": (8, None)}  # layers of w, from the first to before the last
@@ -53,6 +54,16 @@ def mix_parameters(portrait: dict, other: dict, groups: set[str], amount: float 
     own, source = portrait["parameters"], other["parameters"]
     parts = [part for group, part in (("COARSE", "identity"), ("FINE", "reflectance")) if group in groups]
     return own | {part: ((1 - amount) * np.array(own[part]) + amount * np.array(source[part])).tolist() for part in parts}
+
+
+def with_offsets_of(portrait: dict, mixed: dict) -> dict:
+    """A mixture drawn by the generator as it was tuned to the photo of ``portrait``, where it was."""
+    return {**mixed, "offsets": portrait["offsets"]} if offsets.digest_of(portrait) else mixed
+
+
+def leaves_offsets(portrait: dict, other: dict) -> bool:
+    """Whether ``other`` was made of a photo whose tuning a mixture with it lacks: there is one generator for all layers."""
+    return offsets.digest_of(other) not in ("", offsets.digest_of(portrait))
 
 
 def describe(other: str, groups: set[str], amount: float) -> str:

@@ -253,9 +253,10 @@ class STYLERIG_OT_mix_portraits(PortraitOperator, bpy.types.Operator):
             raise UserError(
                 "no_other", "There is no other rig named “{name}”.", "Choose one of the scene's other portraits.", name=self.other
             )
-        portrait = portrait_of(rig)
+        portrait, theirs = portrait_of(rig), portrait_of(other)
         self._base, self._source = key_of(rig), style_mixing.describe(other.name, self.layers, self.amount)
-        mixture = portrait, portrait_of(other), self.layers, self.amount
+        self._left = other.name if style_mixing.leaves_offsets(portrait, theirs) else ""
+        mixture = portrait, theirs, self.layers, self.amount
         w, parameters = style_mixing.encode_w(style_mixing.mix(*mixture)), style_mixing.mix_parameters(*mixture)
         return lambda: fetch_mixed(backend_manager.BACKEND.client(settings), portrait, w, parameters)
 
@@ -265,12 +266,14 @@ class STYLERIG_OT_mix_portraits(PortraitOperator, bpy.types.Operator):
         base = found(context.scene.objects, self._base)
         if base is not None and not self.replace:
             place_beside(rig, base)
+        if self._left:
+            self.report({"WARNING"}, tr("What was tuned to the photo of {name} is not mixed in", name=self._left))
         return rig
 
 
 def fetch_mixed(client: Client, portrait: dict, w: str, parameters: dict | None) -> tuple[dict, dict, Any]:
-    """Portrait, mesh and picture of a mixed latent. Blocks."""
-    mixed = client.portrait_of_latent(portrait, w, parameters)
+    """Portrait, mesh and picture of a mixed latent, with what was tuned to the photo of ``portrait``. Blocks."""
+    mixed = style_mixing.with_offsets_of(portrait, client.portrait_of_latent(portrait, w, parameters))
     return mixed, client.mesh(mixed), thumbnail(client, mixed)
 
 

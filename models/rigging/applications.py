@@ -6,11 +6,13 @@ another, and new people with some of these held.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection
 
 import numpy as np
 import torch
 
+from models.editing.inversion.offsets import offsets_between
 from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.parameters import RigParameters
@@ -39,7 +41,8 @@ def taken_from(source: Portrait, parts: Collection[str], face: FaceModel) -> Con
 def between(rig: Rig, first: Portrait, second: Portrait, t: float) -> Portrait:
     """The person at ``t`` (0–1) on the straight way from one code to another; the ends are the two themselves.
 
-    Its parameters are read from its code, or go the same way where the code does not hold them. Raises StyleRigError for portraits of other weights.
+    Its parameters are read from its code, or go the same way where the code does not hold them; so do what generators were
+    tuned by to photos. Raises StyleRigError for portraits of other weights.
     """
     for portrait in (first, second):
         rig.check_portrait(portrait)
@@ -49,4 +52,5 @@ def between(rig: Rig, first: Portrait, second: Portrait, t: float) -> Portrait:
         return second if t else first
     w = ((1 - t) * first.w + t * second.w).astype(np.float32)
     head = RigParameters.from_vector(torch.lerp(first.parameters.vector(), second.parameters.vector(), t), rig.face)
-    return rig.portrait_from_latent(w, first.seed, first.truncation, head)
+    portrait = rig.portrait_from_latent(w, first.seed, first.truncation, head)
+    return dataclasses.replace(portrait, offsets=offsets_between(first.offsets, second.offsets, t))

@@ -7,6 +7,7 @@ import runpy
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import fake_backend
@@ -256,6 +257,18 @@ def test_mixing_onto_the_active_rig(part, backend):
     bpy.ops.stylerig.mix_portraits(other=other.name, layers={"FINE", "MIDDLE"}, amount=0.5, replace=True)
     assert bpy.context.view_layer.objects.active == base and len(part("rig.read_rig").rigs_in(bpy.context.scene)) == 2
     assert base.stylerig.source == "50% of middle and fine of Portrait 2"
+
+
+def test_a_mixture_keeps_what_was_tuned_to_the_active_ones_photo(part, monkeypatch):
+    mixing, portrait = part("rig.style_mixing"), part("ui.portrait")
+    named = {"offsets": {"sha256": "a" * 64}}
+    monkeypatch.setattr(portrait, "thumbnail", lambda client, mixed: mixed)
+    client = SimpleNamespace(portrait_of_latent=lambda *given: {"w": given[1], "offsets": None}, mesh=lambda mixed: mixed)
+    for drawn in portrait.fetch_mixed(client, {"w": "x", **named}, "y", None):
+        assert drawn == {"w": "y", **named}, "portrait, mesh and picture"
+    assert portrait.fetch_mixed(client, {"w": "x"}, "y", None)[0]["offsets"] is None
+    leaves = mixing.leaves_offsets
+    assert leaves({}, named) and leaves({"offsets": {"sha256": "b" * 64}}, named) and not leaves(named, named) and not leaves(named, {})
 
 
 def test_mixing_needs_another_rig(backend):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from backend.cli import main
+from models.editing.inversion.offsets import Tuning
 from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig
 from models.rigging import Rig
@@ -49,6 +53,20 @@ def test_the_way_from_one_to_another_begins_and_ends_with_them(rig):
     middle = between(rig, first, second, 0.5)
     assert np.allclose(middle.w, (first.w + second.w) / 2)
     assert rig.frame(middle, taken_from(first, (), rig.face), passes=("Portrait",))["Portrait"].shape == (32, 32, 3)
+
+
+def test_between_portraits_of_photos_their_tuning_goes_along(rig):
+    plain, other = rig.new_portrait(1), rig.new_portrait(2)
+    tuning = Tuning(rig.generator.synthesis, rank=1)
+    with torch.no_grad():
+        for a in tuning.a:
+            a.fill_(0.05)
+    tuned = dataclasses.replace(plain, offsets=tuning.offsets(rig.generator))
+    middle = between(rig, tuned, other, 0.5)
+    assert middle.offsets is not None and between(rig, plain, other, 0.5).offsets is None
+    controls = taken_from(plain, (), rig.face)
+    pictures = [rig.frame(each, controls)["Combined"] for each in (middle, dataclasses.replace(middle, offsets=None))]
+    assert np.abs(pictures[0] - pictures[1]).max() > 1e-3
 
 
 def test_bad_requests_are_refused(rig):

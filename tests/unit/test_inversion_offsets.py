@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from models.editing.directions import generator_hash
-from models.editing.inversion.offsets import LARGEST_CHANGE, Offsets, Tuning, read_offsets
+from models.editing.inversion.offsets import LARGEST_CHANGE, Offsets, Tuning, offsets_between, read_offsets
 from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig
 
@@ -22,11 +22,11 @@ def generator() -> Generator:
     return Generator.create(CONFIG, seed=1).eval().requires_grad_(False)
 
 
-def some_offsets(generator: Generator, strength: float = 0.1) -> Offsets:
-    tuning = Tuning(generator.synthesis, rank=2)
+def some_offsets(generator: Generator, strength: float = 0.1, rank: int = 2, seed: int = 3) -> Offsets:
+    tuning = Tuning(generator.synthesis, rank, seed)
     with torch.no_grad():
         for a in tuning.a:
-            a.normal_(generator=torch.Generator().manual_seed(3))
+            a.normal_(generator=torch.Generator().manual_seed(seed))
         tuning.bound(strength)
     return tuning.offsets(generator)
 
@@ -80,6 +80,24 @@ def test_those_of_another_generator_are_refused(generator):
     renamed = Offsets(generator_hash(generator), {"b4.nothing": (torch.zeros(3, 1), torch.zeros(1, 9))})
     with pytest.raises(StyleRigError, match=r"no weight 'b4\.nothing'"):
         renamed.applied(generator)
+
+
+def test_between_two_they_go_from_one_to_the_other(generator):
+    first, second = some_offsets(generator), some_offsets(generator, 0.2, rank=1, seed=4)
+    changes = lambda found: {name: a @ b for name, (a, b) in found.factors.items()}
+    own, other = changes(first), changes(second)
+    half = changes(offsets_between(first, None, 0.5))
+    assert all(torch.allclose(half[name], own[name] / 2, atol=1e-3) for name in own), "towards a generator as it was"
+    way = [offsets_between(first, second, share) for share in (0.02, 0.5, 0.98)]
+    assert all(len(b) <= 2 for found in way for _, b in found.factors.values()), "no larger than the larger one"
+    for name in own:
+        middle = (own[name] + other[name]) / 2
+        kept = torch.linalg.matrix_norm(middle, 2)
+        off = (changes(way[1])[name] - middle).norm()
+        assert off < middle.norm() and torch.linalg.matrix_norm(changes(way[1])[name], 2) == pytest.approx(float(kept), rel=0.02)
+        assert (changes(way[0])[name] - own[name]).norm() < 0.1 * own[name].norm()
+        assert (changes(way[2])[name] - other[name]).norm() < 0.1 * other[name].norm()
+    assert offsets_between(None, None, 0.5) is None
 
 
 def damaged_files(data: bytes) -> list[bytes]:

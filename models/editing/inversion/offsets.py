@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -94,6 +94,29 @@ def read_offsets(data: bytes) -> Offsets:
     found = Offsets(generator, factors)
     found.__dict__["data"] = data  # the hash is that of the file, however it was written
     return found
+
+
+def offsets_between(first: Offsets | None, second: Offsets | None, share: float) -> Offsets | None:
+    """Those at ``share`` (0–1) of the way from one portrait's to another's, of one generator; None is a generator as it was."""
+    parts = [(found, weight) for found, weight in ((first, 1 - share), (second, share)) if found is not None]
+    if not parts:
+        return None
+    names = sorted({name for found, _ in parts for name in found.factors})
+    factors = {
+        name: sum_of([(weight * found.factors[name][0], found.factors[name][1]) for found, weight in parts if name in found.factors])
+        for name in names
+    }
+    return read_offsets(Offsets(parts[0][0].generator, factors).data)
+
+
+def sum_of(factors: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """a (O, r), b (r, rest) whose product is nearest to the sum of products, with the largest r of them: files stay as small."""
+    rank = max(len(b) for _, b in factors)
+    left, outer = torch.linalg.qr(torch.cat([a for a, _ in factors], dim=1))
+    right, inner = torch.linalg.qr(torch.cat([b for _, b in factors]).mT)
+    u, values, v = torch.linalg.svd(outer @ inner.mT, full_matrices=False)
+    root = values[:rank].sqrt()
+    return left @ u[:, :rank] * root, root[:, None] * (v[:rank] @ right.mT)
 
 
 def bad_offsets(reason: str) -> StyleRigError:
