@@ -3,6 +3,7 @@
 python -m backend directions sefa --generator G --layers 0-1,4 --count 10 --output D.safetensors --sheet sheet.jpg
 python -m backend directions boundary --generator G --scores studio --attributes age,beard --output DIR --report table.md
 python -m backend directions boundary --generator G --scores scores.csv --condition smile --output DIR
+python -m backend directions boundary --generator G --scores quality --samples 2000 --output DIR
 python -m backend directions attributes --generator models/weights/NAME-generator.safetensors --output models/weights/NAME-directions.safetensors
 """
 
@@ -20,15 +21,20 @@ from models.io.atomic_write import write_atomic
 from models.seeds import parse_seed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
+    from models.editing.attributes import Attributes
     from models.editing.directions import Directions
     from models.editing.scores import Scores
     from models.generators import Generator
 
-STUDIO = "studio"
+STUDIO, QUALITY = "studio", "quality"
 STUDIO_ATTRIBUTES = ("age", "beard", "glasses", "make_up", "smile", "yaw", "light_skin", "hair_length")  # where none are asked for
 SAMPLES, MOST_SAMPLES, PEOPLE = 100_000, 2_000_000, 3000
+DRAWN = 2000  # people whose pictures are looked at, where no other number is asked for
+WEAK = 0.75  # validation accuracy below which an attribute is hardly in the codes
 MOST = 1_000_000  # of what an option counts or measures
 SMALL = 144  # pixels of a picture where there are many
 SECONDS = 2.0  # between words of progress
@@ -53,8 +59,8 @@ def add_sefa(parser: argparse.ArgumentParser) -> None:
 
 def add_boundary(parser: argparse.ArgumentParser) -> None:
     add_generator(parser)
-    parser.add_argument("--scores", required=True, metavar="CSV", help=f'table with the columns seed, then one for each attribute; or "{STUDIO}":'
-                        " what z means, exactly, for generators that the studio taught")  # fmt: skip
+    parser.add_argument("--scores", required=True, metavar="CSV", help=f'table with the columns seed, then one for each attribute; "{STUDIO}":'
+                        f' what z means, exactly, for generators that the studio taught; or "{QUALITY}": how well a face is found in pictures')  # fmt: skip
     parser.add_argument("--attributes", type=names, help="their names, with commas between (default: all of the table)")
     parser.add_argument("--condition", type=names, default=[], metavar="NAMES",
                         help="attributes, or boundaries in .npy files, that shall stay as they are")  # fmt: skip
@@ -64,8 +70,7 @@ def add_boundary(parser: argparse.ArgumentParser) -> None:
         "--samples",
         type=whole(1, MOST_SAMPLES),
         metavar="N",
-        default=SAMPLES,
-        help=f"people that the studio's scores are of (default {SAMPLES})",
+        help=f"people that the scores are of, where they are no table (default {SAMPLES}, or {DRAWN} whose pictures are drawn)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="boundaries.safetensors, and each as .npy")
     parser.add_argument("--report", type=Path, metavar="FILE", help="the tables of the paper, in Markdown")
@@ -173,7 +178,7 @@ def run_boundary(arguments: argparse.Namespace, generator: Generator) -> int:
     from models.editing.directions import save_directions
 
     codes, scores = scored_codes(arguments, generator)
-    wanted = arguments.attributes or (STUDIO_ATTRIBUTES if arguments.scores == STUDIO else scores.names)
+    wanted = arguments.attributes or {STUDIO: STUDIO_ATTRIBUTES, QUALITY: (QUALITY,)}.get(arguments.scores, scores.names)
     given = {Path(name).stem: normal_of(name, codes.shape[1], arguments.space) for name in arguments.condition if is_file(name)}
     conditions = [Path(name).stem if is_file(name) else name for name in arguments.condition]
     attributes = train_attributes(codes, scores, wanted, conditions, given, arguments.chosen, arguments.seed, Progress("boundaries"))
@@ -186,6 +191,7 @@ def run_boundary(arguments: argparse.Namespace, generator: Generator) -> int:
     source = f"{arguments.generator.name}: {len(codes)} codes in {arguments.space.upper()}, scores by {Path(arguments.scores).name}"
     table = report(attributes, scores, source)
     print(table)
+    tell_weak(attributes)
     if arguments.report:
         write_atomic(arguments.report, table.encode())
     write_sheet(arguments, generator, directions)
@@ -198,11 +204,30 @@ def scored_codes(arguments: argparse.Namespace, generator: Generator) -> tuple[T
     from models.editing.scores import read_scores
 
     if arguments.scores == STUDIO:
-        return studio_codes(generator, arguments.samples, arguments.seed, arguments.space, Progress("codes"))
+        return studio_codes(generator, arguments.samples or SAMPLES, arguments.seed, arguments.space, Progress("codes"))
+    if arguments.scores == QUALITY:
+        seeds = range(arguments.seed, arguments.seed + (arguments.samples or DRAWN))
+        return codes_of_seeds(generator, seeds, arguments.space), looked_at(generator, seeds)
     seeds, scores = read_scores(arguments.scores)
     for name in arguments.attributes or []:
         scores.column(name)  # an error before the long way, not after it
     return codes_of_seeds(generator, seeds, arguments.space, Progress("codes")), scores
+
+
+def looked_at(generator: Generator, seeds: Sequence[int]) -> Scores:
+    """How well a face is found in what is drawn of seeds."""
+    from models.editing.inversion.finding import FINDER
+    from models.editing.quality import quality_scores
+    from models.perception.face_finder import FaceFinder
+
+    return quality_scores(generator, seeds, FaceFinder.load(FINDER), Progress("pictures"))
+
+
+def tell_weak(attributes: Attributes) -> None:
+    """Name the attributes that a plane hardly tells apart: their sliders change something else."""
+    for name, found in attributes.trained.items():
+        if found.validation < WEAK:
+            print(f"note: {name} is hardly in these codes: {found.validation:.0%} of held-out ones are on their side.", file=sys.stderr)
 
 
 def is_file(condition: str) -> bool:

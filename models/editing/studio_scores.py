@@ -22,9 +22,14 @@ LENGTHS = ("front", "top", "side", "back")
 MIMIC = {"smile": "mouthSmile", "blink": "eyeBlink", "frown": "mouthFrown", "squint": "eyeSquint"}  # mean of both sides
 
 
+def is_studio(generator: Generator) -> bool:
+    """Whether z of this generator is a scene of the studio."""
+    return generator.metadata.get("scene_latents") == LATENT_SIZE and generator.z_dim >= LATENT_SIZE
+
+
 def check_studio(generator: Generator) -> None:
     """Raise StyleRigError unless z of this generator is a scene of the studio."""
-    if generator.metadata.get("scene_latents") != LATENT_SIZE or generator.z_dim < LATENT_SIZE:
+    if not is_studio(generator):
         raise StyleRigError(
             "What this generator's z means is not known: the studio did not teach it.",
             "Give a CSV file with scores of its pictures.",

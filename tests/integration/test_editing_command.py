@@ -10,9 +10,11 @@ from PIL import Image
 
 from backend.cli import directions as command
 from backend.cli import main
+from models.editing import quality
 from models.editing.codes import codes_of_seeds
-from models.editing.directions import load_directions
-from models.generators import Generator, load_generator, save_generator
+from models.editing.directions import load_directions, move
+from models.editing.sliders import check_usable
+from models.generators import Generator, latents_from_seed, load_generator, save_generator
 from models.generators.config import ProGANConfig, StyleGAN1Config, StyleGAN2Config
 from models.generators.guided import GuidedConfig
 from models.generators.person import PersonConfig
@@ -107,6 +109,29 @@ def test_boundaries_of_a_persons_own_scores(generators, scores, capsys, tmp_path
     assert np.allclose(np.load(tmp_path / "out" / "stylegan2_age_w_boundary.npy"), found.rows[:1], atol=1e-6)
     table = (tmp_path / "table.md").read_text()
     assert table in out and "600 codes in W, scores by people.csv" in table and "Correlation of attributes" in table
+
+
+def test_quality_is_a_boundary_of_how_well_faces_are_found(generators, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(quality, "quality_of", lambda picture, finder: float(picture.mean()))  # brighter is better
+    status, out, err = call(capsys, "boundary", "--generator", generators["stylegan2"], "--scores", "quality", "--samples", 300, "--chosen", 0.2,
+                            "--output", tmp_path / "out")  # fmt: skip
+    assert status == 0, err
+    assert "300 codes in W, scores by quality" in out
+    generator = load_generator(generators["stylegan2"])
+    found = load_directions(tmp_path / "out" / "boundaries.safetensors", generator)
+    assert found.header.names == ("quality",) and check_usable(found, "quality") is None
+    w = generator.mapping(latents_from_seed(1, 1, 12))
+    low, high = (float(generator.synthesis(move(generator, w, found, [amount])).mean()) for amount in (-2.0, 2.0))
+    assert high > low, "the slider does what was scored"
+
+
+def test_an_attribute_that_is_hardly_in_the_codes_is_told(generators, capsys, tmp_path):
+    random = np.random.default_rng(3)
+    table = "\n".join(["seed,luck", *(f"{seed},{random.normal()}" for seed in range(300))])
+    (tmp_path / "luck.csv").write_text(table)
+    status, _, err = call(capsys, "boundary", "--generator", generators["stylegan2"], "--scores", tmp_path / "luck.csv", "--chosen", 0.3,
+                          "--output", tmp_path / "out")  # fmt: skip
+    assert status == 0 and "luck is hardly in these codes" in err
 
 
 def test_conditions_are_attributes_and_published_files(generators, scores, capsys, tmp_path):

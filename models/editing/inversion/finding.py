@@ -21,6 +21,8 @@ from models.perception.face_finder import SIDE, FaceFinder
 from models.perception.face_regressor import SIZE, Estimator
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+FINDER = WEIGHTS / "stylerig-finder.safetensors"
+REGRESSOR = WEIGHTS / "stylerig-judge.safetensors"  # reads the landmarks
 BATCH = 64
 SCALES = (1.6, 1.2, 0.85, 0.6, 0.42, 0.3, 0.21, 0.15)  # squares to the shorter side of the picture
 STRIDE = 0.3  # of a square's side
@@ -58,7 +60,7 @@ class Eyes:
     @classmethod
     def load(cls, folder: Path = WEIGHTS) -> Eyes:
         """Those that ship."""
-        return cls(FaceFinder.load(folder / "stylerig-finder.safetensors"), Estimator.load(folder / "stylerig-judge.safetensors"))
+        return cls(FaceFinder.load(folder / FINDER.name), Estimator.load(folder / REGRESSOR.name))
 
 
 def choose_face(photo: Photo, eyes: Eyes, which: int | None = None) -> Face:
