@@ -206,8 +206,8 @@ def scored_codes(arguments: argparse.Namespace, generator: Generator) -> tuple[T
     if arguments.scores == STUDIO:
         return studio_codes(generator, arguments.samples or SAMPLES, arguments.seed, arguments.space, Progress("codes"))
     if arguments.scores == QUALITY:
-        seeds = range(arguments.seed, arguments.seed + (arguments.samples or DRAWN))
-        return codes_of_seeds(generator, seeds, arguments.space), looked_at(generator, seeds)
+        drawn = range(arguments.seed, arguments.seed + (arguments.samples or DRAWN))
+        return codes_of_seeds(generator, drawn, arguments.space), looked_at(generator, drawn)
     seeds, scores = read_scores(arguments.scores)
     for name in arguments.attributes or []:
         scores.column(name)  # an error before the long way, not after it

@@ -134,7 +134,9 @@ def measure_inversion(rig: Rig, judge: Judge, folder: Path, people: int, effort:
     """
     data = ImageSet(folder, 0, ("landmarks",), part="held out", whole=True, progress=False)
     eyes, known = Eyes.load(), likeness(judge, data)
-    found, refused, tiles, names = [], {}, [], []
+    found: list[Figures] = []
+    refused: dict[str, str] = {}
+    tiles, names = [], []
     for photo in one_of_each(data):
         if len(found) == people:
             break
