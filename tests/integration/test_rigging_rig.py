@@ -132,9 +132,9 @@ def test_drawing_only_the_part_that_an_expression_changes_shows_the_same(size, a
     rig = untrained_rig(synthetic_face(), Generator.create(CONFIG), seed=3, localize_expressions=True)
     portrait, controls = rig.new_portrait(seed=7), Controls(expression={"expression1": 1.0}, **asked)
     parts, picture = [], rig.renderer.synthesize
-    rig.renderer.synthesize = lambda w, precision, boxes: parts.append(boxes[0]) or picture(w, precision, boxes)
+    rig.renderer.synthesize = lambda w, precision, boxes, offsets: parts.append(boxes[0]) or picture(w, precision, boxes, offsets)
     frame = rig.frame(portrait, controls, size=size, passes=())["Combined"]
-    rig.renderer.synthesize = lambda w, precision, boxes: picture(w, precision)
+    rig.renderer.synthesize = lambda w, precision, boxes, offsets: picture(w, precision)
     rig.renderer.references = ReferenceCache()
     assert np.array_equal(frame, rig.frame(portrait, controls, size=size, passes=())["Combined"])
     less = parts[0].height * parts[0].width < rig.generator.resolution**2
