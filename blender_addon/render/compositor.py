@@ -32,8 +32,9 @@ from .scene_objects import OBJECTS, covered, objects_layer
 GRADIENT_SIZE = 256
 LIGHT_WRAP = 0.25  # how much of the plate's light goes round the head's edges
 DEFOCUS_MAX = 0.1  # of the picture's longer side; a larger blur is cut off there
+REGION = ("measured_x", "measured_y", "measured_width", "measured_height")  # properties of the operator
 BLADES = {3: "TRIANGLE", 4: "SQUARE", 5: "PENTAGON", 6: "HEXAGON", 7: "HEPTAGON", 8: "OCTAGON"}  # of an aperture
-SOFTNESS = 1.5  # pixels of radius: half a pixel of a Gaussian's deviation, as lenses and demosaicing leave it
+SOFTNESS = 0.5  # pixels of a Gaussian's deviation, as lenses and demosaicing leave it: of plates without edges
 WRAP_WIDTH = 0.02  # of the picture's shorter side
 
 
@@ -109,6 +110,7 @@ def setup_compositor(
     depth_of_field: bool = False,
     match_plate: bool = False,
     relight: bool = False,
+    region: plate.Region = plate.WHOLE,
 ) -> bpy.types.NodeTree:
     """Put the scene's render over a plate: the picture or movie at ``path``, else a plain gradient.
 
@@ -117,7 +119,7 @@ def setup_compositor(
     that are before and behind the portraits; empty names: a scene that is made for it, its first layer.
     ``motion_blur``: blur the portraits along the pass Vector, which is switched on, by the scene's shutter.
     ``depth_of_field``: blur them as far as they are out of the focus of the scene's camera, by its aperture.
-    ``match_plate``: soften them a little and give them the grain that the plate has.
+    ``match_plate``: make them as soft as the plate and give them its grain, both measured in the ``region`` of it.
     ``relight``: put the node group *StyleRig Relight* behind the portraits, whose lamp is off at first.
     Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is added where the
     scene has none, and the film becomes transparent. Raises UserError.
@@ -151,7 +153,7 @@ def setup_compositor(
         result = over_node(tree, "Over", source, portrait).outputs["Image"]
         arrange((result.node, 320, -60))
     if light_wrap > 0 or match_plate:
-        settings = {"Light Wrap": light_wrap} | (grain_settings(image, scene) if match_plate else {})
+        settings = {"Light Wrap": light_wrap} | (grain_settings(image, scene, region) if match_plate else {})
         result = shot_node(tree, (result, source, matte, rendered), scene, settings)
     tree.links.new(result, target)
     arrange((layers, 0, 0), (target.node, 1160, -60))
@@ -273,11 +275,23 @@ def shot_node(
     return node.outputs["Image"]
 
 
-def grain_settings(image: bpy.types.Image, scene: bpy.types.Scene) -> dict[str, float | tuple]:
-    """Grain and softness of a plate's image as it is shown in the render: scaled to fill it."""
-    found = plate.grain_of(linear_pixels(image))
-    size = found.size * max(scene.render.resolution_x / image.size[0], scene.render.resolution_y / image.size[1])
-    return {"Grain": (*found.strength, 1.0), "Grain Size": size, "Softness": SOFTNESS}
+def grain_settings(image: bpy.types.Image, scene: bpy.types.Scene, region: plate.Region) -> dict[str, float | tuple]:
+    """Grain and softness of a region of a plate's image as it is shown in the render: scaled to fill it. Raises UserError."""
+    pixels = plate.part_of(linear_pixels(image), region)
+    if region != plate.WHOLE and min(pixels.shape[:2]) < plate.BLOCK:
+        raise UserError(
+            "small_region",
+            "The measured region has {width} × {height} pixels of the plate.",
+            "Choose one of at least {least} × {least} pixels.",
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            least=plate.BLOCK,
+        )
+    found = plate.grain_of(pixels)
+    scale = max(scene.render.resolution_x / image.size[0], scene.render.resolution_y / image.size[1])
+    measured = plate.softness_of(pixels, found)
+    deviation = SOFTNESS if measured is None else measured * scale
+    return {"Grain": (*found.strength, 1.0), "Grain Size": found.size * scale, "Softness": shot_group.RADIUS * deviation}
 
 
 def linear_pixels(image: bpy.types.Image) -> np.ndarray:
@@ -380,8 +394,28 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
     )  # fmt: skip
 
     match_plate: BoolProperty(
-        name="Match Plate", description="Soften the portrait a little and give it grain as the plate has it, measured where that is flat",
+        name="Match Plate", description="Give the portrait the grain and the softness of the plate, measured where that is flat and at its sharpest edges",
         default=False,
+    )  # fmt: skip
+
+    measured_x: FloatProperty(
+        name="Measured X", description="Left side of the part of the plate that is measured, as a share of its width",
+        default=0, min=0, max=1, subtype="FACTOR",
+    )  # fmt: skip
+
+    measured_y: FloatProperty(
+        name="Measured Y", description="Lower side of the part of the plate that is measured, as a share of its height",
+        default=0, min=0, max=1, subtype="FACTOR",
+    )  # fmt: skip
+
+    measured_width: FloatProperty(
+        name="Measured Width", description="Of the part of the plate that is measured, as a share of the plate's",
+        default=1, min=0, max=1, subtype="FACTOR",
+    )  # fmt: skip
+
+    measured_height: FloatProperty(
+        name="Measured Height", description="Of the part of the plate that is measured, as a share of the plate's",
+        default=1, min=0, max=1, subtype="FACTOR",
     )  # fmt: skip
 
     relight: BoolProperty(
@@ -391,6 +425,10 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
     def draw(self, _context: bpy.types.Context) -> None:
         self.layout.prop(self, "filepath")
         self.layout.prop(self, "match_plate")
+        measured = self.layout.column(align=True)
+        measured.active = self.match_plate
+        for name in REGION:
+            measured.prop(self, name)
         self.layout.prop(self, "relight")
         self.layout.prop(self, "light_wrap")
         self.layout.prop(self, "motion_blur")
@@ -407,7 +445,8 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
         objects = (self.objects_scene, self.objects_layer) if self.objects else None
         blurs = self.motion_blur, self.depth_of_field
         try:
-            setup_compositor(context.scene, self.filepath, self.light_wrap, objects, *blurs, self.match_plate, self.relight)
+            region = tuple(getattr(self, name) for name in REGION)
+            setup_compositor(context.scene, self.filepath, self.light_wrap, objects, *blurs, self.match_plate, self.relight, region)
         except UserError as error:
             self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}

@@ -20,6 +20,7 @@ SOCKETS = (  # name, kind, default, tooltip
     ("Grain", "NodeSocketColor", (0, 0, 0, 1), "Standard deviation of the noise of white, by channel"),
     ("Grain Size", "NodeSocketFloat", 0.0, "Pixels across a grain; 0 for single pixels"),
 )
+RADIUS = 3  # deviations after which a Blur node's Gaussian ends
 TO_DEVIATION_ONE = math.sqrt(12)  # of noise that is spread evenly over 0 to 1
 
 
@@ -67,7 +68,7 @@ class Builder:
         return sockets[2]
 
     def blur(self, name: str, picture: bpy.types.NodeSocket, radius: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
-        """A Gaussian that ends after ``radius`` pixels, three times its standard deviation."""
+        """A Gaussian that ends after ``radius`` pixels, ``RADIUS`` times its standard deviation."""
         node = self.node("CompositorNodeBlur", name)
         set_option(node, "filter_type", "Type", "GAUSS", "Gaussian")
         self.feed(picture, node.inputs["Image"])

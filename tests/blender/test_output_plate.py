@@ -67,6 +67,63 @@ def test_nothing_is_measured_where_there_is_nothing(part):
     assert max(grain_of(np.full((64, 64, 3), 0.2)).strength) < 1e-6
 
 
+def edge(softness: float, size: int = 192, grain: float = 0.0) -> np.ndarray:
+    """An upright edge (size, size, 3) from 0.1 to 0.5, on pixels' borders, blurred by a Gaussian of this deviation."""
+    line = np.where(np.arange(size) < size // 2, 0.1, 0.5)
+    if softness:
+        reach = np.arange(-20, 21)
+        kernel = np.exp(-0.5 * (reach / softness) ** 2)
+        line = np.convolve(np.pad(line, 20, mode="edge"), kernel / kernel.sum(), mode="valid")
+    picture = np.broadcast_to(line[None, :, None], (size, size, 3))
+    return picture + grain * np.sqrt(picture) * np.random.default_rng(0).standard_normal(picture.shape)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("softness", "grain"), [(0.0, 0.0), (0.7, 0.0), (1.0, 0.02), (1.5, 0.0), (2.5, 0.0)])
+def test_softness_is_measured_at_edges(part, softness, grain, turned):
+    plate = part("render.plate")
+    picture = edge(softness, grain=grain)
+    picture = picture.swapaxes(0, 1) if turned else picture
+    assert plate.softness_of(picture, plate.grain_of(picture)) == pytest.approx(softness, abs=0.25)
+
+
+def test_the_sharpest_edges_say_how_soft_a_plate_is(part):
+    plate = part("render.plate")
+    picture = np.concatenate((edge(1.0), edge(2.5)))
+    assert plate.softness_of(picture, plate.grain_of(picture)) == pytest.approx(1.0, abs=0.25)
+
+
+def test_no_softness_is_measured_without_edges(part):
+    plate = part("render.plate")
+    for picture in (np.full((192, 192, 3), 0.2), 0.2 + 0.02 * noise(0.0), 0.2 + 0.02 * noise(2.0), np.full((4, 4, 3), 0.2)):
+        assert plate.softness_of(picture, plate.grain_of(picture)) is None
+
+
+def test_a_region_of_the_plate_is_measured_alone(extension, scene, tmp_path):
+    """The left half has grain, the right one a soft edge; the picture is twice as large in the render."""
+    left = 0.2 + 0.03 * noise(0.0)
+    picture = np.concatenate((left, edge(1.5)), axis=1)
+    image = bpy.data.images.new("halves", 2 * SIZE, SIZE, float_buffer=True)
+    image.pixels.foreach_set(np.concatenate((picture, np.ones((SIZE, 2 * SIZE, 1))), axis=2).astype(np.float32).reshape(-1))
+    image.filepath_raw, image.file_format = str(tmp_path / "halves.exr"), "OPEN_EXR"
+    image.save()
+    scene.render.resolution_x, scene.render.resolution_y = 4 * SIZE, 2 * SIZE
+    found = []
+    for x in (0.0, 0.5):
+        bpy.ops.stylerig.setup_compositor(filepath=image.filepath_raw, match_plate=True, measured_x=x, measured_width=0.5)
+        node = module(extension, "render.compositor").scene_tree(scene).nodes["StyleRig Plate Shot"]
+        found.append((node.inputs["Grain"].default_value[0], node.inputs["Softness"].default_value))
+    (grain, unmeasured), (none, softness) = found
+    assert grain == pytest.approx(0.03 / np.sqrt(0.2), rel=0.15) and unmeasured == pytest.approx(1.5)
+    assert none < grain / 2 and softness == pytest.approx(2 * 3 * 1.5, rel=0.15)
+
+
+def test_a_region_that_is_too_small_is_told_of(scene, tmp_path):
+    path = plate_of(0.0, tmp_path / "p.png")
+    with pytest.raises(RuntimeError, match=r"The measured region has 19 × 192 pixels of the plate.*at least 32 × 32"):
+        bpy.ops.stylerig.setup_compositor(filepath=path, match_plate=True, measured_width=0.1)
+
+
 def linear(picture: np.ndarray) -> np.ndarray:
     return ((picture[..., :3] / 255 + 0.055) / 1.055) ** 2.4
 
