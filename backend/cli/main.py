@@ -33,6 +33,7 @@ COMMANDS = {  # name: (module, what it does)
     "portrait": ("backend.cli.portrait", "make a portrait of photos of a person"),
     "look": ("backend.cli.look", "put a look on pictures, sequences and EXRs"),
     "convert": ("backend.cli.convert", "turn a checkpoint of a generator or a look into safetensors"),
+    "data people": ("backend.cli.data_people", "render people with their truth as training data, on one machine or on many"),
     "data variations": ("backend.cli.data_variations", "render people with one thing changed, for evaluate judge-noise"),
     "train generator": ("backend.cli.train_generator", "train a generator on a folder of pictures"),
     "train guided": ("backend.cli.train_guided", "train a generator that renderings of the rig steer"),

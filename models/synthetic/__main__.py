@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock
@@ -36,16 +37,21 @@ ON_SHEET = 24  # people
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m models.synthetic", description=__doc__.splitlines()[0])
+    add_set_arguments(parser)
+    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="Blender processes, one thread each")
+    options = parser.parse_args(arguments)
+    options.large_size = options.large_size or 2 * options.size
+    return options
+
+
+def add_set_arguments(parser: argparse.ArgumentParser) -> None:
+    """What says which pictures are made; ``large_size`` None is twice the size."""
     parser.add_argument("--people", type=positive, default=1000, help="how many people; four pictures of each")
     parser.add_argument("--size", type=positive, default=256, help="side of a picture in pixels")
     parser.add_argument("--large-size", type=positive, help="side of the pictures of every fourth person (default: twice the size)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other people")
     parser.add_argument("--output", type=Path, required=True, help="a folder; pictures in it are kept")
-    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="Blender processes, one thread each")
     parser.add_argument("--blender-python", default=default_python(), help="an interpreter that has bpy (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    options.large_size = options.large_size or 2 * options.size
-    return options
 
 
 def positive(text: str) -> int:
@@ -76,6 +82,22 @@ def missing_shots(output: Path, person: int) -> list[int]:
     return [number for number in range(person * SHOTS, (person + 1) * SHOTS) if not picture_path(output, number).exists()]
 
 
+def taken(options: argparse.Namespace, assets: Assets, people: Iterable[int], log: Path) -> Iterator[Path]:
+    """The missing pictures of people, by a Blender of their own: each is there when its path comes."""
+    jobs = (
+        job
+        for person in people
+        for job in set_jobs(
+            assets, options.seed, person, missing_shots(options.output, person), size_of(person, options.size, options.large_size)
+        )
+    )
+    with Photographer(assets, options.blender_python, log) as photographer:
+        for job, frame in photographer.take(jobs):
+            path = picture_path(options.output, job.number)
+            write_picture(path, frame, job.latent, job.person, job.shot, assets.face)
+            yield path
+
+
 def photograph(options: argparse.Namespace, assets: Assets, people: list[int]) -> None:
     """Share the people among the workers, under one progress bar; the first error stops them all."""
     workers = min(options.workers, len(people))
@@ -84,21 +106,12 @@ def photograph(options: argparse.Namespace, assets: Assets, people: list[int]) -
     with tqdm(total=options.people * SHOTS, initial=options.people * SHOTS - todo, unit="picture", desc="photographing") as bar:
 
         def work(worker: int) -> None:
-            mine = people[worker::workers]
-            size = lambda person: size_of(person, options.size, options.large_size)
-            jobs = (
-                job
-                for person in mine
-                for job in set_jobs(assets, options.seed, person, missing_shots(options.output, person), size(person))
-            )
             try:
-                with Photographer(assets, options.blender_python, options.output / f"blender-{worker}.log") as photographer:
-                    for job, frame in photographer.take(jobs):
-                        write_picture(picture_path(options.output, job.number), frame, job.latent, job.person, job.shot, assets.face)
-                        with lock:
-                            bar.update()
-                        if stop.is_set():
-                            break
+                for _ in taken(options, assets, people[worker::workers], options.output / f"blender-{worker}.log"):
+                    with lock:
+                        bar.update()
+                    if stop.is_set():
+                        break
             except BaseException:
                 stop.set()
                 raise

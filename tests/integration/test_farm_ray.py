@@ -34,6 +34,8 @@ from backend.server.inference import read_rig, rig_library
 from backend.server.schema import parse_rig_file
 from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig, save_generator
+from models.synthetic import __main__ as synthetic
+from models.synthetic.blender.process import default_python
 from models.translation import make_look, save_look
 from models.translation.config import ResNetConfig
 from tests.helpers import fake_rig
@@ -236,6 +238,28 @@ def test_looks_are_put_on_as_by_one_process(tmp_path, address, capsys):
     assert main.main(farm) == 0  # goes on with what is missing
     assert events(capsys.readouterr().out)[-1]["drawn"] == 1
     assert pictures(tmp_path / "alone") == pictures(tmp_path / "farm")
+
+
+def test_people_need_a_blender_before_any_cluster_is_asked(tmp_path, capsys):
+    command = ["data", "people", "--people", "1", "--output", str(tmp_path / "set"), "--blender-python", "no-such-python"]
+    assert main.main([*command, "--ray", "192.0.2.1:1"]) == 2
+    assert "No Blender answers at no-such-python" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path(default_python()).exists(), reason="needs the environment of Blender: python build.py setup")
+def test_people_are_photographed_as_by_one_process(tmp_path, address, capsys):
+    set_of = lambda name: ["--people", "2", "--size", "32", "--large-size", "32", "--seed", "3", "--output", str(tmp_path / name)]
+    assert synthetic.main([*set_of("alone"), "--workers", "1"]) == 0
+    farm = ["data", "people", *set_of("farm"), "--ray", address, "--workers", "2", "--json-log"]
+    assert main.main(farm) == 0
+    made = lambda name: {path.name: path.read_bytes() for path in (tmp_path / name).rglob("0*.*")}
+    assert len(made("alone")) == 16 and made("alone") == made("farm")  # pictures and their truth
+    next((tmp_path / "farm").rglob("000005.png")).unlink()
+    capsys.readouterr()
+    assert main.main(farm) == 0
+    end = events(capsys.readouterr().out)[-1]
+    assert (end["drawn"], end["kept"]) == (1, 1) and made("alone") == made("farm")
 
 
 @pytest.mark.slow

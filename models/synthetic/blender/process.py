@@ -94,6 +94,17 @@ def default_python() -> str:
     return str(ROOT / ".venv-bpy-5.2" / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
+def blender_version(python: str) -> str:
+    """Of the bpy that an interpreter has. Raises StyleRigError where it has none."""
+    try:
+        answer = subprocess.run([python, "-c", "import bpy; print(bpy.app.version_string)"], capture_output=True, text=True)
+    except OSError as error:
+        raise no_blender(python, str(error)) from error
+    if answer.returncode:
+        raise no_blender(python, answer.stderr.strip().rpartition("\n")[2])
+    return answer.stdout.split("\n")[-2]
+
+
 def compact(array: np.ndarray) -> np.ndarray:
     """Floats as float32, the rest as it is."""
     return array.astype(np.float32) if array.dtype == np.float64 else array
