@@ -31,6 +31,10 @@ CARDS = {
     "judge": "Image -> landmarks and rig parameters, to evaluate the rig: trained on rendered portraits that "
     "no other network of the rig has seen.",
 }
+LIMITS = {  # card -> what its network is not for, where that is not what the others say
+    "judge": "- Made for reading renderings. On photographs of real people only its landmarks are used, of persons who agreed to a "
+    "portrait; it never saw one in training. Not meant for telling who somebody is, how old they are, or anything else about them",
+}
 
 
 @torch.no_grad()
@@ -65,7 +69,7 @@ def write_cards(folder: Path, name: str, generator_hash: str, measured: dict[str
         lines += ["- Data: portraits of people that do not exist, made by this project (`python -m models.synthetic`)"]
         lines += [f"- Made by: `python -m backend train rig`, minutes by stage: {json.dumps(minutes)}"]
         lines += [f"- Measured on held-out samples: {json.dumps(measured.get(part, {}))}"]
-        lines += ["- Not meant for reading or editing pictures of real people", "- License: GPL-3.0-or-later", ""]
+        lines += [LIMITS.get(part, "- Not meant for reading or editing pictures of real people"), "- License: GPL-3.0-or-later", ""]
         write_atomic(folder / f"{name}-{part}.md", "\n".join(lines).encode())
 
 
