@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import gzip
 import pathlib
+import sys
 import tarfile
+import types
 import zipfile
 from collections import OrderedDict, defaultdict
 from dataclasses import replace
@@ -134,6 +136,17 @@ def check(loaded: Generator, expected: Generator, notes: list[str], tolerance: f
 def test_layouts_of_numbers_by_name(name, zipped, tmp_path):
     content, notes = LOADS[name]
     check(load_generator(saved(tmp_path / "network.pt", content, zipped)), ours(), notes)
+
+
+def test_paths_as_python_3_13_names_them(tmp_path, monkeypatch):
+    module = types.ModuleType("pathlib._local")
+    monkeypatch.setattr(module, "PurePosixPath", pathlib.PurePosixPath, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(pathlib.PurePosixPath, "__module__", module.__name__)
+    content, notes = LOADS["of pSp or e4e"]
+    path = saved(tmp_path / "network.pt", content)
+    assert b"pathlib._local" in path.read_bytes()
+    check(load_generator(path), ours(), notes)
 
 
 def test_numbers_of_16_bits(tmp_path):

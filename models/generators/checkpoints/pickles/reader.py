@@ -107,7 +107,8 @@ PASSED_ON = [*(("torch", f"{kind}") for kind in ("float16", "float32", "float64"
              *((module, kind) for module in ("builtins", "__builtin__")
                for kind in ("bool", "int", "long", "float", "str", "unicode", "list", "tuple", "dict"))]  # fmt: skip
 NOT_NEEDED = [("torch", "device"), ("torch.serialization", "_get_layout"),
-              *(("pathlib", f"{pure}{kind}Path") for pure in ("", "Pure") for kind in ("Posix", "Windows"))]  # fmt: skip
+              *((module, f"{pure}{kind}Path") for module in ("pathlib", "pathlib._local")  # the second is Python 3.13's
+                for pure in ("", "Pure") for kind in ("Posix", "Windows"))]  # fmt: skip
 MEANINGS = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): ModuleRecord.from_meta,
     ("torch._utils", "_rebuild_parameter"): rebuild_parameter,
