@@ -212,6 +212,19 @@ def playback() -> dict[str, float]:
     return {"playback_frame_ms": changing, "playback_fps": 1e3 / changing, "read_controls_ms": reading}
 
 
+def scene_light() -> dict[str, float]:
+    """Reading the light of a scene with eight lamps, as an update of the live view does on the main thread."""
+    rig = part("rig.build").build_rig(bpy.context, *big_head())
+    for index in range(8):
+        lamp = bpy.data.objects.new("Lamp", bpy.data.lights.new("Lamp", "AREA"))
+        lamp.location = (np.cos(index), np.sin(index), 1)
+        bpy.context.scene.collection.objects.link(lamp)
+    bpy.ops.stylerig.light_from_scene()
+    depsgraph, read = bpy.context.evaluated_depsgraph_get(), part("rig.read_rig").read_light
+    times = milliseconds(lambda _step: read(rig.evaluated_get(depsgraph), depsgraph), repeats(100))
+    return {"read_light_ms": statistics.median(times)}
+
+
 def main() -> int:
     try:
         addon_utils.enable(EXTENSION, default_set=True)  # with its preferences
@@ -219,6 +232,8 @@ def main() -> int:
         figures = registering() | idle()
         bpy.ops.wm.read_homefile(use_empty=True)
         figures |= playback()
+        bpy.ops.wm.read_homefile(use_empty=True)
+        figures |= scene_light()
         bpy.ops.wm.read_homefile(use_empty=True)
         figures |= slider_to_pixels()
         bpy.ops.wm.read_homefile(use_empty=True)

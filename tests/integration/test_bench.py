@@ -14,7 +14,7 @@ from tests.bench import bench_generators, networks
 from tests.blender.fake_backend import make_payload
 
 EXPECTED = {  # some of the figures, which the docs speak of
-    "blender": {"slider_to_pixels_ms", "animation_x", "idle_cost_us", "playback_fps"},
+    "blender": {"slider_to_pixels_ms", "animation_x", "idle_cost_us", "playback_fps", "read_light_ms"},
     "face": {"full_64_forward_ms", "proxy_64_forward_backward_ms"},
     "farm": {"paper_1000_efficiency"},
     "start": {"warm_picture_s", "part_kernels_cpu_s"},
