@@ -87,6 +87,7 @@ def create_app(library: RigLibrary, token: str) -> FastAPI:
     )
     add_error_handlers(app)
     add_routes(app, library, worker)
+    add_look_routes(app, library, worker)
     add_photo_routes(app, jobs)
     app.add_middleware(RequestGuard, token=token)
     return app
@@ -146,6 +147,20 @@ def add_routes(app: FastAPI, library: RigLibrary, worker: InferenceWorker) -> No
         job = lambda: serialization.sefa_directions(request, library.of_weights(request.weights_hash, request.model))
         return await worker.run(job, Ticket(client=client))
 
+    @app.post("/v1/frames", response_class=Response, responses=FRAME)
+    async def frame(request: schema.FrameRequest, connection: Request, client: Client, stream: StreamId = "") -> Response:
+        """A frame. Requests with X-StyleRig-Supersede are a live view's, which goes before all others, and of those
+        that wait with one value of it, only the newest is made: the others answer 409 ``superseded``. Nothing is made
+        for a client that went away before its turn."""
+        ticket = Ticket(stream, client)
+        watching = asyncio.create_task(watch(connection, worker, ticket))
+        try:
+            return await worker.run(lambda: frame_response(library, request), ticket)
+        finally:
+            watching.cancel()
+
+
+def add_look_routes(app: FastAPI, library: RigLibrary, worker: InferenceWorker) -> None:
     @app.get("/v1/looks")
     async def looks(client: Client) -> list[schema.LookModel]:
         """The looks that controls may name."""
@@ -166,18 +181,6 @@ def add_routes(app: FastAPI, library: RigLibrary, worker: InferenceWorker) -> No
             return Response(pixels.astype(ARRAY_TYPE).tobytes(), media_type="application/octet-stream", headers=headers)
 
         return await worker.run(job, Ticket(client=client))
-
-    @app.post("/v1/frames", response_class=Response, responses=FRAME)
-    async def frame(request: schema.FrameRequest, connection: Request, client: Client, stream: StreamId = "") -> Response:
-        """A frame. Requests with X-StyleRig-Supersede are a live view's, which goes before all others, and of those
-        that wait with one value of it, only the newest is made: the others answer 409 ``superseded``. Nothing is made
-        for a client that went away before its turn."""
-        ticket = Ticket(stream, client)
-        watching = asyncio.create_task(watch(connection, worker, ticket))
-        try:
-            return await worker.run(lambda: frame_response(library, request), ticket)
-        finally:
-            watching.cancel()
 
 
 def add_photo_routes(app: FastAPI, jobs: PhotoJobs) -> None:

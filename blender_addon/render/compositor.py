@@ -106,6 +106,7 @@ def setup_compositor(
     path: str = "",
     light_wrap: float = LIGHT_WRAP,
     objects: tuple[str, str] | None = None,
+    *,
     motion_blur: bool = False,
     depth_of_field: bool = False,
     match_plate: bool = False,
@@ -133,9 +134,10 @@ def setup_compositor(
     shown = objects_layer(scene, objects[0] or objects_scene(tree), objects[1]) if objects else None
     for node in [node for node in tree.nodes if node.name.startswith(PLATE)]:
         tree.nodes.remove(node)
-    for view_layer in scene.view_layers if motion_blur else ():
-        view_layer.use_pass_vector = True
+    if motion_blur:
         scene.render.use_motion_blur = False  # or all would be blurred twice
+        for view_layer in scene.view_layers:
+            view_layer.use_pass_vector = True
     layers = render_layers(tree, scene)
     source = plate_nodes(tree, image).outputs["Image"]
     portrait, matte = layers.outputs["Image"], layers.outputs["HeadMatte"]
@@ -443,10 +445,11 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         objects = (self.objects_scene, self.objects_layer) if self.objects else None
-        blurs = self.motion_blur, self.depth_of_field
         try:
-            region = tuple(getattr(self, name) for name in REGION)
-            setup_compositor(context.scene, self.filepath, self.light_wrap, objects, *blurs, self.match_plate, self.relight, region)
+            setup_compositor(
+                context.scene, self.filepath, self.light_wrap, objects, motion_blur=self.motion_blur, depth_of_field=self.depth_of_field,
+                match_plate=self.match_plate, relight=self.relight, region=tuple(getattr(self, name) for name in REGION),
+            )  # fmt: skip
         except UserError as error:
             self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
