@@ -30,7 +30,7 @@ SHEETS = (".jpg", ".jpeg", ".png")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", type=Path, nargs="+", help="photos of one person; the portrait looks as on the first")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="rig file (.json) to write")
-    parser.add_argument("--effort", choices=("fast", "fine"), default="fast", help="some 20 seconds, or some minutes (default: fast)")
+    parser.add_argument("--effort", choices=("fast", "fine"), default="fast", help="few steps, or many (default: fast)")
     parser.add_argument("--face", type=whole(1, MOST_FACES), metavar="N", help="which face is meant where there are several, from the left")
     parser.add_argument("--model", metavar="NAME", help="studio or stylerig (default: the first that ships)")
     parser.add_argument("--rig", type=Path, metavar="DIR", help="folder of a rig (default: those that ship)")

@@ -20,8 +20,8 @@ from ..windows import redraw
 from .portrait import PortraitOperator
 
 EFFORTS = (
-    ("fast", "Fast", "Some 20 seconds: who it is, roughly", 1),
-    ("fine", "Fine", "Some minutes: as near as the model can come", 2),
+    ("fast", "Fast", "Few steps: who it is, roughly", 1),
+    ("fine", "Fine", "Many steps: as near as the model can come", 2),
 )
 RUNNING: list[PhotoWork] = []  # the one under way, for the panel
 
