@@ -144,7 +144,8 @@ def test_nothing_in_view() -> None:
     away = parameters.replace(translation=torch.tensor(((500.0, 0.0, 0.0), (0.0, 0.0, 200.0))))
     pictures = render(face, away, 16, outputs=tuple(OUTPUTS))
     assert (pictures["depth"] == BACKGROUND_DEPTH).all()
-    for name in set(OUTPUTS) - {"depth"}:
+    assert (pictures["occlusion"] == 1).all()  # nothing covers what is beyond the mesh
+    for name in set(OUTPUTS) - {"depth", "occlusion"}:
         assert (pictures[name] == 0).all()
 
 
