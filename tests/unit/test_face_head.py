@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import tarfile
@@ -198,6 +199,58 @@ def test_expressions_compose_without_crossing_or_tearing(face, contact):
         assert turned.float().mean() < 0.006, name
         stretch = (normals.norm(dim=1) / rest.norm(dim=1)).quantile(torch.tensor([0.001, 0.999]))
         assert stretch[0] > 0.05 and stretch[1] < 16, name
+
+
+MOUTH = ("cheekPuff", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthDimple", "mouthFrown", "mouthFunnel", "mouthLeft", "mouthLowerDown",
+         "mouthPress", "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmile",
+         "mouthStretch", "mouthUpperUp")  # fmt: skip
+FOLDED = 0.02  # of the lips' quads: so many may look inward in a combination that do not with any part of it
+
+
+class Lips:
+    """The quads of the lips, and which of them an expression turns inside out."""
+
+    def __init__(self, face, contact):
+        lips, corners = np.unique(contact.sheet.rings["mouth"]), face.quads
+        self.face, self.vertices = face, torch.from_numpy(lips)
+        corners = corners[torch.isin(corners, self.vertices).all(dim=1)]
+        self.quads = torch.searchsorted(self.vertices, corners)
+        self.expression = face.expression[:, self.vertices].flatten(1)
+
+    def rest(self, identity: torch.Tensor) -> torch.Tensor:
+        """Vertices (V, 3) without expression for identity weights (80,)."""
+        return self.face.mean[self.vertices] + (identity @ self.face.identity[:, self.vertices].flatten(1)).unflatten(0, (-1, 3))
+
+    def turned(self, rest: torch.Tensor, weight: float, *names: str) -> torch.Tensor:
+        """Which of the quads (Q,) look the other way than at ``rest`` with these expressions, on both sides."""
+        wanted = {name: weight for name in self.face.expression_names if name.removesuffix("_L").removesuffix("_R") in names}
+        moved = rest + (self.face.expression_weights(wanted) @ self.expression).view(-1, 3)
+        return (quad_normals(moved, self.quads) * quad_normals(rest, self.quads)).sum(dim=1) < 0
+
+    def folded(self, rest: torch.Tensor, weight: float, *names: str) -> float:
+        """Share of the quads that only the combination turns inside out."""
+        alone = torch.stack([self.turned(rest, weight, name) for name in names]).any(dim=0)
+        return float((self.turned(rest, weight, *names) & ~alone).float().mean())
+
+
+@pytest.fixture(scope="module")
+def lips(face, contact):
+    return Lips(face, contact)
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0])
+def test_an_open_smiling_puckered_mouth_does_not_crumple(lips, people, weight):
+    parts = ("jawOpen", "mouthSmile", "mouthPucker")
+    combinations = [names for count in (2, 3) for names in itertools.combinations(parts, count)]
+    shares = [lips.folded(lips.rest(identity), weight, *names) for identity in people for names in combinations]
+    assert max(shares) <= FOLDED and np.mean(shares) < 0.002
+
+
+def test_no_two_expressions_of_the_mouth_fold_the_lips(face, lips):
+    rest = face.mean[lips.vertices]
+    contrary = [{"jawLeft", "jawRight"}, {"mouthLeft", "mouthRight"}]
+    shares = {pair: lips.folded(rest, 1.0, *pair) for pair in itertools.combinations(MOUTH, 2) if set(pair) not in contrary}
+    assert {pair: share for pair, share in shares.items() if share > FOLDED} == {}
 
 
 # Against measured faces
