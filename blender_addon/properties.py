@@ -45,6 +45,10 @@ def truncation_of(settings: StyleRigObject) -> float:
     return float(stored(settings, "truncation", 0.0))
 
 
+def model_of(settings: StyleRigObject) -> str:
+    return str(stored(settings, "model", ""))
+
+
 class StyleRigObject(bpy.types.PropertyGroup):
     """Properties of an armature that is a portrait's rig."""
 
@@ -57,6 +61,7 @@ class StyleRigObject(bpy.types.PropertyGroup):
         name="Variety", description="How far the portrait is from the average face (truncation)",
         get=truncation_of,
     )  # fmt: skip
+    model: StringProperty(name="Model", description="Name of the model that drew the portrait", get=model_of)
     offsets: PointerProperty(
         name="Offsets", description="What was added to the generator for the person on a photo: a file in base64",
         type=bpy.types.Text, options=set(),

@@ -1,6 +1,6 @@
 """serve: the HTTP service on a loopback port.
 
-When ready, one line of JSON goes to stdout: {"event": "ready", "port", "pid", "version"}. The token
+When ready, one line of JSON goes to stdout: {"event": "ready", "port", "pid", "version", "models"}. The token
 comes from the environment variable STYLERIG_TOKEN (an argument would show in the process list); without
 it one is made and stands in that line. Logs go to stderr, or to a file that does not grow without end.
 """
@@ -57,8 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
             code="bad_token",
         )
     listener = listen(arguments.port)
-    app = create_app(rig_library(arguments.rig_loader, choose_device(arguments.device)), token)
-    server = server_of(app, ready_line(listener.getsockname()[1], "" if given else token))
+    library = rig_library(arguments.rig_loader, choose_device(arguments.device))
+    app = create_app(library, token)
+    server = server_of(app, ready_line(listener.getsockname()[1], list(library.rigs), "" if given else token))
     if arguments.exit_with_stdin:
         threading.Thread(target=stop_with_stdin, args=(server,), daemon=True).start()
     server.run(sockets=[listener])
@@ -90,8 +91,8 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def ready_line(port: int, made_token: str) -> str:
-    line = {"event": "ready", "port": port, "pid": os.getpid(), "version": __version__}
+def ready_line(port: int, models: list[str], made_token: str) -> str:
+    line = {"event": "ready", "port": port, "pid": os.getpid(), "version": __version__, "models": models}
     return json.dumps({**line, "token": made_token} if made_token else line)
 
 

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,20 +17,27 @@ THUMBNAIL_SIZE = 128  # pixels
 OWN_CONTROLS: dict[str, Any] = {"rotation": None, "expression": {}, "light": None, "translation": None, "scale": 1.0}
 
 
+class Face(NamedTuple):
+    """What a face is asked for by; ``model`` empty is the backend's first."""
+
+    seed: int
+    truncation: float
+    model: str = ""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A face that may be picked."""
 
-    seed: int
-    truncation: float
+    face: Face  # as it was asked for
     portrait: dict
     combined: np.ndarray  # (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 4) scene-linear, premultiplied, row 0 at the top
 
 
-def draw_candidate(client: Client, seed: int, truncation: float) -> Candidate:
+def draw_candidate(client: Client, face: Face) -> Candidate:
     """Ask the backend for one candidate. Blocks; raises UserError."""
-    portrait = client.new_portrait(seed, truncation)
-    return Candidate(seed, truncation, portrait, thumbnail(client, portrait))
+    portrait = client.new_portrait(face.seed, face.truncation, face.model or None)
+    return Candidate(face, portrait, thumbnail(client, portrait))
 
 
 def thumbnail(client: Client, portrait: dict, attributes: dict[str, float] | None = None) -> np.ndarray:
@@ -58,8 +65,8 @@ class Gallery:
     def busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def start(self, connect: Callable[[], Client], wanted: list[tuple[int, float]]) -> None:
-        """Draw these, each a seed and a truncation; what was still being drawn is given up."""
+    def start(self, connect: Callable[[], Client], wanted: list[Face]) -> None:
+        """Draw these; what was still being drawn is given up."""
         self.stop()
         self.error, self._stop, self._come = None, threading.Event(), queue.Queue()
         arguments = (connect, wanted, self._stop, self._come)
@@ -80,15 +87,15 @@ class Gallery:
     def _run(
         self,
         connect: Callable[[], Client],
-        wanted: Iterable[tuple[int, float]],
+        wanted: Iterable[Face],
         stop: threading.Event,
         come: queue.Queue,
     ) -> None:
         try:
-            for seed, truncation in wanted:
+            for face in wanted:
                 if stop.is_set():
                     return
-                candidate = draw_candidate(connect(), seed, truncation)
+                candidate = draw_candidate(connect(), face)
                 if not stop.is_set():
                     come.put(candidate)
         except UserError as error:

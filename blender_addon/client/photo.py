@@ -43,7 +43,7 @@ class PhotoWork:
         return state["portrait"]
 
 
-def request_of(paths: list[Path], effort: str, face: int) -> dict[str, Any]:
+def request_of(paths: list[Path], effort: str, face: int, model: str = "") -> dict[str, Any]:
     """The request for photos in files; ``face`` 0: the only one on each. Raises UserError where they cannot be read."""
     try:
         if sum(path.stat().st_size for path in paths) > LARGEST_FILE:
@@ -52,4 +52,4 @@ def request_of(paths: list[Path], effort: str, face: int) -> dict[str, Any]:
     except OSError as error:
         where = error.filename or paths[0]
         raise UserError("no_file", "{path} cannot be read: {reason}.", "Choose another.", path=where, reason=error.strerror) from error
-    return {"photos": photos, "effort": effort, "faces": [face or None] * len(photos)}
+    return {"photos": photos, "effort": effort, "faces": [face or None] * len(photos), "model": model or None}

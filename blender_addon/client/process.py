@@ -59,6 +59,7 @@ class BackendProcess:
         self._client: Client | None = None
         self._registered = False
         self.starting = False
+        self.models: list[str] = []  # that the last one has, by name
 
     @property
     def running(self) -> bool:
@@ -101,6 +102,7 @@ class BackendProcess:
         try:
             ready = wait_until_ready(self._process, settings)
             check_version(ready.get("version"), settings)
+            self.models = [str(name) for name in ready.get("models", ())]
         except BaseException:
             self._end()
             raise

@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..operators import AsyncOperator
 from ..translations import tr
 from ..windows import redraw
-from .portrait import PortraitOperator
+from .portrait import MODEL, PortraitOperator
 
 EFFORTS = (
     ("fast", "Fast", "Few steps: who it is, roughly", 1),
@@ -47,6 +47,7 @@ class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
         min=0,
         max=99,
     )
+    model: StringProperty(**MODEL)
     replace: BoolProperty(
         name="Replace Active Rig", description="Give the active rig the face and keep its animation", options={"SKIP_SAVE"}
     )
@@ -62,7 +63,7 @@ class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
     def draw(self, _context: bpy.types.Context) -> None:
         column = self.layout.column()
         column.use_property_split = True
-        for name in ("effort", "face", "replace"):
+        for name in ("effort", "face", "model", "replace"):
             column.prop(self, name)
         consent = tr("A photo of a person needs that person's consent. What is made of it is marked as synthetic.")
         for part in re.split(r"(?<=[.。])\s*", consent):  # a dialog does not wrap
@@ -76,7 +77,7 @@ class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
 
     def work(self) -> Callable[[], Any]:
         settings, paths = backend_manager.launch_settings(), self.paths()
-        request, work = request_of(paths, self.effort, self.face), PhotoWork()
+        request, work = request_of(paths, self.effort, self.face, self.model), PhotoWork()
         self._work, self._source = work, tr("Photo {name}", name=paths[0].name)
         RUNNING[:] = [work]
 

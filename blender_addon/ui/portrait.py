@@ -10,7 +10,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..client import backend_manager
-from ..client.candidates import Candidate, Gallery, draw_candidate, thumbnail
+from ..client.candidates import Candidate, Face, Gallery, draw_candidate, thumbnail
 from ..client.http_client import Client
 from ..errors import UserError
 from ..identity import found, key_of
@@ -23,7 +23,6 @@ from ..rig.read_rig import active_rig, is_rig, portrait_of, rigs_in
 from ..translations import tr, tr_error
 from ..windows import redraw
 from . import favorites, thumbnails
-from .favorites import Face
 from .pose import equip
 from .status import draw_wrapped
 
@@ -46,6 +45,18 @@ TRUNCATION = {
 }  # fmt: skip
 
 
+def known_models(_owner: Any, _context: bpy.types.Context, _typed: str) -> list[str]:
+    """Names to choose from: those of the backend that runs or ran last."""
+    return backend_manager.BACKEND.models
+
+
+MODEL = {
+    "name": "Model",
+    "description": "Name of the model that draws the face; empty: the backend's first",
+    "search": known_models,
+}
+
+
 def keep_seed(gallery: StyleRigGallery, _context: bpy.types.Context) -> None:
     """Empty the text where it is no seed."""
     if gallery.large_first and not seeds.is_seed(gallery.large_first):
@@ -59,18 +70,19 @@ def picture_items(gallery: StyleRigGallery, _context: bpy.types.Context | None) 
     """The faces of the page that have been drawn, with their pictures."""
     drawn = [CANDIDATES[face] for face in faces_of(gallery) if face in CANDIDATES]
     _PICTURES[:] = [
-        (icon_name(one), str(one.seed), "Build this face", thumbnails.icon_of(icon_name(one)), place) for place, one in enumerate(drawn)
+        (icon_name(one.face), str(one.face.seed), "Build this face", thumbnails.icon_of(icon_name(one.face)), place)
+        for place, one in enumerate(drawn)
     ]
     return _PICTURES
 
 
 def build_picture(gallery: StyleRigGallery, _context: bpy.types.Context) -> None:
     """A picture was clicked: build its rig."""
-    chosen = next((one for one in CANDIDATES.values() if icon_name(one) == gallery.picture), None)
+    chosen = next((one for one in CANDIDATES.values() if icon_name(one.face) == gallery.picture), None)
     if chosen is not None and bpy.ops.stylerig.new_portrait.poll():
-        number, text = seeds.fields_of(chosen.seed)
-        options = {"seed": number, "large_seed": text, "truncation": chosen.truncation, "replace": gallery.replace}
-        options |= {"in_sight": True, "controls": True}
+        number, text = seeds.fields_of(chosen.face.seed)
+        options = {"seed": number, "large_seed": text, "truncation": chosen.face.truncation, "model": chosen.face.model}
+        options |= {"replace": gallery.replace, "in_sight": True, "controls": True}
         bpy.ops.stylerig.new_portrait("EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT", True, **options)
 
 
@@ -84,6 +96,7 @@ class StyleRigGallery(bpy.types.PropertyGroup):
     )  # fmt: skip
     count: IntProperty(name="Count", description="How many faces to draw", default=9, min=1, max=48)
     truncation: FloatProperty(**TRUNCATION)
+    model: StringProperty(**MODEL)
     favorites: BoolProperty(name="Favorites", description="Show the faces that were kept, instead of a page of seeds")
     capture_host: StringProperty(
         name="Address", description="Where to listen: 127.0.0.1 is this computer alone, 0.0.0.0 every network it is in", default="127.0.0.1"
@@ -154,6 +167,7 @@ class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
         options={"SKIP_SAVE"},
     )  # fmt: skip
     truncation: FloatProperty(**TRUNCATION)
+    model: StringProperty(**MODEL)
     replace: BoolProperty(
         name="Replace Active Rig", description="Give the active rig the face and keep its animation", options={"SKIP_SAVE"}
     )
@@ -195,12 +209,13 @@ class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
             show_in_render(context.scene, rig)
 
     def work(self) -> Callable[[], Any]:
-        settings, seed, truncation = backend_manager.launch_settings(), seeds.seed_of(self.seed, self.large_seed), decimal(self.truncation)
-        known = CANDIDATES.get(candidate_key(seed, truncation))
+        settings = backend_manager.launch_settings()
+        face = Face(seeds.seed_of(self.seed, self.large_seed), decimal(self.truncation), self.model)
+        known = CANDIDATES.get(face)
 
         def fetch() -> tuple[dict, dict, Any]:
             client = backend_manager.BACKEND.client(settings)
-            candidate = known or draw_candidate(client, seed, truncation)
+            candidate = known or draw_candidate(client, face)
             return candidate.portrait, client.mesh(candidate.portrait), candidate.combined
 
         return fetch
@@ -303,10 +318,6 @@ class STYLERIG_OT_duplicate_portrait(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def candidate_key(seed: int, truncation: float) -> Face:
-    return seed, decimal(truncation)
-
-
 def decimal(value: float) -> float:
     """What a person meant: Blender's float32 of 0.7 is 0.699999988."""
     return round(value, 4)
@@ -324,11 +335,15 @@ def page_of(gallery: StyleRigGallery) -> range:
 
 def faces_of(gallery: StyleRigGallery) -> list[Face]:
     """The faces that the gallery shows, drawn or not."""
-    return favorites.favorites() if gallery.favorites else [candidate_key(seed, gallery.truncation) for seed in page_of(gallery)]
+    return (
+        favorites.favorites()
+        if gallery.favorites
+        else [Face(seed, decimal(gallery.truncation), gallery.model) for seed in page_of(gallery)]
+    )
 
 
-def icon_name(candidate: Candidate) -> str:
-    return f"{candidate.seed} {candidate.truncation:.3f}"
+def icon_name(face: Face) -> str:
+    return f"{face.seed} {face.truncation:.3f} {face.model}"
 
 
 def collect() -> float | None:
@@ -336,8 +351,8 @@ def collect() -> float | None:
     busy = GALLERY.busy  # asked before taking: what comes after it is taken the next time
     come = GALLERY.take()
     for candidate in come:
-        CANDIDATES[candidate_key(candidate.seed, candidate.truncation)] = candidate
-        thumbnails.show(icon_name(candidate), thumbnails.display(candidate.combined))
+        CANDIDATES[candidate.face] = candidate
+        thumbnails.show(icon_name(candidate.face), thumbnails.display(candidate.combined))
     while len(CANDIDATES) > MAX_CANDIDATES:
         del CANDIDATES[next(iter(CANDIDATES))]
     if come or not busy:
@@ -351,7 +366,7 @@ def draw_gallery(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     column = layout.column(align=True)
     column.use_property_split = True
     column.prop(gallery, "favorites")
-    for name in () if gallery.favorites else ("first", "large_first", "count", "truncation"):
+    for name in () if gallery.favorites else ("first", "large_first", "count", "truncation", "model"):
         column.prop(gallery, name)
     column.prop(gallery, "replace")
     row = layout.row(align=True)
@@ -374,17 +389,17 @@ def draw_gallery(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
 
 
 def draw_thumbnail(cell: bpy.types.UILayout, gallery: StyleRigGallery, candidate: Candidate) -> None:
-    cell.template_icon(icon_value=thumbnails.icon_of(icon_name(candidate)), scale=THUMBNAIL_SCALE)
-    row = cell.row(align=True)
-    favorites.draw_button(row, (candidate.seed, candidate.truncation))
-    pick = row.operator("stylerig.new_portrait", text=str(candidate.seed))
-    pick.seed, pick.large_seed = seeds.fields_of(candidate.seed)
-    pick.truncation, pick.replace = candidate.truncation, gallery.replace
+    cell.template_icon(icon_value=thumbnails.icon_of(icon_name(candidate.face)), scale=THUMBNAIL_SCALE)
+    row, face = cell.row(align=True), candidate.face
+    favorites.draw_button(row, face._replace(model=candidate.portrait["model"]))
+    pick = row.operator("stylerig.new_portrait", text=str(face.seed))
+    pick.seed, pick.large_seed = seeds.fields_of(face.seed)
+    pick.truncation, pick.model, pick.replace = face.truncation, face.model, gallery.replace
 
 
 def draw_favorite(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
     """The star of a rig whose face is that of a seed."""
-    favorites.draw_button(layout, candidate_key(int(rig.stylerig.seed), rig.stylerig.truncation))
+    favorites.draw_button(layout, Face(int(rig.stylerig.seed), decimal(rig.stylerig.truncation), rig.stylerig.model))
 
 
 def draw_mixing(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.types.Object) -> None:

@@ -441,7 +441,10 @@ def main() -> None:
     delay = float(os.environ.get("STYLERIG_FAKE_DELAY", "0"))
     server = FakeBackend(os.environ["STYLERIG_TOKEN"], int(sys.argv[sys.argv.index("--port") + 1]), delay)
     with server:
-        print(json.dumps({"event": "ready", "port": server.port, "pid": os.getpid(), "version": __version__}), flush=True)
+        print(
+            json.dumps({"event": "ready", "port": server.port, "pid": os.getpid(), "version": __version__, "models": [MODEL["name"]]}),
+            flush=True,
+        )
         sys.stdin.read() if "--exit-with-stdin" in sys.argv else threading.Event().wait()
 
 

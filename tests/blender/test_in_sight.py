@@ -119,13 +119,13 @@ class Asked:
 
 def test_favorites_are_kept_and_shown(part, server, empty_scene):
     favorites, gallery = part("ui.favorites"), bpy.context.window_manager.stylerig_gallery
-    assert bpy.ops.stylerig.favorite(seed="3698135662", truncation=0.6) == {"FINISHED"}
+    assert bpy.ops.stylerig.favorite(seed="3698135662", truncation=0.6, model="studio") == {"FINISHED"}
     bpy.ops.stylerig.favorite(seed="12", truncation=0.7)
-    assert favorites.favorites() == [(3698135662, 0.6), (12, 0.7)]
+    assert favorites.favorites() == [(3698135662, 0.6, "studio"), (12, 0.7, "")]
     gallery.favorites = True
     assert part("ui.portrait").faces_of(gallery) == favorites.favorites()
-    bpy.ops.stylerig.favorite(seed="3698135662", truncation=0.6)
-    assert favorites.favorites() == [(12, 0.7)]
+    bpy.ops.stylerig.favorite(seed="3698135662", truncation=0.6, model="studio")
+    assert favorites.favorites() == [(12, 0.7, "")]
     bpy.ops.stylerig.favorite(seed="12", truncation=0.7)
     gallery.favorites = False
     assert favorites.favorites() == []
@@ -134,10 +134,11 @@ def test_favorites_are_kept_and_shown(part, server, empty_scene):
 
 
 def test_unreadable_favorites_are_none(part, empty_scene):
+    """One without a model was kept when there was only one."""
     settings = part("settings").preferences()
     for text in ("rubbish", '[["a", 1]]', "[[5]]", "3", "[[-1, 0.5], [5, 7], [6, 0.5]]"):
         settings.favorites = text
-        assert part("ui.favorites").favorites() == ([(6, 0.5)] if "6" in text else [])
+        assert part("ui.favorites").favorites() == ([(6, 0.5, "stylerig")] if "6" in text else [])
     settings.favorites = ""
 
 
@@ -146,11 +147,12 @@ def test_a_click_on_a_picture_builds_it(part, server, startup):
     for seed in (20, 21):
         portrait = fake_backend.new_portrait(seed, 0.7)
         picture = np.zeros((128, 128, 4), dtype=np.float32)
-        portraits.CANDIDATES[seed, 0.7] = part("client.candidates").Candidate(seed, 0.7, portrait, picture)
-        part("ui.thumbnails").show(portraits.icon_name(portraits.CANDIDATES[seed, 0.7]), picture)
+        face = part("client.candidates").Face(seed, 0.7)
+        portraits.CANDIDATES[face] = part("client.candidates").Candidate(face, portrait, picture)
+        part("ui.thumbnails").show(portraits.icon_name(face), picture)
     gallery.first, gallery.large_first, gallery.count, gallery.truncation = 20, "", 2, 0.7
-    gallery.picture = "21 0.700"
-    gallery.picture = "20 0.700"
+    gallery.picture = "21 0.700 "
+    gallery.picture = "20 0.700 "
     rigs = part("rig.read_rig").rigs_in(startup)
     assert [rig.stylerig.seed for rig in rigs] == ["20", "21"]
     bpy.context.view_layer.update()

@@ -92,7 +92,7 @@ def test_pages_of_large_seeds(part, backend):
     bpy.ops.stylerig.draw_gallery(page=1)
     assert list(portraits.page_of(gallery)) == [2**31 + 1, 2**31 + 2, 2**31 + 3]
     collect(portraits)
-    assert portraits.CANDIDATES[portraits.candidate_key(2**31 + 2, gallery.truncation)].portrait["seed"] == 2**31 + 2
+    assert portraits.CANDIDATES[2**31 + 2, round(gallery.truncation, 4), ""].portrait["seed"] == 2**31 + 2
     bpy.ops.stylerig.draw_gallery(page=-1)
     assert list(portraits.page_of(gallery)) == [2**31 - 2, 2**31 - 1, 2**31] and gallery.large_first == ""
     gallery.large_first = str(2**63 - 2)
@@ -125,14 +125,27 @@ def test_gallery_draws_off_the_main_thread_and_a_pick_needs_no_second_drawing(pa
     assert bpy.ops.stylerig.draw_gallery() == {"FINISHED"}
     assert time.perf_counter() - started < 0.2  # of a machine that other work shares; idle: 1 ms
     collect(portraits)
-    assert [seed for seed, _ in portraits.CANDIDATES] == [20, 21, 22, 23]
-    candidate = portraits.CANDIDATES[portraits.candidate_key(22, 0.6)]
+    assert [face.seed for face in portraits.CANDIDATES] == [20, 21, 22, 23]
+    candidate = portraits.CANDIDATES[22, 0.6, ""]
     assert candidate.portrait == fake_backend.new_portrait(22, 0.6)
     assert candidate.combined.shape == (128, 128, 4)
-    assert portraits.icon_name(candidate) in part("ui.thumbnails").previews()
+    assert portraits.icon_name(candidate.face) in part("ui.thumbnails").previews()
     assert bpy.ops.stylerig.new_portrait(seed=22, truncation=0.6) == {"FINISHED"}
     rig = bpy.context.view_layer.objects.active
     assert part("rig.read_rig").portrait_of(rig) == candidate.portrait
+
+
+def test_a_model_is_chosen_by_name(part, backend):
+    portraits, gallery = part("ui.portrait"), bpy.context.window_manager.stylerig_gallery
+    part("client.backend_manager").backend_client()
+    assert portraits.known_models(gallery, bpy.context, "") == [fake_backend.MODEL["name"]]
+    assert bpy.ops.stylerig.new_portrait(seed=22, model=fake_backend.MODEL["name"]) == {"FINISHED"}
+    assert bpy.context.view_layer.objects.active.stylerig.model == fake_backend.MODEL["name"]
+    with pytest.raises(RuntimeError, match="no model"):
+        bpy.ops.stylerig.new_portrait(seed=22, model="other")
+    gallery.first, gallery.count, gallery.model = 22, 1, fake_backend.MODEL["name"]
+    assert portraits.faces_of(gallery) == [(22, round(gallery.truncation, 4), fake_backend.MODEL["name"])]
+    gallery.model = ""
 
 
 def test_pages_of_the_gallery(part, backend):

@@ -95,7 +95,7 @@ def test_health_and_models(backend, client):
 
 def test_ready_line_names_the_process_and_keeps_a_given_token(backend):
     assert backend.ready["event"] == "ready" and backend.ready["pid"] == backend.process.pid
-    assert "token" not in backend.ready
+    assert "token" not in backend.ready and backend.ready["models"] == ["studio"]
 
 
 def test_openapi_is_published(client):
