@@ -33,11 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
     from models.evaluation.methods.run import fill_page, table
     from models.io.atomic_write import write_atomic
     from models.rigging import Rig
-    from models.rigging.rig import WEIGHTS
+    from models.rigging.rig import JUDGED, WEIGHTS
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    rig = Rig.load(arguments.rig, choose_device(arguments.device), name=None if arguments.rig else "stylerig")
+    rig = Rig.load(arguments.rig, choose_device(arguments.device), name=None if arguments.rig else JUDGED)
     judge = open_judge(arguments.judge, rig, arguments.rig)
     results = evaluate_methods(rig, judge, arguments.guided, arguments.disco, chosen(arguments.methods), max(arguments.portraits, 1),
                                arguments.plots, lambda words: print(words, flush=True), arguments.rig or WEIGHTS)  # fmt: skip

@@ -46,10 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     from models.evaluation.control.upper_bound import measure_upper_bound
     from models.io.atomic_write import write_atomic
     from models.rigging import Rig
+    from models.rigging.rig import JUDGED
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    rig = Rig.load(arguments.rig, choose_device(arguments.device), name=None if arguments.rig else "stylerig")
+    rig = Rig.load(arguments.rig, choose_device(arguments.device), name=None if arguments.rig else JUDGED)
     judge = load_judge(arguments.rig, arguments.judge, rig)
     report = lambda line: print(line, flush=True)
     if arguments.upper_bound:

@@ -43,6 +43,7 @@ from models.translation.library import LookLibrary, library
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 PARTS = ("generator", "reconstruction", "rignet")
+JUDGED = "stylerig"  # of the models that ship, the one whose judge ships with it
 FIRST_HEAD = "108adb400dca35e1464c38f6a2dd3bf2fe4173ce638389e8c2f856a1a3e3f050"  # ``content_hash`` of head-1.npz
 PRECISIONS = ("exact", "fast")
 SIZES = (16, 4096)

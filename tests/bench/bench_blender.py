@@ -19,6 +19,7 @@ from backend.project.environments import ENVIRONMENTS
 from backend.project.extension import package
 from models.errors import StyleRigError
 from models.rigging import Rig
+from tests.bench.networks import bare_synthesis
 from tests.bench.timing import milliseconds
 
 SCRIPT = Path(__file__).with_name("in_blender.py")
@@ -28,9 +29,8 @@ REPEATS = 40
 
 def synthesis_times(repeats: int) -> list[float]:
     """Milliseconds of the engine alone, on the portrait that Blender's part shows, with as many threads as there."""
-    rig = Rig.load()
-    w = torch.as_tensor(rig.new_portrait(seed=7).w)[None]
-    return milliseconds(lambda _step: rig.engine().foreground(w), repeats)
+    synthesis = bare_synthesis(Rig.load())
+    return milliseconds(lambda _step: synthesis(), repeats)
 
 
 def inside_blender(folder: Path, quick: bool) -> dict[str, float]:

@@ -8,6 +8,7 @@ Generative Adversarial Networks" (2021), section 3 and appendix C.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ import torch
 from models.generators import Generator
 from models.generators.config import StyleGAN2Config
 from models.generators.stylegan3_config import LayerConfig, StyleGAN3Config
+from models.rigging import Controls, Rig
+from models.rigging.guided_renderer import plan_head
 
 STUDIO = Path(__file__).resolve().parents[2] / "models" / "weights" / "stylerig-generator.safetensors"
 LAYERS, CRITICAL, MARGIN, TAPS = 14, 2, 10, 6
@@ -132,3 +135,14 @@ def bessel_j1(x: np.ndarray) -> np.ndarray:
     """Bessel's function of the first kind and order 1, by its integral."""
     angles = (np.arange(512) + 0.5) * math.pi / 512
     return np.cos(angles - x[..., None] * np.sin(angles)).mean(axis=-1)
+
+
+def bare_synthesis(rig: Rig, seed: int = 7) -> Callable[[], object]:
+    """Draws the portrait of a seed by the rig's engine alone: maps, where they steer it, are there before."""
+    portrait = rig.new_portrait(seed)
+    w = torch.as_tensor(portrait.w)[None]
+    if not rig.generator.guide_channels:
+        return lambda: rig.engine().foreground(w)
+    plan = plan_head(portrait, Controls(), rig.face)
+    maps = rig.generator.synthesis.guide.maps(plan.target, plan.camera, plan.body, rig.generator.resolution)
+    return lambda: rig.engine().raw(w, guide=maps)

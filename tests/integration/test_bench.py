@@ -18,7 +18,7 @@ EXPECTED = {  # some of the figures, which the docs speak of
     "face": {"full_64_forward_ms", "proxy_64_forward_backward_ms"},
     "farm": {"paper_1000_efficiency"},
     "start": {"warm_picture_s", "part_kernels_cpu_s"},
-    "frame": {"portrait_and_passes_ms", "expression_x", "large_both_x"},
+    "frame": {"stylerig_portrait_and_passes_ms", "stylerig_expression_x", "large_both_x"},
     "generators": {"stylegan2-16 exact_speedup_x", "stylegan2-16 fast_dB"},
 }
 
