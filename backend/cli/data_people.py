@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.cli.rendering import add_ray_arguments, make_folder, render
+from backend.farm.jobs import Job
 from models.synthetic.__main__ import ON_SHEET, add_set_arguments, missing_shots, taken
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-class PeopleJob:
-    """A ``farm.jobs.Job``: number n is all pictures of person n - 1 of a set."""
+class PeopleJob(Job):
+    """Number n is all pictures of person n - 1 of a set."""
 
     def __init__(self, options: argparse.Namespace):
         self.options, self.folder = options, options.output

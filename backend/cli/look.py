@@ -65,6 +65,7 @@ def fraction(text: str) -> float:
 def run(arguments: argparse.Namespace) -> int:
     from models.devices import choose_device
     from models.translation import load_look
+    from models.translation.files import digest
 
     if arguments.list:
         return list_looks()
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     for note in look.metadata.get("notes", []):
         print(f"note: {note}")
     sequence = steady_sequence(arguments, targets[0][0])
-    worn = Worn(look, file, arguments.strength, arguments.label, arguments.style, arguments.reference, sequence)
+    worn = Worn(look, file.name, digest(file), arguments.strength, arguments.label, arguments.style, arguments.reference, sequence)
     worn.try_on()
     make_folder(arguments.output)
     kept = 0

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.cli.worn_look import Worn
+from backend.farm.jobs import Job
+from backend.farm.weights import digest_of
 
 if TYPE_CHECKING:
     from backend.server.inference import RigLibrary
 
 
 @dataclass
-class LookJob:
-    """A ``farm.jobs.Job`` whose pictures are made of pictures. Paths are absolute, and mean the same on every machine."""
+class LookJob(Job):
+    """Pictures that are made of pictures. Paths are absolute; but for ``file`` they mean the same on every machine."""
 
     folder: Path
     targets: list[tuple[Path, Path]]  # picture, file to write
@@ -28,12 +30,19 @@ class LookJob:
 
     def __post_init__(self) -> None:
         self.numbers = list(range(1, len(self.targets) + 1))
+        self.sha256 = digest_of(self.file) or ""
+
+    def looks(self) -> dict[str, Path]:
+        return {self.sha256: self.file}
 
     def rig(self, library: RigLibrary) -> Wearer:
         from models.translation import load_look
+        from models.translation.library import library as looks
 
-        look = load_look(self.file, as_tested=self.as_tested, device=library.device)
-        worn = Worn(look, self.file, self.strength, self.label, self.seed, self.reference)
+        here = (digest_of(self.file) or "") == self.sha256
+        file = self.file if here else looks().path_of(self.file.stem, self.sha256)
+        look = load_look(file, as_tested=self.as_tested, device=library.device)
+        worn = Worn(look, self.file.name, self.sha256, self.strength, self.label, self.seed, self.reference)
         worn.try_on()
         return Wearer(worn)
 
@@ -49,11 +58,11 @@ class Wearer:
 
     @property
     def name(self) -> str:
-        return f"{self.worn.description['look']} ({self.worn.look.kind})"
+        return f"{self.worn.name} ({self.worn.look.kind})"
 
     @property
     def weights_hash(self) -> str:
-        return self.worn.description["sha256"]
+        return self.worn.sha256
 
 
 @dataclass(frozen=True)

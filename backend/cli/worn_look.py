@@ -24,10 +24,14 @@ LOOK_TEXT = "StyleRigLook"  # JSON of what was put on a picture
 
 @dataclass
 class Worn:
-    """A look as it is put on pictures. ``label`` is what the person wrote, ``seed`` or ``reference`` say the style."""
+    """A look as it is put on pictures.
+
+    ``name`` and ``sha256`` are of its file; ``label`` is what the person wrote, ``seed`` or ``reference`` say the style.
+    """
 
     look: Look
-    file: Path
+    name: str
+    sha256: str
     strength: float
     label: str | None = None
     seed: int | None = None
@@ -46,7 +50,7 @@ class Worn:
             "reference": self.reference and digest(self.reference),
             "as_tested": self.look.as_tested or None,
         }
-        return {"look": self.file.name, "kind": self.look.kind, "sha256": digest(self.file), "strength": self.strength,
+        return {"look": self.name, "kind": self.look.kind, "sha256": self.sha256, "strength": self.strength,
                 "label": self.label, **{name: value for name, value in more.items() if value is not None}}  # fmt: skip
 
     @cached_property

@@ -27,6 +27,10 @@ class Job(Protocol):
     folder: Path
     numbers: list[int]
 
+    def looks(self) -> dict[str, Path]:
+        """The looks that it needs: SHA-256 of a file -> the file here. Raises StyleRigError for one that is not."""
+        return {}
+
     def rig(self, library: RigLibrary) -> Any:
         """The rig that draws it, or another thing with ``name`` and ``weights_hash``. Raises StyleRigError when it is not here."""
 
@@ -35,13 +39,24 @@ class Job(Protocol):
 
 
 @dataclass
-class RigFileJob:
+class RigFileJob(Job):
     """Frames of a rig file: frame n becomes frame_000n.png, or .exr."""
 
     rig_file: schema.RigFile
     folder: Path
     kind: str  # png or exr
     numbers: list[int]  # from 1 on
+
+    def __post_init__(self) -> None:
+        """Name looks by their hashes: on another machine another file may have that name."""
+        self.rig_file = self.rig_file.model_copy(update={"frames": list(map(recipe.with_hashes, self.rig_file.frames))})
+
+    def looks(self) -> dict[str, Path]:
+        from models.translation.library import known_digest, library
+
+        worn = [use for number in self.numbers for use in self.rig_file.frames[number - 1].looks if use.strength > 0]
+        files = [library().path_of(name, sha256) for name, sha256 in dict.fromkeys((use.name, use.sha256) for use in worn)]
+        return {known_digest(file): file for file in files}
 
     def rig(self, library: RigLibrary) -> Rig:
         from backend.server import schema
@@ -58,6 +73,7 @@ class RigFileJob:
             serialization.check_expressions(controls.expression, rig.face)
         portrait = read_portrait(self.rig_file, rig)
         check_attributes(rig.directions_for(portrait), [name for controls in frames.values() for name in controls.attributes])
+        self.looks()  # raises for one that is not here
         whole = serialization.portrait_to_schema(portrait, rig)
         output, landmarks = self.rig_file.output, landmarks_of(portrait, whole, rig) if self.rig_file.camera else None
         of_exr = (output.passes, output.compression, output.cryptomatte) if self.kind == "exr" else ([],)
@@ -81,7 +97,7 @@ def read_portrait(rig_file: schema.RigFile, rig: Rig) -> Portrait:
 
 
 @dataclass
-class SampleJob:
+class SampleJob(Job):
     """Portraits of seeds: person_SEED.png; with ``interpolate`` those between them, frame_NNNN.png."""
 
     folder: Path

@@ -45,7 +45,7 @@ def render_on_ray(job: Job, libraries: Libraries, device: str, address: str, wor
     if missing := [number for number in job.numbers if not take_if_there(number, here, report)]:
         with cluster(address, workers) as ray:
             device = device_of(ray, device)
-            crew = RayCrew(ray, job, libraries.to_draw, device, Weights.of(library, here.rig))
+            crew = RayCrew(ray, job, libraries.to_draw, device, Weights.of(library, here.rig), Weights.of_looks(job.looks()))
             Scheduler(crew, missing, workers or workers_in(ray, device), here.identity, report.take, report.notice).run()
     return report.end()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from backend.farm.jobs import Job
 from backend.farm.scheduler import Event, Finished, Lost, Ready
-from backend.farm.weights import Lacking, Weights
+from backend.farm.weights import Lacking, Weights, missing_looks
 from backend.farm.worker import Drawn, Failed, Identity, Worker
 from models.errors import StyleRigError
 from models.extras import extra_needed
@@ -33,7 +33,7 @@ class RayWorker:
     """The actor. Answers are values, errors of ours too, so that what is raised is Ray's own."""
 
     def open(
-        self, job: Job, open_library: Callable[..., Any], device: str, weights: Weights, brought: dict[str, Any]
+        self, job: Job, open_library: Callable[..., Any], device: str, weights: Weights, looks: Weights, brought: dict[str, Any]
     ) -> Identity | Lacking | tuple[str, str, str]:
         """Load the rig and read the job; or say which files are needed for it; or message, hint and code of the error.
 
@@ -41,23 +41,24 @@ class RayWorker:
         """
         try:
             library = open_library(device=device)
+            still = self.take(looks, brought, missing_looks)
             if weights.lacking_in(library.folder):
-                if still := self.take(weights, brought):
-                    return Lacking(still)
+                still += self.take(weights, brought, lambda files: files.lacking_in(files.brought()))
                 library = open_library(device=device, folder=weights.brought())
+            if still:
+                return Lacking(still)
             self.worker = Worker(job, library, keep=True)
         except StyleRigError as error:
             return error.message, error.hint, error.code
         return self.worker.identity
 
-    def take(self, weights: Weights, brought: dict[str, Any]) -> list[str]:
-        """Keep the files that this machine lacks; the names of those that were not brought yet."""
+    def take(self, weights: Weights, brought: dict[str, Any], lacking: Callable[[Weights], list[str]]) -> list[str]:
+        """Keep the files that this machine is ``lacking``; the names of those that were not brought yet."""
         import ray
 
-        lacking = weights.lacking_in(weights.brought())
-        for name in (name for name in lacking if name in brought):
+        for name in (name for name in lacking(weights) if name in brought):
             weights.keep(name, ray.get(brought[name]))
-        return [name for name in lacking if name not in brought]
+        return lacking(weights)
 
     def draw(self, number: int) -> Drawn | Failed:
         return self.worker.draw(number)
@@ -66,10 +67,10 @@ class RayWorker:
 class RayCrew:
     """See ``scheduler.Crew``."""
 
-    def __init__(self, ray: Any, job: Job, open_library: Callable[..., Any], device: str, weights: Weights):
-        self.ray, self.weights = ray, weights
+    def __init__(self, ray: Any, job: Job, open_library: Callable[..., Any], device: str, weights: Weights, looks: Weights):
+        self.ray, self.files = ray, weights.files | looks.files
         self.brought: dict[str, Any] = {}  # references to the files that some machine lacked
-        self.order = (ray.put(job), open_library, device, weights)
+        self.order = (ray.put(job), open_library, device, weights, looks)
         # Ray itself neither begins an actor again nor repeats a call: which picture is drawn again is not its decision.
         resources = {"num_gpus": 1} if device == "cuda" else {"num_cpus": 1}
         self.actors = ray.remote(RayWorker).options(max_restarts=0, max_task_retries=0, **resources)
@@ -86,7 +87,7 @@ class RayCrew:
     def bring(self, worker: int, names: list[str]) -> None:
         """Let a worker begin again with files of ours. Ray sends each to a machine once, however many workers take it there."""
         for name in names:
-            self.brought[name] = self.brought.get(name) or self.ray.put((self.weights.folder / name).read_bytes())
+            self.brought[name] = self.brought.get(name) or self.ray.put(self.files[name].read_bytes())
         self.calls[self.handles[worker].open.remote(*self.order, self.brought)] = worker, None
 
     def give(self, worker: int, number: int) -> None:

@@ -1,4 +1,4 @@
-"""The files of a model on a worker's machine: its own, else those that the driver brings, which stay there for the next worker."""
+"""Weights of models and looks on a worker's machine: its own, else those that the driver brings, which stay there for the next worker."""
 
 from __future__ import annotations
 
@@ -27,20 +27,27 @@ class Lacking:
 
 @dataclass(frozen=True)
 class Weights:
-    """A model's files: the driver's ``folder``, and name -> SHA-256; no names for what is in no such folder."""
+    """Files that a job is drawn with: name -> the driver's, and name -> SHA-256."""
 
-    folder: Path
+    files: dict[str, Path]
     hashes: dict[str, str]
 
     @classmethod
     def of(cls, library: RigLibrary, rig: Any) -> Weights:
-        """Those of the ``library`` that ``rig`` was loaded from."""
+        """Those of the ``library`` that ``rig`` was loaded from; none for what is in no folder."""
         from models.rigging.rig import PARTS, hash_files
 
         if library.folder is None:
-            return cls(Path(), {})
-        files = [library.folder / f"{rig.name}-{part}.safetensors" for part in (*PARTS, "directions")]
-        return cls(library.folder, {file.name: hash_files([file]) for file in files if file.is_file()})
+            return cls({}, {})
+        parts = (library.folder / f"{rig.name}-{part}.safetensors" for part in (*PARTS, "directions"))
+        files = {file.name: file for file in parts if file.is_file()}
+        return cls(files, {name: hash_files([file]) for name, file in files.items()})
+
+    @classmethod
+    def of_looks(cls, looks: dict[str, Path]) -> Weights:
+        """Those of looks, SHA-256 -> file. Several may have one name."""
+        names = {digest: f"{digest}/{file.name}" for digest, file in looks.items()}
+        return cls({names[digest]: file for digest, file in looks.items()}, {name: digest for digest, name in names.items()})
 
     def lacking_in(self, folder: Path | None) -> list[str]:
         """Names of the files that are not in ``folder``, or are others there."""
@@ -55,15 +62,29 @@ class Weights:
         """Write a file that was brought, whole or not at all. Raises StyleRigError for other bytes than the driver's."""
         if hashlib.sha256(content).hexdigest() != self.hashes[name]:
             raise StyleRigError(
-                f"{name} arrived with other bytes than it has in {self.folder}.",
+                f"{name} arrived with other bytes than {self.files[name]} has.",
                 "Call the command again, when nothing writes to that file.",
                 code="damaged_weights",
             )
         write_atomic(self.brought() / name, content)
 
 
+def missing_looks(looks: Weights) -> list[str]:
+    """Names of the looks that are not on this machine; this process's library finds the others by their hashes."""
+    from models.translation.library import library
+
+    for name, digest in looks.hashes.items():
+        here = next((file for file in (looks.files[name], looks.brought() / name) if digest_of(file) == digest), None)
+        if here is not None:
+            library().elsewhere[digest] = here
+    return [name for name, digest in looks.hashes.items() if library().of_hash(digest) is None]
+
+
 def digest_of(path: Path) -> str | None:
-    """SHA-256 of a file; None where there is none."""
+    """SHA-256 of a file; None where there is none that can be read."""
     from models.rigging.rig import hash_files
 
-    return hash_files([path]) if path.is_file() else None
+    try:
+        return hash_files([path]) if path.is_file() else None
+    except OSError:
+        return None

@@ -67,6 +67,7 @@ class LookLibrary:
         self.folders = [user_folder(), SHIPPED] if folders is None else list(folders)
         self.lock = threading.Lock()
         self.loaded: OrderedDict[tuple[str, str], Look] = OrderedDict()  # by hash and device
+        self.elsewhere: dict[str, Path] = {}  # by hash: further files, which are found by it alone
 
     def paths(self) -> Iterator[Path]:
         """Every look's file, those of the first folder first."""
@@ -86,16 +87,21 @@ class LookLibrary:
 
     def path_of(self, name: str, sha256: str | None = None) -> Path:
         """The file of a look. With a hash it is the file that has it, whatever it is called now. Raises StyleRigError."""
-        named = [path for path in self.paths() if path.stem == name]
-        if sha256 is None:
-            if not named:
-                raise self.missing(name)
-            return named[0]
-        others = (path for path in self.paths() if path.stem != name)
-        match = next((path for path in (*named, *others) if known_digest(path) == sha256), None)
-        if match is None:
-            raise other_look(name, sha256, known_digest(named[0])) if named else self.missing(name)
-        return match
+        if sha256 is not None and (match := self.of_hash(sha256, name)):
+            return match
+        named = next((path for path in self.paths() if path.stem == name), None)
+        if named is None:
+            raise self.missing(name)
+        if sha256 is not None:
+            raise other_look(name, sha256, known_digest(named))
+        return named
+
+    def of_hash(self, sha256: str, name: str = "") -> Path | None:
+        """A file that has this hash, one of this name rather than another; None where there is none."""
+        if sha256 in self.elsewhere:
+            return self.elsewhere[sha256]
+        paths = sorted(self.paths(), key=lambda path: path.stem != name)
+        return next((path for path in paths if known_digest(path) == sha256), None)
 
     def digest_of(self, name: str, sha256: str | None = None) -> str:
         """SHA-256 of the file that ``path_of`` finds. Raises StyleRigError."""

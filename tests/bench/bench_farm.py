@@ -79,7 +79,7 @@ def driver_seconds(folder: Path) -> float:
     expected = Worker(job, no_library("cpu"), keep=True).identity
     with cluster("local", 2) as ray:
         times: list[float] = []
-        crew = RayCrew(ray, job, no_library, "cpu", Weights(Path(), {}))
+        crew = RayCrew(ray, job, no_library, "cpu", Weights({}, {}), Weights({}, {}))
         Scheduler(crew, job.numbers, 2, expected, lambda outcome: times.append(time.perf_counter()), print).run()
     return (times[-1] - times[0]) / (len(times) - 1)
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from backend.cli import main
@@ -28,7 +27,7 @@ from backend.farm.jobs import RigFileJob
 from backend.farm.on_ray import Libraries, render_on_ray
 from backend.farm.ray_crew import own_token
 from backend.farm.report import Report
-from backend.farm.weights import Weights
+from backend.farm.weights import Weights, missing_looks
 from backend.protocol.frames import PASSES
 from backend.server.inference import read_rig, rig_library
 from backend.server.schema import parse_rig_file
@@ -36,9 +35,10 @@ from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig, save_generator
 from models.synthetic import __main__ as synthetic
 from models.synthetic.blender.process import default_python
-from models.translation import make_look, save_look
-from models.translation.config import ResNetConfig
+from models.translation.files import digest
+from models.translation.library import library
 from tests.helpers import fake_rig
+from tests.helpers.looks import library_in, write_look
 from tests.helpers.untrained_rig import untrained_rig
 
 FRAMES = 12
@@ -74,6 +74,10 @@ def rig_file(folder: Path, count: int = FRAMES, **changed) -> Path:
     path = folder / "shot.json"
     path.write_text(json.dumps({"portrait": {"seed": 7}, "frames": frames, "output": {"size": 32, "passes": ["Normal"]}}))
     return path
+
+
+def pixels(path: Path) -> bytes:
+    return np.asarray(Image.open(path)).tobytes()
 
 
 def pictures(folder: Path) -> dict[str, bytes]:
@@ -177,9 +181,63 @@ def test_workers_without_the_weights_get_those_of_the_driver(tmp_path, address, 
     assert {path.name: path.stat().st_mtime_ns for path in weights.brought().iterdir()} == brought
 
 
+class Elsewhere(type(Path())):
+    """A path that other processes cannot use, as it would be on another machine."""
+
+    def __reduce__(self):
+        return Path, (f"/elsewhere/{self.name}",)
+
+
+@pytest.fixture
+def looks_elsewhere(tmp_path, monkeypatch, request) -> Path:
+    """A folder of looks that only this process has."""
+    folder = Elsewhere(tmp_path / "looks")
+    folder.mkdir()
+    with library_in(folder):
+        monkeypatch.setattr(library(), "folders", [folder])
+        yield folder
+
+
+def brought_looks(request, *files: Path) -> Path:
+    """The folder to which these are brought, which is gone after the test."""
+    folder = Weights.of_looks({digest(file): file for file in files}).brought()
+    request.addfinalizer(partial(shutil.rmtree, folder, ignore_errors=True))
+    return folder
+
+
+def test_workers_without_the_looks_of_a_rig_file_get_those_of_the_driver(tmp_path, address, looks_elsewhere, request):
+    painted = {"looks": [{"name": "painting", "strength": 0.7}, {"name": "attributes", "label": "beard"}]}
+    frames = parse_rig_file(rig_file(tmp_path, 3, f1=painted, f2={"looks": painted["looks"][:1]}, f3={}).read_bytes(), "shot.json")
+    job, alone = (RigFileJob(frames, tmp_path / name, "png", [1, 2, 3]) for name in ("farm", "alone"))
+    for folder in (job.folder, alone.folder):
+        folder.mkdir()
+    brought = brought_looks(request, *(looks_elsewhere / f"{name}.safetensors" for name in ("painting", "attributes")))
+    open_library = partial(rig_library, None, load=read_rig, folder=tiny_weights(tmp_path))
+    assert render_here(alone, open_library("cpu"), False, Report(3, "frame", "")) == 0
+    assert len(set(map(pixels, alone.folder.iterdir()))) == 3
+    assert render_on_ray(job, Libraries(open_library, open_library), "cpu", address, 2, Report(3, "frame", "")) == 0
+    assert pictures(job.folder) == pictures(alone.folder)
+    assert sorted(path.name for path in brought.rglob("*.*")) == ["attributes.safetensors", "painting.safetensors"]
+
+
+def test_a_worker_draws_with_the_look_of_the_driver_and_not_with_its_own_of_that_name(tmp_path, looks_elsewhere):
+    job = RigFileJob(
+        parse_rig_file(rig_file(tmp_path, 1, f1={"looks": [{"name": "painting"}]}).read_bytes(), "shot.json"), tmp_path, "png", [1]
+    )
+    [(known, file)] = job.looks().items()
+    (tmp_path / "own").mkdir()
+    with library_in(tmp_path / "own"):
+        write_look(tmp_path / "own", "painting", seed=2)
+        assert missing_looks(Weights.of_looks({known: tmp_path / "absent"})) == [f"{known}/absent"]
+        with pytest.raises(StyleRigError, match=r"'painting' here .* is another"):
+            job.looks()
+        assert missing_looks(Weights.of_looks({known: file})) == []
+        assert job.looks() == {known: file}
+
+
 def test_weights_that_changed_on_their_way_are_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    weights = Weights(tmp_path, {"a": hashlib.sha256(b"whole").hexdigest()})
+    weights = Weights({"a": tmp_path / "a"}, {"a": hashlib.sha256(b"whole").hexdigest()})
     with pytest.raises(StyleRigError, match="a arrived with other bytes"):
         weights.keep("a", b"half")
     assert weights.lacking_in(weights.brought()) == ["a"]
@@ -221,19 +279,27 @@ def test_samples_are_those_of_one_process(tmp_path, address):
     assert len(pictures(tmp_path / "alone")) == 5 and pictures(tmp_path / "alone") == pictures(tmp_path / "farm")
 
 
-def test_looks_are_put_on_as_by_one_process(tmp_path, address, capsys):
-    torch.manual_seed(1)
-    look = save_look(make_look(ResNetConfig(width=2, blocks=1)), tmp_path / "look.safetensors")
+def test_a_look_that_is_not_here_is_told_before_any_cluster(tmp_path, capsys, looks_elsewhere):
+    path = rig_file(tmp_path, f3={"looks": [{"name": "absent"}]})
+    command = ["render", str(path), "--output", str(tmp_path / "out"), "--ray", "192.0.2.1:1"]
+    assert main.main(command, rig_loader=fake_rig.load) == 2
+    assert "There is no look called 'absent'." in capsys.readouterr().err
+
+
+def test_looks_are_put_on_as_by_one_process(tmp_path, address, capsys, looks_elsewhere, request):
+    brought = brought_looks(request, looks_elsewhere / "styles.safetensors")
     (tmp_path / "in").mkdir()
     for number in range(1, 6):
         pixels = np.random.default_rng(number).integers(0, 256, (40, 48, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "in" / f"f_{number:02}.png")
-    command = ["look", str(tmp_path / "in"), "--look", str(look), "--strength", "0.7", "--output"]
+    look = ["--look", "styles", "--label", "old", "--style", "3", "--strength", "0.7"]
+    command = ["look", str(tmp_path / "in"), *look, "--output"]
     assert main.main([*command, str(tmp_path / "alone")]) == 0
     farm = [*command, str(tmp_path / "farm"), "--ray", address, "--workers", "2", "--json-log"]
     assert main.main(farm) == 0
     assert len(pictures(tmp_path / "alone")) == 5 and pictures(tmp_path / "alone") == pictures(tmp_path / "farm")
     (tmp_path / "farm" / "f_03.png").write_bytes(b"cut off")
+    assert [path.name for path in brought.rglob("*.*")] == ["styles.safetensors"]
     capsys.readouterr()
     assert main.main(farm) == 0  # goes on with what is missing
     assert events(capsys.readouterr().out)[-1]["drawn"] == 1
