@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..protocol import camera
+from ..protocol import camera, harmonics
 from ..protocol.camera import PortraitCamera
 
 DEPTH_TOLERANCE = 0.08  # cm by which a point may lie behind the Depth pass and still be seen: below a lid's thickness
@@ -20,6 +20,7 @@ FACING_POWER = 4  # of the cosine, by which views are blended: the one that a su
 OPAQUE_ALPHAS = (0.6, 0.98)  # the same for the portrait's alpha
 RATIO_BOUNDS = (0.02, 8.0)  # bounds of portrait colour / albedo, so that dark albedo does not explode
 MIN_ALBEDO = 0.02
+MIN_IRRADIANCE, MAX_GAIN = 0.15, 4.0  # when light is compared between the sides of the head
 SMOOTHING = 30  # rounds of averaging over the part that the camera does not see
 MARGIN = 8  # texels by which islands grow, so that filtering takes in no empty ones
 
@@ -32,6 +33,7 @@ class HeadMesh:
     triangles: np.ndarray  # (T, 3) indices of vertices
     uv: np.ndarray  # (T, 3, 2) of the triangles' corners, 0 to 1, v up
     albedo: np.ndarray  # (V, 3) linear RGB
+    twins: np.ndarray  # (V,) the vertex at the mirrored place, itself where there is none
 
 
 @dataclass(frozen=True)
@@ -42,28 +44,51 @@ class Surface:
     normals: np.ndarray  # (N, 3) unit
 
 
-def portrait_texture(mesh: HeadMesh, views: list[dict[str, np.ndarray]], seen_by: PortraitCamera, size: int) -> np.ndarray:
+def portrait_texture(
+    mesh: HeadMesh, views: list[dict[str, np.ndarray]], light: np.ndarray | None, seen_by: PortraitCamera, size: int
+) -> np.ndarray:
     """The portrait as a texture (size, size, 3), scene-linear, row 0 at the bottom.
 
     ``views``: one or several frames of the same head, "Combined" and "Depth" as the backend makes them, at scale 1
     without a shift, and "placement": yaw, pitch, roll (radians), x, y, z (cm) of the head in it, before ``seen_by``.
-    They are blended by how far the surface faces each. Where a camera sees
-    the surface the texture is the portrait; elsewhere it is the albedo in the light of the nearest
-    part that is seen, spread over the mesh and thus without seams.
+    They are blended by how far the surface faces each. ``light`` (9, 3) of the first one; None where there is none in the pictures.
+    Where a camera sees the surface the texture is the portrait; where it sees the other side of the head, that, mirrored, in
+    this side's light; elsewhere the albedo in the light of the nearest part that is seen, spread over the mesh and thus
+    without seams, alike on both sides.
     """
     surfaces = [placed(mesh, np.ravel(view["placement"]).astype(float)) for view in views]
     colour, seen = sample_views(surfaces, views, seen_by)
-    ratio = lit_ratio(mesh, colour, seen)
+    gain = np.ones_like(mesh.albedo) if light is None else gain_over_twins(light, surfaces[0].normals, mesh.twins)
+    ratio = lit_ratio(mesh, *filled(colour, seen, gain * colour[mesh.twins], seen[mesh.twins]))
     triangle, weights = rasterise_uv(mesh.uv, size, priority=seen[mesh.triangles].mean(axis=1))
     inside = triangle >= 0
     corners = mesh.triangles[triangle[inside]]
     weights = weights[inside].astype(np.float32)
-    texels = [Surface(mix(one.points, corners, weights), unit(mix(one.normals, corners, weights))) for one in surfaces]
-    colour, seen = sample_views(texels, views, seen_by)
+    own, other = (sample_views(texels(surfaces, of, weights), views, seen_by) for of in (corners, mesh.twins[corners]))
+    hidden = 1 - mix(seen[:, None], corners, weights)[:, 0]  # of single texels, which a coarse Depth hides, the vertices around know better
+    colour, seen = filled(*own, mix(gain, corners, weights) * other[0], hidden * other[1])
     unseen = mix(mesh.albedo, corners, weights) * mix(ratio, corners, weights)
     texture = np.zeros((size, size, 3), dtype=np.float32)
     texture[inside] = unseen + seen[:, None] * (colour - unseen)
     return grow(texture, inside, MARGIN)
+
+
+def gain_over_twins(light: np.ndarray, normals: np.ndarray, twins: np.ndarray) -> np.ndarray:
+    """How much more light (V, 3) reaches each vertex than its twin on the other side of the head."""
+    received = np.maximum(harmonics.irradiance(light, normals), MIN_IRRADIANCE)
+    return np.clip(received / received[twins], 1 / MAX_GAIN, MAX_GAIN)
+
+
+def filled(colour: np.ndarray, seen: np.ndarray, other: np.ndarray, other_seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colour (N, 3) and how much it is known (N,), from the other side of the head as far as that is seen better."""
+    more = np.maximum(other_seen - seen, 0)
+    total = seen + more
+    return (seen[:, None] * colour + more[:, None] * other) / np.maximum(total, 1e-9)[:, None], total
+
+
+def texels(surfaces: list[Surface], corners: np.ndarray, weights: np.ndarray) -> list[Surface]:
+    """Points of triangles, given as vertices (N, 3) and barycentrics (N, 3), as each view sees them."""
+    return [Surface(mix(one.points, corners, weights), unit(mix(one.normals, corners, weights))) for one in surfaces]
 
 
 def placed(mesh: HeadMesh, placement: ArrayLike) -> Surface:
@@ -167,6 +192,7 @@ def lit_ratio(mesh: HeadMesh, colour: np.ndarray, seen: np.ndarray) -> np.ndarra
         ratio[new] = spread[new]
         reached |= new
     ratio[~reached] = mean
+    ratio = np.where(known[:, None], ratio, (ratio + ratio[mesh.twins]) / 2)
     for _ in range(SMOOTHING):
         spread, count = average_over(edges, ratio, np.ones_like(known))
         change = ~known & (count > 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+from mathutils.kdtree import KDTree
 
 from ..client.backend_manager import connector
 from ..client.http_client import Client
@@ -22,11 +23,14 @@ from ..protocol.camera import camera_of, rotation_from_matrix, rotation_to_matri
 from ..protocol.rounding import rounded, rounded_light
 from ..rig.build import ALBEDO
 from ..rig.read_rig import active_rig, head_of, present_rig, read_controls
+from ..translations import tr
 from . import projection
 
 TEXTURE_NODE = "StyleRig Portrait"
 SIDES = (0.0, math.radians(40), math.radians(-40))  # how the head is turned for each view
 DARKEST = 0.05  # light that a picture is divided by at least
+TURNED_FAR = math.radians(25)  # from the front: much of the face is filled in
+NEAR_TWIN = 0.5  # cm between a vertex and the mirrored place of its twin, at most
 GREY_ALBEDO = 0.5  # albedo of a mesh whose colour attribute is gone
 CENTRED_CONTROLS = {"translation": [0.0, 0.0], "scale": 1.0}  # so that the head fills the picture
 
@@ -51,10 +55,17 @@ def texture_drawer(
         wanted = ("Depth", "Shading") if delit else ("Depth",)
         asked = [turned(controls, angle) for angle in (SIDES if sides else (0.0,))]
         views = [client.frame(portrait, {**one, **CENTRED_CONTROLS}, pixels, wanted) for one in asked]
-        texture = projection.portrait_texture(mesh, [without_light(view) if delit else view for view in views], camera_of(portrait), size)
+        views, light = ([without_light(view) for view in views], None) if delit else (views, np.array(controls["light"]))
+        texture = projection.portrait_texture(mesh, views, light, camera_of(portrait), size)
         return colour.linear_to_srgb(np.clip(texture, 0, 1))
 
     return draw
+
+
+def turned_by(rig: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> float:
+    """How far, in radians, the posed head looks away from the front. Raises UserError."""
+    forward = rotation_to_matrix(read_controls(rig, depsgraph)[1]["rotation"])[2, 2]
+    return math.acos(min(max(forward, -1.0), 1.0))
 
 
 def turned(controls: dict, angle: float) -> dict:
@@ -85,8 +96,18 @@ def head_mesh(head: bpy.types.Object, expression: dict[str, float]) -> projectio
     data.loop_triangles.foreach_get("vertices", triangles)
     data.loop_triangles.foreach_get("loops", loops)
     uv = read(data.uv_layers.active.uv, "vector", 2)
-    vertices = conversions.points_blender_to_model(shaped(data, expression))
-    return projection.HeadMesh(vertices, triangles.reshape(-1, 3), uv[loops].reshape(-1, 3, 2), albedo(data))
+    rest, vertices = (conversions.points_blender_to_model(shaped(data, values)) for values in ({}, expression))
+    return projection.HeadMesh(vertices, triangles.reshape(-1, 3), uv[loops].reshape(-1, 3, 2), albedo(data), mirror_twins(rest))
+
+
+def mirror_twins(vertices: np.ndarray) -> np.ndarray:
+    """The index (V,) of the vertex nearest to the mirrored place of each (V, 3), cm; its own where none is near."""
+    tree = KDTree(len(vertices))
+    for index, place in enumerate(vertices.tolist()):
+        tree.insert(place, index)
+    tree.balance()
+    near = [tree.find(place) for place in (vertices * (-1, 1, 1)).tolist()]
+    return np.array([index if distance < NEAR_TWIN else own for own, (_, index, distance) in enumerate(near)])
 
 
 def shaped(data: bpy.types.Mesh, expression: dict[str, float]) -> np.ndarray:
@@ -236,7 +257,9 @@ class STYLERIG_OT_portrait_texture(AsyncOperator, bpy.types.Operator):
     def work(self) -> Callable[[], np.ndarray]:
         rig, connect = present_rig(bpy.context), connector()
         self._rig, self._name = key_of(rig), rig.name
-        draw = texture_drawer(rig, bpy.context.evaluated_depsgraph_get(), self.size, self.sides, self.delit)
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        self._turned = turned_by(rig, depsgraph)
+        draw = texture_drawer(rig, depsgraph, self.size, self.sides, self.delit)
         return lambda: draw(connect)
 
     def finish(self, context: bpy.types.Context, value: np.ndarray) -> set[str]:
@@ -248,6 +271,10 @@ class STYLERIG_OT_portrait_texture(AsyncOperator, bpy.types.Operator):
         show_on(head, image, lit=self.shading == "SCENE")
         if self.filepath:
             save_png(image, Path(bpy.path.abspath(self.filepath)))
+        if self._turned > TURNED_FAR:
+            told = tr("The head is turned by {angle}°: what it turns away is filled in. Turn it to the front to have its whole face",
+                      angle=round(math.degrees(self._turned)))  # fmt: skip
+            self.report({"WARNING"}, told)
         return {"FINISHED"}
 
 

@@ -101,12 +101,16 @@ def ball(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return directions.astype(np.float32), quads, np.stack((u, v), axis=-1).astype(np.float32)
 
 
+def radii(portrait: dict) -> np.ndarray:
+    """Of the ellipsoid that is its head, (3,), cm."""
+    return RADII * (1 + 0.02 * np.tanh(portrait["parameters"]["identity"][:3]))
+
+
 def mesh_of(portrait: dict) -> dict[str, np.ndarray]:
     """A head of an ellipsoid and two eyeballs with the arrays of /v1/portraits/mesh."""
     skin, skin_quads, skin_uv = ball(16, 24)
     eye, eye_quads, eye_uv = ball(6, 8)
-    radii = RADII * (1 + 0.02 * np.tanh(portrait["parameters"]["identity"][:3]))
-    vertices = np.concatenate((skin * radii, eye * 1.2 + EYES[0], eye * 1.2 + EYES[1])).astype(np.float32)
+    vertices = np.concatenate((skin * radii(portrait), eye * 1.2 + EYES[0], eye * 1.2 + EYES[1])).astype(np.float32)
     starts = (len(skin), len(skin) + len(eye))
     corners = np.concatenate((skin_quads, eye_quads + starts[0], eye_quads + starts[1]))
     groups = np.zeros((4, len(vertices)), dtype=np.float32)

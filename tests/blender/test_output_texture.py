@@ -13,6 +13,11 @@ PICTURE = 256
 SKIN_QUADS = 15 * 24
 
 
+def radii() -> np.ndarray:
+    """Of the mesh of the test's portrait, cm."""
+    return fake_backend.radii(fake_backend.new_portrait(7, 0.7))
+
+
 def rays(size: int) -> np.ndarray:
     """Directions (S, S, 3) from the portrait camera through its pixels, of depth 1."""
     line = ((np.arange(size) + 0.5) / size * 2 - 1) * 12.5 / 120
@@ -43,8 +48,8 @@ def colour_of(points: np.ndarray) -> np.ndarray:
 def ellipsoid_frame(_controls: dict, _size: int) -> dict[str, np.ndarray]:
     """The fake backend's ellipsoid head as its portrait camera sees it, by exact intersection."""
     to_model = rotation().T
-    origin = (np.array((0.0, 0.0, 120.0)) - PLACEMENT[3:]) @ to_model.T / fake_backend.RADII
-    along = rays(PICTURE) @ to_model.T / fake_backend.RADII
+    origin = (np.array((0.0, 0.0, 120.0)) - PLACEMENT[3:]) @ to_model.T / radii()
+    along = rays(PICTURE) @ to_model.T / radii()
     a, b, c = (along**2).sum(-1), along @ origin, (origin**2).sum() - 1
     root = b * b - a * c
     hit = root > 0
@@ -91,7 +96,7 @@ def skin_vertices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mesh = fake_backend.mesh_of(fake_backend.new_portrait(7, 0.7))
     points = mesh["vertices"][mesh["corners"][: 4 * SKIN_QUADS : 4]]  # the first corner of each quad
     uv = mesh["uv"][: 4 * SKIN_QUADS : 4]
-    normals = points / fake_backend.RADII**2
+    normals = points / radii() ** 2
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     keep = np.linalg.norm(points[:, None] - fake_backend.EYES, axis=-1).min(1) > 3.0
     return (points @ rotation().T + PLACEMENT[3:])[keep], (normals @ rotation().T)[keep], uv[keep]
@@ -190,7 +195,7 @@ def view_of_head(controls: dict, _size: int, light: float = 0.8) -> dict[str, np
     """The ellipsoid turned by the yaw asked for, evenly lit, in a colour that is its place across the head, model space."""
     yaw = controls["rotation"][0]
     turn = np.array(((np.cos(yaw), 0, np.sin(yaw)), (0, 1, 0), (-np.sin(yaw), 0, np.cos(yaw))))
-    origin, along = np.array((0.0, 0.0, 120.0)) @ turn / fake_backend.RADII, rays(PICTURE) @ turn / fake_backend.RADII
+    origin, along = np.array((0.0, 0.0, 120.0)) @ turn / radii(), rays(PICTURE) @ turn / radii()
     a, b, c = (along**2).sum(-1), along @ origin, (origin**2).sum() - 1
     root = b * b - a * c
     hit = root > 0
@@ -222,6 +227,87 @@ def test_views_from_the_sides_and_without_light(extension, rig, monkeypatch, sid
     texels = to_linear(texture_pixels(f"{rig.name} Portrait")[rows, columns, :3])
     error = np.abs(texels - (1.0 if delit else 0.8) * across(points))[side, 0]
     assert side.sum() >= 4 and (np.median(error) < 0.03) == sides
+
+
+def side_texels(rig: bpy.types.Object, x: float) -> tuple[np.ndarray, np.ndarray]:
+    """Linear texels (N, 3) of the skin at the front of the head whose x is beyond ``x`` (on its side), and their places (N, 3), model space."""
+    mesh = fake_backend.mesh_of(fake_backend.new_portrait(7, 0.7))
+    points, uv = mesh["vertices"][mesh["corners"][: 4 * SKIN_QUADS : 4]], mesh["uv"][: 4 * SKIN_QUADS : 4]
+    chosen = (points[:, 0] / x > 1) & (points[:, 2] > 0) & (np.abs(points[:, 1]) < 6)
+    columns, rows = (uv[chosen].clip(0, 0.999) * 256).astype(int).T
+    return to_linear(texture_pixels(f"{rig.name} Portrait")[rows, columns, :3]), points[chosen]
+
+
+@pytest.mark.parametrize("delit", [False, True])
+def test_what_is_turned_away_is_filled_from_the_other_side(extension, rig, monkeypatch, delit):
+    """At x the portrait's red tells x: on the side that no view sees, it is the other side's, in this side's light."""
+    use_client(extension, monkeypatch, KnownClient(view_of_head))
+    rig.pose.bones["head"].rotation_euler = (0, 0.9, 0)  # the head's left is turned away
+    light = np.zeros((9, 3))
+    light[0] = 2.0
+    rig.stylerig.light = light.ravel().tolist()
+    bpy.context.view_layer.update()
+    bpy.ops.stylerig.portrait_texture(size=256, delit=delit)
+    (hidden, places), (shown, _) = side_texels(rig, 6.0), side_texels(rig, -6.0)
+    assert len(places) >= 4 and len(shown) >= 4
+    mirrored = (1.0 if delit else 0.8) * across(places * (-1, 1, 1))
+    assert np.median(np.abs(hidden - mirrored)) < 0.02
+
+
+def test_filled_in_parts_are_in_their_own_sides_light(part):
+    projection = part("render.projection")
+    light = np.zeros((9, 3))
+    light[0], light[3] = 2.0, 0.5  # brighter from +x
+    gain = projection.gain_over_twins(light, np.array(((1.0, 0, 0), (-1.0, 0, 0))), np.array((1, 0)))
+    expected = (2.0 * np.pi * 0.2821 + 0.5 * 2 * np.pi / 3 * 0.4886) / (2.0 * np.pi * 0.2821 - 0.5 * 2 * np.pi / 3 * 0.4886)
+    assert gain[0] == pytest.approx(expected, rel=1e-3) and gain[1] == pytest.approx(1 / expected, rel=1e-3)
+
+
+def test_what_no_view_sees_is_alike_on_both_sides(part):
+    """A band whose ends alone are seen, one twice as bright as the other: between them it is of the mean brightness."""
+    projection, count = part("render.projection"), 201
+    x = np.linspace(-10, 10, count)
+    vertices = np.concatenate([np.stack((x, np.full(count, y), 0 * x), axis=-1) for y in (0.0, 1.0)])
+    here = np.arange(count - 1)
+    triangles = np.concatenate((np.stack((here, here + 1, here + count), -1), np.stack((here + 1, here + count + 1, here + count), -1)))
+    twins = part("render.texture").mirror_twins(vertices)
+    mesh = projection.HeadMesh(vertices, triangles, np.zeros((len(triangles), 3, 2)), np.full_like(vertices, 0.5), twins)
+    seen = (np.abs(vertices[:, 0]) > 9).astype(float)
+    ratio = projection.lit_ratio(mesh, np.where(vertices[:, :1] > 0, 0.4, 0.2) * np.ones(3), seen)
+    middle = np.abs(vertices[:, 0]) < 5
+    assert np.allclose(ratio[middle], 0.6, atol=0.01) and set(ratio[seen > 0].ravel().round(3)) == {0.4, 0.8}
+
+
+def test_vertices_have_their_twins_across_the_middle(extension, rig):
+    texture = module(extension, "render.texture")
+    mesh = texture.head_mesh(rig.stylerig.head, {"jawOpen": 1.0})
+    rest = texture.head_mesh(rig.stylerig.head, {}).vertices
+    np.testing.assert_allclose(rest[mesh.twins] * (-1, 1, 1), rest, atol=1e-3)
+    alone = texture.mirror_twins(np.array(((1.0, 0, 0), (-1.2, 0, 0), (5.0, 0, 0))))
+    assert alone.tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize(("yaw", "told"), [(0.2, False), (0.6, True)])
+def test_a_head_that_looks_away_is_told_of(part, rig, yaw, told):
+    texture = part("render.texture")
+    rig.pose.bones["head"].rotation_euler = (0, yaw, 0)
+    bpy.context.view_layer.update()
+    drawn = np.zeros((64, 64, 3), np.float32)
+    operator = Operator(texture.turned_by(rig, bpy.context.evaluated_depsgraph_get()), part("identity").key_of(rig))
+    assert texture.STYLERIG_OT_portrait_texture.finish(operator, bpy.context, drawn) == {"FINISHED"}
+    assert operator.reports == ([({"WARNING"}, "The head is turned by 34°")] if told else [])
+
+
+class Operator:
+    """What ``finish`` of the operator reads, and the first words that it reported."""
+
+    filepath, shading, _name = "", "OWN", "Portrait"
+
+    def __init__(self, turned: float, rig: int):
+        self._turned, self._rig, self.reports = turned, rig, []
+
+    def report(self, kind: set[str], text: str) -> None:
+        self.reports.append((kind, text.partition(":")[0]))
 
 
 def test_the_light_turns_with_the_head(part):
