@@ -150,7 +150,7 @@ class StyleRigScene(bpy.types.PropertyGroup):
         options=set(),
     )
     farm_chunk: IntProperty(
-        name="Frames per Task", description="Each task loads the models once: choose as many frames as take a minute or more",
+        name="Task Frames", description="Each task loads the models once: choose as many frames as take a minute or more",
         default=10, min=1, options=set(),
     )  # fmt: skip
     motion_samples: IntProperty(

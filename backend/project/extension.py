@@ -1,12 +1,14 @@
-"""The extension's zip: the add-on, and backend and models as its payload."""
+"""The extension's zip: the add-on with its guide, and backend and models as its payload."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+from backend.project import pages
 from backend.project.common import DIST, ROOT, BuildError, read_toml
 
 PAYLOAD = ("backend", "models", "pyproject.toml")
@@ -27,6 +29,12 @@ def extension_files() -> list[tuple[Path, str]]:
     return sorted(files, key=lambda entry: entry[1])
 
 
+def contents() -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the zip."""
+    yield from ((name, source.read_bytes()) for source, name in extension_files())
+    yield from ((f"docs/{name}", content) for name, content in pages.guide())
+
+
 def package(folder: Path = DIST) -> Path:
     """Write the extension's zip (the same bytes for the same files) and return its path."""
     manifest = ROOT / "blender_addon" / "blender_manifest.toml"
@@ -38,11 +46,11 @@ def package(folder: Path = DIST) -> Path:
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".stylerig-")
     try:
         with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
-            for source, name in extension_files():
+            for name, content in contents():
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.external_attr = 0o644 << 16
-                archive.writestr(entry, source.read_bytes())
+                archive.writestr(entry, content)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     finally:

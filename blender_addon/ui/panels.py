@@ -18,6 +18,7 @@ from ..rig.read_rig import active_rig, head_of, portrait_of, present_rig
 from ..translations import tr
 from . import attributes, light, live_capture, looks, photo
 from . import portrait as portraits
+from .guide import draw_link
 from .status import draw_backend, draw_log, draw_wrapped
 
 WORDS = re.compile(r"[A-Z]?[a-z]+|_[LR]$")
@@ -30,6 +31,11 @@ class SidebarPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "StyleRig"
+    guide = ""  # page and heading of the guide that tell of it
+
+    def draw_header_preset(self, _context: bpy.types.Context) -> None:
+        if self.guide:
+            draw_link(self.layout, self.guide, text="", icon="HELP", emboss=False)
 
 
 class RigPanel(SidebarPanel):
@@ -42,6 +48,7 @@ class RigPanel(SidebarPanel):
 
 class STYLERIG_PT_portrait(SidebarPanel, bpy.types.Panel):
     bl_label = "Portrait"
+    guide = "user-guide#portraits"
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -84,6 +91,7 @@ def draw_rig(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
 
 class STYLERIG_PT_live(RigPanel, bpy.types.Panel):
     bl_label = "Live View"
+    guide = "user-guide#live-view"
     bl_parent_id = "STYLERIG_PT_portrait"
     bl_options = {"DEFAULT_CLOSED"}
 
@@ -125,6 +133,7 @@ class STYLERIG_PT_head(RigPanel, bpy.types.Panel):
 
 class STYLERIG_PT_light(RigPanel, bpy.types.Panel):
     bl_label = "Light"
+    guide = "user-guide#light"
 
     def draw(self, context: bpy.types.Context) -> None:
         light.draw(self.layout, context, active_rig(context))
@@ -132,6 +141,7 @@ class STYLERIG_PT_light(RigPanel, bpy.types.Panel):
 
 class STYLERIG_PT_expression(RigPanel, bpy.types.Panel):
     bl_label = "Expression"
+    guide = "user-guide#rig"
 
     def draw(self, context: bpy.types.Context) -> None:
         rig = present_rig(context)
@@ -172,6 +182,7 @@ def draw_pose_buttons(layout: bpy.types.UILayout) -> None:
 
 class STYLERIG_PT_attributes(RigPanel, bpy.types.Panel):
     bl_label = "Attributes"
+    guide = "user-guide#attributes"
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -180,6 +191,7 @@ class STYLERIG_PT_attributes(RigPanel, bpy.types.Panel):
 
 class STYLERIG_PT_looks(RigPanel, bpy.types.Panel):
     bl_label = "Looks"
+    guide = "looks"
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -188,6 +200,7 @@ class STYLERIG_PT_looks(RigPanel, bpy.types.Panel):
 
 class STYLERIG_PT_capture(RigPanel, bpy.types.Panel):
     bl_label = "Capture"
+    guide = "user-guide#rig"
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -199,22 +212,25 @@ class STYLERIG_PT_capture(RigPanel, bpy.types.Panel):
 
 class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
     bl_label = "Output"
+    guide = "user-guide#rendering"
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
+        settings = labelled(self.layout)
+        settings.prop(context.scene.render, "engine")
+        settings.prop(context.scene.stylerig, "placement")
         column = self.layout.column()
-        column.prop(context.scene.render, "engine")
         column.operator("stylerig.portrait_camera", icon="CAMERA_DATA")
-        column.prop(context.scene.stylerig, "placement")
-        column.prop(context.scene.render, "film_transparent")
+        column.prop(context.scene.render, "film_transparent", text="Transparent Film")
         column.prop(context.view_layer, "use_pass_vector", text="Vector Pass")
         column.prop(context.view_layer, "use_pass_cryptomatte_object", text="Cryptomatte of Portraits")
         column.prop(context.view_layer, "use_pass_cryptomatte_material", text="Cryptomatte of Parts")
         column.prop(context.scene.render, "use_motion_blur")
         if context.scene.render.use_motion_blur:
-            for name in ("motion_blur_shutter", "motion_blur_position"):
-                column.prop(context.scene.render, name)
-            column.prop(context.scene.stylerig, "motion_samples")
+            settings = labelled(column)
+            settings.prop(context.scene.render, "motion_blur_shutter", text="Shutter")
+            settings.prop(context.scene.render, "motion_blur_position", text="Position")
+            settings.prop(context.scene.stylerig, "motion_samples", text="Samples")
         column.operator("stylerig.setup_sequence", icon="RENDER_ANIMATION")
         column.operator("stylerig.setup_compositor", icon="NODE_COMPOSITING")
         column.operator("stylerig.portrait_texture", icon="TEXTURE")
@@ -226,6 +242,13 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
         ignored = left_out(context.scene)
         if ignored:
             draw_wrapped(self.layout, context, tr("StyleRig leaves out: {names}.", names=", ".join(ignored)), "INFO")
+
+
+def labelled(layout: bpy.types.UILayout) -> bpy.types.UILayout:
+    """A column of settings that have their names to the left: beside a menu there is no room for one."""
+    column = layout.column()
+    column.use_property_split, column.use_property_decorate = True, False
+    return column
 
 
 def portrait_expressions(rig: bpy.types.Object) -> dict[str, float]:

@@ -91,7 +91,7 @@ class StyleRigGallery(bpy.types.PropertyGroup):
 
     first: IntProperty(name="First Seed", description="Number of the first face", default=0, min=0)
     large_first: StringProperty(
-        name="Large First Seed", description="Instead of First Seed, a number that its field cannot hold: up to 9223372036854775807",
+        name="Large Seed", description="Instead of First Seed, a number that its field cannot hold: up to 9223372036854775807",
         update=keep_seed,
     )  # fmt: skip
     count: IntProperty(name="Count", description="How many faces to draw", default=9, min=1, max=48)

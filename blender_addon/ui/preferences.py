@@ -7,7 +7,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 
 from ..live import overlay
 from ..settings import PACKAGE, notify
-from . import installation, status
+from . import guide, installation, status
 
 
 class StyleRigPreferences(bpy.types.AddonPreferences):
@@ -91,6 +91,7 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
+        guide.draw_links(layout)
         status.draw_backend(layout)
         installation.draw(layout, context, self)
         layout.separator()

@@ -63,7 +63,7 @@ def of_tables(part) -> set[str]:
     found |= {angle for angle, _index in part("ui.panels").ANGLES}
     found |= set(part("rig.expression_presets").POSES) | set(part("ui.status").STATES) | {part("ui.panels").RESTORE_HINT}
     found |= {text for known in part("client.backend_messages").MESSAGES.values() for text in known}
-    found |= set(part("farm.flamenco").STATUSES.values())
+    found |= set(part("farm.flamenco").STATUSES.values()) | {text for text, _page in part("ui.guide").PAGES}
     process = part("client.process")
     found |= {text for known in (*process.KNOWN_FAILURES.values(), process.UNKNOWN_FAILURE) for text in known}
     return found - NOT_WORDS

@@ -102,7 +102,7 @@ def show_tab(sidebar: bpy.types.Region) -> None:
 
 def open_panels(is_open: Callable[[str], bool]) -> None:
     """Register the panels anew, open or closed by their class's name; Blender remembers what it has drawn once."""
-    classes = part("ui.panels").CLASSES
+    classes = [*part("ui.panels").CLASSES, *(cls for cls in part("ui.farm").CLASSES if issubclass(cls, bpy.types.Panel))]
     for cls in reversed(classes):
         bpy.utils.unregister_class(cls)
     for cls in classes:

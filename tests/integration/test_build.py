@@ -233,6 +233,17 @@ class TestPackage:
         found = addon_module("protocol.camera")
         assert Path(found.__file__) == Path(camera.__file__) and found.FFHQ.focal == camera.FFHQ.focal
 
+    def test_links_and_pictures_of_the_guide_are_there(self, extension_zip):
+        archive = zipfile.ZipFile(extension_zip)
+        pages = {name: archive.read(name).decode() for name in archive.namelist() if re.fullmatch(r"docs/[^/]+\.html", name)}
+        places = {name: set(re.findall(r'id="([^"]+)"', text)) for name, text in pages.items()}
+        assert "docs/user-guide.html" in pages and len(places["docs/user-guide.html"]) > 15
+        for name, text in pages.items():
+            for link in re.findall(r'(?:href|src)="(?!https?:)([^"]+)"', text):
+                page, _, place = link.partition("#")
+                target = f"docs/{page}" if page else name
+                assert target in archive.namelist() and (not place or place in places[target]), (name, link)
+
     def test_is_the_same_bytes_twice(self, extension_zip, tmp_path):
         assert package(tmp_path).read_bytes() == extension_zip.read_bytes()
         assert len(list(tmp_path.iterdir())) == 1
