@@ -35,11 +35,12 @@ class Task:
         self.cancelled.set()
 
     def result(self) -> Any:
-        """What the function returned, or what it raised; waits for it."""
+        """What the function returned, once, or what it raised; waits for it. The task keeps nothing: it may be many megabytes."""
         self._thread.join()
         if self._error is not None:
             raise self._error
-        return self._value
+        value, self._value = self._value, None
+        return value
 
     def _run(self) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import compositor, engine, farm_check, metadata, portrait_camera, prefetch, reach, rig_file, sequence, texture
+from . import compositor, engine, farm_check, memory, metadata, portrait_camera, prefetch, reach, rig_file, sequence, texture
 
 PARTS = (engine, compositor, sequence, rig_file, texture, farm_check, portrait_camera)
 CLASSES = tuple(cls for part in PARTS for cls in part.CLASSES)
@@ -13,11 +13,13 @@ def register() -> None:
     sequence.register()
     metadata.register()
     prefetch.register()
+    memory.register()
     reach.register()
 
 
 def unregister() -> None:
     reach.unregister()
+    memory.unregister()
     prefetch.unregister()
     metadata.unregister()
     sequence.unregister()

@@ -23,9 +23,11 @@ from bpy.app.handlers import persistent
 from ..client.http_client import Client
 from ..client.tasks import Task
 from ..identity import key_of
+from . import memory
 
 MIN_DEPTH, MAX_DEPTH = 2, 3  # that are foreseen: where there are no fewer, nothing is evaluated; else up to so many
 MAX_HEADS = 4  # that are foreseen: their pictures lie in memory beside this frame's
+MAX_BYTES = 512 << 20  # that they take; one frame is foreseen however large it is
 MAX_MISSES = 2  # looks ahead in vain, in an animation, before there are no more; a few more in a long one
 HITS_PER_MISS = 20  # frames foreseen rightly make up for one in vain
 PREFETCHERS: dict[tuple[int, str], FramePrefetcher] = {}  # of the animation that is being rendered, by scene and view layer
@@ -41,6 +43,7 @@ class FrameTask(Task):
     def __init__(self, connect: Callable[[], Client], request: tuple, among: int = 1):
         self.connect, self.request, self.among = connect, request, among
         self.seconds = math.inf  # how long it took, as if it had been alone
+        self.bytes = 0  # of what was drawn
         super().__init__(self._draw)
 
     def _draw(self) -> dict[str, np.ndarray]:
@@ -49,6 +52,8 @@ class FrameTask(Task):
         portrait, controls, size, passes = self.request
         drawn = client.frame(portrait, controls, size, passes, cancelled=self.cancelled)
         self.seconds = (time.perf_counter() - started) / self.among
+        self.bytes = sum(picture.nbytes for picture in drawn.values())
+        memory.note(self.bytes)
         return drawn
 
 
@@ -67,7 +72,12 @@ class FramePrefetcher:
         next one. One until one was right."""
         if self.frames < 2 or len(self.pending) >= MIN_DEPTH or self.misses >= MAX_MISSES + self.hits // HITS_PER_MISS:
             return 0
-        return min(MAX_DEPTH if self.hits else 1, MAX_HEADS // max(len(self.taken), 1))
+        return min(MAX_DEPTH if self.hits else 1, MAX_HEADS // max(len(self.taken), 1), self.room)
+
+    @property
+    def room(self) -> int:
+        """How many frames as large as this one fit into MAX_BYTES, at least one."""
+        return max(MAX_BYTES // max(sum(drawing.bytes for drawing in self.taken if drawing), 1), 1)
 
     def take(self, frame: int, requests: list[tuple]) -> list[FrameTask | None]:
         """For each request of the frame that begins, the drawing that was begun for it, or None."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import bpy
 import fake_backend
@@ -234,7 +235,7 @@ class Wanted:
     """Stands for a drawing."""
 
     def __init__(self, request):
-        self.request, self.seconds, self.cancelled = request, 1.0, False
+        self.request, self.seconds, self.bytes, self.cancelled = request, 1.0, 0, False
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -271,6 +272,40 @@ def test_fewer_frames_are_foreseen_of_many_heads(extension, heads, reach):
     assert prefetcher.depth == reach
 
 
+@pytest.mark.parametrize(("megabytes", "reach"), [(1, 3), (200, 2), (300, 1), (3000, 1)])
+def test_fewer_large_frames_are_foreseen(extension, megabytes, reach):
+    prefetcher, wanted = foreseeing(extension, 4)
+    prefetcher.frames = 5
+    wanted[4].bytes = megabytes << 20
+    prefetcher.take(4, [4])
+    assert prefetcher.hits == 1 and prefetcher.depth == reach
+
+
+def test_a_drawing_is_not_kept_by_who_drew_it(extension):
+    class Client:
+        def frame(self, *_request, cancelled) -> dict[str, np.ndarray]:
+            return {"Combined": np.zeros((8, 8, 4), np.float32)}
+
+    task = module(extension, "render.prefetch").FrameTask(Client, ({}, {}, 8, ()))
+    drawn = task.result()
+    picture = weakref.ref(drawn["Combined"])
+    assert task.bytes == 8 * 8 * 4 * 4
+    del drawn
+    assert picture() is None
+
+
+def test_memory_goes_back_to_the_system_after_many_pictures(extension, monkeypatch):
+    memory, given = module(extension, "render.memory"), []
+    monkeypatch.setattr(memory, "_drawn", 0)
+    monkeypatch.setattr(memory, "give_back", lambda: given.append(True))
+    for megabytes in (100, 100, 100, 10):
+        memory.note(megabytes << 20)
+        memory.after_frame()
+    assert given == [True]
+    monkeypatch.undo()
+    assert memory.give_back() == (sys.platform == "linux")
+
+
 def test_while_two_frames_are_coming_none_is_evaluated(extension):
     prefetcher, _ = foreseeing(extension, 3, 4)
     prefetcher.frames, prefetcher.hits = 5, 1
@@ -286,5 +321,5 @@ def test_a_scene_that_is_slower_than_its_portraits_is_soon_not_evaluated_ahead(e
         assert len(prefetcher.take(frame, [frame])) == 1
         if prefetcher.depth:
             counted += 1
-            prefetcher.pending, prefetcher.evaluation_seconds = {frame + 1: [SimpleNamespace(request=frame + 1, seconds=1.0)]}, looked
+            prefetcher.pending, prefetcher.evaluation_seconds = {frame + 1: [Wanted(frame + 1)]}, looked
     assert counted == looks
