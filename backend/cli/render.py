@@ -12,12 +12,15 @@ the rig file of its own frame, so that a picture of ours, Blender's too, can sta
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.cli.options import whole
 from backend.cli.rendering import add_rendering_arguments, render
 from backend.farm import frame_numbers
 from backend.farm.jobs import RigFileJob
+from backend.protocol.exposure import LONGEST_SHUTTER, MAX_SAMPLES, SHUTTER
 from backend.protocol.frames import PASSES
 from models.errors import StyleRigError
 from models.io.regular_file import read_regular
@@ -35,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--passes", nargs="*", choices=PASSES, metavar="PASS", help=f"in place of the rig file's: {', '.join(PASSES)}")
     parser.add_argument("--format", choices=("png", "exr"), default="png", help="exr holds the passes too")
     parser.add_argument("--cryptomatte", action="store_true", help="exr holds Cryptomattes of the portrait and its parts too")
+    parser.add_argument(
+        "--motion-samples", type=whole(1, MAX_SAMPLES), metavar="N",
+        help="motion blur: the mean of N portraits while the shutter is open (default: the rig file's, else 1: none)",
+    )  # fmt: skip
+    parser.add_argument("--shutter", type=frames_open, metavar="FRAMES", help=f"that it is open (default: the rig file's, else {SHUTTER})")
     parser.add_argument("--resume", action="store_true", help="leave frames that are there and up to date")
     add_rendering_arguments(parser)
 
@@ -42,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     rig_file = read_rig_file(arguments.rigfile)
     change_output(rig_file, arguments.size, arguments.passes, arguments.cryptomatte)
+    change_motion(rig_file, arguments.motion_samples, arguments.shutter)
     numbers = frame_numbers.chosen(len(rig_file.frames), arguments.frames, arguments.step)
     job = RigFileJob(rig_file, arguments.output, arguments.format, numbers)
     return render(job, arguments, "frame", keep=arguments.resume)
@@ -55,6 +64,25 @@ def change_output(rig_file: schema.RigFile, size: int | None, passes: list[str] 
         )
     asked = {"size": size, "passes": None if passes is None else list(dict.fromkeys(passes)), "cryptomatte": cryptomatte or None}
     rig_file.output = rig_file.output.model_copy(update={name: value for name, value in asked.items() if value is not None})
+
+
+def change_motion(rig_file: schema.RigFile, samples: int | None, shutter: float | None) -> None:
+    """The same of motion blur; a shutter without samples is for files that have some. Raises StyleRigError."""
+    from backend.server import schema
+
+    if shutter is not None and samples is None and rig_file.motion is None:
+        raise StyleRigError("--shutter is for motion blur, and this rig file has none.", "Add --motion-samples 8.", code="bad_option")
+    asked = {name: value for name, value in (("samples", samples), ("shutter", shutter)) if value is not None}
+    if asked:
+        rig_file.motion = (rig_file.motion or schema.Motion()).model_copy(update=asked)
+
+
+def frames_open(text: str) -> float:
+    """A type of option: a time in frames."""
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= LONGEST_SHUTTER:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of frames from 0 to {LONGEST_SHUTTER}")
 
 
 def read_rig_file(path: Path) -> schema.RigFile:

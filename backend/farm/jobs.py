@@ -49,12 +49,15 @@ class RigFileJob(Job):
 
     def __post_init__(self) -> None:
         """Name looks by their hashes: on another machine another file may have that name."""
-        self.rig_file = self.rig_file.model_copy(update={"frames": list(map(recipe.with_hashes, self.rig_file.frames))})
+        from backend.farm.timeline import with_hashes
+
+        self.rig_file = with_hashes(self.rig_file)
 
     def looks(self) -> dict[str, Path]:
+        from backend.farm.timeline import all_controls
         from models.translation.library import known_digest, library
 
-        worn = [use for number in self.numbers for use in self.rig_file.frames[number - 1].looks if use.strength > 0]
+        worn = [use for controls in all_controls(self.rig_file, self.numbers) for use in controls.looks if use.strength > 0]
         files = [library().path_of(name, sha256) for name, sha256 in dict.fromkeys((use.name, use.sha256) for use in worn)]
         return {known_digest(file): file for file in files}
 
@@ -65,23 +68,28 @@ class RigFileJob(Job):
         return library.of_weights(asked.weights_hash if isinstance(asked, schema.Portrait) else None, asked.model)
 
     def opened(self, rig: Rig) -> Callable[[int], Picture]:
+        from backend.farm.timeline import Timeline, all_controls
         from backend.server import serialization
         from models.editing.sliders import check_attributes
 
-        frames = {number: self.rig_file.frames[number - 1] for number in self.numbers}
-        for controls in frames.values():
+        frames, camera, motion = self.rig_file.frames, self.rig_file.camera, self.rig_file.motion
+        asked = all_controls(self.rig_file, self.numbers)
+        for controls in asked:
             serialization.check_expressions(controls.expression, rig.face)
         portrait = read_portrait(self.rig_file, rig)
-        check_attributes(rig.directions_for(portrait), [name for controls in frames.values() for name in controls.attributes])
+        check_attributes(rig.directions_for(portrait), [name for controls in asked for name in controls.attributes])
         self.looks()  # raises for one that is not here
         whole = serialization.portrait_to_schema(portrait, rig)
-        output, landmarks = self.rig_file.output, landmarks_of(portrait, whole, rig) if self.rig_file.camera else None
+        output, landmarks = self.rig_file.output, landmarks_of(portrait, whole, rig) if camera else None
         of_exr = (output.passes, output.compression, output.cryptomatte) if self.kind == "exr" else ([],)
+        timeline = Timeline(self.rig_file, motion, whole.parameters) if motion else None
 
         def picture(number: int) -> Picture:
-            in_shot = InShot(self.rig_file.camera.at(number), landmarks) if self.rig_file.camera else None
+            in_shot = InShot(camera.at(number), landmarks) if camera else None
             path = self.folder / f"frame_{number:04}.{self.kind}"
-            return replace(Picture(path, portrait, whole, frames[number], output.size, *of_exr), in_shot=in_shot)
+            still = replace(Picture(path, portrait, whole, frames[number - 1], output.size, *of_exr), in_shot=in_shot)
+            moments = timeline.moments(number) if timeline else []
+            return replace(still, motion=motion.model_copy(update={"moments": [moments]})) if moments else still
 
         return picture
 

@@ -72,6 +72,9 @@ def png_bytes(frame: dict[str, np.ndarray], origin: Origin) -> bytes:
 class SceneLinear(dict[str, np.ndarray]):
     """A frame whose colours are all scene-linear; in a rig's own, Portrait is sRGB."""
 
+    def __or__(self, other: dict[str, np.ndarray]) -> SceneLinear:
+        return SceneLinear({**self, **other})
+
 
 def scene_linear(frame: dict[str, np.ndarray]) -> SceneLinear:
     """The same frame with scene-linear colours."""
@@ -113,11 +116,11 @@ def exr_pixels(layer: str, pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels.clip(-MAX_HALF, MAX_HALF), dtype=np.float16)
 
 
-def cryptomattes(frame: dict[str, np.ndarray], portrait: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Channels and header of the Cryptomattes of a portrait of this name; ``frame`` has the mattes of its parts."""
+def cryptomattes(coverages: cryptomatte.Coverages) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Channels and header of Cryptomattes."""
     channels: dict[str, np.ndarray] = {}
     header: dict[str, str] = {}
-    for layer, names in cryptomatte.of_portrait(portrait, frame).items():
+    for layer, names in coverages.items():
         header |= cryptomatte.texts(layer, names)
         for name, pixels in cryptomatte.ranked(layer, names).items():
             channels |= {f"{name}.{letter}": np.ascontiguousarray(pixels[..., i]) for i, letter in enumerate("RGBA")}
@@ -130,9 +133,9 @@ def write_exr(
     passes: Sequence[str],
     origin: Origin,
     compression: ExrCompression = "ZIP",
-    portrait: str = "",
+    coverages: cryptomatte.Coverages | None = None,
 ) -> None:
-    """Write the frame as a multilayer EXR, with Cryptomattes if a ``portrait`` is named. Raises OSError.
+    """Write the frame as a multilayer EXR, with Cryptomattes if there are ``coverages``. Raises OSError.
 
     ``compression``: ZIP loses nothing and makes one part; DWAA loses of colours what is not seen. It would take Y of
     Normal and Position for brightness, so what is no colour is a second part, by ZIP.
@@ -147,8 +150,8 @@ def write_exr(
     }
     channels = exr_channels(frame, passes)
     colours = {name for name in channels if compression == "ZIP" or name.rpartition(".")[2] in "RGBA"}
-    if portrait:
-        exact, about = cryptomattes(frame, portrait)
+    if coverages:
+        exact, about = cryptomattes(coverages)
         channels, header = channels | exact, header | about
         colours |= exact.keys() if compression == "ZIP" else set()
     parts = [

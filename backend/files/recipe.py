@@ -30,10 +30,20 @@ def one_frame(
     Offsets are in it by their hash alone: their file is ten times as large as the rest.
     """
     without = {"offsets": {"file"}} if portrait.offsets else {"offsets"}
-    frame = with_hashes(controls).model_dump(exclude=None if controls.looks else {"looks"})
+    frame = dumped(controls)
     chosen = ({} if compression == "ZIP" else {"compression": compression}) | ({"cryptomatte": True} if cryptomatte else {})
     output = {"size": size, "passes": list(passes)} | chosen
     return {"portrait": portrait.model_dump(exclude=without), "frames": [frame], "output": output}
+
+
+def dumped(controls: schema.Controls) -> dict[str, Any]:
+    return with_hashes(controls).model_dump(exclude=None if controls.looks else {"looks"})
+
+
+def motion(blur: schema.Motion) -> dict[str, Any]:
+    """Motion blur of one frame, with its moments."""
+    moments = [moment.model_dump(exclude={"controls"}) | {"controls": dumped(moment.controls)} for moment in blur.moments[0]]
+    return blur.model_dump(exclude={"moments"}) | {"moments": [moments]}
 
 
 def with_hashes(controls: schema.Controls) -> schema.Controls:

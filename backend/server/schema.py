@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, ValidationError, field_validator, model_validator
 
+from backend.protocol.exposure import LONGEST_SHUTTER, MAX_SAMPLES, SHUTTER, ShutterPosition
 from backend.protocol.frames import (
     MAX_DISTANCE,
     MAX_LIGHT,
@@ -37,6 +38,7 @@ MAX_LOOK_SIDE = 8192  # pixels of a picture that gets a look
 MAX_MATRIX = 1e9  # of any number of a matrix
 MAX_PICTURE = 8192  # pixels of a side
 MAX_NAMES = 1024  # in an object
+MAX_CURVE = 1024  # steps of a shutter's curve
 MAX_DIRECTIONS = 96  # of a portrait; each takes 3 kB of a request
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$", max_length=64)]
@@ -353,6 +355,30 @@ class CameraTrack(Message):
         return self.model_copy(update={"sights": [self.sights[number - 1]]})
 
 
+class Moment(Message):
+    """A frame as it is a little before or after its own time."""
+
+    time: Annotated[float, Field(ge=-LONGEST_SHUTTER, le=LONGEST_SHUTTER, allow_inf_nan=False)] = Field(
+        description="frames from the frame's own"
+    )
+    controls: Controls = Field(default_factory=Controls)
+    sight: Sight | None = Field(None, description="where the rig file has a camera")
+
+
+class Motion(Message):
+    """Motion blur: a frame is the mean of portraits that are drawn while a shutter is open."""
+
+    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = Field(8, description="portraits of a frame; 1: no motion blur")
+    shutter: Annotated[float, Field(ge=0, le=LONGEST_SHUTTER, allow_inf_nan=False)] = Field(SHUTTER, description="frames that it is open")
+    position: ShutterPosition = Field("CENTER", description="the frame's own time is where it opens, in the middle, or where it closes")
+    curve: Annotated[list[Annotated[float, Field(ge=0, le=MAX_MATRIX)]], Field(max_length=MAX_CURVE)] = Field(
+        default_factory=list, description="how far it is open, at even steps from opening to closing; empty: as far all the while"
+    )
+    moments: Annotated[list[Annotated[list[Moment], Field(max_length=MAX_SAMPLES)]], Field(max_length=MAX_FRAMES), FailFast()] = Field(
+        default_factory=list, description="of each frame what is known around it; what is between known times is interpolated"
+    )
+
+
 class RigFile(Message):
     """A sequence for ``python -m backend render``."""
 
@@ -363,6 +389,16 @@ class RigFile(Message):
     frames: Annotated[list[Controls], Field(min_length=1, max_length=MAX_FRAMES), FailFast()]
     output: SequenceOutput = Field(default_factory=SequenceOutput)
     camera: CameraTrack | None = Field(None, description="of the scene in which the portrait stands; null: its own frame")
+    motion: Motion | None = Field(None, description="motion blur; null: none")
+
+    @model_validator(mode="after")
+    def moments_fit(self) -> RigFile:
+        moments = self.motion.moments if self.motion is not None else []
+        if moments and len(moments) != len(self.frames):
+            raise ValueError(f"motion has moments of {len(moments)} frames, and there are {len(self.frames)}")
+        if any((moment.sight is None) != (self.camera is None) for each in moments for moment in each):
+            raise ValueError("moments have a sight where there is a camera, and only there")
+        return self
 
     @model_validator(mode="after")
     def track_fits(self) -> RigFile:

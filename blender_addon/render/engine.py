@@ -18,7 +18,7 @@ from ..client.backend_manager import connector
 from ..client.http_client import Client
 from ..client.tasks import Task
 from ..errors import Text, UserError
-from ..protocol import compositing, cryptomatte, frames, motion, placement
+from ..protocol import compositing, cryptomatte, exposure, frames, motion, placement
 from ..protocol.passes import COMBINED, EVERY_PASS, VECTOR, RenderPass
 from ..rig import scene_light
 from ..rig.read_rig import is_rig, placed_rigs, read_controls
@@ -126,8 +126,8 @@ class StyleRigEngine(bpy.types.RenderEngine):
         depsgraph: bpy.types.Depsgraph,
     ) -> dict[str, Layer]:
         """By view, what the shutter sees of the portraits while it is open; empty when the person cancelled."""
-        seen = {view: shutter.Exposure() for view in moments[0]}
-        wanted = tuple(entry for entry in passes if entry.name in shutter.BLURRED)
+        seen = {view: exposure.Exposure() for view in moments[0]}
+        wanted = tuple(entry for entry in passes if entry.name in exposure.BLURRED)
         still = Still()
         for views in moments:
             layers = self.layered(views, wanted, area, depsgraph, still)
@@ -135,7 +135,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
                 return {}
             for view, layer in layers.items():
                 seen[view].add(*layer)
-        return {view: exposure.mean() for view, exposure in seen.items()}
+        return {view: exposed.mean() for view, exposed in seen.items()}
 
     def layered(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ..protocol import placement, shot
 from ..protocol.passes import PASSES
 from ..rig.read_rig import active_rig, portrait_of, present_rig, read_controls
 from ..translations import tr, tr_error
+from . import shutter
 from .engine import drawn_passes, no_camera
 from .scene_view import head_matrices, picture_size, view_of_scene
 
@@ -24,19 +26,34 @@ from .scene_view import head_matrices, picture_size, view_of_scene
 def rig_file(context: bpy.types.Context, rig: bpy.types.Object) -> dict:
     """The scene's frames: aligned crops of its size, or with its placement In the Shot the camera's whole pictures. Raises UserError.
 
-    Frame n of the file is the scene's n-th, whatever its number there is.
+    Frame n of the file is the scene's n-th, whatever its number there is. With motion blur, also what is between.
     """
     scene = context.scene
     at = shot_at if scene.stylerig.placement == "SHOT" else crop_at
+    times = shutter.offsets(scene)
     before = scene.frame_current, scene.frame_subframe
     try:
-        each = [at(number, context, rig) for number in range(scene.frame_start, scene.frame_end + 1, scene.frame_step)]
+        numbers = range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
+        each = [at(number, context, rig) for number in numbers]
+        between = [[at(number + time, context, rig) for time in times] for number in numbers if times]
     finally:
         scene.frame_set(before[0], subframe=before[1])
     content = {"portrait": offsets.whole(portrait_of(rig)), "frames": [one.controls for one in each], "output": each[0].output}
+    if between:
+        content["motion"] = motion(scene, times, between)
     if each[0].view is None:
         return content
     return content | {"camera": shot.track(each[0].view, [one.sight for one in each])}
+
+
+def motion(scene: bpy.types.Scene, times: list[float], between: list[list[FileFrame]]) -> dict:
+    """What a rig file says of motion blur: the shutter, and each frame's moments. Its times are in frames of the file."""
+    said, step = shutter.settings(scene), scene.frame_step
+    moments = [
+        [{"time": time / step, "controls": one.controls, "sight": one.sight} for time, one in zip(times, each, strict=True)]
+        for each in between
+    ]
+    return said | {"shutter": said["shutter"] / step, "moments": moments}
 
 
 @dataclass(frozen=True)
@@ -49,18 +66,23 @@ class FileFrame:
     sight: dict | None = None
 
 
-def crop_at(number: int, context: bpy.types.Context, rig: bpy.types.Object) -> FileFrame:
+def set_time(scene: bpy.types.Scene, time: float) -> None:
+    """Go to a frame, or between two."""
+    scene.frame_set(math.floor(time), subframe=time % 1)
+
+
+def crop_at(time: float, context: bpy.types.Context, rig: bpy.types.Object) -> FileFrame:
     """A frame as the engine asks the backend for it."""
-    context.scene.frame_set(number)
+    set_time(context.scene, time)
     portrait, controls = read_controls(rig, context.evaluated_depsgraph_get())
     render = context.scene.render
     placed = placement.bare_crop(controls, picture_size(render), render.pixel_aspect_x / render.pixel_aspect_y, distance=0.0)
     return FileFrame(placed.controls, {"size": placed.size, "passes": drawn_passes(portrait, PASSES)})
 
 
-def shot_at(number: int, context: bpy.types.Context, rig: bpy.types.Object) -> FileFrame:
+def shot_at(time: float, context: bpy.types.Context, rig: bpy.types.Object) -> FileFrame:
     """A frame as the engine reads it, before the portrait is placed."""
-    context.scene.frame_set(number)
+    set_time(context.scene, time)
     depsgraph = context.evaluated_depsgraph_get()
     evaluated = rig.evaluated_get(depsgraph)
     portrait, controls = read_controls(rig, depsgraph, evaluated.matrix_world)

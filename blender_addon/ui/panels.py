@@ -231,6 +231,10 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
             settings.prop(context.scene.render, "motion_blur_shutter", text="Shutter")
             settings.prop(context.scene.render, "motion_blur_position", text="Position")
             settings.prop(context.scene.stylerig, "motion_samples", text="Samples")
+            header, body = column.panel("STYLERIG_shutter_curve", default_closed=True)
+            header.label(text="Shutter Curve")
+            if body is not None:
+                body.template_curve_mapping(context.scene.render, "motion_blur_shutter_curve")
         column.operator("stylerig.setup_sequence", icon="RENDER_ANIMATION")
         column.operator("stylerig.setup_compositor", icon="NODE_COMPOSITING")
         column.operator("stylerig.portrait_texture", icon="TEXTURE")

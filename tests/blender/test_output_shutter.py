@@ -63,6 +63,19 @@ def test_it_is_the_mean_of_pictures_while_the_shutter_is_open(scene, tmp_path, p
     assert np.abs(blurred - at(scene, tmp_path, 2.0)).max() > 0.3  # it is blurred at all
 
 
+def test_a_shutter_that_opens_late_sees_what_comes_late(scene, tmp_path):
+    """Its curve is shut until the middle of its time: the head is seen farther to the right, and less blurred."""
+    even = alpha(scene, tmp_path)
+    points = scene.render.motion_blur_shutter_curve.curves[0].points
+    points.new(0.49, 0.0)
+    points[0].location[1] = 0.0
+    scene.render.motion_blur_shutter_curve.update()
+    late, place = alpha(scene, tmp_path), np.arange(WIDTH)
+    shift = (late * place).sum() / late.sum() - (even * place).sum() / even.sum()
+    assert shift == pytest.approx(STEP / 4, abs=1)
+    assert ((late > 0.1) & (late < 0.9)).sum() < ((even > 0.1) & (even < 0.9)).sum()
+
+
 def test_it_is_drawn_as_often_as_asked_and_once_where_nothing_moves(scene, client, tmp_path):
     bpy.ops.render.render()
     assert len(client.requests) == SAMPLES + 1  # with the passes of the frame's own time

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from output_shot import prepare, random_frame
 
-from backend.protocol import placement, shot
+from backend.protocol import exposure, placement, shot
 from backend.protocol.frames import MATTES
 
 
@@ -86,8 +86,27 @@ def captured(part, monkeypatch) -> list[dict]:
     return found
 
 
+def picture_of(client, written: dict, controls: dict, sight: dict, whole_head: bool) -> dict[str, np.ndarray]:
+    """Combined and passes as they are made without Blender of what a rig file says, row 0 at the top."""
+    camera, passes = written["camera"] | {"sights": [sight]}, written["output"]["passes"]
+    landmarks = None if whole_head else placement.Landmarks.of_mesh(client.mesh(written["portrait"]))
+    where = shot.placed(written["portrait"], controls, landmarks, camera)
+    return shot.picture(where, client.frame(written["portrait"], where.controls, where.size, passes), camera, passes)
+
+
+def blurred(client, written: dict, number: int, whole_head: bool) -> dict[str, np.ndarray]:
+    """What the shutter sees of a frame, by the rig file's moments."""
+    motion, seen = written["motion"], exposure.Exposure()
+    times = exposure.offsets(motion["samples"], motion["shutter"], motion["position"], motion["curve"])
+    assert [moment["time"] for moment in motion["moments"][number]] == pytest.approx(times, abs=1e-9)
+    for moment in motion["moments"][number]:
+        seen.add(picture_of(client, written, moment["controls"], moment["sight"], whole_head), {})
+    return seen.mean()[0]
+
+
+@pytest.mark.parametrize("blur", [False, True])
 @pytest.mark.parametrize("whole_head", [False, True])
-def test_a_shot_is_drawn_to_the_bit_as_the_engine_draws_it(part, scene, client, tmp_path, monkeypatch, whole_head):
+def test_a_shot_is_drawn_to_the_bit_as_the_engine_draws_it(part, scene, client, tmp_path, monkeypatch, whole_head, blur):
     rig = bpy.context.view_layer.objects.active
     rig.location, rig.rotation_euler.z = (0.3, 0.1, 0.05), 0.2
     if whole_head:
@@ -96,6 +115,8 @@ def test_a_shot_is_drawn_to_the_bit_as_the_engine_draws_it(part, scene, client, 
     turned_camera(scene)
     scene.stylerig.placement, scene.render.resolution_x, scene.render.resolution_y = "SHOT", 96, 54
     scene.render.pixel_aspect_x = 1.2
+    scene.render.use_motion_blur, scene.render.motion_blur_shutter, scene.stylerig.motion_samples = blur, 0.7, 3
+    scene.render.motion_blur_shutter_curve.curves[0].points[0].location[1] = 0.2
     part("render.sequence").set_format(scene.render.image_settings, "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", depth="32")
     client.draw = turned_frame
     assert bpy.ops.stylerig.export_rig_file(filepath=str(tmp_path / "shot.json")) == {"FINISHED"}
@@ -106,18 +127,31 @@ def test_a_shot_is_drawn_to_the_bit_as_the_engine_draws_it(part, scene, client, 
     scene.render.filepath = str(tmp_path / "frame_")
     bpy.ops.render.render(animation=True)
     assert len(drawn) == len(written["frames"]) == 3
-    landmarks = None if whole_head else placement.Landmarks.of_mesh(client.mesh(written["portrait"]))
     for number, wanted in enumerate(drawn):
-        camera = written["camera"] | {"sights": [written["camera"]["sights"][number]]}
-        where = shot.placed(written["portrait"], written["frames"][number], landmarks, camera)
-        made = client.frame(written["portrait"], where.controls, where.size, written["output"]["passes"])
-        picture = shot.picture(where, made, camera, written["output"]["passes"])
+        picture = picture_of(client, written, written["frames"][number], written["camera"]["sights"][number], whole_head)
+        if blur:
+            mean = blurred(client, written, number, whole_head)
+            assert np.abs(mean["Combined"] - picture["Combined"]).max() > 0.01
+            picture |= mean
         assert (wanted["area"].width, wanted["area"].height) == (96, 54)
         assert 0.05 < (picture["Combined"][..., 3] > 0).mean() < 0.95  # a part of the picture
         for name in written["output"]["passes"]:
             channels = picture[name].shape[2]
             assert picture[name].tobytes() == np.ascontiguousarray(wanted[name][::-1, :, :channels]).tobytes(), (number, name)
         assert picture["Combined"].tobytes() == np.ascontiguousarray(wanted["Combined"][::-1]).tobytes()
+
+
+def test_motion_blur_is_in_frames_of_the_file(scene, tmp_path):
+    """Of every second frame of the scene, times are half as long; a frame's own is in the middle."""
+    scene.frame_step, scene.stylerig.motion_samples = 2, 4
+    scene.render.use_motion_blur, scene.render.motion_blur_shutter = True, 0.5
+    bpy.ops.stylerig.export_rig_file(filepath=str(tmp_path / "shot.json"))
+    motion = json.loads((tmp_path / "shot.json").read_text())["motion"]
+    assert (motion["samples"], motion["shutter"], motion["position"], motion["curve"]) == (4, 0.25, "CENTER", [])
+    assert [len(each) for each in motion["moments"]] == [4, 4]
+    turns = [moment["controls"]["rotation"][0] for moment in motion["moments"][0]]
+    assert [moment["time"] for moment in motion["moments"][0]] == pytest.approx([-0.09375, -0.03125, 0.03125, 0.09375])
+    assert len(set(turns)) > 2 and all(moment["sight"] is None for moment in motion["moments"][0])
 
 
 def test_a_shot_needs_a_camera(scene, tmp_path):
