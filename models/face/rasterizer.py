@@ -35,6 +35,8 @@ from models.face.posing import Pose
 
 __all__ = ["BACKGROUND_DEPTH", "OUTPUTS", "Fragments", "interpolate", "rasterize", "render"]
 
+DARKEST = 1e-6  # albedo
+
 
 def render(
     face: FaceModel,
@@ -57,6 +59,8 @@ def render(
     - ``albedo`` 3, linear RGB
     - ``shading`` 3, irradiance / pi, so that ambient radiance 1 gives 1
     - ``specular`` 3, radiance that skin mirrors of the light to the camera (see ``gloss``), which nothing shadows
+    - ``covered_albedo`` 3, ``light`` 3, ``covered_specular`` 3: the same anti-aliased, as Cycles writes its passes: albedo and
+      specular multiplied by the coverage and mixed where colour is, and the light by which that albedo becomes the colour
     - ``occlusion`` 1, share of an even light from all around that reaches the surface (see ``occlusion``)
     - ``uv`` 2, v up
     - ``position`` 3, world frame, cm
@@ -154,7 +158,12 @@ class Picture:
     @cached_property
     def colour(self) -> Tensor:
         """Albedo times shading at the pixels (P, 3), anti-aliased where one part hides another."""
-        return mix(self.albedo * self.shading, self.coverage, self.fragments)
+        return self.mixed(self.albedo * self.shading)
+
+    @cached_property
+    def light(self) -> Tensor:
+        """What the albedo at the pixels (P, 3) is multiplied with, both anti-aliased."""
+        return self.colour / self.mixed(self.albedo).clamp(min=DARKEST)
 
     @cached_property
     def frame_starts(self) -> list[int]:
@@ -196,6 +205,14 @@ class Picture:
         """Soft coverage (N, H, W, 1)."""
         return self.coverage.mask.unsqueeze(-1)
 
+    def mixed(self, values: Tensor) -> Tensor:
+        """Values at the pixels (P, C), mixed where one part hides another."""
+        return mix(values, self.coverage, self.fragments)
+
+    def covered(self, values: Tensor) -> Tensor:
+        """Pictures (N, H, W, C) of values at the pixels (P, C), anti-aliased and multiplied by the coverage."""
+        return self.spread(self.mixed(values)) * self.mask()
+
 
 OUTPUTS: dict[str, Callable[[Picture], Tensor]] = {
     "colour": lambda picture: picture.spread(picture.colour),
@@ -206,6 +223,9 @@ OUTPUTS: dict[str, Callable[[Picture], Tensor]] = {
     "albedo": lambda picture: picture.spread(picture.albedo),
     "shading": lambda picture: picture.spread(picture.shading),
     "specular": lambda picture: picture.spread(picture.specular),
+    "covered_albedo": lambda picture: picture.covered(picture.albedo),
+    "light": lambda picture: picture.spread(picture.light),
+    "covered_specular": lambda picture: picture.covered(picture.specular),
     "occlusion": lambda picture: picture.spread(picture.occlusion, 1.0),
     "uv": lambda picture: picture.spread(picture.uv),
     "position": lambda picture: picture.spread(picture.position),

@@ -247,6 +247,22 @@ def test_outputs_belong_together() -> None:
     assert (pictures["albedo"][reached] > 0.1).all()
 
 
+def test_passes_recombine_without_a_hard_edge() -> None:
+    """Albedo times light plus specular is at the outline what many samples a pixel see."""
+    face, size, finer = synthetic_face(2000), 48, 8
+    parameters = lit_parameters(face, 4)
+    passes = render(face, parameters, size, outputs=("covered_albedo", "light", "covered_specular", "mask", "colour", "specular"))
+    samples = render(face, parameters, size * finer, outputs=("albedo", "shading", "specular", "depth"))
+    seen = (samples["albedo"] * samples["shading"] + samples["specular"]) * (samples["depth"] < BACKGROUND_DEPTH)
+    wanted = torch.nn.functional.avg_pool2d(seen.permute(0, 3, 1, 2), finer).permute(0, 2, 3, 1)
+    recombined = passes["covered_albedo"] * passes["light"] + passes["covered_specular"]
+    edge = ((passes["mask"] > 0.02) & (passes["mask"] < 0.98))[:, :-1, :, 0]  # nothing is known of what is below
+    soft, hard = (float((one - wanted)[:, :-1][edge].abs().mean()) for one in (recombined, passes["colour"] + passes["specular"]))
+    assert edge.sum() > 200 and soft < 0.15 * hard
+    assert torch.allclose(passes["covered_albedo"] * passes["light"], passes["colour"] * passes["mask"], atol=1e-5)
+    assert not recombined[passes["mask"][..., 0] == 0].any()
+
+
 def test_frames_of_a_batch_do_not_touch() -> None:
     face = synthetic_face()
     parameters = lit_parameters(face, 3)
