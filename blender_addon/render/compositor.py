@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 
 import bpy
 import numpy as np
@@ -11,7 +13,7 @@ from bpy.props import BoolProperty, FloatProperty, StringProperty
 from ..errors import Text, UserError
 from ..protocol.colour import srgb_to_linear
 from ..translations import tr, tr_error
-from . import plate, relight_group, shot_group
+from . import node_groups, plate, relight_group, shot_group
 from .compositor_nodes import (
     NODE_PREFIX,
     PLATE,
@@ -27,13 +29,14 @@ from .compositor_nodes import (
 )
 from .farm_script import leave_script
 from .portrait_camera import ensure_camera
-from .scene_objects import OBJECTS, covered, objects_layer
+from .scene_objects import OBJECTS, check_depth, covered, objects_layer
 
 GRADIENT_SIZE = 256
 LIGHT_WRAP = 0.25  # how much of the plate's light goes round the head's edges
 DEFOCUS_MAX = 0.1  # of the picture's longer side; a larger blur is cut off there
 REGION = ("measured_x", "measured_y", "measured_width", "measured_height")  # properties of the operator
 BLADES = {3: "TRIANGLE", 4: "SQUARE", 5: "PENTAGON", 6: "HEXAGON", 7: "HEPTAGON", 8: "OCTAGON"}  # of an aperture
+FOCUS = "Depth of Field"  # how names of nodes begin that blur what is out of focus
 SOFTNESS = 0.5  # pixels of a Gaussian's deviation, as lenses and demosaicing leave it: of plates without edges
 WRAP_WIDTH = 0.02  # of the picture's shorter side
 
@@ -112,6 +115,7 @@ def setup_compositor(
     match_plate: bool = False,
     relight: bool = False,
     region: plate.Region = plate.WHOLE,
+    sequence: bool = False,
 ) -> bpy.types.NodeTree:
     """Put the scene's render over a plate: the picture or movie at ``path``, else a plain gradient.
 
@@ -122,6 +126,7 @@ def setup_compositor(
     ``depth_of_field``: blur them as far as they are out of the focus of the scene's camera, by its aperture.
     ``match_plate``: make them as soft as the plate and give them its grain, both measured in the ``region`` of it.
     ``relight``: put the node group *StyleRig Relight* behind the portraits, whose lamp is off at first.
+    ``sequence``: the picture at ``path`` is the first of numbered ones, for each frame from the scene's first on.
     Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is added where the
     scene has none, and the film becomes transparent. Raises UserError.
     """
@@ -131,7 +136,11 @@ def setup_compositor(
     ensure_camera(scene)
     if depth_of_field:
         check_lens(scene.camera)
+    if depth_of_field or objects:
+        check_placement(scene)
     shown = objects_layer(scene, objects[0] or objects_scene(tree), objects[1]) if objects else None
+    if shown:
+        check_depth(tree, shown)
     for node in [node for node in tree.nodes if node.name.startswith(PLATE)]:
         tree.nodes.remove(node)
     if motion_blur:
@@ -139,7 +148,7 @@ def setup_compositor(
         for view_layer in scene.view_layers:
             view_layer.use_pass_vector = True
     layers = render_layers(tree, scene)
-    source = plate_nodes(tree, image).outputs["Image"]
+    source = plate_nodes(tree, image, scene).outputs["Image"]
     portrait, matte = layers.outputs["Image"], layers.outputs["HeadMatte"]
     if relight:
         portrait = relight_node(tree, layers, scene)
@@ -159,6 +168,8 @@ def setup_compositor(
         result = shot_node(tree, (result, source, matte, rendered), scene, settings)
     tree.links.new(result, target)
     arrange((layers, 0, 0), (target.node, 1160, -60))
+    if sequence:
+        image.source = "SEQUENCE"
     scene.render.film_transparent = True
     set_exact_colours(scene)
     leave_script()
@@ -171,7 +182,7 @@ def objects_scene(tree: bpy.types.NodeTree) -> str:
     return node.scene.name if node is not None and node.scene is not None else ""
 
 
-def plate_nodes(tree: bpy.types.NodeTree, image: bpy.types.Image) -> bpy.types.Node:
+def plate_nodes(tree: bpy.types.NodeTree, image: bpy.types.Image, scene: bpy.types.Scene) -> bpy.types.Node:
     """Nodes that show the image, scaled to fill the render and opaque; returns the last of them.
 
     Scaling mixes the outermost pixels with nothing: their colour is taken back out of the mixture.
@@ -179,9 +190,11 @@ def plate_nodes(tree: bpy.types.NodeTree, image: bpy.types.Image) -> bpy.types.N
     picture = tree.nodes.new("CompositorNodeImage")
     picture.name = picture.label = PLATE
     picture.image = image
-    if image.source in {"MOVIE", "SEQUENCE"}:
+    picture.use_auto_refresh = True
+    if image.source == "MOVIE":
         picture.frame_duration = max(image.frame_duration, 1)
-        picture.use_auto_refresh = True
+    elif numbered := numbers_from(bpy.path.abspath(image.filepath)):
+        picture.frame_start, picture.frame_offset, picture.frame_duration = scene.frame_start, numbered[0] - 1, len(numbered)
     scale = plate_step(tree, picture, "CompositorNodeScale", "Scale")
     set_option(scale, "space", "Type", "RENDER_SIZE", "Render Size")
     set_option(scale, "frame_method", "Frame Type", "CROP", "Crop")
@@ -213,7 +226,7 @@ def defocus(
 
     The node reads focus and focal length of the camera at each frame; a driver tells it the f-number.
     """
-    node = named_node(tree, "CompositorNodeDefocus", f"Depth of Field {picture.name}")
+    node = named_node(tree, "CompositorNodeDefocus", f"{FOCUS} {picture.name}")
     node.scene, node.use_zbuffer = scene, True
     node.blur_max = DEFOCUS_MAX * max(scene.render.resolution_x, scene.render.resolution_y)
     if hasattr(node, "use_preview"):
@@ -231,6 +244,23 @@ def defocus(
     return node.outputs["Image"]
 
 
+def check_placement(scene: bpy.types.Scene) -> None:
+    """Raise UserError where portraits have no depth in the scene."""
+    if scene.stylerig.placement == "CROP":
+        raise UserError(
+            "no_depth",
+            "With the placement Aligned Crop a portrait stands nowhere in the scene: it has no depth there.",
+            "Choose the placement In the Shot, or set up the compositor without Scene Objects and Depth of Field.",
+        )
+
+
+def check_compared(scene: bpy.types.Scene) -> None:
+    """The same when a render begins whose set-up goes by depth."""
+    tree = scene_tree(scene) if scene.render.use_compositing else None
+    if tree is not None and any(node.name == OBJECTS or node.name.startswith(f"{PLATE} {FOCUS}") for node in tree.nodes):
+        check_placement(scene)
+
+
 def check_lens(camera: bpy.types.Object) -> None:
     """Raise UserError for a camera that has no depth of field."""
     if camera.type != "CAMERA" or camera.data.type != "PERSP":
@@ -245,10 +275,9 @@ def check_lens(camera: bpy.types.Object) -> None:
 def relight_node(tree: bpy.types.NodeTree, layers: bpy.types.Node, scene: bpy.types.Scene) -> bpy.types.NodeSocket:
     """The node group *StyleRig Relight* on the Render Layers node's portrait, seen from where the camera looks from now."""
     node = named_node(tree, "CompositorNodeGroup", "Relight")
-    node.node_tree = relight_group.relight_group()
+    node.node_tree = node_groups.node_group(relight_group.NAME)
     for name in ("Image", "Albedo", "Normal", "Shading", "Occlusion"):
-        if name in node.inputs:  # groups that were made before have no Occlusion
-            tree.links.new(layers.outputs[name], node.inputs[name])
+        tree.links.new(layers.outputs[name], node.inputs[name])
     tree.links.new(layers.outputs["Alpha"], node.inputs["Matte"])
     node.inputs["View"].default_value = scene.camera.matrix_world.to_3x3().col[2].normalized()
     arrange((node, 160, 300))
@@ -266,7 +295,7 @@ def shot_node(
     ``pictures``: the portrait over the plate, the plate, the portrait's matte, and that of other things that are rendered.
     """
     node = named_node(tree, "CompositorNodeGroup", "Shot")
-    node.node_tree = shot_group.shot_group()
+    node.node_tree = node_groups.node_group(shot_group.NAME)
     for source, name in zip(pictures, ("Image", "Plate", "Matte", "Rendered"), strict=True):
         if source is not None:
             tree.links.new(source, node.inputs[name])
@@ -312,10 +341,42 @@ def load_plate(path: str) -> bpy.types.Image:
         image = bpy.data.images.load(bpy.path.abspath(path), check_existing=True)
     except RuntimeError as error:
         raise UserError("bad_plate", "The plate {path} cannot be read.", "Choose a picture or a movie.", path=path) from error
+    if image.source == "SEQUENCE":  # of an earlier set-up: it has no pixels of its own to be measured
+        image = bpy.data.images.load(bpy.path.abspath(path))
     if not image.size[0]:
         bpy.data.images.remove(image)
         raise UserError("bad_plate", "The plate {path} is not a picture.", "Choose a picture or a movie.", path=path)
     return image
+
+
+def numbers_from(path: str) -> list[int]:
+    """Numbers of the pictures that follow a numbered one without a gap, from its own on; none of a file without a number."""
+    parts = number_in(path)
+    if parts is None:
+        return []
+    before, digits, after = parts
+    numbers = itertools.count(int(digits))
+    return list(itertools.takewhile(lambda number: os.path.isfile(f"{before}{number:0{len(digits)}}{after}"), numbers))
+
+
+def number_in(path: str) -> tuple[str, str, str] | None:
+    """A path cut at the last number of its file's name, which counts frames as Blender reads it."""
+    stem, extension = os.path.splitext(os.path.basename(path))
+    found = re.fullmatch(r"(.*?)(\d+)(\D*)", stem, re.DOTALL)
+    return (os.path.join(os.path.dirname(path), found[1]), found[2], found[3] + extension) if found else None
+
+
+def shown_file(node: bpy.types.Node, frame: int) -> str:
+    """The file that an Image node shows at a frame of the scene, as Blender counts."""
+    image = node.image
+    path = bpy.path.abspath(image.filepath, library=image.library)
+    parts = number_in(path) if image.source == "SEQUENCE" else None
+    if parts is None:
+        return path
+    place = frame - node.frame_start + 1
+    place = (place - 1) % node.frame_duration + 1 if node.use_cyclic else min(max(place, 0), node.frame_duration)
+    before, digits, after = parts
+    return f"{before}{place + node.frame_offset:0{len(digits)}}{after}"
 
 
 def check_plate(scene: bpy.types.Scene) -> None:
@@ -323,9 +384,9 @@ def check_plate(scene: bpy.types.Scene) -> None:
     tree = scene_tree(scene) if scene.render.use_compositing else None
     node = tree.nodes.get(PLATE) if tree is not None else None
     image = node.image if node is not None and not node.mute else None
-    if image is None or image.packed_file is not None or image.source not in {"FILE", "MOVIE"} or not image.filepath:
+    if image is None or image.packed_file is not None or image.source not in {"FILE", "MOVIE", "SEQUENCE"} or not image.filepath:
         return
-    path = bpy.path.abspath(image.filepath, library=image.library)
+    path = shown_file(node, scene.frame_current)
     if not os.path.isfile(path):
         raise UserError("plate_gone", "The plate {path} is not there any more.", "Put it back, or choose another one.", path=path)
 
@@ -368,6 +429,11 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
     filepath: StringProperty(
         name="Plate", description="Picture or movie behind the portrait; empty for a plain gradient",
         subtype="FILE_PATH", default="", options={"SKIP_SAVE", "PATH_SUPPORTS_BLEND_RELATIVE"},
+    )  # fmt: skip
+
+    sequence: BoolProperty(
+        name="Image Sequence", description="The plate is the first of numbered pictures, one for each frame from the scene's first on",
+        default=False,
     )  # fmt: skip
 
     light_wrap: FloatProperty(
@@ -426,6 +492,7 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
 
     def draw(self, _context: bpy.types.Context) -> None:
         self.layout.prop(self, "filepath")
+        self.layout.prop(self, "sequence")
         self.layout.prop(self, "match_plate")
         measured = self.layout.column(align=True)
         measured.active = self.match_plate
@@ -445,14 +512,18 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         objects = (self.objects_scene, self.objects_layer) if self.objects else None
+        earlier = node_groups.outdated()
         try:
             setup_compositor(
                 context.scene, self.filepath, self.light_wrap, objects, motion_blur=self.motion_blur, depth_of_field=self.depth_of_field,
                 match_plate=self.match_plate, relight=self.relight, region=tuple(getattr(self, name) for name in REGION),
+                sequence=self.sequence,
             )  # fmt: skip
         except UserError as error:
             self.report({"ERROR"}, tr_error(error))
             return {"CANCELLED"}
+        for text in node_groups.update(earlier):
+            self.report({"INFO"}, tr(text))
         if told := other_rate(self.filepath, context.scene):
             self.report({"WARNING"}, tr(told))
         return {"FINISHED"}

@@ -91,6 +91,7 @@ class StyleRigEngine(bpy.types.RenderEngine):
         """By view, the passes of a part of the frame, and which it is: around it there is nothing. Empty when the person cancelled."""
         scene = depsgraph.scene
         compositor.check_plate(scene)
+        compositor.check_compared(scene)
         sequence.check_output(scene, self.is_animation)
         passes = passes_to_draw(scene, self.is_animation, depsgraph.view_layer)
         around = self.sightings_around(depsgraph) if VECTOR in passes and scene.stylerig.placement == "SHOT" else None

@@ -30,11 +30,8 @@ SOCKETS = (  # name, kind, default, tooltip
 DARKEST = 0.05  # Shading below which the picture says too little of what is lit
 
 
-def relight_group() -> bpy.types.NodeTree:
-    """The group, made once in a file; an artist's changes to it stay."""
-    known = bpy.data.node_groups.get(NAME)
-    if known is not None and known.bl_idname == "CompositorNodeTree":
-        return known
+def make() -> bpy.types.NodeTree:
+    """The group, made anew."""
     build, given, result = new_group(NAME, SOCKETS)
     lamp = build.vector("Normalized Direction", "NORMALIZE", given["Direction"])
     facing = build.math("Facing", "MAXIMUM", build.vector("Normal on Direction", "DOT_PRODUCT", given["Normal"], lamp), 0.0)

@@ -52,6 +52,21 @@ def objects_layer(scene: bpy.types.Scene, name: str, layer: str) -> bpy.types.Vi
     return view_layer
 
 
+def check_depth(tree: bpy.types.NodeTree, view_layer: bpy.types.ViewLayer) -> None:
+    """Raise UserError unless the engine of the view layer's scene makes the pass Z."""
+    node = layer_node(tree, view_layer, "Asked")
+    socket = node.outputs.get("Depth")
+    tells = socket is not None and socket.enabled
+    tree.nodes.remove(node)
+    if not tells:
+        raise UserError(
+            "no_depth",
+            "The engine of the scene “{name}” tells no depth: nobody knows what is before the portrait.",
+            "Let that scene have EEVEE or Cycles.",
+            name=view_layer.id_data.name,
+        )
+
+
 def copy_of(scene: bpy.types.Scene) -> bpy.types.Scene:
     """A scene with the same objects, collections, camera, world and times, for EEVEE, without a compositor: made once."""
     name = f"{scene.name} Objects"

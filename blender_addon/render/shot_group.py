@@ -96,11 +96,8 @@ def in_columns(tree: bpy.types.NodeTree) -> None:
             node.location = (-240 if node.bl_idname == "NodeGroupInput" else 200 * (len(inner) // 4 + 1), 0)
 
 
-def shot_group() -> bpy.types.NodeTree:
-    """The group, made once in a file; an artist's changes to it stay."""
-    known = bpy.data.node_groups.get(NAME)
-    if known is not None and known.bl_idname == "CompositorNodeTree":
-        return known
+def make() -> bpy.types.NodeTree:
+    """The group, made anew."""
     build, given, result = new_group(NAME, SOCKETS)
     matte = build.math("New", "MINIMUM", build.math("Both", "ADD", given["Matte"], given["Rendered"]), 1.0)  # at their border too
     softened = build.mix("Softened", "MIX", matte, given["Image"], build.blur("Soft", given["Image"], given["Softness"]))

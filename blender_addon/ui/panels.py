@@ -9,6 +9,7 @@ import bpy
 from ..client import backend_manager
 from ..errors import UserError
 from ..live import controller, overlay
+from ..render import node_groups
 from ..render.ignored_settings import left_out
 from ..render.reach import beyond_now
 from ..rig import controls
@@ -237,6 +238,8 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
                 body.template_curve_mapping(context.scene.render, "motion_blur_shutter_curve")
         column.operator("stylerig.setup_sequence", icon="RENDER_ANIMATION")
         column.operator("stylerig.setup_compositor", icon="NODE_COMPOSITING")
+        if node_groups.outdated():
+            column.operator("stylerig.update_node_groups", icon="FILE_REFRESH")
         column.operator("stylerig.portrait_texture", icon="TEXTURE")
         column.operator("stylerig.export_rig_file", icon="EXPORT")
         if context.scene.render.engine != "STYLERIG":

@@ -122,19 +122,11 @@ def prepare(folder: Path, width: int, frames: int, samples: int, seeds: list[int
     render = scene.render
     render.use_motion_blur, render.motion_blur_shutter, scene.stylerig.motion_samples = True, 0.5, samples
     plate = folder / "plate_0001.png"
-    bpy.ops.stylerig.setup_compositor(filepath=str(plate), objects=True, depth_of_field=True, match_plate=True)
-    show_sequence(scene, frames)
+    bpy.ops.stylerig.setup_compositor(filepath=str(plate), objects=True, depth_of_field=True, match_plate=True, sequence=True)
     other = bpy.data.scenes["Scene Objects"]
     other.render.engine, other.cycles.samples, other.cycles.use_denoising = "CYCLES", CYCLES_SAMPLES, False
     render.image_settings.file_format, render.filepath = "PNG", str(folder / "frame_")
     return scene
-
-
-def show_sequence(scene, frames: int) -> None:
-    """Have the plate's node show a picture for each frame."""
-    tree = scene.compositing_node_group if hasattr(scene, "compositing_node_group") else scene.node_tree
-    node = tree.nodes["StyleRig Plate"]
-    node.image.source, node.frame_duration, node.use_auto_refresh = "SEQUENCE", frames, True
 
 
 def render_frames(folder: Path, settings: dict) -> None:

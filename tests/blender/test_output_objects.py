@@ -191,6 +191,37 @@ def test_a_scene_that_renders_no_objects_is_refused(scene, name, layer, words):
         bpy.ops.stylerig.setup_compositor(objects=True, objects_scene=name, objects_layer=layer)
 
 
+class NoDepth(bpy.types.RenderEngine):
+    """An engine that makes nothing but a picture."""
+
+    bl_idname, bl_label = "TEST_NO_DEPTH", "No Depth"
+
+
+def test_an_engine_without_depth_is_refused(extension, scene):
+    bpy.utils.register_class(NoDepth)
+    try:
+        bpy.data.scenes.new("Mine").render.engine = "TEST_NO_DEPTH"
+        with pytest.raises(RuntimeError, match=r"engine of the scene “Mine” tells no depth.*EEVEE or Cycles"):
+            bpy.ops.stylerig.setup_compositor(objects=True, objects_scene="Mine")
+    finally:
+        bpy.utils.unregister_class(NoDepth)
+    assert not [node for node in module(extension, "render.compositor").scene_tree(scene).nodes if node.name.startswith("StyleRig")]
+
+
+@pytest.mark.parametrize("option", ["objects", "depth_of_field"])
+def test_a_portrait_that_stands_nowhere_has_no_depth(scene, option):
+    scene.stylerig.placement = "CROP"
+    with pytest.raises(RuntimeError, match=r"Aligned Crop .* has no depth there.*In the Shot"):
+        bpy.ops.stylerig.setup_compositor(**{option: True})
+    scene.stylerig.placement = "SHOT"
+    bpy.ops.stylerig.setup_compositor(**{option: True})
+    scene.stylerig.placement = "CROP"
+    with pytest.raises(RuntimeError, match=r"has no depth there"):
+        bpy.ops.render.render()
+    bpy.ops.stylerig.setup_compositor()
+    bpy.ops.render.render()
+
+
 def test_hair_and_shoulders_have_a_depth(extension, scene, client, tmp_path):
     """HeadDepth is Depth on the mesh, the distance of the head's middle on the rest of the portrait, and far where it is not."""
     compositing = module(extension, "protocol.compositing")

@@ -164,7 +164,40 @@ def test_a_plate_that_is_gone_is_told_of(scene, tmp_path):
         bpy.ops.render.render()
 
 
-def test_a_movie_of_another_frame_rate_is_told_of(extension, scene, tmp_path):
+def pictures(folder, numbers: range) -> str:
+    """Numbered plates, each of a red that says its number; the first one's path."""
+    paths = [folder / f"plate_v2_{number:04}.png" for number in numbers]
+    for path, number in zip(paths, numbers, strict=True):
+        image = bpy.data.images.new("one", 16, 16)
+        image.pixels.foreach_set(np.tile(np.float32((10 * (number - 1000) / 255, 0, 0, 1)), 256))
+        image.filepath_raw, image.file_format = str(path), "PNG"
+        image.save()
+        bpy.data.images.remove(image)
+    return str(paths[0])
+
+
+def test_numbered_pictures_are_shown_one_at_a_frame(scene, tmp_path):
+    scene.frame_start = 5
+    for _ in range(2):  # as well when it is pressed again
+        first = pictures(tmp_path, range(1001, 1004))
+        assert bpy.ops.stylerig.setup_compositor(filepath=first, light_wrap=0, sequence=True, match_plate=True) == {"FINISHED"}
+        for frame in (5, 6, 7):
+            scene.frame_set(frame)
+            assert abs(int(render_still(scene, tmp_path / "s.png")[0, 0, 0]) - 10 * (frame - 4)) <= 1
+
+
+def test_a_picture_of_the_plate_that_is_missing_is_told_of_at_its_frame(scene, tmp_path):
+    bpy.ops.stylerig.setup_compositor(filepath=pictures(tmp_path, range(1001, 1004)), sequence=True)
+    (tmp_path / "plate_v2_1002.png").unlink()
+    bpy.ops.render.render()
+    scene.frame_set(2)
+    with pytest.raises(RuntimeError, match=r"The plate .*plate_v2_1002.png is not there any more"):
+        bpy.ops.render.render()
+    scene.frame_set(9)  # after the last one, which stays
+    bpy.ops.render.render()
+
+
+def test_a_movie_of_another_frame_rate_is_told_of(extension, scene, tmp_path, capfd):
     scene.render.engine, scene.frame_end, scene.render.fps = "BLENDER_WORKBENCH", 2, 24
     settings = scene.render.image_settings
     if hasattr(settings, "media_type"):
@@ -179,6 +212,9 @@ def test_a_movie_of_another_frame_rate_is_told_of(extension, scene, tmp_path):
     assert str(told) == "The plate has 24 frames a second, the scene 25: set the scene's Frame Rate to the plate's."
     scene.render.fps = 24
     assert writer.other_rate(made, scene) is None
+    scene.render.fps = 25
+    bpy.ops.stylerig.setup_compositor(filepath=made)
+    assert f"Warning: {told}" in capfd.readouterr().out
     assert not bpy.data.movieclips
 
 
