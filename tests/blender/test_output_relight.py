@@ -87,16 +87,16 @@ def test_it_is_what_the_formulas_say(extension, scene, tmp_path):
     np.testing.assert_allclose(picture[..., :3], wanted, atol=2e-4)
 
 
-def test_a_group_of_an_earlier_version_still_works(extension, scene, tmp_path):
-    """It has no socket for Occlusion, and an artist's changes in it are kept."""
-    group = module(extension, "render.relight_group").relight_group()
+def test_a_group_of_an_earlier_version_gets_occlusion(extension, scene):
+    """The first one had no socket for it; an artist's changes stay in the old one."""
+    group = module(extension, "render.relight_group").make()
     group.interface.remove(next(item for item in group.interface.items_tree if item.name == "Occlusion"))
-    lamp = np.array((0.8, -0.6, 0.3))
-    channels, picture = passes(extension, scene, tmp_path, "old", Direction=tuple(lamp), Strength=1.5, Keep=0.0)
-    assert "Occlusion" not in compositor_node(scene).inputs
-    original = passes(extension, scene, tmp_path, "off")[1]
-    bare = {name: np.ones_like(one) if name.startswith("Occlusion") else one for name, one in channels.items()}
-    assert picture[..., :3].max() > 0.1 and (picture[..., :3] <= expected(bare, original, lamp, 1.5, 0.0) + 2e-4).all()
+    group.nodes["Alpha"].mute = True
+    bpy.ops.stylerig.setup_compositor(relight=True)
+    node = compositor_node(scene)
+    assert node.inputs["Occlusion"].is_linked and not node.node_tree.nodes["Alpha"].mute
+    old = bpy.data.node_groups["StyleRig Relight (old)"]
+    assert old == group and old.nodes["Alpha"].mute
 
 
 def compositor_node(scene) -> bpy.types.Node:
