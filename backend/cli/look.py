@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from backend.cli.look_on_ray import LookJob
 from backend.cli.progress import counted
-from backend.cli.rendering import add_ray_arguments, make_folder, render
+from backend.cli.rendering import add_ray_arguments, check_ray_options, make_folder, render
 from backend.cli.worn_look import Worn
 from models.errors import StyleRigError
 from models.seeds import parse_seed
@@ -70,14 +70,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         return list_looks()
     check_given(arguments)
+    check_ray_options(arguments)
     targets = named(find_pictures(arguments.inputs), arguments.output)
     file = look_file(arguments.look)
     if arguments.ray is not None:
         if arguments.steady:
             raise StyleRigError("--steady needs one frame after the other, not --ray.", "Leave one of them out.", code="bad_option")
         return run_on_ray(arguments, targets, file)
-    if arguments.workers or arguments.json_log:
-        raise StyleRigError("--workers and --json-log are for --ray here.", "Add --ray local for several processes.", code="bad_option")
     look = load_look(file, as_tested=arguments.as_tested, device=choose_device(arguments.device))
     for note in look.metadata.get("notes", []):
         print(f"note: {note}")

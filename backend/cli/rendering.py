@@ -38,8 +38,17 @@ def add_ray_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json-log", action="store_true", help="say what happens as JSON, one object a line, on standard output")
 
 
-def render(job: Job, arguments: argparse.Namespace, noun: str, keep: bool) -> int:
-    """Draw a job's pictures as the options say; the exit status: 0 for all, 3 when some failed. ``noun``: what a picture is called."""
+def check_ray_options(arguments: argparse.Namespace) -> None:
+    """Of a command that tells of its work otherwise without --ray. Raises StyleRigError."""
+    if arguments.ray is None and (arguments.workers or arguments.json_log):
+        raise StyleRigError("--workers and --json-log are for --ray here.", "Add --ray local for several processes.", code="bad_option")
+
+
+def render(job: Job, arguments: argparse.Namespace, noun: str, keep: bool, rigs: Path | None = None) -> int:
+    """Draw a job's pictures as the options say; the exit status: 0 for all, 3 when some failed.
+
+    ``noun``: what a picture is called. ``rigs``: folder of the rigs, absolute; None for those that ship.
+    """
     from backend.farm.here import render_here
     from backend.farm.report import JsonReport, TextReport
     from backend.server.inference import rig_library
@@ -50,16 +59,16 @@ def render(job: Job, arguments: argparse.Namespace, noun: str, keep: bool) -> in
     make_folder(job.folder)
     report = (JsonReport if arguments.json_log else TextReport)(len(job.numbers), noun, str(job.folder))
     if arguments.ray is not None:
-        return render_on_ray(job, arguments, report)
-    return render_here(job, rig_library(arguments.rig_loader, choose_device(arguments.device)), keep, report)
+        return render_on_ray(job, arguments, report, rigs)
+    return render_here(job, rig_library(arguments.rig_loader, choose_device(arguments.device), folder=rigs), keep, report)
 
 
-def render_on_ray(job: Job, arguments: argparse.Namespace, report: Report) -> int:
+def render_on_ray(job: Job, arguments: argparse.Namespace, report: Report, rigs: Path | None) -> int:
     from backend.farm import on_ray
     from backend.server.inference import read_rig, rig_library
 
     job.folder = job.folder.absolute()  # workers are elsewhere
-    to_draw = functools.partial(rig_library, arguments.rig_loader)
+    to_draw = functools.partial(rig_library, arguments.rig_loader, folder=rigs)
     libraries = on_ray.Libraries(functools.partial(to_draw, load=read_rig), to_draw)
     return on_ray.render_on_ray(job, libraries, arguments.device, arguments.ray, arguments.workers, report)
 

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend import __version__
@@ -97,5 +98,12 @@ class Worker:
         return self.drawn(number, picture, started, kept=True) if picture.is_there() else None
 
     def drawn(self, number: int, picture: Picture, started: float, kept: bool) -> Drawn:
-        content = hashlib.sha256(picture.path.read_bytes()).hexdigest()
-        return Drawn(number, str(picture.path), content, time.monotonic() - started, self.name, kept)
+        content = picture.path.read_bytes() if kept else stored(picture.path)
+        return Drawn(number, str(picture.path), hashlib.sha256(content).hexdigest(), time.monotonic() - started, self.name, kept)
+
+
+def stored(path: Path) -> bytes:
+    """The bytes of a file, which are on the disk when this returns: a machine that goes out afterwards does not lose what was told."""
+    with path.open("r+b") as file:  # Windows stores only what may be written to
+        os.fsync(file.fileno())
+        return file.read()

@@ -62,11 +62,16 @@ def straight_srgb(combined: np.ndarray) -> np.ndarray:
 
 def png_bytes(frame: dict[str, np.ndarray], origin: Origin) -> bytes:
     """The frame's Combined pass as an RGBA PNG."""
+    return encode_image(straight_srgb(frame["Combined"]), pnginfo=png_texts(origin), compress_level=3)
+
+
+def png_texts(origin: Origin) -> PngImagePlugin.PngInfo:
+    """The metadata of a PNG."""
     info = PngImagePlugin.PngInfo()
     for name, text in origin.texts().items():
         info.add_text(name, text)
     info.add_itxt(image_texts.XMP_NAME, image_texts.XMP)
-    return encode_image(straight_srgb(frame["Combined"]), pnginfo=info, compress_level=3)
+    return info
 
 
 class SceneLinear(dict[str, np.ndarray]):

@@ -29,7 +29,9 @@ WORKERS = (1, 2, 10, 100, 1000)
 
 def run(quick: bool = False) -> dict[str, float]:
     if quick:
-        return on_paper(100, start=1.0, frame=0.1, driver=0.001)
+        with tempfile.TemporaryDirectory() as folder:
+            rig_file(Path(folder))
+            return on_paper(100, start=1.0, frame=0.1, driver=driver_seconds(Path(folder), pictures=10))
     with tempfile.TemporaryDirectory() as folder:
         shot = rig_file(Path(folder))
         options = {"one_process": [], "ray_1": ["--ray", "local", "--workers", "1"], "ray_2": ["--ray", "local", "--workers", "2"]}
@@ -73,9 +75,9 @@ def no_library(device: str) -> SimpleNamespace:
     return SimpleNamespace(folder=None)
 
 
-def driver_seconds(folder: Path) -> float:
+def driver_seconds(folder: Path, pictures: int = PICTURES) -> float:
     """What a picture costs the driver, Ray's part included."""
-    job = NothingJob(folder, list(range(1, PICTURES + 1)))
+    job = NothingJob(folder, list(range(1, pictures + 1)))
     expected = Worker(job, no_library("cpu"), keep=True).identity
     with cluster("local", 2) as ray:
         times: list[float] = []

@@ -44,7 +44,6 @@ def test_the_command_writes_all_sheets(rig, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sheets, "PEOPLE", 9)
     monkeypatch.setattr(sheets, "ROWS", 3)
     monkeypatch.setattr(sheets, "SECONDS", 1)
-    monkeypatch.setattr("models.evaluation.control.sheets.SECONDS", 1)
     assert main.main(["evaluate", "sheets", "--size", "16", "--film", "3", "--output", str(tmp_path)]) == 0
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {

@@ -32,6 +32,7 @@ from backend.protocol.frames import PASSES
 from backend.server.inference import read_rig, rig_library
 from backend.server.schema import parse_rig_file
 from models.errors import StyleRigError
+from models.evaluation.control import sheets
 from models.generators import Generator, GeneratorConfig, save_generator
 from models.synthetic import __main__ as synthetic
 from models.synthetic.blender.process import default_python
@@ -302,6 +303,22 @@ def test_looks_are_put_on_as_by_one_process(tmp_path, address, capsys, looks_els
     assert [path.name for path in brought.rglob("*.*")] == ["styles.safetensors"]
     capsys.readouterr()
     assert main.main(farm) == 0  # goes on with what is missing
+    assert events(capsys.readouterr().out)[-1]["drawn"] == 1
+    assert pictures(tmp_path / "alone") == pictures(tmp_path / "farm")
+
+
+def test_the_sheets_of_a_rig_are_those_of_one_process(tmp_path, address, capsys, monkeypatch):
+    for name, number in (("PEOPLE", 5), ("ROWS", 1), ("SECONDS", 1)):
+        monkeypatch.setattr(sheets, name, number)
+    command = ["evaluate", "sheets", "--size", "16", "--film", "3", "--output"]
+    assert main.main([*command, str(tmp_path / "alone")], rig_loader=fake_rig.load) == 0
+    farm = [*command, str(tmp_path / "farm"), "--ray", address, "--workers", "2", "--json-log"]
+    assert main.main(farm, rig_loader=fake_rig.load) == 0
+    assert len(pictures(tmp_path / "alone")) == 7 and pictures(tmp_path / "alone") == pictures(tmp_path / "farm")
+    (tmp_path / "farm" / "turns.jpg").unlink()
+    (tmp_path / "farm" / "pictures" / "0007.png").write_bytes(b"cut off")
+    capsys.readouterr()
+    assert main.main(farm, rig_loader=fake_rig.load) == 0
     assert events(capsys.readouterr().out)[-1]["drawn"] == 1
     assert pictures(tmp_path / "alone") == pictures(tmp_path / "farm")
 

@@ -1,4 +1,4 @@
-"""The examples of docs/python.md run, one after another, as a person would type them."""
+"""The examples of docs/python.md run, one after another, as a person would type them; those of Blender: tests/blender."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ import pytest
 
 from models.rigging import Rig
 from tests.helpers import fake_rig
+from tests.helpers.looks import library_in
 
 PAGE = fake_rig.ROOT / "docs" / "python.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+EXAMPLES = [found for found in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL) if "bpy" not in found]
+
+
+@pytest.fixture(autouse=True)
+def looks(tmp_path):
+    (tmp_path / "looks").mkdir()
+    with library_in(tmp_path / "looks"):
+        yield
 
 
 def run(folder, monkeypatch) -> dict:
@@ -18,7 +26,7 @@ def run(folder, monkeypatch) -> dict:
     names: dict = {}
     for example in EXAMPLES:
         exec(compile(example, str(PAGE), "exec"), names)
-    assert names["portrait"].seed == 7
+    assert names["portrait"].seed == 7 and names["painted"]["Combined"].shape == (64, 64, 4)
     for name, channels in re.findall(r'^frame\["(\w+)"\]\.shape +# \(64, 64, (\d)\)', PAGE.read_text(encoding="utf-8"), re.MULTILINE):
         assert names["frame"][name].shape == (64, 64, int(channels)), name
     return names
@@ -40,3 +48,5 @@ def test_the_examples_run(tmp_path, monkeypatch):
 def test_the_examples_run_with_the_rig_that_ships(tmp_path, monkeypatch):
     names = run(tmp_path, monkeypatch)
     assert names["rig"].weights_hash == names["portrait"].weights_hash
+    plain = names["rig"].frame(names["portrait"], names["Controls"](), size=64, passes=())
+    assert abs(plain["Combined"] - names["painted"]["Combined"]).max() > 0.01

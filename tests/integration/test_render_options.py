@@ -137,6 +137,13 @@ def test_a_picture_whose_pixels_are_broken_is_made_again(tmp_path, render):
     assert path.read_bytes() == before
 
 
+def test_frames_are_on_the_disk_before_they_are_told(render, monkeypatch):
+    stored, sync = [], os.fsync
+    monkeypatch.setattr("backend.farm.worker.os.fsync", lambda number: stored.append(sync(number)))
+    assert render("--frames", "1-3")[0] == 0 and len(stored) == 3
+    assert render("--frames", "1-4", "--resume")[0] == 0 and len(stored) == 4
+
+
 def without_pixels(png: bytes) -> bytes:
     """The same PNG without its IDAT chunks."""
     at, kept = 8, [png[:8]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import torch
 from models.colour import GREEN, linear_to_srgb
 from models.face.harmonics import light_from_handles
 from models.io.images import image_grid, save_image, to_uint8
+from models.io.movie import write_movie
 from models.rigging import Controls, Portrait, Rig
 
 GREY = (0.5, 0.5, 0.5)  # display values of what portraits lie over
@@ -43,6 +44,7 @@ class Cell:
     portrait: Portrait
     controls: Controls
     label: str
+    backdrop: tuple[float, float, float] = GREY
 
 
 def people(rig: Rig, seeds: Sequence[int]) -> Iterator[Cell]:
@@ -94,6 +96,12 @@ def lenses(rig: Rig, seeds: Sequence[int]) -> Iterator[Cell]:
         yield from (Cell(portrait, Controls(rotation=(0.3, 0.0, 0.0), distance=float(cm)), f"{cm} cm") for cm in DISTANCES)
 
 
+def screens(rig: Rig, seeds: Sequence[int]) -> Iterator[Cell]:
+    """Everybody over white, black and green, a row for each: edges are judged there."""
+    cells = list(people(rig, seeds))
+    yield from (dataclasses.replace(cell, backdrop=colour) for colour in SCREENS.values() for cell in cells)
+
+
 def speaking(time: float) -> Controls:
     """Someone who turns to and fro and speaks, ``time`` seconds in: no take, only waves that do not repeat soon."""
     wave = lambda hertz, phase=0.0: math.sin(2 * math.pi * (hertz * time + phase))
@@ -107,46 +115,71 @@ def speaking(time: float) -> Controls:
     return Controls(rotation=(0.6 * wave(0.1), 0.12 * wave(0.23, 0.1), 0.08 * wave(0.17)), expression=values)
 
 
-def picture(rig: Rig, cell: Cell, size: int, backdrop: tuple[float, float, float] = GREY) -> np.ndarray:
-    """(size, size, 3) uint8: the portrait over a colour of display values."""
-    frame = rig.frame(cell.portrait, cell.controls, size, ())["Combined"]
-    alpha = frame[..., 3:]
-    straight = np.clip(frame[..., :3] / np.maximum(alpha, 1e-6), 0, 1)
-    shown = linear_to_srgb(torch.from_numpy(straight)).numpy() * alpha + np.array(backdrop, np.float32) * (1 - alpha)
-    return to_uint8(torch.from_numpy(shown).movedim(-1, 0))
-
-
-def write_sheets(rig: Rig, folder: Path, size: int = 160, counted: Callable[[list[Cell], str], Iterable[Cell]] | None = None) -> list[Path]:
-    """All sheets of ``rig`` as JPEGs of pictures of ``size`` pixels; ``counted(cells, name)`` goes through cells and tells how far it is."""
-    counted = counted or (lambda cells, name: cells)
-    first = range(ROWS)
-    sheets: dict[str, tuple[Iterator[Cell], int]] = {
-        "people": (people(rig, range(PEOPLE)), ROWS),
-        "turns": (turns(rig, first), len(YAWS)),
-        "expressions-half": (expressions(rig, first, 0.5), len(EXPRESSIONS)),
-        "expressions-full": (expressions(rig, first), len(EXPRESSIONS)),
-        "lights": (lights(rig, first), len(LIGHTS)),
-    }
-    if rig.shows_whole_heads:
-        sheets["lenses"] = lenses(rig, range(6)), len(DISTANCES)
-    written = []
-    for name, (drawn, columns) in sheets.items():
-        cells = list(drawn)
-        pictures = [picture(rig, cell, size) for cell in counted(cells, name)]
-        written.append(save_image(folder / f"{name}.jpg", image_grid(pictures, columns, gap=2, labels=[cell.label for cell in cells])))
-    return [*written, write_screens(rig, folder)]
-
-
-def write_screens(rig: Rig, folder: Path) -> Path:
-    """Four people over white, black and green, as large as they are drawn: edges are judged there."""
-    cells = list(people(rig, range(4)))
-    pictures = [picture(rig, cell, rig.generator.resolution, colour) for colour in SCREENS.values() for cell in cells]
-    return save_image(folder / "screens.png", image_grid(pictures, len(cells)))
-
-
-def film(rig: Rig, seed: int, size: int, numbers: Iterable[int]) -> Iterator[np.ndarray]:
-    """Frames ``numbers``, ``RATE`` a second, of somebody who turns and speaks: (size, size, 3) uint8."""
+def film_cells(rig: Rig, seed: int, numbers: Iterable[int]) -> Iterator[Cell]:
+    """Frames ``numbers``, ``RATE`` a second, of somebody who turns and speaks."""
     portrait = rig.new_portrait(seed)
     for number in numbers:
         said = speaking(number / RATE)
-        yield picture(rig, Cell(portrait, dataclasses.replace(said, expression=known(rig, said.expression)), ""), size)
+        yield Cell(portrait, dataclasses.replace(said, expression=known(rig, said.expression)), str(number))
+
+
+def picture(rig: Rig, cell: Cell, size: int) -> np.ndarray:
+    """(size, size, 3) uint8: the portrait over its backdrop."""
+    frame = rig.frame(cell.portrait, cell.controls, size, ())["Combined"]
+    alpha = frame[..., 3:]
+    straight = np.clip(frame[..., :3] / np.maximum(alpha, 1e-6), 0, 1)
+    shown = linear_to_srgb(torch.from_numpy(straight)).numpy() * alpha + np.array(cell.backdrop, np.float32) * (1 - alpha)
+    return to_uint8(torch.from_numpy(shown).movedim(-1, 0))
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A file of pictures of ``size`` pixels: ``columns`` of them beside each other, or a film one after the other."""
+
+    file: str
+    cells: list[Cell]
+    size: int
+    columns: int = 1
+    labelled: bool = True  # with a label below each picture, and a gap around it
+
+    def write(self, folder: Path, pictures: Iterable[np.ndarray]) -> Path:
+        """``pictures`` are those of the cells, (size, size, 3) uint8."""
+        path = folder / self.file
+        if path.suffix == ".mp4":
+            return write_movie(path, pictures, (self.size, self.size), RATE)
+        labels = [cell.label for cell in self.cells] if self.labelled else []
+        return save_image(path, image_grid(list(pictures), self.columns, gap=2 if self.labelled else 0, labels=labels))
+
+
+@dataclass(frozen=True)
+class Order:
+    """How much is drawn of a rig."""
+
+    size: int  # pixels of a picture on a sheet
+    people: int
+    rows: int  # of people that are turned, speak and are lit
+    film: int | None  # seed of the person in it
+    seconds: int  # of the film
+
+
+def ordered(rig: Rig, order: Order) -> list[Sheet]:
+    """All sheets of ``rig``, and its film."""
+    first, large = range(order.rows), rig.generator.resolution
+    found = [
+        Sheet("people.jpg", list(people(rig, range(order.people))), order.size, order.rows),
+        Sheet("turns.jpg", list(turns(rig, first)), order.size, len(YAWS)),
+        Sheet("expressions-half.jpg", list(expressions(rig, first, 0.5)), order.size, len(EXPRESSIONS)),
+        Sheet("expressions-full.jpg", list(expressions(rig, first)), order.size, len(EXPRESSIONS)),
+        Sheet("lights.jpg", list(lights(rig, first)), order.size, len(LIGHTS)),
+    ]
+    if rig.shows_whole_heads:
+        found.append(Sheet("lenses.jpg", list(lenses(rig, range(6))), order.size, len(DISTANCES)))
+    found.append(Sheet("screens.png", list(screens(rig, range(4))), large, 4, labelled=False))
+    if order.film is not None:
+        found.append(Sheet("film.mp4", list(film_cells(rig, order.film, range(RATE * order.seconds))), large))
+    return found
+
+
+def film(rig: Rig, seed: int, size: int, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+    """The frames of ``film_cells``: (size, size, 3) uint8."""
+    return (picture(rig, cell, size) for cell in film_cells(rig, seed, numbers))
