@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from backend.cli.generator_on_ray import GeneratorJob, load_networks
+from backend.cli.rendering import add_ray_arguments, check_ray_options, render
+from models.errors import StyleRigError
 from models.seeds import parse_seed
+
+if TYPE_CHECKING:
+    from models.evaluation.generator.run import GeneratorEvaluation
 
 UNITS = {
     "frechet": "squared distance of Gaussians of studio features (this is not FID)",
@@ -37,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where pictures are drawn (default: a GPU if there is one); they are measured on the processor",
     )
     parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
+    add_ray_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,30 +51,40 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from models.devices import choose_device
-    from models.evaluation.generator.inception import load_inception
     from models.evaluation.generator.run import GeneratorEvaluation
-    from models.generators import load_generator
     from models.io.atomic_write import write_atomic
-    from models.perception.features import load_features
 
+    check_ray_options(arguments)
+    if arguments.ray is not None and arguments.output is None:
+        raise StyleRigError("--ray needs a folder that all workers see.", "Name one with --output.", code="bad_option")
     if arguments.threads > 0:
         torch.set_num_threads(arguments.threads)
-    torch.backends.cudnn.allow_tf32 = False  # its rounding would drown the steps that path length takes
-    generator = load_generator(arguments.generator, device=choose_device(arguments.device))
-    features = load_features(arguments.features)
-    inception = load_inception(arguments.inception) if arguments.inception else None
+    networks = arguments.generator, arguments.features, arguments.inception
+    generator, features, inception = load_networks(*networks, choose_device(arguments.device))
     evaluation = GeneratorEvaluation(generator, arguments.data, features, max(arguments.samples, 1), inception,
                                      arguments.seed, say=lambda line: None)  # fmt: skip
+    if arguments.ray is not None and (status := draw_on_ray(arguments, evaluation)):
+        return status
     figures = evaluation.run(arguments.output)
-    print(table(figures))
+    if not arguments.json_log:
+        print(table(figures))
     if arguments.json:
         report = {"generator": arguments.generator.name, "resolution": generator.resolution,
                   "weights": generator.config.to_json(), "features": features.header, "seed": arguments.seed,
                   "units": UNITS, "figures": figures}  # fmt: skip
         write_atomic(arguments.json, (json.dumps(report, indent=1) + "\n").encode())
-    if arguments.output:
+    if arguments.output and not arguments.json_log:
         print(f"Sheets and video: {arguments.output}")
     return 0
+
+
+def draw_on_ray(arguments: argparse.Namespace, evaluation: GeneratorEvaluation) -> int:
+    """Have what is drawn measured by workers; the exit status."""
+    files = [path and path.absolute() for path in (arguments.generator, arguments.features, arguments.inception)]
+    job = GeneratorJob(arguments.output / "parts", evaluation.drawn.parts(), evaluation.drawn.amounts, *files)
+    status = render(job, arguments, "batch", keep=True)
+    evaluation.measured = job.measured
+    return status
 
 
 def table(figures: dict[str, dict[str, Any]]) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from backend.cli import main
+from backend.cli.generator_on_ray import GeneratorJob
+from backend.farm.worker import Worker
 from models.data.image_set import ImageSet
 from models.errors import StyleRigError
 from models.evaluation.generator import run
+from models.evaluation.generator.drawn import Amounts, Drawn
 from models.evaluation.generator.run import GeneratorEvaluation
-from models.generators import Generator, GeneratorConfig, save_generator
+from models.generators import Generator, GeneratorConfig, load_generator, save_generator
 from models.perception.features import FeatureNetwork, load_features
 from models.training.features import train_features
 from tests.helpers.picture_sets import LATENTS, ellipse, write_set
@@ -133,15 +138,44 @@ def test_the_command_writes_figures_and_sheets(folder, features_file, tmp_path, 
     monkeypatch.setattr(run, "DETECTED", 8)
     config = GeneratorConfig(resolution=SIZE, z_dim=16, w_dim=16, channels={4: 8, 8: 8, 16: 8, 32: 8})
     save_generator(Generator.create(config, seed=1), tmp_path / "g.safetensors", {"scene_latents": LATENTS})
-    status = main.main(["evaluate", "generator", "--generator", str(tmp_path / "g.safetensors"), "--data", str(folder),
-                       "--features", str(features_file), "--samples", "64", "--json", str(tmp_path / "figures.json"),
-                       "--output", str(tmp_path / "sheets")])  # fmt: skip
-    assert status == 0
+    command = ["evaluate", "generator", "--generator", str(tmp_path / "g.safetensors"), "--data", str(folder),
+               "--features", str(features_file), "--samples", "64", "--json", str(tmp_path / "figures.json"),
+               "--output", str(tmp_path / "sheets")]  # fmt: skip
+    assert main.main(command) == 0
     report = json.loads((tmp_path / "figures.json").read_text())
     assert {"frechet", "kernel", "manifold", "path_length", "held_out"} <= set(report["figures"])
     assert "fid" not in report["figures"] and "not FID" in report["units"]["frechet"]
     assert {path.name for path in (tmp_path / "sheets").iterdir()} >= {"nearest.jpg", "interpolation.mp4", "over-green.jpg"}
     assert "frechet" in capsys.readouterr().out
+    if importlib.util.find_spec("ray"):
+        (tmp_path / "figures.json").unlink()
+        assert main.main([*command, "--ray", "local", "--workers", "2", "--json-log"]) == 0
+        *_, end = map(json.loads, capsys.readouterr().out.splitlines())
+        assert (end["event"], end["drawn"]) == ("end", 7)  # four batches of samples, one of each other kind
+        assert json.loads((tmp_path / "figures.json").read_text()) == report
+
+
+def test_the_parts_are_those_of_one_process_and_made_once(painter, features_file, tmp_path):
+    save_generator(painter, tmp_path / "g.safetensors", {})
+    drawn = Drawn(load_generator(tmp_path / "g.safetensors"), load_features(features_file), None, Amounts(20, 3, 2, 5, 128))
+    parts = drawn.parts()
+    assert parts == [("samples", 0), ("samples", 1), ("z", 0), ("w", 0), ("faces", 0)]
+    files = tmp_path / "g.safetensors", features_file, None
+    job = GeneratorJob(tmp_path / "parts", parts, drawn.amounts, *files)
+    draw = lambda job: Worker(job, SimpleNamespace(device="cpu"), keep=True).draw
+    assert [draw(job)(number).kept for number in job.numbers] == [False] * 5
+    for kind, number in parts:
+        assert all(torch.equal(job.measured(kind, number)[name], values) for name, values in drawn(kind, number).items())
+    assert job.measured("samples", 1)["features"].shape[0] == 4
+    job.path("w", 0).write_bytes(b"cut off")
+    assert [draw(job)(number).kept for number in job.numbers] == [True, True, True, False, True]
+    other = GeneratorJob(job.folder, parts, Amounts(20, 3, 2, 6, 128), *files)
+    assert not draw(other)(1).kept  # of another seed
+
+
+def test_a_farm_needs_a_folder(folder, capsys):
+    command = ["evaluate", "generator", "--generator", "g", "--data", str(folder), "--features", "f", "--ray", "192.0.2.1:1"]
+    assert main.main(command) == 2 and "--output" in capsys.readouterr().err
 
 
 def test_the_command_says_what_is_missing(folder, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,14 +21,24 @@ SMALLEST = 0.3  # of the frame: in an aligned portrait the face fills more
 
 def detection_rate(batches: Iterable[Tensor]) -> float | None:
     """Share of premultiplied pictures (N, 4, R, R) in [-1, 1], over grey, with a face found; None without OpenCV."""
+    found = [found_faces(batch) for batch in batches]
+    return None if None in found else float(np.mean([one for batch in found for one in batch or ()]))
+
+
+def found_faces(pictures: Tensor) -> list[bool] | None:
+    """Whether a face is found in each of a batch; None without OpenCV."""
+    cascade = face_cascade()
+    return None if cascade is None else [is_found(cascade, picture) for picture in greys(pictures)]
+
+
+@lru_cache(maxsize=1)
+def face_cascade() -> cv2.CascadeClassifier | None:
     try:
         import cv2
         from cv2.data import haarcascades
     except ModuleNotFoundError:
         return None
-    cascade = cv2.CascadeClassifier(haarcascades + "haarcascade_frontalface_default.xml")
-    found = [is_found(cascade, picture) for batch in batches for picture in greys(batch)]
-    return float(np.mean(found))
+    return cv2.CascadeClassifier(haarcascades + "haarcascade_frontalface_default.xml")
 
 
 def greys(batch: Tensor) -> np.ndarray:

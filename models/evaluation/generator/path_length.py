@@ -6,7 +6,7 @@ our own distance, so values compare only with each other.
 
 from __future__ import annotations
 
-import sys
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,27 +29,32 @@ def slerp(first: Tensor, second: Tensor, t: Tensor) -> Tensor:
     return first * angle.cos() + across * angle.sin()
 
 
+class Step(NamedTuple):
+    """A batch of pairs: z (N, z_dim) of the ends, and how far from the first to the second, (N, 1)."""
+
+    first: Tensor
+    second: Tensor
+    t: Tensor
+
+
+def steps(generator: Generator, pairs: int, seed: int) -> list[Step]:
+    """All random pairs in batches."""
+    z, rng = random_z(generator, 2 * pairs, seed), torch.Generator().manual_seed(seed)
+    ends = zip(z[:pairs].split(BATCH), z[pairs:].split(BATCH), strict=True)
+    return [Step(first, second, torch.rand(len(first), 1, generator=rng)) for first, second in ends]
+
+
 @torch.no_grad()
-def path_length(generator: Generator, features: StudioFeatures, space: str, pairs: int, seed: int = 0) -> float:
-    """Mean perceptual distance of pictures a step of 1e-4 apart, over its square; at any place between the ends.
-
-    ``space`` z (slerp) or w (lerp). Pairs outside the 1st to 99th percentile are dropped, as in the paper.
-    """
-    from tqdm import tqdm
-
+def lengths(generator: Generator, features: StudioFeatures, space: str, step: Step) -> Tensor:
+    """Perceptual distance (N,) of pictures a step of 1e-4 apart, over its square. ``space`` z (slerp) or w (lerp)."""
     if space not in SPACES:
         raise ValueError(f"space is one of {SPACES}, not {space!r}")
-    z, rng = random_z(generator, 2 * pairs, seed), torch.Generator().manual_seed(seed)
-    lengths = []
-    bar = tqdm(total=pairs, desc=f"path length in {space}", unit="pair", file=sys.stderr, disable=None)
-    for first, second in zip(z[:pairs].split(BATCH), z[pairs:].split(BATCH), strict=True):
-        t = torch.rand(len(first), 1, generator=rng)
-        w = [place(generator, space, first, second, t + step) for step in (0.0, EPSILON)]
-        distance = features.perceptual_distance(draw(generator, w[0]), draw(generator, w[1]))
-        lengths.append(distance / EPSILON**2)
-        bar.update(len(first))
-    bar.close()
-    values = torch.cat(lengths)
+    w = [place(generator, space, step.first, step.second, step.t + further) for further in (0.0, EPSILON)]
+    return features.perceptual_distance(draw(generator, w[0]), draw(generator, w[1])) / EPSILON**2
+
+
+def path_length(values: Tensor) -> float:
+    """Mean of ``lengths`` of all pairs (N,). Those outside the 1st to 99th percentile are dropped, as in the paper."""
     low, high = values.quantile(0.01), values.quantile(0.99)
     return float(values[(values >= low) & (values <= high)].mean())
 

@@ -15,8 +15,9 @@ from models.data.image_set import ImageSet, as_tensor
 from models.errors import StyleRigError
 from models.evaluation.generator.detection import detection_rate
 from models.evaluation.generator.distances import frechet_distance, kernel_distance, nearest, precision_recall
+from models.evaluation.generator.drawn import FACES, SAMPLES, Amounts, Drawn
 from models.evaluation.generator.inception import Inception
-from models.evaluation.generator.path_length import mean_distance, path_length
+from models.evaluation.generator.path_length import SPACES, mean_distance, path_length
 from models.evaluation.generator.samples import BATCH, batches, draw, over, random_z
 from models.evaluation.generator.separability import attributes_of, separability
 from models.evaluation.generator.sheets import neighbours_sheet, write_interpolation, write_sheets
@@ -34,7 +35,8 @@ class GeneratorEvaluation:
     """Measures ``generator`` against the set in ``data``; ``figures`` fills as the parts run.
 
     The real pictures are split in two: A stands for the set, B against A is the floor. Random z
-    are those of ``seed``; a picture's features are those of ``features``.
+    are those of ``seed``; a picture's features are those of ``features``. ``measured(kind, number)`` are the parts of ``drawn``,
+    which others may have done.
     """
 
     def __init__(
@@ -57,6 +59,9 @@ class GeneratorEvaluation:
                 f"Render at least {2 * LEAST} of them.",
                 code="no_training_data",
             )
+        amounts = Amounts(self.count, min(PATHS, self.count), min(DETECTED, self.count), seed, self.real.size)
+        self.drawn = Drawn(generator, features, inception, amounts)
+        self.measured: Callable[[str, int], dict[str, Tensor]] = self.drawn
         self.figures: dict[str, Any] = {}
 
     def run(self, output: Path | None = None) -> dict[str, Any]:
@@ -96,9 +101,17 @@ class GeneratorEvaluation:
         self.rows = np.random.default_rng(self.seed).permutation(len(self.real))[: 2 * self.count]
         self.real_features, self.real_read = self.see(self.real_batches(self.rows, "real pictures"))
 
+    def together(self, kind: str, title: str) -> dict[str, Tensor]:
+        """All parts of a kind, one after the other, with progress on stderr."""
+        from tqdm import tqdm
+
+        numbers = [number for one, number in self.drawn.parts() if one == kind]
+        parts = [self.measured(kind, number) for number in tqdm(numbers, title, unit="batch", file=sys.stderr, disable=None)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
     def see_generated(self) -> None:
-        self.z = random_z(self.generator, self.count, self.seed + 1)
-        self.features_drawn, self.read = self.see(batches(self.generator, self.z, title="samples"))
+        self.samples = self.together(SAMPLES, "samples")
+        self.features_drawn, self.read = self.samples["features"], self.samples["read"]
 
     def halves(self) -> tuple[Tensor, Tensor]:
         return self.real_features[: self.count], self.real_features[self.count :]
@@ -135,9 +148,9 @@ class GeneratorEvaluation:
         )
 
     def smoothness(self) -> None:
-        pairs = min(PATHS, self.count)
+        pairs = self.drawn.amounts.pairs
         scale = mean_distance(as_tensor(self.real.pictures[self.rows[:LEAST]]), self.features)
-        lengths = {space: path_length(self.generator, self.features, space, pairs, self.seed) for space in ("z", "w")}
+        lengths = {space: path_length(self.together(space, f"path length in {space}")["lengths"]) for space in SPACES}
         self.note("path_length", **lengths, between_real_pictures=scale, pairs=pairs, features=self.features.name)
 
     def separability(self) -> None:
@@ -151,12 +164,12 @@ class GeneratorEvaluation:
             return
         std, read = self.features.truth_spread[start:stop], self.read[:, start:stop]
         with torch.no_grad():
-            w = self.generator.mapping(self.z.to(self.generator.w_avg.device))[:, 0].cpu()
+            w = self.generator.mapping(self.drawn.z.to(self.generator.w_avg.device))[:, 0].cpu()
         in_w, bits = separability(w, read, attributes, std)
         if not bits:
             self.note("separability", reason="almost all samples lie on one side of every attribute")
             return
-        in_z, _ = separability(self.z, read, attributes, std)
+        in_z, _ = separability(self.drawn.z, read, attributes, std)
         latents = torch.from_numpy(self.real.truth["latent"][self.rows])
         floor, _ = separability(latents, self.real_read[:, start:stop], attributes, std)
         self.note(
@@ -189,28 +202,22 @@ class GeneratorEvaluation:
         self.note("held_out", matte=float(error[3]), colour=float(error[:3].mean()), samples=len(data))
 
     def detection(self) -> None:
-        count = min(DETECTED, self.count)
-        drawn = detection_rate(batches(self.generator, random_z(self.generator, count, self.seed + 3), 0.7, "detection"))
-        if drawn is None:
+        count, drawn = self.drawn.amounts.faces, self.together(FACES, "detection")
+        if not drawn:
             self.note("detection", reason="OpenCV is missing: pip install 'opencv-python<5'")
             return
         size = min(self.generator.resolution, self.real.file_size)
         data = ImageSet(self.folder, size, (), "training", most=count)
         real = detection_rate(as_tensor(part) for part in np.array_split(data.pictures, -(-len(data) // BATCH)))
-        self.note("detection", samples_at_psi_07=drawn, training_pictures=real, samples=count)
+        self.note("detection", samples_at_psi_07=float(drawn["found"].double().mean()), training_pictures=real, samples=count)
 
     def fid(self, inception: Inception) -> None:
         """FID proper, on pictures over grey, both sets at the features' size for a fair floor."""
         see = lambda parts: torch.cat([inception(over(part, 0.5)) for part in parts])
         first = see(self.real_batches(self.rows[: self.count], "Inception, real"))
         second = see(self.real_batches(self.rows[self.count :], "Inception, floor"))
-        size = self.real.size
-        shrunk = (
-            torch.nn.functional.interpolate(part, (size, size), mode="bilinear", antialias=True)
-            for part in batches(self.generator, self.z, title="Inception, samples")
-        )
-        drawn = see(shrunk)
-        self.note("fid", value=frechet_distance(drawn, first), floor=frechet_distance(second, first), samples=self.count, picture_size=size)
+        value, floor = frechet_distance(self.samples["inception"], first), frechet_distance(second, first)
+        self.note("fid", value=value, floor=floor, samples=self.count, picture_size=self.real.size)
 
     def write(self, folder: Path) -> None:
         write_sheets(self.generator, folder, self.seed)
