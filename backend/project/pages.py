@@ -152,6 +152,6 @@ def linked(words: str, link: str) -> str:
     name, mark, place = link.partition("#")
     if name.removesuffix(".md") in SHIPPED:
         name = name.removesuffix(".md") + ".html"
-    elif name and not name.startswith("http"):
+    elif name and "://" not in name:
         return words
     return f'<a href="{html.escape(name + mark + place)}">{words}</a>'

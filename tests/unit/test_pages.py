@@ -30,8 +30,8 @@ def test_code_is_not_read_as_anything_else():
 
 
 def test_links_lead_to_pages_that_are_there():
-    assert body("[a](light.md#x) [b](#y) [c](https://z) [d](training.md)") == (
-        '<p><a href="light.html#x">a</a> <a href="#y">b</a> <a href="https://z">c</a> d</p>'
+    assert body("[a](light.md#x) [b](#y) [c](https://z) [d](training.md) [e](http-api.md)") == (
+        '<p><a href="light.html#x">a</a> <a href="#y">b</a> <a href="https://z">c</a> d e</p>'
     )
 
 
