@@ -86,6 +86,11 @@ def environment_spec() -> InstallSpec:
     )
 
 
+def may_install() -> bool:
+    """Whether the environment's packages can be had: from the network, or from a folder of wheels."""
+    return bpy.app.online_access or preferred_path("wheels") is not None
+
+
 def environment_log() -> Path:
     return user_folder() / "environment.log"
 

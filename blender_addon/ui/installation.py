@@ -136,7 +136,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bp
     column.prop(preferences, "device", expand=True)
     column.prop(preferences, "base_python")
     column.prop(preferences, "wheels")
-    if not (bpy.app.online_access or preferences.wheels):
+    if not backend_manager.may_install():
         box.label(text="Blender is offline: allow online access, or choose a folder of wheels", icon="INTERNET_OFFLINE")
         if not bpy.app.online_access_override:
             box.prop(context.preferences.system, "use_online_access")

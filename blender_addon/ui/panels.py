@@ -9,6 +9,7 @@ import bpy
 from ..client import backend_manager
 from ..errors import UserError
 from ..live import controller, overlay
+from ..operators import Mixin
 from ..render import node_groups
 from ..render.ignored_settings import left_out
 from ..render.reach import beyond_now
@@ -28,7 +29,7 @@ RESTORE_HINT = "Draw the face again with Replace Active Rig to get the keys back
 ANGLES = (("Yaw", 1), ("Pitch", 0), ("Roll", 2))  # index into the head bone's Euler angles
 
 
-class SidebarPanel:
+class SidebarPanel(Mixin):
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "StyleRig"

@@ -9,12 +9,16 @@ from pathlib import Path
 import bpy
 
 from ..client import backend_manager
-from ..settings import PACKAGE
+from ..settings import PACKAGE, setting
 from ..translations import tr
 
 # What the backend is at -> the icon that stands before it.
 STARTING, RUNNING, MAKING, MISSING, OFF = "Starting…", "Backend runs", "Setting up…", "No environment", "Backend is off"
 STATES = {STARTING: "SORTTIME", RUNNING: "CHECKMARK", MAKING: "SORTTIME", MISSING: "ERROR", OFF: "PAUSE"}
+DOWNLOADS = {
+    "cpu": "Set Up downloads about 0.3 GB, for the CPU; an NVIDIA GPU is chosen in the preferences.",
+    "cuda": "Set Up downloads about 3 GB, for the NVIDIA GPU.",
+}
 
 
 def backend_state() -> str:
@@ -38,7 +42,7 @@ def draw_backend(layout: bpy.types.UILayout) -> None:
     backend = backend_manager.BACKEND
     idle = not (backend.running or backend.starting)
     if idle and backend_manager.backend_python() is None and not in_preferences():
-        row.operator("preferences.addon_show", text="Set Up").module = PACKAGE
+        draw_set_up(row, layout)
         return
     if idle:
         row.operator("stylerig.start_backend", text="Start")
@@ -46,6 +50,17 @@ def draw_backend(layout: bpy.types.UILayout) -> None:
         row.operator("stylerig.stop_backend", text="Stop")
     if in_preferences():
         draw_log(row, backend_manager.log_file())
+
+
+def draw_set_up(row: bpy.types.UILayout, layout: bpy.types.UILayout) -> None:
+    """A button that makes the environment at once; that leads to the preferences where something must be chosen or went wrong."""
+    attempt = backend_manager.ENVIRONMENT
+    if not backend_manager.may_install() or attempt.error is not None or attempt.cancelled:
+        row.operator("preferences.addon_show", text="Set Up").module = PACKAGE
+        return
+    row.operator("stylerig.make_environment", text="Set Up")
+    if not backend_manager.preferred_path("wheels"):
+        draw_wrapped(layout, bpy.context, tr(DOWNLOADS[setting("device")]), "INFO")
 
 
 def draw_log(layout: bpy.types.UILayout, log: Path) -> None:

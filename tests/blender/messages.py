@@ -61,7 +61,12 @@ def of_tables(part) -> set[str]:
     found |= set(part("install.python_discovery").INSTALL_STEPS.values())
     found |= {f"{region.capitalize()}" for region in (*part("rig.controls").REGIONS, part("rig.controls").OTHER)}
     found |= {angle for angle, _index in part("ui.panels").ANGLES}
-    found |= set(part("rig.expression_presets").POSES) | set(part("ui.status").STATES) | {part("ui.panels").RESTORE_HINT}
+    found |= (
+        set(part("rig.expression_presets").POSES)
+        | set(part("ui.status").STATES)
+        | set(part("ui.status").DOWNLOADS.values())
+        | {part("ui.panels").RESTORE_HINT}
+    )
     found |= {text for known in part("client.backend_messages").MESSAGES.values() for text in known}
     found |= set(part("farm.flamenco").STATUSES.values()) | {text for text, _page in part("ui.guide").PAGES}
     process = part("client.process")

@@ -113,6 +113,32 @@ class Drawn:
         return call
 
 
+def test_the_panel_sets_up_at_once_where_nothing_needs_a_choice(part, preferences):
+    def buttons() -> list[str]:
+        layout = Drawn()
+        part("ui.status").draw_backend(layout)
+        return [name for kind, name, *_ in layout.noted if kind == "operator"]
+
+    bpy.context.preferences.system.use_online_access = False
+    assert buttons() == ["stylerig.make_environment"]  # from the wheels
+    preferences.wheels = ""
+    assert buttons() == ["preferences.addon_show"]  # where it can be allowed to go online
+    preferences.wheels = str(preferences.base_python)
+    part("client.backend_manager").ENVIRONMENT.cancelled = True
+    assert buttons() == ["preferences.addon_show"]
+
+
+def test_the_panel_says_what_will_be_downloaded(part, preferences, monkeypatch):
+    monkeypatch.setattr(part("client.backend_manager"), "may_install", lambda: True)
+    preferences.wheels = ""
+    for device, size in (("cpu", "0.3 GB"), ("cuda", "3 GB")):
+        preferences.device = device
+        layout = Drawn()
+        part("ui.status").draw_backend(layout)
+        assert size in " ".join(str(entry[-1]) for entry in layout.noted)
+    preferences.device = "cpu"
+
+
 def test_preferences_tell_the_state(part, preferences):
     def words():
         layout = Drawn()
