@@ -102,12 +102,24 @@ class Scheduler:
         self.workers: dict[int, list[Flight]] = {}  # those that are ready, and what they have, oldest first
         self.copied: set[int] = set()
         self.times: list[float] = []  # sorted seconds of pictures
-        self.dead_starts = 0
+        self.drawn = self.dead_starts = 0
         self.began = crew.now()
         self.first_given = False
 
     def run(self) -> None:
-        """Raises StyleRigError when a worker must not or cannot draw this job, and when no worker stays."""
+        """Raises StyleRigError when a worker must not or cannot draw this job, and when no worker stays.
+
+        Once a picture is drawn, nothing is raised: all that are left fail of it.
+        """
+        try:
+            self.draw_all()
+        except StyleRigError as error:
+            if not self.drawn:
+                raise
+            for number in sorted(self.left):
+                self.settled(Failed(number, error.message, error.hint, error.code, ""))
+
+    def draw_all(self) -> None:
         while self.left:
             self.fill_up()
             self.give()
@@ -210,6 +222,7 @@ class Scheduler:
             self.put_back(failed.number)
 
     def settled(self, outcome: Drawn | Failed) -> None:
+        self.drawn += isinstance(outcome, Drawn)
         self.left.discard(outcome.number)
         self.take(outcome)
 

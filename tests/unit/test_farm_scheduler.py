@@ -120,6 +120,15 @@ def test_workers_that_never_begin_end_the_run():
         run(crew)
 
 
+def test_what_is_drawn_stays_told_when_no_worker_stays():
+    crew = SimulatedCrew(
+        outcome=lambda number, worker: DIES if number == 5 else None, answer=lambda worker: IDENTITY if worker == 1 else "out of memory"
+    )
+    told = run(crew, pictures=8, workers=1)
+    assert failed(told) == [5, 6, 7, 8]
+    assert all(told[number].code == "no_workers" and "out of memory" in told[number].message for number in (5, 6, 7, 8))
+
+
 def test_those_that_are_ready_do_not_wait_for_ever():
     crew = SimulatedCrew()
     crew.start_seconds = 4
