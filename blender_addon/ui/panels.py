@@ -81,11 +81,11 @@ def draw_rig(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
         row.template_icon(icon_value=rig.preview.icon_id, scale=4)
     column = row.column(align=True)
     column.prop(rig, "name", text="")
-    words = tr("Seed {seed}, variety {truncation}", seed=portrait.get("seed"), truncation=f"{rig.stylerig.truncation:.2f}")
     line = column.row(align=True)
-    line.label(text=words, translate=False)
+    line.label(text=tr("Seed {seed}", seed=portrait.get("seed")), translate=False)
     if rig.stylerig.seed and not rig.stylerig.source:
         portraits.draw_favorite(line, rig)
+    column.label(text=tr("Variety {truncation}", truncation=f"{rig.stylerig.truncation:.2f}"), translate=False)
     if rig.stylerig.source:
         column.label(text=rig.stylerig.source)
     column.operator("stylerig.duplicate_portrait", text="Duplicate", icon="DUPLICATE")

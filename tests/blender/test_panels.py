@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 from urllib.parse import unquote, urlsplit
 
 import bpy
@@ -17,6 +18,7 @@ AFTER_A_BOX = {True: 20, False: 29}  # to the right of a check box, with and wit
 ON_A_SLIDER = 24  # beside its value
 ON_A_BUTTON = 25
 BEFORE_A_MENU = 6  # beside it, where no room is left free
+BESIDE_A_PICTURE = 16  # and before a star
 
 
 class Layout:
@@ -70,6 +72,17 @@ def test_what_is_written_fits_the_sidebar(extension, part, rig):
         cls.draw(SimpleNamespace(layout=Layout(written)), bpy.context)
     assert len(written) > 40 and {"Large Seed", "Placement", "Task Frames"} <= {text for text, _ in written}
     assert [text for text, room in written if len(text) > room] == []
+
+
+def test_who_it_is_can_be_read_beside_the_picture(part, rig):
+    """Of seeds that Blender's own number field makes up."""
+    bpy.context.view_layer.objects.active, rig.stylerig.portrait = rig, rig.stylerig.portrait.replace('"seed":7', '"seed":2147483647')
+    words = []
+    layout = MagicMock()
+    part("ui.panels").draw_rig(layout, rig)
+    for call in layout.mock_calls:
+        words += [call.kwargs["text"]] if call[0].endswith("label") else []
+    assert "Seed 2147483647" in words and max(map(len, words)) <= BESIDE_A_PICTURE
 
 
 def test_links_lead_to_headings_of_the_guide(extension, part):
