@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from models.generators.bias_act import LEAK, modulate
 from models.generators.config import GeneratorConfig, mapping_size
 from models.generators.errors import bad_config
-from models.generators.guide import CHANNELS, Guide
+from models.generators.guide import CHANNELS, COVERED, LIGHT, POINT, SHELL_COVERED, SHELL_LIGHT, SHELL_POINT, SHELL_SIZE, SHOULDERS, Guide
 from models.generators.layers import (
     GAIN,
     FullyConnectedLayer,
@@ -30,28 +30,36 @@ from models.generators.layers import (
     upsample_image,
 )
 from models.generators.person import PersonConfig
+from models.generators.planes import Planes, PlanesConfig
 from models.generators.stylegan2 import over_backdrop
 
 WIDE_UP_TO = 32  # pixels: guide convolutions are 3x3 up to here, 1x1 above
 GUIDE_STD = 0.3  # of a guide convolution's first weights, times the square root of its inputs
 OUR_HEADS = ("head-2",)  # a file names no other: a name could be a path
 MOST_GUIDES, MOST_MATTES = 256, 16
+PALETTE = ("shirt", "jacket", "hair")  # what w says the colour of; without a jacket it has the shirt's
 
 
 @dataclass(frozen=True)
 class GuidedConfig(GeneratorConfig):
     """``guide_channels`` maps steer the picture; ``person`` is what z says of who it shows; ``mattes`` names what it draws
-    mattes of; the maps show the face model ``head``."""
+    mattes of; the maps show the face model ``head``. With a ``palette`` they also show clothes and hair in the person's colours, with ``planes`` what w says of each point."""
 
     guide_channels: int = CHANNELS
     head: str = "head-2"
     person: PersonConfig = field(default_factory=PersonConfig)
     mattes: tuple[str, ...] = ()
+    palette: bool = False
+    planes: PlanesConfig | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.guide_channels <= MOST_GUIDES:
             raise bad_config(f"guide_channels is {self.guide_channels}, expected 1 to {MOST_GUIDES}")
+        if not isinstance(self.palette, bool) or ((self.palette or self.planes) and self.guide_channels != CHANNELS):
+            raise bad_config(f"{self.guide_channels} guide maps cannot show a palette or planes")
+        if self.planes and (self.planes.w_dim != self.w_dim or self.planes.num_ws > self.num_ws):
+            raise bad_config("the planes are of another w")
         if not isinstance(self.head, str) or self.head not in OUR_HEADS:
             raise bad_config(f"head is {self.head!r}, expected one of {OUR_HEADS}")
         if len(self.mattes) > MOST_MATTES or not all(isinstance(name, str) and name.isidentifier() for name in self.mattes):
@@ -65,10 +73,16 @@ class GuidedConfig(GeneratorConfig):
         return self.img_channels + len(self.mattes)
 
     @property
+    def told_channels(self) -> int:
+        """Channels of the maps with the person's colours."""
+        return self.guide_channels + 3 * len(PALETTE) * self.palette + (2 * self.planes.features if self.planes else 0)
+
+    @property
     def size(self) -> int:
         """How many numbers a generator of this configuration holds."""
-        guides = sum(
-            self.channels[size] * self.guide_channels * guide_kernel(size) ** 2 * (1 if size == 4 else 2) for size in self.block_resolutions
+        guides = 3 * len(PALETTE) * (self.w_dim + 1) * self.palette + (self.planes.size if self.planes else 0)
+        guides += sum(
+            self.channels[size] * self.told_channels * guide_kernel(size) ** 2 * (1 if size == 4 else 2) for size in self.block_resolutions
         )
         guides += len(self.mattes) * sum(self.channels[size] + 1 for size in self.block_resolutions)
         mapping = mapping_size(self, self.person.features or self.person.numbers or self.z_dim) - mapping_size(self, self.z_dim)
@@ -79,6 +93,8 @@ class GuidedConfig(GeneratorConfig):
         """As its base; "person" is a table of its own."""
         if isinstance(values, dict) and "person" in values:
             values = values | {"person": person_from_json(values["person"])}
+        if isinstance(values, dict) and values.get("planes") is not None:
+            values = values | {"planes": planes_from_json(values["planes"])}
         if isinstance(values, dict) and isinstance(values.get("mattes"), list):
             values = values | {"mattes": tuple(values["mattes"])}
         return super().from_json(values)
@@ -92,6 +108,16 @@ def person_from_json(values: Any) -> PersonConfig:
     if not all(isinstance(value, int) for value in values.get("choices", [])):
         raise bad_config("the choices of a person are whole numbers")
     return PersonConfig(**values | {"choices": tuple(values.get("choices", []))})
+
+
+def planes_from_json(values: Any) -> PlanesConfig:
+    """The part of a configuration that says what draws the planes."""
+    if not isinstance(values, dict) or set(values) != {entry.name for entry in dataclasses.fields(PlanesConfig)}:
+        raise bad_config("planes are not a table of features, channels and w_dim")
+    channels = values["channels"]
+    if not isinstance(channels, dict) or not all(str(side).isdecimal() for side in channels):
+        raise bad_config(f"the planes' channels are {channels!r}")
+    return PlanesConfig(**values | {"channels": {int(side): count for side, count in channels.items()}})
 
 
 def guide_kernel(resolution: int) -> int:
@@ -111,8 +137,8 @@ class GuidedLayer(nn.Module):
         self.affine = FullyConnectedLayer(config.w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(channels_last(torch.randn(out_channels, in_channels, 3, 3)))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        fan_in = config.guide_channels * kernel**2
-        self.guide = nn.Parameter(torch.randn(out_channels, config.guide_channels, kernel, kernel) * (GUIDE_STD * fan_in**-0.5))
+        fan_in = config.told_channels * kernel**2
+        self.guide = nn.Parameter(torch.randn(out_channels, config.told_channels, kernel, kernel) * (GUIDE_STD * fan_in**-0.5))
         self.register_buffer("resample_filter", blur_kernel(), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor, guide: Tensor) -> Tensor:
@@ -159,6 +185,8 @@ class GuidedSynthesisNetwork(nn.Module):
         self.img_channels, self.num_ws, self.guide_channels = config.img_channels, config.num_ws, config.guide_channels
         self.block_resolutions = config.block_resolutions
         self.guide = Guide(config.head)
+        self.palette = FullyConnectedLayer(config.w_dim, 3 * len(PALETTE)) if config.palette else None
+        self.planes = Planes(config.planes) if config.planes else None
         self.dtype = torch.float32
         before = 0
         for resolution in self.block_resolutions:
@@ -177,7 +205,7 @@ class GuidedSynthesisNetwork(nn.Module):
         size = resolution or self.block_resolutions[-1]
         if guide is None:
             guide = self.mean_maps(size).expand(len(ws), -1, -1, -1)
-        maps = pyramid(guide, [side for side in self.block_resolutions if side <= size])
+        maps = pyramid(self.painted(guide, ws), [side for side in self.block_resolutions if side <= size])
         x = image = None
         index = 0
         for side, at_size in maps.items():
@@ -185,6 +213,31 @@ class GuidedSynthesisNetwork(nn.Module):
             x, image = block(x, image, ws[:, index : index + block.num_conv + 1].float(), at_size, self.dtype)
             index += block.num_conv
         return cast(Tensor, image)
+
+    def colours(self, w: Tensor) -> Tensor:
+        """Roots of the linear colours (N, 3, 3) of what ``PALETTE`` names, of people w (N, w_dim); for generators that have one."""
+        return cast(FullyConnectedLayer, self.palette)(w.float()).unflatten(1, (-1, 3))
+
+    def painted(self, maps: Tensor, ws: Tensor) -> Tensor:
+        """The maps (N, G, R, R) and on them what ``ws`` (N, num_ws, w_dim) says: clothes and hair in their colours, and the planes."""
+        parts = [maps]
+        if self.palette is not None:
+            cloth = maps[:, SHOULDERS] * maps[:, LIGHT]
+            colours = self.colours(ws[:, -1]).unbind(1)  # as all colours, the finest layers'
+            parts += [colour[:, :, None, None] * on for colour, on in zip(colours, (cloth, cloth, maps[:, SHELL_LIGHT]), strict=True)]
+        if self.planes is not None:
+            parts += self.read(self.planes, maps, ws)
+        return maps if len(parts) == 1 else torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
+
+    def read(self, planes: Planes, maps: Tensor, ws: Tensor) -> list[Tensor]:
+        """What ``planes`` say of the points that pixels see of the surface and of the shell, 0 where there is none."""
+        size = maps.shape[-1]
+        shell = maps[:, SHELL_COVERED.start : SHELL_POINT.stop]
+        if size > SHELL_SIZE:
+            shell = F.avg_pool2d(shell, size // SHELL_SIZE)
+        near, far = planes(ws.float(), [maps[:, POINT], shell[:, -3:]])
+        near, far = near * maps[:, COVERED], far * shell[:, :1]
+        return [near, far if far.shape[-1] == size else F.interpolate(far, size=(size, size), mode="bilinear", align_corners=False)]
 
     def mean_maps(self, size: int) -> Tensor:
         """The maps (1, G, size, size) of the mean head."""

@@ -7,7 +7,7 @@ of an official checkpoint fits name by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,23 @@ from models.generators.layers import (
 from models.generators.noise import check_noise, draw_noise
 
 BLACK, WHITE = 0.02, 0.99  # levels of the matte: what counts as nothing and as covered
+
+
+class SynthesisConfig(Protocol):
+    """What a synthesis network is made from."""
+
+    @property
+    def w_dim(self) -> int: ...
+    @property
+    def num_ws(self) -> int: ...
+    @property
+    def img_channels(self) -> int: ...
+    @property
+    def channels(self) -> dict[int, int]: ...
+    @property
+    def block_resolutions(self) -> list[int]: ...
+    @property
+    def conv_clamp(self) -> float | None: ...
 
 
 def normalize_2nd_moment(x: Tensor) -> Tensor:
@@ -94,7 +111,7 @@ def truncate(w: Tensor, w_avg: Tensor, psi: float | Sequence[float], cutoff: int
 class SynthesisBlock(nn.Module):
     """All layers of one resolution: x (N, I, R/2, R/2) and image -> x (N, O, R, R) and image."""
 
-    def __init__(self, in_channels: int, out_channels: int, config: GeneratorConfig, resolution: int):
+    def __init__(self, in_channels: int, out_channels: int, config: SynthesisConfig, resolution: int):
         super().__init__()
         self.resolution = resolution
         self.first = in_channels == 0
@@ -120,7 +137,7 @@ class SynthesisBlock(nn.Module):
 class SynthesisNetwork(nn.Module):
     """w (N, num_ws, w_dim) -> picture float32 in [-1, 1]."""
 
-    def __init__(self, config: GeneratorConfig):
+    def __init__(self, config: SynthesisConfig):
         super().__init__()
         self.img_channels = config.img_channels
         self.num_ws = config.num_ws

@@ -22,6 +22,7 @@ from models.generators.generator import Generator
 from models.generators.guide import CHANNELS, SURFACE, GuideMesh, guide_maps
 from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, pyramid
 from models.generators.person import PersonConfig, PersonMapping, PersonNetwork, features_of_choices
+from models.generators.planes import PlanesConfig
 from models.rigging import Controls, Rig
 from models.synthetic.description import amounts_of
 from models.synthetic.person import latent_size, person_from_latent
@@ -33,6 +34,7 @@ from models.training.guided_generator.task import GuidedTask, open_training, tra
 from models.training.people import people, train_person_network
 
 SMALL = {4: 16, 8: 16, 16: 16, 32: 8}
+PLANES = {"features": 2, "channels": {"4": 8, "8": 8}, "w_dim": 512}
 PEOPLE, LATENTS = 32, 6
 
 
@@ -73,6 +75,25 @@ def test_a_place_keeps_its_name_when_the_head_turns(face, mesh):
     place = slice(14, 17)
     nose = lambda maps: maps[place][:, maps[16] == maps[16].max()].mean(dim=1)  # where z is largest
     assert torch.allclose(nose(straight), nose(turned), atol=0.03)
+
+
+def test_what_planes_say_of_a_point_goes_where_it_goes(face, mesh):
+    torch.manual_seed(0)
+    config = GuidedConfig(resolution=32, channels=SMALL, palette=True, planes=PlanesConfig(features=4, channels={4: 8, 8: 8, 16: 8}))
+    network = GuidedSynthesisNetwork(config)
+    maps = torch.cat([guide_maps(mesh, *heads(face, 1, yaw), 128) for yaw in (0.0, 0.5)])
+    w = torch.randn(1, config.num_ws, config.w_dim).repeat(2, 1, 1)
+    said = network.painted(maps, w)[:, CHANNELS:]
+    assert said.shape == (2, config.told_channels - CHANNELS, 128, 128)
+    straight, turned = said[:, 9:13]  # the planes' features of the surface
+    least = 0.1 * straight.std().item()
+    nose = lambda row: maps[row, 16] == maps[row, 16].max()  # where z is largest
+    assert torch.allclose(straight[:, nose(0)].mean(dim=1), turned[:, nose(1)].mean(dim=1), atol=least)
+    assert (straight[:, 64, 64] - turned[:, 64, 64]).abs().mean() > least
+    assert (said[:, :, maps[0, 0] + maps[0, SURFACE] + maps[1, 0] + maps[1, SURFACE] == 0] == 0).all()  # nothing of no point
+    colours = network.colours(w[:, -1])
+    shirt = maps[0, 1] * maps[0, 8:11] * colours[0, 0][:, None, None]
+    assert torch.allclose(said[0, :3], shirt, atol=1e-5)
 
 
 def test_the_maps_steer_the_picture_and_w_says_who(face, mesh):
@@ -198,9 +219,12 @@ def test_another_plan_and_other_sets_are_refused(folder, tmp_path):
         training(old, tmp_path / "out", plan())
 
 
-def test_a_file_of_one_is_read_back(tmp_path):
+@pytest.mark.parametrize("planes", [None, PlanesConfig(features=2, channels={4: 6, 8: 5})])
+def test_a_file_of_one_is_read_back(tmp_path, planes):
     person = PersonConfig(numbers=LATENTS, choices=(3, 2), amounts=4, identity=130, reflectance=32)
-    config = GuidedConfig(resolution=32, channels=SMALL, person=person, mattes=("skin", "hair"), z_dim=16)
+    config = GuidedConfig(
+        resolution=32, channels=SMALL, person=person, mattes=("skin", "hair"), z_dim=16, palette=bool(planes), planes=planes
+    )
     written = Generator.create(config).half().float()
     save_generator(written, tmp_path / "g.safetensors", {})
     read = load_generator(tmp_path / "g.safetensors")
@@ -216,7 +240,11 @@ def test_a_file_of_one_is_read_back(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{"head": "/etc/passwd"}, {"person": {"numbers": -1}}, {"person": 3}, {"person": {"choices": [1]}},
-                                   {"mattes": ["a b"]}, {"guide_channels": 0}, {"person": {"numbers": 9999}}])  # fmt: skip
+                                   {"mattes": ["a b"]}, {"guide_channels": 0}, {"person": {"numbers": 9999}}, {"palette": 3},
+                                   {"palette": True, "guide_channels": 3}, {"planes": 3}, {"planes": PLANES | {"features": 0}},
+                                   {"planes": PLANES | {"channels": {"4": 8, "16": 8}}}, {"planes": PLANES | {"channels": [4]}},
+                                   {"planes": PLANES | {"channels": {"4": "8"}}}, {"planes": PLANES | {"w_dim": 8}},
+                                   {"planes": PLANES | {"conv_clamp": 1.0}}])  # fmt: skip
 def test_configurations_that_cannot_be(wrong):
     with pytest.raises(StyleRigError):
         GuidedConfig.from_json({"resolution": 32, "channels": SMALL} | wrong)

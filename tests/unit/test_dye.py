@@ -11,6 +11,7 @@ from models.face import load_face_model
 from models.synthetic.description import CHOICES, amounts_of
 from models.synthetic.person import latent_of, person_from_latent
 from models.training.guided_generator.dye import BRIGHTEST, LEAST, MOST, Dye, dye_images
+from models.training.guided_generator.palette import Palette
 from models.training.people import people
 
 COUNT = 16
@@ -58,3 +59,17 @@ def test_a_dyed_image_stays_premultiplied():
     images = torch.tensor([0.4, 0.4, 0.4, 0.5])[None, :, None, None] * 2 - 1
     dyed = dye_images(images, torch.zeros(1, 1, 1, 1), torch.full((1, 3), 3.0))
     assert (dyed[:, :3] <= dyed[:, 3:]).all()
+
+
+def test_the_palette_is_that_of_clothes_and_hair(described):
+    features, dye, names = described
+    palette = Palette.of(load_face_model("head-2"))
+    jackets = palette.wears_jacket
+    worn = features.clone()
+    worn[:8, jackets] = 1.0
+    shirt, jacket, hair = palette.colours(worn).unbind(1)
+    assert torch.equal(shirt, features[:, dye.columns[0]])
+    assert torch.equal(jacket[:8], features[:8, dye.columns[2]]) and torch.equal(jacket[8:], shirt[8:])
+    white = features[:, len(features[0]) - len(names) + names.index("white")]
+    assert (hair[white > 0.95] > 0.7).all() and (hair[white < 0.05] < 0.7).all() and (white < 0.05).any()
+    assert [name for name, choices in CHOICES.items() if choices == ("none", "jacket")] == ["jacket"]

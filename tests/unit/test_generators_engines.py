@@ -26,6 +26,7 @@ from models.generators.engines.kernels import load, store
 from models.generators.engines.roi import Box, drawn_parts
 from models.generators.engines.scheduler import CpuScheduler, WorkerGroup, WorkerSlot
 from models.generators.guided import GuidedConfig
+from models.generators.planes import PlanesConfig
 from models.generators.stylegan3_config import StyleGAN3Config
 from tests.bench.networks import stylegan3
 from tests.data.official_format import lively, stylegan3_config
@@ -36,6 +37,9 @@ TWO = StyleGAN2Config(resolution=64, z_dim=16, w_dim=24, mapping_lr_multiplier=0
                       channels={4: 40, 8: 32, 16: 20, 32: 17, 64: 5}, conv_clamp=3.0)  # fmt: skip
 STUDIO = GeneratorConfig(resolution=32, channels={4: 24, 8: 16, 16: 16, 32: 8})
 GUIDED = GuidedConfig(resolution=64, channels={4: 24, 8: 16, 16: 16, 32: 20, 64: 8}, mattes=("skin", "hair", "eyes"), z_dim=16, w_dim=24)
+SAID = dataclasses.replace(
+    GUIDED, palette=True, planes=PlanesConfig(features=3, channels={4: 9, 8: 7}, w_dim=24)
+)  # w speaks in the maps too
 
 
 def three(radial: bool) -> Generator:
@@ -54,6 +58,7 @@ NETWORKS = {
     "stylegan3-r": lambda: three(True),
     "other filters": lambda: lively(Generator.create(odd_filters(), seed=3)),
     "guided": lambda: lively(Generator.create(GUIDED, seed=3)),
+    "guided, with planes": lambda: lively(Generator.create(SAID, seed=3)),
 }
 
 

@@ -42,12 +42,12 @@ class FusedGuided(FusedStyleGAN2):
 
     def __init__(self, network: GuidedSynthesisNetwork, dtype: torch.dtype):
         super().__init__(network, dtype)
-        self.sizes, self.mean_maps = network.block_resolutions, network.mean_maps
+        self.sizes, self.mean_maps, self.painted = network.block_resolutions, network.mean_maps, network.painted
 
     def raw(self, w: Tensor, beside: Tensor | None, box: Box | None, slot: WorkerSlot) -> Tensor:
         """w (num_ws, w_dim), maps (G, R, R), None for the mean head's -> (outputs, R, R) float32, 0 outside ``box``."""
         maps = self.mean_maps(self.sizes[-1]) if beside is None else beside[None]
-        at_sizes = pyramid(maps, self.sizes)
+        at_sizes = pyramid(self.painted(maps, w[None]), self.sizes)
         layers = cast(list[GuidedFusedLayer], self.layers)
         told = [layer.told(at_sizes[size][0]) for layer, size in zip(layers, self.noise_sizes, strict=True)]
         return super().raw(w, told, box, slot)

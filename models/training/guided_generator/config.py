@@ -10,6 +10,7 @@ from pydantic import Field
 from models.generators import guide
 from models.generators.guided import GuidedConfig
 from models.generators.person import PersonConfig
+from models.generators.planes import PlanesConfig
 from models.training.core import config
 from models.training.core.config import Fraction, NonNegative, Positive, load_settings
 from models.training.core.trainer import Plan
@@ -59,6 +60,7 @@ class GuidedPlan(Plan):
     people: int = Field(default=60_000, ge=0)  # how many the network that describes people learns from; 0: z itself says who
     people_steps: int = Field(default=6000, ge=1)
     matte_weight: NonNegative = 0.15
+    palette_weight: NonNegative = 0.3
     ema_images: Positive = 2000.0
     checkpoint_minutes: NonNegative = 5.0
     sample_minutes: NonNegative = 15.0
@@ -67,7 +69,8 @@ class GuidedPlan(Plan):
     def generator(self, person: PersonConfig, mattes: tuple[str, ...]) -> GuidedConfig:
         """What is taught, of people who are made of ``person``."""
         return GuidedConfig(resolution=max(self.channels), channels=self.channels, mapping_layers=self.mapping_layers, mattes=mattes,
-                            head=self.head, mapping_lr_multiplier=1.0, guide_channels=guide.CHANNELS, person=person)  # fmt: skip
+                            head=self.head, mapping_lr_multiplier=1.0, guide_channels=guide.CHANNELS, person=person,
+                            palette=person.features > 0, planes=PlanesConfig() if person.features else None)  # fmt: skip
 
 
 def load_plan(path: str | Path) -> GuidedPlan:

@@ -16,8 +16,7 @@ from torch import Tensor
 from models.colour import linear_to_srgb, srgb_to_linear
 from models.device_rng import DeviceRng
 from models.face.model import FaceModel
-from models.synthetic.description import CHOICES, amounts_of
-from models.synthetic.person import latent_size, person_from_latent
+from models.training.guided_generator.palette import columns_of
 
 WORN = ("shirt", "second", "jacket_colour")  # amounts of ``models.synthetic.description``: roots of linear colours
 LEAST, MOST = 0.25, 3.0  # gain: darker, and the image's eight bits show; brighter, and the cloth's gloss does
@@ -33,8 +32,7 @@ class Dye:
 
     @classmethod
     def of(cls, face: FaceModel) -> Self:
-        names = list(amounts_of(person_from_latent(torch.zeros(latent_size(face)), face)))
-        before = sum(map(len, CHOICES.values()))
+        names, before = columns_of(face)
         return cls(torch.tensor([[before + names.index(f"{name}_{channel}") for channel in "rgb"] for name in WORN]))
 
     def gains(self, features: Tensor, share: float, rng: DeviceRng) -> Tensor:

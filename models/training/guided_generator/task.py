@@ -34,6 +34,7 @@ from models.training.generator.perceptual import over_grey
 from models.training.generator.samples import held_out_figures
 from models.training.guided_generator.config import GuidedPlan, Stage
 from models.training.guided_generator.dye import Dye, dye_images
+from models.training.guided_generator.palette import Palette
 from models.training.people import draw_people, people, train_person_network
 
 FIELDS = ("latent", "parameters", "landmarks", "camera", "body")
@@ -64,7 +65,10 @@ class Networks(nn.Module):
 
     def forward(self, features: Tensor, maps: Tensor, resolution: int) -> Tensor:
         """Premultiplied images and mattes (N, 4 + M, R, R) in [-1, 1] of people (N, F) whom ``maps`` pose."""
-        w = self.mapping.from_features(features)
+        return self.draw(self.mapping.from_features(features), maps, resolution)
+
+    def draw(self, w: Tensor, maps: Tensor, resolution: int) -> Tensor:
+        """The same of people w (N, w_dim)."""
         return self.synthesis.raw(w[:, None].expand(-1, self.config.num_ws, -1), resolution=resolution, guide=maps)
 
 
@@ -96,6 +100,7 @@ class GuidedTask(Task[Stage]):
         self.truths = {entry.number: entry.truth for entry in self.data.source.entries() if entry.truth}
         self.described: dict[int, Tensor] = {}  # person -> features
         self.dye = Dye.of(self.face) if plan.people else None
+        self.palette = Palette.of(self.face) if plan.people else None
         self.figures: dict[str, float] = {}
         self.shuffle = InfiniteShuffle(plan.seed)
         self.create_networks(say)
@@ -122,6 +127,8 @@ class GuidedTask(Task[Stage]):
         with torch.no_grad():
             for size in self.networks.synthesis.block_resolutions:
                 getattr(self.networks.synthesis, f"b{size}").torgb.weight.mul_(0.1 if size <= plan.stages[0].resolution else 0.0)
+            if self.networks.synthesis.palette is not None:
+                self.networks.synthesis.palette.weight.mul_(0.1)
         self.networks.to(self.world.device)
         self.average = copy.deepcopy(self.networks).requires_grad_(False)
         self.discriminator = PatchDiscriminator(4).to(self.world.device)
@@ -191,7 +198,8 @@ class GuidedTask(Task[Stage]):
 
     def step(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
         stage = self.stage
-        drawn = self.networks(batch.features, batch.maps, stage.resolution)
+        w = self.networks.mapping.from_features(batch.features)
+        drawn = self.networks.draw(w, batch.maps, stage.resolution)
         images, mattes = drawn[:, :4], drawn[:, 4:]
         focus, near = focus_weights(1.0, batch.landmarks, stage.resolution, stage.feature_focus)
         loss = losses.pair_loss(images, batch.real, focus, 1.0, stage.pair_skip, near)
@@ -199,6 +207,9 @@ class GuidedTask(Task[Stage]):
         if batch.mattes is not None:
             matte_loss = losses.pyramid_loss(mattes - batch.mattes, torch.ones_like(focus), 0.0, 0)
             loss, values = loss + self.plan.matte_weight * matte_loss, values | {"mattes": matte_loss.item()}
+        if self.palette:
+            colours = (self.networks.synthesis.colours(w) - self.palette.colours(batch.features)).abs().mean()
+            loss, values = loss + self.plan.palette_weight * colours, values | {"colours": colours.item()}
         if stage.adversarial_weight:
             fake, weight = within_matte(images), stage.adversarial_weight
             figures, gradient = discriminator_step(
