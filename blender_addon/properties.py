@@ -12,6 +12,7 @@ from bpy.props import (
     FloatProperty,
     FloatVectorProperty,
     IntProperty,
+    IntVectorProperty,
     PointerProperty,
     StringProperty,
 )
@@ -157,6 +158,10 @@ class StyleRigScene(bpy.types.PropertyGroup):
         name="Motion Samples", description="Portraits that are drawn while the shutter is open, where the scene has motion blur on; "
         "1 leaves it out",
         default=8, min=1, soft_max=32, max=256, options=set(),
+    )  # fmt: skip
+    overscan: IntVectorProperty(
+        name="Overscan", description="Pixels that are rendered beyond the frame's left and right, and beyond its top and bottom",
+        size=2, min=0, options={"HIDDEN"},
     )  # fmt: skip
     live: BoolProperty(
         name="Live View", description="Whether the live view ran when the file was saved: it then goes on", options={"HIDDEN"}

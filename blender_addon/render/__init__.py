@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from . import compositor, engine, farm_check, memory, metadata, node_groups, portrait_camera, prefetch, reach, rig_file, sequence, texture
+from . import (
+    compositor,
+    engine,
+    farm_check,
+    memory,
+    metadata,
+    node_groups,
+    overscan,
+    portrait_camera,
+    prefetch,
+    reach,
+    rig_file,
+    sequence,
+    texture,
+)
 
-PARTS = (engine, compositor, node_groups, sequence, rig_file, texture, farm_check, portrait_camera)
+PARTS = (engine, compositor, node_groups, overscan, sequence, rig_file, texture, farm_check, portrait_camera)
 CLASSES = tuple(cls for part in PARTS for cls in part.CLASSES)
 
 

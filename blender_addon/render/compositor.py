@@ -28,6 +28,8 @@ from .compositor_nodes import (
     show_scene,
 )
 from .farm_script import leave_script
+from .lens import lens_of
+from .overscan import frame_size
 from .portrait_camera import ensure_camera
 from .scene_objects import OBJECTS, check_depth, covered, objects_layer
 
@@ -116,6 +118,7 @@ def setup_compositor(
     relight: bool = False,
     region: plate.Region = plate.WHOLE,
     sequence: bool = False,
+    lens: str = "",
 ) -> bpy.types.NodeTree:
     """Put the scene's render over a plate: the picture or movie at ``path``, else a plain gradient.
 
@@ -126,6 +129,7 @@ def setup_compositor(
     ``depth_of_field``: blur them as far as they are out of the focus of the scene's camera, by its aperture.
     ``match_plate``: make them as soft as the plate and give them its grain, both measured in the ``region`` of it.
     ``relight``: put the node group *StyleRig Relight* behind the portraits, whose lamp is off at first.
+    ``lens``: the name of a movie clip by whose tracking camera all that is rendered is distorted, as the plate is.
     ``sequence``: the picture at ``path`` is the first of numbered ones, for each frame from the scene's first on.
     Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is added where the
     scene has none, and the film becomes transparent. Raises UserError.
@@ -141,6 +145,7 @@ def setup_compositor(
     shown = objects_layer(scene, objects[0] or objects_scene(tree), objects[1]) if objects else None
     if shown:
         check_depth(tree, shown)
+    through_lens = lens_of(lens, tree, scene)
     for node in [node for node in tree.nodes if node.name.startswith(PLATE)]:
         tree.nodes.remove(node)
     if motion_blur:
@@ -158,10 +163,11 @@ def setup_compositor(
         portrait, matte = (defocus(tree, layers, scene, socket) for socket in (portrait, matte))
     rendered = None
     if shown:
-        compared = covered(tree, (portrait, matte, layers.outputs["HeadDepth"]), source, shown)
+        compared = covered(tree, (portrait, matte, layers.outputs["HeadDepth"]), source, shown, through_lens)
         result, matte, rendered = compared.picture, compared.matte, compared.objects
     else:
-        result = over_node(tree, "Over", source, portrait).outputs["Image"]
+        matte = through_lens(matte)
+        result = over_node(tree, "Over", source, through_lens(portrait)).outputs["Image"]
         arrange((result.node, 320, -60))
     if light_wrap > 0 or match_plate:
         settings = {"Light Wrap": light_wrap} | (grain_settings(image, scene, region) if match_plate else {})
@@ -198,12 +204,24 @@ def plate_nodes(tree: bpy.types.NodeTree, image: bpy.types.Image, scene: bpy.typ
     scale = plate_step(tree, picture, "CompositorNodeScale", "Scale")
     set_option(scale, "space", "Type", "RENDER_SIZE", "Render Size")
     set_option(scale, "frame_method", "Frame Type", "CROP", "Crop")
-    straight = plate_step(tree, scale, "CompositorNodePremulKey", "Straight")
+    fitting = within_overscan(tree, scale, scene) if any(scene.stylerig.overscan) else scale
+    straight = plate_step(tree, fitting, "CompositorNodePremulKey", "Straight")
     set_option(straight, "mapping", "Type", "PREMUL_TO_STRAIGHT", "To Straight")
     opaque = plate_step(tree, straight, "CompositorNodeSetAlpha", "Opaque")
     set_option(opaque, "mode", "Type", "REPLACE_ALPHA", "Replace Alpha")
     arrange((picture, -620, -420), (scale, -340, -420), (straight, -160, -420), (opaque, 20, -420))
     return opaque
+
+
+def within_overscan(tree: bpy.types.NodeTree, source: bpy.types.Node, scene: bpy.types.Scene) -> bpy.types.Node:
+    """A node that makes the plate as large as the frame, where more than that is rendered."""
+    node = plate_step(tree, source, "CompositorNodeScale", "Frame")
+    set_option(node, "space", "Type", "RELATIVE", "Relative")
+    rendered = scene.render.resolution_x, scene.render.resolution_y
+    for name, side, whole in zip("XY", frame_size(scene), rendered, strict=True):
+        node.inputs[name].default_value = side / whole
+    arrange((node, -340, -640))
+    return node
 
 
 def vector_blur(
@@ -299,8 +317,7 @@ def shot_node(
     for source, name in zip(pictures, ("Image", "Plate", "Matte", "Rendered"), strict=True):
         if source is not None:
             tree.links.new(source, node.inputs[name])
-    sides = scene.render.resolution_x, scene.render.resolution_y
-    for name, value in ({"Wrap Size": max(round(WRAP_WIDTH * min(sides)), 1)} | settings).items():
+    for name, value in ({"Wrap Size": max(round(WRAP_WIDTH * min(frame_size(scene))), 1)} | settings).items():
         node.inputs[name].default_value = value
     arrange((node, 940, -60))
     return node.outputs["Image"]
@@ -319,7 +336,7 @@ def grain_settings(image: bpy.types.Image, scene: bpy.types.Scene, region: plate
             least=plate.BLOCK,
         )
     found = plate.grain_of(pixels)
-    scale = max(scene.render.resolution_x / image.size[0], scene.render.resolution_y / image.size[1])
+    scale = max(shown / own for shown, own in zip(frame_size(scene), image.size, strict=True))
     measured = plate.softness_of(pixels, found)
     deviation = SOFTNESS if measured is None else measured * scale
     return {"Grain": (*found.strength, 1.0), "Grain Size": found.size * scale, "Softness": shot_group.RADIUS * deviation}
@@ -451,6 +468,11 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
 
     objects_layer: StringProperty(name="View Layer", description="Its view layer with the objects; empty for the first")
 
+    lens: StringProperty(
+        name="Lens",
+        description="Movie clip whose tracking camera says how the plate's lens distorts: the portrait is distorted so; empty for none",
+    )
+
     motion_blur: BoolProperty(
         name="Motion Blur", description="Blur the portrait along its motion, by the scene's shutter; makes the pass Vector",
         default=False,
@@ -500,6 +522,7 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
             measured.prop(self, name)
         self.layout.prop(self, "relight")
         self.layout.prop(self, "light_wrap")
+        self.layout.prop_search(self, "lens", bpy.data, "movieclips")
         self.layout.prop(self, "motion_blur")
         self.layout.prop(self, "depth_of_field")
         self.layout.prop(self, "objects")
@@ -517,7 +540,7 @@ class STYLERIG_OT_setup_compositor(bpy.types.Operator):
             setup_compositor(
                 context.scene, self.filepath, self.light_wrap, objects, motion_blur=self.motion_blur, depth_of_field=self.depth_of_field,
                 match_plate=self.match_plate, relight=self.relight, region=tuple(getattr(self, name) for name in REGION),
-                sequence=self.sequence,
+                sequence=self.sequence, lens=self.lens,
             )  # fmt: skip
         except UserError as error:
             self.report({"ERROR"}, tr_error(error))

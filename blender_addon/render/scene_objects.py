@@ -6,6 +6,7 @@ Cycles; its Render Layers node stands in the compositor of the first, which then
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import bpy
@@ -119,12 +120,17 @@ def layer_node(tree: bpy.types.NodeTree, view_layer: bpy.types.ViewLayer, name: 
 
 
 def covered(
-    tree: bpy.types.NodeTree, portraits: tuple[bpy.types.NodeSocket, ...], plate: bpy.types.NodeSocket, view_layer: bpy.types.ViewLayer
+    tree: bpy.types.NodeTree,
+    portraits: tuple[bpy.types.NodeSocket, ...],
+    plate: bpy.types.NodeSocket,
+    view_layer: bpy.types.ViewLayer,
+    through_lens: Callable[[bpy.types.NodeSocket], bpy.types.NodeSocket],
 ) -> Compared:
     """Nodes that put portraits and objects over an opaque plate: each before what is farther from the camera.
 
     ``portraits``: their picture, HeadMatte and HeadDepth. Where an object is nearer it lies over the portrait, else
-    under it, both mixed along the smoothed border of where it is.
+    under it, both mixed along the smoothed border of where it is. ``through_lens``: makes of a rendered picture how
+    the plate's lens sees it.
     """
     portrait, head_matte, depth = portraits
     objects = layer_node(tree, view_layer, "Objects")
@@ -133,12 +139,13 @@ def covered(
     nearer = math_node(tree, "Nearer", "LESS_THAN", deep.outputs["Depth"], depth)
     smooth = named_node(tree, "CompositorNodeAntiAliasing", "Smooth")
     tree.links.new(nearer.outputs["Value"], smooth.inputs["Image"])
-    seen = portrait if deep == objects else cut_out(tree, portrait, deep, objects)
-    behind = over_node(tree, "Objects Behind", plate, objects.outputs["Image"])
+    seen = through_lens(portrait if deep == objects else cut_out(tree, portrait, deep, objects))
+    rendered, portrait = through_lens(objects.outputs["Image"]), seen if deep == objects else through_lens(portrait)
+    behind = over_node(tree, "Objects Behind", plate, rendered)
     back = over_node(tree, "Portrait Before", behind.outputs["Image"], portrait)
     under = over_node(tree, "Portrait Behind", plate, seen)
-    front = over_node(tree, "Objects Before", under.outputs["Image"], objects.outputs["Image"])
-    picture = mix_node(tree, "Compared", "MIX", smooth.outputs["Image"], back.outputs["Image"], front.outputs["Image"])
+    front = over_node(tree, "Objects Before", under.outputs["Image"], rendered)
+    picture = mix_node(tree, "Compared", "MIX", through_lens(smooth.outputs["Image"]), back.outputs["Image"], front.outputs["Image"])
     hidden = math_node(tree, "Hidden", "MULTIPLY", smooth.outputs["Image"], deep.outputs["Alpha"])
     left = math_node(tree, "Not Hidden", "SUBTRACT", 1.0, hidden.outputs["Value"])
     matte = math_node(tree, "Seen Matte", "MULTIPLY", head_matte, left.outputs["Value"])
@@ -147,7 +154,7 @@ def covered(
         (behind, 320, 420), (back, 520, 420), (under, 320, 200), (front, 520, 200), (picture.node, 740, 420),
         (hidden, 740, 700), (left, 920, 700), (matte, 1100, 700),
     )  # fmt: skip
-    return Compared(picture, matte.outputs["Value"], objects.outputs["Alpha"])
+    return Compared(picture, through_lens(matte.outputs["Value"]), through_lens(objects.outputs["Alpha"]))
 
 
 def cut_out(

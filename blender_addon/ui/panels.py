@@ -239,6 +239,7 @@ class STYLERIG_PT_output(RigPanel, bpy.types.Panel):
                 body.template_curve_mapping(context.scene.render, "motion_blur_shutter_curve")
         column.operator("stylerig.setup_sequence", icon="RENDER_ANIMATION")
         column.operator("stylerig.setup_compositor", icon="NODE_COMPOSITING")
+        column.operator("stylerig.set_overscan", icon="FULLSCREEN_ENTER")
         if node_groups.outdated():
             column.operator("stylerig.update_node_groups", icon="FILE_REFRESH")
         column.operator("stylerig.portrait_texture", icon="TEXTURE")

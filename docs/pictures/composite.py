@@ -2,7 +2,7 @@
 
     .venv/bin/python docs/pictures/composite.py FOLDER [--width N] [--frames N] [--every N] [--samples N] [--seeds N N]
 
-The camera moves past two people; one stands behind a column. The plate has grain, the light turns, the
+The camera moves past two people behind a parapet; one stands behind a column. The plate has grain, the light turns, the
 shutter is open for half a frame, the lens is focused on the person in front. Objects are rendered by Cycles.
 """
 
@@ -21,6 +21,7 @@ RATE = 25
 CYCLES_SAMPLES = 24
 GRAIN, GRAIN_SIZE = 0.035, 1.6  # of white, pixels across
 COLUMN = (0.17, -0.25, 0.04)  # metres: to the right, towards the camera (negative), radius
+PARAPET = (-0.17, 0.04, -0.085)  # metres: its middle towards the camera (negative), its depth, its upper side; necks end behind it
 PEOPLE = ((-0.14, 0.0, 0.0), (0.24, 0.3, 0.01))  # where they stand, metres
 TURNS = ((-0.35, 0.2), (-0.1, 0.25))  # of their heads at the first and the last frame, radians
 
@@ -83,16 +84,26 @@ def add_people(frames: int, seeds: list[int]) -> None:
             jaw.keyframe_insert("value", frame=frame)
 
 
-def add_column(scene) -> None:
+def add_objects() -> None:
+    """A column that one of the people stands behind, and a parapet before both."""
     import bpy
 
     x, y, radius = COLUMN
     bpy.ops.mesh.primitive_cylinder_add(vertices=48, radius=radius, depth=3, location=(x, y, 0))
-    material = bpy.data.materials.new("Column")
+    paint(bpy.context.object, (0.25, 0.09, 0.05, 1))
+    y, depth, top = PARAPET
+    bpy.ops.mesh.primitive_cube_add(size=1, location=(0, y, top - 0.5), scale=(4, depth, 1))
+    paint(bpy.context.object, (0.16, 0.15, 0.13, 1))
+
+
+def paint(item, colour: tuple[float, ...]) -> None:
+    import bpy
+
+    material = bpy.data.materials.new(item.name)
     material.use_nodes = True
     surface = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
-    surface.inputs["Base Color"].default_value, surface.inputs["Roughness"].default_value = (0.25, 0.09, 0.05, 1), 0.6
-    bpy.context.object.data.materials.append(material)
+    surface.inputs["Base Color"].default_value, surface.inputs["Roughness"].default_value = colour, 0.6
+    item.data.materials.append(material)
 
 
 def prepare(folder: Path, width: int, frames: int, samples: int, seeds: list[int]):
@@ -112,7 +123,7 @@ def prepare(folder: Path, width: int, frames: int, samples: int, seeds: list[int
     sun.data.energy = 2.6
     scene.collection.objects.link(sun)
     add_people(frames, seeds)
-    add_column(scene)
+    add_objects()
     keyed(camera, "location", 1, (-0.3, -1.5, 0.06), frames, (0.2, -1.35, 0.04))
     keyed(camera, "rotation_euler", 1, (math.radians(89), 0, math.radians(-11)), frames, (math.radians(89), 0, math.radians(6)))
     keyed(sun, "rotation_euler", 1, (math.radians(55), 0, math.radians(-60)), frames, (math.radians(45), 0, math.radians(50)))
