@@ -67,7 +67,7 @@ def test_source_files_that_a_page_names_exist(page):
 
 
 BLENDERS = {"Allow Online Access", "Alpha Over", "Anti-Aliasing", "Apply", "Camera", "Cryptomatte", "Defocus", "Depth Combine", "Map UV",
-            "Matte ID", "Overlays", "Overwrite", "Placeholders", "Ray Visibility", "Standard", "Vector Blur"}  # fmt: skip
+            "Matte ID", "Movie Clip Editor", "Overlays", "Overwrite", "Placeholders", "Ray Visibility", "Standard", "Vector Blur"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/install.md", "docs/troubleshooting.md", "docs/user-guide.md"])
