@@ -218,26 +218,19 @@ class GuidedSynthesisNetwork(nn.Module):
         """Roots of the linear colours (N, 3, 3) of what ``PALETTE`` names, of people w (N, w_dim); for generators that have one."""
         return cast(FullyConnectedLayer, self.palette)(w.float()).unflatten(1, (-1, 3))
 
-    def painted(self, maps: Tensor, ws: Tensor) -> Tensor:
-        """The maps (N, G, R, R) and on them what ``ws`` (N, num_ws, w_dim) says: clothes and hair in their colours, and the planes."""
+    def painted(self, maps: Tensor, ws: Tensor, planes: Tensor | None = None) -> Tensor:
+        """The maps (N, G, R, R) and on them what ``ws`` (N, num_ws, w_dim) says: clothes and hair in their colours, and the planes.
+
+        ``planes`` are those of ``ws``, where they were drawn before.
+        """
         parts = [maps]
         if self.palette is not None:
             cloth = maps[:, SHOULDERS] * maps[:, LIGHT]
             colours = self.colours(ws[:, -1]).unbind(1)  # as all colours, the finest layers'
             parts += [colour[:, :, None, None] * on for colour, on in zip(colours, (cloth, cloth, maps[:, SHELL_LIGHT]), strict=True)]
         if self.planes is not None:
-            parts += self.read(self.planes, maps, ws)
+            parts += read(self.planes, self.planes(ws) if planes is None else planes, maps)
         return maps if len(parts) == 1 else torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
-
-    def read(self, planes: Planes, maps: Tensor, ws: Tensor) -> list[Tensor]:
-        """What ``planes`` say of the points that pixels see of the surface and of the shell, 0 where there is none."""
-        size = maps.shape[-1]
-        shell = maps[:, SHELL_COVERED.start : SHELL_POINT.stop]
-        if size > SHELL_SIZE:
-            shell = F.avg_pool2d(shell, size // SHELL_SIZE)
-        near, far = planes(ws.float(), [maps[:, POINT], shell[:, -3:]])
-        near, far = near * maps[:, COVERED], far * shell[:, :1]
-        return [near, far if far.shape[-1] == size else F.interpolate(far, size=(size, size), mode="bilinear", align_corners=False)]
 
     def mean_maps(self, size: int) -> Tensor:
         """The maps (1, G, size, size) of the mean head."""
@@ -247,6 +240,16 @@ class GuidedSynthesisNetwork(nn.Module):
     def forward(self, ws: Tensor, noise: str = "const", seed: int | None = None, guide: Tensor | None = None) -> Tensor:
         """The picture (N, 3, R, R); one with a matte lies over the neutral backdrop, grey 0.5."""
         return over_backdrop(self.raw(ws, guide=guide)[:, : self.img_channels])
+
+
+def read(planes: Planes, drawn: Tensor, maps: Tensor) -> list[Tensor]:
+    """What planes say of the points that pixels of the maps see of the surface and of the shell, 0 where there is none."""
+    size = maps.shape[-1]
+    shell = maps[:, SHELL_COVERED.start : SHELL_POINT.stop]
+    if size > SHELL_SIZE:
+        shell = F.avg_pool2d(shell, size // SHELL_SIZE)
+    near, far = planes.read(drawn, maps[:, POINT]) * maps[:, COVERED], planes.read(drawn, shell[:, -3:]) * shell[:, :1]
+    return [near, far if far.shape[-1] == size else F.interpolate(far, size=(size, size), mode="bilinear", align_corners=False)]
 
 
 def pyramid(guide: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:

@@ -71,13 +71,12 @@ class Planes(nn.Module):
         self.features, self.num_ws = config.features, config.num_ws
         self.synthesis = SynthesisNetwork(config)
 
-    def forward(self, ws: Tensor, places: list[Tensor]) -> list[Tensor]:
-        """Features (N, features, H, W) at each of ``places`` (N, 3, H, W), in half heads, of people ``ws`` (N, num_ws or more, w_dim)."""
-        drawn = self.synthesis.raw(ws[:, : self.num_ws], noise="none").flatten(0, 1).unflatten(0, (-1, self.features))
-        return [self.read(drawn, place) for place in places]
+    def forward(self, ws: Tensor) -> Tensor:
+        """The planes (N · 3, features, R, R) of people ``ws`` (N, num_ws or more, w_dim)."""
+        return self.synthesis.raw(ws[:, : self.num_ws].float(), noise="none").flatten(0, 1).unflatten(0, (-1, self.features))
 
     def read(self, planes: Tensor, place: Tensor) -> Tensor:
-        """The sum of what stands on ``planes`` (N · 3, features, R, R) at a place (N, 3, H, W)."""
+        """Features (N, features, H, W): the sum of what stands on ``planes`` at each place (N, 3, H, W), in half heads."""
         on = SPREAD * place / (1 + place.abs())
         grid = torch.stack([on[:, axes] for axes in map(list, AXES)], dim=1).flatten(0, 1).movedim(1, -1)
         read = F.grid_sample(planes, grid, padding_mode="border", align_corners=False)

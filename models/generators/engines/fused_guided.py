@@ -42,12 +42,22 @@ class FusedGuided(FusedStyleGAN2):
 
     def __init__(self, network: GuidedSynthesisNetwork, dtype: torch.dtype):
         super().__init__(network, dtype)
-        self.sizes, self.mean_maps, self.painted = network.block_resolutions, network.mean_maps, network.painted
+        self.sizes, self.network = network.block_resolutions, network
+        self.last: tuple[bytes, Tensor] | None = None  # w, and its planes: frames of one portrait ask for them again
 
     def raw(self, w: Tensor, beside: Tensor | None, box: Box | None, slot: WorkerSlot) -> Tensor:
         """w (num_ws, w_dim), maps (G, R, R), None for the mean head's -> (outputs, R, R) float32, 0 outside ``box``."""
-        maps = self.mean_maps(self.sizes[-1]) if beside is None else beside[None]
-        at_sizes = pyramid(self.painted(maps, w[None]), self.sizes)
+        maps = self.network.mean_maps(self.sizes[-1]) if beside is None else beside[None]
+        at_sizes = pyramid(self.network.painted(maps, w[None], self.planes(w)), self.sizes)
         layers = cast(list[GuidedFusedLayer], self.layers)
         told = [layer.told(at_sizes[size][0]) for layer, size in zip(layers, self.noise_sizes, strict=True)]
         return super().raw(w, told, box, slot)
+
+    def planes(self, w: Tensor) -> Tensor | None:
+        """The planes of w (num_ws, w_dim), where the network has any."""
+        if self.network.planes is None:
+            return None
+        key, last = w.numpy().tobytes(), self.last  # read and written whole: threads share it
+        if last is None or last[0] != key:
+            self.last = last = key, self.network.planes(w[None])
+        return last[1]
