@@ -88,8 +88,7 @@ class RigFileJob(Job):
             in_shot = InShot(camera.at(number), landmarks) if camera else None
             path = self.folder / f"frame_{number:04}.{self.kind}"
             still = replace(Picture(path, portrait, whole, frames[number - 1], output.size, *of_exr), in_shot=in_shot)
-            moments = timeline.moments(number) if timeline else []
-            return replace(still, motion=motion.model_copy(update={"moments": [moments]})) if moments else still
+            return replace(still, motion=timeline.of_frame(number)) if timeline else still
 
         return picture
 

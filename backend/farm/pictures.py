@@ -71,7 +71,7 @@ class Picture:
         """The picture; with motion Combined and mattes are the mean of its moments, all else is of the frame's own time."""
         if self.motion is None:
             return self.layer(rig)
-        from backend.files.images import scene_linear
+        from backend.files.images import SceneLinear, scene_linear
 
         blurred, still = ([name for name in self.passes if (name in BLURRED) == kind] for kind in (True, False))
         seen = Exposure()
@@ -81,11 +81,11 @@ class Picture:
                 seen.add(*layer)
         frame, coverages = seen.mean()
         own = replace(self, passes=still, cryptomatte=False).frame(rig) if still else {}
-        return scene_linear(own) | frame, coverages
+        return SceneLinear({**scene_linear(own), **frame}), coverages
 
     def at(self, controls: schema.Controls, sight: schema.Sight | None, passes: Sequence[str]) -> Picture:
         """The same at a moment."""
-        shown = sight and replace(self.in_shot, camera=self.in_shot.camera.model_copy(update={"sights": [sight]}))
+        shown = self.in_shot and replace(self.in_shot, camera=self.in_shot.camera.model_copy(update={"sights": [sight]}))
         return replace(self, controls=controls, in_shot=shown, passes=passes, motion=None)
 
     def layer(self, rig: Rig) -> Layer:

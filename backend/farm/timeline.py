@@ -6,7 +6,7 @@ import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,12 +44,13 @@ class Timeline:
         self.states = sorted(states, key=lambda state: state.time)
         self.times = [state.time for state in self.states]
 
-    def moments(self, number: int) -> list[schema.Moment]:
-        """When portraits are drawn while the shutter is open at a frame, and with what; none without motion blur."""
+    def of_frame(self, number: int) -> schema.Motion | None:
+        """The motion with the moments of one frame alone: when portraits are drawn, and with what. None without blur."""
         motion = self.motion
         times = exposure.offsets(motion.samples, motion.shutter, motion.position, motion.curve)
         states = [self.at(number + time) for time in times]
-        return [schema.Moment(time=time, controls=one.controls, sight=one.sight) for time, one in zip(times, states, strict=True)]
+        moments = [schema.Moment(time=time, controls=one.controls, sight=one.sight) for time, one in zip(times, states, strict=True)]
+        return motion.model_copy(update={"moments": [moments]}) if moments else None
 
     def at(self, time: float) -> State:
         """The state at a time; before the first and after the last one that is known nothing moves."""
@@ -91,9 +92,9 @@ def controls_between(one: schema.Controls, other: schema.Controls, way: float, o
 
 def sight_between(one: schema.Sight, other: schema.Sight, way: float) -> schema.Sight:
     """A camera and a head that turn and go straight from one place to the other."""
-    cameras = (np.linalg.inv(np.reshape(seen.camera, (4, 4))) for seen in (one, other))
+    first, last = (np.linalg.inv(np.reshape(seen.camera, (4, 4))) for seen in (one, other))
     return schema.Sight(
-        camera=flat(np.linalg.inv(placed_between(*cameras, way))),
+        camera=flat(np.linalg.inv(placed_between(first, last, way))),
         projection=mixed(one.projection, other.projection, way),
         near=mixed(one.near, other.near, way),
         head=flat(placed_between(np.reshape(one.head, (4, 4)), np.reshape(other.head, (4, 4)), way)),
@@ -125,7 +126,7 @@ def mixed_array(one: ArrayLike, other: ArrayLike, way: float) -> np.ndarray:
     return np.asarray((1 - way) * np.asarray(one) + way * np.asarray(other))
 
 
-def mixed(one: ArrayLike, other: ArrayLike, way: float):
+def mixed(one: ArrayLike, other: ArrayLike, way: float) -> Any:
     """Numbers or lists of lists of them, mixed."""
     return mixed_array(one, other, way).tolist()
 

@@ -77,9 +77,6 @@ def png_texts(origin: Origin) -> PngImagePlugin.PngInfo:
 class SceneLinear(dict[str, np.ndarray]):
     """A frame whose colours are all scene-linear; in a rig's own, Portrait is sRGB."""
 
-    def __or__(self, other: dict[str, np.ndarray]) -> SceneLinear:
-        return SceneLinear({**self, **other})
-
 
 def scene_linear(frame: dict[str, np.ndarray]) -> SceneLinear:
     """The same frame with scene-linear colours."""

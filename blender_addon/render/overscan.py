@@ -30,13 +30,14 @@ def set_overscan(scene: bpy.types.Scene, share: float) -> None:
     lenses = {camera.data for camera in cameras_of(scene)}
     for lens in lenses:
         check_camera(lens)
-    frame = frame_size(scene)
-    margins = tuple(round(share * side) for side in frame)
+    width, height = frame_size(scene)
+    across, up = round(share * width), round(share * height)
+    size = width + 2 * across, height + 2 * up
     for lens in lenses:
-        widen(lens, scene.render, tuple(side + 2 * margin for side, margin in zip(frame, margins, strict=True)))
+        widen(lens, scene.render, size)
     for one in (scene, *shown_in(scene)):
-        one.stylerig.overscan = margins
-        one.render.resolution_x, one.render.resolution_y = (side + 2 * margin for side, margin in zip(frame, margins, strict=True))
+        one.stylerig.overscan = across, up
+        one.render.resolution_x, one.render.resolution_y = size
 
 
 def cameras_of(scene: bpy.types.Scene) -> Iterator[bpy.types.Object]:

@@ -39,16 +39,15 @@ def rig_file(context: bpy.types.Context, rig: bpy.types.Object) -> dict:
     finally:
         scene.frame_set(before[0], subframe=before[1])
     content = {"portrait": offsets.whole(portrait_of(rig)), "frames": [one.controls for one in each], "output": each[0].output}
-    if between:
-        content["motion"] = motion(scene, times, between)
+    if (said := shutter.settings(scene)) is not None:
+        content["motion"] = motion(said, scene.frame_step, times, between)
     if each[0].view is None:
         return content
     return content | {"camera": shot.track(each[0].view, [one.sight for one in each])}
 
 
-def motion(scene: bpy.types.Scene, times: list[float], between: list[list[FileFrame]]) -> dict:
-    """What a rig file says of motion blur: the shutter, and each frame's moments. Its times are in frames of the file."""
-    said, step = shutter.settings(scene), scene.frame_step
+def motion(said: dict, step: int, times: list[float], between: list[list[FileFrame]]) -> dict:
+    """What a rig file says of motion blur: the shutter as ``said``, and each frame's moments. Its times are in frames of the file."""
     moments = [
         [{"time": time / step, "controls": one.controls, "sight": one.sight} for time, one in zip(times, each, strict=True)]
         for each in between
