@@ -133,13 +133,16 @@ def check_face(arguments: argparse.Namespace) -> str:
 
 
 def check_weights(arguments: argparse.Namespace) -> str:
-    from models.rigging import rig
+    from models.rigging import Rig
+    from models.rigging.folders import WEIGHTS, all_rigs
 
-    names, folder = rig.model_names(rig.WEIGHTS), rig.WEIGHTS
-    for name in names:
-        rig.Rig.load(folder, name=name)  # whole, and what belongs together
-    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return f"{', '.join(names)}: {size / 1e6:.1f} MB in {folder}"
+    places = all_rigs()
+    for place in places.values():
+        Rig.load(place.folder, name=place.name)  # whole, and what belongs together
+    size = sum(file.stat().st_size for file in WEIGHTS.glob("*.safetensors"))
+    own = "".join(f"; {name} in {place.folder}" for name, place in places.items() if place.folder != WEIGHTS)
+    shipped = ", ".join(name for name, place in places.items() if place.folder == WEIGHTS)
+    return f"{shipped}: {size / 1e6:.1f} MB in {WEIGHTS}{own}"
 
 
 def check_rig(arguments: argparse.Namespace) -> str:

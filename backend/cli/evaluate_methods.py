@@ -33,7 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     from models.evaluation.methods.run import fill_page, table
     from models.io.atomic_write import write_atomic
     from models.rigging import Rig
-    from models.rigging.rig import JUDGED, WEIGHTS
+    from models.rigging.folders import WEIGHTS
+    from models.rigging.rig import JUDGED
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

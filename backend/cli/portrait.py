@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="rig file (.json) to write")
     parser.add_argument("--effort", choices=("fast", "fine"), default="fast", help="few steps, or many (default: fast)")
     parser.add_argument("--face", type=whole(1, MOST_FACES), metavar="N", help="which face is meant where there are several, from the left")
-    parser.add_argument("--model", metavar="NAME", help="studio or stylerig (default: the first that ships)")
+    parser.add_argument("--model", metavar="NAME", help="one that ships, studio or stylerig, or of your own (default: the first)")
     parser.add_argument("--rig", type=Path, metavar="DIR", help="folder of a rig (default: those that ship)")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="a picture of the photo and what the rig makes of it (.jpg, .png)")
     parser.add_argument("--preview", type=Path, metavar="FILE", help="a picture of how far it is, written anew each second (.jpg, .png)")
@@ -70,9 +70,9 @@ def check_names(arguments: argparse.Namespace) -> None:
 
 
 def open_rig(arguments: argparse.Namespace) -> Rig:
-    from models.rigging import Rig
+    from backend.server.inference import read_rig, rig_library
 
-    return arguments.rig_loader("cpu") if arguments.rig_loader else Rig.load(arguments.rig, name=arguments.model)
+    return rig_library(arguments.rig_loader, load=read_rig, folder=arguments.rig).named(arguments.model)
 
 
 class Telling:

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--take", dest="share", choices=COMPONENTS, nargs="+", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--of", dest="from_seed", type=parse_seed, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--between", dest="interpolate", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.add_argument("--model", metavar="NAME", help="studio or stylerig (default: the first that ships)")
+    parser.add_argument("--model", metavar="NAME", help="one that ships, studio or stylerig, or of your own (default: the first)")
     parser.add_argument("--truncation", type=float, default=0.7)
     add_rendering_arguments(parser)
 

@@ -42,9 +42,9 @@ class RayWorker:
         try:
             library = open_library(device=device)
             still = self.take(looks, brought, missing_looks)
-            if weights.lacking_in(library.folder):
+            if not weights.are_of(library):
                 still += self.take(weights, brought, lambda files: files.lacking_in(files.brought()))
-                library = open_library(device=device, folder=weights.brought())
+                library = open_library(device=device, folder=weights.brought(), called=weights.called)
             if still:
                 return Lacking(still)
             self.worker = Worker(job, library, keep=True)

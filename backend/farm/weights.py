@@ -27,21 +27,23 @@ class Lacking:
 
 @dataclass(frozen=True)
 class Weights:
-    """Files that a job is drawn with: name -> the driver's, and name -> SHA-256."""
+    """Files that a job is drawn with: name -> the driver's, and name -> SHA-256; those of a rig, and what it is ``called``."""
 
     files: dict[str, Path]
     hashes: dict[str, str]
+    called: str = ""
 
     @classmethod
     def of(cls, library: RigLibrary, rig: Any) -> Weights:
         """Those of the ``library`` that ``rig`` was loaded from; none for what is in no folder."""
         from models.rigging.rig import PARTS, hash_files
 
-        if library.folder is None:
+        place = library.places.get(rig.name)
+        if place is None:
             return cls({}, {})
-        parts = (library.folder / f"{rig.name}-{part}.safetensors" for part in (*PARTS, "directions"))
+        parts = (place.folder / f"{place.name}-{part}.safetensors" for part in (*PARTS, "directions"))
         files = {file.name: file for file in parts if file.is_file()}
-        return cls(files, {name: hash_files([file]) for name, file in files.items()})
+        return cls(files, {name: hash_files([file]) for name, file in files.items()}, rig.name)
 
     @classmethod
     def of_looks(cls, looks: dict[str, Path]) -> Weights:
@@ -49,9 +51,14 @@ class Weights:
         names = {digest: f"{digest}/{file.name}" for digest, file in looks.items()}
         return cls({names[digest]: file for digest, file in looks.items()}, {name: digest for digest, name in names.items()})
 
-    def lacking_in(self, folder: Path | None) -> list[str]:
+    def lacking_in(self, folder: Path) -> list[str]:
         """Names of the files that are not in ``folder``, or are others there."""
-        return [name for name, digest in self.hashes.items() if folder is None or digest_of(folder / name) != digest]
+        return [name for name, digest in self.hashes.items() if digest_of(folder / name) != digest]
+
+    def are_of(self, library: RigLibrary) -> bool:
+        """Whether a ``library`` has a rig of this name and these files."""
+        place = library.places.get(self.called)
+        return not self.hashes or (place is not None and not self.lacking_in(place.folder))
 
     def brought(self) -> Path:
         """The folder of this machine for files that were brought: temporary, this user's, and for these files alone."""

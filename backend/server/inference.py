@@ -19,6 +19,7 @@ from models.errors import StyleRigError
 if TYPE_CHECKING:
     from models.generators import CpuScheduler
     from models.rigging import Controls, Frame, Portrait, Rig
+    from models.rigging.folders import RigPlace
 
 LOG = logging.getLogger(__name__)
 MODEL = "studio"  # the one that is meant where none is named
@@ -39,16 +40,21 @@ def cpu_scheduler() -> CpuScheduler:
     return CpuScheduler.reserve()
 
 
-def read_rig(device: str = "cpu", name: str | None = None, folder: Path | None = None) -> Rig:
-    """A rig that ships, or one of ``folder``, on ``device``. Raises StyleRigError when its weights are not there."""
+def read_rig(device: str = "cpu", name: str | None = None, folder: Path | None = None, called: str | None = None) -> Rig:
+    """A rig that ships, or one of ``folder``, on ``device``, which says that it is ``called`` so (None: ``name``).
+
+    Raises StyleRigError when its weights are not there.
+    """
     from models.rigging import Rig
 
-    return Rig.load(folder, device=device, scheduler=cpu_scheduler(), name=name)
+    rig = Rig.load(folder, device=device, scheduler=cpu_scheduler(), name=name)
+    rig.name = called or rig.name
+    return rig
 
 
-def load_rig(device: str = "cpu", name: str | None = None, folder: Path | None = None) -> Rig:
+def load_rig(device: str = "cpu", name: str | None = None, folder: Path | None = None, called: str | None = None) -> Rig:
     """The same, ready to draw: with all that has to be compiled for it."""
-    rig = read_rig(device, name, folder)
+    rig = read_rig(device, name, folder, called)
     slow = threading.Timer(SLOW_SECONDS, LOG.warning, args=(COMPILING,))
     slow.start()
     try:
@@ -141,13 +147,13 @@ class LazyRig:
 class RigLibrary:
     """Rigs by name, each loaded when it is first needed: ``loaders`` from names to loader(device); the first is the default.
 
-    ``folder`` is where their files lie, if they lie in one.
+    ``places`` are where the files of those lie that have any.
     """
 
-    def __init__(self, loaders: Mapping[str, Callable[[str], Rig]], device: str = "cpu", folder: Path | None = None):
+    def __init__(self, loaders: Mapping[str, Callable[[str], Rig]], device: str = "cpu", places: Mapping[str, RigPlace] | None = None):
         self.rigs = {name: LazyRig(loader, device) for name, loader in loaders.items()}
         self.default = next(iter(self.rigs.values()))
-        self.device, self.folder = device, folder
+        self.device, self.places = device, dict(places or {})
 
     def named(self, name: str | None) -> Rig:
         """The rig called so; None is the default. Raises StyleRigError."""
@@ -165,26 +171,35 @@ class RigLibrary:
 
 
 def rig_library(
-    loader: Callable[[str], Rig] | None = None, device: str = "cpu", load: Callable[..., Rig] = load_rig, folder: Path | None = None
+    loader: Callable[[str], Rig] | None = None,
+    device: str = "cpu",
+    load: Callable[..., Rig] = load_rig,
+    folder: Path | None = None,
+    called: str | None = None,
 ) -> RigLibrary:
-    """The rigs of ``folder``, None for those that ship, each as ``load(device, name=, folder=)`` has it; or the one that ``loader`` loads."""
+    """The rigs of ``folder``, None for those that ship and the person's own, each as ``load`` has it; or the one that ``loader`` loads.
+
+    The first of a folder is ``called`` so, where that is given.
+    """
     if loader:
         return RigLibrary({MODEL: loader}, device)
-    from models.rigging.rig import WEIGHTS
+    places = places_in(folder, called)
+    loaders = {name: functools.partial(load, name=place.name, folder=place.folder, called=name) for name, place in places.items()}
+    return RigLibrary(loaders or {MODEL: functools.partial(load, folder=folder)}, device, places)  # the first to ask is told what is wrong
 
-    folder = folder or WEIGHTS
-    return RigLibrary(rigs_in(folder, load), device, folder)
 
-
-def rigs_in(folder: Path, load: Callable[..., Rig]) -> dict[str, Callable[[str], Rig]]:
-    """The loaders of all models in a folder of weights."""
-    from models.rigging.rig import model_names
+def places_in(folder: Path | None, called: str | None) -> dict[str, RigPlace]:
+    """The rigs of a folder, None for those that ship and the person's own; none where there is nothing."""
+    from models.rigging import folders
 
     try:
-        names: list[str | None] = [*model_names(folder)]
-    except StyleRigError:  # the first to ask for a rig is told
-        names = [None]
-    return {name or MODEL: functools.partial(load, name=name, folder=folder) for name in names}
+        if folder is None:
+            return folders.all_rigs()
+        names = folders.model_names(folder)
+    except StyleRigError as error:
+        LOG.warning(error.message)
+        return {}
+    return {called if called and not number else name: folders.RigPlace(folder, name) for number, name in enumerate(names)}
 
 
 class InferenceWorker:

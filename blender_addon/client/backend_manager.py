@@ -37,7 +37,8 @@ def backend_client() -> Client:
 
 def launch_settings() -> LaunchSettings:
     """What starts the backend, from preferences and environment variables."""
-    return LaunchSettings(python=backend_python(), payload=payload_folder(), log=log_file(), version=addon_version())
+    rigs = preferred_path("rigs")
+    return LaunchSettings(python=backend_python(), payload=payload_folder(), log=log_file(), version=addon_version(), rigs=rigs)
 
 
 @cache

@@ -45,6 +45,7 @@ class LaunchSettings:
     log: Path
     start_timeout: float = START_TIMEOUT
     version: str = ""  # that the backend must have; empty: any
+    rigs: Path | None = None  # folder of a person's own rigs; None: the system's usual one
 
 
 class BackendProcess:
@@ -152,6 +153,8 @@ def launch(settings: LaunchSettings, token: str) -> subprocess.Popen:
     """Start the process in a group of its own; what it says on stderr goes to the log."""
     environment = clean_environment()
     environment.update(STYLERIG_TOKEN=token, PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
+    if settings.rigs is not None:
+        environment["STYLERIG_RIGS"] = str(settings.rigs)
     command = [str(settings.python), "-m", "backend", "serve", "--port", "0", "--exit-with-stdin", "--log", str(settings.log)]
     remove_old_logs(settings.log)
     try:

@@ -36,6 +36,11 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
         description="Python of an environment that holds torch, instead of the one made here",
         subtype="FILE_PATH",
     )
+    rigs: StringProperty(
+        name="Own Rigs",
+        description="Folder of your rigs, each the folder of a finished training, which the backend's next start finds; empty: the usual place",
+        subtype="DIR_PATH",
+    )  # fmt: skip
     live_size: IntProperty(
         name="Picture Size", description="Width of the live picture in pixels, smaller is faster; 0 is the generator's own", default=0, min=0, max=1024,
         update=notify,
@@ -96,6 +101,7 @@ class StyleRigPreferences(bpy.types.AddonPreferences):
         installation.draw(layout, context, self)
         layout.separator()
         layout.prop(self, "backend_python")
+        layout.prop(self, "rigs")
         layout.separator()
         for name in ("flamenco_manager", "ray_address", "ray_workers"):
             layout.prop(self, name)

@@ -32,6 +32,7 @@ from models.generators import (
 from models.generators.guide import heads_at_rest
 from models.generators.guided import GuidedConfig
 from models.generators.person import PersonMapping
+from models.rigging import folders
 from models.rigging.controls import Controls, Frame, Portrait, bad_controls
 from models.rigging.frame_renderer import PASSES, FrameRenderer
 from models.rigging.guided_renderer import GuidedRenderer
@@ -41,7 +42,6 @@ from models.rigging.rignet import RigNets
 from models.seeds import LARGEST_SEED
 from models.translation.library import LookLibrary, library
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 PARTS = ("generator", "reconstruction", "rignet")
 JUDGED = "stylerig"  # of the models that ship, the one whose judge ships with it
 FIRST_HEAD = "108adb400dca35e1464c38f6a2dd3bf2fe4173ce638389e8c2f856a1a3e3f050"  # ``content_hash`` of head-1.npz
@@ -103,13 +103,13 @@ class Rig:
         scheduler: CpuScheduler | None = None,
         name: str | None = None,
     ) -> Rig:
-        """The rig ``name``, or the first of ``model_names``, of the folder ``path``; None is those that ship. ``scheduler`` as
-        in ``load_engine``.
+        """The rig whose files begin with ``name``, or the first of ``model_names``, of the folder ``path``; None is those that ship.
+        ``scheduler`` as in ``load_engine``.
 
         Raises StyleRigError when a file is missing, damaged, or belongs to another generator or face.
         """
-        folder = Path(path) if path else WEIGHTS
-        name = name or model_names(folder)[0]
+        folder = Path(path) if path else folders.WEIGHTS
+        name = name or folders.model_names(folder)[0]
         generator = load_generator(folder / f"{name}-generator.safetensors", device=device)
         attributes = shipped_directions(generator, folder)
         if isinstance(generator.config, GuidedConfig):
@@ -283,21 +283,9 @@ def check_output(size: int, passes: Sequence[str], precision: str) -> None:
         raise bad_controls(f"the size {size} is not between {SIZES[0]} and {SIZES[1]}")
 
 
-def model_names(folder: Path) -> list[str]:
-    """The names of the models in a folder, the one that is meant where none is named first: "studio" where there is one."""
-    names = [path.name.removesuffix("-generator.safetensors") for path in folder.glob("*-generator.safetensors")]
-    if not names:
-        raise StyleRigError(
-            f"There are no weights in {folder}.",
-            "Reinstall StyleRig, or choose the folder of a finished rig training.",
-            code="missing_weights",
-        )
-    return sorted(names, key=lambda name: (name != "studio", name))
-
-
 def weight_files(folder: Path, name: str = "", parts: Sequence[str] = PARTS) -> dict[str, Path]:
     """The files of a model's ``parts`` in a folder; without a ``name`` of the first of its ``model_names``."""
-    name = name or model_names(folder)[0]
+    name = name or folders.model_names(folder)[0]
     files = {part: folder / f"{name}-{part}.safetensors" for part in parts}
     if missing := [path.name for path in files.values() if not path.is_file()]:
         raise StyleRigError(f"{folder} lacks {', '.join(missing)}.", "Train or copy the rig again.", code="missing_weights")

@@ -6,9 +6,7 @@ A look is NAME.safetensors in one of the folders, as ``convert`` and ``train loo
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -19,6 +17,7 @@ from typing import Any
 
 from models.errors import StyleRigError
 from models.io.regular_file import open_regular, read_text
+from models.io.user_folder import user_folder
 from models.translation.config import LookConfig, read_config
 from models.translation.errors import bad_look
 from models.translation.files import FORMAT, LARGEST_HEADER, READS, digest, load_look, refusing
@@ -31,17 +30,6 @@ LARGEST_LOOK = 512 << 20  # bytes of a file that is called by its name; publishe
 LARGEST_CARD = 1 << 16
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 KEPT = 4  # looks that stay in memory, the last used
-
-
-def user_folder() -> Path:
-    """Where a person's own looks lie; it need not be there."""
-    if own := os.environ.get(FOLDER_VARIABLE):
-        return Path(own).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "StyleRig" / "looks"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "StyleRig" / "looks"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "stylerig" / "looks"
 
 
 @dataclass(frozen=True)
@@ -64,7 +52,7 @@ class LookLibrary:
     """The looks in ``folders``; of two with one name that of the first folder is meant. Safe in any thread."""
 
     def __init__(self, folders: Sequence[Path] | None = None):
-        self.folders = [user_folder(), SHIPPED] if folders is None else list(folders)
+        self.folders = [user_folder("looks", FOLDER_VARIABLE), SHIPPED] if folders is None else list(folders)
         self.lock = threading.Lock()
         self.loaded: OrderedDict[tuple[str, str], Look] = OrderedDict()  # by hash and device
         self.elsewhere: dict[str, Path] = {}  # by hash: further files, which are found by it alone

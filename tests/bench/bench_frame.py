@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 
 from models.rigging import Controls, Rig
+from models.rigging.folders import WEIGHTS, model_names
 from models.rigging.frame_plan import plan_frame
-from models.rigging.rig import WEIGHTS, model_names
 from models.rigging.rignet import METHODS
 from tests.bench.networks import bare_synthesis, stylegan2
 from tests.bench.timing import milliseconds

@@ -18,7 +18,7 @@ from backend import __version__
 from backend.cli import doctor, main, sample, serve, train_rig
 from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig, load_generator, save_generator
-from models.rigging import rig as rigging
+from models.rigging import folders
 from tests.helpers import fake_rig
 
 
@@ -115,7 +115,7 @@ def test_doctor_reports_every_check(capsys, monkeypatch):
 
 def test_doctor_says_what_is_wrong_and_goes_on(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "pinned", lambda: {"numpy": "0.1", "no-such-package": "1"})
-    monkeypatch.setattr("models.rigging.rig.WEIGHTS", tmp_path)
+    monkeypatch.setattr("models.rigging.folders.WEIGHTS", tmp_path)
     monkeypatch.setenv("FAKE_RIG_MISSING", "1")
     status, out, _ = call(capsys, "doctor")
     assert status == 1
@@ -217,12 +217,12 @@ def test_a_part_of_the_rigs_training_by_its_new_and_its_old_name():
 
 
 def test_the_doctor_sees_a_model_of_which_a_file_is_missing(tmp_path, monkeypatch):
-    weights = rigging.WEIGHTS
+    weights = folders.WEIGHTS
     if not list(weights.glob("stylerig-*.safetensors")):
         pytest.skip("no weights are there")
     for path in weights.glob("stylerig-*.safetensors"):
         (tmp_path / path.name).symlink_to(path)
-    monkeypatch.setattr(rigging, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(folders, "WEIGHTS", tmp_path)
     assert "stylerig: " in doctor.check_weights(argparse.Namespace())
     (tmp_path / "stylerig-rignet.safetensors").unlink()
     with pytest.raises(StyleRigError, match=r"lacks stylerig-rignet\.safetensors"):

@@ -741,7 +741,7 @@ def test_the_largest_latent_and_controls_give_a_picture_or_say_why_not(real_clie
 
 
 def test_the_shipped_weights_are_served():
-    from models.rigging.rig import WEIGHTS, model_names
+    from models.rigging.folders import WEIGHTS, model_names
 
     if not list(WEIGHTS.glob("*-generator.safetensors")):
         pytest.skip("no weights are there yet: the real rig was tested untrained")

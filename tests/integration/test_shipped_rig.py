@@ -13,7 +13,8 @@ from models.evaluation.control import load_judge
 from models.face.alignment import project_landmarks
 from models.face.parameters import RigParameters
 from models.rigging import Controls, Rig
-from models.rigging.rig import WEIGHTS, hash_files, weight_files
+from models.rigging.folders import WEIGHTS
+from models.rigging.rig import hash_files, weight_files
 
 SEEDS = range(900, 906)
 YAWS = (-25.0, 0.0, 25.0)

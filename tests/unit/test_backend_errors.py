@@ -70,7 +70,7 @@ def test_commands_in_hints_exist(code):
 
 
 def test_the_terminal_shows_the_command_too(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("models.rigging.rig.WEIGHTS", tmp_path)
+    monkeypatch.setattr("models.rigging.folders.WEIGHTS", tmp_path)
     assert main.main(["sample", "--seeds", "1", "--output", str(tmp_path / "out"), "--device", "cpu"]) == 2
     assert "finished rig training. `python -m backend train rig` trains a rig." in capsys.readouterr().err
 

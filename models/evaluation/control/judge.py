@@ -8,7 +8,8 @@ from models.errors import StyleRigError
 from models.face import FaceModel
 from models.face.parameters import RigParameters
 from models.perception.face_regressor import Estimator
-from models.rigging.rig import WEIGHTS, Rig
+from models.rigging.folders import WEIGHTS
+from models.rigging.rig import Rig
 
 READABLE = 0.3  # R² from which the judge can tell an expression at all
 VARIES = 0.005  # R² from which the training pictures vary it

@@ -32,7 +32,8 @@ from models.face.harmonics import luminance
 from models.face.parameters import RigParameters, part_sizes
 from models.io.images import to_uint8
 from models.perception.face_regressor import Estimator
-from models.rigging.rig import WEIGHTS, Rig, hash_files
+from models.rigging.folders import WEIGHTS
+from models.rigging.rig import Rig, hash_files
 
 READ = ("yaw", "pitch", *EXPRESSIONS, "light")
 WIDTHS = {"landmarks": (68, 2), "harmonics": (9,), **dict.fromkeys(READ, ())}

@@ -20,7 +20,7 @@ from models.evaluation.methods.rigs import GuidedMethod, RigNetMethod, stage_min
 from models.evaluation.plots import Series, line_plot
 from models.io.images import image_grid, save_image
 from models.rigging import Controls, Rig
-from models.rigging.rig import WEIGHTS
+from models.rigging.folders import WEIGHTS
 
 RIGNETS = {"joint": "RigNet, joint (ours)", "paper": "RigNet, as published", "simultaneous": "RigNet, as published, all at once"}
 LINEAR = {"steering": (steering, "steering (linear fit)"), "interfacegan": (interfacegan, "InterFaceGAN"), "sefa": (sefa, "SeFa")}
