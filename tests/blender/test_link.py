@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -262,6 +263,18 @@ def test_a_log_that_cannot_be_written_is_done_without(part, process, settings, t
         without = part("client.process").LaunchSettings(settings.python, settings.payload, log, 30)
         assert process.client(without).health()["status"] == "ok"
         process.stop()
+
+
+def test_the_folder_of_own_rigs_reaches_the_backend(part, process, settings, tmp_path, monkeypatch):
+    preferences, manager = part("settings").preferences(), part("client.backend_manager")
+    preferences.rigs = str(tmp_path / "rigs")
+    chosen = manager.launch_settings().rigs
+    preferences.rigs = ""
+    assert chosen == tmp_path / "rigs" and manager.launch_settings().rigs is None
+    started, launch = [], part("client.process").subprocess.Popen
+    monkeypatch.setattr(part("client.process").subprocess, "Popen", lambda *a, **k: started.append(k["env"]) or launch(*a, **k))
+    process.client(dataclasses.replace(settings, rigs=tmp_path / "rigs"))
+    assert started[0]["STYLERIG_RIGS"] == str(tmp_path / "rigs")
 
 
 HOST_VARIABLES = {
