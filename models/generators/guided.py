@@ -31,6 +31,7 @@ from models.generators.layers import (
 )
 from models.generators.person import PersonConfig
 from models.generators.planes import Planes, PlanesConfig
+from models.generators.roi import Box, drawn_parts
 from models.generators.stylegan2 import over_backdrop
 
 WIDE_UP_TO = 32  # pixels: guide convolutions are 3x3 up to here, 1x1 above
@@ -194,9 +195,16 @@ class GuidedSynthesisNetwork(nn.Module):
             before = config.channels[resolution]
 
     def raw(
-        self, ws: Tensor, noise: str = "const", resolution: int | None = None, seed: int | None = None, guide: Tensor | None = None
+        self,
+        ws: Tensor,
+        noise: str = "const",
+        resolution: int | None = None,
+        seed: int | None = None,
+        guide: Tensor | None = None,
+        box: Box | None = None,
     ) -> Tensor:
         """The network's own channels (N, outputs, R, R), unclipped, mattes last; ``resolution`` stops at an earlier block.
+        Of a ``box`` only these pixels, and of the fine layers only what they need.
 
         There is no noise: the maps stand in its place. Without maps all have the shape of the mean head, at rest.
 
@@ -206,13 +214,18 @@ class GuidedSynthesisNetwork(nn.Module):
         if guide is None:
             guide = self.mean_maps(size).expand(len(ws), -1, -1, -1)
         maps = pyramid(self.painted(guide, ws), [side for side in self.block_resolutions if side <= size])
+        parts = drawn_parts(box or Box.whole(size), list(maps))
         x = image = None
-        index = 0
-        for side, at_size in maps.items():
+        index, before = 0, Box.whole(0)
+        for part, (side, at_size) in zip(parts, maps.items(), strict=True):
             block = getattr(self, f"b{side}")
-            x, image = block(x, image, ws[:, index : index + block.num_conv + 1].float(), at_size, self.dtype)
-            index += block.num_conv
-        return cast(Tensor, image)
+            if x is not None and image is not None and part.halved() != before:
+                source = part.halved().inside(before).place
+                x, image = x[..., *source], image[..., *source]
+            x, image = block(x, image, ws[:, index : index + block.num_conv + 1].float(), at_size[..., *part.place], self.dtype)
+            index, before = index + block.num_conv, part
+        drawn = cast(Tensor, image)
+        return drawn if box is None else drawn[..., *box.inside(before).place]
 
     def colours(self, w: Tensor) -> Tensor:
         """Roots of the linear colours (N, 3, 3) of what ``PALETTE`` names, of people w (N, w_dim); for generators that have one."""

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.device_rng import DeviceRng
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.face.camera import Camera
@@ -23,6 +24,7 @@ from models.generators.guide import CHANNELS, SURFACE, GuideMesh, guide_maps
 from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, pyramid
 from models.generators.person import PersonConfig, PersonMapping, PersonNetwork, features_of_choices
 from models.generators.planes import PlanesConfig
+from models.generators.roi import Box
 from models.rigging import Controls, Rig
 from models.synthetic.description import amounts_of
 from models.synthetic.person import latent_size, person_from_latent
@@ -30,7 +32,7 @@ from models.training.core.checkpoint import Stopped
 from models.training.core.config import parse_settings
 from models.training.core.trainer import Trainer
 from models.training.guided_generator.config import GuidedPlan, Stage
-from models.training.guided_generator.task import GuidedTask, open_training, train_guided
+from models.training.guided_generator.task import GuidedTask, open_training, train_guided, window
 from models.training.people import people, train_person_network
 
 SMALL = {4: 16, 8: 16, 16: 16, 32: 8}
@@ -112,6 +114,22 @@ def test_the_maps_steer_the_picture_and_w_says_who(face, mesh):
     assert sum(p.numel() for p in (*mapping.parameters(), *network.parameters())) <= config.size
 
 
+def test_a_part_is_what_the_whole_shows_there(face, mesh):
+    torch.manual_seed(0)
+    sizes = SMALL | {64: 8, 128: 4}
+    network = GuidedSynthesisNetwork(
+        GuidedConfig(resolution=128, channels=sizes, palette=True, planes=PlanesConfig(features=2, channels={4: 8}))
+    )
+    maps, w = guide_maps(mesh, *heads(face, 2, 0.3), 128), torch.randn(2, 12, 512)
+    whole = network.raw(w, guide=maps)
+    for box in (Box(0, 32, 96, 128), Box(34, 98, 40, 104), Box.whole(128)):
+        assert torch.allclose(network.raw(w, guide=maps, box=box), whole[..., *box.place], atol=1e-4)
+    for number in range(20):
+        box = window(Stage(resolution=64, batch=1, images=1, learning_rate=0.01, window=48), DeviceRng(number))
+        assert min(box.top, box.left) >= 0 and max(box.bottom, box.right) <= 64 and box.width == box.height == 48
+    assert window(Stage(resolution=64, batch=1, images=1, learning_rate=0.01, window=64), DeviceRng(1)) is None
+
+
 def test_each_layer_sees_the_average_of_the_maps():
     guide = torch.rand(1, 3, 32, 32)
     levels = pyramid(guide, [4, 8, 16, 32])
@@ -150,7 +168,7 @@ def folder(tmp_path_factory, face) -> Path:
 def plan(**changes) -> GuidedPlan:
     stages = (
         Stage(resolution=16, batch=4, images=60, learning_rate=0.01, warmup_images=0),
-        Stage(resolution=32, batch=4, images=8, learning_rate=0.005, adversarial_weight=0.2),
+        Stage(resolution=32, batch=4, images=8, learning_rate=0.005, adversarial_weight=0.2, window=16),
     )
     return GuidedPlan(channels=SMALL, stages=stages, people=0).replace(**changes)
 

@@ -23,10 +23,10 @@ from models.generators.engines import engine as engines
 from models.generators.engines import fused2, kernels_place
 from models.generators.engines.convolution import array
 from models.generators.engines.kernels import load, store
-from models.generators.engines.roi import Box, drawn_parts
 from models.generators.engines.scheduler import CpuScheduler, WorkerGroup, WorkerSlot
 from models.generators.guided import GuidedConfig
 from models.generators.planes import PlanesConfig
+from models.generators.roi import Box, drawn_parts
 from models.generators.stylegan3_config import StyleGAN3Config
 from tests.bench.networks import stylegan3
 from tests.data.official_format import lively, stylegan3_config

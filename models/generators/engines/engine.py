@@ -15,10 +15,10 @@ from torch import Tensor
 from models.errors import StyleRigError
 from models.generators import guided, stylegan2, stylegan3
 from models.generators.cpu import usable_precision
-from models.generators.engines.roi import Box
 from models.generators.engines.scheduler import CpuScheduler, WorkerSlot
 from models.generators.generator import Generator, raw_channels
 from models.generators.noise import check_noise, draw_noise
+from models.generators.roi import Box
 from models.generators.stylegan2 import over_backdrop, split_matte
 
 EXACTNESS = ("exact", "fast")

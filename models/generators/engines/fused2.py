@@ -13,10 +13,10 @@ from torch.nn.functional import pad
 from models.generators.bias_act import LEAK
 from models.generators.engines.convolution import Convolution, array, padded, whole
 from models.generators.engines.kernels import LANES, activate_rows, blur_rows, dot_rows
-from models.generators.engines.roi import Box, drawn_parts
 from models.generators.engines.scheduler import WorkerSlot
 from models.generators.guided import GuidedLayer, GuidedSynthesisNetwork
 from models.generators.layers import GAIN, FullyConnectedLayer, SynthesisLayer, ToRGBLayer
+from models.generators.roi import Box, drawn_parts
 from models.generators.stylegan2 import SynthesisNetwork
 
 UNLIMITED = 3e38

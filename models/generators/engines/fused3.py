@@ -12,10 +12,10 @@ from torch import Tensor
 from models.generators.bias_act import LEAK
 from models.generators.engines.convolution import Convolution, array, padded, whole
 from models.generators.engines.kernels import BAND, CHUNK, STRIP, TAPS, filter_tiles, parts
-from models.generators.engines.roi import Box
 from models.generators.engines.scheduler import WorkerSlot
 from models.generators.filtered_lrelu import downsample, upsample
 from models.generators.layers import GAIN
+from models.generators.roi import Box
 from models.generators.stylegan3 import FilteredLayer, SynthesisNetwork
 
 UNLIMITED = 3e38

@@ -11,10 +11,10 @@ from torch.nn.functional import conv2d
 
 from models.generators.engines.convolution import array, padded
 from models.generators.engines.fused2 import FusedStyleGAN2, Layer
-from models.generators.engines.roi import Box
 from models.generators.engines.scheduler import WorkerSlot
 from models.generators.guided import GuidedLayer, GuidedSynthesisNetwork, pyramid
 from models.generators.layers import GAIN
+from models.generators.roi import Box
 
 
 class GuidedFusedLayer(Layer):

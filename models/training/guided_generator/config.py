@@ -22,7 +22,8 @@ class Stage(config.Stage):
     """So many images at one resolution; ``adversarial_weight`` is that of realism (0: pairs alone).
 
     ``feature_weight`` is that of feature matching, relative to it; ``dyed`` is the share of images whose clothes get another
-    colour.
+    colour. With a ``window`` of so many pixels, a step draws only that part of its images, somewhere on them: what fine layers
+    draw is of its surroundings alone.
     """
 
     renamed: ClassVar[dict[str, str]] = {"patches": "adversarial_weight", "patch_rate": "discriminator_learning_rate"}
@@ -36,6 +37,7 @@ class Stage(config.Stage):
     feature_focus: NonNegative = 4.0
     pair_skip: int = Field(default=0, ge=0, le=4)
     dyed: Fraction = 0.7
+    window: int = Field(default=0, ge=0, le=1024, multiple_of=4)
     adversarial_weight: NonNegative = 0.0
     feature_weight: NonNegative = 0.3
     discriminator_learning_rate: Positive = 0.001

@@ -21,6 +21,7 @@ from models.face.parameters import RigParameters
 from models.generators import Generator, guide, save_generator
 from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork
 from models.generators.person import PersonConfig, PersonMapping, features_of_choices
+from models.generators.roi import Box
 from models.io.images import image_grid, save_image
 from models.synthetic.classes import CLASSES
 from models.training.core.distributed import World
@@ -67,9 +68,9 @@ class Networks(nn.Module):
         """Premultiplied images and mattes (N, 4 + M, R, R) in [-1, 1] of people (N, F) whom ``maps`` pose."""
         return self.draw(self.mapping.from_features(features), maps, resolution)
 
-    def draw(self, w: Tensor, maps: Tensor, resolution: int) -> Tensor:
-        """The same of people w (N, w_dim)."""
-        return self.synthesis.raw(w[:, None].expand(-1, self.config.num_ws, -1), resolution=resolution, guide=maps)
+    def draw(self, w: Tensor, maps: Tensor, resolution: int, box: Box | None = None) -> Tensor:
+        """The same of people w (N, w_dim), or the pixels of a ``box`` of it."""
+        return self.synthesis.raw(w[:, None].expand(-1, self.config.num_ws, -1), resolution=resolution, guide=maps, box=box)
 
 
 @dataclass(eq=False)
@@ -81,7 +82,12 @@ class Batch:
     maps: Tensor  # (N, G, R, R)
     landmarks: Tensor  # (N, 68, 2)
     mattes: Tensor | None  # (N, M, R, R) in [-1, 1]
+    box: Box | None = None  # the part that is looked at; None: all
     regularise_r1: bool = False
+
+    def seen(self, images: Tensor) -> Tensor:
+        """The part (N, C, H, W) of images (N, C, R, R)."""
+        return images if self.box is None else images[..., *self.box.place]
 
 
 class GuidedTask(Task[Stage]):
@@ -161,6 +167,7 @@ class GuidedTask(Task[Stage]):
             clothes = list(MATTES).index("clothes")
             batch.real = dye_images(batch.real, batch.mattes[:, clothes : clothes + 1], gains)
             batch.features = self.dye.describe(batch.features, gains)
+        batch.box = window(self.stage, rng)
         batch.regularise_r1 = progress.steps % R1_INTERVAL == 0
         return batch
 
@@ -199,13 +206,13 @@ class GuidedTask(Task[Stage]):
     def step(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
         stage = self.stage
         w = self.networks.mapping.from_features(batch.features)
-        drawn = self.networks.draw(w, batch.maps, stage.resolution)
-        images, mattes = drawn[:, :4], drawn[:, 4:]
-        focus, near = focus_weights(1.0, batch.landmarks, stage.resolution, stage.feature_focus)
-        loss = losses.pair_loss(images, batch.real, focus, 1.0, stage.pair_skip, near)
+        drawn = self.networks.draw(w, batch.maps, stage.resolution, batch.box)
+        images, mattes, real = drawn[:, :4], drawn[:, 4:], batch.seen(batch.real)
+        focus, near = map(batch.seen, focus_weights(1.0, batch.landmarks, stage.resolution, stage.feature_focus))
+        loss = losses.pair_loss(images, real, focus, 1.0, stage.pair_skip, near)
         values = {"pair": loss.item()}
         if batch.mattes is not None:
-            matte_loss = losses.pyramid_loss(mattes - batch.mattes, torch.ones_like(focus), 0.0, 0)
+            matte_loss = losses.pyramid_loss(mattes - batch.seen(batch.mattes), torch.ones_like(focus), 0.0, 0)
             loss, values = loss + self.plan.matte_weight * matte_loss, values | {"mattes": matte_loss.item()}
         if self.palette:
             colours = (self.networks.synthesis.colours(w) - self.palette.colours(batch.features)).abs().mean()
@@ -213,7 +220,7 @@ class GuidedTask(Task[Stage]):
         if stage.adversarial_weight:
             fake, weight = within_matte(images), stage.adversarial_weight
             figures, gradient = discriminator_step(
-                self.discriminator, fake, batch.real, len(fake), weight, weight * stage.feature_weight,
+                self.discriminator, fake, real, len(fake), weight, weight * stage.feature_weight,
                 stage.r1_gamma / 2 * R1_INTERVAL * batch.regularise_r1,
             )  # fmt: skip
             loss, values = loss + (fake * gradient).sum(), values | figures
@@ -260,6 +267,14 @@ class GuidedTask(Task[Stage]):
             "device": self.world.device.type,
             "stages": "; ".join(f"{stage.resolution}, {stage.images} images" for stage in self.plan.stages),
         }
+
+
+def window(stage: Stage, rng: DeviceRng) -> Box | None:
+    """Where on its images a step of the stage looks; None: everywhere."""
+    if not stage.window or stage.window >= stage.resolution:
+        return None
+    top, left = (2 * int(rng.rand(1) * ((stage.resolution - stage.window) // 2 + 1)) for _ in range(2))
+    return Box(top, top + stage.window, left, left + stage.window)
 
 
 def open_training(
