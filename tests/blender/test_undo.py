@@ -132,6 +132,15 @@ def engine(_extension, _part, _monkeypatch, _tmp_path) -> None:
     bpy.context.scene.render.engine = "STYLERIG"
 
 
+def earlier_group(_extension, part, _monkeypatch, _tmp_path) -> None:
+    bpy.context.scene.render.engine = "STYLERIG"
+    bpy.ops.stylerig.setup_compositor()
+    groups = part("render.node_groups")
+    for name in groups.GROUPS:
+        if (group := groups.known_group(name)) is not None:
+            group[groups.VERSION] = 1
+
+
 def folder(_extension, _part, _monkeypatch, tmp_path) -> dict:
     bpy.context.scene.render.engine = "STYLERIG"
     return {"directory": str(tmp_path / "shot")}
@@ -203,6 +212,7 @@ SITUATIONS = {
     "copy_capture": actor,
     "setup_compositor": engine,
     "setup_sequence": folder,
+    "update_node_groups": earlier_group,
     "portrait_texture": known_frames,
     "portrait_from_photo": photo,
 }
