@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import signal
@@ -187,6 +188,7 @@ def local_variables() -> dict[str, str]:
     return {**SAME_BITS, **NICENESS, "PYTHONPATH": path} | ({} if "RAY_AUTH_TOKEN" in os.environ else own_token())
 
 
+@functools.cache  # Ray reads its token once in a process
 def own_token() -> dict[str, str]:
     """What keeps a cluster that ends with this process to itself: it listens to the network, as all of Ray's do."""
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
