@@ -72,7 +72,7 @@ class NothingJob:
 
 
 def no_library(device: str) -> SimpleNamespace:
-    return SimpleNamespace(folder=None)
+    return SimpleNamespace(places={})
 
 
 def driver_seconds(folder: Path, pictures: int = PICTURES) -> float:
