@@ -49,8 +49,9 @@ def steps(options: argparse.Namespace) -> Iterator:
         bpy.ops.stylerig.apply_pose(pose="Smile")
     yield from sidebar(options.output / "sidebar.png", rig, lambda name: name not in SHUT)
     yield from window.screenshot(options.output / "mesh.png", window.find_area("VIEW_3D"))
-    with bpy.context.temp_override(**window.view_3d()):
-        bpy.ops.stylerig.add_look(name="drawing")
+    if any(look["name"] == "drawing" for look in window.part("client.backend_manager").backend_client().looks()):
+        with bpy.context.temp_override(**window.view_3d()):
+            bpy.ops.stylerig.add_look(name="drawing")
     bpy.context.scene.render.engine, bpy.context.scene.render.use_motion_blur = "STYLERIG", True
     yield from other_workspace("Modeling")  # its sidebar remembers no panels that were open or shut
     yield from sidebar(options.output / "sidebar_below.png", rig, lambda name: name in BELOW)
