@@ -62,6 +62,7 @@ def test_nothing_there_is_told_to_the_first_who_asks(rigs, monkeypatch, tmp_path
 
 @pytest.mark.parametrize("platform, variables, expected", [
     ("linux", {"XDG_DATA_HOME": "/data"}, "/data/stylerig/rigs"), ("darwin", {"HOME": "/me"}, "/me/Library/Application Support/StyleRig/rigs"),
+    ("win32", {"APPDATA": "/roaming"}, "/roaming/StyleRig/rigs"),
     ("linux", {"OURS": "/mine"}, "/mine")])  # fmt: skip
 def test_where_a_person_keeps_them(platform, variables, expected, monkeypatch):
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
