@@ -137,7 +137,8 @@ def list_looks() -> int:
 
 def look_file(text: str) -> Path:
     """The file of a look by its path, or by its name. Raises StyleRigError for a name that there is not."""
-    from models.translation.library import NAME, library
+    from models.io.user_folder import NAME
+    from models.translation.library import library
 
     path = Path(text)
     is_path = path.exists() or path.suffix in WEIGHTS or not NAME.fullmatch(text)

@@ -146,12 +146,9 @@ def setup_compositor(
     if shown:
         check_depth(tree, shown)
     through_lens = lens_of(lens, tree, scene)
-    for node in [node for node in tree.nodes if node.name.startswith(PLATE)]:
-        tree.nodes.remove(node)
+    remove_earlier(tree)
     if motion_blur:
-        scene.render.use_motion_blur = False  # or all would be blurred twice
-        for view_layer in scene.view_layers:
-            view_layer.use_pass_vector = True
+        use_vector_pass(scene)
     layers = render_layers(tree, scene)
     source = plate_nodes(tree, image, scene).outputs["Image"]
     portrait, matte = layers.outputs["Image"], layers.outputs["HeadMatte"]
@@ -180,6 +177,19 @@ def setup_compositor(
     set_exact_colours(scene)
     leave_script()
     return tree
+
+
+def remove_earlier(tree: bpy.types.NodeTree) -> None:
+    """Take away the nodes of an earlier set-up."""
+    for node in [node for node in tree.nodes if node.name.startswith(PLATE)]:
+        tree.nodes.remove(node)
+
+
+def use_vector_pass(scene: bpy.types.Scene) -> None:
+    """Have the pass Vector in every view layer, and the engine's own blur off, or all would be blurred twice."""
+    scene.render.use_motion_blur = False
+    for view_layer in scene.view_layers:
+        view_layer.use_pass_vector = True
 
 
 def objects_scene(tree: bpy.types.NodeTree) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")  # what may be called by its file's or folder's name
 
 
 def user_folder(kind: str, variable: str) -> Path:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import StyleRigError
-from models.io.user_folder import user_folder
+from models.io.user_folder import NAME, user_folder
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 FOLDER_VARIABLE = "STYLERIG_RIGS"  # the person's folder, in place of the system's usual one
 GENERATOR = "-generator.safetensors"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 
 
 @dataclass(frozen=True)

@@ -283,9 +283,8 @@ def check_output(size: int, passes: Sequence[str], precision: str) -> None:
         raise bad_controls(f"the size {size} is not between {SIZES[0]} and {SIZES[1]}")
 
 
-def weight_files(folder: Path, name: str = "", parts: Sequence[str] = PARTS) -> dict[str, Path]:
-    """The files of a model's ``parts`` in a folder; without a ``name`` of the first of its ``model_names``."""
-    name = name or folders.model_names(folder)[0]
+def weight_files(folder: Path, name: str, parts: Sequence[str] = PARTS) -> dict[str, Path]:
+    """The files of the ``parts`` of the model ``name`` in a folder. Raises StyleRigError where one is missing."""
     files = {part: folder / f"{name}-{part}.safetensors" for part in parts}
     if missing := [path.name for path in files.values() if not path.is_file()]:
         raise StyleRigError(f"{folder} lacks {', '.join(missing)}.", "Train or copy the rig again.", code="missing_weights")

@@ -6,7 +6,6 @@ A look is NAME.safetensors in one of the folders, as ``convert`` and ``train loo
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 from models.errors import StyleRigError
 from models.io.regular_file import open_regular, read_text
-from models.io.user_folder import user_folder
+from models.io.user_folder import NAME, user_folder
 from models.translation.config import LookConfig, read_config
 from models.translation.errors import bad_look
 from models.translation.files import FORMAT, LARGEST_HEADER, READS, digest, load_look, refusing
@@ -28,7 +27,6 @@ FOLDER_VARIABLE = "STYLERIG_LOOKS"  # the person's folder, in place of the syste
 SUFFIX = ".safetensors"
 LARGEST_LOOK = 512 << 20  # bytes of a file that is called by its name; published ones are up to 220 MB
 LARGEST_CARD = 1 << 16
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 KEPT = 4  # looks that stay in memory, the last used
 
 
