@@ -158,12 +158,11 @@ def setup_compositor(
         portrait, matte = (vector_blur(tree, layers, scene, socket) for socket in (portrait, matte))
     if depth_of_field:
         portrait, matte = (defocus(tree, layers, scene, socket) for socket in (portrait, matte))
-    rendered = None
     if shown:
         compared = covered(tree, (portrait, matte, layers.outputs["HeadDepth"]), source, shown, through_lens)
         result, matte, rendered = compared.picture, compared.matte, compared.objects
     else:
-        matte = through_lens(matte)
+        matte, rendered = through_lens(matte), None
         result = over_node(tree, "Over", source, through_lens(portrait)).outputs["Image"]
         arrange((result.node, 320, -60))
     if light_wrap > 0 or match_plate:
