@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from models.generators.bias_act import LEAK, modulate
 from models.generators.config import GeneratorConfig, mapping_size
 from models.generators.errors import bad_config
-from models.generators.guide import CHANNELS, COVERED, LIGHT, POINT, SHELL_COVERED, SHELL_LIGHT, SHELL_POINT, SHELL_SIZE, SHOULDERS, Guide
+from models.generators.guide import CHANNELS, COVERED, LIGHT, POINT, SHELL_COVERED, SHELL_LIGHT, SHELL_POINT, SHOULDERS, Guide
 from models.generators.layers import (
     GAIN,
     FullyConnectedLayer,
@@ -38,6 +38,8 @@ WIDE_UP_TO = 32  # pixels: guide convolutions are 3x3 up to here, 1x1 above
 GUIDE_STD = 0.3  # of a guide convolution's first weights, times the square root of its inputs
 OUR_HEADS = ("head-2",)  # a file names no other: a name could be a path
 MOST_GUIDES, MOST_MATTES = 256, 16
+PAINTED = 128  # pixels: what w says is painted on maps of this size, as fine as the shell's, for all coarser layers
+LEAST_SHARE = 1e-3  # of a pixel: where less is covered nothing is seen
 PALETTE = ("shirt", "jacket", "hair")  # what w says the colour of; without a jacket it has the shirt's
 
 
@@ -213,16 +215,16 @@ class GuidedSynthesisNetwork(nn.Module):
         size = resolution or self.block_resolutions[-1]
         if guide is None:
             guide = self.mean_maps(size).expand(len(ws), -1, -1, -1)
-        maps = pyramid(self.painted(guide, ws), [side for side in self.block_resolutions if side <= size])
-        parts = drawn_parts(box or Box.whole(size), list(maps))
+        sizes = [side for side in self.block_resolutions if side <= size]
+        parts = drawn_parts(box or Box.whole(size), sizes)
         x = image = None
         index, before = 0, Box.whole(0)
-        for part, (side, at_size) in zip(parts, maps.items(), strict=True):
+        for side, part, told in zip(sizes, parts, self.told(guide, ws, parts), strict=True):
             block = getattr(self, f"b{side}")
             if x is not None and image is not None and part.halved() != before:
                 source = part.halved().inside(before).place
                 x, image = x[..., *source], image[..., *source]
-            x, image = block(x, image, ws[:, index : index + block.num_conv + 1].float(), at_size[..., *part.place], self.dtype)
+            x, image = block(x, image, ws[:, index : index + block.num_conv + 1].float(), told, self.dtype)
             index, before = index + block.num_conv, part
         drawn = cast(Tensor, image)
         return drawn if box is None else drawn[..., *box.inside(before).place]
@@ -231,18 +233,34 @@ class GuidedSynthesisNetwork(nn.Module):
         """Roots of the linear colours (N, 3, 3) of what ``PALETTE`` names, of people w (N, w_dim); for generators that have one."""
         return cast(FullyConnectedLayer, self.palette)(w.float()).unflatten(1, (-1, 3))
 
-    def painted(self, maps: Tensor, ws: Tensor, planes: Tensor | None = None) -> Tensor:
-        """The maps (N, G, R, R) and on them what ``ws`` (N, num_ws, w_dim) says: clothes and hair in their colours, and the planes.
+    def told(self, maps: Tensor, ws: Tensor, parts: Sequence[Box], planes: Tensor | None = None) -> list[Tensor]:
+        """What the blocks' layers are told of their ``parts``: the average (N, C, h, w) there of maps (N, G, R, R), and what ``ws`` says.
 
+        What w says is painted on maps of ``PAINTED`` pixels for all coarser layers, for finer ones on their own part alone.
         ``planes`` are those of ``ws``, where they were drawn before.
         """
+        sizes = self.block_resolutions[: len(parts)]
+        averaged, coarse = pyramid(maps, sizes), [side for side in sizes if side <= PAINTED]
+        if self.planes is not None and planes is None:
+            planes = self.planes(ws)
+        far = None if self.planes is None else read(self.planes, cast(Tensor, planes), averaged[coarse[-1]], SHELL_COVERED, SHELL_POINT)
+        told = pyramid(self.painted(averaged[coarse[-1]], ws, planes, far), coarse)
+        seen = [told[side][..., *part.place] for side, part in zip(coarse, parts, strict=False)]
+        for side, part in zip(sizes[len(coarse) :], parts[len(coarse) :], strict=True):
+            finer = None if far is None else F.interpolate(far, size=(side, side), mode="bilinear", align_corners=False)[..., *part.place]
+            seen.append(self.painted(averaged[side][..., *part.place], ws, planes, finer))
+        return seen
+
+    def painted(self, maps: Tensor, ws: Tensor, planes: Tensor | None, far: Tensor | None) -> Tensor:
+        """The maps (N, G, H, W) and on them what ``ws`` (N, num_ws, w_dim) says: clothes and hair in their colours, and what
+        stands on the planes where the surface lies; ``far`` (N, features, H, W) is what stands there where the shell lies."""
         parts = [maps]
         if self.palette is not None:
             cloth = maps[:, SHOULDERS] * maps[:, LIGHT]
             colours = self.colours(ws[:, -1]).unbind(1)  # as all colours, the finest layers'
             parts += [colour[:, :, None, None] * on for colour, on in zip(colours, (cloth, cloth, maps[:, SHELL_LIGHT]), strict=True)]
         if self.planes is not None:
-            parts += read(self.planes, self.planes(ws) if planes is None else planes, maps)
+            parts += [read(self.planes, cast(Tensor, planes), maps, COVERED, POINT), cast(Tensor, far)]
         return maps if len(parts) == 1 else torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
 
     def mean_maps(self, size: int) -> Tensor:
@@ -255,14 +273,12 @@ class GuidedSynthesisNetwork(nn.Module):
         return over_backdrop(self.raw(ws, guide=guide)[:, : self.img_channels])
 
 
-def read(planes: Planes, drawn: Tensor, maps: Tensor) -> list[Tensor]:
-    """What planes say of the points that pixels of the maps see of the surface and of the shell, 0 where there is none."""
-    size = maps.shape[-1]
-    shell = maps[:, SHELL_COVERED.start : SHELL_POINT.stop]
-    if size > SHELL_SIZE:
-        shell = F.avg_pool2d(shell, size // SHELL_SIZE)
-    near, far = planes.read(drawn, maps[:, POINT]) * maps[:, COVERED], planes.read(drawn, shell[:, -3:]) * shell[:, :1]
-    return [near, far if far.shape[-1] == size else F.interpolate(far, size=(size, size), mode="bilinear", align_corners=False)]
+def read(planes: Planes, drawn: Tensor, maps: Tensor, covered: slice, point: slice) -> Tensor:
+    """What planes say (N, features, H, W) of the points of a surface that pixels of the maps see, 0 where there is none.
+
+    Where maps hold its coverage and its points, times the coverage, is told by ``covered`` and ``point``."""
+    share = maps[:, covered]
+    return planes.read(drawn, maps[:, point] / share.clamp(min=LEAST_SHARE)) * share
 
 
 def pyramid(guide: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:

@@ -81,11 +81,13 @@ def test_a_place_keeps_its_name_when_the_head_turns(face, mesh):
 
 def test_what_planes_say_of_a_point_goes_where_it_goes(face, mesh):
     torch.manual_seed(0)
-    config = GuidedConfig(resolution=32, channels=SMALL, palette=True, planes=PlanesConfig(features=4, channels={4: 8, 8: 8, 16: 8}))
+    sizes = SMALL | {64: 8, 128: 4}
+    config = GuidedConfig(resolution=128, channels=sizes, palette=True, planes=PlanesConfig(features=4, channels={4: 8, 8: 8, 16: 8}))
     network = GuidedSynthesisNetwork(config)
     maps = torch.cat([guide_maps(mesh, *heads(face, 1, yaw), 128) for yaw in (0.0, 0.5)])
     w = torch.randn(1, config.num_ws, config.w_dim).repeat(2, 1, 1)
-    said = network.painted(maps, w)[:, CHANNELS:]
+    coarse, said = [told[:, CHANNELS:] for told in network.told(maps, w, list(map(Box.whole, sizes)))[-2:]]
+    assert torch.allclose(coarse, torch.nn.functional.avg_pool2d(said, 2), atol=1e-6)
     assert said.shape == (2, config.told_channels - CHANNELS, 128, 128)
     straight, turned = said[:, 9:13]  # the planes' features of the surface
     least = 0.1 * straight.std().item()
@@ -116,13 +118,13 @@ def test_the_maps_steer_the_picture_and_w_says_who(face, mesh):
 
 def test_a_part_is_what_the_whole_shows_there(face, mesh):
     torch.manual_seed(0)
-    sizes = SMALL | {64: 8, 128: 4}
+    sizes = SMALL | {64: 8, 128: 4, 256: 4}
     network = GuidedSynthesisNetwork(
-        GuidedConfig(resolution=128, channels=sizes, palette=True, planes=PlanesConfig(features=2, channels={4: 8}))
+        GuidedConfig(resolution=256, channels=sizes, palette=True, planes=PlanesConfig(features=2, channels={4: 8}))
     )
-    maps, w = guide_maps(mesh, *heads(face, 2, 0.3), 128), torch.randn(2, 12, 512)
+    maps, w = guide_maps(mesh, *heads(face, 2, 0.3), 256), torch.randn(2, 14, 512)
     whole = network.raw(w, guide=maps)
-    for box in (Box(0, 32, 96, 128), Box(34, 98, 40, 104), Box.whole(128)):
+    for box in (Box(0, 64, 192, 256), Box(66, 194, 80, 208), Box.whole(256)):
         assert torch.allclose(network.raw(w, guide=maps, box=box), whole[..., *box.place], atol=1e-4)
     for number in range(20):
         box = window(Stage(resolution=64, batch=1, images=1, learning_rate=0.01, window=48), DeviceRng(number))

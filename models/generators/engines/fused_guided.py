@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d
 from models.generators.engines.convolution import array, padded
 from models.generators.engines.fused2 import FusedStyleGAN2, Layer
 from models.generators.engines.scheduler import WorkerSlot
-from models.generators.guided import GuidedLayer, GuidedSynthesisNetwork, pyramid
+from models.generators.guided import GuidedLayer, GuidedSynthesisNetwork
 from models.generators.layers import GAIN
 from models.generators.roi import Box
 
@@ -48,9 +48,9 @@ class FusedGuided(FusedStyleGAN2):
     def raw(self, w: Tensor, beside: Tensor | None, box: Box | None, slot: WorkerSlot) -> Tensor:
         """w (num_ws, w_dim), maps (G, R, R), None for the mean head's -> (outputs, R, R) float32, 0 outside ``box``."""
         maps = self.network.mean_maps(self.sizes[-1]) if beside is None else beside[None]
-        at_sizes = pyramid(self.network.painted(maps, w[None], self.planes(w)), self.sizes)
+        seen = dict(zip(self.sizes, self.network.told(maps, w[None], list(map(Box.whole, self.sizes)), self.planes(w)), strict=True))
         layers = cast(list[GuidedFusedLayer], self.layers)
-        told = [layer.told(at_sizes[size][0]) for layer, size in zip(layers, self.noise_sizes, strict=True)]
+        told = [layer.told(seen[size][0]) for layer, size in zip(layers, self.noise_sizes, strict=True)]
         return super().raw(w, told, box, slot)
 
     def planes(self, w: Tensor) -> Tensor | None:
