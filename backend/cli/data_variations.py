@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Render, continuing what the folder holds."""
-    from models.evaluation.control.judge_calibration import photograph_variations
+    from models.evaluation.control.judge_calibration import VARIATIONS
 
-    print(photograph_variations(arguments.output, arguments.people, arguments.size, arguments.seed), flush=True)
+    print(VARIATIONS.photograph(arguments.output, arguments.people, arguments.size, arguments.seed), flush=True)
     return 0

@@ -35,6 +35,7 @@ COMMANDS = {  # name: (module, what it does)
     "convert": ("backend.cli.convert", "turn a checkpoint of a generator or a look into safetensors"),
     "data people": ("backend.cli.data_people", "render people with their truth as training data, on one machine or on many"),
     "data variations": ("backend.cli.data_variations", "render people with one thing changed, for evaluate judge-noise"),
+    "data motions": ("backend.cli.data_motions", "render people in slow motions, for evaluate steadiness"),
     "train generator": ("backend.cli.train_generator", "train a generator on a folder of pictures"),
     "train guided": ("backend.cli.train_guided", "train a generator that renderings of the rig steer"),
     "train disco": ("backend.cli.train_disco", "train a DiscoFaceGAN, whose z says who, expression, light and rotation apart"),
@@ -51,6 +52,7 @@ COMMANDS = {  # name: (module, what it does)
     "evaluate ablations": ("backend.cli.evaluate_ablations", "train and measure the rig's losses without each term"),
     "evaluate look": ("backend.cli.evaluate_look", "measure a look on people whom its training never saw, and its flicker"),
     "evaluate sheets": ("backend.cli.evaluate_sheets", "draw the sheets and the film that people judge a rig by"),
+    "evaluate steadiness": ("backend.cli.evaluate_steadiness", "measure whether skin's detail goes where the skin goes"),
     "doctor": ("backend.cli.doctor", "say what is there and what is wrong"),
 }
 USER_ERROR = 2

@@ -8,34 +8,25 @@ the likeness of the same person is measured on.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from models.colour import over_backdrop
-from models.data.image_folder import open_folder
 from models.data.image_set import ImageSet
-from models.errors import StyleRigError
 from models.evaluation.control.identity import other_people, similarity
 from models.evaluation.control.judge import READABLE, expressions
+from models.evaluation.control.photographs import Series
 from models.evaluation.control.response import mean
 from models.evaluation.control.subjects import BATCH, Reading
-from models.face import FaceModel, load_face_model
+from models.face import FaceModel
 from models.face.camera import PORTRAIT_CAMERA
 from models.face.gaze import is_gaze
-from models.io.atomic_write import write_atomic
 from models.perception.face_regressor import SIZE, Estimator
-from models.synthetic.blender.process import default_python
-from models.synthetic.dataset import picture_path, write_index, write_picture
 from models.synthetic.expressions import gaze_weights, neutral
 from models.synthetic.light import Light, draw_light
-from models.synthetic.message import Assets, prepare
-from models.synthetic.person import latent_of, person_from_latent
-from models.synthetic.photographer import Job, Photographer, person_jobs
 from models.synthetic.shot import Shot, draw_rotation
 from models.synthetic.traits import Person
 
@@ -67,49 +58,19 @@ def variation(person: Person, number: int, random: np.random.Generator, face: Fa
             shot(changed, rotation, own[0]), shot(weights, rotation, own[1])]  # fmt: skip
 
 
-def photograph_variations(output: Path, people: int, size: int, seed: int) -> Path:
-    """Render ``people`` in all variations with the studio; pictures that are there are kept."""
-    output.mkdir(parents=True, exist_ok=True)
-    face = load_face_model(None)
-    write_index(output, size, size, seed, people, face)
-    index = json.loads((output / "index.json").read_text())
-    ours = {"variations": list(KINDS), "shots": len(KINDS), "count": people * len(KINDS)}
-    write_atomic(output / "index.json", json.dumps(index | ours, indent=1).encode())
-    missing = [n for n in range(people) if not all(picture_path(output, k).exists() for k in numbers_of(n))]
-    if missing:
-        assets = prepare(face)
-        jobs = (job for person in missing for job in variation_jobs(assets, seed, person, size))
-        with Photographer(assets, default_python(), output / "blender.log") as photographer:
-            for job, frame in photographer.take(jobs):
-                write_picture(picture_path(output, job.number), frame, job.latent, job.person, job.shot, face)
-    return output
-
-
-def numbers_of(person: int) -> range:
-    """The numbers of the pictures of a person."""
-    return range(person * len(KINDS), (person + 1) * len(KINDS))
-
-
-def variation_jobs(assets: Assets, seed: int, number: int, size: int) -> Iterator[Job]:
-    """The pictures of person ``number``."""
-    latent = latent_of(seed, number, assets.face)
-    person = person_from_latent(latent, assets.face)
-    shots = variation(person, number, np.random.default_rng((seed, number)), assets.face)
-    return person_jobs(assets, latent, person, zip(numbers_of(number), shots, strict=True), size)
+VARIATIONS = Series("variations", KINDS, variation)
 
 
 @torch.no_grad()
 def measure_floors(judge: Estimator, folder: Path, face: FaceModel) -> dict:
     """For ``judge.floors``: by kind of edit, the root mean square change of each axis whose truth stayed, in its own
     units, and the likeness of the same person. Raises StyleRigError for pictures that are no variations."""
-    source = open_folder(folder)
-    if (source.index or {}).get("variations") != list(KINDS):
-        raise not_variations(folder)
+    source = VARIATIONS.open(folder)
     pictures = ImageSet(folder, SIZE if source.size % SIZE == 0 else 0, fields=("parameters",), progress=False)
     count = len(pictures.numbers) // len(KINDS)
     rows = np.arange(count * len(KINDS))
     if not np.array_equal(pictures.numbers[rows], rows):
-        raise not_variations(folder)
+        raise VARIATIONS.another_set(folder)
     names = expressions(judge, face, READABLE)
     reading = Reading.joined([read(judge, pictures, part, face, names) for part in np.array_split(rows, -(-len(rows) // BATCH))])
     truth = Reading.of_vector(torch.from_numpy(pictures.truth["parameters"][rows]), face, names)
@@ -144,14 +105,6 @@ def read(judge: Estimator, pictures: ImageSet, rows: np.ndarray, face: FaceModel
     """What the judge sees of some pictures, over the neutral backdrop."""
     rgba = torch.from_numpy(pictures.pictures[rows]).to(judge.mean.device).permute(0, 3, 1, 2).float() / 255
     return Reading.of(judge, over_backdrop(rgba[:, :3], rgba[:, 3:]), face, names)
-
-
-def not_variations(folder: Path) -> StyleRigError:
-    return StyleRigError(
-        f"The pictures in {folder} are not whole sets of variations.",
-        "Choose the folder of a rendering of variations that has finished.",
-        code="bad_pictures",
-    )
 
 
 def add_floors(path: Path, folder: Path, face: FaceModel, device: torch.device | str = "cpu") -> Estimator:
