@@ -10,7 +10,9 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("--rig", type=Path, help="folder of a rig whose w is edited (default: the one that ships)")
-    parser.add_argument("--guided", type=Path, help="folder with NAME-generator.safetensors of a guided generator")
+    parser.add_argument(
+        "--guided", type=Path, help="folder with NAME-generator.safetensors of a guided generator (default: the one that ships)"
+    )
     parser.add_argument("--disco", type=Path, help="disco-generator.safetensors of train disco")
     parser.add_argument(
         "--judge", help="file of a network that judges, or module:function (docs/methods.md); default: the one beside the rig"
@@ -33,14 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
     from models.evaluation.methods.run import fill_page, table
     from models.io.atomic_write import write_atomic
     from models.rigging import Rig
-    from models.rigging.folders import WEIGHTS
+    from models.rigging.folders import GUIDED, WEIGHTS, model_names
     from models.rigging.rig import JUDGED
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     rig = Rig.load(arguments.rig, choose_device(arguments.device), name=None if arguments.rig else JUDGED)
     judge = open_judge(arguments.judge, rig, arguments.rig)
-    results = evaluate_methods(rig, judge, arguments.guided, arguments.disco, chosen(arguments.methods), max(arguments.portraits, 1),
+    guided = arguments.guided or (WEIGHTS if GUIDED in model_names(WEIGHTS) else None)
+    results = evaluate_methods(rig, judge, guided, arguments.disco, chosen(arguments.methods), max(arguments.portraits, 1),
                                arguments.plots, lambda words: print(words, flush=True), arguments.rig or WEIGHTS)  # fmt: skip
     write_atomic(arguments.json, (json.dumps(results, indent=1) + "\n").encode())
     if arguments.page:

@@ -10,6 +10,7 @@ from models.io.user_folder import NAME, user_folder
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 FOLDER_VARIABLE = "STYLERIG_RIGS"  # the person's folder, in place of the system's usual one
+GUIDED = "studio"  # of the models that ship, the one that maps of the rig steer: it is meant where none is named
 GENERATOR = "-generator.safetensors"
 
 
@@ -22,7 +23,7 @@ class RigPlace:
 
 
 def model_names(folder: Path) -> list[str]:
-    """The names of the models in a folder, the one that is meant where none is named first: "studio" where there is one."""
+    """The names of the models in a folder, the one that is meant where none is named first."""
     names = [path.name.removesuffix(GENERATOR) for path in folder.glob(f"*{GENERATOR}")]
     if not names:
         raise StyleRigError(
@@ -30,7 +31,7 @@ def model_names(folder: Path) -> list[str]:
             "Reinstall StyleRig, or choose the folder of a finished rig training.",
             code="missing_weights",
         )
-    return sorted(names, key=lambda name: (name != "studio", name))
+    return sorted(names, key=lambda name: (name != GUIDED, name))
 
 
 def own_rigs() -> dict[str, RigPlace]:
