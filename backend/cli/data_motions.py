@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from models.seeds import parse_seed
+from backend.cli.data_variations import add_series_arguments, photograph
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="pictures that are there are kept")
-    parser.add_argument("--people", type=int, default=2, help="how many (default 2)")
-    parser.add_argument("--size", type=int, default=256, help="pixels (default 256)")
-    parser.add_argument("--seed", type=parse_seed, default=78, help="another than that of the training data (default 78)")
+    add_series_arguments(parser, people=2, seed=78)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Render, continuing what the folder holds."""
     from models.evaluation.control.steadiness import SERIES
 
-    print(SERIES.photograph(arguments.output, arguments.people, arguments.size, arguments.seed), flush=True)
-    return 0
+    return photograph(SERIES, arguments)
