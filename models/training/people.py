@@ -95,7 +95,7 @@ class PeopleTask(LossTask):
             self.network = begun(drawn)
         self.scales = [values.std(dim=0).clamp(min=0.05) for values in (drawn.amounts, drawn.identity, drawn.reflectance)]
         self.modules = {"network": self.network}
-        self.optimizers = {"network": torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99))}
+        self.optimizers = {"network": torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99), fused=True)}
 
     def batch(self, progress: Progress, rng: DeviceRng) -> torch.Tensor:
         """Rows of the people."""

@@ -113,8 +113,8 @@ class GuidedTask(Task[Stage]):
         self.rates, self.groups = self.groups_by_rate()
         self.modules = {"networks": self.networks, "average": self.average, "discriminator": self.discriminator}
         self.optimizers = {
-            "generator": torch.optim.Adam(self.groups, betas=BETAS),
-            "discriminator": torch.optim.Adam(self.discriminator.parameters(), betas=PATCH_BETAS),
+            "generator": torch.optim.Adam(self.groups, betas=BETAS, fused=True),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), betas=PATCH_BETAS, fused=True),
         }
 
     def create_networks(self, say: Callable[[str], None]) -> None:

@@ -35,7 +35,7 @@ class CoGANTask(LookTask):
         return {"generator": initialise_xavier(self.generator), "discriminator": initialise_xavier(self.discriminator)}
 
     def create_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        adam = lambda module: torch.optim.Adam(module.parameters(), betas=BETAS, weight_decay=self.plan.weight_decay)
+        adam = lambda module: torch.optim.Adam(module.parameters(), betas=BETAS, weight_decay=self.plan.weight_decay, fused=True)
         return {name: adam(module) for name, module in self.modules.items()}
 
     @property

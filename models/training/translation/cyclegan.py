@@ -45,7 +45,7 @@ class CycleGANTask(LookTask):
         return {name: initialise_normal(network) for name, network in networks.items()}
 
     def create_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        both = lambda one, other: torch.optim.Adam(itertools.chain(one.parameters(), other.parameters()), betas=BETAS)
+        both = lambda one, other: torch.optim.Adam(itertools.chain(one.parameters(), other.parameters()), betas=BETAS, fused=True)
         return {"generators": both(self.to_b, self.to_a), "discriminators": both(self.judge_b, self.judge_a)}
 
     @property

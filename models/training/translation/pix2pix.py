@@ -48,7 +48,7 @@ class Pix2PixTask(LookTask):
         return {"generator": initialise_normal(self.generator), "discriminator": initialise_normal(self.discriminator)}
 
     def create_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {name: torch.optim.Adam(module.parameters(), betas=BETAS) for name, module in self.modules.items()}
+        return {name: torch.optim.Adam(module.parameters(), betas=BETAS, fused=True) for name, module in self.modules.items()}
 
     @property
     def epoch(self) -> int:

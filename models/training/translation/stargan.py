@@ -44,7 +44,7 @@ class StarGANTask(LookTask):
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def create_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {name: torch.optim.Adam(module.parameters(), betas=BETAS) for name, module in self.modules.items()}
+        return {name: torch.optim.Adam(module.parameters(), betas=BETAS, fused=True) for name, module in self.modules.items()}
 
     @property
     def epoch(self) -> int:

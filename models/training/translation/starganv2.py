@@ -58,7 +58,7 @@ class StarGANv2Task(LookTask):
         nets = self.networks
         learning = {"generator": nets.generator, "mapping": nets.mapping_network, "style_encoder": nets.style_encoder,
                     "discriminator": self.discriminator}  # fmt: skip
-        adam = lambda module: torch.optim.Adam(module.parameters(), betas=BETAS, weight_decay=self.plan.weight_decay)
+        adam = lambda module: torch.optim.Adam(module.parameters(), betas=BETAS, weight_decay=self.plan.weight_decay, fused=True)
         return {name: adam(module) for name, module in learning.items()}
 
     @property
