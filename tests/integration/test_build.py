@@ -258,9 +258,27 @@ class TestPackage:
 
 class TestTest:
     def run(self, tmp_path, source: str) -> tuple[int, str]:
-        (tmp_path / "test_it.py").write_text(source)
-        arguments = ["-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
-        return testing.run_pytest(environments.MAIN, arguments, tmp_path / "none.zip")
+        [result] = testing.run_at_once([self.written(tmp_path, source)], tmp_path / "none.zip")
+        return result
+
+    def written(self, folder, source: str) -> testing.Run:
+        folder.mkdir(exist_ok=True)
+        (folder / "test_it.py").write_text(source)
+        arguments = ["-p", "no:cacheprovider", "--rootdir", str(folder), str(folder)]
+        return testing.Run(folder.name, environments.MAIN, arguments)
+
+    def test_runs_go_side_by_side_and_are_shown_in_their_order(self, tmp_path, capsys):
+        meets = "import time\nfrom pathlib import Path\ndef test_meets():\n    Path({mine!r}).touch()\n    end = time.monotonic() + 60\n"
+        meets += "    while not Path({other!r}).exists():\n        assert time.monotonic() < end\n        time.sleep(0.05)\n{last}"
+        first, second = str(tmp_path / "a.txt"), str(tmp_path / "b.txt")
+        runs = [
+            self.written(tmp_path / "one", meets.format(mine=first, other=second, last="")),
+            self.written(tmp_path / "two", meets.format(mine=second, other=first, last="    assert False, 'seen later'\n")),
+        ]
+        (status, summary), (failed, other) = testing.run_at_once(runs, tmp_path / "none.zip")
+        assert (status, failed) == (0, 1) and summary.startswith("1 passed") and other.startswith("1 failed")
+        shown = capsys.readouterr().out
+        assert shown.index("=== one") < shown.index("1 passed") < shown.index("=== two") < shown.index("seen later")
 
     def test_a_failing_test_fails_the_run(self, tmp_path):
         status, summary = self.run(tmp_path, "def test_a():\n    assert 1 == 2\n")
