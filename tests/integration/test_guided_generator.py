@@ -32,7 +32,7 @@ from models.training.core.checkpoint import Stopped
 from models.training.core.config import parse_settings
 from models.training.core.trainer import Trainer
 from models.training.guided_generator.config import GuidedPlan, Stage
-from models.training.guided_generator.task import GuidedTask, open_training, train_guided, window
+from models.training.guided_generator.task import GuidedTask, clipped, open_training, train_guided, window
 from models.training.people import people, train_person_network
 
 SMALL = {4: 16, 8: 16, 16: 16, 32: 8}
@@ -137,6 +137,15 @@ def test_each_layer_sees_the_average_of_the_maps():
     levels = pyramid(guide, [4, 8, 16, 32])
     assert list(levels) == [4, 8, 16, 32] and levels[32] is guide
     assert torch.allclose(levels[4], torch.nn.functional.avg_pool2d(guide, 8), atol=1e-6)
+
+
+def test_what_is_clipped_when_it_is_shown_is_as_good():
+    images = torch.tensor([-1.3, -0.9, -1.3, 1.2, 0.9, 1.2], requires_grad=True)
+    targets = torch.tensor([-1.0, -1.0, 0.0, 1.0, 1.0, 0.0])
+    errors = (clipped(images, targets) - targets).abs()
+    assert torch.allclose(errors.detach(), torch.tensor([0.0, 0.1, 1.3, 0.0, 0.1, 1.2]), atol=1e-6)
+    errors.sum().backward()
+    assert images.grad is not None and images.grad.tolist() == [0, 1, -1, 0, -1, 1]
 
 
 @pytest.fixture(scope="module")

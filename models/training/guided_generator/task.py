@@ -207,12 +207,14 @@ class GuidedTask(Task[Stage]):
         stage = self.stage
         w = self.networks.mapping.from_features(batch.features)
         drawn = self.networks.draw(w, batch.maps, stage.resolution, batch.box)
-        images, mattes, real = drawn[:, :4], drawn[:, 4:], batch.seen(batch.real)
+        real = batch.seen(batch.real)
+        images, mattes = clipped(drawn[:, :4], real), drawn[:, 4:]
         focus, near = map(batch.seen, focus_weights(1.0, batch.landmarks, stage.resolution, stage.feature_focus))
         loss = losses.pair_loss(images, real, focus, 1.0, stage.pair_skip, near)
         values = {"pair": loss.item()}
         if batch.mattes is not None:
-            matte_loss = losses.pyramid_loss(mattes - batch.seen(batch.mattes), torch.ones_like(focus), 0.0, 0)
+            taught = batch.seen(batch.mattes)
+            matte_loss = losses.pyramid_loss(clipped(mattes, taught) - taught, torch.ones_like(focus), 0.0, 0)
             loss, values = loss + self.plan.matte_weight * matte_loss, values | {"mattes": matte_loss.item()}
         if self.palette:
             colours = (self.networks.synthesis.colours(w) - self.palette.colours(batch.features)).abs().mean()
@@ -267,6 +269,11 @@ class GuidedTask(Task[Stage]):
             "device": self.world.device.type,
             "stages": "; ".join(f"{stage.resolution}, {stage.images} images" for stage in self.plan.stages),
         }
+
+
+def clipped(images: Tensor, targets: Tensor) -> Tensor:
+    """Images without what lies beyond targets of -1 and 1: it is clipped when they are shown, so there is nothing to be learned."""
+    return torch.where(targets <= -1, images.clamp(min=-1), torch.where(targets >= 1, images.clamp(max=1), images))
 
 
 def window(stage: Stage, rng: DeviceRng) -> Box | None:
