@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--methods", help="names of some, with commas (default: all that there are weights of)")
     parser.add_argument("--portraits", type=int, default=8, help="how many people each method is asked for")
-    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    parser.add_argument("--json", type=Path, required=True, help="where the figures go; those of methods that are not asked for stay")
     parser.add_argument("--plots", type=Path, help="folder for the sheet and the plots")
     parser.add_argument("--page", type=Path, help="Markdown page whose table is written anew between its marks")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from models.devices import choose_device
     from models.evaluation.methods import evaluate_methods, open_judge
-    from models.evaluation.methods.run import fill_page, table
+    from models.evaluation.methods.run import fill_page, joined, table
     from models.io.atomic_write import write_atomic
     from models.rigging import Rig
     from models.rigging.folders import GUIDED, WEIGHTS, model_names
@@ -45,11 +46,21 @@ def run(arguments: argparse.Namespace) -> int:
     guided = arguments.guided or (WEIGHTS if GUIDED in model_names(WEIGHTS) else None)
     results = evaluate_methods(rig, judge, guided, arguments.disco, chosen(arguments.methods), max(arguments.portraits, 1),
                                arguments.plots, lambda words: print(words, flush=True), arguments.rig or WEIGHTS)  # fmt: skip
+    results = joined(results, earlier(arguments.json))
     write_atomic(arguments.json, (json.dumps(results, indent=1) + "\n").encode())
     if arguments.page:
         write_atomic(arguments.page, fill_page(arguments.page.read_text(encoding="utf-8"), results).encode())
     print("\n".join(table(results)))
     return 0
+
+
+def earlier(path: Path) -> dict[str, Any]:
+    """Figures that were written before; nothing where there are none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def chosen(names: str | None) -> list[str]:

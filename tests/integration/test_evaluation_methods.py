@@ -263,6 +263,13 @@ def test_the_command_writes_figures_sheet_and_page(rig, disco, face, tmp_path, m
     text = page.read_text()
     assert "| DiscoFaceGAN |" in text and "old" not in text and text.endswith("After.\n")
     assert fill_page(text, results) == text and "| DiscoFaceGAN |" in capsys.readouterr().out
+    again = [{"joint,disco": "joint"}.get(word, word) for word in arguments]
+    assert command.run(parser.parse_args(again)) == 0
+    both = json.loads((tmp_path / "m.json").read_text())
+    assert list(both["methods"]) == ["joint", "disco"] and both["methods"]["disco"] == results["methods"]["disco"]
+    (tmp_path / "m.json").write_text(json.dumps(both | {"people": 4}))
+    assert command.run(parser.parse_args(again)) == 0
+    assert list(json.loads((tmp_path / "m.json").read_text())["methods"]) == ["joint"]  # of another measurement
     with pytest.raises(StyleRigError, match="no place"):
         fill_page("# Methods", results)
     with pytest.raises(StyleRigError, match="no method magic"):

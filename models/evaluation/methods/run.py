@@ -29,6 +29,7 @@ COLUMNS = {  # of the sheet: label -> axis and value; None is the portrait itsel
     "portrait": None, "yaw -30": ("yaw", -30.0), "yaw +30": ("yaw", 30.0), "smile": ("smile", 1.0), "blink": ("blink", 1.0),
     "light left": ("light", 60.0), "light right": ("light", -60.0),
 }  # fmt: skip
+SAME = ("judge", "portraits", "people")  # what figures depend on beside the method
 PEOPLE = 48  # whose readings give the deviations
 TILE = 128
 BEGIN, END = "<!-- methods -->", "<!-- /methods -->"
@@ -86,6 +87,14 @@ def evaluate_methods(
         write_plots(plots, found, rows)
     missing = [name for name in NAMES if name not in found]
     return {"judge": judge.name, "portraits": portraits, "people": people, "not_run": missing, "methods": found}
+
+
+def joined(results: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Results with those ``before`` of methods that were not asked for now, if the same judge saw as many portraits and people."""
+    kept = before.get("methods", {}) if all(before.get(name) == results[name] for name in SAME) else {}
+    known = kept | results["methods"]
+    methods = {name: known[name] for name in NAMES if name in known}
+    return results | {"not_run": [name for name in NAMES if name not in methods], "methods": methods}
 
 
 def sheet_row(method: Method) -> list[np.ndarray | torch.Tensor]:
