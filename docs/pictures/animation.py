@@ -27,7 +27,7 @@ QUALITY = 60
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=(3, 17, 42))
+    parser.add_argument("--seeds", type=int, nargs="+", default=(29, 6, 53))
     parser.add_argument("--model", help="of those that ship")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()

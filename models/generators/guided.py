@@ -261,7 +261,7 @@ class GuidedSynthesisNetwork(nn.Module):
             parts += [colour[:, :, None, None] * on for colour, on in zip(colours, (cloth, cloth, maps[:, SHELL_LIGHT]), strict=True)]
         if self.planes is not None:
             parts += [read(self.planes, cast(Tensor, planes), maps, COVERED, POINT), cast(Tensor, far)]
-        return maps if len(parts) == 1 else torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
+        return maps if len(parts) == 1 else torch.cat(list(map(channels_last, parts)), dim=1)  # a fifth of the time of mixed layouts
 
     def mean_maps(self, size: int) -> Tensor:
         """The maps (1, G, size, size) of the mean head."""

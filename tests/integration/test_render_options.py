@@ -166,7 +166,7 @@ def test_a_fault_before_the_first_frame_is_status_1(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_cleanly(tmp_path, number):
     out = tmp_path / "out"
-    process = fake_rig.start("render", str(rig_file(tmp_path)), "--output", str(out), FAKE_RIG_SECONDS="1")
+    process = fake_rig.start("render", str(rig_file(tmp_path)), "--output", str(out), FAKE_RIG_SECONDS="3")
     while not list(out.glob("frame_*.png")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
