@@ -47,7 +47,8 @@ class FusedGuided(FusedStyleGAN2):
 
     def raw(self, w: Tensor, beside: Tensor | None, box: Box | None, slot: WorkerSlot) -> Tensor:
         """w (num_ws, w_dim), maps (G, R, R), None for the mean head's -> (outputs, R, R) float32, 0 outside ``box``."""
-        maps = self.network.mean_maps(self.sizes[-1]) if beside is None else beside[None]
+        # [None] alone would leave strides in which torch does not see that all channels of a pixel lie together.
+        maps = self.network.mean_maps(self.sizes[-1]) if beside is None else beside.movedim(0, -1)[None].movedim(-1, 1)
         seen = dict(zip(self.sizes, self.network.told(maps, w[None], list(map(Box.whole, self.sizes)), self.planes(w)), strict=True))
         layers = cast(list[GuidedFusedLayer], self.layers)
         told = [layer.told(seen[size][0]) for layer, size in zip(layers, self.noise_sizes, strict=True)]
