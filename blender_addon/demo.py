@@ -192,7 +192,7 @@ def run(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="demo.py")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--frames", type=int, default=48)
-    parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--again", type=Path, metavar="BLEND")
     options = parser.parse_args(arguments)
     addon_utils.enable(EXTENSION)
