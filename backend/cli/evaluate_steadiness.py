@@ -21,13 +21,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, write JSON, print a line for each motion."""
     from backend.server.inference import load_rig, rig_library
     from models.devices import choose_device
-    from models.evaluation.control.steadiness import Renderings, measure_steadiness
+    from models.evaluation.control.steadiness import MOTIONS, Renderings, measure_motion
     from models.io.atomic_write import write_atomic
 
     rigs = arguments.rig and arguments.rig.absolute()
     rig = rig_library(arguments.rig_loader, choose_device(arguments.device), load_rig, rigs).named(arguments.model)
     renderings = Renderings.open(arguments.motions)
-    results = measure_steadiness(rig, renderings, lambda motions: (motions[index] for index in counted(len(motions), "motion")))
+    results = {MOTIONS[index]: measure_motion(rig, renderings, MOTIONS[index]) for index in counted(len(MOTIONS), "motion")}
     if arguments.json:
         write_atomic(arguments.json, (json.dumps(results, indent=1) + "\n").encode())
     for motion, figures in results.items():

@@ -10,10 +10,11 @@ import torch
 
 from backend.cli.main import main
 from models.errors import StyleRigError
-from models.evaluation.control.steadiness import BODY_SHARE, FRAMES, MOTIONS, SERIES, TURN, Renderings, Seen, changes, motions, turned
+from models.evaluation.control.steadiness import FRAMES, MOTIONS, SERIES, TURN, Renderings, Seen, changes, motions, turned
 from models.face import load_face_model
 from models.face.camera import rotation_matrix
 from models.face.harmonics import rotate
+from models.rigging.guided_renderer import BODY_SHARE
 from models.synthetic.dataset import HEAD, write_index, write_picture
 from models.synthetic.light import draw_light
 from models.synthetic.person import latent_of, person_from_latent

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from models.face import FaceModel, load_face_model
 from models.face.camera import Camera, rotation_matrix
 from models.face.parameters import RigParameters
 from models.face.rasterizer import render
+from models.generators.guide import REST_DISTANCE
 from models.rigging.controls import Controls
+from models.rigging.guided_renderer import BODY_SHARE
 from models.rigging.rig import Rig
 from models.synthetic.dataset import HEAD
 from models.synthetic.expressions import gaze_weights, neutral
@@ -36,8 +38,6 @@ from models.translation.steady import completed, flow_from_uv, warped
 MOTIONS = ("turn", "orbit", "light")
 FRAMES = 24  # of each motion
 TURN, SWING = 1.0, 2.0  # degrees a frame: of the head or the camera, and of the light
-BODY_SHARE = 0.4  # of the head's turn that the shoulders go along with
-DISTANCE = 120.0  # cm from the camera to the head
 COARSE = 1 / 128  # of the frame: standard deviation of the blur that leaves no detail
 SAME = 2 / 256  # of the UV layout: points closer than this are the same; else another one hid it in the frame before
 FIELDS = ("parameters", "camera", "body")
@@ -64,7 +64,7 @@ def motions(person: Person, number: int, random: np.random.Generator, face: Face
             yaw = 0.0 if kind == "light" else TURN * middle
             head = np.array([yaw, 0.0, 0.0])
             lit = turned(light, {"turn": 0.0, "orbit": yaw, "light": SWING * middle}[kind])
-            shots.append(Shot(values, head, head if kind == "orbit" else BODY_SHARE * head, DISTANCE, lit))
+            shots.append(Shot(values, head, head if kind == "orbit" else BODY_SHARE * head, REST_DISTANCE, lit))
     return shots
 
 
@@ -151,19 +151,12 @@ def acted(rig: Rig, seed: int, renderings: Renderings, rows: Sequence[int]) -> l
     return [Seen(frame["Portrait"], frame["UV"]) for frame in frames]
 
 
-def measure_steadiness(
-    rig: Rig, renderings: Renderings, progress: Callable[[Sequence[str]], Iterable[str]] = iter
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Motion -> ``changes`` of the rig's portraits ("portraits") and of the renderings ("renderings"), means over people.
-
-    ``progress`` goes through the motions."""
-    results = {}
-    for kind in progress(MOTIONS):
-        everybody = [renderings.rows(person, kind) for person in range(renderings.people)]
-        portraits = [changes(acted(rig, seed, renderings, rows)) for seed, rows in enumerate(everybody)]
-        rendered = [changes([renderings.seen(row) for row in rows]) for rows in everybody]
-        results[kind] = {"portraits": mean_of(portraits), "renderings": mean_of(rendered)}
-    return results
+def measure_motion(rig: Rig, renderings: Renderings, kind: str) -> dict[str, dict[str, float]]:
+    """``changes`` in one of ``MOTIONS`` of the rig's portraits ("portraits") and of the renderings ("renderings"), means over people."""
+    everybody = [renderings.rows(person, kind) for person in range(renderings.people)]
+    portraits = [changes(acted(rig, seed, renderings, rows)) for seed, rows in enumerate(everybody)]
+    rendered = [changes([renderings.seen(row) for row in rows]) for rows in everybody]
+    return {"portraits": mean_of(portraits), "renderings": mean_of(rendered)}
 
 
 def mean_of(people: Sequence[dict[str, float]]) -> dict[str, float]:
