@@ -20,12 +20,14 @@ from models.errors import StyleRigError
 if TYPE_CHECKING:
     from models.translation import Look
 
+DEFAULT_SIZE = 256  # pixels
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--look", required=True, metavar="NAME|FILE")
     parser.add_argument("--data", type=Path, metavar="DIR", help="a set made by models.synthetic")
     parser.add_argument("--whole", action="store_true", help="the look was taught with whole heads, not with FFHQ crops")
-    parser.add_argument("--size", type=whole(16, 1024), default=256, help="pixels of an image (default 256)")
+    parser.add_argument("--size", type=whole(16, 1024), help="pixels of an image (default: the look's own, or 256)")
     parser.add_argument("--most", type=whole(2, 4096), default=64, help="held-out images of each kind (default 64)")
     parser.add_argument("--domains", nargs=2, default=(), metavar="NAME", help="CycleGAN: where the look comes from and goes to")
     parser.add_argument("--back", metavar="NAME|FILE", help="CycleGAN: the look that leads back")
@@ -61,7 +63,8 @@ def on_people(arguments: argparse.Namespace, look: Look) -> dict[str, float]:
     from models.training.translation.measured import LookEvaluation
     from models.translation import load_look
 
-    evaluation = LookEvaluation(arguments.data, arguments.size, arguments.whole, arguments.most, arguments.classifier_steps)
+    size = arguments.size or look.own_size or DEFAULT_SIZE
+    evaluation = LookEvaluation(arguments.data, size, arguments.whole, arguments.most, arguments.classifier_steps)
     back, beside = (load_look(look_file(name)) if name else None for name in (arguments.back, arguments.beside))
     figures = evaluation.measure(look, back, tuple(arguments.domains))
     if beside is not None:

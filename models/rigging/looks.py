@@ -60,7 +60,7 @@ def wear(colour: Tensor, alpha: Tensor, looks: Sequence[LookUse], library: LookL
     shown = torch.where(alpha > FAINTEST, colour / alpha.clamp(min=FAINTEST), BACKDROP).clamp(0, 1)
     for use in looks:
         look = library.get(use.name, use.sha256, str(colour.device))
-        looked = look(shown * 2 - 1, label_of(look, use.label), style_for(look, use)).clamp(-1, 1) * 0.5 + 0.5
+        looked = look.at_own_size(shown * 2 - 1, label_of(look, use.label), style_for(look, use)).clamp(-1, 1) * 0.5 + 0.5
         share = use.strength if use.mask == "head" else use.strength * mask(use.mask)
         shown = shown + share * (looked - shown)
     return shown * alpha

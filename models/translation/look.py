@@ -22,6 +22,7 @@ from models.translation.unet import UNetGenerator
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R 601-2, as the published loader turns colours to grey
 LARGEST_SIDE = 16_384
+LEAST_OWN = 16  # pixels of what a look may have been taught with
 
 
 class Described:
@@ -86,6 +87,22 @@ class Look(Described, ABC):
         padded, (rows, columns) = pad_by_reflection(image.to(self.device, torch.float32), self.step, self.least)
         return self.translate(padded, label, style)[:, :, rows, columns].to(image)
 
+    @property
+    def own_size(self) -> int | None:
+        """Shorter side in pixels of the images that it was taught with, where what it sees in larger ones is too large for it."""
+        return None
+
+    def at_own_size(self, image: Tensor, label: Any = None, style: Any = None) -> Tensor:
+        """As the call; but what is larger than ``own_size`` is seen in that size, and what changes there is brought to the image."""
+        check_image(image)
+        size, shorter = self.own_size, min(image.shape[2:])
+        if size is None or shorter <= size:
+            return self(image, label, style)
+        own = [max(round(side * size / shorter), 1) for side in image.shape[2:]]
+        small = F.interpolate(image, size=own, mode="bilinear", align_corners=False, antialias=True)
+        change = self(small, label, style) - small
+        return image + F.interpolate(change, size=image.shape[2:], mode="bicubic", align_corners=False)
+
     @abstractmethod
     def translate(self, image: Tensor, label: Any, style: Any) -> Tensor:
         """The look on images whose sides fit the network."""
@@ -139,6 +156,12 @@ class StarGANLook(Look):
     config: StarGANConfig
     network_class = StarGANGenerator
 
+    @property
+    def own_size(self) -> int | None:
+        """Published files do not say it."""
+        size = self.metadata.get("size")
+        return size if isinstance(size, int) and LEAST_OWN <= size <= LARGEST_SIDE else None
+
     def translate(self, image: Tensor, label: Any, style: Any) -> Tensor:
         refuse_style(self, style)
         return self.run(image, label_vectors(self.config, label, len(image)).to(image))
@@ -148,6 +171,10 @@ class StarGANv2Look(Look):
     config: StarGANv2Config
     network: StarGANv2
     network_class = StarGANv2
+
+    @property
+    def own_size(self) -> int | None:
+        return self.config.image_size
 
     @property
     def step(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from models.errors import StyleRigError
 from models.translation import Look, make_look
@@ -39,6 +40,29 @@ def test_any_size_comes_back_as_it_was(name):
         assert result.shape == image.shape and result.isfinite().all()
         assert result.dtype == image.dtype and not result.requires_grad
     assert look(torch.zeros(1, 3, 32, 32, dtype=torch.float16), label).dtype == torch.float16
+
+
+def test_what_changes_at_the_own_size_is_brought_to_larger_images():
+    look = look_of("starganv2")
+    small = torch.rand(1, 3, 32, 32) * 2 - 1
+    assert torch.equal(look.at_own_size(small, "long"), look(small, "long"))  # not larger: nothing to bring
+    large = F.interpolate(small, size=(64, 96), mode="bicubic").clamp(-1, 1) + 0.1 * torch.randn(1, 3, 64, 96)
+    seen = F.interpolate(large, size=(32, 48), mode="bilinear", antialias=True)
+    change = look.at_own_size(large, "long") - large
+    assert change.shape == large.shape
+    assert torch.equal(change, look.at_own_size(large, "long") - large)
+    expected = F.interpolate(look(seen, "long") - seen, size=(64, 96), mode="bicubic")
+    assert torch.allclose(change, expected, atol=1e-5)
+
+
+def test_the_own_size_is_the_trained_one():
+    assert look_of("starganv2").own_size == 32
+    look = look_of("stargan")
+    assert look.own_size is None  # published files do not say it
+    for said, size in ((128, 128), (3, None), ("128", None), (10**9, None)):
+        look.metadata["size"] = said
+        assert look.own_size == size
+    assert look_of("cyclegan").own_size is None and look_of("pix2pix").own_size is None
 
 
 def test_padding_mirrors_and_is_cut_back():
