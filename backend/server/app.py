@@ -244,8 +244,8 @@ def frame_response(library: RigLibrary, request: schema.FrameRequest) -> Respons
     portrait = serialization.portrait_from_schema(request.portrait, rig)
     controls = serialization.controls_from_schema(request.controls, rig.face)
     output = request.output
-    passes = output.passes if output.format == "raw" else []
-    frame = render_frame(rig, portrait, controls, output.size, passes)
+    passes, precision = (output.passes, output.precision) if output.format == "raw" else ([], "exact")
+    frame = render_frame(rig, portrait, controls, output.size, passes, precision)
     headers = placement_header(frame.placement)
     if output.format == "png":
         origin = recipe.origin(recipe.one_frame(request.portrait, request.controls, output.size, passes))

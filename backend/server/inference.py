@@ -66,12 +66,14 @@ def load_rig(device: str = "cpu", name: str | None = None, folder: Path | None =
     return rig
 
 
-def render_frame(rig: Rig, portrait: Portrait, controls: Controls, size: int | None, passes: Sequence[str]) -> Frame:
+def render_frame(
+    rig: Rig, portrait: Portrait, controls: Controls, size: int | None, passes: Sequence[str], precision: str = "exact"
+) -> Frame:
     """``rig.frame``; raises StyleRigError when memory runs out and when anything in the frame is not a number."""
     import torch
 
     with enough_memory(), torch.inference_mode():  # a frame is many small operations, and each is quicker in it
-        frame = rig.frame(portrait, controls, size=size, passes=tuple(passes))
+        frame = rig.frame(portrait, controls, size=size, passes=tuple(passes), precision=precision)
     check_finite(frame)
     return frame
 

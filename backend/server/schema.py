@@ -255,6 +255,9 @@ class FrameOutput(Layers):
     """``png`` is the portrait alone (sRGB, straight alpha); ``raw`` is every pass as float32."""
 
     format: Literal["png", "raw"] = "png"
+    precision: Literal["exact", "fast"] = Field(
+        default="exact", description="fast is a preview, of raw alone: a small picture is drawn by the generator's coarse blocks"
+    )
 
 
 class FrameRequest(Message):

@@ -119,15 +119,17 @@ class Client:
         passes: tuple[str, ...] | list[str] = (),
         cancelled: threading.Event | None = None,
         live: bool = False,
+        precision: str = "exact",
     ) -> dict[str, np.ndarray]:
         """Passes of one frame: name -> float32 (H, W, C), row 0 at the top, always with "Combined".
 
         Combined is scene-linear with premultiplied alpha. ``size`` None is the generator's own. A ``live``
-        one goes before all that wait and are not.
+        one goes before all that wait and are not. ``precision`` "fast" is a preview, which a small picture is for less.
         "placement" (6,) says where the head stands in it: yaw, pitch, roll in radians, x, y, z in
         cm, model frame.
         """
         request = frame_request(portrait, controls, size, passes, "raw")
+        request["output"]["precision"] = precision
         stream = {frames.SUPERSEDE_HEADER: f"live view of {self.name}"} if live else {}
         body, headers = self._call("POST", "/v1/frames", request, cancelled, stream)
         return split_passes(body, headers) | read_placement(headers)

@@ -57,7 +57,8 @@ def render_frame(request: FrameRequest) -> Picture:
     """Have the backend draw a frame, after starting it if need be. Runs in the thread; raises UserError."""
     client = backend_manager.BACKEND.client(request.settings)
     started = time.perf_counter()
-    passes = client.frame(request.portrait, request.controls, request.size, live=True)
+    precision = "exact" if request.size == request.full else "fast"  # what is shown at rest is what a render gives
+    passes = client.frame(request.portrait, request.controls, request.size, live=True, precision=precision)
     seconds = time.perf_counter() - started
     combined = passes["Combined"][::-1]
     shown = enlarged(np.ascontiguousarray(combined, dtype=np.float32), request.full)

@@ -1,9 +1,9 @@
 """Batched z-buffer: which triangle each pixel sees and where on it.
 
 Visibility is decided without gradients: every triangle is cut into rows, every row into the
-pixels between its left and right end, and each pixel keeps the nearest. Then the barycentrics of
+pixels between its left and right end, and each pixel keeps the nearest (on a processor a compiled kernel does the same). Then the barycentrics of
 the pixels that see something are computed again from their triangles' three corners, with
-gradients. All of it is tensor code, the same on CPU and CUDA.
+gradients. All of it is tensor code too, the same on CPU and CUDA.
 
 Shapes read (P, C) and (N, H, W, C) as everywhere, but one channel lies after another in memory: there
 gathering, summing and multiplying run at full speed, and ``movedim(-1, 0)`` costs nothing.
@@ -16,8 +16,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
@@ -156,10 +159,58 @@ def visible_triangles(points: Tensor, facing: Tensor | None, size: int) -> Tenso
 
     Corners' x, y and depth (3, 3, N, F); with ``facing`` (N, F) only those triangles are drawn.
     """
+    drawn = triangle_areas(*points[:2]).abs() > SMALLEST if facing is None else facing
+    drawn = drawn & (points[2].amin(dim=0) > NEAREST)
+    compiled = kernels() if has_kernels(points) else None
+    if compiled is None:
+        return visible_by_tensors(points, drawn, size)
+    nearest = points.new_full((points.shape[2], size, size), -1, dtype=torch.int64)
+    inverse_depth = points.new_zeros(nearest.shape)
+    compiled.nearest_triangles(points.numpy(), drawn.numpy(), np.float32(INSIDE), nearest.numpy(), inverse_depth.numpy())
+    return nearest
+
+
+def has_kernels(values: Tensor) -> bool:
+    """Whether there are compiled kernels for tensors such as ``values``, as far as numba can compile here."""
+    return values.dtype == torch.float32 and values.device.type == "cpu"
+
+
+@lru_cache(maxsize=1)
+def kernels() -> ModuleType | None:
+    """``raster_kernels``, or None where numba cannot compile."""
+    try:
+        from models.face import raster_kernels
+
+        return raster_kernels
+    except Exception:  # numba and LLVM fail in many ways, by many switches
+        return None
+
+
+def paint(maps: Tensor, first: int, attributes: Tensor, ndc: Tensor, triangles: Tensor) -> None:
+    """Write vertex attributes (N, V, C) into the channels of ``maps`` (N, H, H, T), from ``first`` on, where pixels see triangles.
+
+    As ``rasterize`` and ``Fragments.gather``, for many channels at once and without gradients. ``ndc`` and ``triangles`` as in ``rasterize``.
+    """
+    size, count = maps.shape[1], attributes.shape[2]
+    compiled = kernels() if has_kernels(attributes) and has_kernels(maps) and has_kernels(ndc) else None
+    if compiled is not None:
+        nearest, planes = seen_triangles(ndc, triangles, size), to_pixels(ndc, size).movedim(-1, 0).contiguous()
+        arrays = (array.numpy() for array in (planes, triangles, nearest, attributes.contiguous(), maps))
+        compiled.paint(*arrays, first)
+        return
+    fragments = rasterize(ndc, triangles, size)
+    table, weights = attributes.flatten(0, 1), fragments.weights.unsqueeze(-1)
+    seen = table.index_select(0, fragments.corners[0]).mul_(weights[0])  # all numbers of a vertex are read in one go
+    for corner, weight in zip(fragments.corners[1:], weights[1:], strict=True):
+        seen.addcmul_(table.index_select(0, corner), weight)
+    maps.flatten(0, 2)[:, first : first + count].index_copy_(0, fragments.pixels, seen)
+
+
+def visible_by_tensors(points: Tensor, drawn: Tensor, size: int) -> Tensor:
+    """``visible_triangles`` on any device, of the triangles ``drawn`` (N, F)."""
     frames, count = points.shape[2:]
     nearest = points.new_full((frames * size * size,), -1, dtype=torch.int64)
-    drawn = triangle_areas(*points[:2]).abs() > SMALLEST if facing is None else facing
-    chosen = (drawn & (points[2].amin(dim=0) > NEAREST)).view(-1).nonzero().squeeze(1)
+    chosen = drawn.view(-1).nonzero().squeeze(1)
     x, y, depth = points.reshape(9, -1).index_select(1, chosen).view(3, 3, -1)
     frame = torch.div(chosen, count, rounding_mode="floor")
     column, row, width, height = pixel_boxes(x, y, size)

@@ -20,7 +20,7 @@ from torch.nn.functional import interpolate as resize
 from models.colour import linear_to_srgb
 from models.face import harmonics, load_face_model
 from models.face.camera import Camera
-from models.face.fragments import rasterize
+from models.face.fragments import paint
 from models.face.frame import half_width, translation
 from models.face.mesh_topology import vertex_normals
 from models.face.model import FaceModel
@@ -138,14 +138,13 @@ def guide_maps(mesh: GuideMesh, parameters: RigParameters, camera: Camera, body:
     pose = Pose(parameters.rotation, parameters.translation, body)
     rest = mesh.face.neutral(parameters.identity)
     maps = rest.new_zeros(len(rest), size, size, CHANNELS)
-    surface, shell = maps[..., :SURFACE], maps[..., SURFACE:]
-    draw(surface, *surface_attributes(mesh, parameters, rest, pose, camera), mesh.triangles)
+    paint(maps, 0, *surface_attributes(mesh, parameters, rest, pose, camera), mesh.triangles)
     if size <= SHELL_SIZE:
-        draw(shell, *shell_attributes(mesh, parameters, rest, pose, camera), mesh.shell_triangles)
+        paint(maps, SURFACE, *shell_attributes(mesh, parameters, rest, pose, camera), mesh.shell_triangles)
     else:
         coarse = rest.new_zeros(len(rest), SHELL_SIZE, SHELL_SIZE, SHELL_CHANNELS)
-        draw(coarse, *shell_attributes(mesh, parameters, rest, pose, camera), mesh.shell_triangles)
-        shell.copy_(resize(coarse.movedim(-1, 1), size=(size, size), mode="bilinear", align_corners=False).movedim(1, -1))
+        paint(coarse, 0, *shell_attributes(mesh, parameters, rest, pose, camera), mesh.shell_triangles)
+        maps[..., SURFACE:].copy_(resize(coarse.movedim(-1, 1), size=(size, size), mode="bilinear", align_corners=False).movedim(1, -1))
     return maps.movedim(-1, 1)
 
 
@@ -190,16 +189,3 @@ def shell_vertices(mesh: GuideMesh, rest: Tensor, pose: Pose) -> Tensor:
 def lit(light: Tensor, normals: Tensor) -> Tensor:
     """Irradiance / pi (N, V, 3) on normals (N, V, 3), nowhere below zero."""
     return (harmonics.irradiance(light, normals) / math.pi).clamp(min=0)
-
-
-def draw(maps: Tensor, attributes: Tensor, ndc: Tensor, triangles: Tensor) -> None:
-    """Write vertex attributes (N, V, C) into ``maps`` (N, H, W, C) where pixels see them.
-
-    As ``Fragments.gather``, for many channels at once and without gradients: those of a vertex are read in one go.
-    """
-    fragments = rasterize(ndc, triangles, maps.shape[1])
-    table, weights = attributes.flatten(0, 1), fragments.weights.unsqueeze(-1)
-    seen = table.index_select(0, fragments.corners[0]).mul_(weights[0])
-    for corner, weight in zip(fragments.corners[1:], weights[1:], strict=True):
-        seen.addcmul_(table.index_select(0, corner), weight)
-    maps.flatten(0, 2)[fragments.pixels] = seen

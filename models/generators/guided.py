@@ -205,14 +205,16 @@ class GuidedSynthesisNetwork(nn.Module):
         guide: Tensor | None = None,
         box: Box | None = None,
     ) -> Tensor:
-        """The network's own channels (N, outputs, R, R), unclipped, mattes last; ``resolution`` stops at an earlier block.
+        """The network's own channels (N, outputs, R, R), unclipped, mattes last; ``resolution`` stops at an earlier block, as
+        smaller maps than the network's picture do.
         Of a ``box`` only these pixels, and of the fine layers only what they need.
 
         There is no noise: the maps stand in its place. Without maps all have the shape of the mean head, at rest.
 
         Maps may be of any size from ``resolution`` on that is a power of two times it: each layer sees their average.
         """
-        size = resolution or self.block_resolutions[-1]
+        finest = self.block_resolutions[-1]
+        size = resolution or (finest if guide is None else min(finest, guide.shape[-1]))
         if guide is None:
             guide = self.mean_maps(size).expand(len(ws), -1, -1, -1)
         sizes = [side for side in self.block_resolutions if side <= size]

@@ -29,6 +29,7 @@ from models.translation.library import LookLibrary
 
 MAX_ROLL = math.radians(25.0)  # that the generator was taught; more is turned in the picture
 GEOMETRY = {"Normal", "Position", "Depth"}  # passes that hair and shoulders are in
+COARSEST = 128  # pixels: what coarser blocks draw is no picture yet
 BODY_SHARE = 0.4  # of the head's turn that the shoulders go along with
 
 
@@ -84,6 +85,7 @@ class GuidedRenderer:
             raise ValueError("a generator that no maps steer draws frames by a rig's networks")
         self.generator, self.face, self.engine = generator, face, engine
         self.library = library
+        self.blocks = generator.synthesis.block_resolutions
         self.guide, self.matte_names = generator.synthesis.guide, generator.config.mattes
 
     def plan(self, portrait: Portrait, controls: Controls) -> HeadPlan:
@@ -115,12 +117,17 @@ class GuidedRenderer:
     def layers(self, plan: HeadPlan, size: int, precision: str) -> Tensor:
         """Premultiplied sRGB, alpha and the generator's mattes (1, 4 + M, size, size), 0 to 1."""
         w = torch.from_numpy(np.array(plan.portrait.w, dtype=np.float32))[None].to(self.face.mean.device)
-        maps = self.guide.maps(plan.target, plan.camera, plan.body, self.generator.resolution)
+        maps = self.guide.maps(plan.target, plan.camera, plan.body, self.drawn_size(plan, size, precision))
         raw = self.engine(precision, plan.portrait.offsets).raw(w, guide=maps)
         colour, alpha = split_matte(raw[:, : self.generator.img_channels])
         mattes = raw[:, self.generator.img_channels :] * 0.5 + 0.5
         colour = wear(colour, alpha, plan.looks, self.library, lambda name: self.mask(name, plan, mattes))
         return move(torch.cat((colour, alpha, mattes), dim=1), plan.similarity, size)
+
+    def drawn_size(self, plan: HeadPlan, size: int, precision: str) -> int:
+        """The generator's own, or where a fast picture shows less that of the first block that has as much (StyleGAN2's skip image)."""
+        shown = size * plan.similarity.scale if precision == "fast" else math.inf
+        return next((side for side in self.blocks if side >= max(shown, COARSEST)), self.generator.resolution)
 
     def mask(self, name: str, plan: HeadPlan, mattes: Tensor) -> Tensor:
         """How much of each pixel of a crop is "face" or "hair". Raises StyleRigError."""

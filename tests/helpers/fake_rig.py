@@ -92,7 +92,7 @@ class FakeRig:
         parameters = RigParameters.from_vector(torch.from_numpy(w[:1, : places["translation"].stop]), self.face)
         return Portrait(self.name, self.weights_hash, seed, truncation, w, parameters)
 
-    def frame(self, portrait: Portrait, controls: Controls, size=None, passes=tuple(WIDTHS)) -> Frame:
+    def frame(self, portrait: Portrait, controls: Controls, size=None, passes=tuple(WIDTHS), precision: str = "exact") -> Frame:
         controls.check(self.face)
         portrait = self.edited(portrait, controls.attributes)
         time.sleep(float(os.environ.get("FAKE_RIG_SECONDS", 0)))

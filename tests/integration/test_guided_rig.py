@@ -62,6 +62,23 @@ def test_controls_reach_the_picture_and_the_passes_alike(rig):
     assert all(np.array_equal(still[name], again[name]) for name in still)
 
 
+def test_a_small_fast_picture_is_drawn_by_the_coarse_blocks_alone(rig, monkeypatch):
+    portrait, drawn, frame = rig.new_portrait(3), [], rig.renderer.guide.maps
+    monkeypatch.setattr(rig.renderer.guide, "maps", lambda *given: drawn.append(given[-1]) or frame(*given))
+    monkeypatch.setattr("models.rigging.guided_renderer.COARSEST", 16)
+    for size, precision, scale, wanted in (
+        (64, "fast", 1.0, 64),
+        (32, "fast", 1.0, 32),
+        (32, "exact", 1.0, 64),  # what is rendered for good is the whole network's
+        (16, "fast", 0.5, 16),  # coarser blocks draw no pictures
+        (32, "fast", 2.0, 64),  # an enlarged head shows more
+        (64, "fast", 0.5, 32),
+        (512, "fast", 1.0, 64),
+    ):
+        image = rig.frame(portrait, Controls(scale=scale), size, ["HairMatte"], precision)
+        assert drawn.pop() == wanted and image["Combined"].shape == (size, size, 4)
+
+
 def test_mattes_of_parts_are_the_generators_own(rig):
     portrait = rig.new_portrait(3)
     frame = rig.frame(portrait, Controls(rotation=(0.3, 0, 0)), 64)

@@ -14,9 +14,9 @@ import torch
 from numba import config
 from numba.core.caching import IndexDataCacheFile
 
+from models import compiling
 from models.generators import Generator, GeneratorConfig, cpu, load_engine
 from models.generators.bias_act import gathered_passes
-from models.generators.engines import compiling
 from models.generators.engines.convolution import Convolution
 from models.training.generator.networks import Networks
 from tests.integration.test_training_generator import TINY

@@ -17,10 +17,10 @@ import torch
 from numba import config
 
 from models.errors import StyleRigError
-from models.generators import Generator, GeneratorConfig, cpu, guide, latents_from_seed, load_engine
+from models.generators import Generator, GeneratorConfig, cpu, guide, guided, latents_from_seed, load_engine
 from models.generators.config import StyleGAN2Config
 from models.generators.engines import engine as engines
-from models.generators.engines import fused2, kernels_place
+from models.generators.engines import fused2, fused_guided, kernels_place
 from models.generators.engines.convolution import array
 from models.generators.engines.kernels import load, store
 from models.generators.engines.scheduler import CpuScheduler, WorkerGroup, WorkerSlot
@@ -128,6 +128,37 @@ def test_maps_and_mattes_of_a_guided_generator():
         engine.raw(w, guide=maps[:, 1:])
 
 
+@pytest.mark.parametrize("painted", [64, 32, 16])
+def test_what_w_says_is_painted_on_the_maps(monkeypatch, painted):
+    """On all of them, on finer ones by themselves, and with those twice as fine as what is painted."""
+    for module in (guided, fused_guided):
+        monkeypatch.setattr(module, "PAINTED", painted)
+    generator = NETWORKS["guided, with planes"]()
+    maps = torch.randn(2, guide.CHANNELS, 64, 64, generator=torch.Generator().manual_seed(2))
+    maps[:, guide.COVERED] = maps[:, guide.COVERED].clamp(0, 1)
+    maps[:, guide.SHELL_COVERED] = maps[:, guide.SHELL_COVERED].clamp(0, 1)
+    w = codes(generator)
+    truth = generator.synthesis.raw(w, guide=maps)
+    for _ in range(2):
+        drawn = load_engine(generator, "exact").raw(w, guide=maps)
+        assert (drawn - truth).abs().max() < 2e-5 * max(1.0, float(truth.abs().max()))
+
+
+@pytest.mark.parametrize("name", ["guided", "guided, with planes"])
+def test_smaller_maps_draw_what_an_earlier_block_shows(name):
+    generator = NETWORKS[name]()
+    w, maps = codes(generator), torch.rand(2, guide.CHANNELS, 32, 32, generator=torch.Generator().manual_seed(2))
+    truth = generator.synthesis.raw(w, guide=maps)
+    assert truth.shape[2:] == (32, 32) and torch.equal(truth, generator.synthesis.raw(w, guide=maps, resolution=32))
+    engine = load_engine(generator, "exact")
+    for _ in range(2):  # a smaller picture leaves nothing behind in what the larger uses
+        assert (engine.raw(w, guide=maps) - truth).abs().max() < 2e-5 * max(1.0, float(truth.abs().max()))
+        assert engine.raw(w).shape[2:] == (64, 64)
+    box = Box(6, 20, 10, 30)
+    part = engine.raw(w[:1], boxes=[box], guide=maps[:1])[0, :, *box.place]
+    assert (part - truth[0, :, *box.place]).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize("noise", ["const", "none", "random"])
 def test_noise(noise):
     generator = NETWORKS["stylegan2"]()
@@ -171,8 +202,8 @@ def test_fast_says_when_it_is_not(monkeypatch):
 
 @pytest.fixture
 def kernels_not_imported(monkeypatch):
-    for name in ("kernels", "compiling"):
-        monkeypatch.delitem(sys.modules, f"models.generators.engines.{name}", raising=False)
+    for name in ("generators.engines.kernels", "compiling"):
+        monkeypatch.delitem(sys.modules, f"models.{name}", raising=False)
 
 
 @pytest.mark.parametrize("switch", ["", "NUMBA_DISABLE_JIT"])

@@ -438,3 +438,34 @@ def test_gradient_descent_finds_a_pose() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.05 * losses[0]
+
+
+@pytest.mark.parametrize("cull", [True, False])
+def test_the_compiled_kernel_sees_what_tensors_see(cull: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fragments_module.kernels() is not None
+    points, triangles = triangle_soup(frames=3, count=60)
+    points = points.float()
+    compiled = rasterize(points, triangles, size=96, cull=cull)
+    assert torch.equal(fragments_module.seen_triangles(points, triangles, 96), rasterize(points, triangles, 96).triangle)
+    monkeypatch.setattr(fragments_module, "kernels", lambda: None)
+    plain = rasterize(points, triangles, size=96, cull=cull)
+    assert (compiled.triangle != plain.triangle).float().mean() < 1e-4  # a pixel's centre on an edge may round to either side
+    for frame in range(3):
+        triangle, _ = brute_force(points[frame], triangles, 96, cull)
+        assert (compiled.triangle[frame] != triangle).float().mean() < 1e-3
+
+
+def test_attributes_are_painted_as_they_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, triangles = triangle_soup(frames=2, count=30)
+    points = points.float()
+    attributes = torch.randn(2, points.shape[1], 5, generator=torch.Generator().manual_seed(1))
+    expected = torch.full((2, 48, 48, 8), 7.0)
+    seen = rasterize(points, triangles, 48)
+    gathered = interpolate(seen, attributes)
+    expected[..., 2:7] = torch.where((seen.triangle >= 0)[..., None], gathered, expected[..., 2:7])
+    for compiled in (True, False):
+        maps = torch.full((2, 48, 48, 8), 7.0)
+        if not compiled:
+            monkeypatch.setattr(fragments_module, "kernels", lambda: None)
+        fragments_module.paint(maps, 2, attributes, points, triangles)
+        assert torch.allclose(maps, expected, atol=2e-4)

@@ -162,7 +162,7 @@ def kernels_place() -> Path | None:
     Raises StyleRigError where they cannot be compiled at all.
     """
     try:
-        from models.generators.engines.compiling import place_of
+        from models.compiling import place_of
         from models.generators.engines.kernels import limited
 
         limited(np.float32(1), np.float32(1), np.float32(1))

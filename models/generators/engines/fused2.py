@@ -131,11 +131,12 @@ class FusedStyleGAN2:
         return np.split(styles, self.affines.ends), np.split(scales, self.energies.ends)
 
     def raw(self, w: Tensor, beside: Any, box: Box | None, slot: WorkerSlot) -> Tensor:
-        """w (num_ws, w_dim), ``beside`` for each layer what Layer.noise takes -> (outputs, R, R) float32, 0 outside ``box``."""
-        box = box or Box.whole(self.shape[-1])
-        parts = drawn_parts(box, [layer.size for layer in self.layers if not layer.up])
+        """w (num_ws, w_dim), ``beside`` for each layer that draws what Layer.noise takes -> (outputs, R, R) float32, 0 outside ``box``."""
+        sizes = [layer.size for layer in self.layers[: len(beside)] if not layer.up]
+        box = box or Box.whole(sizes[-1])
+        parts = drawn_parts(box, sizes)
         image = self.draw(*self.styles(w, slot), beside, parts, slot)
-        picture = torch.zeros(self.shape)
+        picture = torch.zeros(self.outputs, sizes[-1], sizes[-1])
         drawn = torch.from_numpy(image[:, *box.inside(parts[-1]).place])
         picture[:, *box.place] = drawn.permute(0, 3, 1, 2).flatten(0, 1)[: self.outputs]
         return picture
@@ -149,8 +150,8 @@ class FusedStyleGAN2:
         image = np.empty((groups, 0, 0, 4), np.float32)
         x = self.scratch_buffer(slot, 0, parts[0].height, parts[0].width, len(styles[0]))
         torch.mul(self.const, torch.from_numpy(styles[0]), out=x[1:-1])
-        for index, layer in enumerate(self.layers):
-            block, last = (index + 1) // 2, index + 1 == len(self.layers)
+        for index, layer in enumerate(self.layers[: len(noises)]):
+            block, last = (index + 1) // 2, index + 1 == len(noises)
             part = parts[block]
             out = self.scratch_buffer(slot, index + 1, 0 if last else part.height, part.width, layer.channels)
             after = scales[index] if last else styles[index + 1]

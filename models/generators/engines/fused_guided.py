@@ -11,8 +11,9 @@ from torch.nn.functional import conv2d
 
 from models.generators.engines.convolution import array, padded
 from models.generators.engines.fused2 import FusedStyleGAN2, Layer
+from models.generators.engines.guided_kernels import COLOURED, paint_person
 from models.generators.engines.scheduler import WorkerSlot
-from models.generators.guided import GuidedLayer, GuidedSynthesisNetwork
+from models.generators.guided import PAINTED, GuidedLayer, GuidedSynthesisNetwork, pyramid
 from models.generators.layers import GAIN
 from models.generators.roi import Box
 
@@ -43,16 +44,43 @@ class FusedGuided(FusedStyleGAN2):
     def __init__(self, network: GuidedSynthesisNetwork, dtype: torch.dtype):
         super().__init__(network, dtype)
         self.sizes, self.network = network.block_resolutions, network
+        self.told: dict[tuple[int, ...], np.ndarray] = {}  # where each slot paints
         self.last: tuple[bytes, Tensor] | None = None  # w, and its planes: frames of one portrait ask for them again
 
     def raw(self, w: Tensor, beside: Tensor | None, box: Box | None, slot: WorkerSlot) -> Tensor:
-        """w (num_ws, w_dim), maps (G, R, R), None for the mean head's -> (outputs, R, R) float32, 0 outside ``box``."""
+        """w (num_ws, w_dim), maps (G, R, R), None for the mean head's -> (outputs, R, R) float32, 0 outside ``box``.
+
+        Smaller maps than the network's picture draw a smaller one, by the blocks up to their size.
+        """
         # [None] alone would leave strides in which torch does not see that all channels of a pixel lie together.
         maps = self.network.mean_maps(self.sizes[-1]) if beside is None else beside.movedim(0, -1)[None].movedim(-1, 1)
-        seen = dict(zip(self.sizes, self.network.told(maps, w[None], list(map(Box.whole, self.sizes)), self.planes(w)), strict=True))
-        layers = cast(list[GuidedFusedLayer], self.layers)
-        told = [layer.told(seen[size][0]) for layer, size in zip(layers, self.noise_sizes, strict=True)]
+        sizes = [size for size in self.sizes if size <= maps.shape[-1]]
+        seen = self.seen(maps, sizes, w, slot)
+        layers = cast(list[GuidedFusedLayer], [layer for layer in self.layers if layer.size <= sizes[-1]])
+        told = [layer.told(seen[layer.size][0]) for layer in layers]
         return super().raw(w, told, box, slot)
+
+    def seen(self, maps: Tensor, sizes: list[int], w: Tensor, slot: WorkerSlot) -> dict[int, Tensor]:
+        """What layers of ``sizes`` are told by maps (1, G, R, R) and w (num_ws, w_dim), (1, C, S, S) each, as ``GuidedSynthesisNetwork.told``."""
+        planes, most = self.planes(w), sizes[-1]
+        if planes is None or self.network.palette is None or most > 2 * PAINTED:
+            return dict(zip(sizes, self.network.told(maps, w[None], list(map(Box.whole, sizes)), planes), strict=True))
+        averaged = pyramid(maps, [size for size in sizes if size >= min(most, PAINTED)])
+        colours, drawn = array(self.network.colours(w[-1:])[0]), array(planes.movedim(1, -1).contiguous())
+        coarse = self.painted(averaged[min(most, PAINTED)], colours, drawn, np.empty((0, 0, 0), np.float32), slot)
+        seen = pyramid(coarse, [size for size in sizes if size <= PAINTED])
+        if most > PAINTED:
+            seen[most] = self.painted(averaged[most], colours, drawn, array(coarse[0].movedim(0, -1)), slot)
+        return seen
+
+    def painted(self, maps: Tensor, colours: np.ndarray, planes: np.ndarray, coarse: np.ndarray, slot: WorkerSlot) -> Tensor:
+        """As ``guided_kernels.paint_person``: (1, C, R, R) of maps (1, G, R, R)."""
+        given = array(maps[0].movedim(0, -1).contiguous())
+        size, _, channels = given.shape
+        shape = size, size, channels + COLOURED + 2 * planes.shape[-1]
+        told = self.told.setdefault((slot.index, *shape), np.empty(shape, np.float32))  # see scratch_buffer
+        slot.share(paint_person, (given, colours, planes, coarse, told), size, told.size)
+        return torch.from_numpy(told)[None].movedim(-1, 1)
 
     def planes(self, w: Tensor) -> Tensor | None:
         """The planes of w (num_ws, w_dim), where the network has any."""

@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from models.generators.engines.compiling import compiled
+from models.compiling import compiled
 
 LANES = 16  # StyleGAN2's channels come in multiples of it: one vector of 512 bits, two of 256
 CHUNK = 32  # channels of a tile of StyleGAN3, whose own come in multiples of it: two cache lines
