@@ -278,6 +278,18 @@ def test_the_generator_of_stargan_learns_every_few_steps(studio, tmp_path):
         assert moved == (step % 2 == 1)
 
 
+def test_stargan_warms_up_before_the_networks_play_against_each_other(studio, tmp_path):
+    trainer = open_training("stargan", [studio], plan_of("stargan", warm_up_steps=3, critic_steps=1), tmp_path)
+    task, seen, step = trainer.task, [], trainer.task.learn
+    task.learn = lambda batch, rng: seen.append(step(batch, rng)) or seen[-1]
+    before = [value.clone() for value in task.generator.parameters()]
+    trainer.run()
+    alone = {"discriminator_classification", "generator_reconstruction"}
+    assert [set(losses) == alone for losses in seen] == [True] * 3 + [False] * 2
+    assert all("discriminator_penalty" in losses for losses in seen[3:])
+    assert any(not torch.equal(*each) for each in zip(before, task.generator.parameters(), strict=True))
+
+
 def test_styles_diversity_fades_and_the_average_follows(studio, tmp_path):
     trainer = training("starganv2", studio, tmp_path)
     task, stage = trainer.task, trainer.stages[0]

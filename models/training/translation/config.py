@@ -187,12 +187,16 @@ class CoGANPlan(LookPlan):
 class StarGANPlan(LookPlan):
     """StarGAN of the label sets in ``generator``, one for each folder of images; the generator learns every ``critic_steps`` steps.
 
+    In the first ``warm_up_steps``, of which the published code has none, the generator learns to leave images as they are, and the
+    discriminator to see labels.
+
     The stage's schedule is ``stargan-published``, which hardly falls, as the published weights were trained, or
     ``stargan-intended``, which falls to 0 over the second half, as the paper says.
     """
 
     generator: Annotated[StarGANConfig, network("stargan")]
     critic_steps: int = Field(default=5, ge=1)
+    warm_up_steps: int = Field(default=0, ge=0)
     classification_weight: NonNegative = 1.0
     reconstruction_weight: NonNegative = 10.0
     gradient_penalty_weight: NonNegative = 10.0

@@ -21,10 +21,11 @@ from models.translation.stargan import StarGANDiscriminator, StarGANGenerator
 
 @dataclass(eq=False)
 class Batch:
-    """Images (N, 3, R, R) and labels (N, label_size) of each set; ``generator_learns`` in this step too."""
+    """Images (N, 3, R, R) and labels (N, label_size) of each set; ``generator_learns`` in this step too; ``warms_up``: each by itself."""
 
     sets: list[tuple[Tensor, Tensor]]
     generator_learns: bool
+    warms_up: bool
 
 
 class StarGANTask(LookTask):
@@ -65,17 +66,28 @@ class StarGANTask(LookTask):
         sets = [(images.to(device), self.vector(index, labels).to(device)) for index, (images, labels) in enumerate(taken)]
         if self.plan.flip:
             sets = [(flipped(images, rng), labels) for images, labels in sets]
-        return Batch(sets, generator_learns=(progress.steps + 1) % self.plan.critic_steps == 0)
+        turn, warms_up = (progress.steps + 1) % self.plan.critic_steps, progress.steps < self.plan.warm_up_steps
+        return Batch(sets, generator_learns=turn == 0, warms_up=warms_up)
 
     def learn(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
         losses: dict[str, float] = {}
         for index, (images, labels) in enumerate(batch.sets):
             wanted = labels[rng.randperm(len(labels))]
             who = f"set{index + 1}_" if len(self.sets) > 1 else ""
+            if batch.warms_up:
+                losses |= self.warm_up(who, index, images, labels)
+                continue
             losses |= self.discriminator_step(f"{who}discriminator", index, images, labels, wanted, rng)
             if batch.generator_learns:
                 losses |= self.generator_step(f"{who}generator", index, images, labels, wanted)
         return losses
+
+    def warm_up(self, who: str, index: int, images: Tensor, labels: Tensor) -> dict[str, float]:
+        """The discriminator learns to see labels, the generator to leave images as they are."""
+        seen = self.plan.classification_weight * self.classification(index, self.discriminator(images)[1], labels)
+        same = self.plan.reconstruction_weight * (self.generator(images, labels) - images).abs().mean()
+        losses = self.descend(f"{who}discriminator", {"classification": seen}, "discriminator")
+        return losses | self.descend(f"{who}generator", {"reconstruction": same}, "generator")
 
     def discriminator_step(self, who: str, index: int, images: Tensor, labels: Tensor, wanted: Tensor, rng: DeviceRng) -> dict[str, float]:
         with torch.no_grad():
