@@ -290,6 +290,17 @@ def test_stargan_warms_up_before_the_networks_play_against_each_other(studio, tm
     assert any(not torch.equal(*each) for each in zip(before, task.generator.parameters(), strict=True))
 
 
+def test_stargan_v2_warms_up_without_an_adversary(studio, tmp_path):
+    trainer = open_training("starganv2", [studio], plan_of("starganv2", warm_up_steps=3), tmp_path)
+    task, seen, step = trainer.task, [], trainer.task.learn
+    before = [value.clone() for value in task.discriminator.parameters()]
+    same = lambda: all(torch.equal(*each) for each in zip(before, task.discriminator.parameters(), strict=True))
+    task.learn = lambda batch, rng: seen.append((set(step(batch, rng)), same())) or {}
+    trainer.run()
+    assert seen[:3] == [({"generator_reconstruction"}, True)] * 3
+    assert len(seen) == 5 and all("generator_latent_adversarial" in names for names, _ in seen[3:]) and not same()
+
+
 def test_styles_diversity_fades_and_the_average_follows(studio, tmp_path):
     trainer = training("starganv2", studio, tmp_path)
     task, stage = trainer.task, trainer.stages[0]

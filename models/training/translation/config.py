@@ -212,6 +212,7 @@ class StarGANv2Plan(LookPlan):
 
     ``diversity_weight`` falls to 0 over ``diversity_steps``. ``mapping_rate`` is the mapping network's learning rate relative to the
     stage's, ``ema`` what the running average keeps at each step, ``crop`` how many images have a part of theirs enlarged.
+    In the first ``warm_up_steps``, of which the published code has none, generator and style encoder learn to leave images as they are.
     """
 
     generator: Annotated[StarGANv2Config, network("starganv2")] = StarGANv2Config()
@@ -223,6 +224,7 @@ class StarGANv2Plan(LookPlan):
     mapping_rate: Positive = 0.01
     weight_decay: NonNegative = 1e-4
     ema: Fraction = 0.999
+    warm_up_steps: int = Field(default=0, ge=0)
     crop: Fraction = 0.5
     stages: Stages = (Stage(steps=100_000, batch=8, learning_rate=1e-4),)
 

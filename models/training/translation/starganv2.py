@@ -27,7 +27,9 @@ BETAS = (0.0, 0.99)
 
 @dataclass(eq=False)
 class Batch:
-    """Images (N, 3, S, S) and their domains (N,); two references and two latents for each, of the wanted domains (N,)."""
+    """Images (N, 3, S, S) and their domains (N,); two references and two latents for each, of the wanted domains (N,).
+
+    ``warms_up``: the generator learns without the others."""
 
     images: Tensor
     domains: Tensor
@@ -35,6 +37,7 @@ class Batch:
     references: tuple[Tensor, Tensor]
     latents: tuple[Tensor, Tensor]
     diversity_weight: float
+    warms_up: bool
 
 
 class StarGANv2Task(LookTask):
@@ -75,9 +78,9 @@ class StarGANv2Task(LookTask):
         domains, wanted = (rng.randint(0, len(self.domains), count) for _ in range(2))
         latents = rng.randn(2, count, plan.generator.latent_dim)
         weight = diversity_weight(progress.steps, plan.diversity_weight, plan.diversity_steps)
-        return Batch(
-            self.draw(domains, rng), domains, wanted, (self.draw(wanted, rng), self.draw(wanted, rng)), (latents[0], latents[1]), weight
-        )
+        references = self.draw(wanted, rng), self.draw(wanted, rng)
+        warms_up = progress.steps < plan.warm_up_steps
+        return Batch(self.draw(domains, rng), domains, wanted, references, (latents[0], latents[1]), weight, warms_up)
 
     def draw(self, domains: Tensor, rng: DeviceRng) -> Tensor:
         """An image of each of ``domains`` (N,)."""
@@ -88,6 +91,8 @@ class StarGANv2Task(LookTask):
 
     def learn(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
         losses: dict[str, float] = {}
+        if batch.warms_up:
+            return self.warm_up(batch)
         for way in ("latent", "reference"):
             with torch.no_grad():
                 fake = self.networks.generator(batch.images, self.styles(way, batch)[0])
@@ -96,6 +101,12 @@ class StarGANv2Task(LookTask):
             with frozen(self.discriminator):
                 losses |= self.descend(f"generator_{way}", self.generator_parts(way, batch), *learners)
         return losses
+
+    def warm_up(self, batch: Batch) -> dict[str, float]:
+        """Generator and style encoder learn to leave images as they are."""
+        same = self.networks.generator(batch.images, self.networks.style_encoder(batch.images, batch.domains))
+        error = self.plan.cycle_weight * (same - batch.images).abs().mean()
+        return self.descend("generator", {"reconstruction": error}, "generator", "style_encoder")
 
     def styles(self, way: str, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two styles (N, style_dim) in the wanted domains, of latents or of references."""
