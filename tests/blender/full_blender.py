@@ -1,9 +1,9 @@
 """The extension in the full Blender: in its window with real clicks, and rendering in the background.
 
-    .venv/bin/python tests/blender/full_blender.py [first session again panels render] [--blender PROGRAM] [--fake]
+    .venv/bin/python tests/blender/full_blender.py [first session again panels looks render] [--blender PROGRAM] [--fake]
 
 first: ``window_first.py``. session: ``window_session.py``. again: another Blender that opens its file. panels: ``window_panels.py``.
-render: ``blender -b SHOT.blend -a``, killed and gone on with (``render_killed.py``). What they make goes
+looks: ``window_looks.py``. render: ``blender -b SHOT.blend -a``, killed and gone on with (``render_killed.py``). What they make goes
 into build/full-blender, with screenshots to look at; docs/pictures/window.py makes the docs' pictures of them.
 
 PROGRAM is a Blender 4.5 or newer; its window opens on the display that is there, which must be at
@@ -41,7 +41,7 @@ TOOL = ROOT.parent / "shared" / "tools" / "real_blender.sh"
 PASSED_ON = (
     "BLENDER_USER_RESOURCES", "STYLERIG_PYTHON", "STYLERIG_PAYLOAD", "STYLERIG_FAKE_DELAY", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
 )  # fmt: skip
-SIZES = {"first": "1600x1000", "session": "1600x1000", "panels": "1600x2000"}  # of the screen
+SIZES = {"first": "1600x1000", "session": "1600x1000", "panels": "1600x2000", "looks": "1600x1000"}  # of the screen
 FAKE_DELAY = "0.3"  # seconds per frame
 WAIT = 3600  # seconds that one Blender with its window may take
 
@@ -143,6 +143,11 @@ def panels(found: Program, extension: Path) -> None:
     found.show("panels", "--python", str(HERE / "window_panels.py"), *given(extension))
 
 
+def looks(found: Program, extension: Path) -> None:
+    shutil.rmtree(FOLDER / "user", ignore_errors=True)
+    found.show("looks", "--python", str(HERE / "window_looks.py"), *given(extension))
+
+
 def render(found: Program, extension: Path) -> None:
     import render_killed
 
@@ -151,7 +156,7 @@ def render(found: Program, extension: Path) -> None:
     render_killed.check(found.blender, user_folder, FOLDER / "render")
 
 
-PARTS = {"first": first, "session": session, "again": again, "panels": panels, "render": render}
+PARTS = {"first": first, "session": session, "again": again, "panels": panels, "looks": looks, "render": render}
 
 
 def main() -> int:
