@@ -186,24 +186,27 @@ def kernels() -> ModuleType | None:
         return None
 
 
-def paint(maps: Tensor, first: int, attributes: Tensor, ndc: Tensor, triangles: Tensor) -> None:
+def paint(maps: Tensor, first: int, attributes: Tensor, ndc: Tensor, triangles: Tensor, samples: int = 1) -> None:
     """Write vertex attributes (N, V, C) into the channels of ``maps`` (N, H, H, T), from ``first`` on, where pixels see triangles.
 
-    As ``rasterize`` and ``Fragments.gather``, for many channels at once and without gradients. ``ndc`` and ``triangles`` as in ``rasterize``.
+    As ``rasterize`` and ``Fragments.gather``, for many channels at once and without gradients; ``ndc`` and ``triangles`` as in ``rasterize``.
+    Each pixel gets the mean of ``samples``² points in it; those that see nothing count as 0.
     """
-    size, count = maps.shape[1], attributes.shape[2]
+    size, count = maps.shape[1] * samples, attributes.shape[2]
     compiled = kernels() if has_kernels(attributes) and has_kernels(maps) and has_kernels(ndc) else None
     if compiled is not None:
         nearest, planes = seen_triangles(ndc, triangles, size), to_pixels(ndc, size).movedim(-1, 0).contiguous()
         arrays = (array.numpy() for array in (planes, triangles, nearest, attributes.contiguous(), maps))
-        compiled.paint(*arrays, first)
+        compiled.paint(*arrays, first, samples)
         return
     fragments = rasterize(ndc, triangles, size)
     table, weights = attributes.flatten(0, 1), fragments.weights.unsqueeze(-1)
     seen = table.index_select(0, fragments.corners[0]).mul_(weights[0])  # all numbers of a vertex are read in one go
     for corner, weight in zip(fragments.corners[1:], weights[1:], strict=True):
         seen.addcmul_(table.index_select(0, corner), weight)
-    maps.flatten(0, 2)[:, first : first + count].index_copy_(0, fragments.pixels, seen)
+    pixels = torch.div(fragments.pixels, samples * size, rounding_mode="floor") * maps.shape[2] + fragments.pixels % size // samples
+    place = maps.flatten(0, 2)[:, first : first + count]
+    place.index_fill_(0, pixels, 0.0).index_add_(0, pixels, seen, alpha=1 / samples**2)
 
 
 def visible_by_tensors(points: Tensor, drawn: Tensor, size: int) -> Tensor:

@@ -68,30 +68,39 @@ def draw_triangle(points, frame, triangle, inside, nearest, inverse_depth, size)
 
 
 @compiled
-def paint(planes, triangles, nearest, attributes, maps, first):
+def paint(planes, triangles, nearest, attributes, maps, first, samples):
     """Write vertex attributes (N, V, C) into the channels of ``maps`` (N, H, H, T) from ``first`` on, where pixels see a triangle.
 
-    ``planes`` (3, N, V) are the vertices' x, y (pixels) and depth (cm), ``nearest`` (N, H, H) what ``nearest_triangles`` found. As
-    ``fragments.perspective_barycentrics``: in the picture the barycentrics over depth are linear, not they themselves.
+    Each pixel gets the mean of ``samples``² points in it, of which those that see nothing count as 0. ``planes`` (3, N, V) are the vertices'
+    x, y and depth (cm) in pixels of ``nearest`` (N, H · samples, H · samples), what ``nearest_triangles`` found.
     """
-    frames, size = nearest.shape[0], nearest.shape[1]
-    count = np.uintp(attributes.shape[2])
-    for frame in range(frames):
-        x, y, depth = planes[0, frame], planes[1, frame], planes[2, frame]
-        for row in range(size):
-            for column in range(size):
-                triangle = nearest[frame, row, column]
-                if triangle < 0:
-                    continue
-                a, b, c = triangles[triangle, 0], triangles[triangle, 1], triangles[triangle, 2]
-                across, down = np.float32(column) + _HALF, np.float32(row) + _HALF
-                x0, x1, x2 = x[a] - across, x[b] - across, x[c] - across
-                y0, y1, y2 = y[a] - down, y[b] - down, y[c] - down
-                w0, w1, w2 = (x1 * y2 - y1 * x2) / depth[a], (x2 * y0 - y2 * x0) / depth[b], (x0 * y1 - y0 * x1) / depth[c]
-                total = w0 + w1 + w2
-                w0, w1, w2 = w0 / total, w1 / total, w2 / total
-                pixel = maps[frame, row, column, first:]
-                of_a, of_b, of_c = attributes[frame, a], attributes[frame, b], attributes[frame, c]
-                for channel in range(count):
-                    place = np.uintp(channel)
-                    pixel[place] = w0 * of_a[place] + w1 * of_b[place] + w2 * of_c[place]
+    share = _1 / np.float32(samples * samples)
+    for frame in range(maps.shape[0]):
+        for row in range(maps.shape[1]):
+            for column in range(maps.shape[2]):
+                pixel, empty = maps[frame, row, column, first : first + attributes.shape[2]], True
+                for down in range(row * samples, (row + 1) * samples):
+                    for across in range(column * samples, (column + 1) * samples):
+                        triangle = nearest[frame, down, across]
+                        if triangle < 0:
+                            continue
+                        if empty:
+                            pixel[:] = _0
+                            empty = False
+                        add_point(planes[:, frame], triangles[triangle], attributes[frame], across, down, share, pixel)
+
+
+@compiled
+def add_point(planes, corners, attributes, column, row, share, pixel):
+    """Add ``share`` of what the centre of a pixel sees of a triangle of those ``corners`` (3,), as
+    ``fragments.perspective_barycentrics``: in the picture the barycentrics over depth are linear, not they themselves."""
+    a, b, c = corners[0], corners[1], corners[2]
+    across, down = np.float32(column) + _HALF, np.float32(row) + _HALF
+    x0, x1, x2 = planes[0, a] - across, planes[0, b] - across, planes[0, c] - across
+    y0, y1, y2 = planes[1, a] - down, planes[1, b] - down, planes[1, c] - down
+    w0, w1, w2 = (x1 * y2 - y1 * x2) / planes[2, a], (x2 * y0 - y2 * x0) / planes[2, b], (x0 * y1 - y0 * x1) / planes[2, c]
+    each = share / (w0 + w1 + w2)
+    w0, w1, w2 = w0 * each, w1 * each, w2 * each
+    of_a, of_b, of_c = attributes[a], attributes[b], attributes[c]
+    for channel in range(np.uintp(len(pixel))):
+        pixel[channel] += w0 * of_a[channel] + w1 * of_b[channel] + w2 * of_c[channel]

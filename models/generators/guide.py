@@ -29,6 +29,7 @@ from models.face.posing import Pose
 from models.face.shoulders import shoulders
 
 PARTS = ("eyes", "teeth", "mouth", "tongue")  # masks of the face model, one channel each
+SAMPLES = 2  # points of a pixel in a row and in a column of which the surface's maps are the mean: outlines have no steps
 SHELL = 1.3  # the shell's size relative to the head's
 SHELL_SIZE = 128  # pixels: a finer shell says nothing more about hair
 HALF_HEAD = 12.0  # cm: the canonical place is divided by it
@@ -138,7 +139,7 @@ def guide_maps(mesh: GuideMesh, parameters: RigParameters, camera: Camera, body:
     pose = Pose(parameters.rotation, parameters.translation, body)
     rest = mesh.face.neutral(parameters.identity)
     maps = rest.new_zeros(len(rest), size, size, CHANNELS)
-    paint(maps, 0, *surface_attributes(mesh, parameters, rest, pose, camera), mesh.triangles)
+    paint(maps, 0, *surface_attributes(mesh, parameters, rest, pose, camera), mesh.triangles, SAMPLES)
     if size <= SHELL_SIZE:
         paint(maps, SURFACE, *shell_attributes(mesh, parameters, rest, pose, camera), mesh.shell_triangles)
     else:

@@ -458,7 +458,7 @@ def test_the_compiled_kernel_sees_what_tensors_see(cull: bool, monkeypatch: pyte
 def test_attributes_are_painted_as_they_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
     points, triangles = triangle_soup(frames=2, count=30)
     points = points.float()
-    attributes = torch.randn(2, points.shape[1], 5, generator=torch.Generator().manual_seed(1))
+    attributes = torch.rand(2, points.shape[1], 5, generator=torch.Generator().manual_seed(1))
     expected = torch.full((2, 48, 48, 8), 7.0)
     seen = rasterize(points, triangles, 48)
     gathered = interpolate(seen, attributes)
@@ -469,3 +469,20 @@ def test_attributes_are_painted_as_they_are_gathered(monkeypatch: pytest.MonkeyP
             monkeypatch.setattr(fragments_module, "kernels", lambda: None)
         fragments_module.paint(maps, 2, attributes, points, triangles)
         assert torch.allclose(maps, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_painted_pixels_are_the_mean_of_points_in_them(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(fragments_module, "kernels", lambda: None)
+    points, triangles = triangle_soup(frames=2, count=10)
+    points = points.float()
+    attributes = torch.rand(2, points.shape[1], 5, generator=torch.Generator().manual_seed(1))
+    fine, coarse = torch.zeros(2, 96, 96, 5), torch.zeros(2, 32, 32, 7)
+    fragments_module.paint(fine, 0, attributes, points, triangles)
+    coarse[..., :2] = 7.0  # other channels stay
+    fragments_module.paint(coarse, 2, attributes, points, triangles, samples=3)
+    mean = torch.nn.functional.avg_pool2d(fine.movedim(-1, 1), 3).movedim(1, -1)
+    assert torch.allclose(coarse[..., 2:], mean, atol=2e-4) and (coarse[..., :2] == 7).all()
+    partly = (mean[..., 0] > 0) & (fine.movedim(-1, 1)[:, 0].unflatten(1, (32, 3)).unflatten(3, (32, 3)).amin(dim=(2, 4)) == 0)
+    assert partly.any()
