@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from models.editing.inversion.offsets import Offsets
 from models.face import FaceModel
@@ -29,8 +30,18 @@ from models.translation.library import LookLibrary
 
 MAX_ROLL = math.radians(25.0)  # that the generator was taught; more is turned in the picture
 GEOMETRY = {"Normal", "Position", "Depth"}  # passes that hair and shoulders are in
+RIM = 3  # pixels that StyleGAN2's blocks cannot draw rightly at the frame's edge
 COARSEST = 128  # pixels: what coarser blocks draw is no picture yet
 BODY_SHARE = 0.4  # of the head's turn that the shoulders go along with
+
+
+def without_rim(image: Tensor) -> Tensor:
+    """An image (N, C, R, R) whose outermost pixels, at the sides and below, are those next to them.
+
+    The zeros that convolutions see beyond the frame darken what is drawn there by an eighth, where shoulders are cut.
+    """
+    inner = image[:, :, :-RIM, RIM:-RIM]
+    return pad(inner, (RIM, RIM, 0, RIM), mode="replicate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +129,7 @@ class GuidedRenderer:
         """Premultiplied sRGB, alpha and the generator's mattes (1, 4 + M, size, size), 0 to 1."""
         w = torch.from_numpy(np.array(plan.portrait.w, dtype=np.float32))[None].to(self.face.mean.device)
         maps = self.guide.maps(plan.target, plan.camera, plan.body, self.drawn_size(plan, size, precision))
-        raw = self.engine(precision, plan.portrait.offsets).raw(w, guide=maps)
+        raw = without_rim(self.engine(precision, plan.portrait.offsets).raw(w, guide=maps))
         colour, alpha = split_matte(raw[:, : self.generator.img_channels])
         mattes = raw[:, self.generator.img_channels :] * 0.5 + 0.5
         colour = wear(colour, alpha, plan.looks, self.library, lambda name: self.mask(name, plan, mattes))

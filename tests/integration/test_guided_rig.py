@@ -21,7 +21,7 @@ from models.generators.guided import GuidedConfig
 from models.generators.person import PersonConfig
 from models.rigging import Controls, Rig
 from models.rigging.applications import between
-from models.rigging.guided_renderer import MAX_ROLL
+from models.rigging.guided_renderer import MAX_ROLL, without_rim
 
 CHANNELS = {4: 16, 8: 16, 16: 16, 32: 12, 64: 8}
 
@@ -77,6 +77,15 @@ def test_a_small_fast_picture_is_drawn_by_the_coarse_blocks_alone(rig, monkeypat
     ):
         image = rig.frame(portrait, Controls(scale=scale), size, ["HairMatte"], precision)
         assert drawn.pop() == wanted and image["Combined"].shape == (size, size, 4)
+
+
+def test_the_frame_s_edge_is_continued_from_inside(rig):
+    image = torch.rand(1, 5, 16, 16)
+    found = without_rim(image)
+    assert torch.equal(found[:, :, :13, 3:13], image[:, :, :13, 3:13]) and found.shape == image.shape
+    assert all(torch.equal(found[:, :, row], found[:, :, 12]) for row in (13, 14, 15))
+    assert all(torch.equal(found[:, :, :13, column], image[:, :, :13, 3]) for column in (0, 1, 2))
+    assert all(torch.equal(found[:, :, :13, column], image[:, :, :13, 12]) for column in (13, 14, 15))
 
 
 def test_mattes_of_parts_are_the_generators_own(rig):
