@@ -75,17 +75,17 @@ class StarGANTask(LookTask):
             wanted = labels[rng.randperm(len(labels))]
             who = f"set{index + 1}_" if len(self.sets) > 1 else ""
             if batch.warms_up:
-                losses |= self.warm_up(who, index, images, labels)
+                losses |= self.warm_up(who, index, images, labels, wanted)
                 continue
             losses |= self.discriminator_step(f"{who}discriminator", index, images, labels, wanted, rng)
             if batch.generator_learns:
                 losses |= self.generator_step(f"{who}generator", index, images, labels, wanted)
         return losses
 
-    def warm_up(self, who: str, index: int, images: Tensor, labels: Tensor) -> dict[str, float]:
-        """The discriminator learns to see labels, the generator to leave images as they are."""
+    def warm_up(self, who: str, index: int, images: Tensor, labels: Tensor, wanted: Tensor) -> dict[str, float]:
+        """The discriminator learns to see labels, the generator to leave images as they are, whatever is wanted."""
         seen = self.plan.classification_weight * self.classification(index, self.discriminator(images)[1], labels)
-        same = self.plan.reconstruction_weight * (self.generator(images, labels) - images).abs().mean()
+        same = self.plan.reconstruction_weight * (self.generator(images, wanted) - images).abs().mean()
         losses = self.descend(f"{who}discriminator", {"classification": seen}, "discriminator")
         return losses | self.descend(f"{who}generator", {"reconstruction": same}, "generator")
 

@@ -103,8 +103,8 @@ class StarGANv2Task(LookTask):
         return losses
 
     def warm_up(self, batch: Batch) -> dict[str, float]:
-        """Generator and style encoder learn to leave images as they are."""
-        same = self.networks.generator(batch.images, self.networks.style_encoder(batch.images, batch.domains))
+        """Generator and style encoder learn to leave images as they are, whatever the style."""
+        same = self.networks.generator(batch.images, self.styles("reference", batch)[0])
         error = self.plan.cycle_weight * (same - batch.images).abs().mean()
         return self.descend("generator", {"reconstruction": error}, "generator", "style_encoder")
 
