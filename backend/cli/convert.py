@@ -13,6 +13,7 @@ from models.errors import StyleRigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, help="a generator, or a look: docs/generators.md and docs/looks.md list them")
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
+    parser.add_argument("--half", action="store_true", help="a look in float16: half the size, as those that ship")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -20,8 +21,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.output.suffix != ".safetensors":
         raise StyleRigError(f"{arguments.output} does not end in .safetensors.", "Choose such a name.", code="bad_name")
-    convert = convert_look if is_look(arguments.input) else convert_generator
-    what, metadata = convert(arguments.input, arguments.output)
+    if is_look(arguments.input):
+        what, metadata = convert_look(arguments.input, arguments.output, arguments.half)
+    elif arguments.half:
+        raise StyleRigError("--half is for looks.", "Leave it out: our own generators are written in float16 as it is.", code="bad_option")
+    else:
+        what, metadata = convert_generator(arguments.input, arguments.output)
     print(f"{arguments.output}: {what}, {arguments.output.stat().st_size / 1e6:.1f} MB")
     print(f"source: {metadata['source']}, {metadata.get('kind', 'our own')}, sha256 {metadata['sha256']}")
     print(f"licence: {metadata['licence']}")
@@ -40,13 +45,13 @@ def convert_generator(source: Path, output: Path) -> tuple[str, dict[str, Any]]:
     return f"resolution {generator.resolution}, w {generator.num_ws} x {generator.w_dim}", metadata
 
 
-def convert_look(source: Path, output: Path) -> tuple[str, dict[str, Any]]:
+def convert_look(source: Path, output: Path, half: bool) -> tuple[str, dict[str, Any]]:
     """Write the look; what it is, and the metadata that its header got."""
     from models.translation import load_look, save_look
 
     look = load_look(source)
     metadata = origin(source, look.metadata)
-    save_look(look, output, metadata)
+    save_look(look, output, metadata, half)
     return f"a look of the kind {look.kind}", metadata
 
 

@@ -101,6 +101,10 @@ def test_convert_says_what_is_wrong(capsys, tmp_path):
         status, _, errors = call(capsys, "convert", tmp_path / source, tmp_path / target)
         assert status == 2 and errors.startswith("error: ") and len(errors.splitlines()) == 2
         assert not (tmp_path / target).exists()
+    config = GeneratorConfig(resolution=16, channels={4: 8, 8: 8, 16: 8}, img_channels=3)
+    save_generator(Generator.create(config, seed=3), tmp_path / "a.safetensors")
+    status, _, errors = call(capsys, "convert", tmp_path / "a.safetensors", tmp_path / "b.safetensors", "--half")
+    assert status == 2 and "looks" in errors and not (tmp_path / "b.safetensors").exists()
 
 
 def test_doctor_reports_every_check(capsys, monkeypatch):

@@ -257,6 +257,12 @@ def test_half_the_bytes_for_looks_that_ship(tmp_path):
     assert half.stat().st_size < 0.7 * whole.stat().st_size
     image = images(16)
     assert (load_look(half)(image) - look(image)).abs().max() < 0.05
+    from backend.cli import main
+
+    assert main.main(["convert", str(whole), str(tmp_path / "c.safetensors"), "--half"]) == 0
+    converted = load_look(tmp_path / "c.safetensors")
+    assert (tmp_path / "c.safetensors").stat().st_size < 0.8 * whole.stat().st_size
+    assert torch.equal(converted(image), load_look(half)(image))
 
 
 def test_numbers_in_safetensors_of_others(tmp_path):
