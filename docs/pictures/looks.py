@@ -1,12 +1,14 @@
 """Draws docs/images/looks: the looks that ship on portraits of unselected seeds, and on people who turn and speak.
 
 .venv/bin/python docs/pictures/looks.py [colourise drawing attributes styles pairs film] [--model NAME] [--output FOLDER]
+.venv/bin/python docs/pictures/looks.py --rig-file speaking.json      # the film's frames, for render and evaluate look --sequence
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,12 +124,28 @@ def write_film(rig: Rig, path: Path) -> Path:
     return write_atomic(path, stream.getvalue())
 
 
+def write_rig_file(rig: Rig, path: Path) -> Path:
+    """The film's frames, with the pass that says where each point of the skin was."""
+    cells = film_cells(rig, SPEAKER, range(0, EVERY * FRAMES, EVERY))
+    frames = [{"rotation": list(cell.controls.rotation or ()), "expression": dict(cell.controls.expression)} for cell in cells]
+    shot = {
+        "portrait": {"model": rig.name, "seed": SPEAKER, "truncation": 0.7},
+        "frames": frames,
+        "output": {"size": DRAWN, "passes": ["UV"]},
+    }
+    return write_atomic(path, json.dumps(shot).encode())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*SHEETS, "film"]))
     parser.add_argument("--model", help="of those that ship")
     parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--rig-file", type=Path, metavar="FILE", help="write the film's frames as a rig file, and nothing else")
     arguments = parser.parse_args()
+    if arguments.rig_file:
+        print(write_rig_file(Rig.load(name=arguments.model), arguments.rig_file))
+        return
     names = arguments.names or [*SHEETS, "film"]
     rig = Rig.load(name=arguments.model)
     portraits = [picture(rig, cell, DRAWN) for cell in people(rig, SEEDS)] if set(names) - {"film"} else []

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from models.face import load_face_model
+from models.synthetic.classes import CLASSES
 from models.synthetic.person import latent_of, latent_size
 
 LATENTS, PARAMETERS = 12, 9
@@ -59,14 +60,16 @@ def write_set(folder: Path, numbers: range, size: int = 16, count: int = 0) -> P
 
 
 def write_people(folder: Path, people: int, size: int) -> Path:
-    """Pictures whose latents are those of people of the studio's, one each."""
+    """Pictures whose latents are those of people of the studio's, one each; their upper quarter is said to be hair."""
     face = load_face_model("head-2")
     index = {"format": 2, "size": size, "seed": 0, "count": people, "latents": latent_size(face), "layout": {}, "parameters": {}}
     (folder / "index.json").write_text(json.dumps(index))
+    classes = np.zeros((size, size), np.uint8)
+    classes[: size // 4] = CLASSES.index("hair")
     for number in range(people):
         latent = latent_of(1, number, face).numpy()
         picture, truth = paths(folder, number)
         picture.parent.mkdir(exist_ok=True)
-        np.savez(truth, latent=latent)
+        np.savez(truth, latent=latent, classes=classes)
         Image.fromarray(ellipse(latent[:12], size), "RGBA").save(picture)
     return folder

@@ -15,6 +15,7 @@ from PIL import Image
 
 from backend.cli import main
 from backend.cli.train_look import KINDS, PLANS
+from models.colour import linear_to_srgb, srgb_to_linear
 from models.device_rng import DeviceRng
 from models.errors import StyleRigError
 from models.face import load_face_model
@@ -24,6 +25,7 @@ from models.training.core.config import parse_settings
 from models.training.core.trainer import Trainer
 from models.training.translation import config, data
 from models.training.translation.attributes import attributes_of, hair_colour
+from models.training.translation.dyed import dye_hair
 from models.training.translation.framing import Framing
 from models.training.translation.made import PAPER
 from models.training.translation.run import open_training
@@ -288,6 +290,46 @@ def test_stargan_warms_up_before_the_networks_play_against_each_other(studio, tm
     assert [set(losses) == alone for losses in seen] == [True] * 3 + [False] * 2
     assert all("discriminator_penalty" in losses for losses in seen[3:])
     assert any(not torch.equal(*each) for each in zip(before, task.generator.parameters(), strict=True))
+
+
+PAIRED = {"whole": True, "paired_weight": 10.0, "warm_up_steps": 3, "critic_steps": 1}
+
+
+def test_stargan_learns_from_pairs_with_dyed_hair(studio, tmp_path, monkeypatch):
+    monkeypatch.setattr("models.data.image_folder.ImageFolder.shows_whole_heads", True)
+    trainer = training("stargan", studio, tmp_path, plan_of("stargan", **PAIRED))
+    task = trainer.task
+    task.begin_stage(trainer.stages[0])
+    questions, answers, labels = task.pairs(0, 16, DeviceRng(0))
+    images = task.sets[0].images.of(task.sets[0].images.places(0, 16))
+    below = lambda values: values[:, :, SIZE // 4 :]
+    assert torch.allclose(below(questions), below(answers), atol=1e-3) and not torch.allclose(questions, answers, atol=0.05)
+    mine = lambda values: torch.stack(
+        [
+            (values - image).abs().amax() < 1e-3 or (values - image.flip(2)).abs().amax() < 1e-3
+            for values, image in zip(values, images, strict=True)
+        ]
+    )
+    assert (mine(questions) | mine(answers)).all()  # one of the two is the picture, mirrored or not
+    own = task.sets[0].labels[task.sets[0].images.places(0, 16)]
+    assert torch.equal(labels[:, 0], own[:, 0])  # glasses are not dyed
+    assert torch.equal(labels[mine(answers) & ~mine(questions)], own[mine(answers) & ~mine(questions)])
+    seen, step = [], task.learn
+    task.learn = lambda batch, rng: seen.append(step(batch, rng)) or seen[-1]
+    trainer.run()
+    assert [set(losses) == {"discriminator_classification", "generator_paired"} for losses in seen] == [True] * 3 + [False] * 2
+    assert all({"generator_paired", "generator_adversarial"} <= set(losses) for losses in seen[3:])
+
+
+def test_hair_is_dyed_and_nothing_else():
+    image, share = torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
+    share[..., :4], share[..., 4] = 1.0, 0.5
+    dyed = dye_hair(image, share, torch.tensor([[0.5, 1.0, 2.0]]))
+    assert torch.equal(dyed[..., 5:], image[..., 5:]) or torch.allclose(dyed[..., 5:], image[..., 5:], atol=1e-6)
+    linear = srgb_to_linear(torch.tensor(0.5))
+    expected = linear_to_srgb(linear * torch.tensor([0.5, 1.0, 2.0])) * 2 - 1
+    assert torch.allclose(dyed[0, :, 0, 0], expected, atol=1e-6)
+    assert expected[0] < dyed[0, 0, 0, 4] < 0 and dyed[0, 2, 0, 4] < expected[2]
 
 
 def test_stargan_v2_warms_up_without_an_adversary(studio, tmp_path):

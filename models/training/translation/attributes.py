@@ -12,6 +12,7 @@ from models.errors import StyleRigError
 from models.face import load_face_model
 from models.synthetic.description import choices_of
 from models.synthetic.hair import hair_look
+from models.synthetic.hair.colour import WHITE
 from models.synthetic.person import Person, latent_size, person_from_latent
 
 YOUNG, OLD = 35, 55  # years: below the first, from the second
@@ -19,6 +20,12 @@ GREY = 0.5  # share of white hairs
 DARK, FAIR = 0.15, 0.38  # sRGB-like brightness of the pigment: black below, blond above
 LONG = 15.0  # cm of hair at the back
 NOT = "no "  # before a name: who has it not
+
+
+def hair_light(person: Person) -> np.ndarray:
+    """Linear colour (3,) of all hairs together, white ones among them."""
+    pigment = hair_look(person).pigment
+    return pigment.colour + pigment.white * (WHITE - pigment.colour)
 
 
 def hair_colour(person: Person) -> str:
@@ -55,6 +62,13 @@ def attributes_of(pictures: ImageSet, names: Sequence[str]) -> np.ndarray:
             f"Ask for {', '.join(ATTRIBUTES)}, each also with {NOT!r} before it.",
             code="bad_attribute",
         )
+    persons, place = people_of(pictures)
+    known = np.array([[ATTRIBUTES[name.removeprefix(NOT)](person) != name.startswith(NOT) for name in names] for person in persons])
+    return known.reshape(len(persons), len(names))[place]
+
+
+def people_of(pictures: ImageSet) -> tuple[list[Person], np.ndarray]:
+    """The people of a set that has the field latent, and which of them each picture (M,) shows. Raises StyleRigError for another studio's."""
     face, latents = load_face_model("head-2"), pictures.truth["latent"]
     if latents.shape[1] != latent_size(face):
         raise StyleRigError(
@@ -62,7 +76,5 @@ def attributes_of(pictures: ImageSet, names: Sequence[str]) -> np.ndarray:
             "Render a set with this version's models.synthetic, or sort the pictures into folders by what they show.",
             code="bad_training_data",
         )
-    persons, places = np.unique(pictures.source.people(pictures.numbers), return_index=True)
-    found = [person_from_latent(torch.from_numpy(latents[place]), face) for place in places]
-    known = np.array([[ATTRIBUTES[name.removeprefix(NOT)](person) != name.startswith(NOT) for name in names] for person in found])
-    return known.reshape(len(found), len(names))[np.searchsorted(persons, pictures.source.people(pictures.numbers))]
+    _, first, place = np.unique(pictures.source.people(pictures.numbers), return_index=True, return_inverse=True)
+    return [person_from_latent(torch.from_numpy(latents[row]), face) for row in first], place

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from models.evaluation.looks.measures import is_hair_colour
 from models.training.core import config
 from models.training.core.config import Fraction, NonNegative, Positive, load_settings
 from models.training.core.trainer import Plan
@@ -187,8 +188,9 @@ class CoGANPlan(LookPlan):
 class StarGANPlan(LookPlan):
     """StarGAN of the label sets in ``generator``, one for each folder of images; the generator learns every ``critic_steps`` steps.
 
-    In the first ``warm_up_steps``, of which the published code has none, the generator learns to leave images as they are, and the
-    discriminator to see labels.
+    Not in the published code: in the first ``warm_up_steps`` the generator learns to leave images as they are, and the discriminator to
+    see labels; by ``paired_weight`` the generator learns from pairs of images with hair of two colours, made of the studio's pictures of
+    whole heads, in the warm-up from these alone.
 
     The stage's schedule is ``stargan-published``, which hardly falls, as the published weights were trained, or
     ``stargan-intended``, which falls to 0 over the second half, as the paper says.
@@ -197,6 +199,7 @@ class StarGANPlan(LookPlan):
     generator: Annotated[StarGANConfig, network("stargan")]
     critic_steps: int = Field(default=5, ge=1)
     warm_up_steps: int = Field(default=0, ge=0)
+    paired_weight: NonNegative = 0.0
     classification_weight: NonNegative = 1.0
     reconstruction_weight: NonNegative = 10.0
     gradient_penalty_weight: NonNegative = 10.0
@@ -205,6 +208,14 @@ class StarGANPlan(LookPlan):
     @property
     def size(self) -> int:
         return self.generator.image_size
+
+    @model_validator(mode="after")
+    def pairs_can_be_made(self) -> Self:
+        if self.paired_weight and not (
+            self.whole and len(self.generator.label_sets) == 1 and any(map(is_hair_colour, self.generator.labels))
+        ):
+            raise ValueError("paired_weight is for one set of whole heads with hair colours among its labels")
+        return self
 
 
 class StarGANv2Plan(LookPlan):

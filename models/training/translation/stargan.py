@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from models.device_rng import DeviceRng
-from models.evaluation.looks.measures import changed, error
+from models.evaluation.looks.measures import changed, error, is_hair_colour
 from models.training.core.trainer import Progress
 from models.training.translation.config import StarGANPlan
 from models.training.translation.data import flipped, open_labelled
+from models.training.translation.dyed import DyedHair
 from models.training.translation.pix2pix import BETAS
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
-from models.translation.losses import classification_loss, gradient_penalty, stargan_discriminator_loss, stargan_loss
+from models.translation.losses import Parts, classification_loss, gradient_penalty, stargan_discriminator_loss, stargan_loss
 from models.translation.stargan import StarGANDiscriminator, StarGANGenerator
+
+Pairs = tuple[Tensor, Tensor, Tensor] | None
 
 
 @dataclass(eq=False)
 class Batch:
-    """Images (N, 3, R, R) and labels (N, label_size) of each set; ``generator_learns`` in this step too; ``warms_up``: each by itself."""
+    """Images (N, 3, R, R) and labels (N, label_size) of each set; ``generator_learns`` in this step too; ``warms_up``: each by itself.
+
+    ``pairs``: images, others that differ in the colour of hair alone, and the labels of these.
+    """
 
     sets: list[tuple[Tensor, Tensor]]
     generator_learns: bool
     warms_up: bool
+    pairs: Pairs = None
 
 
 class StarGANTask(LookTask):
@@ -37,6 +45,7 @@ class StarGANTask(LookTask):
     def open_data(self) -> None:
         plan = self.plan
         self.sets = open_labelled(self.data, plan.generator.label_sets, plan.framing, plan.seed, self.world.is_main)
+        self.dyed = DyedHair.of(self.sets[0].images.pictures) if plan.paired_weight else None
         starts = [sum(map(len, plan.generator.label_sets[:index])) for index in range(len(self.sets))]
         self.columns = [slice(start, start + len(names)) for start, names in zip(starts, plan.generator.label_sets, strict=True)]
 
@@ -67,7 +76,21 @@ class StarGANTask(LookTask):
         if self.plan.flip:
             sets = [(flipped(images, rng), labels) for images, labels in sets]
         turn, warms_up = (progress.steps + 1) % self.plan.critic_steps, progress.steps < self.plan.warm_up_steps
-        return Batch(sets, generator_learns=turn == 0, warms_up=warms_up)
+        pairs = self.pairs(*self.start(progress), rng) if self.dyed and (turn == 0 or warms_up) else None
+        return Batch(sets, generator_learns=turn == 0, warms_up=warms_up, pairs=pairs)
+
+    def pairs(self, start: int, count: int, rng: DeviceRng) -> tuple[Tensor, Tensor, Tensor]:
+        """Questions, answers (N, 3, R, R) and the answers' labels, of the same people as the batch has, each in another's hair colour."""
+        known = self.sets[0]
+        rows = known.images.places(start, count)
+        others = known.images.training[rng.randint(0, len(known.images), count).cpu().numpy()]
+        hair = [index for index, name in enumerate(self.plan.generator.labels) if is_hair_colour(name)]
+        labels = known.labels[rows].clone()
+        questions, answers, back = cast(DyedHair, self.dyed).pairs(rows, others, known.images.of(rows), rng)
+        labels[:, hair] = torch.where(back.cpu()[:, None], labels[:, hair], known.labels[others][:, hair])
+        both = torch.cat((questions, answers), dim=1).to(self.world.device)
+        questions, answers = (flipped(both, rng) if self.plan.flip else both).chunk(2, dim=1)
+        return questions, answers, self.vector(0, labels).to(self.world.device)
 
     def learn(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
         losses: dict[str, float] = {}
@@ -75,19 +98,27 @@ class StarGANTask(LookTask):
             wanted = labels[rng.randperm(len(labels))]
             who = f"set{index + 1}_" if len(self.sets) > 1 else ""
             if batch.warms_up:
-                losses |= self.warm_up(who, index, images, labels, wanted)
+                losses |= self.warm_up(who, index, images, labels, wanted, batch.pairs)
                 continue
             losses |= self.discriminator_step(f"{who}discriminator", index, images, labels, wanted, rng)
             if batch.generator_learns:
-                losses |= self.generator_step(f"{who}generator", index, images, labels, wanted)
+                losses |= self.generator_step(f"{who}generator", index, images, labels, wanted, batch.pairs)
         return losses
 
-    def warm_up(self, who: str, index: int, images: Tensor, labels: Tensor, wanted: Tensor) -> dict[str, float]:
-        """The discriminator learns to see labels, the generator to leave images as they are, whatever is wanted."""
+    def warm_up(self, who: str, index: int, images: Tensor, labels: Tensor, wanted: Tensor, pairs: Pairs) -> dict[str, float]:
+        """The discriminator learns to see labels, the generator from pairs or to leave images as they are, whatever is wanted."""
         seen = self.plan.classification_weight * self.classification(index, self.discriminator(images)[1], labels)
-        same = self.plan.reconstruction_weight * (self.generator(images, wanted) - images).abs().mean()
         losses = self.descend(f"{who}discriminator", {"classification": seen}, "discriminator")
-        return losses | self.descend(f"{who}generator", {"reconstruction": same}, "generator")
+        same = self.plan.reconstruction_weight * (self.generator(images, wanted) - images).abs().mean() if pairs is None else None
+        parts = self.paired(pairs) if same is None else {"reconstruction": same}
+        return losses | self.descend(f"{who}generator", parts, "generator")
+
+    def paired(self, pairs: Pairs) -> Parts:
+        """How far the generator's answers are from those that are known."""
+        if pairs is None:
+            return {}
+        questions, answers, labels = pairs
+        return {"paired": self.plan.paired_weight * (self.generator(questions, labels) - answers).abs().mean()}
 
     def discriminator_step(self, who: str, index: int, images: Tensor, labels: Tensor, wanted: Tensor, rng: DeviceRng) -> dict[str, float]:
         with torch.no_grad():
@@ -100,7 +131,7 @@ class StarGANTask(LookTask):
         )  # fmt: skip
         return self.descend(who, parts, "discriminator")
 
-    def generator_step(self, who: str, index: int, images: Tensor, labels: Tensor, wanted: Tensor) -> dict[str, float]:
+    def generator_step(self, who: str, index: int, images: Tensor, labels: Tensor, wanted: Tensor, pairs: Pairs) -> dict[str, float]:
         fake = self.generator(images, wanted)
         with frozen(self.discriminator):
             scores, logits = self.discriminator(fake)
@@ -108,7 +139,7 @@ class StarGANTask(LookTask):
                 scores, self.classification(index, logits, wanted), self.generator(fake, labels), images,
                 self.plan.classification_weight, self.plan.reconstruction_weight,
             )  # fmt: skip
-            return self.descend(who, parts, "generator")
+            return self.descend(who, parts | self.paired(pairs), "generator")
 
     def classification(self, index: int, logits: Tensor, labels: Tensor) -> Tensor:
         return classification_loss(logits, labels, self.sets[index].exclusive, self.columns[index])

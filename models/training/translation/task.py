@@ -178,7 +178,9 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 def open_look_training(task: LookTask, say: Callable[[str], None] = print) -> Trainer:
     """A training in the task's folder, continued if that holds a checkpoint; stages may have changed since."""
     plan, world = task.plan, task.world
-    new = {name for name in ("whole", "crop", "warm_up_steps") if not getattr(plan, name, False)}  # settings that there were not at first
+    new = {
+        name for name in ("whole", "crop", "warm_up_steps", "paired_weight") if not getattr(plan, name, False)
+    }  # settings that there were not at first
     passing = {"stages", "checkpoint_minutes", "sample_minutes"} | new
     key = {"kind": task.title, **plan.model_dump(mode="json", exclude=passing)}
     if not key["generator"].get("conditional", True):
