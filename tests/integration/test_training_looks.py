@@ -25,7 +25,7 @@ from models.training.core.config import parse_settings
 from models.training.core.trainer import Trainer
 from models.training.translation import config, data
 from models.training.translation.attributes import attributes_of, hair_colour
-from models.training.translation.dyed import dye_hair
+from models.training.translation.dyed import dye_hair, shades
 from models.training.translation.framing import Framing
 from models.training.translation.made import PAPER
 from models.training.translation.run import open_training
@@ -319,6 +319,44 @@ def test_stargan_learns_from_pairs_with_dyed_hair(studio, tmp_path, monkeypatch)
     trainer.run()
     assert [set(losses) == {"discriminator_classification", "generator_paired"} for losses in seen] == [True] * 3 + [False] * 2
     assert all({"generator_paired", "generator_adversarial"} <= set(losses) for losses in seen[3:])
+
+
+def test_stargan_v2_learns_from_pairs_with_dyed_hair(studio, tmp_path, monkeypatch):
+    monkeypatch.setattr("models.data.image_folder.ImageFolder.shows_whole_heads", True)
+    colours = ["black hair", "brown hair"]
+    generator = TINY["starganv2"]["generator"] | {"domains": colours}
+    plan = plan_of(
+        "starganv2", generator=generator, flip=False, **{name: PAIRED[name] for name in ("whole", "paired_weight", "warm_up_steps")}
+    )
+    trainer = training("starganv2", studio, tmp_path, plan)
+    task = trainer.task
+    task.begin_stage(trainer.stages[0])
+    pairs = task.pairs(torch.zeros(12, dtype=torch.long), torch.ones(12, dtype=torch.long), DeviceRng(0))
+    known = [images.of(images.training) for images in task.domains]
+    shades = [task.shades[images.training] for images in task.domains]
+    for index, domain in enumerate(pairs.domains.tolist()):
+        found = (known[domain] - pairs.references[index]).abs().amax(dim=(1, 2, 3))
+        assert found.min() == 0 and pairs.latents[index, 0] == shades[domain][found.argmin()]
+        kept = bool((pairs.answers[index] == pairs.references[index]).all())
+        assert kept == (domain == 0)  # whose answer is the picture itself keeps its colour
+        assert torch.allclose(pairs.questions[index][:, SIZE // 4 :], pairs.answers[index][:, SIZE // 4 :], atol=1e-3)
+    seen, step = [], task.learn
+    task.learn = lambda batch, rng: seen.append(step(batch, rng)) or seen[-1]
+    trainer.run()
+    assert [set(losses) == {"generator_paired_reference", "generator_paired_latent"} for losses in seen] == [True] * 3 + [False] * 2
+
+
+def test_shades_are_ranks_within_a_domain():
+    colours = torch.tensor([[0.3] * 3, [0.1] * 3, [0.2] * 3, [5.0] * 3, [7.0] * 3])
+    found = shades(colours, [np.array([0, 1, 2]), np.array([4])])
+    assert found[1] < found[2] == 0 < found[0] and found[0] == -found[1]
+    assert found[3] == found[4] == 0  # of no domain, and alone in one
+
+
+def test_pairs_are_for_whole_heads_and_colours_of_hair():
+    for kind, changes in (("stargan", {}), ("starganv2", {"whole": True})):
+        with pytest.raises(StyleRigError, match="paired_weight"):
+            plan_of(kind, paired_weight=1.0, **changes)
 
 
 def test_hair_is_dyed_and_nothing_else():

@@ -223,7 +223,9 @@ class StarGANv2Plan(LookPlan):
 
     ``diversity_weight`` falls to 0 over ``diversity_steps``. ``mapping_rate`` is the mapping network's learning rate relative to the
     stage's, ``ema`` what the running average keeps at each step, ``crop`` how many images have a part of theirs enlarged.
-    In the first ``warm_up_steps``, of which the published code has none, generator and style encoder learn to leave images as they are.
+    Not in the published code: in the first ``warm_up_steps`` generator and style encoder learn to leave images as they are; by
+    ``paired_weight`` they and the mapping network learn from pairs of images with hair of two colours, made of the studio's pictures of whole
+    heads, in the warm-up from these alone.
     """
 
     generator: Annotated[StarGANv2Config, network("starganv2")] = StarGANv2Config()
@@ -236,12 +238,19 @@ class StarGANv2Plan(LookPlan):
     weight_decay: NonNegative = 1e-4
     ema: Fraction = 0.999
     warm_up_steps: int = Field(default=0, ge=0)
+    paired_weight: NonNegative = 0.0
     crop: Fraction = 0.5
     stages: Stages = (Stage(steps=100_000, batch=8, learning_rate=1e-4),)
 
     @property
     def size(self) -> int:
         return self.generator.image_size
+
+    @model_validator(mode="after")
+    def pairs_can_be_made(self) -> Self:
+        if self.paired_weight and not (self.whole and all(map(is_hair_colour, self.generator.domains))):
+            raise ValueError("paired_weight is for whole heads whose domains are hair colours")
+        return self
 
     @model_validator(mode="after")
     def has_no_skip(self) -> Self:

@@ -7,6 +7,7 @@ dyed one is the answer or, as often, the question: bright hair is learnt from pi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +62,15 @@ class DyedHair:
         back = (rng.rand(len(images)) < 0.5) | (gains.amax(dim=1) > MOST).to(images.device)
         chosen = back[:, None, None, None]
         return torch.where(chosen, dyed, images), torch.where(chosen, images, dyed), back
+
+
+def shades(colours: Tensor, domains: Sequence[np.ndarray]) -> Tensor:
+    """How bright the hair ``colours`` (M, 3) are within their domain, whose rows are given, as a normally distributed number (M,)."""
+    found = torch.zeros(len(colours))
+    for rows in domains:
+        rank = colours[rows].sum(dim=1).argsort().argsort()
+        found[rows] = torch.special.ndtri((rank.float() + 0.5) / len(rows))
+    return found
 
 
 def dye_hair(images: Tensor, share: Tensor, gains: Tensor) -> Tensor:

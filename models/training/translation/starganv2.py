@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from models.evaluation.looks.measures import error
 from models.training.core.trainer import Progress, set_learning_rate
 from models.training.translation.config import Stage, StarGANv2Plan
 from models.training.translation.data import cropped, flipped, open_domains
+from models.training.translation.dyed import DyedHair, shades
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
 from models.translation.layers import initialise_he
@@ -29,7 +31,7 @@ BETAS = (0.0, 0.99)
 class Batch:
     """Images (N, 3, S, S) and their domains (N,); two references and two latents for each, of the wanted domains (N,).
 
-    ``warms_up``: the generator learns without the others."""
+    ``warms_up``: the generator learns without the others. ``pairs`` where the plan has some."""
 
     images: Tensor
     domains: Tensor
@@ -38,6 +40,18 @@ class Batch:
     latents: tuple[Tensor, Tensor]
     diversity_weight: float
     warms_up: bool
+    pairs: Pairs | None = None
+
+
+@dataclass(eq=False)
+class Pairs:
+    """Images and what they are with hair in the colour of ``references`` (N, 3, S, S) of the domains (N,); latents that stand for it."""
+
+    questions: Tensor
+    answers: Tensor
+    references: Tensor
+    latents: Tensor
+    domains: Tensor
 
 
 class StarGANv2Task(LookTask):
@@ -49,6 +63,8 @@ class StarGANv2Task(LookTask):
     def open_data(self) -> None:
         plan = self.plan
         self.domains = open_domains(self.data, plan.generator.domains, plan.framing, plan.seed, self.world.is_main)
+        self.dyed = DyedHair.of(self.domains[0].pictures) if plan.paired_weight else None
+        self.shades = shades(self.dyed.colours, [images.training for images in self.domains]) if self.dyed else None
 
     def create_networks(self) -> dict[str, nn.Module]:
         self.networks, self.discriminator = StarGANv2(self.plan.generator), StarGANv2Discriminator(self.plan.generator)
@@ -80,7 +96,26 @@ class StarGANv2Task(LookTask):
         weight = diversity_weight(progress.steps, plan.diversity_weight, plan.diversity_steps)
         references = self.draw(wanted, rng), self.draw(wanted, rng)
         warms_up = progress.steps < plan.warm_up_steps
-        return Batch(self.draw(domains, rng), domains, wanted, references, (latents[0], latents[1]), weight, warms_up)
+        pairs = self.pairs(domains, wanted, rng) if self.dyed else None
+        return Batch(self.draw(domains, rng), domains, wanted, references, (latents[0], latents[1]), weight, warms_up, pairs)
+
+    def pairs(self, domains: Tensor, wanted: Tensor, rng: DeviceRng) -> Pairs:
+        """Of an image of each of ``domains`` (N,) and one of each of the ``wanted`` (N,), whose hair's colour the first gets, or had."""
+        images = self.domains[0]
+        rows, others = (self.rows(which, rng) for which in (domains, wanted))
+        questions, answers, back = cast(DyedHair, self.dyed).pairs(rows, others, images.of(rows), rng)
+        kept = back.cpu().numpy()
+        like = np.where(kept, rows, others)
+        latents = rng.randn(len(rows), self.plan.generator.latent_dim)
+        latents[:, 0] = cast(Tensor, self.shades)[like].to(latents)
+        parts = torch.cat((questions, answers, images.of(like)), dim=1).to(self.world.device)
+        questions, answers, references = (flipped(parts, rng) if self.plan.flip else parts).chunk(3, dim=1)
+        return Pairs(questions, answers, references, latents, torch.where(back.to(domains.device), domains, wanted))
+
+    def rows(self, domains: Tensor, rng: DeviceRng) -> np.ndarray:
+        """A row of each of ``domains`` (N,)."""
+        chosen = [self.domains[domain].training for domain in domains.tolist()]
+        return np.array([rows[int(rng.randint(0, len(rows), 1))] for rows in chosen])
 
     def draw(self, domains: Tensor, rng: DeviceRng) -> Tensor:
         """An image of each of ``domains`` (N,)."""
@@ -90,9 +125,9 @@ class StarGANv2Task(LookTask):
         return flipped(images, rng) if self.plan.flip else images
 
     def learn(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
-        losses: dict[str, float] = {}
+        losses = self.paired(batch.pairs) if batch.pairs is not None else self.warm_up(batch) if batch.warms_up else {}
         if batch.warms_up:
-            return self.warm_up(batch)
+            return losses
         for way in ("latent", "reference"):
             with torch.no_grad():
                 fake = self.networks.generator(batch.images, self.styles(way, batch)[0])
@@ -101,6 +136,14 @@ class StarGANv2Task(LookTask):
             with frozen(self.discriminator):
                 losses |= self.descend(f"generator_{way}", self.generator_parts(way, batch), *learners)
         return losses
+
+    def paired(self, pairs: Pairs) -> dict[str, float]:
+        """Learn to dye hair, by references and by latents."""
+        networks, weight = self.networks, self.plan.paired_weight
+        styles = networks.style_encoder(pairs.references, pairs.domains), networks.mapping_network(pairs.latents, pairs.domains)
+        far = [weight * (networks.generator(pairs.questions, style) - pairs.answers).abs().mean() for style in styles]
+        parts = {"paired_reference": far[0], "paired_latent": far[1]}
+        return self.descend("generator", parts, "generator", "mapping", "style_encoder")
 
     def warm_up(self, batch: Batch) -> dict[str, float]:
         """Generator and style encoder learn to leave images as they are, whatever the style."""
