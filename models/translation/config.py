@@ -78,7 +78,7 @@ class PatchConfig(NetworkConfig):
 class StarGANConfig(NetworkConfig):
     """``label_sets``: the names of each set that the training joined; more than one is followed by a mask of sets.
 
-    ``image_size`` and ``discriminator_layers`` are the discriminator's.
+    ``image_size`` and ``discriminator_layers`` are the discriminator's; ``norm`` is the generator's.
     """
 
     kind: Literal["stargan"] = "stargan"
@@ -86,6 +86,7 @@ class StarGANConfig(NetworkConfig):
     blocks: Depth = 6
     label_sets: Annotated[tuple[Names, ...], Field(min_length=1, max_length=16)]
     image_size: ImageSize = 128
+    norm: Literal["instance", "none"] = "instance"
     discriminator_layers: Annotated[int, Field(ge=1, le=10)] = 6
 
     @property

@@ -8,20 +8,23 @@ from torch import Tensor, nn
 from models.translation.config import StarGANConfig
 
 
-def instance_norm(channels: int) -> nn.Module:
-    """With weights and running statistics, so that evaluation differs from training, as published."""
-    return nn.InstanceNorm2d(channels, affine=True, track_running_stats=True)
+def norm_layer(norm: str, channels: int) -> nn.Module:
+    """With weights and running statistics, so that evaluation differs from training, as published; or none.
+
+    A norm by the image takes away what a label adds everywhere alike: as published it is seen at the padded edges alone.
+    """
+    return nn.InstanceNorm2d(channels, affine=True, track_running_stats=True) if norm == "instance" else nn.Identity()
 
 
 class ResidualBlock(nn.Module):
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, norm: str):
         super().__init__()
         self.main = nn.Sequential(
             nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            instance_norm(channels),
+            norm_layer(norm, channels),
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            instance_norm(channels),
+            norm_layer(norm, channels),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -33,14 +36,14 @@ class StarGANGenerator(nn.Module):
 
     def __init__(self, config: StarGANConfig):
         super().__init__()
-        width = config.width
-        layers = [nn.Conv2d(3 + config.label_size, width, 7, 1, 3, bias=False), instance_norm(width), nn.ReLU()]
+        width, norm = config.width, config.norm
+        layers = [nn.Conv2d(3 + config.label_size, width, 7, 1, 3, bias=False), norm_layer(norm, width), nn.ReLU()]
         for channels in (width, 2 * width):
-            layers += [nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=False), instance_norm(2 * channels), nn.ReLU()]
-        layers += [ResidualBlock(4 * width) for _ in range(config.blocks)]
+            layers += [nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=False), norm_layer(norm, 2 * channels), nn.ReLU()]
+        layers += [ResidualBlock(4 * width, norm) for _ in range(config.blocks)]
         for channels in (4 * width, 2 * width):
             half = channels // 2
-            layers += [nn.ConvTranspose2d(channels, half, 4, 2, 1, bias=False), instance_norm(half), nn.ReLU()]
+            layers += [nn.ConvTranspose2d(channels, half, 4, 2, 1, bias=False), norm_layer(norm, half), nn.ReLU()]
         self.main = nn.Sequential(*layers, nn.Conv2d(width, 3, 7, 1, 3, bias=False), nn.Tanh())
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from backend.cli.train_look import PLANS
 from models.data.image_set import is_held_out
 from models.training.translation.config import load_plan
 from models.training.translation.made import INK, MADE, PAPER, black_and_white, line_drawing, made_of
-from models.translation.look import CoGANLook, make_look
+from models.translation.look import ResNetLook, UNetLook, make_look
 
 SHIPPED = {"colourise": "pix2pix", "drawing": "cyclegan", "attributes": "stargan", "styles": "starganv2", "cogan-glasses": "cogan"}
 
@@ -75,7 +75,7 @@ def test_the_looks_that_ship_have_plans_and_fit_in_20_megabytes():
         plan = load_plan(kind, PLANS / f"{name}.toml")
         assert sum(stage.minutes for stage in plan.stages) <= 90
         look = make_look(plan.generator)
-        assert isinstance(look, CoGANLook) or plan.size == 256
+        assert not isinstance(look, UNetLook | ResNetLook) or plan.size == 256  # these have no size of their own
         numbers += sum(value.numel() for value in look.network.parameters())
         numbers += sum(value.numel() for value in look.network.parameters()) if name == "drawing" else 0  # there and back
     assert 2 * numbers <= 20e6

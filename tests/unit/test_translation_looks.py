@@ -55,6 +55,18 @@ def test_what_changes_at_the_own_size_is_brought_to_larger_images():
     assert torch.allclose(change, expected, atol=1e-5)
 
 
+def test_a_label_is_seen_everywhere_without_norms():
+    """As published, norms by the image leave it at the padded edges alone."""
+    image, places = torch.rand(1, 3, 64, 64) * 2 - 1, (slice(None), slice(None), slice(30, 34), slice(30, 34))
+    changes = {}
+    for norm in ("instance", "none"):
+        torch.manual_seed(1)
+        look = make_look(StarGANConfig(width=4, blocks=1, label_sets=(("black", "blond"),), norm=norm))
+        look.as_tested = True
+        changes[norm] = (look(image, "blond") - look(image, "black"))[places].abs().max()
+    assert changes["instance"] < 0.1 * changes["none"]
+
+
 def test_the_own_size_is_the_trained_one():
     assert look_of("starganv2").own_size == 32
     look = look_of("stargan")
