@@ -17,6 +17,7 @@ from models.training.translation.dyed import DyedHair
 from models.training.translation.pix2pix import BETAS
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
+from models.translation.layers import initialise_he
 from models.translation.losses import Parts, classification_loss, gradient_penalty, stargan_discriminator_loss, stargan_loss
 from models.translation.stargan import StarGANDiscriminator, StarGANGenerator
 
@@ -51,6 +52,8 @@ class StarGANTask(LookTask):
 
     def create_networks(self) -> dict[str, nn.Module]:
         self.generator, self.discriminator = StarGANGenerator(self.plan.generator), StarGANDiscriminator(self.plan.generator)
+        if self.plan.generator.norm == "none":
+            initialise_he(self.generator)  # torch's first weights are too small where no norm makes up for it
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def create_optimizers(self) -> dict[str, torch.optim.Optimizer]:
