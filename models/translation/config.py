@@ -78,7 +78,8 @@ class PatchConfig(NetworkConfig):
 class StarGANConfig(NetworkConfig):
     """``label_sets``: the names of each set that the training joined; more than one is followed by a mask of sets.
 
-    ``image_size`` and ``discriminator_layers`` are the discriminator's; ``norm`` is the generator's.
+    ``image_size`` and ``discriminator_layers`` are the discriminator's; ``norm`` is the generator's. ``residual``: what the network
+    says is added to the image; as published it is the image.
     """
 
     kind: Literal["stargan"] = "stargan"
@@ -87,6 +88,7 @@ class StarGANConfig(NetworkConfig):
     label_sets: Annotated[tuple[Names, ...], Field(min_length=1, max_length=16)]
     image_size: ImageSize = 128
     norm: Literal["instance", "none"] = "instance"
+    residual: bool = False
     discriminator_layers: Annotated[int, Field(ge=1, le=10)] = 6
 
     @property
@@ -105,7 +107,7 @@ class StarGANv2Config(NetworkConfig):
     """``width`` is that at full size, which doubles at each step down to ``max_width``; ``hidden`` is the mapping's.
 
     ``high_pass`` 0 is none, else what the filter is divided by; ``masks`` says whether the network that finds the
-    parts of a face, ``fan_width`` wide, is there.
+    parts of a face, ``fan_width`` wide, is there. ``residual`` as in ``StarGANConfig``.
     """
 
     kind: Literal["starganv2"] = "starganv2"
@@ -119,6 +121,7 @@ class StarGANv2Config(NetworkConfig):
     domains: Names = ("domain 0", "domain 1")
     high_pass: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.0
     masks: bool = False
+    residual: bool = False
     fan_width: Annotated[int, Field(ge=8, le=1024, multiple_of=8)] = 256
 
     @model_validator(mode="after")

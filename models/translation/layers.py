@@ -47,6 +47,13 @@ def initialise_he(network: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
+def silence(layer: nn.Module) -> None:
+    """Have a layer give 0 to begin with."""
+    for value in layer.parameters():
+        value.zero_()
+
+
+@torch.no_grad()
 def initialise_xavier(network: nn.Module) -> nn.Module:
     """CoGAN's first weights: Glorot and Bengio 2010, times the square root of 2, biases 0.1."""
     for module in network.modules():

@@ -36,7 +36,7 @@ class StarGANGenerator(nn.Module):
 
     def __init__(self, config: StarGANConfig):
         super().__init__()
-        width, norm = config.width, config.norm
+        width, norm, self.residual = config.width, config.norm, config.residual
         layers = [nn.Conv2d(3 + config.label_size, width, 7, 1, 3, bias=False), norm_layer(norm, width), nn.ReLU()]
         for channels in (width, 2 * width):
             layers += [nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=False), norm_layer(norm, 2 * channels), nn.ReLU()]
@@ -48,7 +48,8 @@ class StarGANGenerator(nn.Module):
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
         everywhere = label[:, :, None, None].expand(-1, -1, *image.shape[2:])
-        return self.main(torch.cat([image, everywhere], dim=1))
+        said = self.main(torch.cat([image, everywhere], dim=1))
+        return image + said if self.residual else said
 
 
 class StarGANDiscriminator(nn.Module):

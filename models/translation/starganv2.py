@@ -96,7 +96,7 @@ class StarGANv2Generator(nn.Module):
 
     def __init__(self, config: StarGANv2Config):
         super().__init__()
-        widths = widths_down(config, config.downs)
+        self.residual, widths = config.residual, widths_down(config, config.downs)
         shortcut = config.high_pass == 0
         steps = list(pairwise(widths))
         self.from_rgb = nn.Conv2d(3, widths[0], 3, 1, 1)
@@ -121,7 +121,7 @@ class StarGANv2Generator(nn.Module):
             if masks is not None and height in SKIPS and height in kept:
                 mask = F.interpolate(masks[SKIPS[height]], size=features.shape[2:], mode="bilinear", align_corners=False)
                 features = features + self.hpf(mask * kept[height])
-        return self.to_rgb(features)
+        return image + self.to_rgb(features) if self.residual else self.to_rgb(features)
 
 
 def widths_down(config: StarGANv2Config, count: int) -> list[int]:

@@ -346,6 +346,19 @@ def test_stargan_v2_learns_from_pairs_with_dyed_hair(studio, tmp_path, monkeypat
     assert [set(losses) == {"generator_paired_reference", "generator_paired_latent"} for losses in seen] == [True] * 3 + [False] * 2
 
 
+@pytest.mark.parametrize("kind", ["stargan", "starganv2"])
+def test_residual_generators_begin_with_the_image(kind, studio, tmp_path):
+    plan = plan_of(kind, generator=TINY[kind]["generator"] | {"residual": True})
+    task = training(kind, studio, tmp_path, plan).task
+    [look] = task.looks().values()
+    image = torch.rand(1, 3, SIZE, SIZE) * 2 - 1
+    label = {"glasses": 1.0} if kind == "stargan" else "glasses"
+    assert torch.equal(look(image, label), image)
+    training_of_it = training(kind, studio, tmp_path, plan)
+    training_of_it.run()
+    assert not torch.equal(load_look(tmp_path / "look.safetensors")(image, label), image)
+
+
 def test_shades_are_ranks_within_a_domain():
     colours = torch.tensor([[0.3] * 3, [0.1] * 3, [0.2] * 3, [5.0] * 3, [7.0] * 3])
     found = shades(colours, [np.array([0, 1, 2]), np.array([4])])

@@ -17,7 +17,7 @@ from models.training.translation.dyed import DyedHair
 from models.training.translation.pix2pix import BETAS
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
-from models.translation.layers import initialise_he
+from models.translation.layers import initialise_he, silence
 from models.translation.losses import Parts, classification_loss, gradient_penalty, stargan_discriminator_loss, stargan_loss
 from models.translation.stargan import StarGANDiscriminator, StarGANGenerator
 
@@ -54,6 +54,8 @@ class StarGANTask(LookTask):
         self.generator, self.discriminator = StarGANGenerator(self.plan.generator), StarGANDiscriminator(self.plan.generator)
         if self.plan.generator.norm == "none":
             initialise_he(self.generator)  # torch's first weights are too small where no norm makes up for it
+        if self.plan.generator.residual:
+            silence(self.generator.main[-2])
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def create_optimizers(self) -> dict[str, torch.optim.Optimizer]:

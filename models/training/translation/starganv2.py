@@ -18,7 +18,7 @@ from models.training.translation.data import cropped, flipped, open_domains
 from models.training.translation.dyed import DyedHair, shades
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
-from models.translation.layers import initialise_he
+from models.translation.layers import initialise_he, silence
 from models.translation.look import StarGANv2Look
 from models.translation.losses import r1_penalty, starganv2_discriminator_loss, starganv2_loss
 from models.translation.schedules import diversity_weight
@@ -70,6 +70,8 @@ class StarGANv2Task(LookTask):
         self.networks, self.discriminator = StarGANv2(self.plan.generator), StarGANv2Discriminator(self.plan.generator)
         initialise_he(self.networks)
         initialise_he(self.discriminator)
+        if self.plan.generator.residual:
+            silence(self.networks.generator.to_rgb[-1])
         self.average = copy.deepcopy(self.networks).requires_grad_(False)
         return {"networks": self.networks, "average": self.average, "discriminator": self.discriminator}
 
