@@ -221,7 +221,7 @@ class StarGANPlan(LookPlan):
 class StarGANv2Plan(LookPlan):
     """StarGAN v2 of the ``domains`` in ``generator``, which has no high-pass skip.
 
-    ``diversity_weight`` falls to 0 over ``diversity_steps``. ``mapping_rate`` is the mapping network's learning rate relative to the
+    ``momentum`` is Adam's first beta. ``diversity_weight`` falls to 0 over ``diversity_steps``. ``mapping_rate`` is the mapping network's learning rate relative to the
     stage's, ``ema`` what the running average keeps at each step, ``crop`` how many images have a part of theirs enlarged.
     Not in the published code: in the first ``warm_up_steps`` generator and style encoder learn to leave images as they are; by
     ``paired_weight`` they and the mapping network learn from pairs of images with hair of two colours, made of the studio's pictures of whole
@@ -236,6 +236,7 @@ class StarGANv2Plan(LookPlan):
     diversity_steps: int = Field(default=100_000, ge=1)
     mapping_rate: Positive = 0.01
     weight_decay: NonNegative = 1e-4
+    momentum: Fraction = 0.0
     ema: Fraction = 0.999
     warm_up_steps: int = Field(default=0, ge=0)
     paired_weight: NonNegative = 0.0

@@ -24,7 +24,7 @@ from models.translation.losses import r1_penalty, starganv2_discriminator_loss, 
 from models.translation.schedules import diversity_weight
 from models.translation.starganv2 import StarGANv2, StarGANv2Discriminator
 
-BETAS = (0.0, 0.99)
+SECOND_BETA = 0.99
 
 
 @dataclass(eq=False)
@@ -79,7 +79,8 @@ class StarGANv2Task(LookTask):
         nets = self.networks
         learning = {"generator": nets.generator, "mapping": nets.mapping_network, "style_encoder": nets.style_encoder,
                     "discriminator": self.discriminator}  # fmt: skip
-        adam = lambda module: torch.optim.Adam(module.parameters(), betas=BETAS, weight_decay=self.plan.weight_decay, fused=True)
+        betas = self.plan.momentum, SECOND_BETA
+        adam = lambda module: torch.optim.Adam(module.parameters(), betas=betas, weight_decay=self.plan.weight_decay, fused=True)
         return {name: adam(module) for name, module in learning.items()}
 
     @property

@@ -25,6 +25,9 @@ from models.translation.losses import Parts
 
 COLUMNS = 8  # images on a row of a sheet
 LOOK = "look.safetensors"
+# Settings that there were not at first: trainings without them go on.
+LATER = ("whole", "crop", "warm_up_steps", "paired_weight", "momentum")
+LATER_OF_NETWORKS = ("conditional", "residual")
 
 
 class NoNumber(Exception):
@@ -178,13 +181,14 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 def open_look_training(task: LookTask, say: Callable[[str], None] = print) -> Trainer:
     """A training in the task's folder, continued if that holds a checkpoint; stages may have changed since."""
     plan, world = task.plan, task.world
-    new = {
-        name for name in ("whole", "crop", "warm_up_steps", "paired_weight") if not getattr(plan, name, False)
-    }  # settings that there were not at first
+    new = {name for name in LATER if not getattr(plan, name, False)}
     passing = {"stages", "checkpoint_minutes", "sample_minutes"} | new
     key = {"kind": task.title, **plan.model_dump(mode="json", exclude=passing)}
-    if not key["generator"].get("conditional", True):
-        del key["generator"]["conditional"]
+    of_network = key["generator"]
+    for name in [name for name in LATER_OF_NETWORKS if not of_network.get(name, True)]:
+        del of_network[name]
+    if of_network["kind"] == "stargan" and of_network["norm"] == "instance":
+        del of_network["norm"]
     stages = [stage.counted(task.epoch) for stage in plan.stages]
     return Trainer(task.title, task, plan, stages, task.output, key, world, say if world.is_main else lambda line: None)
 
