@@ -300,7 +300,7 @@ def test_stargan_learns_from_pairs_with_dyed_hair(studio, tmp_path, monkeypatch)
     trainer = training("stargan", studio, tmp_path, plan_of("stargan", **PAIRED))
     task = trainer.task
     task.begin_stage(trainer.stages[0])
-    questions, answers, labels = task.pairs(0, 16, DeviceRng(0))
+    questions, answers, weights, labels = task.pairs(0, 16, DeviceRng(0))
     images = task.sets[0].images.of(task.sets[0].images.places(0, 16))
     below = lambda values: values[:, :, SIZE // 4 :]
     assert torch.allclose(below(questions), below(answers), atol=1e-3) and not torch.allclose(questions, answers, atol=0.05)
@@ -313,6 +313,7 @@ def test_stargan_learns_from_pairs_with_dyed_hair(studio, tmp_path, monkeypatch)
     assert (mine(questions) | mine(answers)).all()  # one of the two is the picture, mirrored or not
     own = task.sets[0].labels[task.sets[0].images.places(0, 16)]
     assert torch.equal(labels[:, 0], own[:, 0])  # glasses are not dyed
+    assert (weights[:, :, : SIZE // 4] > 20).all() and (weights[:, :, SIZE // 4 :] == 1).all()
     assert torch.equal(labels[mine(answers) & ~mine(questions)], own[mine(answers) & ~mine(questions)])
     seen, step = [], task.learn
     task.learn = lambda batch, rng: seen.append(step(batch, rng)) or seen[-1]

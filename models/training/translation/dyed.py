@@ -26,6 +26,7 @@ DYED = ("hair", "brows")
 MOST = 3.0  # gain: brighter, and the image's eight bits show
 LEAST = 0.02
 DARKEST = 0.004
+FOCUS = 20.0  # how much more than the rest of an image its hair counts
 
 
 @dataclass(eq=False)
@@ -53,15 +54,21 @@ class DyedHair:
             found.append(F.adaptive_avg_pool2d(torch.from_numpy(is_hair).float()[None], size))
         return torch.stack(found)
 
-    def pairs(self, rows: np.ndarray, others: np.ndarray, images: Tensor, rng: DeviceRng) -> tuple[Tensor, Tensor, Tensor]:
-        """The images (N, 3, R, R) of ``rows``, their hair in the colour of the ``others``': questions and answers, and which (N,) answers are
-        the images themselves."""
+    def pairs(self, rows: np.ndarray, others: np.ndarray, images: Tensor, rng: DeviceRng) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The images (N, 3, R, R) of ``rows``, their hair in the colour of the ``others``': questions and answers, what each pixel's error
+        counts (N, 1, R, R), and which (N,) answers are the images themselves."""
         wanted, own = self.colours[others], self.colours[rows].clamp(min=DARKEST)
         gains = wanted / own
-        dyed = dye_hair(images, self.shares(rows, images.shape[-1]).to(images), gains.clamp(LEAST, MOST).to(images))
+        share = self.shares(rows, images.shape[-1]).to(images)
+        dyed = dye_hair(images, share, gains.clamp(LEAST, MOST).to(images))
         back = (rng.rand(len(images)) < 0.5) | (gains.amax(dim=1) > MOST).to(images.device)
         chosen = back[:, None, None, None]
-        return torch.where(chosen, dyed, images), torch.where(chosen, images, dyed), back
+        return torch.where(chosen, dyed, images), torch.where(chosen, images, dyed), 1 + FOCUS * share, back
+
+
+def paired_error(made: Tensor, answers: Tensor, weights: Tensor) -> Tensor:
+    """Mean absolute difference of images (N, 3, R, R), in each pixel by its weight (N, 1, R, R)."""
+    return ((made - answers).abs() * weights).mean()
 
 
 def shades(colours: Tensor, domains: Sequence[np.ndarray]) -> Tensor:

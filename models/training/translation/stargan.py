@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from models.evaluation.looks.measures import changed, error, is_hair_colour
 from models.training.core.trainer import Progress
 from models.training.translation.config import StarGANPlan
 from models.training.translation.data import flipped, open_labelled
-from models.training.translation.dyed import DyedHair
+from models.training.translation.dyed import DyedHair, paired_error
 from models.training.translation.pix2pix import BETAS
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
@@ -21,14 +22,14 @@ from models.translation.layers import initialise_he, silence
 from models.translation.losses import Parts, classification_loss, gradient_penalty, stargan_discriminator_loss, stargan_loss
 from models.translation.stargan import StarGANDiscriminator, StarGANGenerator
 
-Pairs = tuple[Tensor, Tensor, Tensor] | None
+Pairs = tuple[Tensor, Tensor, Tensor, Tensor] | None
 
 
 @dataclass(eq=False)
 class Batch:
     """Images (N, 3, R, R) and labels (N, label_size) of each set; ``generator_learns`` in this step too; ``warms_up``: each by itself.
 
-    ``pairs``: images, others that differ in the colour of hair alone, and the labels of these.
+    ``pairs``: images, others that differ in the colour of hair alone, what their pixels count, and the labels of these.
     """
 
     sets: list[tuple[Tensor, Tensor]]
@@ -84,18 +85,29 @@ class StarGANTask(LookTask):
         pairs = self.pairs(*self.start(progress), rng) if self.dyed and (turn == 0 or warms_up) else None
         return Batch(sets, generator_learns=turn == 0, warms_up=warms_up, pairs=pairs)
 
-    def pairs(self, start: int, count: int, rng: DeviceRng) -> tuple[Tensor, Tensor, Tensor]:
-        """Questions, answers (N, 3, R, R) and the answers' labels, of the same people as the batch has, each in another's hair colour."""
+    def pairs(self, start: int, count: int, rng: DeviceRng) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Questions, answers (N, 3, R, R), weights and the answers' labels, of the people of the batch, in hair colours of others."""
         known = self.sets[0]
         rows = known.images.places(start, count)
-        others = known.images.training[rng.randint(0, len(known.images), count).cpu().numpy()]
         hair = [index for index, name in enumerate(self.plan.generator.labels) if is_hair_colour(name)]
         labels = known.labels[rows].clone()
-        questions, answers, back = cast(DyedHair, self.dyed).pairs(rows, others, known.images.of(rows), rng)
+        others = self.of_other_colours(rows, hair, rng)
+        questions, answers, weights, back = cast(DyedHair, self.dyed).pairs(rows, others, known.images.of(rows), rng)
         labels[:, hair] = torch.where(back.cpu()[:, None], labels[:, hair], known.labels[others][:, hair])
-        both = torch.cat((questions, answers), dim=1).to(self.world.device)
-        questions, answers = (flipped(both, rng) if self.plan.flip else both).chunk(2, dim=1)
-        return questions, answers, self.vector(0, labels).to(self.world.device)
+        parts = torch.cat((questions, answers, weights), dim=1).to(self.world.device)
+        questions, answers, weights = (flipped(parts, rng) if self.plan.flip else parts).split((3, 3, 1), dim=1)
+        return questions, answers, weights, self.vector(0, labels).to(self.world.device)
+
+    def of_other_colours(self, rows: np.ndarray, hair: list[int], rng: DeviceRng) -> np.ndarray:
+        """For each of ``rows`` that of somebody with one of the other colours of ``hair``, each colour as often."""
+        known = self.sets[0]
+        labels, found = known.labels[:, hair].bool(), []
+        of_colour = [known.images.training[labels[known.images.training, index].numpy()] for index in range(len(hair))]
+        for row in rows:
+            others = [of_colour[index] for index in range(len(hair)) if not labels[row, index] and len(of_colour[index])]
+            chosen = others[int(rng.randint(0, len(others), 1))] if others else np.array([row])
+            found.append(chosen[int(rng.randint(0, len(chosen), 1))])
+        return np.array(found)
 
     def learn(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
         losses: dict[str, float] = {}
@@ -122,8 +134,8 @@ class StarGANTask(LookTask):
         """How far the generator's answers are from those that are known."""
         if pairs is None:
             return {}
-        questions, answers, labels = pairs
-        return {"paired": self.plan.paired_weight * (self.generator(questions, labels) - answers).abs().mean()}
+        questions, answers, weights, labels = pairs
+        return {"paired": self.plan.paired_weight * paired_error(self.generator(questions, labels), answers, weights)}
 
     def discriminator_step(self, who: str, index: int, images: Tensor, labels: Tensor, wanted: Tensor, rng: DeviceRng) -> dict[str, float]:
         with torch.no_grad():

@@ -15,7 +15,7 @@ from models.evaluation.looks.measures import error
 from models.training.core.trainer import Progress, set_learning_rate
 from models.training.translation.config import Stage, StarGANv2Plan
 from models.training.translation.data import cropped, flipped, open_domains
-from models.training.translation.dyed import DyedHair, shades
+from models.training.translation.dyed import DyedHair, paired_error, shades
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
 from models.translation.layers import initialise_he, silence
@@ -45,10 +45,12 @@ class Batch:
 
 @dataclass(eq=False)
 class Pairs:
-    """Images and what they are with hair in the colour of ``references`` (N, 3, S, S) of the domains (N,); latents that stand for it."""
+    """Images and what they are with hair in the colour of ``references`` (N, 3, S, S) of the domains (N,); latents that stand for it;
+    what each pixel's error counts."""
 
     questions: Tensor
     answers: Tensor
+    weights: Tensor
     references: Tensor
     latents: Tensor
     domains: Tensor
@@ -106,14 +108,14 @@ class StarGANv2Task(LookTask):
         """Of an image of each of ``domains`` (N,) and one of each of the ``wanted`` (N,), whose hair's colour the first gets, or had."""
         images = self.domains[0]
         rows, others = (self.rows(which, rng) for which in (domains, wanted))
-        questions, answers, back = cast(DyedHair, self.dyed).pairs(rows, others, images.of(rows), rng)
+        questions, answers, weights, back = cast(DyedHair, self.dyed).pairs(rows, others, images.of(rows), rng)
         kept = back.cpu().numpy()
         like = np.where(kept, rows, others)
         latents = rng.randn(len(rows), self.plan.generator.latent_dim)
         latents[:, 0] = cast(Tensor, self.shades)[like].to(latents)
-        parts = torch.cat((questions, answers, images.of(like)), dim=1).to(self.world.device)
-        questions, answers, references = (flipped(parts, rng) if self.plan.flip else parts).chunk(3, dim=1)
-        return Pairs(questions, answers, references, latents, torch.where(back.to(domains.device), domains, wanted))
+        parts = torch.cat((questions, answers, images.of(like), weights), dim=1).to(self.world.device)
+        questions, answers, references, weights = (flipped(parts, rng) if self.plan.flip else parts).split((3, 3, 3, 1), dim=1)
+        return Pairs(questions, answers, weights, references, latents, torch.where(back.to(domains.device), domains, wanted))
 
     def rows(self, domains: Tensor, rng: DeviceRng) -> np.ndarray:
         """A row of each of ``domains`` (N,)."""
@@ -144,7 +146,8 @@ class StarGANv2Task(LookTask):
         """Learn to dye hair, by references and by latents."""
         networks, weight = self.networks, self.plan.paired_weight
         styles = networks.style_encoder(pairs.references, pairs.domains), networks.mapping_network(pairs.latents, pairs.domains)
-        far = [weight * (networks.generator(pairs.questions, style) - pairs.answers).abs().mean() for style in styles]
+        made = [networks.generator(pairs.questions, style) for style in styles]
+        far = [weight * paired_error(image, pairs.answers, pairs.weights) for image in made]
         parts = {"paired_reference": far[0], "paired_latent": far[1]}
         return self.descend("generator", parts, "generator", "mapping", "style_encoder")
 
