@@ -1,4 +1,4 @@
-"""Draws docs/images/looks: the looks that ship on portraits of unselected seeds, and on people who turn and speak.
+"""Draws docs/images/looks: looks on portraits of unselected seeds, and on somebody who turns and speaks; those that ship if none is named.
 
 .venv/bin/python docs/pictures/looks.py [colourise drawing attributes styles pairs film] [--model NAME] [--output FOLDER]
 .venv/bin/python docs/pictures/looks.py --rig-file speaking.json      # the film's frames, for render and evaluate look --sequence
@@ -87,6 +87,7 @@ def pairs(portraits: Pictures) -> list[Pictures]:
     return [list(domain) for domain in drawn]
 
 
+DEFAULT = ("colourise", "drawing", "film")  # of looks that ship
 SHEETS: dict[str, Callable[[Pictures], list[Pictures]]] = {
     "colourise": colourise,
     "drawing": drawing,
@@ -103,15 +104,11 @@ def sheet(rows: list[Pictures]) -> np.ndarray:
 
 
 def film_frames(rig: Rig) -> Iterator[np.ndarray]:
-    """A speaker beside four looks on each frame: a drawing, grey hair, black hair by StarGAN v2, and coloured again."""
+    """A speaker, as a drawing, in black and white, and coloured again."""
     get = library().get
     for cell in film_cells(rig, SPEAKER, range(0, EVERY * FRAMES, EVERY)):
         plain = [picture(rig, cell, DRAWN)]
-        dark = style_of_seed(get("styles"), 1, "black hair")
-        row = [
-            *plain, *looked(plain, get("drawing")), *looked(plain, get("attributes"), "grey hair"),
-            *looked(plain, get("styles"), "black hair", dark), *looked(grey(plain), get("colourise")),
-        ]  # fmt: skip
+        row = [*plain, *looked(plain, get("drawing")), *grey(plain), *looked(grey(plain), get("colourise"))]
         yield np.concatenate([cv2.resize(image, (SHOWN, SHOWN), interpolation=cv2.INTER_AREA) for image in row], axis=1)
 
 
@@ -146,7 +143,7 @@ def main() -> None:
     if arguments.rig_file:
         print(write_rig_file(Rig.load(name=arguments.model), arguments.rig_file))
         return
-    names = arguments.names or [*SHEETS, "film"]
+    names = arguments.names or DEFAULT
     rig = Rig.load(name=arguments.model)
     portraits = [picture(rig, cell, DRAWN) for cell in people(rig, SEEDS)] if set(names) - {"film"} else []
     for name in names:

@@ -65,6 +65,7 @@ def steps(options: argparse.Namespace) -> Iterator:
         session.close_render_window()
         yield from window.pause(0.5)
         seen[frame] = live, still
+    yield from window.settled()  # else a slow machine still shows a coarse picture
     yield from window.screenshot(options.output / "looks_panel.png")
     compare(plain, seen)
 
