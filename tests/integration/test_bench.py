@@ -19,6 +19,7 @@ EXPECTED = {  # some of the figures, which the docs speak of
     "farm": {"paper_1000_efficiency"},
     "start": {"warm_picture_s", "part_kernels_cpu_s"},
     "frame": {"stylerig_portrait_and_passes_ms", "stylerig_expression_x", "large_both_x"},
+    "looks": {"colourise_ms", "drawing_ms", "cyclegan_of_9_blocks_ms"},
     "generators": {"stylegan2-16 exact_speedup_x", "stylegan2-16 fast_dB"},
 }
 
@@ -62,4 +63,4 @@ def test_unknown_benchmarks_are_refused(monkeypatch, capsys):
     monkeypatch.setattr(bench.sys, "argv", ["bench", "speed"])
     with pytest.raises(SystemExit):
         bench.main()
-    assert "no benchmark speed; there are: blender, face, farm, frame, generators, start" in capsys.readouterr().err
+    assert "no benchmark speed; there are: blender, face, farm, frame, generators, looks, start" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from backend.cli.render import read_rig_file
 from tests.helpers.untrained_rig import untrained_rig
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
@@ -49,6 +50,24 @@ def test_each_script_is_run_by_a_test():
     tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parents[1].rglob("test_*.py"))
     forms = ('script("{}"', "docs.pictures.{}", "docs/pictures/{}.py")
     assert not [path.name for path in PICTURES.glob("*.py") if not any(form.format(path.stem) in tests for form in forms)]
+
+
+def test_looks_on_portraits_and_on_a_speaker(script, tmp_path):
+    rig = untrained_rig()
+    small = {"SEEDS": range(2), "DRAWN": 64, "SHOWN": 64, "FRAMES": 2}
+    looks = script("looks", "--output", str(tmp_path), Rig=SimpleNamespace(load=lambda name: rig), **small)
+    looks.main()
+    assert {path.stem for path in tmp_path.iterdir()} == set(looks.DEFAULT)
+    portraits, drawn = np.split(np.asarray(Image.open(tmp_path / "drawing.jpg")), 2)
+    assert portraits.shape == (64, 128, 3) and np.abs(portraits.astype(float) - drawn).mean() > 20
+    portraits, plain, coloured = np.split(np.asarray(Image.open(tmp_path / "colourise.jpg")).astype(float), 3)
+    assert np.ptp(plain, axis=2).mean() < 3 < np.ptp(coloured, axis=2).mean()
+    with Image.open(tmp_path / "film.webp") as film:
+        assert film.n_frames == 2 and film.size == (4 * 64, 64)
+    looks = script("looks", "--rig-file", str(tmp_path / "shot.json"), Rig=SimpleNamespace(load=lambda name: rig), **small)
+    looks.main()
+    frames = read_rig_file(tmp_path / "shot.json").frames
+    assert len(frames) == 2 and frames[0].rotation != frames[1].rotation
 
 
 def test_sheets_of_the_head(script, tmp_path):
