@@ -16,6 +16,7 @@ from models.colour import over_backdrop
 from models.errors import StyleRigError
 from models.evaluation.control.judge import READABLE, expressions
 from models.evaluation.control.subjects import BATCH, FIRST_SEED, POPULATION, Reading
+from models.face.parameters import part_sizes
 from models.generators.semantic_mapping.studio_v1 import LOOKS, STYLES
 from models.perception.face_regressor import Estimator
 from models.rigging import Rig
@@ -63,10 +64,16 @@ class SliderFigures:
 def measure_sliders(
     rig: Rig, judge: Estimator, portraits: int = 8, truncation: float = 0.7, report: Callable[[str], None] = print
 ) -> dict[str, SliderFigures]:
-    """The figures of every slider of a rig's model. Raises StyleRigError where it has none, or the judge reads none."""
+    """The figures of every slider of a rig's model. Raises StyleRigError where it has none, or the judge does not read them, or another head."""
     ranges = rig.attribute_ranges()
     if not ranges:
         raise StyleRigError("This model has no attributes.", "Make a file of directions for its generator.", code="no_attributes")
+    if judge.sizes != part_sizes(rig.face):
+        raise StyleRigError(
+            "This judge reads another face model than the rig's.",
+            "Choose a judge that learned from pictures of that head.",
+            code="bad_judge",
+        )
     if judge.n_attributes != len(LOOKS):
         raise StyleRigError("This judge reads no attributes.", "Choose a judge that learned from the studio's pictures.", code="bad_judge")
     people = [rig.new_portrait(FIRST_SEED + number, truncation) for number in range(portraits)]

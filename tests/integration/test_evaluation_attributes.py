@@ -77,6 +77,10 @@ def test_the_command_writes_figures_of_every_slider(rig, tmp_path, capsys, monke
 def test_what_cannot_be_measured_is_told(rig):
     with pytest.raises(StyleRigError, match="reads no attributes"):
         attributes.measure_sliders(rig, judge_of(rig, looks=0), 1)
+    sizes = part_sizes(rig.face)
+    other_head = Estimator(sizes | {"expression": sizes["expression"] + 1}, channels=(4, 4, 4, 4, 4), n_attributes=len(LOOKS)).eval()
+    with pytest.raises(StyleRigError, match="another face model"):
+        attributes.measure_sliders(rig, other_head, 1)
     bare = untrained_rig(generator=rig.generator, hidden=8)
     with pytest.raises(StyleRigError, match="has no attributes"):
         attributes.measure_sliders(bare, judge_of(rig), 1)
