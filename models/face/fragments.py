@@ -161,7 +161,7 @@ def visible_triangles(points: Tensor, facing: Tensor | None, size: int) -> Tenso
     """
     drawn = triangle_areas(*points[:2]).abs() > SMALLEST if facing is None else facing
     drawn = drawn & (points[2].amin(dim=0) > NEAREST)
-    compiled = kernels() if has_kernels(points) else None
+    compiled = kernels_for(points)
     if compiled is None:
         return visible_by_tensors(points, drawn, size)
     nearest = points.new_full((points.shape[2], size, size), -1, dtype=torch.int64)
@@ -170,9 +170,9 @@ def visible_triangles(points: Tensor, facing: Tensor | None, size: int) -> Tenso
     return nearest
 
 
-def has_kernels(values: Tensor) -> bool:
-    """Whether there are compiled kernels for tensors such as ``values``, as far as numba can compile here."""
-    return values.dtype == torch.float32 and values.device.type == "cpu"
+def kernels_for(*values: Tensor) -> ModuleType | None:
+    """The compiled kernels, where all ``values`` are of the kind that they take."""
+    return kernels() if all(value.dtype == torch.float32 and value.device.type == "cpu" for value in values) else None
 
 
 @lru_cache(maxsize=1)
@@ -193,7 +193,7 @@ def paint(maps: Tensor, first: int, attributes: Tensor, ndc: Tensor, triangles: 
     Each pixel gets the mean of ``samples``² points in it; those that see nothing count as 0.
     """
     size, count = maps.shape[1] * samples, attributes.shape[2]
-    compiled = kernels() if has_kernels(attributes) and has_kernels(maps) and has_kernels(ndc) else None
+    compiled = kernels_for(attributes, maps, ndc)
     if compiled is not None:
         nearest, planes = seen_triangles(ndc, triangles, size), to_pixels(ndc, size).movedim(-1, 0).contiguous()
         arrays = (array.numpy() for array in (planes, triangles, nearest, attributes.contiguous(), maps))

@@ -54,6 +54,10 @@ def dye_images(images: Tensor, matte: Tensor, gains: Tensor) -> Tensor:
     """Premultiplied sRGB ``images`` (N, 4, R, R) whose clothes, (N, 1, R, R) of each pixel, reflect ``gains`` (N, 3) as much; all in [-1, 1]."""
     unit, cloth = images * 0.5 + 0.5, matte * 0.5 + 0.5
     share = cloth / unit[:, 3:].clamp(min=1e-3)
-    factor = 1 + share.clamp(max=1) * (gains[:, :, None, None] - 1)
-    colour = torch.minimum(linear_to_srgb(srgb_to_linear(unit[:, :3]) * factor), unit[:, 3:])
+    colour = torch.minimum(dyed(unit[:, :3], share.clamp(max=1), gains), unit[:, 3:])
     return torch.cat((torch.where(cloth > 0, colour, unit[:, :3]), unit[:, 3:]), dim=1) * 2 - 1
+
+
+def dyed(colour: Tensor, share: Tensor, gains: Tensor) -> Tensor:
+    """sRGB ``colour`` (N, 3, R, R), 0 to 1, of which a ``share`` (N, 1, R, R) of each pixel gives back ``gains`` (N, 3) as much light."""
+    return linear_to_srgb(srgb_to_linear(colour) * (1 + share * (gains[:, :, None, None] - 1)))

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.colour import linear_to_srgb, srgb_to_linear
 from models.data.image_set import ImageSet
 from models.device_rng import DeviceRng
 from models.synthetic.classes import CLASSES
+from models.training.guided_generator.dye import dyed
 from models.training.translation.attributes import hair_light, people_of
 
 DYED = ("hair", "brows")
@@ -60,10 +60,10 @@ class DyedHair:
         wanted, own = self.colours[others], self.colours[rows].clamp(min=DARKEST)
         gains = wanted / own
         share = self.shares(rows, images.shape[-1]).to(images)
-        dyed = dye_hair(images, share, gains.clamp(LEAST, MOST).to(images))
+        other = dye_hair(images, share, gains.clamp(LEAST, MOST).to(images))
         back = (rng.rand(len(images)) < 0.5) | (gains.amax(dim=1) > MOST).to(images.device)
         chosen = back[:, None, None, None]
-        return torch.where(chosen, dyed, images), torch.where(chosen, images, dyed), 1 + FOCUS * share, back
+        return torch.where(chosen, other, images), torch.where(chosen, images, other), 1 + FOCUS * share, back
 
 
 def paired_error(made: Tensor, answers: Tensor, weights: Tensor) -> Tensor:
@@ -82,5 +82,4 @@ def shades(colours: Tensor, domains: Sequence[np.ndarray]) -> Tensor:
 
 def dye_hair(images: Tensor, share: Tensor, gains: Tensor) -> Tensor:
     """Images (N, 3, R, R) in [-1, 1] whose hair, a ``share`` (N, 1, R, R) of each pixel, gives back ``gains`` (N, 3) as much light."""
-    linear = srgb_to_linear(images.clamp(-1, 1) * 0.5 + 0.5)
-    return linear_to_srgb(linear * (1 + share * (gains[:, :, None, None] - 1))) * 2 - 1
+    return dyed(images.clamp(-1, 1) * 0.5 + 0.5, share, gains) * 2 - 1
