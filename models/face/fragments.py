@@ -196,7 +196,7 @@ def paint(maps: Tensor, first: int, attributes: Tensor, ndc: Tensor, triangles: 
     compiled = kernels_for(attributes, maps, ndc)
     if compiled is not None:
         nearest, planes = seen_triangles(ndc, triangles, size), to_pixels(ndc, size).movedim(-1, 0).contiguous()
-        arrays = (array.numpy() for array in (planes, triangles, nearest, attributes.contiguous(), maps))
+        arrays = (array.detach().numpy() for array in (planes, triangles, nearest, attributes.contiguous(), maps))
         compiled.paint(*arrays, first, samples)
         return
     fragments = rasterize(ndc, triangles, size)
