@@ -219,6 +219,18 @@ def test_a_training_learns_and_goes_on_where_it_stopped(folder, tmp_path):
     assert {"pair", "mattes", "generator", "features", "discriminator", "held_out_colour"} <= set(losses)
 
 
+def test_a_training_begins_with_a_generator_of_its_sizes(folder, tmp_path):
+    first = training(folder, tmp_path / "first", plan(precision="float32"))
+    first.run()
+    taught = load_generator(tmp_path / "first" / "studio-generator.safetensors")
+    begun = open_training(folder, plan(precision="float32"), tmp_path / "second", say=lambda line: None, begun=taught)
+    rows = begun.task.data.rows(held_out=False)[:8]
+    assert error(begun.task, rows) < 1.1 * error(first.task, rows)
+    larger = plan(channels={size: 2 * width for size, width in SMALL.items()})
+    with pytest.raises(StyleRigError, match="other sizes"):
+        open_training(folder, larger, tmp_path / "third", begun=taught)
+
+
 def stopping(task: GuidedTask, images: int):
     """What asks the process to stop after so many images."""
     inner = task.after_step

@@ -19,6 +19,7 @@ from models.colour import linear_to_srgb, srgb_to_linear
 from models.device_rng import DeviceRng
 from models.errors import StyleRigError
 from models.face import load_face_model
+from models.generators.cpu import usable_precision
 from models.synthetic.person import latent_of, person_from_latent
 from models.training.core.checkpoint import Stopped
 from models.training.core.config import parse_settings
@@ -112,6 +113,18 @@ LOSSES = {
     "starganv2": {"discriminator_latent_penalty", "discriminator_reference_fake", "generator_latent_diversity",
                   "generator_reference_style_reconstruction", "generator_latent_cycle", "diversity", "held_out_cycle"},
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bfloat16_teaches_nearly_the_same(studio, tmp_path, kind):
+    exact, quick = (training(kind, studio, tmp_path / name, plan_of(kind, precision=name)) for name in ("float32", "bf16"))
+    begun = {name: value.clone() for name, value in weights(exact).items()}
+    exact.run()
+    quick.run()
+    assert quick.task.precision == usable_precision("bf16", "cpu")[0]
+    ended = weights(quick)
+    moved = lambda values: torch.cat([(values[name] - begun[name]).flatten() for name in begun if values[name].is_floating_point()])
+    assert torch.cosine_similarity(moved(weights(exact)), moved(ended), dim=0) > 0.5
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -49,7 +49,8 @@ class Stage(config.Stage):
 
 
 class GuidedPlan(Plan):
-    """A whole training. ``mapping_rate`` and ``guide_rate`` are learning rates relative to the stage's."""
+    """A whole training. ``mapping_rate`` and ``guide_rate`` are learning rates relative to the stage's; ``precision`` is that of the
+    generator's convolutions, with "auto" bfloat16 where the machine multiplies it in hardware."""
 
     renamed: ClassVar[dict[str, str]] = {"sheet_minutes": "sample_minutes"}
 
@@ -64,6 +65,7 @@ class GuidedPlan(Plan):
     matte_weight: NonNegative = 0.15
     palette_weight: NonNegative = 0.3
     ema_images: Positive = 2000.0
+    precision: Literal["auto", "float32", "bf16"] = "auto"
     checkpoint_minutes: NonNegative = 5.0
     sample_minutes: NonNegative = 15.0
     stages: Annotated[tuple[Stage, ...], Field(strict=False, min_length=1)]

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from models.data.image_set import ImageSet, InfiniteShuffle
 from models.device_rng import DeviceRng
+from models.errors import StyleRigError
 from models.face import load_face_model
 from models.face.camera import Camera
 from models.face.parameters import RigParameters
 from models.generators import Generator, guide, save_generator
+from models.generators.cpu import usable_precision
 from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork
 from models.generators.person import PersonConfig, PersonMapping, features_of_choices
 from models.generators.roi import Box
@@ -91,13 +93,15 @@ class Batch:
 
 
 class GuidedTask(Task[Stage]):
-    """The generator of ``plan``, taught from the whole heads in the folder ``data``.
+    """The generator of ``plan``, taught from the whole heads in the folder ``data``; its first weights are those of ``begun``.
 
     What was learned of people and samples are written to ``output``.
-    Raises StyleRigError for data without whole heads.
+    Raises StyleRigError for data without whole heads, and for a ``begun`` of other sizes than the plan's.
     """
 
-    def __init__(self, data: Path, plan: GuidedPlan, output: Path, world: World, say: Callable[[str], None]):
+    def __init__(
+        self, data: Path, plan: GuidedPlan, output: Path, world: World, say: Callable[[str], None], begun: Generator | None = None
+    ):
         self.plan, self.output, self.world, self.stage = plan, output, world, plan.stages[0]
         self.face = load_face_model(plan.head)
         self.mesh = guide.GuideMesh.of(self.face)
@@ -109,7 +113,11 @@ class GuidedTask(Task[Stage]):
         self.palette = Palette.of(self.face) if plan.people else None
         self.figures: dict[str, float] = {}
         self.shuffle = InfiniteShuffle(plan.seed)
-        self.create_networks(say)
+        if begun:
+            self.take_networks(begun)
+        else:
+            self.create_networks(say)
+        self.prepare_networks(say)
         self.rates, self.groups = self.groups_by_rate()
         self.modules = {"networks": self.networks, "average": self.average, "discriminator": self.discriminator}
         self.optimizers = {
@@ -135,6 +143,28 @@ class GuidedTask(Task[Stage]):
                 getattr(self.networks.synthesis, f"b{size}").torgb.weight.mul_(0.1 if size <= plan.stages[0].resolution else 0.0)
             if self.networks.synthesis.palette is not None:
                 self.networks.synthesis.palette.weight.mul_(0.1)
+
+    def take_networks(self, begun: Generator) -> None:
+        """Go on with a generator that was taught before, what it knows of people included."""
+        plan, config = self.plan, begun.config
+        if not isinstance(config, GuidedConfig) or config != plan.generator(config.person, tuple(MATTES)):
+            raise StyleRigError(
+                "The generator to begin with has other sizes than the plan's.",
+                "Name the file of a guided generator, and a plan with its channels, mapping layers and head.",
+                code="weights_do_not_fit",
+            )
+        self.networks = Networks(config)
+        self.networks.mapping.load_state_dict(begun.mapping.state_dict())
+        self.networks.synthesis.load_state_dict(begun.synthesis.state_dict())
+        if self.networks.mapping.person:
+            self.networks.mapping.person.requires_grad_(False)
+
+    def prepare_networks(self, say: Callable[[str], None]) -> None:
+        """Bring the networks to the device, with their running average and a discriminator that knows nothing yet."""
+        self.precision, notice = usable_precision(self.plan.precision, self.world.device)
+        if notice:
+            say(notice)
+        self.networks.synthesis.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         self.networks.to(self.world.device)
         self.average = copy.deepcopy(self.networks).requires_grad_(False)
         self.discriminator = PatchDiscriminator(4).to(self.world.device)
@@ -267,6 +297,7 @@ class GuidedTask(Task[Stage]):
             "minutes": round(progress.seconds / 60, 1),
             **{f"{name} (mean error, 0 to 1)": round(value, 5) for name, value in self.figures.items()},
             "device": self.world.device.type,
+            "precision": self.precision,
             "stages": "; ".join(f"{stage.resolution}, {stage.images} images" for stage in self.plan.stages),
         }
 
@@ -285,13 +316,18 @@ def window(stage: Stage, rng: DeviceRng) -> Box | None:
 
 
 def open_training(
-    data: Path, plan: GuidedPlan, output: Path, say: Callable[[str], None] = print, world: World | None = None
+    data: Path,
+    plan: GuidedPlan,
+    output: Path,
+    say: Callable[[str], None] = print,
+    world: World | None = None,
+    begun: Generator | None = None,
 ) -> Trainer[GuidedTask]:
     """A training in the folder ``output``, continued if that holds a checkpoint; stages may have changed since."""
     world = world or World("cpu")
     say = say if world.is_main else lambda line: None
-    task = GuidedTask(data, plan, output, world, say)
-    key = plan.model_dump(mode="json", exclude={"stages", "checkpoint_minutes", "sample_minutes"})
+    task = GuidedTask(data, plan, output, world, say, begun)
+    key = plan.model_dump(mode="json", exclude={"stages", "precision", "checkpoint_minutes", "sample_minutes"})
     return Trainer("guided generator", task, plan, plan.stages, output, key, world, say)
 
 

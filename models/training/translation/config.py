@@ -76,13 +76,15 @@ Stages = Annotated[tuple[Stage, ...], Field(strict=False, min_length=1)]
 
 
 class LookPlan(Plan):
-    """What every kind has. ``flip`` mirrors half of the images. ``whole``: of a set of whole heads, all that its pictures show, as
+    """What every kind has. ``flip`` mirrors half of the images. ``precision`` is that of convolutions, with "auto" bfloat16 where the
+    machine multiplies it in hardware. ``whole``: of a set of whole heads, all that its pictures show, as
     generators of whole heads draw portraits; else the FFHQ crops in them."""
 
     checkpoint_minutes: NonNegative = 5.0
     sample_minutes: NonNegative = 15.0
     flip: bool = True
     whole: bool = False
+    precision: Literal["auto", "float32", "bf16"] = "float32"
     stages: Stages
 
     @property

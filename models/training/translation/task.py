@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.device_rng import DeviceRng
+from models.generators.cpu import usable_precision
 from models.io.images import image_grid, save_image
 from models.training.core.distributed import World
 from models.training.core.report import table, write_report
@@ -57,6 +58,7 @@ class LookTask(Task):
             torch.manual_seed(plan.seed)
             self.modules = {name: module.to(world.device) for name, module in self.create_networks().items()}
         self.optimizers = self.create_optimizers()
+        self.precision, self.notice = usable_precision(plan.precision, world.device)
 
     @abstractmethod
     def open_data(self) -> None:
@@ -100,7 +102,9 @@ class LookTask(Task):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.randint(0, 2**31 - 1, 1)))  # what dropout draws belongs to the step
             try:
-                self.latest |= self.learn(batch, rng)
+                # Without a cache: networks learn several times within a step.
+                with torch.autocast(self.world.device.type, torch.bfloat16, self.precision == "bf16", cache_enabled=False):
+                    self.latest |= self.learn(batch, rng)
             except NoNumber as stop:
                 return stop.losses
         return dict(self.latest)
@@ -162,6 +166,7 @@ class LookTask(Task):
             "minutes": round(progress.seconds / 60, 1),
             **{name.replace("_", " "): round(value, 4) for name, value in self.figures.items()},
             "device": self.world.device.type,
+            "precision": self.precision,
             "schedule": "; ".join(stage.schedule for stage in self.plan.stages),
         }
 
@@ -182,7 +187,7 @@ def open_look_training(task: LookTask, say: Callable[[str], None] = print) -> Tr
     """A training in the task's folder, continued if that holds a checkpoint; stages may have changed since."""
     plan, world = task.plan, task.world
     new = {name for name in LATER if not getattr(plan, name, False)}
-    passing = {"stages", "checkpoint_minutes", "sample_minutes"} | new
+    passing = {"stages", "precision", "checkpoint_minutes", "sample_minutes"} | new
     key = {"kind": task.title, **plan.model_dump(mode="json", exclude=passing)}
     of_network = key["generator"]
     for name in [name for name in LATER_OF_NETWORKS if not of_network.get(name, True)]:
@@ -190,6 +195,8 @@ def open_look_training(task: LookTask, say: Callable[[str], None] = print) -> Tr
     if of_network["kind"] == "stargan" and of_network["norm"] == "instance":
         del of_network["norm"]
     stages = [stage.counted(task.epoch) for stage in plan.stages]
+    if task.notice and world.is_main:
+        say(task.notice)
     return Trainer(task.title, task, plan, stages, task.output, key, world, say if world.is_main else lambda line: None)
 
 
