@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from models.seeds import parse_seed
 
 if TYPE_CHECKING:
-    from models.evaluation.control.photographs import Series
+    from models.synthetic.series import Series
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -36,6 +36,7 @@ COMMANDS = {  # name: (module, what it does)
     "data people": ("backend.cli.data_people", "render people with their truth as training data, on one machine or on many"),
     "data variations": ("backend.cli.data_variations", "render people with one thing changed, for evaluate judge-noise"),
     "data motions": ("backend.cli.data_motions", "render people in slow motions, for evaluate steadiness"),
+    "data makeovers": ("backend.cli.data_makeovers", "render people with other hair, glasses, beards and ages, for train look"),
     "train generator": ("backend.cli.train_generator", "train a generator on a folder of pictures"),
     "train guided": ("backend.cli.train_guided", "train a generator that renderings of the rig steer"),
     "train disco": ("backend.cli.train_disco", "train a DiscoFaceGAN, whose z says who, expression, light and rotation apart"),

@@ -3,13 +3,12 @@
     .venv/bin/python -m docs.pictures.synthetic [ages lights lenses yaws hair expressions] [--seed N] [--size 256]
 
 Each takes people of the set ``--seed`` by number, unselected, and changes one thing. ``people`` needs a set that was
-photographed (``--set DATA``) and shows its first 24 people.
+photographed (``--set DATA``) and shows its first 24 people, as does ``makeovers`` (``--makeovers DATA``).
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,7 +26,7 @@ from models.synthetic.dataset import HEAD, over
 from models.synthetic.expressions import gaze_weights, other_side
 from models.synthetic.light import SHARES, draw_light
 from models.synthetic.message import Assets, prepare
-from models.synthetic.person import NUMBERS, OLDEST, YOUNGEST, latent_of, layout, person_from_latent
+from models.synthetic.person import NUMBERS, latent_of, layout, number_of_age, person_from_latent
 from models.synthetic.photographer import Job, Photographer, person_jobs
 from models.synthetic.shot import Shot
 from models.synthetic.tonemap import develop
@@ -65,12 +64,6 @@ def with_number(latent: torch.Tensor, assets: Assets, name: str, value: float) -
     changed = latent.clone()
     changed[layout(assets.face)["looks"].start + NUMBERS.index(name)] = value
     return changed
-
-
-def number_of_age(years: float) -> float:
-    """The standard-normal number of an age: the inverse of ``person.age_of``."""
-    share = ((years - YOUNGEST) / (OLDEST - YOUNGEST)) ** (1 / 1.25)
-    return statistics.NormalDist().inv_cdf(min(max(share, 1e-4), 1 - 1e-4))
 
 
 def jobs_of(assets: Assets, size: int, latent: torch.Tensor, shots: Callable) -> Iterator[Job]:
@@ -166,13 +159,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sheets", nargs="*", choices=[*SHEETS, []], metavar="SHEET", help=f"of {', '.join(SHEETS)} (default: all)")
     parser.add_argument("--set", type=Path, help="a photographed set, for people.jpg")
+    parser.add_argument("--makeovers", type=Path, help="a set of data makeovers, for makeovers.jpg")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
-    if options.set:
-        write_jpeg(options.output / "people.jpg", dataset.sheet_of(options.set, 24, columns=3, side=160))
-    if options.sheets or not options.set:
+    sets = {"people": options.set, "makeovers": options.makeovers}
+    for name, folder in sets.items():
+        if folder:
+            write_jpeg(options.output / f"{name}.jpg", dataset.sheet_of(folder, 24, columns=3, side=160))
+    if options.sheets or not any(sets.values()):
         assets = prepare(load_face_model(HEAD))
         for name in options.sheets or SHEETS:
             write_jpeg(options.output / f"{name}.jpg", sheet(name, assets, options.seed, options.size))

@@ -7,6 +7,7 @@ hold them, and drawing z draws people as the studio does.
 from __future__ import annotations
 
 import math
+import statistics
 
 import torch
 from torch import Tensor
@@ -56,6 +57,12 @@ def age_of(number: float) -> float:
     """Years: even between the youngest and the oldest, the young a little more often."""
     share = 0.5 * (1 + math.erf(number / math.sqrt(2)))
     return YOUNGEST + (OLDEST - YOUNGEST) * share**1.25
+
+
+def number_of_age(years: float) -> float:
+    """The standard-normal number of an age: the inverse of ``age_of``."""
+    share = ((years - YOUNGEST) / (OLDEST - YOUNGEST)) ** (1 / 1.25)
+    return statistics.NormalDist().inv_cdf(min(max(share, 1e-4), 1 - 1e-4))
 
 
 def masculine_of(number: float) -> float:

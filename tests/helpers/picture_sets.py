@@ -10,6 +10,7 @@ from PIL import Image
 
 from models.face import load_face_model
 from models.synthetic.classes import CLASSES
+from models.synthetic.makeovers import MAKEOVERS, PICTURES, makeovers
 from models.synthetic.person import latent_of, latent_size
 
 LATENTS, PARAMETERS = 12, 9
@@ -72,4 +73,22 @@ def write_people(folder: Path, people: int, size: int) -> Path:
         picture.parent.mkdir(exist_ok=True)
         np.savez(truth, latent=latent, classes=classes)
         Image.fromarray(ellipse(latent[:12], size), "RGBA").save(picture)
+    return folder
+
+
+def write_makeovers(folder: Path, people: int, size: int) -> Path:
+    """Makeovers without their renderings: ellipses of each person's latents, each a little brighter than the one before."""
+    face = load_face_model("head-2")
+    index = {"format": 2, "size": size, "seed": 0, "count": PICTURES * people, "shots": PICTURES, "latents": latent_size(face),
+             "layout": {}, "parameters": {}, MAKEOVERS.name: list(MAKEOVERS.kinds)}  # fmt: skip
+    (folder / "index.json").write_text(json.dumps(index))
+    for person in range(people):
+        who = makeovers(latent_of(1, person, face), np.random.default_rng(person), face)
+        for shot, (latent, _) in enumerate(who):
+            picture, truth = paths(folder, PICTURES * person + shot)
+            picture.parent.mkdir(exist_ok=True)
+            np.savez(truth, latent=latent.numpy())
+            pixels = ellipse(latent.numpy()[:12], size)
+            pixels[: size // 2, :, :3] = np.minimum(pixels[: size // 2, :, :3] // (4 - shot), pixels[: size // 2, :, 3:])
+            Image.fromarray(pixels, "RGBA").save(picture)
     return folder

@@ -185,10 +185,11 @@ def test_options_of_earlier_versions_are_taken_and_not_shown(capsys):
 def test_variations_are_rendered_with_the_options(capsys, monkeypatch, tmp_path):
     asked = []
     photograph = lambda series, *values: asked.append((series.name, *values)) or values[0]
-    monkeypatch.setattr("models.evaluation.control.photographs.Series.photograph", photograph)
+    monkeypatch.setattr("models.synthetic.series.Series.photograph", photograph)
     assert call(capsys, "data", "variations", "--output", tmp_path, "--people", 3)[:2] == (0, f"{tmp_path}\n")
     assert call(capsys, "data", "motions", "--output", tmp_path, "--size", 128)[:2] == (0, f"{tmp_path}\n")
-    assert asked == [("variations", tmp_path, 3, 256, 77), ("motions", tmp_path, 2, 128, 78)]
+    assert call(capsys, "data", "makeovers", "--output", tmp_path)[:2] == (0, f"{tmp_path}\n")
+    assert asked == [("variations", tmp_path, 3, 256, 77), ("motions", tmp_path, 2, 128, 78), ("makeovers", tmp_path, 600, 256, 79)]
 
 
 def test_the_judges_noise_is_measured_on_variations(capsys, monkeypatch, tmp_path):

@@ -15,7 +15,6 @@ from PIL import Image
 
 from backend.cli import main
 from backend.cli.train_look import KINDS, PLANS
-from models.colour import linear_to_srgb, srgb_to_linear
 from models.device_rng import DeviceRng
 from models.errors import StyleRigError
 from models.face import load_face_model
@@ -26,15 +25,15 @@ from models.training.core.config import parse_settings
 from models.training.core.trainer import Trainer
 from models.training.translation import config, data
 from models.training.translation.attributes import attributes_of, hair_colour
-from models.training.translation.dyed import dye_hair, shades
 from models.training.translation.framing import Framing
 from models.training.translation.made import PAPER
+from models.training.translation.pairs import shades
 from models.training.translation.run import open_training
 from models.training.translation.stargan import changed
 from models.training.translation.task import train_look
 from models.translation import load_look
 from models.translation.lab import colours_of, lightness_of
-from tests.helpers.picture_sets import write_people, write_set
+from tests.helpers.picture_sets import write_makeovers, write_people, write_set
 
 SIZE, PEOPLE = 32, 96
 OF_KIND = {"colourise": "pix2pix", "drawing": "cyclegan", "attributes": "stargan", "styles": "starganv2", "cogan-glasses": "cogan"}
@@ -305,29 +304,30 @@ def test_stargan_warms_up_before_the_networks_play_against_each_other(studio, tm
     assert any(not torch.equal(*each) for each in zip(before, task.generator.parameters(), strict=True))
 
 
-PAIRED = {"whole": True, "paired_weight": 10.0, "warm_up_steps": 3, "critic_steps": 1}
+PAIRED = {"paired_weight": 10.0, "warm_up_steps": 3}
+LABELS = ["black hair", "brown hair", "blond hair", "grey hair", "glasses", "beard", "old"]
 
 
-def test_stargan_learns_from_pairs_with_dyed_hair(studio, tmp_path, monkeypatch):
-    monkeypatch.setattr("models.data.image_folder.ImageFolder.shows_whole_heads", True)
-    trainer = training("stargan", studio, tmp_path, plan_of("stargan", **PAIRED))
+@pytest.fixture(scope="module")
+def made_over(tmp_path_factory) -> Path:
+    return write_makeovers(tmp_path_factory.mktemp("makeovers"), 40, SIZE)
+
+
+def test_stargan_learns_from_makeovers(made_over, tmp_path):
+    network = TINY["stargan"]["generator"] | {"label_sets": [LABELS]}
+    trainer = training("stargan", made_over, tmp_path, plan_of("stargan", generator=network, flip=False, critic_steps=1, **PAIRED))
     task = trainer.task
     task.begin_stage(trainer.stages[0])
     questions, answers, weights, labels = task.pairs(0, 16, DeviceRng(0))
-    images = task.sets[0].images.of(task.sets[0].images.places(0, 16))
-    below = lambda values: values[:, :, SIZE // 4 :]
-    assert torch.allclose(below(questions), below(answers), atol=1e-3) and not torch.allclose(questions, answers, atol=0.05)
-    mine = lambda values: torch.stack(
-        [
-            (values - image).abs().amax() < 1e-3 or (values - image.flip(2)).abs().amax() < 1e-3
-            for values, image in zip(values, images, strict=True)
-        ]
-    )
-    assert (mine(questions) | mine(answers)).all()  # one of the two is the picture, mirrored or not
-    own = task.sets[0].labels[task.sets[0].images.places(0, 16)]
-    assert torch.equal(labels[:, 0], own[:, 0])  # glasses are not dyed
-    assert (weights[:, :, : SIZE // 4] > 20).all() and (weights[:, :, SIZE // 4 :] == 1).all()
-    assert torch.equal(labels[mine(answers) & ~mine(questions)], own[mine(answers) & ~mine(questions)])
+    known = task.sets[0]
+    rows = known.images.places(0, 16)
+    assert torch.equal(questions, known.images.of(rows))
+    for row, answer, label in zip(rows, answers, labels, strict=True):
+        others = [other for other in range(row - row % 4, row - row % 4 + 4) if other != row]
+        [other] = [other for other in others if torch.equal(known.images.of(np.array([other]))[0], answer)]
+        assert torch.equal(label, known.labels[other])
+    same = (questions - answers).abs().amax(dim=1, keepdim=True) == 0
+    assert weights[:, :, -4:].max() == 1 < weights[~same].mean()
     seen, step = [], task.learn
     task.learn = lambda batch, rng: seen.append(step(batch, rng)) or seen[-1]
     trainer.run()
@@ -335,29 +335,42 @@ def test_stargan_learns_from_pairs_with_dyed_hair(studio, tmp_path, monkeypatch)
     assert all({"generator_paired", "generator_adversarial"} <= set(losses) for losses in seen[3:])
 
 
-def test_stargan_v2_learns_from_pairs_with_dyed_hair(studio, tmp_path, monkeypatch):
-    monkeypatch.setattr("models.data.image_folder.ImageFolder.shows_whole_heads", True)
-    colours = ["black hair", "brown hair"]
-    generator = TINY["starganv2"]["generator"] | {"domains": colours}
-    plan = plan_of(
-        "starganv2", generator=generator, flip=False, **{name: PAIRED[name] for name in ("whole", "paired_weight", "warm_up_steps")}
-    )
-    trainer = training("starganv2", studio, tmp_path, plan)
+def test_a_stargan_of_pairs_alone_needs_no_discriminator(made_over, tmp_path):
+    network = TINY["stargan"]["generator"] | {"label_sets": [LABELS]}
+    plan = plan_of("stargan", generator=network, classification_weight=0.0, **PAIRED | {"warm_up_steps": 100})
+    trainer = training("stargan", made_over, tmp_path, plan)
+    before = [value.clone() for value in trainer.task.discriminator.parameters()]
+    trainer.run()
+    assert all(torch.equal(*each) for each in zip(before, trainer.task.discriminator.parameters(), strict=True))
+
+
+def test_stargan_v2_learns_from_makeovers(made_over, tmp_path):
+    generator = TINY["starganv2"]["generator"] | {"domains": LABELS[:4], "latent_dim": 8}
+    trainer = training("starganv2", made_over, tmp_path, plan_of("starganv2", generator=generator, flip=False, **PAIRED))
     task = trainer.task
     task.begin_stage(trainer.stages[0])
-    pairs = task.pairs(torch.zeros(12, dtype=torch.long), torch.ones(12, dtype=torch.long), DeviceRng(0))
-    known = [images.of(images.training) for images in task.domains]
-    shades = [task.shades[images.training] for images in task.domains]
+    pairs = task.pairs(torch.arange(4).repeat(4), DeviceRng(0))
+    images, styles = task.domains[0], task.known_styles
+    everybody = images.of(np.arange(len(images.pictures)))
+    place = lambda image: int((everybody - image).abs().amax(dim=(1, 2, 3)).argmin())
     for index, domain in enumerate(pairs.domains.tolist()):
-        found = (known[domain] - pairs.references[index]).abs().amax(dim=(1, 2, 3))
-        assert found.min() == 0 and pairs.latents[index, 0] == shades[domain][found.argmin()]
-        kept = bool((pairs.answers[index] == pairs.references[index]).all())
-        assert kept == (domain == 0)  # whose answer is the picture itself keeps its colour
-        assert torch.allclose(pairs.questions[index][:, SIZE // 4 :], pairs.answers[index][:, SIZE // 4 :], atol=1e-3)
+        question, answer, reference = (place(each[index]) for each in (pairs.questions, pairs.answers, pairs.references))
+        assert question // 4 == answer // 4 != reference // 4 and question != answer
+        assert task.domain_of[answer] == task.domain_of[reference] == domain and task.domain_of[question] == index % 4
+        assert (
+            torch.equal(pairs.latents[index, 1:4].sign(), styles.known[answer, 1:]) and pairs.latents[index, 0] == styles.known[answer, 0]
+        )
     seen, step = [], task.learn
     task.learn = lambda batch, rng: seen.append(step(batch, rng)) or seen[-1]
     trainer.run()
     assert [set(losses) == {"generator_paired_reference", "generator_paired_latent"} for losses in seen] == [True] * 3 + [False] * 2
+
+
+@pytest.mark.parametrize("kind", ["stargan", "starganv2"])
+def test_pairs_are_asked_of_makeovers_alone(kind, studio, tmp_path):
+    network = TINY[kind]["generator"] | ({"domains": LABELS[:4]} if kind == "starganv2" else {})
+    with pytest.raises(StyleRigError, match="data makeovers"):
+        training(kind, studio, tmp_path, plan_of(kind, generator=network, **PAIRED))
 
 
 @pytest.mark.parametrize("kind", ["stargan", "starganv2"])
@@ -374,27 +387,14 @@ def test_residual_generators_begin_with_the_image(kind, studio, tmp_path):
 
 
 def test_shades_are_ranks_within_a_domain():
-    colours = torch.tensor([[0.3] * 3, [0.1] * 3, [0.2] * 3, [5.0] * 3, [7.0] * 3])
-    found = shades(colours, [np.array([0, 1, 2]), np.array([4])])
+    found = shades(torch.tensor([0.3, 0.1, 0.2, 5.0, 7.0]), [np.array([0, 1, 2]), np.array([4])])
     assert found[1] < found[2] == 0 < found[0] and found[0] == -found[1]
     assert found[3] == found[4] == 0  # of no domain, and alone in one
 
 
-def test_pairs_are_for_whole_heads_and_colours_of_hair():
-    for kind, changes in (("stargan", {}), ("starganv2", {"whole": True})):
-        with pytest.raises(StyleRigError, match="paired_weight"):
-            plan_of(kind, paired_weight=1.0, **changes)
-
-
-def test_hair_is_dyed_and_nothing_else():
-    image, share = torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
-    share[..., :4], share[..., 4] = 1.0, 0.5
-    dyed = dye_hair(image, share, torch.tensor([[0.5, 1.0, 2.0]]))
-    assert torch.equal(dyed[..., 5:], image[..., 5:]) or torch.allclose(dyed[..., 5:], image[..., 5:], atol=1e-6)
-    linear = srgb_to_linear(torch.tensor(0.5))
-    expected = linear_to_srgb(linear * torch.tensor([0.5, 1.0, 2.0])) * 2 - 1
-    assert torch.allclose(dyed[0, :, 0, 0], expected, atol=1e-6)
-    assert expected[0] < dyed[0, 0, 0, 4] < 0 and dyed[0, 2, 0, 4] < expected[2]
+def test_a_styles_pairs_are_of_hair_colours():
+    with pytest.raises(StyleRigError, match="paired_weight"):
+        plan_of("starganv2", paired_weight=1.0)
 
 
 def test_stargan_v2_warms_up_without_an_adversary(studio, tmp_path):

@@ -18,7 +18,6 @@ from models.colour import over_backdrop
 from models.data.image_set import ImageSet
 from models.evaluation.control.identity import other_people, similarity
 from models.evaluation.control.judge import READABLE, expressions
-from models.evaluation.control.photographs import Series
 from models.evaluation.control.response import mean
 from models.evaluation.control.subjects import BATCH, Reading
 from models.face import FaceModel
@@ -27,6 +26,7 @@ from models.face.gaze import is_gaze
 from models.perception.face_regressor import SIZE, Estimator
 from models.synthetic.expressions import gaze_weights, neutral
 from models.synthetic.light import Light, draw_light
+from models.synthetic.series import Series
 from models.synthetic.shot import Shot, draw_rotation
 from models.synthetic.traits import Person
 

@@ -19,7 +19,6 @@ import torch
 
 from models.colour import over_backdrop
 from models.data.image_set import ImageSet
-from models.evaluation.control.photographs import Series
 from models.face import FaceModel, load_face_model
 from models.face.camera import Camera, rotation_matrix
 from models.face.parameters import RigParameters
@@ -31,6 +30,7 @@ from models.rigging.rig import Rig
 from models.synthetic.dataset import HEAD
 from models.synthetic.expressions import gaze_weights, neutral
 from models.synthetic.light import Lamp, Light, draw_light
+from models.synthetic.series import Series
 from models.synthetic.shot import Shot
 from models.synthetic.traits import Person
 from models.translation.steady import completed, flow_from_uv, warped

@@ -108,7 +108,7 @@ class GuidedTask(Task[Stage]):
         size = min(max(stage.resolution for stage in plan.stages), max(plan.channels))
         self.data = ImageSet(data, size, FIELDS, progress=world.is_main, whole=True)
         self.truths = {entry.number: entry.truth for entry in self.data.source.entries() if entry.truth}
-        self.described: dict[int, Tensor] = {}  # person -> features
+        self.described: dict[int, Tensor] = {}  # picture -> features of whom it shows
         self.dye = Dye.of(self.face) if plan.people else None
         self.palette = Palette.of(self.face) if plan.people else None
         self.figures: dict[str, float] = {}
@@ -216,7 +216,7 @@ class GuidedTask(Task[Stage]):
         latents = torch.from_numpy(self.data.truth["latent"][rows])
         if not self.plan.people:
             return latents
-        numbers = self.data.source.people(self.data.numbers[rows]).tolist()
+        numbers = self.data.numbers[rows].tolist()
         if new := [index for index, number in enumerate(numbers) if number not in self.described]:
             drawn = people(latents[new], self.face)
             found = features_of_choices(drawn.choices, drawn.amounts, self.networks.config.person.choices)

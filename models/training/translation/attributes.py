@@ -76,5 +76,5 @@ def people_of(pictures: ImageSet) -> tuple[list[Person], np.ndarray]:
             "Render a set with this version's models.synthetic, or sort the pictures into folders by what they show.",
             code="bad_training_data",
         )
-    _, first, place = np.unique(pictures.source.people(pictures.numbers), return_index=True, return_inverse=True)
-    return [person_from_latent(torch.from_numpy(latents[row]), face) for row in first], place
+    _, first, place = np.unique(latents, axis=0, return_index=True, return_inverse=True)
+    return [person_from_latent(torch.from_numpy(latents[row]), face) for row in first], place.ravel()

@@ -191,8 +191,7 @@ class StarGANPlan(LookPlan):
     """StarGAN of the label sets in ``generator``, one for each folder of images; the generator learns every ``critic_steps`` steps.
 
     Not in the published code: in the first ``warm_up_steps`` the generator learns to leave images as they are, and the discriminator to
-    see labels; by ``paired_weight`` the generator learns from pairs of images with hair of two colours, made of the studio's pictures of
-    whole heads, in the warm-up from these alone.
+    see labels; by ``paired_weight`` the generator learns from pairs of the studio's makeovers, in the warm-up from these alone.
 
     The stage's schedule is ``stargan-published``, which hardly falls, as the published weights were trained, or
     ``stargan-intended``, which falls to 0 over the second half, as the paper says.
@@ -213,10 +212,8 @@ class StarGANPlan(LookPlan):
 
     @model_validator(mode="after")
     def pairs_can_be_made(self) -> Self:
-        if self.paired_weight and not (
-            self.whole and len(self.generator.label_sets) == 1 and any(map(is_hair_colour, self.generator.labels))
-        ):
-            raise ValueError("paired_weight is for one set of whole heads with hair colours among its labels")
+        if self.paired_weight and len(self.generator.label_sets) != 1:
+            raise ValueError("paired_weight is for one set of labels")
         return self
 
 
@@ -226,8 +223,7 @@ class StarGANv2Plan(LookPlan):
     ``momentum`` is Adam's first beta. ``diversity_weight`` falls to 0 over ``diversity_steps``. ``mapping_rate`` is the mapping network's learning rate relative to the
     stage's, ``ema`` what the running average keeps at each step, ``crop`` how many images have a part of theirs enlarged.
     Not in the published code: in the first ``warm_up_steps`` generator and style encoder learn to leave images as they are; by
-    ``paired_weight`` they and the mapping network learn from pairs of images with hair of two colours, made of the studio's pictures of whole
-    heads, in the warm-up from these alone.
+    ``paired_weight`` they and the mapping network learn from pairs of the studio's makeovers, in the warm-up from these alone.
     """
 
     generator: Annotated[StarGANv2Config, network("starganv2")] = StarGANv2Config()
@@ -251,8 +247,8 @@ class StarGANv2Plan(LookPlan):
 
     @model_validator(mode="after")
     def pairs_can_be_made(self) -> Self:
-        if self.paired_weight and not (self.whole and all(map(is_hair_colour, self.generator.domains))):
-            raise ValueError("paired_weight is for whole heads whose domains are hair colours")
+        if self.paired_weight and not all(map(is_hair_colour, self.generator.domains)):
+            raise ValueError("paired_weight is for domains that are hair colours")
         return self
 
     @model_validator(mode="after")

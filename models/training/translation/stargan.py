@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.device_rng import DeviceRng
-from models.evaluation.looks.measures import changed, error, is_hair_colour
+from models.evaluation.looks.measures import changed, error
 from models.training.core.trainer import Progress
 from models.training.translation.config import StarGANPlan
 from models.training.translation.data import flipped, open_labelled
-from models.training.translation.dyed import DyedHair, paired_error
+from models.training.translation.pairs import Makeovers, difference_weights, paired_error
 from models.training.translation.pix2pix import BETAS
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
@@ -29,7 +28,7 @@ Pairs = tuple[Tensor, Tensor, Tensor, Tensor] | None
 class Batch:
     """Images (N, 3, R, R) and labels (N, label_size) of each set; ``generator_learns`` in this step too; ``warms_up``: each by itself.
 
-    ``pairs``: images, others that differ in the colour of hair alone, what their pixels count, and the labels of these.
+    ``pairs``: images, what they are with other labels, what their pixels count, and these labels.
     """
 
     sets: list[tuple[Tensor, Tensor]]
@@ -47,7 +46,7 @@ class StarGANTask(LookTask):
     def open_data(self) -> None:
         plan = self.plan
         self.sets = open_labelled(self.data, plan.generator.label_sets, plan.framing, plan.seed, self.world.is_main)
-        self.dyed = DyedHair.of(self.sets[0].images.pictures) if plan.paired_weight else None
+        self.makeovers = Makeovers.of(self.sets[0].images.pictures) if plan.paired_weight else None
         starts = [sum(map(len, plan.generator.label_sets[:index])) for index in range(len(self.sets))]
         self.columns = [slice(start, start + len(names)) for start, names in zip(starts, plan.generator.label_sets, strict=True)]
 
@@ -82,32 +81,18 @@ class StarGANTask(LookTask):
         if self.plan.flip:
             sets = [(flipped(images, rng), labels) for images, labels in sets]
         turn, warms_up = (progress.steps + 1) % self.plan.critic_steps, progress.steps < self.plan.warm_up_steps
-        pairs = self.pairs(*self.start(progress), rng) if self.dyed and (turn == 0 or warms_up) else None
+        pairs = self.pairs(*self.start(progress), rng) if self.makeovers and (turn == 0 or warms_up) else None
         return Batch(sets, generator_learns=turn == 0, warms_up=warms_up, pairs=pairs)
 
     def pairs(self, start: int, count: int, rng: DeviceRng) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Questions, answers (N, 3, R, R), weights and the answers' labels, of the people of the batch, in hair colours of others."""
+        """Questions, answers (N, 3, R, R), weights and the answers' labels, of the people of the batch."""
         known = self.sets[0]
         rows = known.images.places(start, count)
-        hair = [index for index, name in enumerate(self.plan.generator.labels) if is_hair_colour(name)]
-        labels = known.labels[rows].clone()
-        others = self.of_other_colours(rows, hair, rng)
-        questions, answers, weights, back = cast(DyedHair, self.dyed).pairs(rows, others, known.images.of(rows), rng)
-        labels[:, hair] = torch.where(back.cpu()[:, None], labels[:, hair], known.labels[others][:, hair])
-        parts = torch.cat((questions, answers, weights), dim=1).to(self.world.device)
-        questions, answers, weights = (flipped(parts, rng) if self.plan.flip else parts).split((3, 3, 1), dim=1)
-        return questions, answers, weights, self.vector(0, labels).to(self.world.device)
-
-    def of_other_colours(self, rows: np.ndarray, hair: list[int], rng: DeviceRng) -> np.ndarray:
-        """For each of ``rows`` that of somebody with one of the other colours of ``hair``, each colour as often."""
-        known = self.sets[0]
-        labels, found = known.labels[:, hair].bool(), []
-        of_colour = [known.images.training[labels[known.images.training, index].numpy()] for index in range(len(hair))]
-        for row in rows:
-            others = [of_colour[index] for index in range(len(hair)) if not labels[row, index] and len(of_colour[index])]
-            chosen = others[int(rng.randint(0, len(others), 1))] if others else np.array([row])
-            found.append(chosen[int(rng.randint(0, len(chosen), 1))])
-        return np.array(found)
+        others = cast(Makeovers, self.makeovers).partners(rows, rng)
+        parts = torch.cat((known.images.of(rows), known.images.of(others)), dim=1).to(self.world.device)
+        questions, answers = (flipped(parts, rng) if self.plan.flip else parts).split(3, dim=1)
+        labels = self.vector(0, known.labels[others]).to(self.world.device)
+        return questions, answers, difference_weights(questions, answers), labels
 
     def learn(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
         losses: dict[str, float] = {}
@@ -124,8 +109,10 @@ class StarGANTask(LookTask):
 
     def warm_up(self, who: str, index: int, images: Tensor, labels: Tensor, wanted: Tensor, pairs: Pairs) -> dict[str, float]:
         """The discriminator learns to see labels, the generator from pairs or to leave images as they are, whatever is wanted."""
-        seen = self.plan.classification_weight * self.classification(index, self.discriminator(images)[1], labels)
-        losses = self.descend(f"{who}discriminator", {"classification": seen}, "discriminator")
+        losses: dict[str, float] = {}
+        if self.plan.classification_weight:
+            seen = self.plan.classification_weight * self.classification(index, self.discriminator(images)[1], labels)
+            losses = self.descend(f"{who}discriminator", {"classification": seen}, "discriminator")
         same = self.plan.reconstruction_weight * (self.generator(images, wanted) - images).abs().mean() if pairs is None else None
         parts = self.paired(pairs) if same is None else {"reconstruction": same}
         return losses | self.descend(f"{who}generator", parts, "generator")

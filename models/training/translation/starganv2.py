@@ -15,7 +15,7 @@ from models.evaluation.looks.measures import error
 from models.training.core.trainer import Progress, set_learning_rate
 from models.training.translation.config import Stage, StarGANv2Plan
 from models.training.translation.data import cropped, flipped, open_domains
-from models.training.translation.dyed import DyedHair, paired_error, shades
+from models.training.translation.pairs import Makeovers, Styles, difference_weights, paired_error
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
 from models.translation.layers import initialise_he, silence
@@ -45,8 +45,8 @@ class Batch:
 
 @dataclass(eq=False)
 class Pairs:
-    """Images and what they are with hair in the colour of ``references`` (N, 3, S, S) of the domains (N,); latents that stand for it;
-    what each pixel's error counts."""
+    """Images and what they are in the style of ``references`` (N, 3, S, S) of the domains (N,); latents that stand for it; what each
+    pixel's error counts."""
 
     questions: Tensor
     answers: Tensor
@@ -65,8 +65,17 @@ class StarGANv2Task(LookTask):
     def open_data(self) -> None:
         plan = self.plan
         self.domains = open_domains(self.data, plan.generator.domains, plan.framing, plan.seed, self.world.is_main)
-        self.dyed = DyedHair.of(self.domains[0].pictures) if plan.paired_weight else None
-        self.shades = shades(self.dyed.colours, [images.training for images in self.domains]) if self.dyed else None
+        self.makeovers = Makeovers.of(self.domains[0].pictures) if plan.paired_weight else None
+        if self.makeovers:
+            self.open_styles(self.makeovers)
+
+    def open_styles(self, makeovers: Makeovers) -> None:
+        """What is known of the styles of pictures that makeovers show."""
+        pictures = self.domains[0].pictures
+        self.known_styles = Styles.of(pictures, [images.rows for images in self.domains], makeovers.people)
+        self.domain_of, self.learnt = np.zeros(len(pictures), int), np.zeros(len(pictures), bool)
+        for domain, images in enumerate(self.domains):
+            self.domain_of[images.rows], self.learnt[images.training] = domain, True
 
     def create_networks(self) -> dict[str, nn.Module]:
         self.networks, self.discriminator = StarGANv2(self.plan.generator), StarGANv2Discriminator(self.plan.generator)
@@ -101,21 +110,21 @@ class StarGANv2Task(LookTask):
         weight = diversity_weight(progress.steps, plan.diversity_weight, plan.diversity_steps)
         references = self.draw(wanted, rng), self.draw(wanted, rng)
         warms_up = progress.steps < plan.warm_up_steps
-        pairs = self.pairs(domains, wanted, rng) if self.dyed else None
+        pairs = self.pairs(domains, rng) if self.makeovers else None
         return Batch(self.draw(domains, rng), domains, wanted, references, (latents[0], latents[1]), weight, warms_up, pairs)
 
-    def pairs(self, domains: Tensor, wanted: Tensor, rng: DeviceRng) -> Pairs:
-        """Of an image of each of ``domains`` (N,) and one of each of the ``wanted`` (N,), whose hair's colour the first gets, or had."""
-        images = self.domains[0]
-        rows, others = (self.rows(which, rng) for which in (domains, wanted))
-        questions, answers, weights, back = cast(DyedHair, self.dyed).pairs(rows, others, images.of(rows), rng)
-        kept = back.cpu().numpy()
-        like = np.where(kept, rows, others)
-        latents = rng.randn(len(rows), self.plan.generator.latent_dim)
-        latents[:, 0] = cast(Tensor, self.shades)[like].to(latents)
-        parts = torch.cat((questions, answers, images.of(like), weights), dim=1).to(self.world.device)
-        questions, answers, references, weights = (flipped(parts, rng) if self.plan.flip else parts).split((3, 3, 3, 1), dim=1)
-        return Pairs(questions, answers, weights, references, latents, torch.where(back.to(domains.device), domains, wanted))
+    def pairs(self, domains: Tensor, rng: DeviceRng) -> Pairs:
+        """Of an image of each of ``domains`` (N,) another of the same person, and an image of somebody else in that one's style."""
+        images, styles = self.domains[0], self.known_styles
+        rows = self.rows(domains, rng)
+        others = cast(Makeovers, self.makeovers).partners(rows, rng)
+        wanted = self.domain_of[others].tolist()
+        references = images.of(styles.references(others, wanted, self.learnt)).to(self.world.device)
+        parts = torch.cat((images.of(rows), images.of(others)), dim=1).to(self.world.device)
+        questions, answers = (flipped(parts, rng) if self.plan.flip else parts).split(3, dim=1)
+        latents = styles.latents(others, rng.randn(len(rows), self.plan.generator.latent_dim))
+        weights = difference_weights(questions, answers)
+        return Pairs(questions, answers, weights, references, latents, torch.tensor(wanted, device=self.world.device))
 
     def rows(self, domains: Tensor, rng: DeviceRng) -> np.ndarray:
         """A row of each of ``domains`` (N,)."""
@@ -143,7 +152,7 @@ class StarGANv2Task(LookTask):
         return losses
 
     def paired(self, pairs: Pairs) -> dict[str, float]:
-        """Learn to dye hair, by references and by latents."""
+        """Learn what makeovers change, by references and by latents."""
         networks, weight = self.networks, self.plan.paired_weight
         styles = networks.style_encoder(pairs.references, pairs.domains), networks.mapping_network(pairs.latents, pairs.domains)
         made = [networks.generator(pairs.questions, style) for style in styles]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
+from tqdm import tqdm
 
 from models.data.image_folder import ImageFolder, open_folder
 from models.errors import StyleRigError
@@ -22,17 +25,19 @@ from models.synthetic.shot import Shot
 from models.synthetic.traits import Person
 
 Director = Callable[[Person, int, np.random.Generator, FaceModel], list[Shot]]  # the shots of a person of a number
+Wardrobe = Callable[[Tensor, np.random.Generator, FaceModel], list[tuple[Tensor, Person]]]  # who a latent (P,) is in each of them
 
 
 @dataclass(frozen=True)
 class Series:
     """A set of ``name`` that shows each person in shots of ``kinds``, one after another, as ``shots`` says; all are heads of
-    the face model ``head``."""
+    the face model ``head``. With a ``wardrobe`` somebody is someone else in each, as it says."""
 
     name: str
     kinds: Sequence[str]
     shots: Director
     head: str | None = None
+    wardrobe: Wardrobe | None = None
 
     def numbers_of(self, person: int) -> range:
         """The numbers of the pictures of a person."""
@@ -51,7 +56,8 @@ class Series:
             assets = prepare(face)
             jobs = (job for person in missing for job in self.jobs(assets, seed, person, size))
             with Photographer(assets, default_python(), output / "blender.log") as photographer:
-                for job, frame in photographer.take(jobs):
+                total = len(missing) * len(self.kinds)
+                for job, frame in tqdm(photographer.take(jobs), "photographing", total, unit="picture", disable=None):
                     write_picture(picture_path(output, job.number), frame, job.latent, job.person, job.shot, face)
         return output
 
@@ -59,8 +65,12 @@ class Series:
         """The pictures of person ``number``."""
         latent = latent_of(seed, number, assets.face)
         person = person_from_latent(latent, assets.face)
-        shots = self.shots(person, number, np.random.default_rng((seed, number)), assets.face)
-        return person_jobs(assets, latent, person, zip(self.numbers_of(number), shots, strict=True), size)
+        random = np.random.default_rng((seed, number))
+        shots = list(zip(self.numbers_of(number), self.shots(person, number, random, assets.face), strict=True))
+        if self.wardrobe is None:
+            return person_jobs(assets, latent, person, shots, size)
+        each = zip(self.wardrobe(latent, random, assets.face), shots, strict=True)
+        return chain.from_iterable(person_jobs(assets, *who, [shot], size) for who, shot in each)
 
     def open(self, folder: Path) -> ImageFolder:
         """A set that was photographed before. Raises StyleRigError for another one."""
