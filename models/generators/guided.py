@@ -152,7 +152,7 @@ class GuidedLayer(nn.Module):
         x = convolve_up(x, weight, self.resample_filter) if self.up else F.conv2d(x, weight, padding=1)
         # The activation's gain commutes with the leaky ReLU, so it rides on scale, bias and guide.
         told, bias = (self.guide * GAIN).to(x.dtype), (self.bias * GAIN).to(x.dtype)
-        told = F.conv2d(guide.to(x.dtype), told, bias, padding=told.shape[-1] // 2)
+        told = F.conv2d(guide, told, bias, padding=told.shape[-1] // 2)
         scale = (demodulation(self.weight, styles) * GAIN).to(x.dtype)
         return F.leaky_relu(torch.addcmul(told, x, scale[..., None, None]), LEAK)
 
@@ -173,6 +173,7 @@ class GuidedBlock(nn.Module):
 
     def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, guide: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """``ws`` (N, num_conv + 1, w_dim): the block's own layers, the last for toRGB."""
+        guide = guide.to(dtype)
         start = lambda: channels_last(self.const.to(dtype)[None].repeat(len(ws), 1, 1, 1))
         x = start() if self.first else self.conv0(x, ws[:, 0], guide)
         x = self.conv1(x, ws[:, self.num_conv - 1], guide)
@@ -246,24 +247,32 @@ class GuidedSynthesisNetwork(nn.Module):
         if self.planes is not None and planes is None:
             planes = self.planes(ws)
         far = None if self.planes is None else read(self.planes, cast(Tensor, planes), averaged[coarse[-1]], SHELL_COVERED, SHELL_POINT)
-        told = pyramid(self.painted(averaged[coarse[-1]], ws, planes, far), coarse)
-        seen = [told[side][..., *part.place] for side, part in zip(coarse, parts, strict=False)]
-        for side, part in zip(sizes[len(coarse) :], parts[len(coarse) :], strict=True):
-            finer = None if far is None else F.interpolate(far, size=(side, side), mode="bilinear", align_corners=False)[..., *part.place]
-            seen.append(self.painted(averaged[side][..., *part.place], ws, planes, finer))
+        said = self.said(averaged[coarse[-1]], ws, planes, far)  # apart from the maps, through which no gradients have to go
+        pooled = None if said is None else pyramid(said, coarse)
+        seen = []
+        for side, part in zip(sizes, parts, strict=True):
+            shown = averaged[side][..., *part.place]
+            if side <= PAINTED:
+                on = None if pooled is None else pooled[side][..., *part.place]
+            else:
+                finer = (
+                    None if far is None else F.interpolate(far, size=(side, side), mode="bilinear", align_corners=False)[..., *part.place]
+                )
+                on = self.said(shown, ws, planes, finer)
+            seen.append(shown if on is None else joined(shown, on))
         return seen
 
-    def painted(self, maps: Tensor, ws: Tensor, planes: Tensor | None, far: Tensor | None) -> Tensor:
-        """The maps (N, G, H, W) and on them what ``ws`` (N, num_ws, w_dim) says: clothes and hair in their colours, and what
-        stands on the planes where the surface lies; ``far`` (N, features, H, W) is what stands there where the shell lies."""
-        parts = [maps]
+    def said(self, maps: Tensor, ws: Tensor, planes: Tensor | None, far: Tensor | None) -> Tensor | None:
+        """What ``ws`` (N, num_ws, w_dim) says on maps (N, G, H, W): clothes and hair in their colours, and what stands on the
+        planes where the surface lies; ``far`` (N, features, H, W) is what stands there where the shell lies."""
+        parts = []
         if self.palette is not None:
             cloth = maps[:, SHOULDERS] * maps[:, LIGHT]
             colours = self.colours(ws[:, -1]).unbind(1)  # as all colours, the finest layers'
             parts += [colour[:, :, None, None] * on for colour, on in zip(colours, (cloth, cloth, maps[:, SHELL_LIGHT]), strict=True)]
         if self.planes is not None:
             parts += [read(self.planes, cast(Tensor, planes), maps, COVERED, POINT), cast(Tensor, far)]
-        return maps if len(parts) == 1 else torch.cat(list(map(channels_last, parts)), dim=1)  # a fifth of the time of mixed layouts
+        return joined(*parts) if parts else None
 
     def mean_maps(self, size: int) -> Tensor:
         """The maps (1, G, size, size) of the mean head."""
@@ -273,6 +282,11 @@ class GuidedSynthesisNetwork(nn.Module):
     def forward(self, ws: Tensor, noise: str = "const", seed: int | None = None, guide: Tensor | None = None) -> Tensor:
         """The picture (N, 3, R, R); one with a matte lies over the neutral backdrop, grey 0.5."""
         return over_backdrop(self.raw(ws, guide=guide)[:, : self.img_channels])
+
+
+def joined(*parts: Tensor) -> Tensor:
+    """Maps beside each other; in one layout, for mixed ones take five times as long."""
+    return torch.cat(list(map(channels_last, parts)), dim=1)
 
 
 def read(planes: Planes, drawn: Tensor, maps: Tensor, covered: slice, point: slice) -> Tensor:

@@ -1,4 +1,4 @@
-"""What w says on guide maps, in one pass over memory, compiled by numba: ``GuidedSynthesisNetwork.painted`` on a processor.
+"""What w says on guide maps, in one pass over memory, compiled by numba: ``GuidedSynthesisNetwork.told`` on a processor.
 
 An image is (H, W, C), all channels of a pixel together. As in ``kernels.py`` indices in inner loops are unsigned.
 """
