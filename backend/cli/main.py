@@ -34,6 +34,7 @@ COMMANDS = {  # name: (module, what it does)
     "look": ("backend.cli.look", "put a look on pictures, sequences and EXRs"),
     "convert": ("backend.cli.convert", "turn a checkpoint of a generator or a look into safetensors"),
     "data people": ("backend.cli.data_people", "render people with their truth as training data, on one machine or on many"),
+    "data join": ("backend.cli.data_join", "make one set of several"),
     "data variations": ("backend.cli.data_variations", "render people with one thing changed, for evaluate judge-noise"),
     "data motions": ("backend.cli.data_motions", "render people in slow motions, for evaluate steadiness"),
     "data makeovers": ("backend.cli.data_makeovers", "render people with other hair, glasses, beards and ages, for train look"),
