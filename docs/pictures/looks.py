@@ -33,7 +33,7 @@ from models.translation.request import as_tensor, label_of, put_on, style_of_see
 OUTPUT = ROOT / "docs" / "images" / "looks"
 SEEDS = range(101, 113)
 DRAWN, SHOWN = 256, 128  # pixels of a portrait, and of it on a sheet
-LABELS = ("black hair,young", "brown hair,young", "blond hair,young", "grey hair", "brown hair,young,beard", "brown hair,young,glasses")
+LABELS = ("black hair", "brown hair", "blond hair", "grey hair", "brown hair,beard", "brown hair,glasses", "grey hair,old")
 SPEAKER, RATE, FRAMES, EVERY, QUALITY = 104, 25, 96, 2, 60
 Pictures = list[np.ndarray]  # (DRAWN, DRAWN, 3) uint8 each
 
