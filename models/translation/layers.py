@@ -39,7 +39,7 @@ def initialise_normal(network: nn.Module, deviation: float = 0.02) -> nn.Module:
 def initialise_he(network: nn.Module) -> nn.Module:
     """StarGAN v2's first weights: He et al. 2015 by what goes in, biases 0."""
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
             if module.bias is not None:
                 module.bias.zero_()

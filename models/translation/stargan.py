@@ -19,11 +19,12 @@ def norm_layer(norm: str, channels: int) -> nn.Module:
 class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: str):
         super().__init__()
+        alone = norm == "none"  # then convolutions have biases of their own
         self.main = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=alone),
             norm_layer(norm, channels),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=alone),
             norm_layer(norm, channels),
         )
 
@@ -37,14 +38,15 @@ class StarGANGenerator(nn.Module):
     def __init__(self, config: StarGANConfig):
         super().__init__()
         width, norm, self.residual = config.width, config.norm, config.residual
-        layers = [nn.Conv2d(3 + config.label_size, width, 7, 1, 3, bias=False), norm_layer(norm, width), nn.ReLU()]
+        alone = norm == "none"
+        layers = [nn.Conv2d(3 + config.label_size, width, 7, 1, 3, bias=alone), norm_layer(norm, width), nn.ReLU()]
         for channels in (width, 2 * width):
-            layers += [nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=False), norm_layer(norm, 2 * channels), nn.ReLU()]
+            layers += [nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=alone), norm_layer(norm, 2 * channels), nn.ReLU()]
         layers += [ResidualBlock(4 * width, norm) for _ in range(config.blocks)]
         for channels in (4 * width, 2 * width):
             half = channels // 2
-            layers += [nn.ConvTranspose2d(channels, half, 4, 2, 1, bias=False), norm_layer(norm, half), nn.ReLU()]
-        self.main = nn.Sequential(*layers, nn.Conv2d(width, 3, 7, 1, 3, bias=False), nn.Tanh())
+            layers += [nn.ConvTranspose2d(channels, half, 4, 2, 1, bias=alone), norm_layer(norm, half), nn.ReLU()]
+        self.main = nn.Sequential(*layers, nn.Conv2d(width, 3, 7, 1, 3, bias=alone), nn.Tanh())
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
         everywhere = label[:, :, None, None].expand(-1, -1, *image.shape[2:])

@@ -21,6 +21,7 @@ from models.translation.layers import initialise_he, silence
 from models.translation.losses import Parts, classification_loss, gradient_penalty, stargan_discriminator_loss, stargan_loss
 from models.translation.stargan import StarGANDiscriminator, StarGANGenerator
 
+MEASURED = 32  # pairs
 Pairs = tuple[Tensor, Tensor, Tensor, Tensor] | None
 
 
@@ -163,7 +164,21 @@ class StarGANTask(LookTask):
         ]
         there_and_back = look(made[0], self.vector(0, labels))
         figures = {"held_out_reconstruction": error(there_and_back, images), "own_accuracy": float(torch.stack(right).float().mean())}
-        return [images, *made], figures
+        return [images, *made], figures | self.held_out_pairs(look)
+
+    def held_out_pairs(self, look: Look) -> dict[str, float]:
+        """How far answers are from those of makeovers that the training never saw, beside how far the questions are."""
+        known = self.sets[0]
+        if self.makeovers is None:
+            return {}
+        rows = known.images.example_rows(MEASURED)
+        others = self.makeovers.partners(rows, DeviceRng(0))
+        questions, answers = known.images.of(rows), known.images.of(others)
+        weights, made = difference_weights(questions, answers), look(questions, self.vector(0, known.labels[others]))
+        return {
+            "held_out_pairs": float(paired_error(made, answers, weights)),
+            "held_out_pairs_unchanged": float(paired_error(questions, answers, weights)),
+        }
 
     def answers(self, images: Tensor) -> Tensor:
         """Which labels of the first set the discriminator sees (N, C)."""
