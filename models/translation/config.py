@@ -107,7 +107,7 @@ class StarGANv2Config(NetworkConfig):
     """``width`` is that at full size, which doubles at each step down to ``max_width``; ``hidden`` is the mapping's.
 
     ``high_pass`` 0 is none, else what the filter is divided by; ``masks`` says whether the network that finds the
-    parts of a face, ``fan_width`` wide, is there. ``residual`` as in ``StarGANConfig``.
+    parts of a face, ``fan_width`` wide, is there. ``norm`` and ``residual`` as in ``StarGANConfig``.
     """
 
     kind: Literal["starganv2"] = "starganv2"
@@ -119,6 +119,7 @@ class StarGANv2Config(NetworkConfig):
     latent_dim: Width = 16
     hidden: Annotated[int, Field(ge=1, le=4096)] = 512
     domains: Names = ("domain 0", "domain 1")
+    norm: Literal["instance", "none"] = "instance"
     high_pass: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.0
     masks: bool = False
     residual: bool = False

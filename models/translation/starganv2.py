@@ -40,27 +40,29 @@ class ResidualBlock(nn.Module):
 
 
 class StyleNorm(nn.Module):
-    """Instance norm whose scale and offset come from the style (AdaIN)."""
+    """Instance norm whose scale and offset come from the style (AdaIN); or without the norm (FiLM)."""
 
-    def __init__(self, style_dim: int, channels: int):
+    def __init__(self, style_dim: int, channels: int, normalise: bool):
         super().__init__()
+        self.normalise = normalise
         self.fc = nn.Linear(style_dim, 2 * channels)
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
         scale, offset = self.fc(style)[:, :, None, None].chunk(2, dim=1)
-        return (1 + scale) * F.instance_norm(features) + offset
+        return (1 + scale) * (F.instance_norm(features) if self.normalise else features) + offset
 
 
 class StyledBlock(nn.Module):
     """Style norm, activation and convolution, twice. With a high-pass skip there is no shortcut, though its weights exist."""
 
-    def __init__(self, inputs: int, outputs: int, style_dim: int, doubles: bool, shortcut: bool):
+    def __init__(self, inputs: int, outputs: int, config: StarGANv2Config, doubles: bool):
         super().__init__()
-        self.doubles, self.has_shortcut = doubles, shortcut
+        self.doubles, self.has_shortcut = doubles, config.high_pass == 0
+        normalise = config.norm == "instance"
         self.conv1 = nn.Conv2d(inputs, outputs, 3, 1, 1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1)
-        self.norm1 = StyleNorm(style_dim, inputs)
-        self.norm2 = StyleNorm(style_dim, outputs)
+        self.norm1 = StyleNorm(config.style_dim, inputs, normalise)
+        self.norm2 = StyleNorm(config.style_dim, outputs, normalise)
         self.conv1x1 = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
@@ -97,16 +99,21 @@ class StarGANv2Generator(nn.Module):
     def __init__(self, config: StarGANv2Config):
         super().__init__()
         self.residual, widths = config.residual, widths_down(config, config.downs)
-        shortcut = config.high_pass == 0
+        normalise = config.norm == "instance"
         steps = list(pairwise(widths))
         self.from_rgb = nn.Conv2d(3, widths[0], 3, 1, 1)
-        self.encode = nn.ModuleList([ResidualBlock(wide, deep, True, True) for wide, deep in steps])
-        self.encode.extend(ResidualBlock(widths[-1], widths[-1], True, False) for _ in range(2))
-        self.decode = nn.ModuleList([StyledBlock(widths[-1], widths[-1], config.style_dim, False, shortcut) for _ in range(2)])
-        self.decode.extend(StyledBlock(deep, wide, config.style_dim, True, shortcut) for wide, deep in reversed(steps))
-        self.to_rgb = nn.Sequential(nn.InstanceNorm2d(widths[0], affine=True), nn.LeakyReLU(0.2), nn.Conv2d(widths[0], 3, 1))
+        self.encode = nn.ModuleList([ResidualBlock(wide, deep, normalise, True) for wide, deep in steps])
+        self.encode.extend(ResidualBlock(widths[-1], widths[-1], normalise, False) for _ in range(2))
+        self.decode = nn.ModuleList([StyledBlock(widths[-1], widths[-1], config, False) for _ in range(2)])
+        self.decode.extend(StyledBlock(deep, wide, config, True) for wide, deep in reversed(steps))
+        last = nn.InstanceNorm2d(widths[0], affine=True) if normalise else nn.Identity()
+        self.to_rgb = nn.Sequential(last, nn.LeakyReLU(0.2), nn.Conv2d(widths[0], 3, 1))
         if config.high_pass:
             self.hpf = HighPass(config.high_pass)
+
+    @property
+    def style_norms(self) -> list[StyleNorm]:
+        return [module for module in self.modules() if isinstance(module, StyleNorm)]
 
     def forward(self, image: Tensor, style: Tensor, masks: Masks | None = None) -> Tensor:
         features = self.from_rgb(image)

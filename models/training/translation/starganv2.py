@@ -83,6 +83,9 @@ class StarGANv2Task(LookTask):
         initialise_he(self.discriminator)
         if self.plan.generator.residual:
             silence(self.networks.generator.to_rgb[-1])
+        if self.plan.generator.norm == "none":
+            for norm in self.networks.generator.style_norms:
+                silence(norm.fc)  # scales that multiply from layer to layer begin at 1
         self.average = copy.deepcopy(self.networks).requires_grad_(False)
         return {"networks": self.networks, "average": self.average, "discriminator": self.discriminator}
 

@@ -192,7 +192,7 @@ def open_look_training(task: LookTask, say: Callable[[str], None] = print) -> Tr
     of_network = key["generator"]
     for name in [name for name in LATER_OF_NETWORKS if not of_network.get(name, True)]:
         del of_network[name]
-    if of_network["kind"] == "stargan" and of_network["norm"] == "instance":
+    if of_network["kind"].startswith("stargan") and of_network["norm"] == "instance":
         del of_network["norm"]
     stages = [stage.counted(task.epoch) for stage in plan.stages]
     if task.notice and world.is_main:
