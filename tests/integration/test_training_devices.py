@@ -26,7 +26,7 @@ from models.evaluation.control import (
 from models.evaluation.control.judge_calibration import read
 from models.face import load_face_model
 from models.face.alignment import project_landmarks
-from models.generators import Generator, save_generator
+from models.generators import Generator, cpu, save_generator
 from models.generators.semantic_mapping.scene_edits import draw_pairs, draw_scenes, parameters_of
 from models.perception.face_regressor import Estimator
 from models.rigging import Controls, Rig
@@ -54,6 +54,13 @@ def face():
 @pytest.fixture(scope="module")
 def head():
     return load_face_model(None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_precision():
+    """What is compared to the bit has to be computed alike: a processor that multiplies bfloat16 in hardware would, the other device would not."""
+    with mock.patch.object(cpu, "has_fast_bf16", lambda device="cpu": False):
+        yield
 
 
 @pytest.fixture(scope="module")
