@@ -333,6 +333,20 @@ def test_stargan_learns_from_makeovers(made_over, tmp_path):
     trainer.run()
     assert [set(losses) == {"discriminator_classification", "generator_paired"} for losses in seen] == [True] * 3 + [False] * 2
     assert all({"generator_paired", "generator_adversarial"} <= set(losses) for losses in seen[3:])
+    assert {"held_out_pairs", "held_out_pairs_unchanged"} <= set(trainer.log.losses())
+
+
+def test_styles_without_norms_begin_alike(made_over, tmp_path):
+    network = TINY["starganv2"]["generator"] | {"domains": LABELS[:4], "latent_dim": 8, "norm": "none"}
+    trainer = training("starganv2", made_over, tmp_path, plan_of("starganv2", generator=network, **PAIRED))
+    image = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    drawn = lambda look: [look(image, style=look.style(latent, 2)) for latent in torch.eye(8)[:2, None]]
+    first, second = drawn(trainer.task.looks()["look.safetensors"])
+    assert torch.equal(first, second)
+    trainer.run()
+    look = load_look(tmp_path / "look.safetensors")
+    first, second = drawn(look)
+    assert look.config.norm == "none" and not torch.equal(first, second) and first.isfinite().all()
 
 
 def test_a_stargan_of_pairs_alone_needs_no_discriminator(made_over, tmp_path):
