@@ -18,6 +18,7 @@ COMMANDS = {  # code -> the sentence that goes on after the error's own hint
     "no_device": "Commands take --device cpu; `python build.py setup --device cuda` installs torch for a GPU.",
     "no_face_regressor": "Its option is --face-regressor; `python -m backend train rig --only landmarks` trains it.",
     "several_faces": "Its option is --face.",
+    "no_makeovers": "`python -m backend data makeovers --output DIR` renders one.",
     "no_landmarks": "The options are --studio DIR and --landmarks FILE.",
 }
 

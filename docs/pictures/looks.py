@@ -1,4 +1,4 @@
-"""Draws docs/images/looks: looks on portraits of unselected seeds, and on somebody who turns and speaks; those that ship if none is named.
+"""Draws docs/images/looks: looks on portraits of unselected seeds, and on somebody who turns and speaks; all if none is named.
 
 .venv/bin/python docs/pictures/looks.py [colourise drawing attributes styles pairs film] [--model NAME] [--output FOLDER]
 .venv/bin/python docs/pictures/looks.py --rig-file speaking.json      # the film's frames, for render and evaluate look --sequence
@@ -34,6 +34,7 @@ OUTPUT = ROOT / "docs" / "images" / "looks"
 SEEDS = range(101, 113)
 DRAWN, SHOWN = 256, 128  # pixels of a portrait, and of it on a sheet
 LABELS = ("black hair", "brown hair", "blond hair", "grey hair", "brown hair,beard", "brown hair,glasses", "grey hair,old")
+WORN, STYLED = "brown hair,beard", "blond hair"  # in the film
 SPEAKER, RATE, FRAMES, EVERY, QUALITY = 104, 25, 96, 2, 60
 Pictures = list[np.ndarray]  # (DRAWN, DRAWN, 3) uint8 each
 
@@ -87,7 +88,6 @@ def pairs(portraits: Pictures) -> list[Pictures]:
     return [list(domain) for domain in drawn]
 
 
-DEFAULT = ("colourise", "drawing", "film")  # of looks that ship
 SHEETS: dict[str, Callable[[Pictures], list[Pictures]]] = {
     "colourise": colourise,
     "drawing": drawing,
@@ -104,12 +104,18 @@ def sheet(rows: list[Pictures]) -> np.ndarray:
 
 
 def film_frames(rig: Rig) -> Iterator[np.ndarray]:
-    """A speaker, as a drawing, in black and white, and coloured again."""
+    """A speaker, as a drawing, in black and white, coloured again, with other hair and a beard, and in a style."""
     get = library().get
     for cell in film_cells(rig, SPEAKER, range(0, EVERY * FRAMES, EVERY)):
         plain = [picture(rig, cell, DRAWN)]
-        row = [*plain, *looked(plain, get("drawing")), *grey(plain), *looked(grey(plain), get("colourise"))]
+        row = [*plain, *looked(plain, get("drawing")), *grey(plain), *looked(grey(plain), get("colourise")), *dressed(plain)]
         yield np.concatenate([cv2.resize(image, (SHOWN, SHOWN), interpolation=cv2.INTER_AREA) for image in row], axis=1)
+
+
+def dressed(pictures: Pictures) -> Pictures:
+    """With other hair and a beard, and in the style of a latent."""
+    get, domain = library().get, STYLED
+    return looked(pictures, get("attributes"), WORN) + looked(pictures, get("styles"), domain, style_of_seed(get("styles"), 1, domain))
 
 
 def write_film(rig: Rig, path: Path) -> Path:
@@ -143,7 +149,7 @@ def main() -> None:
     if arguments.rig_file:
         print(write_rig_file(Rig.load(name=arguments.model), arguments.rig_file))
         return
-    names = arguments.names or DEFAULT
+    names = arguments.names or [*SHEETS, "film"]
     rig = Rig.load(name=arguments.model)
     portraits = [picture(rig, cell, DRAWN) for cell in people(rig, SEEDS)] if set(names) - {"film"} else []
     for name in names:

@@ -57,7 +57,7 @@ def test_looks_on_portraits_and_on_a_speaker(script, tmp_path):
     small = {"SEEDS": range(2), "DRAWN": 64, "SHOWN": 64, "FRAMES": 2}
     looks = script("looks", "--output", str(tmp_path), Rig=SimpleNamespace(load=lambda name: rig), **small)
     looks.main()
-    assert {path.stem for path in tmp_path.iterdir()} == set(looks.DEFAULT)
+    assert {path.stem for path in tmp_path.iterdir()} == {*looks.SHEETS, "film"}
     portraits, drawn = np.split(np.asarray(Image.open(tmp_path / "drawing.jpg")), 2)
     assert portraits.shape == (64, 128, 3) and np.abs(portraits.astype(float) - drawn).mean() > 20
     portraits, plain, coloured = np.split(np.asarray(Image.open(tmp_path / "colourise.jpg")).astype(float), 3)

@@ -35,8 +35,8 @@ class Makeovers:
         if index.get(MAKEOVERS.name) != list(MAKEOVERS.kinds):
             raise StyleRigError(
                 f"The pictures in {pictures.source.folder} are no pairs, which paired_weight learns from.",
-                "Render some: python -m backend data makeovers --output DIR.",
-                code="bad_training_data",
+                "Name a set of the studio's makeovers.",
+                code="no_makeovers",
             )
         return cls(pictures.source.people(pictures.numbers))
 
