@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d
 from models.generators.engines.convolution import array, padded
 from models.generators.engines.fused2 import FusedStyleGAN2, Layer
 from models.generators.engines.guided_kernels import COLOURED, paint_person
-from models.generators.engines.scheduler import WorkerSlot
+from models.generators.engines.scheduler import WorkerSlot, torch_threads
 from models.generators.guided import PAINTED, GuidedLayer, GuidedSynthesisNetwork, pyramid
 from models.generators.layers import GAIN
 from models.generators.roi import Box
@@ -88,5 +88,6 @@ class FusedGuided(FusedStyleGAN2):
             return None
         key, last = w.numpy().tobytes(), self.last  # read and written whole: threads share it
         if last is None or last[0] != key:
-            self.last = last = key, self.network.planes(w[None])
+            with torch_threads(1):  # see there: all that is drawn depends on them
+                self.last = last = key, self.network.planes(w[None])
         return last[1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -141,11 +142,17 @@ class PatchDiscriminator(nn.Module):
             x = channels_last(torch.cat((pictures, DETAIL_GAIN * (pictures - coarse)), dim=1).to(self.dtype))
             *first, last = layers.children()
             for layer in first:
-                x = F.leaky_relu(layer(x), LEAK)
+                x = F.leaky_relu(judged(x, layer), LEAK)
                 features.append(x)
-            logits.append(last(x).float())
+            logits.append(judged(x, last).float())
             pictures = F.avg_pool2d(pictures, 2)
         return logits, features
+
+
+def judged(x: Tensor, layer: nn.Module) -> Tensor:
+    """A convolution in the type of what goes in."""
+    conv = cast(nn.Conv2d, layer)
+    return F.conv2d(x, conv.weight.to(x.dtype), cast(Tensor, conv.bias).to(x.dtype), conv.stride, cast(tuple[int, int], conv.padding))
 
 
 def patch_layers(in_channels: int) -> nn.ModuleList:
