@@ -1,4 +1,4 @@
-"""Draws docs/images/looks: looks on portraits of unselected seeds, and on somebody who turns and speaks; all if none is named.
+"""Draws docs/images/looks: looks on portraits of unselected seeds, and on somebody who turns and speaks; those that ship if none is named.
 
 .venv/bin/python docs/pictures/looks.py [colourise drawing attributes styles pairs film] [--model NAME] [--output FOLDER]
 .venv/bin/python docs/pictures/looks.py --rig-file speaking.json      # the film's frames, for render and evaluate look --sequence
@@ -33,7 +33,7 @@ from models.translation.request import as_tensor, label_of, put_on, style_of_see
 OUTPUT = ROOT / "docs" / "images" / "looks"
 SEEDS = range(101, 113)
 DRAWN, SHOWN = 256, 128  # pixels of a portrait, and of it on a sheet
-LABELS = ("black hair", "brown hair", "blond hair", "grey hair", "brown hair,beard", "brown hair,glasses", "grey hair,old")
+LABELS = ("black hair", "brown hair", "blond hair", "grey hair", "brown hair,beard")
 WORN, STYLED = "brown hair,beard", "blond hair"  # in the film
 SPEAKER, RATE, FRAMES, EVERY, QUALITY = 104, 25, 96, 2, 60
 Pictures = list[np.ndarray]  # (DRAWN, DRAWN, 3) uint8 each
@@ -88,6 +88,7 @@ def pairs(portraits: Pictures) -> list[Pictures]:
     return [list(domain) for domain in drawn]
 
 
+DEFAULT = ("colourise", "drawing", "attributes", "styles", "film")  # of looks that ship
 SHEETS: dict[str, Callable[[Pictures], list[Pictures]]] = {
     "colourise": colourise,
     "drawing": drawing,
@@ -149,7 +150,7 @@ def main() -> None:
     if arguments.rig_file:
         print(write_rig_file(Rig.load(name=arguments.model), arguments.rig_file))
         return
-    names = arguments.names or [*SHEETS, "film"]
+    names = arguments.names or DEFAULT
     rig = Rig.load(name=arguments.model)
     portraits = [picture(rig, cell, DRAWN) for cell in people(rig, SEEDS)] if set(names) - {"film"} else []
     for name in names:

@@ -57,13 +57,13 @@ def test_looks_on_portraits_and_on_a_speaker(script, tmp_path):
     small = {"SEEDS": range(2), "DRAWN": 64, "SHOWN": 64, "FRAMES": 2}
     looks = script("looks", "--output", str(tmp_path), Rig=SimpleNamespace(load=lambda name: rig), **small)
     looks.main()
-    assert {path.stem for path in tmp_path.iterdir()} == {*looks.SHEETS, "film"}
+    assert {path.stem for path in tmp_path.iterdir()} == set(looks.DEFAULT)
     portraits, drawn = np.split(np.asarray(Image.open(tmp_path / "drawing.jpg")), 2)
     assert portraits.shape == (64, 128, 3) and np.abs(portraits.astype(float) - drawn).mean() > 20
     portraits, plain, coloured = np.split(np.asarray(Image.open(tmp_path / "colourise.jpg")).astype(float), 3)
     assert np.ptp(plain, axis=2).mean() < 3 < np.ptp(coloured, axis=2).mean()
     with Image.open(tmp_path / "film.webp") as film:
-        assert film.n_frames == 2 and film.size == (4 * 64, 64)
+        assert film.n_frames == 2 and film.size == (6 * 64, 64)
     looks = script("looks", "--rig-file", str(tmp_path / "shot.json"), Rig=SimpleNamespace(load=lambda name: rig), **small)
     looks.main()
     frames = read_rig_file(tmp_path / "shot.json").frames
