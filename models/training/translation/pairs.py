@@ -14,6 +14,7 @@ from models.device_rng import DeviceRng
 from models.errors import StyleRigError
 from models.synthetic.makeovers import MAKEOVERS
 from models.training.translation.attributes import attributes_of, hair_light, people_of
+from models.training.translation.data import flipped
 from models.training.translation.made import blurred
 
 FOCUS = 6.0  # how much more than the rest counts what differs
@@ -48,6 +49,13 @@ class Makeovers:
             others = others[others != row] if len(others) > 1 else others
             found.append(others[int(rng.randint(0, len(others), 1))])
         return np.array(found)
+
+
+def examples(questions: Tensor, answers: Tensor, flip: bool, rng: DeviceRng) -> tuple[Tensor, Tensor, Tensor]:
+    """Images (N, 3, R, R) and what they are to become, mirrored together or not, and what each pixel's error counts."""
+    parts = torch.cat((questions, answers), dim=1)
+    questions, answers = (flipped(parts, rng) if flip else parts).split(3, dim=1)
+    return questions, answers, difference_weights(questions, answers)
 
 
 def difference_weights(questions: Tensor, answers: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from models.evaluation.looks.measures import changed, error
 from models.training.core.trainer import Progress
 from models.training.translation.config import StarGANPlan
 from models.training.translation.data import flipped, open_labelled
-from models.training.translation.pairs import Makeovers, difference_weights, paired_error
+from models.training.translation.pairs import Makeovers, difference_weights, examples, paired_error
 from models.training.translation.pix2pix import BETAS
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
@@ -90,10 +90,8 @@ class StarGANTask(LookTask):
         known = self.sets[0]
         rows = known.images.places(start, count)
         others = cast(Makeovers, self.makeovers).partners(rows, rng)
-        parts = torch.cat((known.images.of(rows), known.images.of(others)), dim=1).to(self.world.device)
-        questions, answers = (flipped(parts, rng) if self.plan.flip else parts).split(3, dim=1)
-        labels = self.vector(0, known.labels[others]).to(self.world.device)
-        return questions, answers, difference_weights(questions, answers), labels
+        question, answer = (known.images.of(each).to(self.world.device) for each in (rows, others))
+        return *examples(question, answer, self.plan.flip, rng), self.vector(0, known.labels[others]).to(self.world.device)
 
     def learn(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
         losses: dict[str, float] = {}

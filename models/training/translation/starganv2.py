@@ -15,7 +15,7 @@ from models.evaluation.looks.measures import error
 from models.training.core.trainer import Progress, set_learning_rate
 from models.training.translation.config import Stage, StarGANv2Plan
 from models.training.translation.data import cropped, flipped, open_domains
-from models.training.translation.pairs import Makeovers, Styles, difference_weights, paired_error
+from models.training.translation.pairs import Makeovers, Styles, examples, paired_error
 from models.training.translation.task import COLUMNS, LOOK, LookTask, frozen
 from models.translation import Look
 from models.translation.layers import initialise_he, silence
@@ -123,10 +123,9 @@ class StarGANv2Task(LookTask):
         others = cast(Makeovers, self.makeovers).partners(rows, rng)
         wanted = self.domain_of[others].tolist()
         references = images.of(styles.references(others, wanted, self.learnt)).to(self.world.device)
-        parts = torch.cat((images.of(rows), images.of(others)), dim=1).to(self.world.device)
-        questions, answers = (flipped(parts, rng) if self.plan.flip else parts).split(3, dim=1)
+        question, answer = (images.of(each).to(self.world.device) for each in (rows, others))
+        questions, answers, weights = examples(question, answer, self.plan.flip, rng)
         latents = styles.latents(others, rng.randn(len(rows), self.plan.generator.latent_dim))
-        weights = difference_weights(questions, answers)
         return Pairs(questions, answers, weights, references, latents, torch.tensor(wanted, device=self.world.device))
 
     def rows(self, domains: Tensor, rng: DeviceRng) -> np.ndarray:
