@@ -32,6 +32,7 @@ from models.generators.layers import (
 from models.generators.person import PersonConfig
 from models.generators.planes import Planes, PlanesConfig
 from models.generators.roi import Box, drawn_parts
+from models.generators.strands import OCTAVES, Strands, widths
 from models.generators.stylegan2 import over_backdrop
 
 WIDE_UP_TO = 32  # pixels: guide convolutions are 3x3 up to here, 1x1 above
@@ -46,7 +47,8 @@ PALETTE = ("shirt", "jacket", "hair")  # what w says the colour of; without a ja
 @dataclass(frozen=True)
 class GuidedConfig(GeneratorConfig):
     """``guide_channels`` maps steer the picture; ``person`` is what z says of who it shows; ``mattes`` names what it draws
-    mattes of; the maps show the face model ``head``. With a ``palette`` they also show clothes and hair in the person's colours, with ``planes`` what w says of each point."""
+    mattes of; the maps show the face model ``head``. With a ``palette`` they also show clothes and hair in the person's colours, with
+    ``planes`` what w says of each point, with ``strands`` lines to make hair of."""
 
     guide_channels: int = CHANNELS
     head: str = "head-2"
@@ -54,13 +56,16 @@ class GuidedConfig(GeneratorConfig):
     mattes: tuple[str, ...] = ()
     palette: bool = False
     planes: PlanesConfig | None = None
+    strands: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.guide_channels <= MOST_GUIDES:
             raise bad_config(f"guide_channels is {self.guide_channels}, expected 1 to {MOST_GUIDES}")
-        if not isinstance(self.palette, bool) or ((self.palette or self.planes) and self.guide_channels != CHANNELS):
-            raise bad_config(f"{self.guide_channels} guide maps cannot show a palette or planes")
+        if not isinstance(self.palette, bool) or not isinstance(self.strands, bool):
+            raise bad_config("palette and strands are true or false")
+        if (self.palette or self.planes or self.strands) and self.guide_channels != CHANNELS:
+            raise bad_config(f"{self.guide_channels} guide maps cannot show a palette, planes or strands")
         if self.planes and (self.planes.w_dim != self.w_dim or self.planes.num_ws > self.num_ws):
             raise bad_config("the planes are of another w")
         if not isinstance(self.head, str) or self.head not in OUR_HEADS:
@@ -77,8 +82,9 @@ class GuidedConfig(GeneratorConfig):
 
     @property
     def told_channels(self) -> int:
-        """Channels of the maps with the person's colours."""
-        return self.guide_channels + 3 * len(PALETTE) * self.palette + (2 * self.planes.features if self.planes else 0)
+        """Channels of the maps with what w says of them, and the strands."""
+        said = 3 * len(PALETTE) * self.palette + (2 * self.planes.features if self.planes else 0)
+        return self.guide_channels + said + len(OCTAVES) * self.strands
 
     @property
     def size(self) -> int:
@@ -191,6 +197,7 @@ class GuidedSynthesisNetwork(nn.Module):
         self.guide = Guide(config.head)
         self.palette = FullyConnectedLayer(config.w_dim, 3 * len(PALETTE)) if config.palette else None
         self.planes = Planes(config.planes) if config.planes else None
+        self.strands = Strands() if config.strands else None
         self.dtype = torch.float32
         before = 0
         for resolution in self.block_resolutions:
@@ -247,7 +254,8 @@ class GuidedSynthesisNetwork(nn.Module):
         if self.planes is not None and planes is None:
             planes = self.planes(ws)
         far = None if self.planes is None else read(self.planes, cast(Tensor, planes), averaged[coarse[-1]], SHELL_COVERED, SHELL_POINT)
-        said = self.said(averaged[coarse[-1]], ws, planes, far)  # apart from the maps, through which no gradients have to go
+        width = None if self.strands is None else widths(places(averaged[coarse[-1]], SHELL_COVERED, SHELL_POINT))
+        said = self.said(averaged[coarse[-1]], ws, planes, far, width)  # apart from the maps, through which no gradients have to go
         pooled = None if said is None else pyramid(said, coarse)
         seen = []
         for side, part in zip(sizes, parts, strict=True):
@@ -255,16 +263,16 @@ class GuidedSynthesisNetwork(nn.Module):
             if side <= PAINTED:
                 on = None if pooled is None else pooled[side][..., *part.place]
             else:
-                finer = (
-                    None if far is None else F.interpolate(far, size=(side, side), mode="bilinear", align_corners=False)[..., *part.place]
-                )
-                on = self.said(shown, ws, planes, finer)
+                finer = None if far is None else enlarged(far, side)[..., *part.place]
+                narrower = None if width is None else enlarged(width, side)[..., *part.place] * (coarse[-1] / side)
+                on = self.said(shown, ws, planes, finer, narrower)
             seen.append(shown if on is None else joined(shown, on))
         return seen
 
-    def said(self, maps: Tensor, ws: Tensor, planes: Tensor | None, far: Tensor | None) -> Tensor | None:
+    def said(self, maps: Tensor, ws: Tensor, planes: Tensor | None, far: Tensor | None, width: Tensor | None) -> Tensor | None:
         """What ``ws`` (N, num_ws, w_dim) says on maps (N, G, H, W): clothes and hair in their colours, and what stands on the
-        planes where the surface lies; ``far`` (N, features, H, W) is what stands there where the shell lies."""
+        planes where the surface lies; ``far`` (N, features, H, W) is what stands there where the shell lies. Where pixels there are
+        of a ``width`` (N, 1, H, W), with the strands on the shell."""
         parts = []
         if self.palette is not None:
             cloth = maps[:, SHOULDERS] * maps[:, LIGHT]
@@ -272,6 +280,9 @@ class GuidedSynthesisNetwork(nn.Module):
             parts += [colour[:, :, None, None] * on for colour, on in zip(colours, (cloth, cloth, maps[:, SHELL_LIGHT]), strict=True)]
         if self.planes is not None:
             parts += [read(self.planes, cast(Tensor, planes), maps, COVERED, POINT), cast(Tensor, far)]
+        if self.strands is not None:
+            lines = self.strands.read(places(maps, SHELL_COVERED, SHELL_POINT), cast(Tensor, width))
+            parts.append(lines * maps[:, SHELL_COVERED])
         return joined(*parts) if parts else None
 
     def mean_maps(self, size: int) -> Tensor:
@@ -293,8 +304,17 @@ def read(planes: Planes, drawn: Tensor, maps: Tensor, covered: slice, point: sli
     """What planes say (N, features, H, W) of the points of a surface that pixels of the maps see, 0 where there is none.
 
     Where maps hold its coverage and its points, times the coverage, is told by ``covered`` and ``point``."""
-    share = maps[:, covered]
-    return planes.read(drawn, maps[:, point] / share.clamp(min=LEAST_SHARE)) * share
+    return planes.read(drawn, places(maps, covered, point)) * maps[:, covered]
+
+
+def places(maps: Tensor, covered: slice, point: slice) -> Tensor:
+    """The canonical places (N, 3, H, W) of a surface that pixels of the maps see."""
+    return maps[:, point] / maps[:, covered].clamp(min=LEAST_SHARE)
+
+
+def enlarged(maps: Tensor, size: int) -> Tensor:
+    """Maps (N, C, H, W) at a finer size."""
+    return F.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def pyramid(guide: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:

@@ -26,7 +26,7 @@ class PlanesConfig:
     """``features`` of a point; ``channels`` maps each resolution from 4 up to the planes' to the feature maps of what draws them."""
 
     features: int = 12
-    channels: dict[int, int] = field(default_factory=lambda: {4: 128, 8: 128, 16: 96, 32: 64, 64: 48})
+    channels: dict[int, int] = field(default_factory=lambda: {4: 128, 8: 128, 16: 96, 32: 64, 64: 48, 128: 24})
     w_dim: int = 512
     conv_clamp = None  # no field: activations are not limited
 

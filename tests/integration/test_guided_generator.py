@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from models.device_rng import DeviceRng
 from models.errors import StyleRigError
@@ -20,11 +22,12 @@ from models.face.frame import half_width, translation
 from models.face.parameters import RigParameters
 from models.generators.checkpoints.checkpoint import load_generator, save_generator
 from models.generators.generator import Generator
-from models.generators.guide import CHANNELS, SURFACE, GuideMesh, guide_maps
-from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, pyramid
+from models.generators.guide import CHANNELS, SHELL_COVERED, SHELL_POINT, SURFACE, GuideMesh, guide_maps
+from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, places, pyramid
 from models.generators.person import PersonConfig, PersonMapping, PersonNetwork, features_of_choices
 from models.generators.planes import PlanesConfig
 from models.generators.roi import Box
+from models.generators.strands import Strands, widths
 from models.rigging import Controls, Rig
 from models.synthetic.description import amounts_of
 from models.synthetic.person import latent_size, person_from_latent
@@ -32,6 +35,7 @@ from models.training.core.checkpoint import Stopped
 from models.training.core.config import parse_settings
 from models.training.core.trainer import Trainer
 from models.training.guided_generator.config import GuidedPlan, Stage
+from models.training.guided_generator.growth import check_growth, take_weights
 from models.training.guided_generator.task import GuidedTask, clipped, open_training, train_guided, window
 from models.training.people import people, train_person_network
 
@@ -101,6 +105,24 @@ def test_what_planes_say_of_a_point_goes_where_it_goes(face, mesh):
     assert torch.allclose(said[0, :3], shirt, atol=1e-5)
 
 
+def test_strands_turn_with_the_head_and_fade_where_they_are_too_fine(face, mesh):
+    strands = Strands()
+    straight, turned = (guide_maps(mesh, *heads(face, 1, yaw), 256) for yaw in (0.0, 0.6))
+    lines, place = [], []
+    for maps in (straight, turned):
+        points = places(maps, SHELL_COVERED, SHELL_POINT)
+        inside = (maps[0, SURFACE] == 1) & (widths(points)[0, 0] < 1 / 512)  # where the first octave is not faded
+        lines.append(strands.read(points, widths(points))[0, 0][inside])
+        place.append(points[0][:, inside].T)
+    distance, nearest = torch.cdist(place[0], place[1]).min(dim=1)
+    seen = distance < 0.02
+    assert seen.sum() > 500 and lines[0].std() > 0.3
+    assert np.corrcoef(lines[0][seen], lines[1][nearest[seen]])[0, 1] > 0.9
+    small = places(F.avg_pool2d(straight, 4), SHELL_COVERED, SHELL_POINT)
+    assert strands.read(small, small.new_full((1, 1, 64, 64), 1 / 160))[:, 1:].abs().max() == 0  # more than a line a pixel
+    assert strands.read(small, small.new_full((1, 1, 64, 64), 1 / 160))[:, 0].std() > 0.3
+
+
 def test_the_maps_steer_the_picture_and_w_says_who(face, mesh):
     torch.manual_seed(0)
     config = GuidedConfig(resolution=32, channels=SMALL, guide_channels=CHANNELS, person=PersonConfig(numbers=LATENTS))
@@ -121,7 +143,7 @@ def test_a_part_is_what_the_whole_shows_there(face, mesh):
     torch.manual_seed(0)
     sizes = SMALL | {64: 8, 128: 4, 256: 4}
     network = GuidedSynthesisNetwork(
-        GuidedConfig(resolution=256, channels=sizes, palette=True, planes=PlanesConfig(features=2, channels={4: 8}))
+        GuidedConfig(resolution=256, channels=sizes, palette=True, planes=PlanesConfig(features=2, channels={4: 8}), strands=True)
     )
     maps, w = guide_maps(mesh, *heads(face, 2, 0.3), 256), torch.randn(2, 14, 512)
     whole = network.raw(w, guide=maps)
@@ -231,6 +253,21 @@ def test_a_training_begins_with_a_generator_of_its_sizes(folder, tmp_path):
         open_training(folder, larger, tmp_path / "third", begun=taught)
 
 
+def test_what_is_new_changes_nothing_at_first(face, mesh):
+    torch.manual_seed(0)
+    config = GuidedConfig(resolution=32, channels=SMALL, palette=True, planes=PlanesConfig(features=2, channels={4: 6, 8: 5}))
+    larger = dataclasses.replace(config, strands=True, planes=PlanesConfig(features=2, channels={4: 6, 8: 5, 16: 4}))
+    known = Generator.create(config)
+    check_growth(known, larger)
+    with pytest.raises(StyleRigError, match="other sizes"):
+        check_growth(Generator.create(larger), config)
+    network = GuidedSynthesisNetwork(larger)
+    take_weights(network, known.synthesis)
+    maps, w = guide_maps(mesh, *heads(face, 2, 0.3), 32), torch.randn(2, larger.num_ws, 512)
+    before, after = known.synthesis.raw(w, guide=maps), network.raw(w, guide=maps)
+    assert (after - before).abs().mean() < 0.02 * before.std()  # planes of more pixels are read a little smoother
+
+
 def stopping(task: GuidedTask, images: int):
     """What asks the process to stop after so many images."""
     inner = task.after_step
@@ -265,7 +302,14 @@ def test_another_plan_and_other_sets_are_refused(folder, tmp_path):
 def test_a_file_of_one_is_read_back(tmp_path, planes):
     person = PersonConfig(numbers=LATENTS, choices=(3, 2), amounts=4, identity=130, reflectance=32)
     config = GuidedConfig(
-        resolution=32, channels=SMALL, person=person, mattes=("skin", "hair"), z_dim=16, palette=bool(planes), planes=planes
+        resolution=32,
+        channels=SMALL,
+        person=person,
+        mattes=("skin", "hair"),
+        z_dim=16,
+        palette=bool(planes),
+        planes=planes,
+        strands=bool(planes),
     )
     written = Generator.create(config).half().float()
     save_generator(written, tmp_path / "g.safetensors", {})
@@ -282,7 +326,7 @@ def test_a_file_of_one_is_read_back(tmp_path, planes):
 
 
 @pytest.mark.parametrize("wrong", [{"head": "/etc/passwd"}, {"person": {"numbers": -1}}, {"person": 3}, {"person": {"choices": [1]}},
-                                   {"mattes": ["a b"]}, {"guide_channels": 0}, {"person": {"numbers": 9999}}, {"palette": 3},
+                                   {"mattes": ["a b"]}, {"guide_channels": 0}, {"person": {"numbers": 9999}}, {"palette": 3}, {"strands": 1},
                                    {"palette": True, "guide_channels": 3}, {"planes": 3}, {"planes": PLANES | {"features": 0}},
                                    {"planes": PLANES | {"channels": {"4": 8, "16": 8}}}, {"planes": PLANES | {"channels": [4]}},
                                    {"planes": PLANES | {"channels": {"4": "8"}}}, {"planes": PLANES | {"w_dim": 8}},

@@ -21,7 +21,7 @@ Size = Annotated[int, Field(strict=False)]  # keys of TOML and JSON are text
 class Stage(config.Stage):
     """So many images at one resolution; ``adversarial_weight`` is that of realism (0: pairs alone).
 
-    ``feature_weight`` is that of feature matching, relative to it; ``dyed`` is the share of images whose clothes get another
+    ``feature_weight`` is that of feature matching, relative to it, ``texture_weight`` that of likeness of texture; ``dyed`` is the share of images whose clothes get another
     colour. With a ``window`` of so many pixels, a step draws only that part of its images, somewhere on them: what fine layers
     draw is of its surroundings alone.
     """
@@ -38,6 +38,7 @@ class Stage(config.Stage):
     pair_skip: int = Field(default=0, ge=0, le=4)
     dyed: Fraction = 0.7
     window: int = Field(default=0, ge=0, le=1024, multiple_of=4)
+    texture_weight: NonNegative = 0.0
     adversarial_weight: NonNegative = 0.0
     feature_weight: NonNegative = 0.3
     discriminator_learning_rate: Positive = 0.001
@@ -74,7 +75,8 @@ class GuidedPlan(Plan):
         """What is taught, of people who are made of ``person``."""
         return GuidedConfig(resolution=max(self.channels), channels=self.channels, mapping_layers=self.mapping_layers, mattes=mattes,
                             head=self.head, mapping_lr_multiplier=1.0, guide_channels=guide.CHANNELS, person=person,
-                            palette=person.features > 0, planes=PlanesConfig() if person.features else None)  # fmt: skip
+                            palette=person.features > 0, planes=PlanesConfig() if person.features else None,
+                            strands=person.features > 0)  # fmt: skip
 
 
 def load_plan(path: str | Path) -> GuidedPlan:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from models.data.image_set import ImageSet, InfiniteShuffle
 from models.device_rng import DeviceRng
-from models.errors import StyleRigError
 from models.face import load_face_model
 from models.face.camera import Camera
 from models.face.parameters import RigParameters
@@ -35,8 +34,10 @@ from models.training.generator.gan_step import discriminator_step, focus_weights
 from models.training.generator.networks import update_ema
 from models.training.generator.perceptual import over_grey
 from models.training.generator.samples import held_out_figures
+from models.training.generator.texture import texture_loss
 from models.training.guided_generator.config import GuidedPlan, Stage
 from models.training.guided_generator.dye import Dye, dye_images
+from models.training.guided_generator.growth import check_growth, take_weights
 from models.training.guided_generator.palette import Palette
 from models.training.people import draw_people, people, train_person_network
 
@@ -146,16 +147,13 @@ class GuidedTask(Task[Stage]):
 
     def take_networks(self, begun: Generator) -> None:
         """Go on with a generator that was taught before, what it knows of people included."""
-        plan, config = self.plan, begun.config
-        if not isinstance(config, GuidedConfig) or config != plan.generator(config.person, tuple(MATTES)):
-            raise StyleRigError(
-                "The generator to begin with has other sizes than the plan's.",
-                "Name the file of a guided generator, and a plan with its channels, mapping layers and head.",
-                code="weights_do_not_fit",
-            )
+        torch.manual_seed(self.plan.seed)
+        person = begun.config.person if isinstance(begun.config, GuidedConfig) else PersonConfig()
+        config = self.plan.generator(person, tuple(MATTES))
+        check_growth(begun, config)
         self.networks = Networks(config)
-        self.networks.mapping.load_state_dict(begun.mapping.state_dict())
-        self.networks.synthesis.load_state_dict(begun.synthesis.state_dict())
+        take_weights(self.networks.mapping, begun.mapping)
+        take_weights(self.networks.synthesis, begun.synthesis)
         if self.networks.mapping.person:
             self.networks.mapping.person.requires_grad_(False)
 
@@ -249,6 +247,9 @@ class GuidedTask(Task[Stage]):
         if self.palette:
             colours = (self.networks.synthesis.colours(w) - self.palette.colours(batch.features)).abs().mean()
             loss, values = loss + self.plan.palette_weight * colours, values | {"colours": colours.item()}
+        if stage.texture_weight:
+            texture = texture_loss(images, real)
+            loss, values = loss + stage.texture_weight * texture, values | {"texture": texture.item()}
         if stage.adversarial_weight:
             fake, weight = within_matte(images), stage.adversarial_weight
             figures, gradient = discriminator_step(
