@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ TWO = StyleGAN2Config(resolution=64, z_dim=16, w_dim=24, mapping_lr_multiplier=0
 STUDIO = GeneratorConfig(resolution=32, channels={4: 24, 8: 16, 16: 16, 32: 8})
 GUIDED = GuidedConfig(resolution=64, channels={4: 24, 8: 16, 16: 16, 32: 20, 64: 8}, mattes=("skin", "hair", "eyes"), z_dim=16, w_dim=24)
 SAID = dataclasses.replace(
-    GUIDED, palette=True, planes=PlanesConfig(features=3, channels={4: 9, 8: 7}, w_dim=24)
+    GUIDED, palette=True, planes=PlanesConfig(features=3, channels={4: 9, 8: 7}, w_dim=24), strands=True
 )  # w speaks in the maps too
 
 
@@ -137,8 +138,14 @@ def test_what_w_says_is_painted_on_the_maps(monkeypatch, painted):
     maps = torch.randn(2, guide.CHANNELS, 64, 64, generator=torch.Generator().manual_seed(2))
     maps[:, guide.COVERED] = maps[:, guide.COVERED].clamp(0, 1)
     maps[:, guide.SHELL_COVERED] = maps[:, guide.SHELL_COVERED].clamp(0, 1)
+    y, x = torch.meshgrid(torch.linspace(1, -2, 64), torch.linspace(-0.3, 0.3, 64), indexing="ij")
+    maps[:, guide.SHELL_POINT] = torch.stack((x, y, torch.ones_like(x))) * maps[:, guide.SHELL_COVERED]  # strands wide enough to be seen
     w = codes(generator)
     truth = generator.synthesis.raw(w, guide=maps)
+    strands = cast(Any, generator.synthesis).strands
+    kept, strands.pattern = strands.pattern, torch.zeros_like(strands.pattern)
+    assert (generator.synthesis.raw(w, guide=maps) - truth).abs().max() > 1e-2
+    strands.pattern = kept
     for _ in range(2):
         drawn = load_engine(generator, "exact").raw(w, guide=maps)
         assert (drawn - truth).abs().max() < 2e-5 * max(1.0, float(truth.abs().max()))

@@ -162,7 +162,10 @@ class GuidedTask(Task[Stage]):
         self.precision, notice = usable_precision(self.plan.precision, self.world.device)
         if notice:
             say(notice)
-        self.networks.synthesis.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        synthesis, dtype = self.networks.synthesis, torch.bfloat16 if self.precision == "bf16" else torch.float32
+        synthesis.dtype = dtype
+        if synthesis.planes is not None:
+            synthesis.planes.synthesis.dtype = dtype
         self.networks.to(self.world.device)
         self.average = copy.deepcopy(self.networks).requires_grad_(False)
         self.discriminator = PatchDiscriminator(4).to(self.world.device)
