@@ -177,6 +177,7 @@ def run_boundary(arguments: argparse.Namespace, generator: Generator) -> int:
     from models.editing.boundary import save_boundary
     from models.editing.directions import save_directions
 
+    check_attributes(arguments, generator)
     codes, scores = scored_codes(arguments, generator)
     wanted = arguments.attributes or {STUDIO: STUDIO_ATTRIBUTES, QUALITY: (QUALITY,)}.get(arguments.scores, scores.names)
     given = {Path(name).stem: normal_of(name, codes.shape[1], arguments.space) for name in arguments.condition if is_file(name)}
@@ -198,6 +199,25 @@ def run_boundary(arguments: argparse.Namespace, generator: Generator) -> int:
     return 0
 
 
+def check_attributes(arguments: argparse.Namespace, generator: Generator) -> None:
+    """Raise StyleRigError for attributes that there are no scores of, before the long way there."""
+    import torch
+
+    from models.editing.scores import Scores, read_scores
+    from models.editing.studio_scores import check_studio, is_studio, studio_scores
+
+    if arguments.scores == STUDIO:
+        check_studio(generator)
+    if arguments.scores in (STUDIO, QUALITY):
+        known = studio_scores(torch.zeros(1, generator.z_dim)).names if is_studio(generator) else ()
+        scores = Scores((QUALITY, *known) if arguments.scores == QUALITY else known, torch.empty(0, 0))
+    else:
+        _, scores = read_scores(arguments.scores)
+    for name in [*(arguments.attributes or ()), *(name for name in arguments.condition if not is_file(name))]:
+        if name not in scores.names:
+            scores.column(name)  # says what there is
+
+
 def scored_codes(arguments: argparse.Namespace, generator: Generator) -> tuple[Tensor, Scores]:
     """Codes and their scores, from where ``--scores`` says."""
     from models.editing.codes import codes_of_seeds, studio_codes
@@ -209,8 +229,6 @@ def scored_codes(arguments: argparse.Namespace, generator: Generator) -> tuple[T
         drawn = range(arguments.seed, arguments.seed + (arguments.samples or DRAWN))
         return codes_of_seeds(generator, drawn, arguments.space), looked_at(generator, drawn)
     seeds, scores = read_scores(arguments.scores)
-    for name in arguments.attributes or []:
-        scores.column(name)  # an error before the long way, not after it
     return codes_of_seeds(generator, seeds, arguments.space, Progress("codes")), scores
 
 

@@ -41,17 +41,33 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    rig = Rig.load(arguments.rig, choose_device(arguments.device), name=None if arguments.rig else JUDGED)
+    check_sheet(arguments)
+    device = choose_device(arguments.device)
+    rig = Rig.load(arguments.rig, device, name=None if arguments.rig else JUDGED)
     judge = open_judge(arguments.judge, rig, arguments.rig)
     guided = arguments.guided or (WEIGHTS if GUIDED in model_names(WEIGHTS) else None)
     results = evaluate_methods(rig, judge, guided, arguments.disco, chosen(arguments.methods), max(arguments.portraits, 1),
-                               arguments.plots, lambda words: print(words, flush=True), arguments.rig or WEIGHTS)  # fmt: skip
+                               arguments.plots, lambda words: print(words, flush=True), arguments.rig or WEIGHTS,
+                               device=device)  # fmt: skip
     results = joined(results, earlier(arguments.json))
     write_atomic(arguments.json, (json.dumps(results, indent=1) + "\n").encode())
     if arguments.page:
         write_atomic(arguments.page, fill_page(arguments.page.read_text(encoding="utf-8"), results).encode())
     print("\n".join(table(results)))
     return 0
+
+
+def check_sheet(arguments: argparse.Namespace) -> None:
+    """Raise StyleRigError where the sheet would show fewer methods than the figures hold."""
+    from models.errors import StyleRigError
+
+    kept = set(earlier(arguments.json).get("methods", {})) - set(chosen(arguments.methods))
+    if arguments.plots and kept:
+        raise StyleRigError(
+            f"{arguments.json} also holds {', '.join(sorted(kept))}, which the sheet would not show.",
+            "Leave out --plots, or measure all.",
+            code="bad_option",
+        )
 
 
 def earlier(path: Path) -> dict[str, Any]:

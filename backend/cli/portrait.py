@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", type=Path, nargs="+", help="photos of one person; the portrait looks as on the first")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="rig file (.json) to write")
     parser.add_argument("--effort", choices=("fast", "fine"), default="fast", help="few steps, or many (default: fast)")
-    parser.add_argument("--face", type=whole(1, MOST_FACES), metavar="N", help="which face is meant where there are several, from the left")
+    parser.add_argument("--face", type=whole(0, MOST_FACES), metavar="N", action="append", default=[],
+                        help="which face is meant on the first photo, from the left; again for the next photo; 0 where there is one")  # fmt: skip
     parser.add_argument("--model", metavar="NAME", help="one that ships, studio or stylerig, or of your own (default: the first)")
     parser.add_argument("--rig", type=Path, metavar="DIR", help="folder of a rig (default: those that ship)")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="a picture of the photo and what the rig makes of it (.jpg, .png)")
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     photos = [load_photo(path) for path in arguments.photos]
     rig = open_rig(arguments)
     state = arguments.output.with_name(f"{arguments.output.name}.unfinished")
-    faces = [arguments.face] * len(photos)
+    faces = [face or None for face in arguments.face]
     portrait = invert(rig, photos, arguments.effort, faces, watch=Watch(Telling(arguments.preview), state=state))
     print(write_rig_file(rig, portrait, arguments.output))
     if arguments.sheet:

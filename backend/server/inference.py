@@ -153,6 +153,7 @@ class RigLibrary:
     """
 
     def __init__(self, loaders: Mapping[str, Callable[[str], Rig]], device: str = "cpu", places: Mapping[str, RigPlace] | None = None):
+        self.loaders = loaders
         self.rigs = {name: LazyRig(loader, device) for name, loader in loaders.items()}
         self.default = next(iter(self.rigs.values()))
         self.device, self.places = device, dict(places or {})
@@ -163,6 +164,10 @@ class RigLibrary:
             there = " or ".join(map(repr, self.rigs))
             raise StyleRigError(f"There is no model {name!r} here.", f"Use {there}.", code="unknown_model")
         return (self.rigs[name] if name else self.default).get()
+
+    def on_processor(self) -> RigLibrary:
+        """The same rigs, for what is computed on the processor alone."""
+        return self if self.device == "cpu" else RigLibrary(self.loaders, "cpu", self.places)
 
     def of_weights(self, weights_hash: str | None, name: str | None) -> Rig:
         """The rig of these weights, whatever it was called once; else the one called so. Raises StyleRigError."""

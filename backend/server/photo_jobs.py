@@ -58,7 +58,7 @@ class PhotoJobs:
     """Those of one service. Methods may be called from any thread."""
 
     def __init__(self, library: RigLibrary):
-        self.library, self.lock = library, threading.Lock()
+        self.library, self.lock = library.on_processor(), threading.Lock()  # where photographs are fitted and inverted
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="photo")
         self.jobs: dict[str, PhotoJob] = {}
 

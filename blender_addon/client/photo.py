@@ -44,7 +44,7 @@ class PhotoWork:
 
 
 def request_of(paths: list[Path], effort: str, face: int, model: str = "") -> dict[str, Any]:
-    """The request for photos in files; ``face`` 0: the only one on each. Raises UserError where they cannot be read."""
+    """The request for photos in files; ``face`` is that on the first, 0: the only one. Raises UserError where they cannot be read."""
     try:
         if sum(path.stat().st_size for path in paths) > LARGEST_FILE:
             raise UserError("too_large", "The photos are too large: {path} and the others.", "Save them smaller.", path=paths[0])
@@ -52,4 +52,4 @@ def request_of(paths: list[Path], effort: str, face: int, model: str = "") -> di
     except OSError as error:
         where = error.filename or paths[0]
         raise UserError("no_file", "{path} cannot be read: {reason}.", "Choose another.", path=where, reason=error.strerror) from error
-    return {"photos": photos, "effort": effort, "faces": [face or None] * len(photos), "model": model or None}
+    return {"photos": photos, "effort": effort, "faces": [face or None], "model": model or None}

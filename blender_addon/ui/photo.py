@@ -14,7 +14,7 @@ from ..client import backend_manager
 from ..client.candidates import thumbnail
 from ..client.photo import SUFFIXES, PhotoWork, request_of
 from ..errors import UserError
-from ..operators import AsyncOperator
+from ..operators import AsyncOperator, Task
 from ..translations import tr
 from ..windows import redraw
 from .portrait import MODEL, PortraitOperator
@@ -23,7 +23,7 @@ EFFORTS = (
     ("fast", "Fast", "Few steps: who it is, roughly", 1),
     ("fine", "Fine", "Many steps: as near as the model can come", 2),
 )
-RUNNING: list[PhotoWork] = []  # the one under way, for the panel
+RUNNING: list[PhotoWork] = []  # those under way, for the panel
 
 
 class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
@@ -42,7 +42,7 @@ class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
     effort: EnumProperty(name="Effort", description="How long it may take", items=EFFORTS, default="fast")
     face: IntProperty(
         name="Face",
-        description="Which face is meant where there are several, from the left; 0 where there is one",
+        description="Which face is meant on the first photo, from the left; 0 where there is one",
         default=0,
         min=0,
         max=99,
@@ -79,7 +79,7 @@ class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
         settings, paths = backend_manager.launch_settings(), self.paths()
         request, work = request_of(paths, self.effort, self.face, self.model), PhotoWork()
         self._work, self._source = work, tr("Photo {name}", name=paths[0].name)
-        RUNNING[:] = [work]
+        RUNNING.append(work)
 
         def fetch() -> tuple[dict, dict, Any]:
             client = backend_manager.BACKEND.client(settings)
@@ -104,13 +104,23 @@ class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
 
     def cancel(self, context: bpy.types.Context) -> None:
         self._work.stop.set()
-        RUNNING.clear()
+        self.forget()
         super().cancel(context)
+
+    def conclude(self, context: bpy.types.Context, task: Task) -> set[str]:
+        try:
+            return super().conclude(context, task)
+        finally:
+            self.forget()
+
+    def forget(self) -> None:
+        """It is no longer under way."""
+        if self._work in RUNNING:
+            RUNNING.remove(self._work)
 
     def build(self, context: bpy.types.Context, portrait: dict, mesh: dict) -> bpy.types.Object:
         rig = super().build(context, portrait, mesh)
         rig.stylerig.source = self._source
-        RUNNING.clear()
         return rig
 
 

@@ -40,8 +40,9 @@ def number(text: str) -> float | None:
 
 def put_on(look: Look, shown: np.ndarray, strength: float, label: Any = None, style: Tensor | None = None) -> np.ndarray:
     """The look on display colours (H, W, 3), 0 to 1, in its strength. Raises StyleRigError for what does not fit it."""
-    torch.manual_seed(0)  # dropout, where a look computes as tested, is the same in every frame
-    looked = look.at_own_size(as_tensor(shown), label, style)[0].clamp(-1, 1).movedim(0, -1).numpy() / 2 + 0.5
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # dropout, where a look computes as tested, is the same in every frame
+        looked = look.at_own_size(as_tensor(shown), label, style)[0].clamp(-1, 1).movedim(0, -1).numpy() / 2 + 0.5
     return shown + strength * (looked - shown)
 
 

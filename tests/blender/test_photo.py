@@ -65,10 +65,19 @@ def test_an_exported_rig_file_holds_it(server, rig, tmp_path):
     assert written["portrait"]["offsets"]["file"] == fake_backend.OFFSETS_FILE
 
 
-def test_a_photo_of_nobody_and_one_that_is_not_there_are_told(server, empty_scene, photo, tmp_path):
+def test_of_several_photos_the_face_is_named_on_the_first(server, empty_scene, photo, tmp_path):
+    (tmp_path / "other.jpg").write_bytes(b"a person")
+    files = [{"name": "photo.jpg"}, {"name": "other.jpg"}]
+    bpy.ops.stylerig.portrait_from_photo(directory=str(tmp_path), files=files, face=2)
+    begun = next(body for path, body in server.requests if path == "/v1/portraits/photos")
+    assert begun["faces"] == [2] and len(begun["photos"]) == 2
+
+
+def test_a_photo_of_nobody_and_one_that_is_not_there_are_told(server, empty_scene, photo, part, tmp_path):
     photo.write_bytes(b"nobody")
     with pytest.raises(RuntimeError, match="no face"):
         bpy.ops.stylerig.portrait_from_photo(filepath=str(photo))
+    assert not part("ui.photo").RUNNING, "the panel shows none under way"
     with pytest.raises(RuntimeError, match="cannot be read"):
         bpy.ops.stylerig.portrait_from_photo(filepath=str(tmp_path / "none.jpg"))
     assert not [item for item in bpy.data.objects if item.stylerig.is_rig]

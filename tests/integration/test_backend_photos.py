@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from backend.server import photo_jobs
 from backend.server.app import create_app
-from backend.server.inference import rig_library
+from backend.server.inference import RigLibrary, rig_library
 from backend.server.middleware import LARGE_BODIES, MAX_BODY
 from models.editing.inversion import invert as inversion
 from models.editing.inversion.errors import cancelled, no_face
@@ -73,6 +73,16 @@ def test_a_job_tells_how_far_it_is_and_ends_in_a_portrait(client, inverted):
     assert drawn.status_code == 200, "other requests go on meanwhile"
     go_on.set()
     assert state_of(client, job)["portrait"]["w"] == drawn.json()["w"]
+
+
+def test_photos_are_fitted_on_the_processor_whatever_the_frames_are_drawn_on():
+    devices = []
+    library = RigLibrary({"fake": lambda device: devices.append(device) or fake_rig.load(device)}, "cuda")
+    jobs = photo_jobs.PhotoJobs(library)
+    jobs.library.named(None)
+    assert devices == ["cpu"] and library.default.rig is None
+    processor = RigLibrary({"fake": fake_rig.load}, "cpu")
+    assert processor.on_processor() is processor, "one rig serves both there"
 
 
 def test_what_goes_wrong_is_told(client, inverted):

@@ -111,6 +111,13 @@ def test_boundaries_of_a_persons_own_scores(generators, scores, capsys, tmp_path
     assert table in out and "600 codes in W, scores by people.csv" in table and "Correlation of attributes" in table
 
 
+@pytest.mark.parametrize("options", [("--attributes", "beauty"), ("--condition", "yaw")])
+def test_attributes_without_scores_are_told_before_anything_is_drawn(generators, capsys, monkeypatch, tmp_path, options):
+    monkeypatch.setattr(quality, "quality_of", lambda picture, finder: pytest.fail("a picture was judged"))
+    status, _, err = call(capsys, "boundary", "--generator", generators["stylegan2"], "--scores", "quality", "--output", tmp_path, *options)
+    assert status == 2 and f"there is no attribute {options[1]!r}" in err
+
+
 def test_quality_is_a_boundary_of_how_well_faces_are_found(generators, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(quality, "quality_of", lambda picture, finder: float(picture.mean()))  # brighter is better
     status, out, err = call(capsys, "boundary", "--generator", generators["stylegan2"], "--scores", "quality", "--samples", 300, "--chosen", 0.2,

@@ -264,6 +264,9 @@ def test_the_command_writes_figures_sheet_and_page(rig, disco, face, tmp_path, m
     assert "| DiscoFaceGAN |" in text and "old" not in text and text.endswith("After.\n")
     assert fill_page(text, results) == text and "| DiscoFaceGAN |" in capsys.readouterr().out
     again = [{"joint,disco": "joint"}.get(word, word) for word in arguments]
+    with pytest.raises(StyleRigError, match="also holds disco, which the sheet would not show"):
+        command.run(parser.parse_args(again))
+    again = [word for word in again if word not in ("--plots", str(tmp_path / "plots"))]
     assert command.run(parser.parse_args(again)) == 0
     both = json.loads((tmp_path / "m.json").read_text())
     assert list(both["methods"]) == ["joint", "disco"] and both["methods"]["disco"] == results["methods"]["disco"]

@@ -131,6 +131,11 @@ def test_requests_name_offsets_that_came_once(rig, eyes, quick, monkeypatch):
     assert "offsets" not in recipe.one_frame(plain, schema.Controls(), 64, [])["portrait"], "as earlier versions wrote it"
 
 
+def test_more_faces_than_photos_are_told(rig, eyes):
+    with pytest.raises(StyleRigError, match="2 faces are named of 1 photos"):
+        invert(rig, [photos.photo(3)], faces=[1, 2], eyes=eyes)
+
+
 def test_photos_of_one_person_are_used_together(rig, eyes, quick):
     portrait = invert(rig, [photos.photo(3), photos.photo(5)], "fast", eyes=eyes)
     assert portrait.offsets is not None

@@ -57,7 +57,9 @@ def drawn(rig, portrait, *looks, **controls) -> dict[str, np.ndarray]:
 
 def test_a_portrait_of_a_generator_has_what_the_network_makes_of_it(rig, portrait):
     plain, worn = drawn(rig, portrait), drawn(rig, portrait, LookUse("painting", strength=0.6))
+    state = torch.get_rng_state()
     expected = put_on(library().get("painting"), plain["Portrait"], 0.6)
+    assert torch.equal(torch.get_rng_state(), state), "what others draw at random stays as it would be"
     alpha = plain["HeadMatte"]
     if rig.generator.img_channels == 3:
         assert np.allclose(worn["Portrait"], expected, atol=1e-5)

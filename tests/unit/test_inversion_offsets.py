@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save
 
 from models.editing.directions import generator_hash
-from models.editing.inversion.offsets import LARGEST_CHANGE, Offsets, Tuning, offsets_between, read_offsets
+from models.editing.inversion import offsets
+from models.editing.inversion.offsets import LARGEST_CHANGE, Offsets, Tuning, largest_rank, offsets_between, read_offsets
 from models.errors import StyleRigError
 from models.generators import Generator, GeneratorConfig
 
@@ -29,6 +30,17 @@ def some_offsets(generator: Generator, strength: float = 0.1, rank: int = 2, see
             a.normal_(generator=torch.Generator().manual_seed(seed))
         tuning.bound(strength)
     return tuning.offsets(generator)
+
+
+def test_the_rank_is_what_fits_into_a_file(generator, monkeypatch):
+    assert largest_rank(generator, 6) == 6
+    size = len(some_offsets(generator, rank=3).data)
+    monkeypatch.setattr(offsets, "HEADER", size - 2 * sum(parameter.numel() for parameter in Tuning(generator.synthesis, 3).parameters()))
+    monkeypatch.setattr(offsets, "LARGEST_FILE", size)
+    assert largest_rank(generator, 6) == 3
+    monkeypatch.setattr(offsets, "LARGEST_FILE", 1000)
+    with pytest.raises(StyleRigError, match="too large"):
+        largest_rank(generator, 6)
 
 
 def test_a_file_says_all_and_its_hash_is_that_of_its_bytes(generator):

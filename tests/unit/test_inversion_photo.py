@@ -47,6 +47,8 @@ def test_all_kinds_of_colours_become_rgb():
     assert (cmyk - plain).abs().mean() < 0.02
     deep = Image.fromarray(np.asarray(picture().convert("L")).astype(np.uint16) * 257)
     assert (read_photo(saved(deep, "PNG"), "p").pixels - grey).abs().max() < 0.01
+    unit = Image.fromarray(np.asarray(picture().convert("L")).astype(np.float32) / 255)
+    assert (read_photo(saved(unit, "TIFF"), "p").pixels - grey).abs().max() < 0.01
     palette = read_photo(saved(picture().quantize(32), "PNG"), "p").pixels
     assert (palette - plain).abs().mean() < 0.05
 

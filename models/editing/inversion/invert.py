@@ -19,6 +19,7 @@ from models.editing.inversion.errors import bad_photo, cancelled, no_face
 from models.editing.inversion.finding import Eyes, Face, Pyramid, choose_face, flip
 from models.editing.inversion.fit import PROFILE, SIDE, CropFrame, Fit, Frame, HeadFrame, fit_colours, fit_shape
 from models.editing.inversion.matte import resized, segment
+from models.editing.inversion.offsets import largest_rank
 from models.editing.inversion.photo import Photo
 from models.editing.inversion.project import Projection, Raw, Views
 from models.errors import StyleRigError
@@ -103,14 +104,14 @@ def invert(
 
     ``faces`` says of each which face is meant, from 1, left to right. Raises StyleRigError where a photograph shows no usable face.
     """
-    check_request(photos, effort)
+    check_request(photos, effort, faces)
     watch, eyes = watch or Watch(), eyes or Eyes.load()
     chosen = list(faces) + [None] * (len(photos) - len(faces))
     watch.at("Looking for the face", 0.0)
     found = [choose_face(photo, eyes, which) for photo, which in zip(photos, chosen, strict=True)]
     watch.at("Fitting the rig", 0.02)
     prepared = prepare(rig, photos, found)
-    projection = Projection(rig.generator, prepared.views, EFFORTS[effort].rank)
+    projection = Projection(rig.generator, prepared.views, largest_rank(rig.generator, EFFORTS[effort].rank))
     run_stages(projection, effort, watch, request_digest(rig, photos, effort, chosen))
     portrait = portrait_of(rig, prepared, projection)
     if watch.state:
@@ -118,14 +119,18 @@ def invert(
     return portrait
 
 
-def check_request(photos: Sequence[Photo], effort: str) -> None:
-    """Raise StyleRigError for too many photographs, or a setting that there is not."""
+def check_request(photos: Sequence[Photo], effort: str, faces: Sequence[int | None]) -> None:
+    """Raise StyleRigError for too many photographs, a setting that there is not, or faces of no photograph."""
     if not 1 <= len(photos) <= MOST_PHOTOS:
         raise StyleRigError(
             f"A portrait is made of 1 to {MOST_PHOTOS} photos, not {len(photos)}.", "Choose the best ones.", code="bad_photo"
         )
     if effort not in EFFORTS:
         raise StyleRigError(f"There is no setting {effort!r}.", f"Choose {' or '.join(EFFORTS)}.", code="bad_option")
+    if len(faces) > len(photos):
+        raise StyleRigError(
+            f"{len(faces)} faces are named of {len(photos)} photos.", "Name one face a photo, in their order.", code="unknown_face"
+        )
 
 
 def frame_of(rig: Rig) -> Frame:

@@ -24,6 +24,7 @@ from models.generators import Generator
 
 FORMAT = "portrait-offsets-1"
 LARGEST_FILE = 600_000  # bytes, so that one fits into a request beside its portrait
+HEADER = 20_000  # bytes of a file that are not numbers, at most
 LARGEST_RANK = 16
 LARGEST_CHANGE = 1.0  # of a weight, relative to it (Frobenius norms)
 
@@ -125,6 +126,16 @@ def bad_offsets(reason: str) -> StyleRigError:
         "Restore the file from a copy, or make the portrait from its photo again.",
         code="bad_offsets",
     )
+
+
+def largest_rank(generator: Generator, most: int) -> int:
+    """The largest rank up to ``most`` of offsets whose file is not too large. Raises StyleRigError where even one of 1 would be."""
+    weights = [weight for weight in generator.synthesis.parameters() if weight.dim() == 4]
+    for rank in range(most, 0, -1):
+        numbers = sum(min(rank, len(weight), weight[0].numel()) * (len(weight) + weight[0].numel()) for weight in weights)
+        if 2 * numbers + HEADER <= LARGEST_FILE:
+            return rank
+    raise StyleRigError("This generator is too large to be tuned to a photo.", "Use a smaller one.", code="bad_option")
 
 
 class Tuning(nn.Module):

@@ -92,11 +92,13 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def whole_bytes(image: Image.Image) -> Image.Image:
-    """Grey of 16 and 32 bits as 8 bits; others as they are."""
+    """Grey of 16 and 32 bits, and of numbers from 0 to 1, as 8 bits; others as they are."""
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.asarray(image, dtype=np.float64)
-    return Image.fromarray(np.uint8(np.clip(values / (257 if values.max() > 255 else 1), 0, 255)))
+    most = values.max()
+    gain = 255 if image.mode.startswith("F") and most <= 1 else 1 / 257 if most > 255 else 1
+    return Image.fromarray(np.uint8(np.clip(values * gain, 0, 255)))
 
 
 def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

@@ -36,11 +36,17 @@ BEGIN, END = "<!-- methods -->", "<!-- /methods -->"
 
 
 def open_methods(
-    rig: Rig, guided: Path | None, disco: Path | None, chosen: Collection[str], folder: Path = WEIGHTS, samples: int = SAMPLES
+    rig: Rig,
+    guided: Path | None,
+    disco: Path | None,
+    chosen: Collection[str],
+    folder: Path = WEIGHTS,
+    samples: int = SAMPLES,
+    device: str = "cpu",
 ) -> Iterator[tuple[str, Method]]:
     """The ``chosen`` of NAMES that there are weights of, one after the other."""
     if guided and "guided" in chosen:
-        yield "guided", GuidedMethod(Rig.load(guided))
+        yield "guided", GuidedMethod(Rig.load(guided, device))
     minutes = stage_minutes(folder, rig.name)
     for name, title in RIGNETS.items():
         if name in chosen:
@@ -50,7 +56,7 @@ def open_methods(
         if codes is not None and name in chosen:
             yield name, LinearMethod(rig, codes, find, title)
     if disco and "disco" in chosen:
-        yield "disco", DiscoMethod(disco)
+        yield "disco", DiscoMethod(disco, device)
 
 
 @torch.no_grad()
@@ -66,6 +72,7 @@ def evaluate_methods(
     folder: Path = WEIGHTS,
     people: int = PEOPLE,
     samples: int = SAMPLES,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Figures of each method for JSON; sheet and plots go into ``plots``. Deviations among people are those of the rig's own.
 
@@ -73,7 +80,7 @@ def evaluate_methods(
     """
     scale = people_scale(RigNetMethod(rig, "joint", ""), judge, people)
     found, rows = {}, {}
-    for name, method in open_methods(rig, guided, disco, chosen, folder, samples):
+    for name, method in open_methods(rig, guided, disco, chosen, folder, samples, device):
         generator = getattr(method, "generator", None)
         judge.check_apart(generator.metadata if generator is not None else {})
         found[name] = measure(method, judge, portraits, scale)

@@ -114,6 +114,7 @@ class GuidedTask(Task[Stage]):
         self.palette = Palette.of(self.face) if plan.people else None
         self.figures: dict[str, float] = {}
         self.shuffle = InfiniteShuffle(plan.seed)
+        self.images_before, self.minutes_before = (number_of(begun, name) for name in ("images seen", "minutes"))
         if begun:
             self.take_networks(begun)
         else:
@@ -295,15 +296,22 @@ class GuidedTask(Task[Stage]):
     def summary(self, progress: Progress) -> dict[str, Any]:
         """What is worth knowing of the training."""
         return {
-            "images seen": progress.images,
+            "images seen": int(self.images_before) + progress.images,
             "training images": len(self.data.rows(held_out=False)),
             "people": len(set(self.data.source.people(self.data.numbers).tolist())),
-            "minutes": round(progress.seconds / 60, 1),
+            "minutes": round(self.minutes_before + progress.seconds / 60, 1),
+            "of these before this training": f"{self.images_before:.0f} images, {self.minutes_before:.0f} minutes",
             **{f"{name} (mean error, 0 to 1)": round(value, 5) for name, value in self.figures.items()},
             "device": self.world.device.type,
             "precision": self.precision,
             "stages": "; ".join(f"{stage.resolution}, {stage.images} images" for stage in self.plan.stages),
         }
+
+
+def number_of(generator: Generator | None, name: str) -> float:
+    """What a generator's file says of its training; 0 where it says nothing."""
+    found = generator.metadata.get(name) if generator else None
+    return float(found) if isinstance(found, int | float) else 0.0
 
 
 def clipped(images: Tensor, targets: Tensor) -> Tensor:
