@@ -41,7 +41,6 @@ SHELL_CHANNELS = 1 + 3 + PLACE
 CHANNELS = SURFACE + SHELL_CHANNELS
 # Where maps hold what a colour is multiplied by: which share of a pixel shoulders are, roots of the light on the surface and the shell.
 SHOULDERS, LIGHT, SHELL_LIGHT = slice(1, 2), slice(8, 11), slice(SURFACE + 1, SURFACE + 4)
-SEEN_COLOUR = slice(11, 14)  # of the mesh, sRGB: albedo times irradiance
 # And the coverage and place, in half heads, of each.
 COVERED, POINT, SHELL_COVERED, SHELL_POINT = slice(0, 1), slice(14, 17), slice(SURFACE, SURFACE + 1), slice(SURFACE + 4, SURFACE + 7)
 REST_DISTANCE = 120.0  # cm from the camera to a head at rest

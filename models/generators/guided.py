@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from models.generators.bias_act import LEAK, modulate
 from models.generators.config import GeneratorConfig, mapping_size
 from models.generators.errors import bad_config
-from models.generators.guide import CHANNELS, COVERED, LIGHT, POINT, SEEN_COLOUR, SHELL_COVERED, SHELL_LIGHT, SHELL_POINT, SHOULDERS, Guide
+from models.generators.guide import CHANNELS, COVERED, LIGHT, POINT, SHELL_COVERED, SHELL_LIGHT, SHELL_POINT, SHOULDERS, Guide
 from models.generators.layers import (
     GAIN,
     FullyConnectedLayer,
@@ -42,7 +42,6 @@ MOST_GUIDES, MOST_MATTES = 256, 16
 PAINTED = 128  # pixels: what w says is painted on maps of this size, as fine as the shell's, for all coarser layers
 LEAST_SHARE = 1e-3  # of a pixel: where less is covered nothing is seen
 PALETTE = ("shirt", "jacket", "hair")  # what w says the colour of; without a jacket it has the shirt's
-UNDERPAINTED = ("skin", "hair", "clothes")  # mattes of what is painted under what the network draws
 
 
 @dataclass(frozen=True)
@@ -58,16 +57,13 @@ class GuidedConfig(GeneratorConfig):
     palette: bool = False
     planes: PlanesConfig | None = None
     strands: bool = False
-    underpainting: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.guide_channels <= MOST_GUIDES:
             raise bad_config(f"guide_channels is {self.guide_channels}, expected 1 to {MOST_GUIDES}")
-        if not all(isinstance(value, bool) for value in (self.palette, self.strands, self.underpainting)):
-            raise bad_config("palette, strands and underpainting are true or false")
-        if self.underpainting and not (self.palette and set(UNDERPAINTED) <= set(self.mattes)):
-            raise bad_config(f"an underpainting needs a palette and mattes of {', '.join(UNDERPAINTED)}")
+        if not isinstance(self.palette, bool) or not isinstance(self.strands, bool):
+            raise bad_config("palette and strands are true or false")
         if (self.palette or self.planes or self.strands) and self.guide_channels != CHANNELS:
             raise bad_config(f"{self.guide_channels} guide maps cannot show a palette, planes or strands")
         if self.planes and (self.planes.w_dim != self.w_dim or self.planes.num_ws > self.num_ws):
@@ -99,7 +95,7 @@ class GuidedConfig(GeneratorConfig):
         )
         guides += len(self.mattes) * sum(self.channels[size] + 1 for size in self.block_resolutions)
         mapping = mapping_size(self, self.person.features or self.person.numbers or self.z_dim) - mapping_size(self, self.z_dim)
-        return super().size + guides + mapping + self.person.size + len(UNDERPAINTED) * self.underpainting
+        return super().size + guides + mapping + self.person.size
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
@@ -202,8 +198,6 @@ class GuidedSynthesisNetwork(nn.Module):
         self.palette = FullyConnectedLayer(config.w_dim, 3 * len(PALETTE)) if config.palette else None
         self.planes = Planes(config.planes) if config.planes else None
         self.strands = Strands() if config.strands else None
-        self.underpainting = nn.Parameter(torch.zeros(len(UNDERPAINTED))) if config.underpainting else None  # how strong each is
-        self.painted = [config.img_channels + config.mattes.index(name) for name in UNDERPAINTED] if config.underpainting else []
         self.dtype = torch.float32
         before = 0
         for resolution in self.block_resolutions:
@@ -242,16 +236,8 @@ class GuidedSynthesisNetwork(nn.Module):
                 x, image = x[..., *source], image[..., *source]
             x, image = block(x, image, ws[:, index : index + block.num_conv + 1].float(), told, self.dtype)
             index, before = index + block.num_conv, part
-        drawn = self.over_underpainting(cast(Tensor, image), told, ws)
+        drawn = cast(Tensor, image)
         return drawn if box is None else drawn[..., *box.inside(before).place]
-
-    def over_underpainting(self, drawn: Tensor, told: Tensor, ws: Tensor) -> Tensor:
-        """What the network drew (N, outputs, H, W), over the underpainting that its last layer's maps (N, G or more, H, W) show."""
-        if self.underpainting is None:
-            return drawn
-        shares = (drawn[:, self.painted] * 0.5 + 0.5).clamp(0, 1) * (2 * self.underpainting[:, None, None])
-        painted = sum(shares[:, index, None] * layer for index, layer in enumerate(underpainting(told, self.colours(ws[:, -1]))))
-        return torch.cat((drawn[:, :3] + painted, drawn[:, 3:]), dim=1)
 
     def colours(self, w: Tensor) -> Tensor:
         """Roots of the linear colours (N, 3, 3) of what ``PALETTE`` names, of people w (N, w_dim); for generators that have one."""
@@ -307,16 +293,6 @@ class GuidedSynthesisNetwork(nn.Module):
     def forward(self, ws: Tensor, noise: str = "const", seed: int | None = None, guide: Tensor | None = None) -> Tensor:
         """The picture (N, 3, R, R); one with a matte lies over the neutral backdrop, grey 0.5."""
         return over_backdrop(self.raw(ws, guide=guide)[:, : self.img_channels])
-
-
-def underpainting(maps: Tensor, colours: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What ``UNDERPAINTED`` names, each (N, 3, H, W), sRGB 0 to 1: the mesh as maps (N, G or more, H, W) show it, hair and clothes of roots
-    of colours (N, 3, 3) in the light there. Hair that hangs below the shell is lit as what it hangs on."""
-    share = maps[:, COVERED].clamp(min=LEAST_SHARE)
-    light = maps[:, LIGHT] / share
-    on_hair = maps[:, SHELL_LIGHT] + (1 - maps[:, SHELL_COVERED]) * light
-    _, clothes, hair = colours[:, :, :, None, None].unbind(dim=1)
-    return maps[:, SEEN_COLOUR] / share, hair * on_hair, clothes * light
 
 
 def joined(*parts: Tensor) -> Tensor:

@@ -176,7 +176,7 @@ def lively(generator: Generator, seed: int = 5) -> Generator:
     """Every value matters: biases, noise, averages, filters that are not symmetric."""
     draw = torch.Generator().manual_seed(seed)
     for name, value in generator.state_dict().items():
-        if name.endswith(("noise_strength", "bias", "w_avg", "affine.weight", "underpainting")):
+        if name.endswith(("noise_strength", "bias", "w_avg", "affine.weight")):
             value += torch.randn(value.shape, generator=draw) * 0.3
         elif name.endswith("magnitude_ema"):
             value.fill_(1.7)

@@ -23,7 +23,7 @@ from models.face.parameters import RigParameters
 from models.generators.checkpoints.checkpoint import load_generator, save_generator
 from models.generators.generator import Generator
 from models.generators.guide import CHANNELS, SHELL_COVERED, SHELL_POINT, SURFACE, GuideMesh, guide_maps
-from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, places, pyramid, underpainting
+from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, places, pyramid
 from models.generators.person import PersonConfig, PersonMapping, PersonNetwork, features_of_choices
 from models.generators.planes import PlanesConfig
 from models.generators.roi import Box
@@ -123,29 +123,6 @@ def test_strands_turn_with_the_head_and_fade_where_they_are_too_fine(face, mesh)
     assert strands.read(small, small.new_full((1, 1, 64, 64), 1 / 160))[:, 0].std() > 0.3
 
 
-def test_skin_hair_and_clothes_are_painted_where_their_mattes_are(face, mesh):
-    torch.manual_seed(0)
-    mattes = ("glasses", "clothes", "hair", "skin")
-    network = GuidedSynthesisNetwork(GuidedConfig(resolution=32, channels=SMALL, palette=True, mattes=mattes, underpainting=True))
-    maps, w = guide_maps(mesh, *heads(face, 1, 0.3), 32), torch.randn(1, network.num_ws, 512)
-    plain = network.raw(w, guide=maps)
-    skin, hair, clothes = underpainting(maps, network.colours(w[:, -1]))
-    inside = maps[0, 0] == 1
-    assert torch.allclose(skin[0][:, inside], maps[0, 11:14][:, inside]) and (skin[0][:, maps[0, 0] == 0] == 0).all()
-    lit = maps[0, 8:11][:, inside]
-    assert torch.allclose(clothes[0][:, inside], lit * network.colours(w[:, -1])[0, 1, :, None], atol=1e-6)
-    on_shell = maps[0, SURFACE] == 1
-    assert torch.allclose(
-        hair[0][:, on_shell], (maps[0, SURFACE + 1 : SURFACE + 4] * network.colours(w[:, -1])[0, 2, :, None, None])[:, on_shell], atol=1e-6
-    )
-    with torch.no_grad():
-        network.underpainting.copy_(torch.tensor([1.0, 0.5, 0.0]))
-    share = lambda name: (plain[:, 4 + mattes.index(name), None] * 0.5 + 0.5).clamp(0, 1)
-    over = plain[:, :3] + 2 * share("skin") * skin + share("hair") * hair
-    painted = network.raw(w, guide=maps)
-    assert torch.allclose(painted[:, :3], over, atol=1e-5) and torch.equal(painted[:, 3:], plain[:, 3:])
-
-
 def test_the_maps_steer_the_picture_and_w_says_who(face, mesh):
     torch.manual_seed(0)
     config = GuidedConfig(resolution=32, channels=SMALL, guide_channels=CHANNELS, person=PersonConfig(numbers=LATENTS))
@@ -166,15 +143,7 @@ def test_a_part_is_what_the_whole_shows_there(face, mesh):
     torch.manual_seed(0)
     sizes = SMALL | {64: 8, 128: 4, 256: 4}
     network = GuidedSynthesisNetwork(
-        GuidedConfig(
-            resolution=256,
-            channels=sizes,
-            palette=True,
-            planes=PlanesConfig(features=2, channels={4: 8}),
-            strands=True,
-            mattes=("skin", "hair", "clothes"),
-            underpainting=True,
-        )
+        GuidedConfig(resolution=256, channels=sizes, palette=True, planes=PlanesConfig(features=2, channels={4: 8}), strands=True)
     )
     maps, w = guide_maps(mesh, *heads(face, 2, 0.3), 256), torch.randn(2, 14, 512)
     whole = network.raw(w, guide=maps)
@@ -286,20 +255,17 @@ def test_a_training_begins_with_a_generator_of_its_sizes(folder, tmp_path):
 
 def test_what_is_new_changes_nothing_at_first(face, mesh):
     torch.manual_seed(0)
-    known_planes = PlanesConfig(features=2, channels={4: 6, 8: 5})
-    config = GuidedConfig(resolution=32, channels=SMALL, palette=True, planes=known_planes, mattes=("skin", "hair", "clothes"))
-    larger = dataclasses.replace(config, strands=True, underpainting=True)
-    finer = dataclasses.replace(larger, planes=PlanesConfig(features=2, channels={4: 6, 8: 5, 16: 4}))
-    known, maps = Generator.create(config), guide_maps(mesh, *heads(face, 2, 0.3), 32)
-    w = torch.randn(2, config.num_ws, 512)
-    before = known.synthesis.raw(w, guide=maps)
+    config = GuidedConfig(resolution=32, channels=SMALL, palette=True, planes=PlanesConfig(features=2, channels={4: 6, 8: 5}))
+    larger = dataclasses.replace(config, strands=True, planes=PlanesConfig(features=2, channels={4: 6, 8: 5, 16: 4}))
+    known = Generator.create(config)
+    check_growth(known, larger)
     with pytest.raises(StyleRigError, match="other sizes"):
-        check_growth(Generator.create(finer), config)
-    for grown, most in ((larger, 1e-6), (finer, 0.05)):  # planes of more pixels are read a little smoother
-        check_growth(known, grown)
-        network = GuidedSynthesisNetwork(grown)
-        take_weights(network, known.synthesis)
-        assert (network.raw(w, guide=maps) - before).abs().mean() < most * before.std()
+        check_growth(Generator.create(larger), config)
+    network = GuidedSynthesisNetwork(larger)
+    take_weights(network, known.synthesis)
+    maps, w = guide_maps(mesh, *heads(face, 2, 0.3), 32), torch.randn(2, larger.num_ws, 512)
+    before, after = known.synthesis.raw(w, guide=maps), network.raw(w, guide=maps)
+    assert (after - before).abs().mean() < 0.02 * before.std()  # planes of more pixels are read a little smoother
 
 
 def stopping(task: GuidedTask, images: int):
@@ -360,7 +326,7 @@ def test_a_file_of_one_is_read_back(tmp_path, planes):
 
 
 @pytest.mark.parametrize("wrong", [{"head": "/etc/passwd"}, {"person": {"numbers": -1}}, {"person": 3}, {"person": {"choices": [1]}},
-                                   {"mattes": ["a b"]}, {"guide_channels": 0}, {"person": {"numbers": 9999}}, {"palette": 3}, {"strands": 1}, {"underpainting": True, "palette": True},
+                                   {"mattes": ["a b"]}, {"guide_channels": 0}, {"person": {"numbers": 9999}}, {"palette": 3}, {"strands": 1},
                                    {"palette": True, "guide_channels": 3}, {"planes": 3}, {"planes": PLANES | {"features": 0}},
                                    {"planes": PLANES | {"channels": {"4": 8, "16": 8}}}, {"planes": PLANES | {"channels": [4]}},
                                    {"planes": PLANES | {"channels": {"4": "8"}}}, {"planes": PLANES | {"w_dim": 8}},

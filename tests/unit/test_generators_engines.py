@@ -37,9 +37,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TWO = StyleGAN2Config(resolution=64, z_dim=16, w_dim=24, mapping_lr_multiplier=0.01,
                       channels={4: 40, 8: 32, 16: 20, 32: 17, 64: 5}, conv_clamp=3.0)  # fmt: skip
 STUDIO = GeneratorConfig(resolution=32, channels={4: 24, 8: 16, 16: 16, 32: 8})
-GUIDED = GuidedConfig(resolution=64, channels={4: 24, 8: 16, 16: 16, 32: 20, 64: 8}, mattes=("skin", "hair", "clothes"), z_dim=16, w_dim=24)
+GUIDED = GuidedConfig(resolution=64, channels={4: 24, 8: 16, 16: 16, 32: 20, 64: 8}, mattes=("skin", "hair", "eyes"), z_dim=16, w_dim=24)
 SAID = dataclasses.replace(
-    GUIDED, palette=True, planes=PlanesConfig(features=3, channels={4: 9, 8: 7}, w_dim=24), strands=True, underpainting=True
+    GUIDED, palette=True, planes=PlanesConfig(features=3, channels={4: 9, 8: 7}, w_dim=24), strands=True
 )  # w speaks in the maps too
 
 

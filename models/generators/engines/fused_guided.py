@@ -63,10 +63,7 @@ class FusedGuided(FusedStyleGAN2):
         seen = self.seen(maps, sizes, w, slot)
         layers = cast(list[GuidedFusedLayer], [layer for layer in self.layers if layer.size <= sizes[-1]])
         told = [layer.told(seen[layer.size][0]) for layer in layers]
-        drawn = super().raw(w, told, box, slot)
-        place = (box or Box.whole(sizes[-1])).place
-        drawn[:, *place] = self.network.over_underpainting(drawn[None][..., *place], seen[sizes[-1]][..., *place], w[None])[0]
-        return drawn
+        return super().raw(w, told, box, slot)
 
     def seen(self, maps: Tensor, sizes: list[int], w: Tensor, slot: WorkerSlot) -> dict[int, Tensor]:
         """What layers of ``sizes`` are told by maps (1, G, R, R) and w (num_ws, w_dim), (1, C, S, S) each, as ``GuidedSynthesisNetwork.told``."""

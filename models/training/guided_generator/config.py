@@ -76,7 +76,7 @@ class GuidedPlan(Plan):
         return GuidedConfig(resolution=max(self.channels), channels=self.channels, mapping_layers=self.mapping_layers, mattes=mattes,
                             head=self.head, mapping_lr_multiplier=1.0, guide_channels=guide.CHANNELS, person=person,
                             palette=person.features > 0, planes=PlanesConfig() if person.features else None,
-                            strands=person.features > 0, underpainting=person.features > 0)  # fmt: skip
+                            strands=person.features > 0)  # fmt: skip
 
 
 def load_plan(path: str | Path) -> GuidedPlan:

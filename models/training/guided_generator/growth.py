@@ -13,7 +13,7 @@ from models.generators.guided import GuidedConfig
 
 
 def check_growth(begun: Generator, config: GuidedConfig) -> None:
-    """Raises StyleRigError unless ``begun`` is of ``config``, or would be with an underpainting, strands and finer planes."""
+    """Raises StyleRigError unless ``begun`` is of ``config``, or would be with strands and finer planes."""
     has = begun.config
     if isinstance(has, GuidedConfig) and has == without_new_parts(config, has):
         return
@@ -30,8 +30,7 @@ def without_new_parts(config: GuidedConfig, has: GuidedConfig) -> GuidedConfig:
     if planes and has.planes:
         coarse = {side: count for side, count in planes.channels.items() if side in has.planes.channels}
         planes = dataclasses.replace(planes, channels=coarse)
-    return dataclasses.replace(config, planes=planes, strands=config.strands and has.strands,
-                               underpainting=config.underpainting and has.underpainting)  # fmt: skip
+    return dataclasses.replace(config, planes=planes, strands=config.strands and has.strands)
 
 
 @torch.no_grad()
