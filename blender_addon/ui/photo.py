@@ -17,16 +17,18 @@ from ..errors import UserError
 from ..operators import AsyncOperator, Task
 from ..translations import tr
 from ..windows import redraw
-from .portrait import MODEL, PortraitOperator
+from . import thumbnails
+from .portrait import MODEL, POPUP_SCALE, PlacedPortraitOperator
 
 EFFORTS = (
     ("fast", "Fast", "Few steps: who it is, roughly", 1),
     ("fine", "Fine", "Many steps: as near as the model can come", 2),
 )
+PICTURE = "photo"  # name of the icon that shows what it looks like so far
 RUNNING: list[PhotoWork] = []  # those under way, for the panel
 
 
-class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
+class STYLERIG_OT_portrait_from_photo(PlacedPortraitOperator, bpy.types.Operator):
     """Build the rig of a person on one or several photos"""
 
     bl_idname = "stylerig.portrait_from_photo"
@@ -72,13 +74,14 @@ class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Wait in a thread also where a file browser or a dialog ends with this."""
         if self.asked:
+            self.fill_in_placing(context)
             return AsyncOperator.invoke(self, context, None)
         return AsyncOperator.execute(self, context)
 
     def work(self) -> Callable[[], Any]:
         settings, paths = backend_manager.launch_settings(), self.paths()
         request, work = request_of(paths, self.effort, self.face, self.model), PhotoWork()
-        self._work, self._source = work, tr("Photo {name}", name=paths[0].name)
+        self._work, self._shown, self._source = work, b"", tr("Photo {name}", name=paths[0].name)
         RUNNING.append(work)
 
         def fetch() -> tuple[dict, dict, Any]:
@@ -97,6 +100,9 @@ class STYLERIG_OT_portrait_from_photo(PortraitOperator, bpy.types.Operator):
         return found
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.type == "TIMER" and self._work.picture != self._shown:
+            self._shown = self._work.picture
+            thumbnails.show_file(PICTURE, self._shown)
         if event.type == "TIMER" and self._work.stage:
             context.workspace.status_text_set(f"{tr(self.waiting)}   {100 * self._work.done:.0f} %   {tr('(Esc: do not wait)')}")
             redraw("VIEW_3D")
@@ -138,9 +144,11 @@ class STYLERIG_FH_photo(bpy.types.FileHandler):
 
 
 def draw_progress(layout: bpy.types.UILayout) -> None:
-    """How far the one under way is."""
+    """How far those under way are, and what the last one looks like so far."""
     for work in RUNNING:
         layout.progress(factor=work.done, text=tr("Photo: {percent} %", percent=round(100 * work.done)))
+        if work is RUNNING[-1] and work.picture and (icon := thumbnails.icon_of(PICTURE)):
+            layout.template_icon(icon_value=icon, scale=POPUP_SCALE)
 
 
 CLASSES = (STYLERIG_OT_portrait_from_photo, STYLERIG_FH_photo)

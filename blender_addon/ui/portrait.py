@@ -143,34 +143,9 @@ class PortraitOperator(AsyncOperator):
         """Bring the rig into sight."""
 
 
-def build_or_replace(context: bpy.types.Context, portrait: dict, mesh: dict, replace: bool) -> bpy.types.Object:
-    """A new rig of the portrait, or the active one with its face."""
-    if not replace:
-        return build_rig(context, portrait, mesh)
-    rig = active_rig(context)
-    if rig is None:
-        raise UserError("no_rig", "There is no active rig to give the face to.", "Select a portrait's rig.")
-    replace_portrait(context, rig, portrait, mesh)
-    rig.stylerig.source = ""
-    return rig
+class PlacedPortraitOperator(PortraitOperator):
+    """One that can place its rig in sight, with a camera and controls; for a person it does unless told otherwise."""
 
-
-class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
-    """Draw a new face from a number and build its rig"""
-
-    bl_idname = "stylerig.new_portrait"
-    bl_label = "New Portrait"
-
-    seed: IntProperty(name="Seed", description="The same number is the same face, on every computer", default=7, min=0)
-    large_seed: StringProperty(
-        name="Large Seed", description="Instead of Seed, a number that its field cannot hold: up to 9223372036854775807",
-        options={"SKIP_SAVE"},
-    )  # fmt: skip
-    truncation: FloatProperty(**TRUNCATION)
-    model: StringProperty(**MODEL)
-    replace: BoolProperty(
-        name="Replace Active Rig", description="Give the active rig the face and keep its animation", options={"SKIP_SAVE"}
-    )
     in_sight: BoolProperty(
         name="Place in Sight", description="At the 3D cursor, beside what stands there, and framed in the views", options={"SKIP_SAVE"}
     )
@@ -183,15 +158,9 @@ class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
         options={"SKIP_SAVE"},
     )  # fmt: skip
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self.fill_in(context)
-        return super().invoke(context, event)
-
-    def fill_in(self, context: bpy.types.Context) -> None:
-        """What a person has not chosen: any face, in sight, and with a camera in a scene where nobody has placed one."""
+    def fill_in_placing(self, context: bpy.types.Context) -> None:
+        """What a person has not chosen: in sight, and with a camera in a scene where nobody has placed one."""
         chosen = self.properties.is_property_set
-        if not chosen("seed") and not self.large_seed:
-            self.seed = random.randrange(seeds.MAX_NUMBER)
         if not chosen("in_sight"):
             self.in_sight = True
         if not chosen("controls"):
@@ -207,6 +176,46 @@ class STYLERIG_OT_new_portrait(PortraitOperator, bpy.types.Operator):
             equip(context, rig)
         if self.camera:
             show_in_render(context.scene, rig)
+
+
+def build_or_replace(context: bpy.types.Context, portrait: dict, mesh: dict, replace: bool) -> bpy.types.Object:
+    """A new rig of the portrait, or the active one with its face."""
+    if not replace:
+        return build_rig(context, portrait, mesh)
+    rig = active_rig(context)
+    if rig is None:
+        raise UserError("no_rig", "There is no active rig to give the face to.", "Select a portrait's rig.")
+    replace_portrait(context, rig, portrait, mesh)
+    rig.stylerig.source = ""
+    return rig
+
+
+class STYLERIG_OT_new_portrait(PlacedPortraitOperator, bpy.types.Operator):
+    """Draw a new face from a number and build its rig"""
+
+    bl_idname = "stylerig.new_portrait"
+    bl_label = "New Portrait"
+
+    seed: IntProperty(name="Seed", description="The same number is the same face, on every computer", default=7, min=0)
+    large_seed: StringProperty(
+        name="Large Seed", description="Instead of Seed, a number that its field cannot hold: up to 9223372036854775807",
+        options={"SKIP_SAVE"},
+    )  # fmt: skip
+    truncation: FloatProperty(**TRUNCATION)
+    model: StringProperty(**MODEL)
+    replace: BoolProperty(
+        name="Replace Active Rig", description="Give the active rig the face and keep its animation", options={"SKIP_SAVE"}
+    )
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self.fill_in(context)
+        return super().invoke(context, event)
+
+    def fill_in(self, context: bpy.types.Context) -> None:
+        """What a person has not chosen: any face, and how it is placed."""
+        if not self.properties.is_property_set("seed") and not self.large_seed:
+            self.seed = random.randrange(seeds.MAX_NUMBER)
+        self.fill_in_placing(context)
 
     def work(self) -> Callable[[], Any]:
         settings = backend_manager.launch_settings()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bpy
 import bpy.utils.previews
 import numpy as np
@@ -17,6 +19,17 @@ def show(name: str, pixels: np.ndarray) -> int:
     preview = collection[name] if name in collection else collection.new(name)
     fill(preview, pixels)
     return preview.icon_id
+
+
+def show_file(name: str, data: bytes) -> int:
+    """Put the picture in a PNG file's bytes into the icon of this name; returns its id."""
+    collection, path = previews(), Path(bpy.app.tempdir) / f"stylerig-{name}.png"
+    path.write_bytes(data)
+    if name in collection:
+        collection[name].reload()
+    else:
+        collection.load(name, str(path), "IMAGE")
+    return collection[name].icon_id
 
 
 def fill(preview: bpy.types.ImagePreview, pixels: np.ndarray) -> None:

@@ -73,6 +73,27 @@ def test_of_several_photos_the_face_is_named_on_the_first(server, empty_scene, p
     assert begun["faces"] == [2] and len(begun["photos"]) == 2
 
 
+def test_its_rig_can_be_placed_as_a_new_portrait_is(server, empty_scene, photo):
+    bpy.context.scene.cursor.location = (0.5, 0, 0)
+    bpy.ops.stylerig.portrait_from_photo(filepath=str(photo), in_sight=True, camera=True, controls=True)
+    rig = bpy.context.view_layer.objects.active
+    assert rig.location.x == pytest.approx(0.5) and bpy.context.scene.camera is not None
+    assert bpy.context.scene.render.engine == "STYLERIG" and "jawOpen" in rig
+
+
+def test_how_it_looks_so_far_is_an_icon(extension, part, tmp_path):
+    thumbnails, seen = part("ui.thumbnails"), []
+    for brightness in (0.2, 0.8):
+        image = bpy.data.images.new("so far", 8, 8)
+        image.pixels[:] = [brightness] * 256
+        image.filepath_raw, image.file_format = str(tmp_path / "so_far.png"), "PNG"
+        image.save()
+        thumbnails.show_file("photo", (tmp_path / "so_far.png").read_bytes())
+        preview = thumbnails.previews()["photo"]
+        seen.append((*preview.image_size, preview.image_pixels_float[0]))
+    assert seen[0][:2] == seen[1][:2] == (8, 8) and 0 < seen[0][2] < 0.3 < 0.5 < seen[1][2] < 1
+
+
 def test_a_photo_of_nobody_and_one_that_is_not_there_are_told(server, empty_scene, photo, part, tmp_path):
     photo.write_bytes(b"nobody")
     with pytest.raises(RuntimeError, match="no face"):
