@@ -25,11 +25,8 @@ def show_file(name: str, data: bytes) -> int:
     """Put the picture in a PNG file's bytes into the icon of this name; returns its id."""
     collection, path = previews(), Path(bpy.app.tempdir) / f"stylerig-{name}.png"
     path.write_bytes(data)
-    if name in collection:
-        collection[name].reload()
-    else:
-        collection.load(name, str(path), "IMAGE")
-    return collection[name].icon_id
+    collection.pop(name, None)
+    return collection.load(name, str(path), "IMAGE", True).icon_id  # True: read again, though it was before
 
 
 def fill(preview: bpy.types.ImagePreview, pixels: np.ndarray) -> None:
