@@ -22,11 +22,21 @@ def show(name: str, pixels: np.ndarray) -> int:
 
 
 def show_file(name: str, data: bytes) -> int:
-    """Put the picture in a PNG file's bytes into the icon of this name; returns its id."""
-    collection, path = previews(), Path(bpy.app.tempdir) / f"stylerig-{name}.png"
+    """Put the picture in a PNG file's bytes into the icon of this name; returns its id.
+
+    Blender's own icons of files are kept in a folder of the user's, where a photo has no place.
+    """
+    path = Path(bpy.app.tempdir) / f"stylerig-{name}.png"
     path.write_bytes(data)
-    collection.pop(name, None)
-    return collection.load(name, str(path), "IMAGE", True).icon_id  # True: read again, though it was before
+    image = bpy.data.images.load(str(path))
+    try:
+        width, height = image.size
+        pixels = np.empty((height, width, 4), np.float32)
+        image.pixels.foreach_get(pixels.ravel())
+    finally:
+        bpy.data.images.remove(image)
+        path.unlink()
+    return show(name, pixels)
 
 
 def fill(preview: bpy.types.ImagePreview, pixels: np.ndarray) -> None:

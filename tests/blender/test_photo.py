@@ -83,15 +83,17 @@ def test_its_rig_can_be_placed_as_a_new_portrait_is(server, empty_scene, photo):
 
 def test_how_it_looks_so_far_is_an_icon(extension, part, tmp_path):
     thumbnails, seen = part("ui.thumbnails"), []
+    before = len(bpy.data.images) + 2
     for brightness in (0.2, 0.8):
         image = bpy.data.images.new("so far", 8, 8)
-        image.pixels[:] = [brightness] * 256
+        image.pixels[:] = [brightness, brightness, brightness, 1] * 64
         image.filepath_raw, image.file_format = str(tmp_path / "so_far.png"), "PNG"
         image.save()
         thumbnails.show_file("photo", (tmp_path / "so_far.png").read_bytes())
         preview = thumbnails.previews()["photo"]
         seen.append((*preview.image_size, preview.image_pixels_float[0]))
-    assert seen[0][:2] == seen[1][:2] == (8, 8) and 0 < seen[0][2] < 0.3 < 0.5 < seen[1][2] < 1
+    assert seen[0] == pytest.approx((8, 8, 0.2), abs=0.01) and seen[1] == pytest.approx((8, 8, 0.8), abs=0.01)
+    assert len(bpy.data.images) == before
 
 
 def test_a_photo_of_nobody_and_one_that_is_not_there_are_told(server, empty_scene, photo, part, tmp_path):
