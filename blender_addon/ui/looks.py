@@ -148,9 +148,22 @@ class STYLERIG_OT_clear_reference(LookOperator, bpy.types.Operator):
     bl_label = "Clear Reference"
 
     index: IntProperty(name="Index", description="Which look of the list; -1 is the chosen one", default=-1, options={"SKIP_SAVE"})
+    target: EnumProperty(name="Target", description="Whose look it is", items=TARGETS, options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return looks.has_styles(context.scene.stylerig.image_look) or super().poll(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if self.target == "RIG":
+            return super().execute(context)
+        self.clear(context.scene.stylerig.image_look)
+        return {"FINISHED"}
 
     def change_look(self, rig: bpy.types.Object, index: int) -> None:
-        look = rig.stylerig.looks[index]
+        self.clear(rig.stylerig.looks[index])
+
+    def clear(self, look: looks.StyleRigLook) -> None:
         look.style = look.reference = ""
 
 
@@ -164,9 +177,12 @@ class STYLERIG_OT_look_reference(AsyncOperator, bpy.types.Operator):
 
     filepath: StringProperty(name="File", description="The picture whose style is taken", subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_image: BoolProperty(default=True, options={"HIDDEN"})
+    target: EnumProperty(name="Target", description="Whose look it is", items=TARGETS, options={"SKIP_SAVE"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
+        if looks.has_styles(context.scene.stylerig.image_look):
+            return True
         if not has_editable_rig(cls, context):
             return False
         look = chosen(active_rig(context))
@@ -177,20 +193,23 @@ class STYLERIG_OT_look_reference(AsyncOperator, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def work(self) -> Callable[[], Any]:
-        rig = active_rig(bpy.context)
-        look, settings = chosen(rig), backend_manager.launch_settings()
-        if rig is None or look is None:
+        on_image, rig = self.target == "IMAGE", active_rig(bpy.context)
+        look, settings = bpy.context.scene.stylerig.image_look if on_image else chosen(rig), backend_manager.launch_settings()
+        if look is None or not looks.has_styles(look):
             raise UserError("no_look", "There is no such look.", "Choose one in the list.")
-        self._rig, self._index = key_of(rig), rig.stylerig.active_look
+        if rig is not None:
+            self._rig, self._index = key_of(rig), rig.stylerig.active_look
         asked, pixels = looks.request_of(look), reference_pixels(Path(bpy.path.abspath(self.filepath)))
         return lambda: backend_manager.BACKEND.client(settings).look_style(asked, pixels)
 
     def finish(self, context: bpy.types.Context, value: str) -> set[str]:
-        rig = found(bpy.data.objects, self._rig)
-        if rig is None or self._index >= len(rig.stylerig.looks):
-            self.report({"ERROR"}, "The rig is gone")
-            return {"CANCELLED"}
-        look = rig.stylerig.looks[self._index]
+        look = context.scene.stylerig.image_look
+        if self.target == "RIG":
+            rig = found(bpy.data.objects, self._rig)
+            if rig is None or self._index >= len(rig.stylerig.looks):
+                self.report({"ERROR"}, "The rig is gone")
+                return {"CANCELLED"}
+            look = rig.stylerig.looks[self._index]
         look.reference, look.style = Path(self.filepath).name, value
         return {"FINISHED"}
 
@@ -322,24 +341,26 @@ def draw(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
         column.operator("stylerig.move_look", text="", icon=icon).direction = direction
     look = chosen(rig)
     if look is not None:
-        draw_look(layout, look)
+        draw_look(layout, look, "RIG")
         layout.prop(look, "mask")
-        if looks.has_styles(look):
-            row = layout.row(align=True)
-            row.operator("stylerig.look_reference", text=look.reference or None, translate=not look.reference, icon="IMAGE_REFERENCE")
-            if look.reference:
-                row.operator("stylerig.clear_reference", text="", icon="X")
 
 
-def draw_look(layout: bpy.types.UILayout, look: looks.StyleRigLook) -> None:
-    """What any look takes: strength, label, seed."""
+def draw_look(layout: bpy.types.UILayout, look: looks.StyleRigLook, target: str) -> None:
+    """What any look takes: strength, label, style."""
     column = layout.column()
     column.use_property_split = True
     column.prop(look, "strength", slider=True)
     if looks.names_of(look):
         column.prop(look, "label")
-    if looks.has_styles(look) and not look.style:
+    if not looks.has_styles(look):
+        return
+    if not look.style:
         column.prop(look, "seed")
+    row = layout.row(align=True)
+    shown = {"text": look.reference, "translate": False} if look.reference else {}
+    row.operator("stylerig.look_reference", icon="IMAGE_REFERENCE", **shown).target = target
+    if look.reference:
+        row.operator("stylerig.clear_reference", text="", icon="X").target = target
 
 
 class STYLERIG_PT_image_looks(bpy.types.Panel):
@@ -353,7 +374,7 @@ class STYLERIG_PT_image_looks(bpy.types.Panel):
         shown = look.name or tr("Choose Look")
         layout.operator("stylerig.add_look", text=shown, translate=False, icon="SHADERFX").target = "IMAGE"
         if look.name:
-            draw_look(layout, look)
+            draw_look(layout, look, "IMAGE")
         layout.operator("stylerig.look_image", icon="IMAGE_DATA")
 
 

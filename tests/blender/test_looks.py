@@ -136,6 +136,20 @@ def test_a_picture_gives_a_style_until_it_is_cleared(rig, asked, server, tmp_pat
     assert not bpy.ops.stylerig.look_reference.poll()
 
 
+def test_a_look_on_an_image_takes_its_style_from_a_picture_too(rig, server, tmp_path):
+    bpy.ops.stylerig.add_look(name="styles", target="IMAGE")
+    path, look = picture(tmp_path, 64, 64), bpy.context.scene.stylerig.image_look
+    assert bpy.ops.stylerig.look_reference(filepath=str(path), target="IMAGE") == {"FINISHED"}
+    assert look.style and look.reference == path.name and not rig.stylerig.looks
+    bpy.data.images.new("plate", 8, 8)
+    assert bpy.ops.stylerig.look_image(image="plate") == {"FINISHED"}
+    sent = [body["look"] for where, body in server.requests if where.startswith("/v1/looks/")]
+    assert sent[-1]["style"] == look.style and "seed" not in sent[-1]
+    assert bpy.ops.stylerig.clear_reference(target="IMAGE") == {"FINISHED"} and not look.style and not look.reference
+    bpy.ops.stylerig.add_look(name="drawing", target="IMAGE")
+    assert not bpy.ops.stylerig.look_reference.poll() and not bpy.ops.stylerig.clear_reference.poll()
+
+
 def picture(folder: Path, width: int, height: int) -> Path:
     image = bpy.data.images.new("reference", width, height)
     image.pixels.foreach_set(np.random.default_rng(1).random(width * height * 4).astype(np.float32))
