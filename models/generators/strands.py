@@ -19,6 +19,9 @@ HIGHEST, LOWEST = 1.6, -2.4  # of the canonical place, in half heads, that the f
 SHARPEST = 1.0  # lines a pixel: finer ones are not seen, and from half of that on they fade out
 
 
+FACE_TURN, FACE_TOP, FACE_EDGE = 0.55, 0.25, 0.2  # radians to a side, half heads; and how soft: no strands hang before the face
+
+
 class Strands(nn.Module):
     """Reads the pattern, the same for everybody."""
 
@@ -40,11 +43,12 @@ class Strands(nn.Module):
         ``width`` (N, 1, H, W) is how much of a turn round the head a pixel there is wide: what is too fine for it fades out.
         """
         x, y, z = place.unbind(dim=1)
-        down = (HIGHEST - y) / (HIGHEST - LOWEST) * 2 - 1
-        grid = torch.stack((torch.atan2(x, z) / math.pi, down), dim=-1)
+        turn, down = torch.atan2(x, z), (HIGHEST - y) / (HIGHEST - LOWEST) * 2 - 1
+        grid = torch.stack((turn / math.pi, down), dim=-1)
         lines = F.grid_sample(self.pattern.expand(len(place), -1, -1, -1), grid, padding_mode="border", align_corners=True)
         count = width.new_tensor(OCTAVES)[:, None, None]
-        return lines * (2 - 2 / SHARPEST * count * width).clamp(0, 1)
+        off_face = torch.maximum((turn.abs() - FACE_TURN) / FACE_EDGE, (y - FACE_TOP) / FACE_EDGE).clamp(0, 1)
+        return lines * (2 - 2 / SHARPEST * count * width).clamp(0, 1) * off_face[:, None]
 
 
 def widths(place: Tensor) -> Tensor:

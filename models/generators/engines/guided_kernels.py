@@ -13,7 +13,7 @@ from models.compiling import compiled
 from models.generators import guide
 from models.generators.guided import LEAST_SHARE, PALETTE
 from models.generators.planes import AXES, SPREAD
-from models.generators.strands import HIGHEST, LOWEST, OCTAVES, SHARPEST
+from models.generators.strands import FACE_EDGE, FACE_TOP, FACE_TURN, HIGHEST, LOWEST, OCTAVES, SHARPEST
 
 SHOULDERS, LIGHT, SHELL_LIGHT = (part.start for part in (guide.SHOULDERS, guide.LIGHT, guide.SHELL_LIGHT))
 COVERED, POINT, SHELL_COVERED, SHELL_POINT = (part.start for part in (guide.COVERED, guide.POINT, guide.SHELL_COVERED, guide.SHELL_POINT))
@@ -21,6 +21,7 @@ COLOURED = 3 * len(PALETTE)  # channels of clothes and hair in their colours
 PLANES = np.array(AXES)
 STRANDS = np.array(OCTAVES, np.float32)
 _0, _HALF, _1, _2, _LEAST, _SPREAD = (np.float32(value) for value in (0, 0.5, 1, 2, LEAST_SHARE, SPREAD))
+_FACE_TURN, _FACE_TOP, _FACE_EDGE = (np.float32(value) for value in (FACE_TURN, FACE_TOP, FACE_EDGE))
 _HIGHEST, _DOWN, _TURN, _FADE = (np.float32(value) for value in (HIGHEST, 1 / (HIGHEST - LOWEST), 0.5 / math.pi, 2 / SHARPEST))
 
 
@@ -68,8 +69,10 @@ def read_strands(pattern, point, share, width, out):
         out[:] = _0
         return
     of, rows, around = max(share, _LEAST), pattern.shape[0] - 1, pattern.shape[1] - 1
-    across = (np.float32(math.atan2(point[0] / of, point[2] / of)) * _TURN + _HALF) * np.float32(around)
-    down = min(max((_HIGHEST - point[1] / of) * _DOWN, _0), _1) * np.float32(rows)
+    turn, height = np.float32(math.atan2(point[0] / of, point[2] / of)), point[1] / of
+    off_face = min(max(max(abs(turn) - _FACE_TURN, height - _FACE_TOP) / _FACE_EDGE, _0), _1) * share
+    across = (turn * _TURN + _HALF) * np.float32(around)
+    down = min(max((_HIGHEST - height) * _DOWN, _0), _1) * np.float32(rows)
     left, top = min(max(int(across), 0), around), int(down)
     right, bottom = min(left + 1, around), min(top + 1, rows)
     x, y = across - np.float32(left), down - np.float32(top)
@@ -77,7 +80,7 @@ def read_strands(pattern, point, share, width, out):
         above = (_1 - x) * pattern[top, left, octave] + x * pattern[top, right, octave]
         below = (_1 - x) * pattern[bottom, left, octave] + x * pattern[bottom, right, octave]
         fade = min(max(_2 - _FADE * STRANDS[octave] * width, _0), _1)
-        out[octave] = ((_1 - y) * above + y * below) * fade * share
+        out[octave] = ((_1 - y) * above + y * below) * fade * off_face
 
 
 @compiled
