@@ -120,7 +120,9 @@ def test_strands_turn_with_the_head_and_fade_where_they_are_too_fine(face, mesh)
     assert np.corrcoef(lines[0][seen], lines[1][nearest[seen]])[0, 1] > 0.9
     small = places(F.avg_pool2d(straight, 4), SHELL_COVERED, SHELL_POINT)
     assert strands.read(small, small.new_full((1, 1, 64, 64), 1 / 160))[:, 1:].abs().max() == 0  # more than a line a pixel
-    assert strands.read(small, small.new_full((1, 1, 64, 64), 1 / 160))[:, 0].std() > 0.3
+    assert strands.read(small, small.new_full((1, 1, 64, 64), 1 / 160))[:, 0].std() > 0.2
+    face_side = places(straight, SHELL_COVERED, SHELL_POINT)[0, :, 150, 128]
+    assert face_side[2] > 0.6 and (strands.read(face_side[None, :, None, None], torch.zeros(1, 1, 1, 1)) == 0).all()  # none before the face
 
 
 def test_the_maps_steer_the_picture_and_w_says_who(face, mesh):
