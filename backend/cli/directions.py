@@ -4,6 +4,7 @@ python -m backend directions sefa --generator G --layers 0-1,4 --count 10 --outp
 python -m backend directions boundary --generator G --scores studio --attributes age,beard --output DIR --report table.md
 python -m backend directions boundary --generator G --scores scores.csv --condition smile --output DIR
 python -m backend directions boundary --generator G --scores quality --samples 2000 --output DIR
+python -m backend directions published stylegan_ffhq_age_w_boundary.npy --generator G --output D.safetensors
 python -m backend directions attributes --generator models/weights/NAME-generator.safetensors --output models/weights/NAME-directions.safetensors
 """
 
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     methods = parser.add_subparsers(dest="method", required=True, metavar="METHOD")
     add_sefa(methods.add_parser("sefa", help="from the weights alone: what changes pictures most"))
     add_boundary(methods.add_parser("boundary", help="from scores: InterFaceGAN's attributes"))
+    add_published(methods.add_parser("published", help="of boundaries in .npy files, as InterFaceGAN publishes them"))
     add_attributes(methods.add_parser("attributes", help="the sliders of a generator that the studio taught"))
 
 
@@ -74,6 +76,17 @@ def add_boundary(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="boundaries.safetensors, and each as .npy")
     parser.add_argument("--report", type=Path, metavar="FILE", help="the tables of the paper, in Markdown")
+    add_sheet(parser)
+
+
+def add_published(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("boundaries", type=Path, nargs="+", metavar="NPY", help="files whose names say what they are of")
+    add_generator(parser)
+    parser.add_argument(
+        "--condition", type=names, default=[], metavar="NPY", help="boundaries whose attributes shall stay, with commas between"
+    )
+    parser.add_argument("--space", choices=("w", "z"), default="w")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="safetensors file")
     add_sheet(parser)
 
 
@@ -121,14 +134,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_sheet(arguments)
     generator = load_generator(arguments.generator, device=choose_device(arguments.device))
-    return {"sefa": run_sefa, "boundary": run_boundary, "attributes": run_attributes}[arguments.method](arguments, generator)
+    return {"sefa": run_sefa, "boundary": run_boundary, "published": run_published, "attributes": run_attributes}[arguments.method](
+        arguments, generator
+    )
 
 
 def check_sheet(arguments: argparse.Namespace) -> None:
     """Raise StyleRigError for a sheet that could not be drawn or written, before the long way there."""
     if arguments.sheet and arguments.sheet.suffix.lower() not in SHEETS:
         raise StyleRigError(f"{arguments.sheet} names no picture.", f"Choose a name that ends in {', '.join(SHEETS)}.", code="bad_option")
-    if arguments.sheet and arguments.method == "boundary" and arguments.space == "z":
+    if arguments.sheet and arguments.method in ("boundary", "published") and arguments.space == "z":
         raise StyleRigError("A sheet shows directions in W only.", "Leave --sheet out, or choose --space w.", code="bad_option")
 
 
@@ -169,6 +184,23 @@ def run_attributes(arguments: argparse.Namespace, generator: Generator) -> int:
     for name, (low, high), unit in zip(header.names, header.ranges, header.units, strict=True):
         print(f"{name}: {low:g} to {high:g}, 1 is {unit:.3g} in w")
     write_sheet(arguments, generator, directions, SMALL)
+    return 0
+
+
+def run_published(arguments: argparse.Namespace, generator: Generator) -> int:
+    import torch
+
+    from models.editing.attributes import directions_of_normals
+    from models.editing.boundary import attribute_by_name, project
+    from models.editing.directions import save_directions
+
+    width = generator.w_dim if arguments.space == "w" else generator.z_dim
+    normals = {attribute_by_name(path): normal_of(str(path), width, arguments.space) for path in arguments.boundaries}
+    kept = {attribute_by_name(path): normal_of(path, width, arguments.space) for path in arguments.condition}
+    rows = torch.stack([project(normal, list(kept.values()), name) for name, normal in normals.items()])
+    directions = directions_of_normals(generator, tuple(normals), rows, tuple(kept), arguments.space, arguments.distance)
+    print(save_directions(directions, arguments.output))
+    write_sheet(arguments, generator, directions)
     return 0
 
 

@@ -55,7 +55,13 @@ def train_attributes(
 
 def directions_of(generator: Generator, attributes: Attributes, space: str, reach: float = REACH) -> Directions:
     """The attributes' normals as directions that move all of w, or z."""
-    names = tuple(attributes.trained)
+    return directions_of_normals(generator, tuple(attributes.trained), attributes.normals, attributes.conditions, space, reach)
+
+
+def directions_of_normals(
+    generator: Generator, names: tuple[str, ...], normals: Tensor, conditions: tuple[str, ...], space: str, reach: float = REACH
+) -> Directions:
+    """Normals (M, D) of boundaries, wherever they are from, as directions that move all of w, or z."""
     header = Header(
         kind="interfacegan",
         space=space,
@@ -63,9 +69,9 @@ def directions_of(generator: Generator, attributes: Attributes, space: str, reac
         layers=tuple(range(len(style_layers(generator.synthesis)))),
         names=names,
         ranges=((-reach, reach),) * len(names),
-        conditions=attributes.conditions,
+        conditions=conditions,
     )
-    return Directions(header, attributes.normals)
+    return Directions(header, normals)
 
 
 def report(attributes: Attributes, scores: Scores, title: str) -> str:

@@ -27,6 +27,7 @@ SPLIT = 0.7  # share of each end that the plane is fitted to; the rest validates
 LEAST = 10  # codes of an end
 LARGEST_FILE = 1 << 20
 INDEPENDENT = 1e-4  # what must be left of a direction of length 1 for it to have one of its own
+PUBLISHED_MODELS = ("stylegan_ffhq_", "stylegan_celebahq_", "pggan_celebahq_")  # what names of published boundaries begin with
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +180,12 @@ def read_npy_header(path: str | Path, data: bytes) -> tuple[tuple[int, ...], np.
     if dtype.kind != "f":
         raise bad_boundary(path, f"its array holds {'Python objects' if dtype.hasobject else dtype}, not floating-point numbers")
     return shape, dtype, stream.tell()
+
+
+def attribute_by_name(path: str | Path) -> str:
+    """What a boundary is of, by its file's name: "age" of ``stylegan_ffhq_age_w_boundary.npy``, "age_c_smile" with a condition."""
+    stem = Path(path).stem.removesuffix("_boundary").removesuffix("_w")
+    return next((stem.removeprefix(model) for model in PUBLISHED_MODELS if stem.startswith(model)), stem)
 
 
 def space_by_name(path: str | Path) -> str | None:

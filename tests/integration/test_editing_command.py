@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from backend.cli import directions as command
@@ -109,6 +110,21 @@ def test_boundaries_of_a_persons_own_scores(generators, scores, capsys, tmp_path
     assert np.allclose(np.load(tmp_path / "out" / "stylegan2_age_w_boundary.npy"), found.rows[:1], atol=1e-6)
     table = (tmp_path / "table.md").read_text()
     assert table in out and "600 codes in W, scores by people.csv" in table and "Correlation of attributes" in table
+
+
+def test_published_boundaries_become_directions(generators, capsys, tmp_path):
+    rows = torch.nn.functional.normalize(torch.randn(2, SIZES["w_dim"], generator=torch.Generator().manual_seed(1)), dim=1)
+    for name, row in zip(("age", "smile"), rows, strict=True):
+        np.save(tmp_path / f"stylegan_ffhq_{name}_w_boundary.npy", row[None].numpy())
+    age, smile = (tmp_path / f"stylegan_ffhq_{name}_w_boundary.npy" for name in ("age", "smile"))
+    given = ("published", age, "--generator", generators["stylegan2"], "--condition", smile, "--output", tmp_path / "d.safetensors")
+    status, out, err = call(capsys, *given, "--distance", 2, "--sheet", tmp_path / "d.jpg", "--steps", 3)
+    assert status == 0, err
+    found = load_directions(tmp_path / "d.safetensors", load_generator(generators["stylegan2"]))
+    assert found.header.names == ("age",) and found.header.conditions == ("smile",) and found.header.ranges == ((-2, 2),)
+    assert abs(float(found.rows[0] @ rows[1])) < 1e-5 and float(found.rows[0] @ rows[0]) > 0.9
+    assert (tmp_path / "d.jpg").is_file() and "d.safetensors" in out
+    assert call(capsys, *given, "--space", "z")[0] == 2
 
 
 @pytest.mark.parametrize("options", [("--attributes", "beauty"), ("--condition", "yaw")])
