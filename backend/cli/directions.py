@@ -211,7 +211,8 @@ def run_boundary(arguments: argparse.Namespace, generator: Generator) -> int:
 
     check_attributes(arguments, generator)
     codes, scores = scored_codes(arguments, generator)
-    wanted = arguments.attributes or {STUDIO: STUDIO_ATTRIBUTES, QUALITY: (QUALITY,)}.get(arguments.scores, scores.names)
+    usual = tuple(name for name in STUDIO_ATTRIBUTES if name in scores.names)
+    wanted = arguments.attributes or {STUDIO: usual, QUALITY: (QUALITY,)}.get(arguments.scores, scores.names)
     given = {Path(name).stem: normal_of(name, codes.shape[1], arguments.space) for name in arguments.condition if is_file(name)}
     conditions = [Path(name).stem if is_file(name) else name for name in arguments.condition]
     attributes = train_attributes(codes, scores, wanted, conditions, given, arguments.chosen, arguments.seed, Progress("boundaries"))
@@ -236,12 +237,11 @@ def check_attributes(arguments: argparse.Namespace, generator: Generator) -> Non
     import torch
 
     from models.editing.scores import Scores, read_scores
-    from models.editing.studio_scores import check_studio, is_studio, studio_scores
+    from models.editing.studio_people import people_of, taught_by_studio
 
-    if arguments.scores == STUDIO:
-        check_studio(generator)
     if arguments.scores in (STUDIO, QUALITY):
-        known = studio_scores(torch.zeros(1, generator.z_dim)).names if is_studio(generator) else ()
+        of_z = arguments.scores == STUDIO or taught_by_studio(generator)
+        known = people_of(generator).scores(torch.zeros(1, generator.z_dim)).names if of_z else ()
         scores = Scores((QUALITY, *known) if arguments.scores == QUALITY else known, torch.empty(0, 0))
     else:
         _, scores = read_scores(arguments.scores)

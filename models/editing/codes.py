@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.editing.scores import Scores
-from models.editing.studio_scores import check_studio, studio_scores
+from models.editing.studio_people import people_of
 from models.generators import Generator, latents_from_seed
 from models.generators.stylegan2 import normalize_2nd_moment
 
@@ -45,11 +45,11 @@ def studio_codes(
 
     Raises StyleRigError for a generator that the studio did not teach.
     """
-    check_studio(generator)
+    people = people_of(generator)
     codes, values = [], []
     names: tuple[str, ...] = ()
     for done, z in drawn(generator, count, seed):
-        scores = studio_scores(z)
+        scores = people.scores(z)
         codes.append(code_of(generator, z, space))
         values.append(scores.values)
         names = scores.names

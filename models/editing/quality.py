@@ -13,7 +13,7 @@ from torch import Tensor
 from models.editing.codes import Progress, no_progress
 from models.editing.inversion.finding import ROUNDS, Pyramid, look, told, verified
 from models.editing.scores import Scores
-from models.editing.studio_scores import is_studio, studio_scores
+from models.editing.studio_people import people_of, taught_by_studio
 from models.generators import Generator, latents_from_seed
 from models.perception.face_finder import FaceFinder
 
@@ -31,9 +31,9 @@ def quality_scores(generator: Generator, seeds: Sequence[int], finder: FaceFinde
         values += [quality_of(((picture + 1) / 2).clamp(0, 1), finder) for picture in pictures]
         progress(len(values), len(z))
     own = Scores((NAME,), torch.tensor(values)[:, None])
-    if not is_studio(generator):
+    if not taught_by_studio(generator):
         return own
-    known = studio_scores(z)
+    known = people_of(generator).scores(z)
     return Scores(own.names + known.names, torch.cat((own.values, known.values), dim=1))
 
 

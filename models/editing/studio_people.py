@@ -12,7 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.editing.studio_scores import check_studio
+from models.editing.scores import Scores
+from models.editing.studio_scores import check_studio, is_studio, studio_scores
 from models.errors import StyleRigError
 from models.face import load_face_model
 from models.generators import Generator
@@ -54,9 +55,18 @@ class People(Protocol):
         """w (N, D), not truncated."""
         ...
 
+    def scores(self, z: Tensor) -> Scores:
+        """What z (N, z_dim) means, by attribute."""
+        ...
+
     def rig(self, numbers: Tensor) -> Tensor:
         """What of the rig w says (N, R)."""
         ...
+
+
+def taught_by_studio(generator: Generator) -> bool:
+    """Whether it is known what z of a generator means."""
+    return is_studio(generator) or (isinstance(generator.config, GuidedConfig) and generator.config.person.features > 0)
 
 
 def people_of(generator: Generator) -> People:
@@ -121,6 +131,9 @@ class ScenePeople:
 
     def codes(self, numbers: Tensor) -> Tensor:
         return self.generator.mapping(numbers.to(self.generator.w_avg.device))[:, 0].cpu()
+
+    def scores(self, z: Tensor) -> Scores:
+        return studio_scores(z)
 
     def rig(self, numbers: Tensor) -> Tensor:
         features = scene_features(numbers[:, :LATENT_SIZE])
@@ -203,6 +216,28 @@ class DescribedPeople:
 
     def codes(self, numbers: Tensor) -> Tensor:
         return self.mapping.from_features(numbers.to(self.generator.w_avg.device)).cpu()
+
+    @torch.no_grad()
+    def scores(self, z: Tensor) -> Scores:
+        """Beard, moustache and glasses are 0–1, make-up and grey how much there is of it, the others as ``synthetic.description`` counts them."""
+        numbers = self.mapping.features(z.to(self.generator.w_avg.device)).cpu()
+        of = lambda *names: numbers[:, [self.place[name] for name in names]]
+        colour = of("hair_colour_r", "hair_colour_g", "hair_colour_b")
+        columns = {
+            "age": of("age"),
+            "masculine": of("masculine"),
+            "beard": of("beard:goatee", "beard:full").sum(dim=1),
+            "moustache": of("beard:moustache"),
+            "glasses": 1 - of("glasses:none"),
+            "make_up": of("foundation", "lipstick", "eye_shadow", "eye_liner", "blush").mean(dim=1),
+            "hair_length": of("front", "top", "side", "back").mean(dim=1),
+            "dark_hair": -colour.mean(dim=1),
+            "red_hair": colour[:, 0] - colour[:, 1],
+            "grey": of("white"),
+            "freckles": of("freckles"),
+            "stubble": of("stubble"),
+        }
+        return Scores(tuple(columns), torch.stack([column.flatten() for column in columns.values()], dim=1))
 
     def rig(self, numbers: Tensor) -> Tensor:
         return numbers[:, :0]

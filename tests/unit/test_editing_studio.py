@@ -56,6 +56,20 @@ def test_what_a_scene_changes_is_one_attribute(shipped):
     assert float(levels[0] / levels[1]) == pytest.approx(1, abs=0.05)  # as bright a light on both
 
 
+def test_described_people_are_scored_by_what_describes_them(guided, monkeypatch):
+    people = people_of(guided)
+    numbers = people.draw(50, 5)
+    z = torch.zeros(50, guided.z_dim)
+    names = people.scores(z).names
+    assert set(names) >= {"age", "beard", "glasses", "make_up", "grey", "hair_length", "freckles"}
+    for name in set(names) & set(PERSON_CONTRASTS):
+        found = []
+        for values in (PERSON_CONTRASTS[name].low, PERSON_CONTRASTS[name].high):
+            monkeypatch.setattr(people.mapping, "features", lambda _z, values=values: people.changed(numbers, values))
+            found.append(people.scores(z).column(name))
+        assert (found[1] > found[0]).all(), name
+
+
 def test_sliders_of_scenes_leave_what_the_rig_controls(shipped, made):
     names = made.header.names
     assert set(names) >= WANTED | {f"{group}_{number}" for group in ("coarse", "middle", "fine") for number in range(1, 7)}
