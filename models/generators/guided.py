@@ -224,7 +224,7 @@ class GuidedSynthesisNetwork(nn.Module):
         finest = self.block_resolutions[-1]
         size = resolution or (finest if guide is None else min(finest, guide.shape[-1]))
         if guide is None:
-            guide = self.mean_maps(size).expand(len(ws), -1, -1, -1)
+            guide = self.mean_maps(size).to(ws.device).expand(len(ws), -1, -1, -1)
         sizes = [side for side in self.block_resolutions if side <= size]
         parts = drawn_parts(box or Box.whole(size), sizes)
         x = image = None

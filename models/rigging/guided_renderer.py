@@ -89,12 +89,15 @@ def moved(stands: Tensor, angle: float, camera: Camera, controls: Controls) -> t
 
 
 class GuidedRenderer:
-    """Draws frames with a guided generator; ``engine``: "exact" or "fast" -> the generator's Engine."""
+    """Draws frames with a guided generator; ``engine``: "exact" or "fast" -> the generator's Engine.
+
+    Maps and passes are drawn by the processor, whatever device the generator is on.
+    """
 
     def __init__(self, generator: Generator, face: FaceModel, engine: Callable[[str, Offsets | None], Engine], library: LookLibrary):
         if not isinstance(generator.synthesis, GuidedSynthesisNetwork) or not isinstance(generator.config, GuidedConfig):
             raise ValueError("a generator that no maps steer draws frames by a rig's networks")
-        self.generator, self.face, self.engine = generator, face, engine
+        self.generator, self.face, self.engine = generator, face.to("cpu"), engine
         self.library = library
         self.blocks = generator.synthesis.block_resolutions
         self.guide, self.matte_names = generator.synthesis.guide, generator.config.mattes
@@ -127,9 +130,10 @@ class GuidedRenderer:
 
     def layers(self, plan: HeadPlan, size: int, precision: str) -> Tensor:
         """Premultiplied sRGB, alpha and the generator's mattes (1, 4 + M, size, size), 0 to 1."""
-        w = torch.from_numpy(np.array(plan.portrait.w, dtype=np.float32))[None].to(self.face.mean.device)
+        device = self.generator.w_avg.device
+        w = torch.from_numpy(np.array(plan.portrait.w, dtype=np.float32))[None].to(device)
         maps = self.guide.maps(plan.target, plan.camera, plan.body, self.drawn_size(plan, size, precision))
-        raw = without_rim(self.engine(precision, plan.portrait.offsets).raw(w, guide=maps))
+        raw = without_rim(self.engine(precision, plan.portrait.offsets).raw(w, guide=maps.to(device)).cpu())
         colour, alpha = split_matte(raw[:, : self.generator.img_channels])
         mattes = raw[:, self.generator.img_channels :] * 0.5 + 0.5
         colour = wear(colour, alpha, plan.looks, self.library, lambda name: self.mask(name, plan, mattes))

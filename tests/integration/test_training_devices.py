@@ -26,7 +26,10 @@ from models.evaluation.control import (
 from models.evaluation.control.judge_calibration import read
 from models.face import load_face_model
 from models.face.alignment import project_landmarks
-from models.generators import Generator, cpu, save_generator
+from models.generators import Engine, Generator, cpu, save_generator
+from models.generators.guided import GuidedConfig
+from models.generators.person import PersonConfig
+from models.generators.planes import PlanesConfig
 from models.generators.semantic_mapping.scene_edits import draw_pairs, draw_scenes, parameters_of
 from models.perception.face_regressor import Estimator
 from models.rigging import Controls, Rig
@@ -213,6 +216,39 @@ def test_frames_from_another_device_are_the_same(face, trained, monkeypatch):
         found = frame(DEVICE)
     assert found.placement == wanted.placement
     assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
+class PlainRunner:
+    """A network as it is, on its own device."""
+
+    def __init__(self, generator: Generator):
+        self.network = generator.synthesis
+
+    def raw(self, w, noise, seed, boxes, guide):
+        return self.network.raw(w, guide=guide)
+
+
+@pytest.mark.parametrize("device", [DEVICE, pytest.param("cuda", marks=needs_cuda)])
+def test_frames_of_a_generator_that_maps_steer_are_the_same_on_another_device(tmp_path, device, monkeypatch):
+    if device == DEVICE:  # for which there is no engine
+        monkeypatch.setattr("models.rigging.rig.load_engine", lambda generator, *_: Engine(generator, PlainRunner(generator), "plain"))
+    person = PersonConfig(numbers=24, choices=(3, 2), amounts=4, identity=130, reflectance=32)
+    config = GuidedConfig(resolution=32, channels={4: 8, 8: 8, 16: 8, 32: 4}, person=person, mattes=("skin", "hair"), palette=True,
+                          planes=PlanesConfig(features=2, channels={4: 6, 8: 5}), strands=True)  # fmt: skip
+    save_generator(Generator.create(config, seed=3), tmp_path / "studio-generator.safetensors", {})
+    asked = Controls(rotation=(0.3, 0.1, 0.2), expression={"jawOpen": 0.7}, translation=(0.05, 0.0), scale=1.1)
+
+    def frame(device):
+        rig = Rig.load(tmp_path, device=device)
+        rig.prepare()
+        return rig.frame(rig.new_portrait(seed=3), asked, 32)
+
+    wanted = frame("cpu")
+    with other_device():
+        found = frame(device)
+    assert found.placement == pytest.approx(wanted.placement, abs=1e-5)
+    for name, image in wanted.items():
+        assert np.abs(found[name] - image).mean() < 1e-4 * max(1.0, np.abs(image).max()), name
 
 
 def test_the_judges_own_error_is_read_on_its_device(face, prepared, trained):
