@@ -83,7 +83,7 @@ def run_command(arguments: list[str], rig_loader: Callable | None) -> int:
         return usage(arguments)
     try:
         module = importlib.import_module(COMMANDS[name][0])
-        parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=COMMANDS[name][1].capitalize() + ".")
+        parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=sentence(COMMANDS[name][1]))
         module.add_arguments(parser)
         parsed = parser.parse_args(rest)
         parsed.rig_loader = rig_loader
@@ -116,6 +116,11 @@ def terminable() -> Iterator[threading.Event]:
         yield terminated
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def sentence(words: str) -> str:
+    """Words as a sentence; names in them stay as they are written."""
+    return words[:1].upper() + words[1:] + "."
 
 
 def split_command(arguments: list[str]) -> tuple[str | None, list[str]]:

@@ -20,7 +20,7 @@ PART_OF_MATTE = {
     "SkinMatte": "skin",
     "HairMatte": "hair",
     "EyesMatte": "eyes",
-    "MouthMatte": "teeth",
+    "MouthMatte": "mouth",
     "ClothesMatte": "clothes",
     "GlassesMatte": "glasses",
 }

@@ -145,6 +145,11 @@ class LiveCapture:
         with self._lock:
             self._rows, self._values, self._fresh = [], {}, {}
 
+    def recorded(self) -> list[tuple[float, Values]]:
+        """As ``rows``; the recording goes on."""
+        with self._lock:
+            return list(self._rows or [])
+
     def rows(self) -> list[tuple[float, Values]]:
         """End the recording: seconds of a steady clock, and all values then known."""
         with self._lock:

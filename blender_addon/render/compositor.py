@@ -135,6 +135,10 @@ def setup_compositor(
     scene has none, and the film becomes transparent. Raises UserError.
     """
     image = load_plate(path) if path else gradient_plate()
+    if sequence and path and not numbers_from(bpy.path.abspath(path)):
+        raise UserError(
+            "bad_plate", "The plate {path} has no number in its name.", "Choose a picture that has one, or no Image Sequence.", path=path
+        )
     tree = ensure_tree(scene)
     target = output_socket(tree)
     ensure_camera(scene)
@@ -170,7 +174,7 @@ def setup_compositor(
         result = shot_node(tree, (result, source, matte, rendered), scene, settings)
     tree.links.new(result, target)
     arrange((layers, 0, 0), (target.node, 1160, -60))
-    if sequence:
+    if sequence and path:
         image.source = "SEQUENCE"
     scene.render.film_transparent = True
     set_exact_colours(scene)
@@ -207,7 +211,7 @@ def plate_nodes(tree: bpy.types.NodeTree, image: bpy.types.Image, scene: bpy.typ
     picture.image = image
     picture.use_auto_refresh = True
     if image.source == "MOVIE":
-        picture.frame_duration = max(image.frame_duration, 1)
+        picture.frame_start, picture.frame_duration = scene.frame_start, max(image.frame_duration, 1)
     elif numbered := numbers_from(bpy.path.abspath(image.filepath)):
         picture.frame_start, picture.frame_offset, picture.frame_duration = scene.frame_start, numbered[0] - 1, len(numbered)
     scale = plate_step(tree, picture, "CompositorNodeScale", "Scale")
@@ -241,9 +245,17 @@ def vector_blur(
     depth = "Depth" if "Depth" in node.inputs else "Z"
     for source, socket in ((picture, "Image"), (layers.outputs["HeadDepth"], depth), (layers.outputs["Vector"], "Speed")):
         tree.links.new(source, node.inputs[socket])
-    node.inputs["Shutter"].default_value = scene.render.motion_blur_shutter
+    follow(node.inputs["Shutter"], "default_value", ("SCENE", scene), "render.motion_blur_shutter")
     arrange((node, 160, 120 if picture.type == "RGBA" else -160))
     return node.outputs["Image"]
+
+
+def follow(owner: bpy.types.bpy_struct, name: str, source: tuple[str, bpy.types.ID], path: str, index: int = -1) -> None:
+    """Drive a value of a node by one of ``source``, whose type is its first."""
+    driver = owner.driver_add(name, index).driver
+    driver.type = "SUM"
+    target = driver.variables.new().targets[0]
+    target.id_type, target.id, target.data_path = *source, path
 
 
 def defocus(
@@ -251,7 +263,7 @@ def defocus(
 ) -> bpy.types.NodeSocket:
     """A Defocus node: a picture of the Render Layers node as the scene camera's lens sees it, by HeadDepth.
 
-    The node reads focus and focal length of the camera at each frame; a driver tells it the f-number.
+    The node reads focus and focal length of the scene's camera at each frame; a driver tells it the f-number.
     """
     node = named_node(tree, "CompositorNodeDefocus", f"{FOCUS} {picture.name}")
     node.scene, node.use_zbuffer = scene, True
@@ -261,10 +273,7 @@ def defocus(
     lens = scene.camera.data
     if lens.dof.aperture_blades in BLADES:
         node.bokeh, node.angle = BLADES[lens.dof.aperture_blades], lens.dof.aperture_rotation
-    f_number = node.driver_add("f_stop").driver
-    f_number.type = "SUM"
-    target = f_number.variables.new().targets[0]
-    target.id_type, target.id, target.data_path = "CAMERA", lens, "dof.aperture_fstop"
+    follow(node, "f_stop", ("CAMERA", lens), "dof.aperture_fstop")
     tree.links.new(picture, node.inputs["Image"])
     tree.links.new(layers.outputs["HeadDepth"], node.inputs["Z"])
     arrange((node, 240, 240 if picture.type == "RGBA" else -280))
@@ -300,13 +309,14 @@ def check_lens(camera: bpy.types.Object) -> None:
 
 
 def relight_node(tree: bpy.types.NodeTree, layers: bpy.types.Node, scene: bpy.types.Scene) -> bpy.types.NodeSocket:
-    """The node group *StyleRig Relight* on the Render Layers node's portrait, seen from where the camera looks from now."""
+    """The node group *StyleRig Relight* on the Render Layers node's portrait, seen from where the scene's camera, as it is now, looks from."""
     node = named_node(tree, "CompositorNodeGroup", "Relight")
     node.node_tree = node_groups.node_group(relight_group.NAME)
     for name in ("Image", "Albedo", "Normal", "Shading", "Occlusion"):
         tree.links.new(layers.outputs[name], node.inputs[name])
     tree.links.new(layers.outputs["Alpha"], node.inputs["Matte"])
-    node.inputs["View"].default_value = scene.camera.matrix_world.to_3x3().col[2].normalized()
+    for axis in range(3):
+        follow(node.inputs["View"], "default_value", ("OBJECT", scene.camera), f"matrix_world[2][{axis}]", axis)
     arrange((node, 160, 300))
     return node.outputs["Image"]
 

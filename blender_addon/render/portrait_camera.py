@@ -23,10 +23,16 @@ CROP_SHARE = 0.86  # of the crop's side: its lower end, where the neck fades out
 def ensure_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     """The scene's camera, else a new one: Blender renders nothing without.
 
-    The new one sees a new rig at the world's origin about as its portrait shows it: the frame of
-    the scene's first portrait fills the shorter side of the picture, and goes on below it.
+    The new one sees the scene's first rig at rest about as its portrait shows it: the frame fills the
+    shorter side of the picture, and goes on below it. Without a rig it looks at the world's origin.
     """
-    return scene.camera if scene.camera is not None else add_camera(scene, first_portrait(scene))
+    if scene.camera is not None:
+        return scene.camera
+    rig, portrait = first_portrait(scene)
+    camera = add_camera(scene, portrait)
+    if rig is not None:
+        stand_before(camera, rig)
+    return camera
 
 
 def add_camera(scene: bpy.types.Scene, portrait: dict) -> bpy.types.Object:
@@ -46,14 +52,20 @@ def add_camera(scene: bpy.types.Scene, portrait: dict) -> bpy.types.Object:
     return camera
 
 
-def first_portrait(scene: bpy.types.Scene) -> dict:
-    """The portrait of the scene's first rig that holds one; empty without."""
+def stand_before(camera: bpy.types.Object, rig: bpy.types.Object) -> None:
+    """Move a camera that looks at the world's origin to where it sees the rig so."""
+    stand = Matrix.LocRotScale(*rig.matrix_world.decompose()[:2], None)
+    camera.matrix_world = stand @ Matrix.LocRotScale(camera.location, camera.rotation_euler, None)
+
+
+def first_portrait(scene: bpy.types.Scene) -> tuple[bpy.types.Object | None, dict]:
+    """The scene's first rig that holds a portrait, and that; None and an empty one without."""
     for rig in rigs_in(scene):
         try:
-            return portrait_of(rig)
+            return rig, portrait_of(rig)
         except UserError:
             continue
-    return {}
+    return None, {}
 
 
 def head_position(portrait: dict) -> np.ndarray:
@@ -71,8 +83,7 @@ def needs_camera(scene: bpy.types.Scene) -> bool:
 def show_in_render(scene: bpy.types.Scene, rig: bpy.types.Object) -> bpy.types.Object:
     """A camera that frames the rig's head where the rig stands, and StyleRig's engine: F12 then shows the portrait."""
     camera = add_camera(scene, portrait_of(rig))
-    stand = Matrix.LocRotScale(*rig.matrix_world.decompose()[:2], None)
-    camera.matrix_world = stand @ Matrix.LocRotScale(camera.location, camera.rotation_euler, None)
+    stand_before(camera, rig)
     scene.render.engine = ENGINE
     return camera
 

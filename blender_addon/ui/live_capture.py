@@ -101,12 +101,14 @@ class STYLERIG_OT_record_capture(RigOperator, bpy.types.Operator):
         if not STREAM.recording:
             STREAM.record()
             return
-        rows = STREAM.rows()
+        rows = STREAM.recorded()
         if not rows:
+            STREAM.rows()
             raise UserError("nothing_came", "Nothing was recorded.", "Check the address and the port in the sender, and the firewall.")
         rig = found(bpy.data.objects, _RIG.get("followed", 0)) or rig
         taken = capture_of(rows).resampled(scene_rate(context.scene))
         count, replaced = animation.apply_capture(rig, taken, context.scene.frame_current, True, (False, False, False), "Live Take")
+        STREAM.rows()  # only now: a recording that could not be keyed, as on a linked head, can be keyed on another
         keyed = tr("Keyed {count} expressions at {frames} frames", count=count, frames=len(taken.seconds))
         self.report({"INFO"}, ". ".join([keyed, *told_of(replaced)]))
 

@@ -14,7 +14,7 @@ from ..operators import Mixin
 from ..protocol import conversions
 from ..rig import animation, attributes, controls, expression_presets, live_link_face
 from ..rig.bone_controls import equip_bones
-from ..rig.bones import EYE_BONES, HEAD_BONE
+from ..rig.bones import EYE_BONES, GAZE_BONE, GAZE_BONES, HEAD_BONE
 from ..rig.build import set_light
 from ..rig.read_rig import active_rig, attribute_ranges, head_of, portrait_of, present_rig
 from ..translations import tr, tr_error
@@ -93,7 +93,7 @@ class STYLERIG_OT_mirror_pose(RigOperator, bpy.types.Operator):
         names = controls.expressions_of(rig)
         values = {name: controls.value_of(rig, name) for name in names}
         set_expression(context, rig, {name: values.get(expression_presets.mirrored(name), values[name]) for name in names})
-        others = dict(zip(EYE_BONES.values(), reversed(EYE_BONES.values()), strict=True))
+        others = {bones[side]: bones[other] for bones in (EYE_BONES, GAZE_BONES) for side, other in ("LR", "RL")}
         moved = {bone.name: bone.matrix_basis.copy() for bone in rig.pose.bones}
         for bone in rig.pose.bones:
             source = moved.get(others.get(bone.name, bone.name), moved[bone.name])
@@ -160,10 +160,11 @@ def reset_attributes(context: bpy.types.Context, rig: bpy.types.Object) -> None:
 
 
 def key_pose(context: bpy.types.Context, rig: bpy.types.Object) -> None:
-    """Key the bones' rotations where auto keying is on."""
+    """Key what the bones do where auto keying is on: the gaze's move, all others turn."""
     for bone in rig.pose.bones if auto_keying(context) else ():
-        path = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}
-        bone.keyframe_insert(path.get(bone.rotation_mode, "rotation_euler"), group=bone.name)
+        turned = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}.get(bone.rotation_mode, "rotation_euler")
+        moves = bone.name in (GAZE_BONE, *GAZE_BONES.values())
+        bone.keyframe_insert("location" if moves else turned, group=bone.name)
 
 
 def auto_keying(context: bpy.types.Context) -> bool:

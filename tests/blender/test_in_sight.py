@@ -96,12 +96,27 @@ def test_turned_rigs_are_seen_from_their_front(part, rig):
     assert ahead.dot(facing) == pytest.approx(-1, abs=1e-5)
 
 
+def test_the_camera_of_a_set_up_sees_the_rig_where_it_stands(part, server, empty_scene):
+    cameras = part("render.portrait_camera")
+    bpy.context.scene.cursor.location = (3.0, -2.0, 1.0)
+    bpy.ops.stylerig.new_portrait(seed=4, in_sight=True)
+    rig = bpy.context.view_layer.objects.active
+    bpy.context.view_layer.update()
+    if empty_scene.camera is not None:
+        bpy.data.objects.remove(empty_scene.camera)
+    camera = cameras.ensure_camera(empty_scene)
+    bpy.context.view_layer.update()
+    distance = camera.matrix_world.translation - rig.matrix_world.translation
+    assert 0.3 < distance.length < 4 and abs(distance.x) < 0.2
+
+
 def test_a_person_gets_any_face_and_the_same_one_when_redone(part, startup):
     """What invoking fills in where nothing was chosen; the operator's redo runs with these."""
     operator = part("ui.portrait").STYLERIG_OT_new_portrait
     seeds = set()
     for chosen in ((), (), ("seed",)):
         asked = Asked(chosen)
+        asked.fill_in_placing = lambda context, asked=asked: operator.fill_in_placing(asked, context)
         operator.fill_in(asked, bpy.context)
         seeds.add(asked.seed)
         assert asked.in_sight and asked.camera

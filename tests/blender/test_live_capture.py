@@ -116,6 +116,22 @@ def test_the_rig_follows_and_a_recording_is_an_action(part, rig, stream, on_rig)
     assert read(rig, bpy.context.evaluated_depsgraph_get())[1]["expression"]["jawOpen"] == pytest.approx(0.75, abs=0.01)
 
 
+def test_a_recording_that_cannot_be_keyed_is_not_lost(part, rig, stream, monkeypatch):
+    live, animation = part("ui.live_capture"), part("rig.animation")
+    bpy.ops.stylerig.record_capture()
+    stream(osc("/face/jawOpen", "f", 0.75))
+
+    def refuse(*_arguments):
+        raise part("errors").UserError("linked", "The head is linked.", "Override it.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(animation, "apply_capture", refuse)
+        with pytest.raises(RuntimeError, match="linked"):
+            bpy.ops.stylerig.record_capture()
+    assert live.STREAM.recording
+    assert bpy.ops.stylerig.record_capture() == {"FINISHED"} and not live.STREAM.recording
+
+
 def test_a_recording_of_nothing_is_told(stream):
     bpy.ops.stylerig.record_capture()
     with pytest.raises(RuntimeError, match=r"Nothing was recorded.*firewall"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import bpy
 import numpy as np
 import pytest
@@ -184,6 +186,16 @@ def test_numbered_pictures_are_shown_one_at_a_frame(scene, tmp_path):
         for frame in (5, 6, 7):
             scene.frame_set(frame)
             assert abs(int(render_still(scene, tmp_path / "s.png")[0, 0, 0]) - 10 * (frame - 4)) <= 1
+
+
+def test_a_sequence_needs_numbers_and_a_plate(extension, scene, tmp_path):
+    plain = tmp_path / "plate.png"
+    pathlib.Path(pictures(tmp_path, range(1001, 1002))).rename(plain)
+    with pytest.raises(RuntimeError, match="no number in its name"):
+        bpy.ops.stylerig.setup_compositor(filepath=str(plain), sequence=True)
+    assert bpy.ops.stylerig.setup_compositor(sequence=True) == {"FINISHED"}
+    plate = next(node for node in module(extension, "render.compositor").scene_tree(scene).nodes if node.name == "StyleRig Plate")
+    assert plate.image.source != "SEQUENCE"
 
 
 def test_a_picture_of_the_plate_that_is_missing_is_told_of_at_its_frame(scene, tmp_path):

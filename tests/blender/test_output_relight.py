@@ -53,6 +53,15 @@ def passes(extension, scene, tmp_path, name: str, **settings) -> tuple[dict[str,
     return channels, stacked(channels, "Combined", letters)
 
 
+def test_the_group_looks_from_where_the_camera_is(extension, scene):
+    bpy.ops.stylerig.setup_compositor(relight=True)
+    view = module(extension, "render.compositor").scene_tree(scene).nodes["StyleRig Plate Relight"].inputs["View"]
+    for angles in ((0.9, 0.2, 0.7), (1.2, -0.3, -0.4)):
+        scene.camera.rotation_euler = angles
+        scene.frame_set(scene.frame_current + 1)
+        assert np.allclose(view.default_value, scene.camera.matrix_world.to_3x3().col[2], atol=1e-5)
+
+
 def expected(channels: dict[str, np.ndarray], original: np.ndarray, lamp: np.ndarray, strength: float, keep: float) -> np.ndarray:
     normal, shading = stacked(channels, "Normal", "XYZ"), stacked(channels, "Shading", "RGB")
     mesh = stacked(channels, "Albedo", "RGB").sum(-1, keepdims=True) > 0

@@ -59,6 +59,17 @@ def test_mirror_exchanges_the_sides_and_twice_is_nothing(rig, read, keys):
     assert read()["expression"] == pytest.approx(before["expression"], abs=1e-5)
 
 
+def test_mirror_exchanges_what_the_eyes_look_at(rig, auto_keying, part):
+    bpy.ops.stylerig.add_controls()
+    bones = rig.pose.bones
+    bones["gaze_L"].location, bones["gaze_R"].location = (0.02, 0.0, 0.01), (0.0, 0.03, 0.0)
+    bpy.ops.stylerig.mirror_pose()
+    assert tuple(bones["gaze_R"].location) == pytest.approx((-0.02, 0.0, 0.01), abs=1e-6)
+    assert tuple(bones["gaze_L"].location) == pytest.approx((0.0, 0.03, 0.0), abs=1e-6)
+    paths = {curve.data_path for curve in part("rig.animation").curves_of(rig)}
+    assert 'pose.bones["gaze_L"].location' in paths and 'pose.bones["gaze_L"].rotation_euler' not in paths
+
+
 def test_the_list_of_expressions(part, rig, keys):
     poses, full = part("rig.expression_presets"), shipped_expressions()
     assert len(poses.POSES) >= 12

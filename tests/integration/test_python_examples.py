@@ -26,7 +26,7 @@ def run(folder, monkeypatch) -> dict:
     names: dict = {}
     for example in EXAMPLES:
         exec(compile(example, str(PAGE), "exec"), names)
-    assert names["portrait"].seed == 7 and names["painted"]["Combined"].shape == (64, 64, 4)
+    assert names["portrait"].seed == 7 and names["drawing"]["Combined"].shape == (64, 64, 4)
     for name, channels in re.findall(r'^frame\["(\w+)"\]\.shape +# \(64, 64, (\d)\)', PAGE.read_text(encoding="utf-8"), re.MULTILINE):
         assert names["frame"][name].shape == (64, 64, int(channels)), name
     return names
@@ -49,4 +49,4 @@ def test_the_examples_run_with_the_rig_that_ships(tmp_path, monkeypatch):
     names = run(tmp_path, monkeypatch)
     assert names["rig"].weights_hash == names["portrait"].weights_hash
     plain = names["rig"].frame(names["portrait"], names["Controls"](), size=64, passes=())
-    assert abs(plain["Combined"] - names["painted"]["Combined"]).max() > 0.01
+    assert abs(plain["Combined"] - names["drawing"]["Combined"]).max() > 0.01
