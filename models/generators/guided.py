@@ -48,7 +48,7 @@ PALETTE = ("shirt", "jacket", "hair")  # what w says the colour of; without a ja
 class GuidedConfig(GeneratorConfig):
     """``guide_channels`` maps steer the picture; ``person`` is what z says of who it shows; ``mattes`` names what it draws
     mattes of; the maps show the face model ``head``. With a ``palette`` they also show clothes and hair in the person's colours, with
-    ``planes`` what w says of each point, with ``strands`` lines to make hair of."""
+    ``planes`` what w says of each point, with ``strands`` hair is made of lines, where the matte "hair" is."""
 
     guide_channels: int = CHANNELS
     head: str = "head-2"
@@ -64,6 +64,8 @@ class GuidedConfig(GeneratorConfig):
             raise bad_config(f"guide_channels is {self.guide_channels}, expected 1 to {MOST_GUIDES}")
         if not isinstance(self.palette, bool) or not isinstance(self.strands, bool):
             raise bad_config("palette and strands are true or false")
+        if self.strands and "hair" not in self.mattes:
+            raise bad_config("strands need a matte of hair")
         if (self.palette or self.planes or self.strands) and self.guide_channels != CHANNELS:
             raise bad_config(f"{self.guide_channels} guide maps cannot show a palette, planes or strands")
         if self.planes and (self.planes.w_dim != self.w_dim or self.planes.num_ws > self.num_ws):
@@ -82,9 +84,9 @@ class GuidedConfig(GeneratorConfig):
 
     @property
     def told_channels(self) -> int:
-        """Channels of the maps with what w says of them, and the strands."""
+        """Channels of the maps with what w says."""
         said = 3 * len(PALETTE) * self.palette + (2 * self.planes.features if self.planes else 0)
-        return self.guide_channels + said + len(OCTAVES) * self.strands
+        return self.guide_channels + said
 
     @property
     def size(self) -> int:
@@ -95,6 +97,7 @@ class GuidedConfig(GeneratorConfig):
         )
         guides += len(self.mattes) * sum(self.channels[size] + 1 for size in self.block_resolutions)
         mapping = mapping_size(self, self.person.features or self.person.numbers or self.z_dim) - mapping_size(self, self.z_dim)
+        guides += len(OCTAVES) * (self.w_dim + 1) * self.strands
         return super().size + guides + mapping + self.person.size
 
     @classmethod
@@ -197,7 +200,8 @@ class GuidedSynthesisNetwork(nn.Module):
         self.guide = Guide(config.head)
         self.palette = FullyConnectedLayer(config.w_dim, 3 * len(PALETTE)) if config.palette else None
         self.planes = Planes(config.planes) if config.planes else None
-        self.strands = Strands() if config.strands else None
+        self.strands = Strands(config.w_dim) if config.strands else None
+        self.hair = config.img_channels + config.mattes.index("hair") if config.strands else 0
         self.dtype = torch.float32
         before = 0
         for resolution in self.block_resolutions:
@@ -212,6 +216,7 @@ class GuidedSynthesisNetwork(nn.Module):
         seed: int | None = None,
         guide: Tensor | None = None,
         box: Box | None = None,
+        strands: bool = True,
     ) -> Tensor:
         """The network's own channels (N, outputs, R, R), unclipped, mattes last; ``resolution`` stops at an earlier block, as
         smaller maps than the network's picture do.
@@ -219,7 +224,7 @@ class GuidedSynthesisNetwork(nn.Module):
 
         There is no noise: the maps stand in its place. Without maps all have the shape of the mean head, at rest.
 
-        Maps may be of any size from ``resolution`` on that is a power of two times it: each layer sees their average.
+        Without ``strands`` hair is left smooth. Maps may be of any size from ``resolution`` on that is a power of two times it: each layer sees their average.
         """
         finest = self.block_resolutions[-1]
         size = resolution or (finest if guide is None else min(finest, guide.shape[-1]))
@@ -237,6 +242,8 @@ class GuidedSynthesisNetwork(nn.Module):
             x, image = block(x, image, ws[:, index : index + block.num_conv + 1].float(), told, self.dtype)
             index, before = index + block.num_conv, part
         drawn = cast(Tensor, image)
+        if strands:
+            drawn = self.with_strands(drawn, pyramid(guide, [size])[size], ws, parts[-1])
         return drawn if box is None else drawn[..., *box.inside(before).place]
 
     def colours(self, w: Tensor) -> Tensor:
@@ -254,8 +261,7 @@ class GuidedSynthesisNetwork(nn.Module):
         if self.planes is not None and planes is None:
             planes = self.planes(ws)
         far = None if self.planes is None else read(self.planes, cast(Tensor, planes), averaged[coarse[-1]], SHELL_COVERED, SHELL_POINT)
-        width = None if self.strands is None else widths(places(averaged[coarse[-1]], SHELL_COVERED, SHELL_POINT))
-        said = self.said(averaged[coarse[-1]], ws, planes, far, width)  # apart from the maps, through which no gradients have to go
+        said = self.said(averaged[coarse[-1]], ws, planes, far)  # apart from the maps, through which no gradients have to go
         pooled = None if said is None else pyramid(said, coarse)
         seen = []
         for side, part in zip(sizes, parts, strict=True):
@@ -263,16 +269,13 @@ class GuidedSynthesisNetwork(nn.Module):
             if side <= PAINTED:
                 on = None if pooled is None else pooled[side][..., *part.place]
             else:
-                finer = None if far is None else enlarged(far, side)[..., *part.place]
-                narrower = None if width is None else enlarged(width, side)[..., *part.place] * (coarse[-1] / side)
-                on = self.said(shown, ws, planes, finer, narrower)
+                on = self.said(shown, ws, planes, None if far is None else enlarged(far, side)[..., *part.place])
             seen.append(shown if on is None else joined(shown, on))
         return seen
 
-    def said(self, maps: Tensor, ws: Tensor, planes: Tensor | None, far: Tensor | None, width: Tensor | None) -> Tensor | None:
+    def said(self, maps: Tensor, ws: Tensor, planes: Tensor | None, far: Tensor | None) -> Tensor | None:
         """What ``ws`` (N, num_ws, w_dim) says on maps (N, G, H, W): clothes and hair in their colours, and what stands on the
-        planes where the surface lies; ``far`` (N, features, H, W) is what stands there where the shell lies. Where pixels there are
-        of a ``width`` (N, 1, H, W), with the strands on the shell."""
+        planes where the surface lies; ``far`` (N, features, H, W) is what stands there where the shell lies."""
         parts = []
         if self.palette is not None:
             cloth = maps[:, SHOULDERS] * maps[:, LIGHT]
@@ -280,10 +283,19 @@ class GuidedSynthesisNetwork(nn.Module):
             parts += [colour[:, :, None, None] * on for colour, on in zip(colours, (cloth, cloth, maps[:, SHELL_LIGHT]), strict=True)]
         if self.planes is not None:
             parts += [read(self.planes, cast(Tensor, planes), maps, COVERED, POINT), cast(Tensor, far)]
-        if self.strands is not None:
-            lines = self.strands.read(places(maps, SHELL_COVERED, SHELL_POINT), cast(Tensor, width))
-            parts.append(lines * maps[:, SHELL_COVERED])
         return joined(*parts) if parts else None
+
+    def with_strands(self, drawn: Tensor, maps: Tensor, ws: Tensor, part: Box) -> Tensor:
+        """What was drawn of a ``part`` (N, outputs, H, W), its hair made of strands; ``maps`` (N, G, R, R) are the whole picture's."""
+        if self.strands is None:
+            return drawn
+        points = places(maps, SHELL_COVERED, SHELL_POINT)
+        lines = self.strands.read(points[..., *part.place], widths(points)[..., *part.place])
+        detail = (self.strands.gains(ws[:, -1].float())[..., None, None] * lines).sum(dim=1, keepdim=True) * maps[
+            :, SHELL_COVERED, *part.place
+        ]
+        hair = (drawn[:, self.hair, None] * 0.5 + 0.5).clamp(0, 1)
+        return torch.cat((drawn[:, :3] + (drawn[:, :3] + 1) * hair * detail, drawn[:, 3:]), dim=1)
 
     def mean_maps(self, size: int) -> Tensor:
         """The maps (1, G, size, size) of the mean head."""

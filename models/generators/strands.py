@@ -1,8 +1,8 @@
-"""Strands: a fixed pattern of fine lines that lies round the head and turns with it, in place of StyleGAN's noise.
+"""Strands: a fixed pattern of fine lines that lies round the head and turns with it; hair is made brighter and darker along them.
 
-Where each hair lies nobody can be told, so a generator needs something random to make hair of. StyleGAN's noise is that, but it sticks
-to the screen while the head moves (Karras et al. 2021, "Alias-Free Generative Adversarial Networks"). These lines run down from the
-crown, as hair does, and are called by the canonical place, so they stay on the head.
+Where each hair lies nobody can be told, so something random has to stand for it. StyleGAN makes hair of its noise, which sticks to the
+screen while the head moves (Karras et al. 2021, "Alias-Free Generative Adversarial Networks"). These lines run down from the crown, as hair
+does, and are called by the canonical place, so they stay on the head. How strong they are on somebody is of w.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.generators.layers import FullyConnectedLayer
+
 OCTAVES = (80, 160, 320)  # lines round the head, each a channel
 ROWS = 12  # places down the head, between which a line fades into another
 HIGHEST, LOWEST = 1.6, -2.4  # of the canonical place, in half heads, that the first and the last row lie at
 SHARPEST = 1.0  # lines a pixel: finer ones are not seen, and from half of that on they fade out
-
-
 FACE_TURN, FACE_TOP, FACE_EDGE = 0.55, 0.25, 0.2  # radians to a side, half heads; and how soft: no strands hang before the face
 
 
 class Strands(nn.Module):
-    """Reads the pattern, the same for everybody."""
+    """Reads the pattern, the same for everybody; ``gains``: w (N, w_dim) -> how strong each octave is (N, OCTAVES), at first not at all."""
 
     pattern: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, w_dim: int) -> None:
         super().__init__()
+        self.gains = FullyConnectedLayer(w_dim, len(OCTAVES))
+        nn.init.zeros_(self.gains.weight)
         rng, finest = torch.Generator().manual_seed(0), max(OCTAVES)
         lines = [torch.randn(1, 1, ROWS, count, generator=rng) for count in OCTAVES]
         closed = [

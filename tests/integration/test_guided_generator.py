@@ -106,7 +106,7 @@ def test_what_planes_say_of_a_point_goes_where_it_goes(face, mesh):
 
 
 def test_strands_turn_with_the_head_and_fade_where_they_are_too_fine(face, mesh):
-    strands = Strands()
+    strands = Strands(8)
     straight, turned = (guide_maps(mesh, *heads(face, 1, yaw), 256) for yaw in (0.0, 0.6))
     lines, place = [], []
     for maps in (straight, turned):
@@ -123,6 +123,23 @@ def test_strands_turn_with_the_head_and_fade_where_they_are_too_fine(face, mesh)
     assert strands.read(small, small.new_full((1, 1, 64, 64), 1 / 160))[:, 0].std() > 0.2
     face_side = places(straight, SHELL_COVERED, SHELL_POINT)[0, :, 150, 128]
     assert face_side[2] > 0.6 and (strands.read(face_side[None, :, None, None], torch.zeros(1, 1, 1, 1)) == 0).all()  # none before the face
+
+
+def test_hair_alone_is_made_of_strands(face, mesh):
+    torch.manual_seed(0)
+    config = GuidedConfig(resolution=64, channels=SMALL | {64: 8}, palette=True, mattes=("skin", "hair"), strands=True)
+    network = GuidedSynthesisNetwork(config)
+    maps, w = guide_maps(mesh, *heads(face, 1, 0.3), 64), torch.randn(1, config.num_ws, 512)
+    smooth = network.raw(w, guide=maps)
+    assert torch.equal(smooth, network.raw(w, guide=maps, strands=False)), "at first they are of no strength"
+    torch.nn.init.constant_(network.strands.gains.bias, 0.2)
+    drawn = network.raw(w, guide=maps)
+    changed = (drawn - smooth).abs().sum(dim=1)[0]
+    hair = smooth[0, 5] > -1
+    assert changed[hair & (maps[0, SURFACE] == 1)].mean() > 0.01
+    assert (changed[~hair] == 0).all() and (changed[maps[0, SURFACE] == 0] == 0).all()
+    assert torch.equal(drawn[:, 3:], smooth[:, 3:])
+    assert sum(p.numel() for p in network.parameters()) + 512 <= config.size
 
 
 def test_the_maps_steer_the_picture_and_w_says_who(face, mesh):
@@ -145,8 +162,11 @@ def test_a_part_is_what_the_whole_shows_there(face, mesh):
     torch.manual_seed(0)
     sizes = SMALL | {64: 8, 128: 4, 256: 4}
     network = GuidedSynthesisNetwork(
-        GuidedConfig(resolution=256, channels=sizes, palette=True, planes=PlanesConfig(features=2, channels={4: 8}), strands=True)
+        GuidedConfig(
+            resolution=256, channels=sizes, palette=True, planes=PlanesConfig(features=2, channels={4: 8}), mattes=("hair",), strands=True
+        )
     )
+    torch.nn.init.ones_(network.strands.gains.bias)
     maps, w = guide_maps(mesh, *heads(face, 2, 0.3), 256), torch.randn(2, 14, 512)
     whole = network.raw(w, guide=maps)
     for box in (Box(0, 64, 192, 256), Box(66, 194, 80, 208), Box.whole(256)):
@@ -257,7 +277,8 @@ def test_a_training_begins_with_a_generator_of_its_sizes(folder, tmp_path):
 
 def test_what_is_new_changes_nothing_at_first(face, mesh):
     torch.manual_seed(0)
-    config = GuidedConfig(resolution=32, channels=SMALL, palette=True, planes=PlanesConfig(features=2, channels={4: 6, 8: 5}))
+    known_planes = PlanesConfig(features=2, channels={4: 6, 8: 5})
+    config = GuidedConfig(resolution=32, channels=SMALL, palette=True, planes=known_planes, mattes=("hair",))
     larger = dataclasses.replace(config, strands=True)
     finer = dataclasses.replace(larger, planes=PlanesConfig(features=2, channels={4: 6, 8: 5, 16: 4}))
     known, maps = Generator.create(config), guide_maps(mesh, *heads(face, 2, 0.3), 32)
@@ -330,7 +351,7 @@ def test_a_file_of_one_is_read_back(tmp_path, planes):
 
 
 @pytest.mark.parametrize("wrong", [{"head": "/etc/passwd"}, {"person": {"numbers": -1}}, {"person": 3}, {"person": {"choices": [1]}},
-                                   {"mattes": ["a b"]}, {"guide_channels": 0}, {"person": {"numbers": 9999}}, {"palette": 3}, {"strands": 1},
+                                   {"mattes": ["a b"]}, {"guide_channels": 0}, {"person": {"numbers": 9999}}, {"palette": 3}, {"strands": 1}, {"strands": True},
                                    {"palette": True, "guide_channels": 3}, {"planes": 3}, {"planes": PLANES | {"features": 0}},
                                    {"planes": PLANES | {"channels": {"4": 8, "16": 8}}}, {"planes": PLANES | {"channels": [4]}},
                                    {"planes": PLANES | {"channels": {"4": "8"}}}, {"planes": PLANES | {"w_dim": 8}},

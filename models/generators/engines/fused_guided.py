@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -10,17 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from models.generators import guide
 from models.generators.engines.convolution import array, padded
 from models.generators.engines.fused2 import FusedStyleGAN2, Layer
 from models.generators.engines.guided_kernels import COLOURED, paint_person
 from models.generators.engines.scheduler import WorkerSlot, torch_threads
-from models.generators.guided import PAINTED, GuidedLayer, GuidedSynthesisNetwork, places, pyramid
+from models.generators.guided import PAINTED, GuidedLayer, GuidedSynthesisNetwork, pyramid
 from models.generators.layers import GAIN
 from models.generators.roi import Box
-from models.generators.strands import widths
-
-NONE = np.empty((0, 0, 0), np.float32)
 
 
 class GuidedFusedLayer(Layer):
@@ -63,7 +58,10 @@ class FusedGuided(FusedStyleGAN2):
         seen = self.seen(maps, sizes, w, slot)
         layers = cast(list[GuidedFusedLayer], [layer for layer in self.layers if layer.size <= sizes[-1]])
         told = [layer.told(seen[layer.size][0]) for layer in layers]
-        return super().raw(w, told, box, slot)
+        drawn, part = super().raw(w, told, box, slot), box or Box.whole(sizes[-1])
+        shown = pyramid(maps, sizes[-1:])[sizes[-1]]
+        drawn[:, *part.place] = self.network.with_strands(drawn[None][..., *part.place], shown, w[None], part)[0]
+        return drawn
 
     def seen(self, maps: Tensor, sizes: list[int], w: Tensor, slot: WorkerSlot) -> dict[int, Tensor]:
         """What layers of ``sizes`` are told by maps (1, G, R, R) and w (num_ws, w_dim), (1, C, S, S) each, as ``GuidedSynthesisNetwork.told``."""
@@ -72,27 +70,19 @@ class FusedGuided(FusedStyleGAN2):
             return dict(zip(sizes, self.network.told(maps, w[None], list(map(Box.whole, sizes)), planes), strict=True))
         averaged = pyramid(maps, [size for size in sizes if size >= min(most, PAINTED)])
         colours, drawn = array(self.network.colours(w[-1:])[0]), array(planes.movedim(1, -1).contiguous())
-        first = averaged[min(most, PAINTED)]
-        strands = NONE, NONE
-        if self.network.strands is not None:
-            wide = widths(places(first, guide.SHELL_COVERED, guide.SHELL_POINT))
-            strands = array(self.network.strands.pattern[0].movedim(0, -1).contiguous()), array(wide[0].movedim(0, -1).contiguous())
-        coarse = self.painted(first, (colours, drawn, NONE), strands, slot)
+        coarse = self.painted(averaged[min(most, PAINTED)], colours, drawn, np.empty((0, 0, 0), np.float32), slot)
         seen = pyramid(coarse, [size for size in sizes if size <= PAINTED])
         if most > PAINTED:
-            seen[most] = self.painted(averaged[most], (colours, drawn, array(coarse[0].movedim(0, -1))), strands, slot)
+            seen[most] = self.painted(averaged[most], colours, drawn, array(coarse[0].movedim(0, -1)), slot)
         return seen
 
-    def painted(self, maps: Tensor, person: Sequence[np.ndarray], strands: Sequence[np.ndarray], slot: WorkerSlot) -> Tensor:
-        """As ``guided_kernels.paint_person``, of maps (1, G, R, R) the image (1, C, R, R).
-
-        ``person`` are colours, planes and what was painted in half the size, ``strands`` their pattern and widths.
-        """
-        given, (_, planes, _), (pattern, _) = array(maps[0].movedim(0, -1).contiguous()), person, strands
+    def painted(self, maps: Tensor, colours: np.ndarray, planes: np.ndarray, coarse: np.ndarray, slot: WorkerSlot) -> Tensor:
+        """As ``guided_kernels.paint_person``: (1, C, R, R) of maps (1, G, R, R)."""
+        given = array(maps[0].movedim(0, -1).contiguous())
         size, _, channels = given.shape
-        shape = size, size, channels + COLOURED + 2 * planes.shape[-1] + pattern.shape[-1]
+        shape = size, size, channels + COLOURED + 2 * planes.shape[-1]
         told = self.told.setdefault((slot.index, *shape), np.empty(shape, np.float32))  # see scratch_buffer
-        slot.share(paint_person, (given, *person, *strands, told), size, told.size)
+        slot.share(paint_person, (given, colours, planes, coarse, told), size, told.size)
         return torch.from_numpy(told)[None].movedim(-1, 1)
 
     def planes(self, w: Tensor) -> Tensor | None:

@@ -5,38 +5,29 @@ An image is (H, W, C), all channels of a pixel together. As in ``kernels.py`` in
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from models.compiling import compiled
 from models.generators import guide
 from models.generators.guided import LEAST_SHARE, PALETTE
 from models.generators.planes import AXES, SPREAD
-from models.generators.strands import FACE_EDGE, FACE_TOP, FACE_TURN, HIGHEST, LOWEST, OCTAVES, SHARPEST
 
 SHOULDERS, LIGHT, SHELL_LIGHT = (part.start for part in (guide.SHOULDERS, guide.LIGHT, guide.SHELL_LIGHT))
 COVERED, POINT, SHELL_COVERED, SHELL_POINT = (part.start for part in (guide.COVERED, guide.POINT, guide.SHELL_COVERED, guide.SHELL_POINT))
 COLOURED = 3 * len(PALETTE)  # channels of clothes and hair in their colours
 PLANES = np.array(AXES)
-STRANDS = np.array(OCTAVES, np.float32)
-_0, _HALF, _1, _2, _LEAST, _SPREAD = (np.float32(value) for value in (0, 0.5, 1, 2, LEAST_SHARE, SPREAD))
-_FACE_TURN, _FACE_TOP, _FACE_EDGE = (np.float32(value) for value in (FACE_TURN, FACE_TOP, FACE_EDGE))
-_HIGHEST, _DOWN, _TURN, _FADE = (np.float32(value) for value in (HIGHEST, 1 / (HIGHEST - LOWEST), 0.5 / math.pi, 2 / SHARPEST))
+_0, _HALF, _1, _LEAST, _SPREAD = (np.float32(value) for value in (0, 0.5, 1, LEAST_SHARE, SPREAD))
 
 
 @compiled
-def paint_person(maps, colours, planes, coarse, pattern, widths, told, first, last):
-    """Write rows ``first`` to ``last`` of ``told`` (R, R, G + COLOURED + 2 F + O): the maps (R, R, G), clothes and hair in their colours
-    (3, 3), what ``planes`` (3, P, P, F) say of the head's surface and of the shell, and the strands of a ``pattern`` (ROWS, L, O).
+def paint_person(maps, colours, planes, coarse, told, first, last):
+    """Write rows ``first`` to ``last`` of ``told`` (R, R, G + COLOURED + 2 F): the maps (R, R, G), clothes and hair in their colours (3, 3),
+    and what ``planes`` (3, P, P, F) say of the head's surface and of the shell.
 
-    With ``coarse``, the same at half the size, the shell's are those in it, enlarged; one of no size is none. Pixels of the maps, or of maps
-    of half the size, are ``widths`` (S, S, 1) of a turn wide.
+    With ``coarse``, the same at half the size, the shell's are those in it, enlarged; one of no size is none.
     """
     size, given, features = np.uintp(maps.shape[1]), np.uintp(maps.shape[2]), planes.shape[3]
-    near = maps.shape[2] + COLOURED
-    far, lines = near + features, near + 2 * features
-    width = np.zeros(1, np.float32)
+    near, far = maps.shape[2] + COLOURED, maps.shape[2] + COLOURED + features
     for row in range(first, last):
         for column in range(size):
             pixel, out = maps[row, column], told[row, column]
@@ -52,35 +43,6 @@ def paint_person(maps, colours, planes, coarse, pattern, widths, told, first, la
                 read_planes(planes, pixel[SHELL_POINT : SHELL_POINT + 3], pixel[SHELL_COVERED], out[far : far + features])
             else:
                 enlarge(coarse[:, :, far : far + features], row, column, out[far : far + features])
-            if lines == told.shape[2]:
-                continue
-            if widths.shape[0] == maps.shape[1]:
-                width[0] = widths[row, column, 0]
-            else:
-                enlarge(widths, row, column, width)
-                width[0] *= _HALF
-            read_strands(pattern, pixel[SHELL_POINT : SHELL_POINT + 3], pixel[SHELL_COVERED], width[0], out[lines:])
-
-
-@compiled
-def read_strands(pattern, point, share, width, out):
-    """Write ``share`` times the strands at a point, given times the share, as ``Strands.read``."""
-    if share == _0:
-        out[:] = _0
-        return
-    of, rows, around = max(share, _LEAST), pattern.shape[0] - 1, pattern.shape[1] - 1
-    turn, height = np.float32(math.atan2(point[0] / of, point[2] / of)), point[1] / of
-    off_face = min(max(max(abs(turn) - _FACE_TURN, height - _FACE_TOP) / _FACE_EDGE, _0), _1) * share
-    across = (turn * _TURN + _HALF) * np.float32(around)
-    down = min(max((_HIGHEST - height) * _DOWN, _0), _1) * np.float32(rows)
-    left, top = min(max(int(across), 0), around), int(down)
-    right, bottom = min(left + 1, around), min(top + 1, rows)
-    x, y = across - np.float32(left), down - np.float32(top)
-    for octave in range(np.uintp(len(out))):
-        above = (_1 - x) * pattern[top, left, octave] + x * pattern[top, right, octave]
-        below = (_1 - x) * pattern[bottom, left, octave] + x * pattern[bottom, right, octave]
-        fade = min(max(_2 - _FADE * STRANDS[octave] * width, _0), _1)
-        out[octave] = ((_1 - y) * above + y * below) * fade * off_face
 
 
 @compiled

@@ -21,7 +21,8 @@ Size = Annotated[int, Field(strict=False)]  # keys of TOML and JSON are text
 class Stage(config.Stage):
     """So many images at one resolution; ``adversarial_weight`` is that of realism (0: pairs alone).
 
-    ``feature_weight`` is that of feature matching, relative to it, ``texture_weight`` that of likeness of texture; ``dyed`` is the share of images whose clothes get another
+    ``feature_weight`` is that of feature matching, relative to it, ``texture_weight`` that of likeness of texture, which
+    teaches strands alone; ``dyed`` is the share of images whose clothes get another
     colour. With a ``window`` of so many pixels, a step draws only that part of its images, somewhere on them: what fine layers
     draw is of its surroundings alone.
     """

@@ -71,9 +71,13 @@ class Networks(nn.Module):
         """Premultiplied images and mattes (N, 4 + M, R, R) in [-1, 1] of people (N, F) whom ``maps`` pose."""
         return self.draw(self.mapping.from_features(features), maps, resolution)
 
-    def draw(self, w: Tensor, maps: Tensor, resolution: int, box: Box | None = None) -> Tensor:
+    def draw(self, w: Tensor, maps: Tensor, resolution: int, box: Box | None = None, strands: bool = True) -> Tensor:
         """The same of people w (N, w_dim), or the pixels of a ``box`` of it."""
-        return self.synthesis.raw(w[:, None].expand(-1, self.config.num_ws, -1), resolution=resolution, guide=maps, box=box)
+        return self.synthesis.raw(self.all_layers(w), resolution=resolution, guide=maps, box=box, strands=strands)
+
+    def all_layers(self, w: Tensor) -> Tensor:
+        """w (N, w_dim) for each layer."""
+        return w[:, None].expand(-1, self.config.num_ws, -1)
 
 
 @dataclass(eq=False)
@@ -238,7 +242,7 @@ class GuidedTask(Task[Stage]):
     def step(self, batch: Batch, rng: DeviceRng) -> dict[str, float]:
         stage = self.stage
         w = self.networks.mapping.from_features(batch.features)
-        drawn = self.networks.draw(w, batch.maps, stage.resolution, batch.box)
+        drawn = self.networks.draw(w, batch.maps, stage.resolution, batch.box, strands=False)  # where a hair lies no pair can teach
         real = batch.seen(batch.real)
         images, mattes = clipped(drawn[:, :4], real), drawn[:, 4:]
         focus, near = map(batch.seen, focus_weights(1.0, batch.landmarks, stage.resolution, stage.feature_focus))
@@ -252,7 +256,9 @@ class GuidedTask(Task[Stage]):
             colours = (self.networks.synthesis.colours(w) - self.palette.colours(batch.features)).abs().mean()
             loss, values = loss + self.plan.palette_weight * colours, values | {"colours": colours.item()}
         if stage.texture_weight:
-            texture = texture_loss(images, real)
+            box = batch.box or Box.whole(stage.resolution)
+            stranded = self.networks.synthesis.with_strands(drawn.detach(), batch.maps, self.networks.all_layers(w.detach()), box)
+            texture = texture_loss(clipped(stranded[:, :4], real), real)
             loss, values = loss + stage.texture_weight * texture, values | {"texture": texture.item()}
         if stage.adversarial_weight:
             fake, weight = within_matte(images), stage.adversarial_weight
