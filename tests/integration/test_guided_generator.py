@@ -270,6 +270,10 @@ def test_a_training_begins_with_a_generator_of_its_sizes(folder, tmp_path):
     begun = open_training(folder, plan(precision="float32"), tmp_path / "second", say=lambda line: None, begun=taught)
     rows = begun.task.data.rows(held_out=False)[:8]
     assert error(begun.task, rows) < 1.1 * error(first.task, rows)
+    assert begun.task.summary(begun.progress)["images seen"] == 68
+    begun.save()
+    by_its_folder = training(folder, tmp_path / "second", plan(precision="float32"))
+    assert by_its_folder.task.summary(by_its_folder.progress)["images seen"] == 68
     larger = plan(channels={size: 2 * width for size, width in SMALL.items()})
     with pytest.raises(StyleRigError, match="other sizes"):
         open_training(folder, larger, tmp_path / "third", begun=taught)

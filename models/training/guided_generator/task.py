@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from models.generators.cpu import usable_precision
 from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork
 from models.generators.person import PersonConfig, PersonMapping, features_of_choices
 from models.generators.roi import Box
+from models.io.atomic_write import write_atomic
 from models.io.images import image_grid, save_image
 from models.synthetic.classes import CLASSES
 from models.training.core.distributed import World
@@ -118,7 +120,7 @@ class GuidedTask(Task[Stage]):
         self.palette = Palette.of(self.face) if plan.people else None
         self.figures: dict[str, float] = {}
         self.shuffle = InfiniteShuffle(plan.seed)
-        self.images_before, self.minutes_before = (number_of(begun, name) for name in ("images seen", "minutes"))
+        self.images_before, self.minutes_before = trained_before(output, begun)
         if begun:
             self.take_networks(begun)
         else:
@@ -314,10 +316,14 @@ class GuidedTask(Task[Stage]):
         }
 
 
-def number_of(generator: Generator | None, name: str) -> float:
-    """What a generator's file says of its training; 0 where it says nothing."""
-    found = generator.metadata.get(name) if generator else None
-    return float(found) if isinstance(found, int | float) else 0.0
+def trained_before(output: Path, begun: Generator | None) -> tuple[float, float]:
+    """Images and minutes of the training that one in ``output`` began with, noted there: it may be gone on with by its folder alone."""
+    note = output / "begun_with.json"
+    if begun is not None:
+        known = [begun.metadata.get(name) for name in ("images seen", "minutes")]
+        numbers = [float(value) if isinstance(value, int | float) else 0.0 for value in known]
+        write_atomic(note, json.dumps(numbers).encode())
+    return tuple(json.loads(note.read_text())) if note.is_file() else (0.0, 0.0)
 
 
 def clipped(images: Tensor, targets: Tensor) -> Tensor:
