@@ -27,6 +27,7 @@ COMMANDS = {  # name: (module, what it does)
     "render": ("backend.cli.render", "render a rig file into a sequence of pictures"),
     "sample": ("backend.cli.sample", "render portraits of seeds, with shared components or interpolated"),
     "film": ("backend.cli.film", "make a film and a contact sheet of a folder's frames"),
+    "exr": ("backend.cli.exr", "turn EXRs of Blender into what Nuke, Fusion and Natron expect"),
     "job-type": ("backend.cli.job_type", "copy the job type of a farm's manager into its folder"),
     "schema": ("backend.cli.schema", "print the JSON schema of rig files"),
     "directions": ("backend.cli.directions", "find what can be edited: by SeFa in the weights, by InterFaceGAN from scores"),

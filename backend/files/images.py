@@ -21,7 +21,7 @@ from backend.protocol.frames import ARRAY_TYPE, COMBINED, ExrCompression, channe
 from models.io.images import encode_image
 
 EXR_LAYERS = {"Depth": "depth"}  # by the name of the pass, where programs expect another one
-EXR_FLOAT = {"Depth", "UV", "Position"}  # passes that half floats are too coarse for
+EXR_FLOAT = {"Depth", "HeadDepth", "UV", "Position", "Vector"}  # passes that half floats are too coarse for
 MAX_HALF = 65504.0
 REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # x, y of red, green, blue and white
 
@@ -137,25 +137,26 @@ def write_exr(
     compression: ExrCompression = "ZIP",
     coverages: cryptomatte.Coverages | None = None,
 ) -> None:
-    """Write the frame as a multilayer EXR, with Cryptomattes if there are ``coverages``. Raises OSError.
+    """Write the frame as a multilayer EXR, with Cryptomattes if there are ``coverages``. Raises OSError."""
+    exact, about = cryptomattes(coverages) if coverages else ({}, {})
+    write_channels(path, exr_channels(frame, passes), exact, origin.texts() | about, compression)  # names of texts that Blender writes too
+
+
+def write_channels(
+    path: Path, channels: dict[str, np.ndarray], exact: dict[str, np.ndarray], texts: dict[str, str], compression: ExrCompression
+) -> None:
+    """Write channels (H, W) by name, and those that have to stay to the bit, with ``texts`` in the header. Raises OSError.
 
     ``compression``: ZIP loses nothing and makes one part; DWAA loses of colours what is not seen. It would take Y of
     Normal and Position for brightness, so what is no colour is a second part, by ZIP.
     """
     import OpenEXR
 
-    header = {
-        "type": OpenEXR.scanlineimage,
-        "chromaticities": REC709,
-        "colorInteropID": "lin_rec709_scene",
-        **origin.texts(),  # by the names that Blender writes too
-    }
-    channels = exr_channels(frame, passes)
-    colours = {name for name in channels if compression == "ZIP" or name.rpartition(".")[2] in "RGBA"}
-    if coverages:
-        exact, about = cryptomattes(coverages)
-        channels, header = channels | exact, header | about
-        colours |= exact.keys() if compression == "ZIP" else set()
+    header = {"type": OpenEXR.scanlineimage, "chromaticities": REC709, "colorInteropID": "lin_rec709_scene", **texts}
+    layer_of = lambda name: name.rpartition(".")[0]
+    colours = {name for name in channels if compression == "ZIP" or (name[-1] in "RGBA" and layer_of(name) not in EXR_FLOAT)}
+    colours |= exact.keys() if compression == "ZIP" else set()
+    channels = channels | exact
     parts = [
         OpenEXR.Part(header | {"compression": getattr(OpenEXR, f"{kind}_COMPRESSION")}, {name: channels[name] for name in group}, part)
         for part, kind, group in (("rgba", compression, colours), ("data", "ZIP", channels.keys() - colours))
