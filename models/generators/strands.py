@@ -20,6 +20,7 @@ ROWS = 12  # places down the head, between which a line fades into another
 HIGHEST, LOWEST = 1.6, -2.4  # of the canonical place, in half heads, that the first and the last row lie at
 SHARPEST = 1.0  # lines a pixel: finer ones are not seen, and from half of that on they fade out
 FACE_TURN, FACE_TOP, FACE_EDGE = 0.55, 0.25, 0.2  # radians to a side, half heads; and how soft: no strands hang before the face
+EAR, EAR_SIZE, EAR_EDGE = (0.1, -0.03), (0.32, 0.27), 0.3  # y and z, half heads: on ears, which the shell has too, lines would be rings
 
 
 class Strands(nn.Module):
@@ -50,7 +51,9 @@ class Strands(nn.Module):
         lines = F.grid_sample(self.pattern.expand(len(place), -1, -1, -1), grid, padding_mode="border", align_corners=True)
         count = width.new_tensor(OCTAVES)[:, None, None]
         off_face = torch.maximum((turn.abs() - FACE_TURN) / FACE_EDGE, (y - FACE_TOP) / FACE_EDGE).clamp(0, 1)
-        return lines * (2 - 2 / SHARPEST * count * width).clamp(0, 1) * off_face[:, None]
+        from_ear = torch.hypot((y - EAR[0]) / EAR_SIZE[0], (z - EAR[1]) / EAR_SIZE[1])
+        off_ears = ((from_ear - 1) / EAR_EDGE).clamp(0, 1)
+        return lines * (2 - 2 / SHARPEST * count * width).clamp(0, 1) * (off_face * off_ears)[:, None]
 
 
 def widths(place: Tensor) -> Tensor:
