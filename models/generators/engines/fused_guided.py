@@ -11,7 +11,7 @@ from torch.nn.functional import conv2d
 
 from models.generators.engines.convolution import array, padded
 from models.generators.engines.fused2 import FusedStyleGAN2, Layer
-from models.generators.engines.guided_kernels import COLOURED, paint_person
+from models.generators.engines.guided_kernels import COLOURED, comb, paint_person
 from models.generators.engines.scheduler import WorkerSlot, torch_threads
 from models.generators.guided import PAINTED, GuidedLayer, GuidedSynthesisNetwork, pyramid
 from models.generators.layers import GAIN
@@ -59,8 +59,11 @@ class FusedGuided(FusedStyleGAN2):
         layers = cast(list[GuidedFusedLayer], [layer for layer in self.layers if layer.size <= sizes[-1]])
         told = [layer.told(seen[layer.size][0]) for layer in layers]
         drawn, part = super().raw(w, told, box, slot), box or Box.whole(sizes[-1])
-        shown = pyramid(maps, sizes[-1:])[sizes[-1]]
-        drawn[:, *part.place] = self.network.with_strands(drawn[None][..., *part.place], shown, w[None], part)[0]
+        if self.network.strands is not None:
+            shown = array(pyramid(maps, sizes[-1:])[sizes[-1]][0].movedim(0, -1).contiguous())
+            pattern = array(self.network.strands.pattern[0].movedim(0, -1).contiguous())
+            told_by_w = shown, pattern, array(self.network.strands.gains(w[-1:])[0])
+            slot.share(comb, (*told_by_w, array(drawn), self.network.hair, part.top, part.left, part.right), part.height, shown.size)
         return drawn
 
     def seen(self, maps: Tensor, sizes: list[int], w: Tensor, slot: WorkerSlot) -> dict[int, Tensor]:

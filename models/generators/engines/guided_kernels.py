@@ -5,18 +5,36 @@ An image is (H, W, C), all channels of a pixel together. As in ``kernels.py`` in
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from models.compiling import compiled
 from models.generators import guide
 from models.generators.guided import LEAST_SHARE, PALETTE
 from models.generators.planes import AXES, SPREAD
+from models.generators.strands import (
+    EAR,
+    EAR_EDGE,
+    EAR_SIZE,
+    FACE_EDGE,
+    FACE_TOP,
+    FACE_TURN,
+    HIGHEST,
+    LOWEST,
+    OCTAVES,
+    SHARPEST,
+)
 
 SHOULDERS, LIGHT, SHELL_LIGHT = (part.start for part in (guide.SHOULDERS, guide.LIGHT, guide.SHELL_LIGHT))
 COVERED, POINT, SHELL_COVERED, SHELL_POINT = (part.start for part in (guide.COVERED, guide.POINT, guide.SHELL_COVERED, guide.SHELL_POINT))
 COLOURED = 3 * len(PALETTE)  # channels of clothes and hair in their colours
 PLANES = np.array(AXES)
-_0, _HALF, _1, _LEAST, _SPREAD = (np.float32(value) for value in (0, 0.5, 1, LEAST_SHARE, SPREAD))
+_0, _HALF, _1, _2, _LEAST, _SPREAD = (np.float32(value) for value in (0, 0.5, 1, 2, LEAST_SHARE, SPREAD))
+STRANDS = np.array(OCTAVES, np.float32)
+_HIGHEST, _DOWN, _TURN, _FADE = (np.float32(value) for value in (HIGHEST, 1 / (HIGHEST - LOWEST), 0.5 / math.pi, 2 / SHARPEST))
+_FACE_TURN, _FACE_TOP, _FACE_EDGE = (np.float32(value) for value in (FACE_TURN, FACE_TOP, FACE_EDGE))
+_EAR_Y, _EAR_Z, _EAR_HIGH, _EAR_DEEP, _EAR_EDGE = (np.float32(value) for value in (*EAR, *EAR_SIZE, EAR_EDGE))
 
 
 @compiled
@@ -91,3 +109,64 @@ def enlarge(image, row, column, out):
     one, two, three, four = image[top, left], image[top, right], image[bottom, left], image[bottom, right]
     for channel in range(np.uintp(len(out))):
         out[channel] = a * one[channel] + b * two[channel] + c * three[channel] + d * four[channel]
+
+
+@compiled
+def comb(maps, pattern, gains, picture, hair, top, left, right, first, last):
+    """Make hair of strands in rows ``top + first`` to ``top + last`` and columns ``left`` to ``right`` of a picture (C, R, R), in place, as
+    ``GuidedSynthesisNetwork.with_strands``: maps (R, R, G), the ``pattern`` (ROWS, L, O), its ``gains`` (O,), the channel of the hair's matte.
+    """
+    for row in range(top + first, top + last):
+        for column in range(left, right):
+            share = maps[row, column, SHELL_COVERED]
+            matte = min(max(picture[hair, row, column] * _HALF + _HALF, _0), _1)
+            if share == _0 or matte == _0:
+                continue
+            detail = strand(maps, pattern, gains, row, column) * share * matte
+            for channel in range(3):
+                picture[channel, row, column] += (picture[channel, row, column] + _1) * detail
+
+
+@compiled
+def strand(maps, pattern, gains, row, column):
+    """How much brighter the strands make the shell at a pixel, as ``Strands.read`` and its gains say."""
+    most = maps.shape[0] - 1
+    of = max(maps[row, column, SHELL_COVERED], _LEAST)
+    height, depth = maps[row, column, SHELL_POINT + 1] / of, maps[row, column, SHELL_POINT + 2] / of
+    turn = np.float32(math.atan2(maps[row, column, SHELL_POINT] / of, depth))
+    ear = math.hypot((height - _EAR_Y) / _EAR_HIGH, (depth - _EAR_Z) / _EAR_DEEP)
+    shown = min(max(max(abs(turn) - _FACE_TURN, height - _FACE_TOP) / _FACE_EDGE, _0), _1)
+    shown *= min(max((np.float32(ear) - _1) / _EAR_EDGE, _0), _1)
+    if shown == _0:
+        return _0
+    width = max(apart(maps, row, column, row, min(column + 1, most)), apart(maps, row, column, min(row + 1, most), column)) * _TURN
+    rows, around = pattern.shape[0] - 1, pattern.shape[1] - 1
+    across = (turn * _TURN + _HALF) * np.float32(around)
+    down = min(max((_HIGHEST - height) * _DOWN, _0), _1) * np.float32(rows)
+    left, top = min(max(int(across), 0), around), int(down)
+    right, bottom = min(left + 1, around), min(top + 1, rows)
+    x, y = across - np.float32(left), down - np.float32(top)
+    found = _0
+    for octave in range(np.uintp(len(gains))):
+        above = (_1 - x) * pattern[top, left, octave] + x * pattern[top, right, octave]
+        below = (_1 - x) * pattern[bottom, left, octave] + x * pattern[bottom, right, octave]
+        fade = min(max(_2 - _FADE * STRANDS[octave] * width, _0), _1)
+        found += gains[octave] * ((_1 - y) * above + y * below) * fade
+    return found * shown
+
+
+@compiled
+def apart(maps, row, column, other_row, other_column):
+    """How far, in radians, the shell's places at two pixels are apart round the head, as ``strands.widths``."""
+    x, z = ahead(maps, row, column)
+    other_x, other_z = ahead(maps, other_row, other_column)
+    return np.float32(math.hypot(other_x - x, other_z - z))
+
+
+@compiled
+def ahead(maps, row, column):
+    """x and z of the shell's place at a pixel, of length 1; 0 where it is on the axis or nowhere."""
+    of = max(maps[row, column, SHELL_COVERED], _LEAST)
+    x, z = maps[row, column, SHELL_POINT] / of, maps[row, column, SHELL_POINT + 2] / of
+    length = max(np.float32(math.hypot(x, z)), np.float32(1e-12))
+    return x / length, z / length
