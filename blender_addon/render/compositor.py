@@ -134,11 +134,7 @@ def setup_compositor(
     Nodes of an earlier call are replaced, an artist's own nodes stay, a camera is added where the
     scene has none, and the film becomes transparent. Raises UserError.
     """
-    image = load_plate(path) if path else gradient_plate()
-    if sequence and path and not numbers_from(bpy.path.abspath(path)):
-        raise UserError(
-            "bad_plate", "The plate {path} has no number in its name.", "Choose a picture that has one, or no Image Sequence.", path=path
-        )
+    image = plate_image(path, sequence)
     tree = ensure_tree(scene)
     target = output_socket(tree)
     ensure_camera(scene)
@@ -369,6 +365,18 @@ def linear_pixels(image: bpy.types.Image) -> np.ndarray:
     colour = pixels.reshape(height, width, image.channels)[..., :3]
     colour = np.broadcast_to(colour, (height, width, 3)) if colour.shape[2] == 1 else colour
     return colour if image.is_float else srgb_to_linear(colour)
+
+
+def plate_image(path: str, sequence: bool) -> bpy.types.Image:
+    """The plate at ``path``, a gradient without one; as the first of a ``sequence`` it needs a number. Raises UserError."""
+    if not path:
+        return gradient_plate()
+    image = load_plate(path)
+    if sequence and not numbers_from(bpy.path.abspath(path)):
+        raise UserError(
+            "bad_plate", "The plate {path} has no number in its name.", "Choose a picture that has one, or no Image Sequence.", path=path
+        )
+    return image
 
 
 def load_plate(path: str) -> bpy.types.Image:
