@@ -209,7 +209,6 @@ def run_boundary(arguments: argparse.Namespace, generator: Generator) -> int:
     from models.editing.boundary import save_boundary
     from models.editing.directions import save_directions
 
-    check_attributes(arguments, generator)
     codes, scores = scored_codes(arguments, generator)
     usual = tuple(name for name in STUDIO_ATTRIBUTES if name in scores.names)
     wanted = arguments.attributes or {STUDIO: usual, QUALITY: (QUALITY,)}.get(arguments.scores, scores.names)
@@ -232,35 +231,41 @@ def run_boundary(arguments: argparse.Namespace, generator: Generator) -> int:
     return 0
 
 
-def check_attributes(arguments: argparse.Namespace, generator: Generator) -> None:
+def check_attributes(arguments: argparse.Namespace, known: Sequence[str]) -> None:
     """Raise StyleRigError for attributes that there are no scores of, before the long way there."""
     import torch
 
-    from models.editing.scores import Scores, read_scores
-    from models.editing.studio_people import people_of, taught_by_studio
+    from models.editing.scores import Scores
 
-    if arguments.scores in (STUDIO, QUALITY):
-        of_z = arguments.scores == STUDIO or taught_by_studio(generator)
-        known = people_of(generator).scores(torch.zeros(1, generator.z_dim)).names if of_z else ()
-        scores = Scores((QUALITY, *known) if arguments.scores == QUALITY else known, torch.empty(0, 0))
-    else:
-        _, scores = read_scores(arguments.scores)
+    scores = Scores(tuple(known), torch.empty(0, len(known)))
     for name in [*(arguments.attributes or ()), *(name for name in arguments.condition if not is_file(name))]:
-        if name not in scores.names:
-            scores.column(name)  # says what there is
+        scores.column(name)
+
+
+def studio_names(generator: Generator) -> tuple[str, ...]:
+    """What z of a generator means. Raises StyleRigError for one that the studio did not teach."""
+    import torch
+
+    from models.editing.studio_people import people_of
+
+    return people_of(generator).scores(torch.zeros(1, generator.z_dim)).names
 
 
 def scored_codes(arguments: argparse.Namespace, generator: Generator) -> tuple[Tensor, Scores]:
     """Codes and their scores, from where ``--scores`` says."""
     from models.editing.codes import codes_of_seeds, studio_codes
     from models.editing.scores import read_scores
+    from models.editing.studio_people import taught_by_studio
 
     if arguments.scores == STUDIO:
+        check_attributes(arguments, studio_names(generator))
         return studio_codes(generator, arguments.samples or SAMPLES, arguments.seed, arguments.space, Progress("codes"))
     if arguments.scores == QUALITY:
+        check_attributes(arguments, (QUALITY, *(studio_names(generator) if taught_by_studio(generator) else ())))
         drawn = range(arguments.seed, arguments.seed + (arguments.samples or DRAWN))
         return codes_of_seeds(generator, drawn, arguments.space), looked_at(generator, drawn)
     seeds, scores = read_scores(arguments.scores)
+    check_attributes(arguments, scores.names)
     return codes_of_seeds(generator, seeds, arguments.space, Progress("codes")), scores
 
 

@@ -97,7 +97,7 @@ class GuidedRenderer:
     def __init__(self, generator: Generator, face: FaceModel, engine: Callable[[str, Offsets | None], Engine], library: LookLibrary):
         if not isinstance(generator.synthesis, GuidedSynthesisNetwork) or not isinstance(generator.config, GuidedConfig):
             raise ValueError("a generator that no maps steer draws frames by a rig's networks")
-        self.generator, self.face, self.engine = generator, face.to("cpu"), engine
+        self.generator, self.face, self.engine = generator, face, engine
         self.library = library
         self.blocks = generator.synthesis.block_resolutions
         self.guide, self.matte_names = generator.synthesis.guide, generator.config.mattes

@@ -115,7 +115,7 @@ class Rig:
         if isinstance(generator.config, GuidedConfig):
             files, face = weight_files(folder, name, PARTS[:1]), face or load_face_model(generator.config.head)
             hashed = weights_hash(list(files.values()), face)
-            return cls(name, hashed, generator, face.to(device), scheduler=scheduler, attributes=attributes)
+            return cls(name, hashed, generator, face, scheduler=scheduler, attributes=attributes)  # maps are the processor's
         files = weight_files(folder, name, PARTS)
         reconstruction = Reconstruction.load(files["reconstruction"]).to(device)
         networks = RigNets.load(files["rignet"]).to(device)
@@ -146,7 +146,7 @@ class Rig:
         z = latents_from_seed(seed, 1, self.generator.z_dim).to(self.device)
         w = self.generator.mapping(z, truncation_psi=truncation)
         if isinstance(self.generator.mapping, PersonMapping):
-            parameters = heads_at_rest(self.face, *self.generator.mapping.shape(z, truncation)).to("cpu")
+            parameters = heads_at_rest(self.face, *(part.cpu() for part in self.generator.mapping.shape(z, truncation)))
             return Portrait(self.name, self.weights_hash, seed, truncation, w[0].cpu().numpy(), parameters)
         return self.portrait_from_latent(w[0].cpu().numpy(), seed, truncation)
 
@@ -161,7 +161,7 @@ class Rig:
         if self.reconstruction is not None:
             parameters = self.reconstruction(torch.from_numpy(w)[None].to(self.device), self.face).to("cpu")
         elif head is not None:
-            parameters = heads_at_rest(self.face, head.identity, head.reflectance).to("cpu")
+            parameters = heads_at_rest(self.face, head.identity, head.reflectance)
         else:
             raise StyleRigError(
                 f'A latent alone is no portrait of the model "{self.name}": the shape of the head belongs to it.',
@@ -270,7 +270,7 @@ class Rig:
 
     @property
     def device(self) -> torch.device:
-        return self.face.mean.device
+        return self.generator.w_avg.device
 
 
 def check_output(size: int, passes: Sequence[str], precision: str) -> None:

@@ -130,12 +130,22 @@ def bad_offsets(reason: str) -> StyleRigError:
 
 def largest_rank(generator: Generator, most: int) -> int:
     """The largest rank up to ``most`` of offsets whose file is not too large. Raises StyleRigError where even one of 1 would be."""
-    weights = [weight for weight in generator.synthesis.parameters() if weight.dim() == 4]
+    weights = tuned_weights(generator.synthesis).values()
     for rank in range(most, 0, -1):
-        numbers = sum(min(rank, len(weight), weight[0].numel()) * (len(weight) + weight[0].numel()) for weight in weights)
+        numbers = sum(factor_rank(weight, rank) * (len(weight) + weight[0].numel()) for weight in weights)
         if 2 * numbers + HEADER <= LARGEST_FILE:
             return rank
     raise StyleRigError("This generator is too large to be tuned to a photo.", "Use a smaller one.", code="bad_option")
+
+
+def tuned_weights(synthesis: nn.Module) -> dict[str, Tensor]:
+    """The convolutions that are tuned. One that is all 0, as of blocks that were not taught yet, has no size that a change could be relative to."""
+    return {name: weight for name, weight in synthesis.named_parameters() if weight.dim() == 4 and weight.any()}
+
+
+def factor_rank(weight: Tensor, rank: int) -> int:
+    """The rank of a weight's factors, where ``rank`` is asked for."""
+    return min(rank, len(weight), weight[0].numel())
 
 
 class Tuning(nn.Module):
@@ -143,14 +153,12 @@ class Tuning(nn.Module):
 
     def __init__(self, synthesis: nn.Module, rank: int, seed: int = 0):
         super().__init__()
-        # One that is all 0, as of blocks that were not taught yet, has no size that a change could be relative to.
-        self.weights = {name: weight for name, weight in synthesis.named_parameters() if weight.dim() == 4 and weight.any()}
+        self.weights = tuned_weights(synthesis)
         self.names = list(self.weights)
         rng = torch.Generator().manual_seed(seed)
         self.a, self.b = nn.ParameterList(), nn.ParameterList()
         for weight in self.weights.values():
-            least = min(rank, len(weight), weight[0].numel())
-            fan_in = weight[0].numel()
+            least, fan_in = factor_rank(weight, rank), weight[0].numel()
             self.a.append(nn.Parameter(torch.zeros(len(weight), least)))
             self.b.append(nn.Parameter(torch.randn(least, fan_in, generator=rng).to(weight) * weight.std() * 0.5))
 

@@ -45,6 +45,7 @@ class FusedGuided(FusedStyleGAN2):
         super().__init__(network, dtype)
         self.sizes, self.network = network.block_resolutions, network
         self.told: dict[tuple[int, ...], np.ndarray] = {}  # where each slot paints
+        self.pattern = None if network.strands is None else array(network.strands.pattern[0].movedim(0, -1).contiguous())
         self.last: tuple[bytes, Tensor] | None = None  # w, and its planes: frames of one portrait ask for them again
 
     def raw(self, w: Tensor, beside: Tensor | None, box: Box | None, slot: WorkerSlot) -> Tensor:
@@ -61,9 +62,9 @@ class FusedGuided(FusedStyleGAN2):
         drawn, part = super().raw(w, told, box, slot), box or Box.whole(sizes[-1])
         if self.network.strands is not None:
             shown = array(pyramid(maps, sizes[-1:])[sizes[-1]][0].movedim(0, -1).contiguous())
-            pattern = array(self.network.strands.pattern[0].movedim(0, -1).contiguous())
-            told_by_w = shown, pattern, array(self.network.strands.gains(w[-1:])[0])
-            slot.share(comb, (*told_by_w, array(drawn), self.network.hair, part.top, part.left, part.right), part.height, shown.size)
+            gains = array(self.network.strands.gains(w[-1:])[0])
+            combed = shown, self.pattern, gains, array(drawn), self.network.hair, part.top, part.left, part.right
+            slot.share(comb, combed, part.height, shown.size)
         return drawn
 
     def seen(self, maps: Tensor, sizes: list[int], w: Tensor, slot: WorkerSlot) -> dict[int, Tensor]:

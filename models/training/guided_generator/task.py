@@ -257,7 +257,7 @@ class GuidedTask(Task[Stage]):
         if self.palette:
             colours = (self.networks.synthesis.colours(w) - self.palette.colours(batch.features)).abs().mean()
             loss, values = loss + self.plan.palette_weight * colours, values | {"colours": colours.item()}
-        if stage.texture_weight:
+        if stage.texture_weight and self.networks.synthesis.strands is not None:
             box = batch.box or Box.whole(stage.resolution)
             stranded = self.networks.synthesis.with_strands(drawn.detach(), batch.maps, self.networks.all_layers(w.detach()), box)
             texture = texture_loss(clipped(stranded[:, :4], real), real)
