@@ -43,6 +43,8 @@ CHANNELS = SURFACE + SHELL_CHANNELS
 SHOULDERS, LIGHT, SHELL_LIGHT = slice(1, 2), slice(8, 11), slice(SURFACE + 1, SURFACE + 4)
 # And the coverage and place, in half heads, of each.
 COVERED, POINT, SHELL_COVERED, SHELL_POINT = slice(0, 1), slice(14, 17), slice(SURFACE, SURFACE + 1), slice(SURFACE + 4, SURFACE + 7)
+# And what points or lies to a side, so that a mirror changes its sign: x of the normal and of each place, and its sines.
+SIDEWAYS = (2, *(point.start + offset for point in (POINT, SHELL_POINT) for offset in (0, *range(3, PLACE, 6))))
 REST_DISTANCE = 120.0  # cm from the camera to a head at rest
 # What falls on a head at rest: the mean of the studio's portrait lights, as harmonics (9, 3) of linear RGB.
 REST_LIGHT = (

@@ -41,6 +41,14 @@ def tone(linear: np.ndarray) -> np.ndarray:
     return np.clip(np.where(x > SHOULDER, rolled, x), 0, 1)
 
 
+def untone(display: np.ndarray) -> np.ndarray:
+    """Linear display 0–1 -> the linear radiance that ``tone`` makes it of."""
+    room = 1 - SHOULDER
+    rate = shoulder_rate(room, WHITE - SHOULDER)
+    x = np.where(display > SHOULDER, SHOULDER + np.expm1(np.maximum(display - SHOULDER, 0) * rate) / rate, display)
+    return PIVOT * (x / PIVOT) ** (1 / CONTRAST)
+
+
 def shoulder_rate(room: float, reach: float) -> float:
     """The rate k with log(1 + k · reach) / k = room."""
     low, high = 1e-6, 1e3

@@ -22,9 +22,9 @@ class Stage(config.Stage):
     """So many images at one resolution; ``adversarial_weight`` is that of realism (0: pairs alone).
 
     ``feature_weight`` is that of feature matching, relative to it, ``texture_weight`` that of likeness of texture, which
-    teaches strands alone; ``dyed`` is the share of images whose clothes get another
-    colour. With a ``window`` of so many pixels, a step draws only that part of its images, somewhere on them: what fine layers
-    draw is of its surroundings alone.
+    teaches strands alone; ``dyed`` is the share of images whose clothes get another colour, ``mirrored`` of those that are
+    seen in a mirror, ``tinted`` of those in light of another colour. With a ``window`` of so many pixels, a step draws only that part of its images, somewhere on them: what
+    fine layers draw is of its surroundings alone.
     """
 
     renamed: ClassVar[dict[str, str]] = {"patches": "adversarial_weight", "patch_rate": "discriminator_learning_rate"}
@@ -38,6 +38,8 @@ class Stage(config.Stage):
     feature_focus: NonNegative = 4.0
     pair_skip: int = Field(default=0, ge=0, le=4)
     dyed: Fraction = 0.7
+    mirrored: Fraction = 0.5
+    tinted: Fraction = 0.6
     window: int = Field(default=0, ge=0, le=1024, multiple_of=4)
     texture_weight: NonNegative = 0.0
     adversarial_weight: NonNegative = 0.0

@@ -40,7 +40,15 @@ from models.training.generator.texture import texture_loss
 from models.training.guided_generator.config import GuidedPlan, Stage
 from models.training.guided_generator.dye import Dye, dye_images
 from models.training.guided_generator.growth import check_growth, take_weights
+from models.training.guided_generator.mirror import (
+    column_of_side,
+    mirrored_features,
+    mirrored_images,
+    mirrored_landmarks,
+    mirrored_maps,
+)
 from models.training.guided_generator.palette import Palette
+from models.training.guided_generator.tint import tinted, tints
 from models.training.people import draw_people, people, train_person_network
 
 FIELDS = ("latent", "parameters", "landmarks", "camera", "body")
@@ -118,6 +126,7 @@ class GuidedTask(Task[Stage]):
         self.described: dict[int, Tensor] = {}  # picture -> features of whom it shows
         self.dye = Dye.of(self.face) if plan.people else None
         self.palette = Palette.of(self.face) if plan.people else None
+        self.side = column_of_side(self.face) if plan.people else None
         self.figures: dict[str, float] = {}
         self.shuffle = InfiniteShuffle(plan.seed)
         self.images_before, self.minutes_before = trained_before(output, begun)
@@ -197,7 +206,7 @@ class GuidedTask(Task[Stage]):
     def batch(self, progress: Progress, rng: DeviceRng) -> Batch:
         rows, count = self.data.rows(held_out=False), self.world.share(self.stage.batch)
         rows = rows[self.shuffle.take(progress.images + self.world.rank * count, count, len(rows))]
-        batch = self.batch_of(rows, self.stage.resolution)
+        batch = self.batch_of(rows, self.stage.resolution, tints(count, self.stage.tinted, rng.on("cpu")))
         if self.plan.matte_weight:
             batch.mattes = self.mattes(rows, batch.real)
         if self.dye and batch.mattes is not None and self.stage.dyed:
@@ -205,17 +214,32 @@ class GuidedTask(Task[Stage]):
             clothes = list(MATTES).index("clothes")
             batch.real = dye_images(batch.real, batch.mattes[:, clothes : clothes + 1], gains)
             batch.features = self.dye.describe(batch.features, gains)
+        self.mirror(batch, rng)
         batch.box = window(self.stage, rng)
         batch.regularise_r1 = progress.steps % R1_INTERVAL == 0
         return batch
 
-    def batch_of(self, rows: np.ndarray, size: int) -> Batch:
-        """The images of ``rows``, without their mattes."""
+    def mirror(self, batch: Batch, rng: DeviceRng) -> None:
+        """Show a share of the people in a mirror; not where z itself says who they are, for it does not say who is whose mirror image."""
+        if self.side is None or not self.stage.mirrored:
+            return
+        chosen = rng.rand(len(batch.real)) < self.stage.mirrored
+        batch.real, batch.maps = mirrored_images(batch.real, chosen), mirrored_maps(batch.maps, chosen)
+        batch.features = mirrored_features(batch.features, chosen, self.side)
+        batch.landmarks = mirrored_landmarks(batch.landmarks, chosen)
+        if batch.mattes is not None:
+            batch.mattes = mirrored_images(batch.mattes, chosen)
+
+    def batch_of(self, rows: np.ndarray, size: int, gains: Tensor | None = None) -> Batch:
+        """The images of ``rows`` without their mattes, in light that is ``gains`` (N, 3) times as strong."""
         truth = {name: torch.from_numpy(self.data.truth[name][rows]) for name in ("parameters", "camera", "body", "landmarks")}
         camera = Camera(truth["camera"][:, :1], truth["camera"][:, 1:])
+        posed, real = RigParameters.from_vector(truth["parameters"], self.face), self.data.batch(rows, size)[0]
+        if gains is not None:
+            posed, real = posed.replace(light=posed.light * gains[:, None]), tinted(real, gains)
         with torch.no_grad():
-            maps = guide.guide_maps(self.mesh, RigParameters.from_vector(truth["parameters"], self.face), camera, truth["body"], size)
-        parts = (self.data.batch(rows, size)[0], self.features(rows), maps, truth["landmarks"])
+            maps = guide.guide_maps(self.mesh, posed, camera, truth["body"], size)
+        parts = (real, self.features(rows), maps, truth["landmarks"])
         real, features, maps, landmarks = (part.to(self.world.device) for part in parts)
         return Batch(real, features, maps, landmarks, mattes=None)
 
