@@ -19,7 +19,7 @@ from bpy.props import (
 
 from .errors import UserError
 from .rig import light
-from .rig.looks import StyleRigLook, tag
+from .rig.looks import StyleRigLook, StyleRigLookAmount, tag
 from .rig.read_rig import parse_portrait
 
 LIGHT_SIZE = 27  # nine coefficients, three channels
@@ -169,7 +169,7 @@ class StyleRigScene(bpy.types.PropertyGroup):
     image_look: PointerProperty(name="Look", description="The look for images of the Image Editor", type=StyleRigLook)
 
 
-CLASSES = (StyleRigLook, StyleRigObject, StyleRigScene)
+CLASSES = (StyleRigLookAmount, StyleRigLook, StyleRigObject, StyleRigScene)
 
 
 def register() -> None:

@@ -346,11 +346,13 @@ def draw(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
 
 
 def draw_look(layout: bpy.types.UILayout, look: looks.StyleRigLook, target: str) -> None:
-    """What any look takes: strength, label, style."""
+    """What any look takes: strength, amounts of attributes or a domain, style."""
     column = layout.column()
     column.use_property_split = True
     column.prop(look, "strength", slider=True)
-    if looks.names_of(look):
+    for amount in look.amounts:
+        column.prop(amount, "value", text=amount.name, slider=True, translate=False)
+    if looks.names_of(look) and not look.amounts:
         column.prop(look, "label")
     if not looks.has_styles(look):
         return

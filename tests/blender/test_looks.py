@@ -52,10 +52,10 @@ def test_looks_are_asked_for_with_what_they_take(rig, asked):
     add("drawing", "attributes", "styles")
     drawing, attributes, styles = rig.stylerig.looks
     drawing.seed, attributes.mask, styles.seed = 9, "HAIR", 7
-    attributes.label = "blond hair,beard=0.5"
+    attributes.amounts["beard"].value = 0.5
     assert asked(rig) == [
         {"name": "drawing", "sha256": HASHES["drawing"], "strength": 1.0, "mask": "head"},
-        {"name": "attributes", "sha256": HASHES["attributes"], "strength": 1.0, "mask": "hair", "label": "blond hair,beard=0.5"},
+        {"name": "attributes", "sha256": HASHES["attributes"], "strength": 1.0, "mask": "hair", "label": "blond hair=1,beard=0.5"},
         {"name": "styles", "sha256": HASHES["styles"], "strength": 1.0, "mask": "head", "label": "young", "seed": 7},
     ]
     drawing.strength = 0
@@ -79,6 +79,33 @@ def test_strength_is_keyed_and_driven(rig, asked):
     assert strengths(asked(rig)) == {"drawing": 1.0}
     second.keyframe_insert("seed", frame=1)
     second.keyframe_insert("mask", frame=1)
+
+
+def test_amounts_of_attributes_are_keyed_and_go_with_their_look(rig, asked):
+    add("drawing", "attributes")
+    amounts = rig.stylerig.looks[1].amounts
+    assert [(amount.name, amount.value) for amount in amounts] == [("blond hair", 1), ("beard", 0)]
+    for frame, value in ((1, 1.0), (11, 0.0)):
+        amounts["blond hair"].value = value
+        amounts["blond hair"].keyframe_insert("value", frame=frame)
+    amounts["beard"].value = 0.25
+    assert bpy.ops.stylerig.move_look(index=1, direction="UP") == {"FINISHED"}
+    bpy.context.scene.frame_set(6)
+    assert asked(rig)[0]["label"] == "blond hair=0.5,beard=0.25"
+    bpy.context.scene.frame_set(11)
+    assert asked(rig)[0]["label"] == "beard=0.25"
+    rig.stylerig.looks[0].amounts["beard"].value = 0
+    rig.update_tag()
+    bpy.context.view_layer.update()
+    assert asked(rig)[0]["label"] == "blond hair=0"  # the look takes every attribute away
+
+
+def test_a_label_of_an_earlier_version_is_still_asked_for(rig, asked):
+    add("attributes")
+    look = rig.stylerig.looks[0]
+    look.amounts.clear()
+    look.label = "beard=0.5"
+    assert asked(rig)[0]["label"] == "beard=0.5"
 
 
 def test_keys_and_drivers_go_with_their_look(rig, asked):
