@@ -291,9 +291,8 @@ class GuidedSynthesisNetwork(nn.Module):
             return drawn
         points = places(maps, SHELL_COVERED, SHELL_POINT)
         lines = self.strands.read(points[..., *part.place], widths(points)[..., *part.place])
-        detail = (self.strands.gains(ws[:, -1].float())[..., None, None] * lines).sum(dim=1, keepdim=True) * maps[
-            :, SHELL_COVERED, *part.place
-        ]
+        strength = self.strands.strength(ws[:, -1])[..., None, None]
+        detail = (strength * lines).sum(dim=1, keepdim=True) * maps[:, SHELL_COVERED, *part.place]
         hair = (drawn[:, self.hair, None] * 0.5 + 0.5).clamp(0, 1)
         return torch.cat((drawn[:, :3] + (drawn[:, :3] + 1) * hair * detail, drawn[:, 3:]), dim=1)
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from models.generators.layers import FullyConnectedLayer
 
-OCTAVES = (80, 160, 320)  # lines round the head, each a channel
+OCTAVES = (120, 240, 480)  # lines round the head, each a channel
+STRONGEST = 0.2  # how much brighter an octave may make hair: what is stronger looks painted on
 ROWS = 12  # places down the head, between which a line fades into another
 HIGHEST, LOWEST = 1.6, -2.4  # of the canonical place, in half heads, that the first and the last row lie at
 SHARPEST = 1.0  # lines a pixel: finer ones are not seen, and from half of that on they fade out
@@ -24,7 +25,7 @@ EAR, EAR_SIZE, EAR_EDGE = (0.1, -0.03), (0.32, 0.27), 0.3  # y and z, half heads
 
 
 class Strands(nn.Module):
-    """Reads the pattern, the same for everybody; ``gains``: w (N, w_dim) -> how strong each octave is (N, OCTAVES), at first not at all."""
+    """Reads the pattern, the same for everybody; w says how strong each octave is, at first not at all."""
 
     pattern: Tensor
 
@@ -39,6 +40,10 @@ class Strands(nn.Module):
             for line in lines
         ]
         self.register_buffer("pattern", torch.cat(closed, dim=1), persistent=False)  # (1, OCTAVES, ROWS, finest + 1)
+
+    def strength(self, w: Tensor) -> Tensor:
+        """How strong each octave is (N, OCTAVES) on people w (N, w_dim)."""
+        return STRONGEST * torch.tanh(self.gains(w.float()) / STRONGEST)
 
     def read(self, place: Tensor, width: Tensor) -> Tensor:
         """Lines (N, OCTAVES, H, W) at canonical places (N, 3, H, W) in half heads, y up and z ahead.

@@ -62,7 +62,7 @@ class FusedGuided(FusedStyleGAN2):
         drawn, part = super().raw(w, told, box, slot), box or Box.whole(sizes[-1])
         if self.network.strands is not None:
             shown = array(pyramid(maps, sizes[-1:])[sizes[-1]][0].movedim(0, -1).contiguous())
-            gains = array(self.network.strands.gains(w[-1:])[0])
+            gains = array(self.network.strands.strength(w[-1:])[0])
             combed = shown, self.pattern, gains, array(drawn), self.network.hair, part.top, part.left, part.right
             slot.share(comb, combed, part.height, shown.size)
         return drawn
