@@ -27,7 +27,7 @@ from models.generators.guided import GuidedConfig, GuidedSynthesisNetwork, place
 from models.generators.person import PersonConfig, PersonMapping, PersonNetwork, features_of_choices
 from models.generators.planes import PlanesConfig
 from models.generators.roi import Box
-from models.generators.strands import Strands, widths
+from models.generators.strands import STRONGEST, Strands, widths
 from models.rigging import Controls, Rig
 from models.synthetic.description import amounts_of
 from models.synthetic.person import latent_size, person_from_latent
@@ -116,11 +116,11 @@ def test_strands_turn_with_the_head_and_fade_where_they_are_too_fine(face, mesh)
         place.append(points[0][:, inside].T)
     distance, nearest = torch.cdist(place[0], place[1]).min(dim=1)
     seen = distance < 0.02
-    assert seen.sum() > 500 and lines[0].std() > 0.2
+    assert seen.sum() > 500 and lines[0].std() > 0.1
     assert np.corrcoef(lines[0][seen], lines[1][nearest[seen]])[0, 1] > 0.9
     small = places(F.avg_pool2d(straight, 4), SHELL_COVERED, SHELL_POINT)
-    assert strands.read(small, small.new_full((1, 1, 64, 64), 1 / 160))[:, 1:].abs().max() == 0  # more than a line a pixel
-    assert strands.read(small, small.new_full((1, 1, 64, 64), 1 / 160))[:, 0].std() > 0.2
+    assert strands.read(small, small.new_full((1, 1, 64, 64), 1 / 240))[:, 1:].abs().max() == 0  # more than a line a pixel
+    assert strands.read(small, small.new_full((1, 1, 64, 64), 1 / 240))[:, 0].std() > 0.1
     face_side = places(straight, SHELL_COVERED, SHELL_POINT)[0, :, 150, 128]
     assert face_side[2] > 0.6 and (strands.read(face_side[None, :, None, None], torch.zeros(1, 1, 1, 1)) == 0).all()  # none before the face
 
@@ -133,10 +133,11 @@ def test_hair_alone_is_made_of_strands(face, mesh):
     smooth = network.raw(w, guide=maps)
     assert torch.equal(smooth, network.raw(w, guide=maps, strands=False)), "at first they are of no strength"
     torch.nn.init.constant_(network.strands.gains.bias, 0.2)
+    assert (network.strands.strength(w[:, -1]) < STRONGEST).all()
     drawn = network.raw(w, guide=maps)
     changed = (drawn - smooth).abs().sum(dim=1)[0]
     hair = smooth[0, 5] > -1
-    assert changed[hair & (maps[0, SURFACE] == 1)].mean() > 0.01
+    assert changed[hair & (maps[0, SURFACE] == 1)].mean() > 0.004
     assert (changed[~hair] == 0).all() and (changed[maps[0, SURFACE] == 0] == 0).all()
     assert torch.equal(drawn[:, 3:], smooth[:, 3:])
     assert sum(p.numel() for p in network.parameters()) + 512 <= config.size
