@@ -6,11 +6,13 @@ Importing this raises ImportError where numba cannot compile for this processor,
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from llvmlite import binding
 from numba import config, njit
 from numba.core.caching import FunctionCache
@@ -19,7 +21,14 @@ SETTINGS = vars(config)  # numba puts them there as it is imported
 
 
 class Kept(FunctionCache):
-    """numba's files of what it compiled. A full disk, or a file that is cut short or another user's, stops nothing."""
+    """numba's files of what it compiled. A full disk, or a file that is cut short or another user's, stops nothing.
+
+    numba compiles anew when the kernels' file changes. They also hold constants of other modules, as numbers in the machine's code.
+    """
+
+    def __init__(self, function: Callable[..., Any]):
+        super().__init__(function)
+        self._cache_file._source_stamp = self._cache_file._source_stamp, digest_of_constants(function)
 
     def load_overload(self, *arguments: Any) -> Any:
         try:
@@ -34,13 +43,23 @@ class Kept(FunctionCache):
             super().save_overload(*arguments)
 
 
+def digest_of_constants(function: Callable[..., Any]) -> str:
+    """SHA-256 of the numbers and arrays that the module of ``function`` holds when that is defined."""
+    found = hashlib.sha256()
+    for name, value in sorted(function.__globals__.items()):
+        if isinstance(value, int | float | tuple | np.generic | np.ndarray):
+            found.update(f"{name} {value!r} ".encode())
+            found.update(np.asarray(value).tobytes() if isinstance(value, np.ndarray) else b"")
+    return found.hexdigest()
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` as numba compiles it when it is called, which then runs without Python's lock.
 
     No fast maths: what it fuses depends on what is compiled together, and a process that finds the kernels
     compiled has to draw the very picture of the one that compiled them.
     """
-    kernel: Any = njit(nogil=True)(function)  # other options: touch the kernels too, numba compiles anew when their file changes
+    kernel: Any = njit(nogil=True)(function)  # other options: change the kernels' file too, else numba takes what it has compiled
     with contextlib.suppress(RuntimeError):  # no folder can be written: each process compiles
         kernel._cache = Kept(function)
     return kernel

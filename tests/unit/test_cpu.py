@@ -6,6 +6,9 @@ import errno
 import importlib
 import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +142,22 @@ def test_kernels_are_kept_where_it_is_said(kept_in):
     assert compiling.place_of(kernel).is_relative_to(kept_in)
     assert computes(kernel) and computes(again := compiling.compiled(twice))
     assert sum(again.stats.cache_hits.values()) == 1
+
+
+def test_a_kernel_is_compiled_anew_when_a_constant_of_another_module_changed(kept_in, tmp_path):
+    (tmp_path / "kernel.py").write_text(
+        "import numpy as np\nfrom constants import FACTOR\nfrom models.compiling import compiled\n_FACTOR = np.array((FACTOR,))\n\n\n"
+        "@compiled\ndef scaled(value):\n    return value * _FACTOR[0]\n"
+    )
+    script = "import kernel; print(kernel.scaled(2.0), sum(kernel.scaled.stats.cache_hits.values()))"
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    said = []
+    for factor in (1.5, 1.5, 4.0):
+        (tmp_path / "constants.py").write_text(f"FACTOR = {factor}\n")
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)  # Python's own, which sees a file's second and size alone
+        run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+        said.append(run.stdout.split())
+    assert said == [["3.0", "0"], ["3.0", "1"], ["8.0", "0"]]
 
 
 def test_kernels_run_where_there_is_no_place_to_keep_them(monkeypatch):
