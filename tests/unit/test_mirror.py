@@ -35,6 +35,7 @@ def test_mirrored_maps_are_those_of_the_mirrored_scene():
     for channel in range(guide.CHANNELS):
         assert (mirrored - other)[:, channel].abs().mean() < 0.02, channel
     assert torch.equal(mirrored_maps(seen, torch.tensor([False])), seen)
+    assert mirrored.stride() == seen.stride(), "all channels of a pixel lie together"
 
 
 def test_of_a_description_only_the_parting_changes():

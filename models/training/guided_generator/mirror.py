@@ -7,9 +7,6 @@ the side of the parting changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import torch
 from torch import Tensor
 
 from models.face.model import FaceModel
@@ -26,27 +23,33 @@ def column_of_side(face: FaceModel) -> int:
 
 
 def mirrored_images(images: Tensor, chosen: Tensor) -> Tensor:
-    """Images (N, C, R, R), those that are ``chosen`` (N,) left to right."""
-    return torch.where(chosen[:, None, None, None], images.flip(3), images)
+    """Images (N, C, R, R), those that are ``chosen`` (N,) left to right, in the same layout in memory."""
+    shown = images.clone()
+    shown[chosen] = images[chosen].flip(3)
+    return shown
 
 
 def mirrored_maps(maps: Tensor, chosen: Tensor) -> Tensor:
     """The same of guide maps (N, CHANNELS, R, R)."""
-    return mirrored_images(maps, chosen) * signs(maps, SIDEWAYS, chosen)[:, :, None, None]
+    shown = mirrored_images(maps, chosen)
+    shown[:, list(SIDEWAYS)] *= signs(chosen)[:, None, None, None]
+    return shown
 
 
 def mirrored_features(features: Tensor, chosen: Tensor, column: int) -> Tensor:
     """Descriptions (N, F) of people, the parting (``column``) of those that are ``chosen`` on the other side."""
-    return features * signs(features, [column], chosen)
+    shown = features.clone()
+    shown[:, column] *= signs(chosen)
+    return shown
 
 
 def mirrored_landmarks(landmarks: Tensor, chosen: Tensor) -> Tensor:
     """Points (N, P, 2), x from -1 to 1; each keeps its number, whichever side it comes to lie on."""
-    return torch.where(chosen[:, None, None], landmarks * landmarks.new_tensor([-1, 1]), landmarks)
+    shown = landmarks.clone()
+    shown[..., 0] *= signs(chosen)[:, None]
+    return shown
 
 
-def signs(like: Tensor, columns: Iterable[int], chosen: Tensor) -> Tensor:
-    """-1 in the ``columns`` of those that are ``chosen``, else 1: (N, C) for tensors (N, C, …)."""
-    sign = like.new_ones(like.shape[:2])
-    sign[:, list(columns)] = 1 - 2 * chosen[:, None].to(like)
-    return sign
+def signs(chosen: Tensor) -> Tensor:
+    """-1 for those that are ``chosen`` (N,), else 1."""
+    return 1.0 - 2.0 * chosen
