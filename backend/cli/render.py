@@ -21,7 +21,7 @@ from backend.cli.rendering import add_rendering_arguments, render
 from backend.farm import frame_numbers
 from backend.farm.jobs import RigFileJob
 from backend.protocol.exposure import LONGEST_SHUTTER, MAX_SAMPLES, SHUTTER
-from backend.protocol.frames import PASSES
+from backend.protocol.frames import PASSES, SHOT_PASSES
 from models.errors import StyleRigError
 from models.io.regular_file import read_regular
 
@@ -35,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rigfile", type=Path, help="JSON with portrait, frames and output; or a picture, to make it again")
     parser.add_argument("--frames", type=frame_numbers.frame_numbers, metavar="LIST", help="which, as in 1-48,60 (default: all)")
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every N-th of these")
-    parser.add_argument("--passes", nargs="*", choices=PASSES, metavar="PASS", help=f"in place of the rig file's: {', '.join(PASSES)}")
+    parser.add_argument(
+        "--passes", nargs="*", choices=(*PASSES, *SHOT_PASSES), metavar="PASS",
+        help=f"in place of the rig file's: {', '.join(PASSES)}; of a camera's picture also {' and '.join(SHOT_PASSES)}",
+    )  # fmt: skip
     parser.add_argument("--format", choices=("png", "exr"), default="png", help="exr holds the passes too")
     parser.add_argument("--cryptomatte", action="store_true", help="exr holds Cryptomattes of the portrait and its parts too")
     parser.add_argument(

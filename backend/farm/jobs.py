@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from backend.farm.pictures import Picture
 from backend.farm.shot import InShot, landmarks_of
 from backend.files import recipe
+from backend.protocol.frames import SHOT_PASSES
 from models.errors import StyleRigError
 
 if TYPE_CHECKING:
@@ -79,13 +80,17 @@ class RigFileJob(Job):
         portrait = read_portrait(self.rig_file, rig)
         check_attributes(rig.directions_for(portrait), [name for controls in asked for name in controls.attributes])
         self.looks()  # raises for one that is not here
+        if camera is None and (lost := [name for name in self.rig_file.output.passes if name in SHOT_PASSES]):
+            raise StyleRigError(
+                f"{lost[0]} is a pass of a camera's picture, and this rig file has none.", "Leave it out of the passes.", code="bad_option"
+            )
         whole = serialization.portrait_to_schema(portrait, rig)
         output, landmarks = self.rig_file.output, landmarks_of(portrait, whole, rig) if camera else None
         of_exr = (output.passes, output.compression, output.cryptomatte) if self.kind == "exr" else ([],)
         timeline = Timeline(self.rig_file, motion, whole.parameters) if motion else None
 
         def picture(number: int) -> Picture:
-            in_shot = InShot(camera.at(number), landmarks) if camera else None
+            in_shot = InShot(camera.at(number, with_around="Vector" in of_exr[0]), landmarks) if camera else None
             path = self.folder / f"frame_{number:04}.{self.kind}"
             still = replace(Picture(path, portrait, whole, frames[number - 1], output.size, *of_exr), in_shot=in_shot)
             return replace(still, motion=timeline.of_frame(number)) if timeline else still

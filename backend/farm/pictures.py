@@ -45,7 +45,7 @@ class Picture:
         """What the file says it was made from: a rig file of this picture alone, and a digest of that."""
         one_frame = recipe.one_frame(self.whole, self.controls, self.size, self.passes, self.compression, self.cryptomatte)
         if self.in_shot is not None:
-            one_frame["camera"] = self.in_shot.camera.model_dump()
+            one_frame["camera"] = self.in_shot.camera.model_dump(exclude_none=True)
         if self.motion is not None:
             one_frame["motion"] = recipe.motion(self.motion)
         return recipe.origin(one_frame)

@@ -38,13 +38,12 @@ def shot_frame(
     from backend.server import schema, serialization
     from backend.server.inference import render_frame
 
-    camera = in_shot.camera.model_dump()
+    camera = in_shot.camera.model_dump(exclude_none=True)
     where = shot.placed(whole.model_dump(), asked_of(whole, controls), in_shot.landmarks, camera)
     if where is None:
         return SceneLinear(shot.picture(None, {}, camera, passes))
     placed = serialization.controls_from_schema(schema.Controls(**where.controls), rig.face)
-    together = shot.OF_THE_MESH if set(passes) & set(shot.OF_THE_MESH) else ()
-    frame = render_frame(rig, portrait, placed, where.size, tuple(dict.fromkeys((*passes, *together))))
+    frame = render_frame(rig, portrait, placed, where.size, shot.needed(passes))
     made = scene_linear(frame) | {"placement": np.array(frame.placement)}
     return SceneLinear(shot.picture(where, made, camera, passes))
 

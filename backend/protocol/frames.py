@@ -20,14 +20,17 @@ FAR = 1e10  # Depth where there is nothing, as Blender's own engines write it
 MatteName = Literal["SkinMatte", "HairMatte", "EyesMatte", "MouthMatte", "ClothesMatte", "GlassesMatte"]
 LayerName = Literal["Portrait", "HeadMatte", "FaceMask", "Normal", "Albedo", "Shading", "Specular", "Occlusion", "Depth", "UV", "Position"]
 PassName = Literal[LayerName, MatteName]
+ShotPassName = Literal["HeadDepth", "Vector"]  # of a head that stands in a scene, made of others where it is placed
 ExrCompression = Literal["ZIP", "DWAA"]
 LookMask = Literal["head", "face", "hair"]  # where a look is put
 MAX_LOOKS = 8  # of a frame
 COMBINED = "Combined"  # the portrait itself, which is in every frame
 MATTES: tuple[MatteName, ...] = get_args(MatteName)  # of parts, which whole heads have; else 0
 PASSES: tuple[PassName, ...] = get_args(PassName)
+SHOT_PASSES: tuple[ShotPassName, ...] = get_args(ShotPassName)
 LETTERS = ("RGB", "X", "X", "XYZ", "RGB", "RGB", "RGB", "X", "Z", "UV", "XYZ", *("X" for _ in MATTES))
 CHANNELS = {COMBINED: "RGBA"} | dict(zip(PASSES, LETTERS, strict=True))
+SHOT_CHANNELS = dict(zip(SHOT_PASSES, ("Z", "XYZW"), strict=True))
 
 ARRAY_TYPE = "<f4"  # numpy's name of it
 ARRAY_TYPE_HEADER, ARRAY_SHAPE_HEADER, ARRAY_CHANNELS_HEADER = "X-Array-Type", "X-Array-Shape", "X-Array-Channels"
@@ -37,7 +40,7 @@ SUPERSEDE_HEADER, CLIENT_HEADER = "X-StyleRig-Supersede", "X-StyleRig-Client"  #
 
 def channel_names(passes: Sequence[str]) -> list[str]:
     """The channels of a raw array that holds these passes: ``Normal.X`` and so on."""
-    return [f"{name}.{letter}" for name in passes for letter in CHANNELS[name]]
+    return [f"{name}.{letter}" for name in passes for letter in (CHANNELS | SHOT_CHANNELS)[name]]
 
 
 def array_headers(shape: tuple[int, ...], channels: list[str]) -> dict[str, str]:

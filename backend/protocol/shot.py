@@ -6,13 +6,16 @@ The same functions place the portrait when Blender renders. numpy only.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from . import compositing, placement
 from .compositing import Rectangle
-from .passes import PASSES
+from .frames import SHOT_PASSES
+from .motion import Sighting
+from .passes import PASSES, VECTOR
 from .placement import Landmarks, Placed, View
 
 OF_THE_MESH = ("Normal", "Depth", "UV", "Position")  # passes that are turned into the scene's together
@@ -33,6 +36,11 @@ def track(view: View, sights: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def read(camera: Mapping[str, Any]) -> tuple[View, tuple[np.ndarray, np.ndarray]]:
     """What a track of one frame says: the reverse of ``sight`` and ``track``."""
     [seen] = camera["sights"]
+    return seen_in(camera, seen)
+
+
+def seen_in(camera: Mapping[str, Any], seen: Mapping[str, Any]) -> tuple[View, tuple[np.ndarray, np.ndarray]]:
+    """What one sight of a track says."""
     square = {name: np.array(seen[name], dtype=float).reshape(4, 4) for name in ("camera", "projection", "head")}
     view = View(square["camera"], square["projection"], camera["width"], camera["height"], camera["pixel_aspect"], seen["near"])
     return view, (square["head"], np.array(seen["rig"], dtype=float).reshape(3, 3))
@@ -45,8 +53,24 @@ def placed(portrait: dict, controls: dict, landmarks: Landmarks | None, camera: 
     """
     view, matrices = read(camera)
     if landmarks is None:
-        return placement.whole_in_shot(controls, portrait, matrices, view, area_of(camera))
-    return placement.in_shot(controls, portrait, landmarks, matrices, view, area_of(camera))
+        where = placement.whole_in_shot(controls, portrait, matrices, view, area_of(camera))
+    else:
+        where = placement.in_shot(controls, portrait, landmarks, matrices, view, area_of(camera))
+    return where and replace(where, around=sightings_around(camera))
+
+
+def sightings_around(camera: Mapping[str, Any]) -> tuple[Sighting, Sighting] | None:
+    """How a track of one frame says that the head is seen at the frames before and after, if it does."""
+    if not camera.get("around"):
+        return None
+    before, after = (view.sighting(head) for view, (head, _) in (seen_in(camera, seen) for seen in camera["around"]))
+    return before, after
+
+
+def needed(names: Collection[str]) -> tuple[str, ...]:
+    """The passes that a rig has to make for these of the whole picture."""
+    together = OF_THE_MESH if set(names) & {*OF_THE_MESH, *SHOT_PASSES} else ()
+    return tuple(dict.fromkeys((*(name for name in names if name not in SHOT_PASSES), *together)))
 
 
 def area_of(camera: Mapping[str, Any]) -> Rectangle:
@@ -59,7 +83,7 @@ def picture(where: Placed | None, made: dict[str, np.ndarray], camera: Mapping[s
     Normal and Position are in the world, Depth is along the scene camera's axis, in metres; UV has two channels.
     """
     area = area_of(camera)
-    wanted = tuple(entry for entry in PASSES if entry.name in names)
+    wanted = tuple(entry for entry in (*PASSES, VECTOR) if entry.name in names)
     drawn = compositing.empty(area, wanted) if where is None else compositing.paste(where.finished(made), where.square, area)
     channels = {"UV": 2}
     return {name: np.ascontiguousarray(drawn[name][::-1, :, : channels.get(name)]) for name in ("Combined", *names)}

@@ -25,9 +25,11 @@ from backend.protocol.frames import (
     MIN_SCALE,
     MIN_SIZE,
     PASSES,
+    SHOT_PASSES,
     ExrCompression,
     LookMask,
     PassName,
+    ShotPassName,
 )
 from models.errors import StyleRigError
 
@@ -227,14 +229,13 @@ class Controls(Message):
 
 
 class Layers(Message):
-    """Size and passes of a frame."""
+    """Size of a frame, and that no pass is named twice."""
 
     size: Annotated[int, Field(ge=MIN_SIZE, le=MAX_SIZE)] | None = Field(
         None, description="width and height in pixels; null is the generator's own"
     )
-    passes: Annotated[list[PassName], Field(max_length=len(PASSES))] = Field(default_factory=list)
 
-    @field_validator("passes")
+    @field_validator("passes", check_fields=False)  # which each kind has
     @classmethod
     def once_each(cls, passes: list[str]) -> list[str]:
         if len(set(passes)) != len(passes):
@@ -243,8 +244,9 @@ class Layers(Message):
 
 
 class SequenceOutput(Layers):
-    """Size, passes and files of a sequence."""
+    """Size, passes and files of a sequence; HeadDepth and Vector are passes of a camera's picture alone."""
 
+    passes: Annotated[list[PassName | ShotPassName], Field(max_length=len(PASSES) + len(SHOT_PASSES))] = Field(default_factory=list)
     compression: ExrCompression = Field(
         "ZIP", description="of EXR files: ZIP loses nothing; DWAA is smaller and loses of colors what is not seen"
     )
@@ -254,6 +256,7 @@ class SequenceOutput(Layers):
 class FrameOutput(Layers):
     """``png`` is the portrait alone (sRGB, straight alpha); ``raw`` is every pass as float32."""
 
+    passes: Annotated[list[PassName], Field(max_length=len(PASSES))] = Field(default_factory=list)
     format: Literal["png", "raw"] = "png"
     precision: Literal["exact", "fast"] = Field(
         default="exact", description="fast is a preview, of raw alone: a small picture is drawn by the generator's coarse blocks"
@@ -353,9 +356,16 @@ class CameraTrack(Message):
     pixel_aspect: Annotated[float, Field(ge=0.005, le=200, allow_inf_nan=False)] = Field(1.0, description="a pixel's width / its height")
     sights: Annotated[list[Sight], Field(min_length=1, max_length=MAX_FRAMES), FailFast()] = Field(description="one for each frame")
 
-    def at(self, number: int) -> CameraTrack:
+    around: Annotated[list[Sight], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="before the first frame and after the last, for the pass Vector; null: nothing moves there"
+    )
+
+    def at(self, number: int, with_around: bool = False) -> CameraTrack:
         """The track of one frame alone; numbers begin with 1."""
-        return self.model_copy(update={"sights": [self.sights[number - 1]]})
+        first, last = self.around or (self.sights[0], self.sights[-1])
+        before = self.sights[number - 2] if number > 1 else first
+        after = self.sights[number] if number < len(self.sights) else last
+        return self.model_copy(update={"sights": [self.sights[number - 1]], "around": [before, after] if with_around else None})
 
 
 class Moment(Message):

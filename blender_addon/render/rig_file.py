@@ -36,6 +36,8 @@ def rig_file(context: bpy.types.Context, rig: bpy.types.Object) -> dict:
         numbers = range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
         each = [at(number, context, rig) for number in numbers]
         between = [[at(number + time, context, rig) for time in times] for number in numbers if times]
+        moving = "Vector" in each[0].output["passes"]
+        around = [at(number, context, rig).sight for number in (numbers[0] - numbers.step, numbers[-1] + numbers.step)] if moving else None
     finally:
         scene.frame_set(before[0], subframe=before[1])
     content = {"portrait": offsets.whole(portrait_of(rig)), "frames": [one.controls for one in each], "output": each[0].output}
@@ -43,7 +45,7 @@ def rig_file(context: bpy.types.Context, rig: bpy.types.Object) -> dict:
         content["motion"] = motion(said, scene.frame_step, times, between)
     if each[0].view is None:
         return content
-    return content | {"camera": shot.track(each[0].view, [one.sight for one in each])}
+    return content | {"camera": shot.track(each[0].view, [one.sight for one in each]) | {"around": around}}
 
 
 def motion(said: dict, step: int, times: list[float], between: list[list[FileFrame]]) -> dict:
@@ -89,7 +91,8 @@ def shot_at(time: float, context: bpy.types.Context, rig: bpy.types.Object) -> F
         raise no_camera()
     view = view_of_scene(context.scene, depsgraph)
     sight = shot.sight(view, head_matrices(evaluated, evaluated.matrix_world, depsgraph))
-    return FileFrame(controls, {"size": None, "passes": drawn_passes(portrait, PASSES)}, view, sight)
+    of_shot = ("HeadDepth", "Vector") if any(layer.use_pass_vector for layer in context.scene.view_layers) else ("HeadDepth",)
+    return FileFrame(controls, {"size": None, "passes": drawn_passes(portrait, PASSES) + of_shot}, view, sight)
 
 
 def save(path: Path, content: dict) -> None:

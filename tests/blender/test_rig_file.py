@@ -88,10 +88,13 @@ def captured(part, monkeypatch) -> list[dict]:
 
 def picture_of(client, written: dict, controls: dict, sight: dict, whole_head: bool) -> dict[str, np.ndarray]:
     """Combined and passes as they are made without Blender of what a rig file says, row 0 at the top."""
-    camera, passes = written["camera"] | {"sights": [sight]}, written["output"]["passes"]
+    track, passes = written["camera"], written["output"]["passes"]
+    seen = [track["around"][0], *track["sights"], track["around"][1]] if track["around"] else []
+    around = next(([seen[place - 1], seen[place + 1]] for place in range(1, len(seen) - 1) if seen[place] is sight), None)
+    camera = track | {"sights": [sight], "around": around}
     landmarks = None if whole_head else placement.Landmarks.of_mesh(client.mesh(written["portrait"]))
     where = shot.placed(written["portrait"], controls, landmarks, camera)
-    return shot.picture(where, client.frame(written["portrait"], where.controls, where.size, passes), camera, passes)
+    return shot.picture(where, client.frame(written["portrait"], where.controls, where.size, shot.needed(passes)), camera, passes)
 
 
 def blurred(client, written: dict, number: int, whole_head: bool) -> dict[str, np.ndarray]:
@@ -115,6 +118,9 @@ def test_a_shot_is_drawn_to_the_bit_as_the_engine_draws_it(part, scene, client, 
     turned_camera(scene)
     scene.stylerig.placement, scene.render.resolution_x, scene.render.resolution_y = "SHOT", 96, 54
     scene.render.pixel_aspect_x = 1.2
+    for layer in scene.view_layers:
+        layer.use_pass_vector = not blur  # which Blender has of scenes without motion blur
+    bpy.context.view_layer.update()
     scene.render.use_motion_blur, scene.render.motion_blur_shutter, scene.stylerig.motion_samples = blur, 0.7, 3
     scene.render.motion_blur_shutter_curve.curves[0].points[0].location[1] = 0.2
     part("render.sequence").set_format(scene.render.image_settings, "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER", depth="32")
@@ -123,6 +129,7 @@ def test_a_shot_is_drawn_to_the_bit_as_the_engine_draws_it(part, scene, client, 
     written = json.loads((tmp_path / "shot.json").read_text(encoding="utf-8"))
     assert written["output"]["size"] is None and (written["camera"]["width"], written["camera"]["height"]) == (96, 54)
 
+    assert ("Vector" in written["output"]["passes"]) is not blur and "HeadDepth" in written["output"]["passes"]
     drawn = captured(part, monkeypatch)
     scene.render.filepath = str(tmp_path / "frame_")
     bpy.ops.render.render(animation=True)

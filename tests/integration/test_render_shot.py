@@ -91,6 +91,39 @@ def test_resume_knows_the_camera(render, content, tmp_path, capsys):
     assert capsys.readouterr().out.count("skipping existing frame") == 2
 
 
+def vectors(path) -> np.ndarray:
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        channels = file.parts[0].channels
+        return np.stack([channels[f"Vector.{letter}"].pixels for letter in "XYZW"] + [channels["HeadDepth.Z"].pixels], axis=2)
+
+
+def test_vectors_say_how_the_head_moves(render, content, tmp_path):
+    """The second head is where the first was, 0.4 m deeper; the third camera looks away."""
+    content["output"]["passes"] = ["Vector", "HeadDepth"]
+    assert render(content, "--format", "exr") == 0
+    first, second, _ = (vectors(tmp_path / "out" / f"frame_{number:04}.exr") for number in (1, 2, 3))
+    there = second[..., 4] < 100
+    middle = np.array((WIDTH, HEIGHT)) / 2
+    rows, columns = np.nonzero(there)
+    place = np.stack((columns + 0.5, HEIGHT - rows - 0.5), axis=1) - middle
+    depth = second[rows, columns, 4]
+    assert there.any() and np.allclose(second[rows, columns, :2], place * (depth / (depth - 0.4) - 1)[:, None], atol=1e-2)
+    assert np.abs(first[..., :2]).max() < 1e-4 and np.abs(first[..., 2:4]).max() > 1  # before the first frame nothing moves
+    again = tmp_path / "again"
+    assert (
+        main.main(["render", str(tmp_path / "out" / "frame_0002.exr"), "--format", "exr", "--output", str(again)], rig_loader=fake_rig.load)
+        == 0
+    )
+    assert vectors(again / "frame_0001.exr").tobytes() == second.tobytes()
+
+
+def test_passes_of_a_shot_need_a_camera(render, content, capsys):
+    del content["camera"]
+    content["output"]["passes"] = ["HeadDepth"]
+    assert render(content, "--format", "exr") == 2
+    assert "HeadDepth is a pass of a camera's picture" in capsys.readouterr().err
+
+
 def test_a_picture_of_a_shot_makes_itself_again(render, content, tmp_path):
     render(content)
     path = tmp_path / "out" / "frame_0002.png"
