@@ -281,13 +281,14 @@ class GuidedTask(Task[Stage]):
         if self.palette:
             colours = (self.networks.synthesis.colours(w) - self.palette.colours(batch.features)).abs().mean()
             loss, values = loss + self.plan.palette_weight * colours, values | {"colours": colours.item()}
+        stranded = drawn.detach()
         if stage.texture_weight and self.networks.synthesis.strands is not None:
             box = batch.box or Box.whole(stage.resolution)
-            stranded = self.networks.synthesis.with_strands(drawn.detach(), batch.maps, self.networks.all_layers(w.detach()), box)
+            stranded = self.networks.synthesis.with_strands(stranded, batch.maps, self.networks.all_layers(w.detach()), box)
             texture = texture_loss(clipped(stranded[:, :4], real), real)
             loss, values = loss + stage.texture_weight * texture, values | {"texture": texture.item()}
-        if stage.adversarial_weight:
-            fake, weight = within_matte(images), stage.adversarial_weight
+        if stage.adversarial_weight:  # of hair with its strands, else layers would be asked for them
+            fake, weight = within_matte(images + (stranded - drawn).detach()[:, :4]), stage.adversarial_weight
             figures, gradient = discriminator_step(
                 self.discriminator, fake, real, len(fake), weight, weight * stage.feature_weight,
                 stage.r1_gamma / 2 * R1_INTERVAL * batch.regularise_r1,
