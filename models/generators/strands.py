@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.generators.layers import FullyConnectedLayer
 
 OCTAVES = (120, 240, 480)  # lines round the head, each a channel
-STRONGEST = 0.2  # how much brighter an octave may make hair: what is stronger looks painted on
+STRONGEST = 0.07  # how much brighter an octave may make hair: what is stronger looks painted on
 ROWS = 12  # places down the head, between which a line fades into another
 HIGHEST, LOWEST = 1.6, -2.4  # of the canonical place, in half heads, that the first and the last row lie at
 SHARPEST = 1.0  # lines a pixel: finer ones are not seen, and from half of that on they fade out

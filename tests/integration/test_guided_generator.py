@@ -137,7 +137,7 @@ def test_hair_alone_is_made_of_strands(face, mesh):
     drawn = network.raw(w, guide=maps)
     changed = (drawn - smooth).abs().sum(dim=1)[0]
     hair = smooth[0, 5] > -1
-    assert changed[hair & (maps[0, SURFACE] == 1)].mean() > 0.004
+    assert changed[hair & (maps[0, SURFACE] == 1)].mean() > 0.002
     assert (changed[~hair] == 0).all() and (changed[maps[0, SURFACE] == 0] == 0).all()
     assert torch.equal(drawn[:, 3:], smooth[:, 3:])
     assert sum(p.numel() for p in network.parameters()) + 512 <= config.size
