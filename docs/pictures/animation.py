@@ -21,8 +21,8 @@ from models.io.atomic_write import write_atomic
 from models.rigging import Rig
 
 OUTPUT = ROOT / "docs" / "images" / "animation.webp"
-SIZE, EVERY, FRAMES = 200, 2, 96  # pixels of a person; every second frame of the film's 25 a second
-QUALITY = 60
+SIZE, EVERY, FRAMES = 256, 2, 96  # pixels of a person; every second frame of the film's 25 a second
+QUALITY = 82
 
 
 def main() -> None:
