@@ -38,7 +38,7 @@ def shot_frame(
     from backend.server import schema, serialization
     from backend.server.inference import render_frame
 
-    camera = in_shot.camera.model_dump(exclude_none=True)
+    camera = in_shot.camera.model_dump()
     where = shot.placed(whole.model_dump(), asked_of(whole, controls), in_shot.landmarks, camera)
     if where is None:
         return SceneLinear(shot.picture(None, {}, camera, passes))

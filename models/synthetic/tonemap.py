@@ -35,17 +35,13 @@ def tone(linear: np.ndarray) -> np.ndarray:
     The shoulder is the logarithm that leaves ``SHOULDER`` with slope one and reaches 1 at ``WHITE``.
     """
     x = PIVOT * (linear / PIVOT) ** CONTRAST
-    room = 1 - SHOULDER
-    rate = shoulder_rate(room, WHITE - SHOULDER)
-    rolled = SHOULDER + np.log1p(np.maximum(x - SHOULDER, 0) * rate) / rate
+    rolled = SHOULDER + np.log1p(np.maximum(x - SHOULDER, 0) * RATE) / RATE
     return np.clip(np.where(x > SHOULDER, rolled, x), 0, 1)
 
 
 def untone(display: np.ndarray) -> np.ndarray:
     """Linear display 0–1 -> the linear radiance that ``tone`` makes it of."""
-    room = 1 - SHOULDER
-    rate = shoulder_rate(room, WHITE - SHOULDER)
-    x = np.where(display > SHOULDER, SHOULDER + np.expm1(np.maximum(display - SHOULDER, 0) * rate) / rate, display)
+    x = np.where(display > SHOULDER, SHOULDER + np.expm1(np.maximum(display - SHOULDER, 0) * RATE) / RATE, display)
     return PIVOT * (x / PIVOT) ** (1 / CONTRAST)
 
 
@@ -56,6 +52,9 @@ def shoulder_rate(room: float, reach: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if np.log1p(middle * reach) / middle > room else (low, middle)
     return middle
+
+
+RATE = shoulder_rate(1 - SHOULDER, WHITE - SHOULDER)
 
 
 def encode(linear: np.ndarray) -> np.ndarray:

@@ -23,8 +23,8 @@ class Stage(config.Stage):
 
     ``feature_weight`` is that of feature matching, relative to it, ``texture_weight`` that of likeness of texture, which
     teaches strands alone; ``dyed`` is the share of images whose clothes get another colour, ``mirrored`` of those that are
-    seen in a mirror, ``tinted`` of those in light of another colour. With a ``window`` of so many pixels, a step draws only that part of its images, somewhere on them: what
-    fine layers draw is of its surroundings alone.
+    seen in a mirror, ``tinted`` of those in light of another colour. With a ``window`` of so many pixels, a step draws only
+    that part of its images, somewhere on them: what fine layers draw is of its surroundings alone.
     """
 
     renamed: ClassVar[dict[str, str]] = {"patches": "adversarial_weight", "patch_rate": "discriminator_learning_rate"}
